@@ -1,0 +1,152 @@
+import type { WalkRequest } from "./request.ts";
+import { OK, WalkResult } from "./result.ts";
+import type { IommuWalker } from "./walker.ts";
+
+/** Slots of the translation cache: a power of two. A slot costs about 300 bytes once it is used. */
+const SLOTS = 1 << 13;
+/** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
+const MAX_CONTEXTS = 1 << 16;
+
+interface DeviceSlot {
+  readonly context: unknown;
+  readonly reads: number;
+  readonly processes: Map<number, ProcessSlot>;
+}
+
+interface ProcessSlot {
+  readonly context: unknown;
+  /** Reads of this and of the device context. */
+  readonly reads: number;
+  /** Distinguishes this context in the translation cache. */
+  readonly id: number;
+}
+
+/**
+ * Drives one walker through its steps and remembers what they gave, for as long as no byte that a walk read has
+ * changed. These caches only save time: the outcome, `reads` included, is that of an uncached walk.
+ */
+export class WalkEngine {
+  readonly walker: IommuWalker;
+  readonly #fresh = new WalkResult();
+  readonly #devices = new Map<number, DeviceSlot>();
+  #contexts = 0;
+  #nextId = 1;
+  #generation = Number.NaN;
+  // Translation cache, direct-mapped: context id, page number and kind of access select a result.
+  readonly #ids = new Int32Array(SLOTS);
+  readonly #pageHi = new Int32Array(SLOTS);
+  readonly #pageLo = new Int32Array(SLOTS);
+  readonly #results: (WalkResult | undefined)[] = new Array(SLOTS).fill(undefined);
+
+  constructor(walker: IommuWalker) {
+    this.walker = walker;
+  }
+
+  /** Forgets everything: registers, properties or a binding changed. */
+  drop(): void {
+    this.#devices.clear();
+    this.#contexts = 0;
+    if (this.#nextId > 0x3fff_ffff) {
+      this.#ids.fill(0);
+      this.#nextId = 1;
+    }
+    this.#generation = this.walker.tables.memory.generation;
+  }
+
+  /**
+   * Walks one request that does not cross a 4 KiB boundary.
+   * @returns a result that stays valid until the next walk; not to be changed
+   */
+  walk(request: WalkRequest): WalkResult {
+    const walker = this.walker;
+    const tables = walker.tables;
+    if (tables.memory.generation !== this.#generation) this.drop();
+    const out = this.#fresh;
+    out.reset("intel");
+    tables.reads = 0;
+    if (!walker.admit(request, out)) return out;
+
+    let device = this.#devices.get(request.device);
+    if (device === undefined) {
+      const context = walker.newDevice();
+      if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
+      device = { context, reads: tables.reads, processes: new Map() };
+      this.#bound();
+      this.#devices.set(request.device, device);
+    }
+    tables.reads = device.reads;
+    if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
+
+    let process = device.processes.get(request.pasid);
+    if (process === undefined) {
+      const context = walker.newProcess();
+      if (!walker.loadProcess(request, device.context, context, out)) return counted(out, tables.reads);
+      process = { context, reads: tables.reads, id: this.#nextId++ };
+      this.#bound();
+      device.processes.set(request.pasid, process);
+    }
+    tables.reads = process.reads;
+
+    // The page number's low bits and the kind of access share a word.
+    const kind = request.access | (request.priv ? 8 : 0);
+    const pageLo = (request.addrLo & ~0xfff) | kind;
+    const slot =
+      (Math.imul(request.addrLo >>> 12, 0x9e37_79b1) ^
+        Math.imul(request.addrHi, 31) ^
+        (process.id * 7) ^
+        kind) &
+      (SLOTS - 1);
+    const hit = this.#results[slot];
+    if (
+      hit !== undefined &&
+      this.#ids[slot] === process.id &&
+      this.#pageLo[slot] === pageLo &&
+      this.#pageHi[slot] === request.addrHi
+    ) {
+      hit.offset = request.addrLo & 0xfff;
+      return hit;
+    }
+    walker.translate(request, device.context, process.context, out);
+    out.reads = tables.reads;
+    if (out.status === OK) {
+      let kept = hit;
+      if (kept === undefined) {
+        kept = new WalkResult();
+        this.#results[slot] = kept;
+      }
+      kept.copyFrom(out);
+      this.#ids[slot] = process.id;
+      this.#pageLo[slot] = pageLo;
+      this.#pageHi[slot] = request.addrHi;
+    }
+    return out;
+  }
+
+  /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
+  walkUncached(request: WalkRequest, device: unknown, process: unknown): WalkResult {
+    const walker = this.walker;
+    const out = this.#fresh;
+    out.reset("intel");
+    walker.tables.reads = 0;
+    if (
+      walker.admit(request, out) &&
+      walker.loadDevice(request, device, out) &&
+      walker.checkRequest(request, device, out) &&
+      walker.loadProcess(request, device, process, out)
+    )
+      walker.translate(request, device, process, out);
+    return counted(out, walker.tables.reads);
+  }
+
+  #bound(): void {
+    if (++this.#contexts > MAX_CONTEXTS) {
+      this.#devices.clear();
+      this.#contexts = 0;
+    }
+  }
+}
+
+function counted(out: WalkResult, reads: number): WalkResult {
+  out.reads = reads;
+  return out;
+}

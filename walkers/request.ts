@@ -1,0 +1,36 @@
+/** Kinds of access, as bits: of a request, and of the permissions that a walk grants. */
+export const READ = 1;
+export const WRITE = 2;
+export const EXECUTE = 4;
+
+/** "no PASID" in `WalkRequest.pasid`. */
+export const NO_PASID = -1;
+
+/**
+ * One request, as a walker sees it: it never crosses a 4 KiB boundary. Reused from record to record.
+ */
+export class WalkRequest {
+  /** Requester id, StreamID, DeviceID or device_id: 16 to 32 bits. */
+  device = 0;
+  /** PASID (SubstreamID, process_id), 0 to 2^20 - 1, or NO_PASID. */
+  pasid = NO_PASID;
+  /** The 64-bit input address, as two 32-bit halves (int32). */
+  addrHi = 0;
+  addrLo = 0;
+  /** READ, WRITE, READ|WRITE for an atomic, or EXECUTE for a read for execute. */
+  access = READ;
+  /** The request asks for privileged access (meaningful with a PASID, unless the device's context says otherwise). */
+  priv = false;
+  /** The binding of this device's PASID table, compiled by the walker's `bind`; null: start at the registers. */
+  binding: Binding | null = null;
+}
+
+/** What a walker makes of a `pasid_table_config`; opaque to everybody else. */
+export interface Binding {
+  /** Short form of the table's model, as in the trace contract. */
+  readonly model: TableModel;
+}
+
+/** Short forms of the PASID table models (`enum pasid_table_model`, and the two that it could not know). */
+export const TABLE_MODELS = ["arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;
+export type TableModel = (typeof TABLE_MODELS)[number];

@@ -1,0 +1,76 @@
+import type { IommuState } from "./registers.ts";
+import type { Binding, TableModel, WalkRequest } from "./request.ts";
+import type { WalkResult } from "./result.ts";
+import type { TableReader } from "./table-reader.ts";
+
+/** IOMMU models of the trace contract's `iommu` record. */
+export const IOMMU_MODELS = ["intel", "arm-smmuv3", "amd", "riscv"] as const;
+export type IommuModel = (typeof IOMMU_MODELS)[number];
+
+/** `pasid_table_config` of a `bind` record, with its model resolved (never "host"). */
+export interface PasidTableConfig {
+  readonly model: TableModel;
+  readonly baseHi: number;
+  readonly baseLo: number;
+  /** Bounds the PASID of the bound device; undefined: what the format and the IOMMU allow. */
+  readonly pasidBits?: number | undefined;
+  readonly arm?: { readonly s1fmt?: number | undefined; readonly s1dss?: number | undefined } | undefined;
+  readonly amd?:
+    | { readonly glx?: number | undefined; readonly paging_levels?: number | undefined }
+    | undefined;
+  readonly intel?: { readonly rid_pasid?: number | undefined } | undefined;
+  readonly riscv?: { readonly mode?: string | undefined } | undefined;
+  readonly stage2?: Stage2Config | undefined;
+}
+
+/** Second stage of a bound device: the vendor's own format, from a root. */
+export interface Stage2Config {
+  /** `vtd-ss`, `vmsav8-64`, `amdv1` or `riscv-x4`. */
+  readonly format: string;
+  readonly rootHi: number;
+  readonly rootLo: number;
+  /** Number of levels (VT-d 3..5, AMD mode 1..6, RISC-V 3..5; Arm: from `t0sz` and `granule`). */
+  readonly levels?: number | undefined;
+  /** Arm: input size as 64 - T0SZ, and the granule in KiB (4, 16 or 64). */
+  readonly t0sz?: number | undefined;
+  readonly granule?: number | undefined;
+  /** Domain id, VMID or GSCID of the second stage. */
+  readonly domain?: number | undefined;
+}
+
+/**
+ * One IOMMU's walker. A walk has five steps, kept apart so that what a cache may hold between them (a device
+ * context, a PASID entry) can be kept and be given back:
+ *
+ * 1. `admit`: what the address alone decides, before any table is read (interrupt address range, translation
+ *    disabled).
+ * 2. `loadDevice`: the device's context. Depends on the device and on memory alone.
+ * 3. `checkRequest`: what the context refuses for this kind of access.
+ * 4. `loadProcess`: the PASID entry. Depends on the device, the PASID (or its absence) and memory alone.
+ * 5. `translate`: everything else: access checks, page tables.
+ *
+ * Each step but the last returns true to go on, false where `out` holds the final outcome. `out` has been reset
+ * before step 1 and its `model`, `domain` and `asid` are the walker's to set. `reads` is the engine's business.
+ *
+ * @typeParam D decoded device context (context entry, STE, DTE, DC); an object with numeric fields, reused
+ * @typeParam P decoded PASID entry (PASID entry, CD, GCR3 entry, PC)
+ */
+export interface IommuWalker<D = unknown, P = unknown> {
+  readonly model: IommuModel;
+  readonly tables: TableReader;
+
+  /** Takes over registers and properties. Called at declaration and after every change. */
+  configure(state: IommuState): void;
+
+  /** Checks and compiles a binding; a string says what is wrong with it (the sentence of an `error` record). */
+  bind(config: PasidTableConfig): Binding | string;
+
+  newDevice(): D;
+  newProcess(): P;
+
+  admit(request: WalkRequest, out: WalkResult): boolean;
+  loadDevice(request: WalkRequest, device: D, out: WalkResult): boolean;
+  checkRequest(request: WalkRequest, device: D, out: WalkResult): boolean;
+  loadProcess(request: WalkRequest, device: D, process: P, out: WalkResult): boolean;
+  translate(request: WalkRequest, device: D, process: P, out: WalkResult): void;
+}
