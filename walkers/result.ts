@@ -62,6 +62,8 @@ export class WalkResult {
   hasFaultAddr = false;
   faultHi = 0;
   faultLo = 0;
+  /** Flag bits of the native fault record, where its specification has them (AMD event flags); -1: none. */
+  flags = -1;
 
   reset(model: TableModel): void {
     this.status = OK;
@@ -90,6 +92,7 @@ export class WalkResult {
     this.hasFaultAddr = false;
     this.faultHi = 0;
     this.faultLo = 0;
+    this.flags = -1;
   }
 
   /** Turns this result into a fault with no failing entry. Always returns false, so that callers can return it. */
@@ -134,5 +137,6 @@ export class WalkResult {
     this.hasFaultAddr = r.hasFaultAddr;
     this.faultHi = r.faultHi;
     this.faultLo = r.faultLo;
+    this.flags = r.flags;
   }
 }
