@@ -121,7 +121,9 @@ export class Layout<F extends string = string> {
   /** A reader of one field: little-endian unless said otherwise. Build it once, at module load. */
   reader(name: F, littleEndian = true): Reader {
     const field = this.fields[name];
-    const readers = field.parts.map(([hi, lo]) => partReader(hi, lo, field.kind, littleEndian));
+    // A structure of four bytes is one 32-bit word: in big-endian too it is the first.
+    const wordSwap = !littleEndian && this.bytes > 4;
+    const readers = field.parts.map(([hi, lo]) => partReader(hi, lo, field.kind, littleEndian, wordSwap));
     if (readers.length === 1) return readers[0]!;
     return (view, at) => {
       let value = 0;
@@ -137,7 +139,7 @@ export class Layout<F extends string = string> {
   offsetReader(name: F, littleEndian = true): Reader {
     const [hi, lo] = this.fields[name].parts[0]!;
     const base = hi - (hi % 64);
-    const low = partReader(base + 11, lo, "bits", littleEndian);
+    const low = partReader(base + 11, lo, "bits", littleEndian, !littleEndian && this.bytes > 4);
     const shift = lo - base;
     return (view, at) => low(view, at) << shift;
   }
@@ -154,7 +156,7 @@ export class Layout<F extends string = string> {
   extract(name: F, view: DataView, at: number, littleEndian = true): bigint {
     let value = 0n;
     for (const [hi, lo] of this.fields[name].parts) {
-      const word = view.getBigUint64(at + (lo >> 6) * 8, littleEndian);
+      const word = this.#word(view, at + (lo >> 6) * 8, littleEndian);
       const width = BigInt(hi - lo + 1);
       value = (value << width) | ((word >> BigInt(lo & 63)) & ((1n << width) - 1n));
     }
@@ -191,8 +193,9 @@ export class Layout<F extends string = string> {
         const byte = at + (lo >> 6) * 8;
         const low = BigInt(lo & 63);
         const ones = (1n << width) - 1n;
-        const word = view.getBigUint64(byte, littleEndian);
-        view.setBigUint64(byte, (word & ~(ones << low)) | ((rest & ones) << low), littleEndian);
+        const word = (this.#word(view, byte, littleEndian) & ~(ones << low)) | ((rest & ones) << low);
+        if (this.bytes > 4) view.setBigUint64(byte, word, littleEndian);
+        else view.setUint32(byte, Number(word), littleEndian);
         rest >>= width;
       }
       if (rest !== 0n)
@@ -205,6 +208,12 @@ export class Layout<F extends string = string> {
     const out = new Uint8Array(this.bytes);
     this.encode(values, new DataView(out.buffer), 0, littleEndian);
     return out;
+  }
+
+  #word(view: DataView, byte: number, littleEndian: boolean): bigint {
+    return this.bytes > 4
+      ? view.getBigUint64(byte, littleEndian)
+      : BigInt(view.getUint32(byte, littleEndian));
   }
 
   #words(fields: readonly Field[]): Uint32Array {
@@ -244,13 +253,19 @@ function textOf(field: Field, value: bigint): string {
 }
 
 /** Builds the reader of one contiguous range: the cases differ in how many 32-bit loads they need. */
-function partReader(hi: number, lo: number, kind: FieldKind, littleEndian: boolean): Reader {
+function partReader(
+  hi: number,
+  lo: number,
+  kind: FieldKind,
+  littleEndian: boolean,
+  wordSwap: boolean,
+): Reader {
   if (kind === "address") {
     // As a frame number: only the bits from 12 up.
-    return partReader(hi, Math.max(lo, hi - (hi % 64) + 12), "frame", littleEndian);
+    return partReader(hi, Math.max(lo, hi - (hi % 64) + 12), "frame", littleEndian, wordSwap);
   }
   // In a big-endian doubleword the high 32-bit half comes first.
-  const word = (n: number) => (littleEndian ? n >> 5 : (n >> 5) ^ 1) * 4;
+  const word = (n: number) => (wordSwap ? (n >> 5) ^ 1 : n >> 5) * 4;
   const shift = lo & 31;
   const width = hi - lo + 1;
   if (hi >> 5 === lo >> 5) {

@@ -84,6 +84,40 @@ export class TableReader {
     return true;
   }
 
+  /**
+   * As `read`, for a table whose entries are 4 bytes: `lo` is the entry, `hi` is 0.
+   * @returns false where it is not in recorded memory
+   */
+  read32(layout: Layout, frame: number, offset: number, stage = 0, level = NO_LEVEL): boolean {
+    this.reads++;
+    this.frame = frame;
+    this.offset = offset;
+    this.hi = 0;
+    const memory = this.memory;
+    this.hole = !memory.fetch(frame, offset, layout.bytes);
+    if (this.hole) {
+      this.lo = 0;
+    } else {
+      this.view = memory.view;
+      this.at = memory.at;
+      this.lo = memory.view.getInt32(memory.at, this.littleEndian);
+    }
+    if (this.observer !== null) {
+      const view = this.hole ? null : this.view;
+      this.observer.entry(
+        layout,
+        frame,
+        offset,
+        view,
+        this.hole ? 0 : this.at,
+        stage,
+        level,
+        this.littleEndian,
+      );
+    }
+    return !this.hole;
+  }
+
   /** Puts the last entry read into a fault result: its address, and its value unless it was a hole. */
   blame(out: WalkResult): void {
     out.entryFrame = this.frame;
