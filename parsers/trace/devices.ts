@@ -1,0 +1,92 @@
+import { Names } from "./names.ts";
+
+/** A device as one spelling in a trace names it. */
+export interface Device {
+  /** Number of this spelling: what `DmaRecord.dev` holds. */
+  readonly index: number;
+  /** As spelt in the trace. */
+  readonly text: string;
+  /**
+   * Number of the first spelling of the same device: "00:03.0", "0000:00:03.0" and "devid:0x18" share it. Use it
+   * as the device's identity.
+   */
+  readonly canonical: number;
+  /** PCI segment; 0 for names that have none. */
+  readonly segment: number;
+  /** Requester id (16 bits), StreamID (32), DeviceID (16) or device_id (24): what a walker is asked for. */
+  readonly id: number;
+}
+
+/** What a device name may look like; the words of error messages, docs and JSON Schema. */
+export const DEVICE_NAME = {
+  expected: '"[ssss:]bb:dd.f", "sid:<n>", "did:<n>" or "devid:<n>"',
+  pattern:
+    "^(([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[01][0-9a-fA-F]\\.[0-7]|(sid|did|devid):(0[xX][0-9a-fA-F]+|[0-9]+))$",
+} as const;
+
+/** Width of the number behind each prefix: an SMMU's StreamID, RISC-V's device_id, AMD's DeviceID. */
+const PREFIX_BITS: Readonly<Record<string, number>> = { sid: 32, did: 24, devid: 16 };
+
+const PCI = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
+const NUMBERED = /^(sid|did|devid):(0[xX][0-9a-fA-F]+|[0-9]+)$/;
+const PCI_LIKE = /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]$/i;
+
+/** What is wrong with a device name: not one at all, or a number in it is too large. */
+export type DeviceProblem = "syntax" | "range";
+
+/** The devices that a trace names. A device is parsed once per spelling. */
+export class Devices {
+  readonly #names = new Names();
+  readonly #devices: Device[] = [];
+  /** Segment and id to the first spelling. */
+  readonly #canonical = new Map<number, number>();
+
+  get size(): number {
+    return this.#devices.length;
+  }
+
+  get(index: number): Device {
+    const device = this.#devices[index];
+    if (device === undefined) throw new RangeError(`no device has number ${index}; there are ${this.size}`);
+    return device;
+  }
+
+  /**
+   * Number of the device that bytes `start` to `end` (exclusive) name.
+   * @returns -1 where they are not seen before: `parse` knows whether they name a device
+   */
+  find(bytes: Uint8Array, start: number, end: number): number {
+    return this.#names.find(bytes, start, end);
+  }
+
+  /** The device of this name, added if it is new; or what is wrong with the name. */
+  parse(text: string): Device | DeviceProblem {
+    const known = this.#names.findText(text);
+    if (known >= 0) return this.get(known);
+    const parsed = parseDevice(text);
+    if (typeof parsed === "string") return parsed;
+    const index = this.#names.internText(text);
+    const key = parsed.segment * 2 ** 32 + parsed.id;
+    const canonical = this.#canonical.get(key) ?? index;
+    if (canonical === index) this.#canonical.set(key, index);
+    const device: Device = { index, text, canonical, segment: parsed.segment, id: parsed.id };
+    this.#devices.push(device);
+    return device;
+  }
+}
+
+function parseDevice(text: string): { segment: number; id: number } | DeviceProblem {
+  const pci = PCI.exec(text);
+  if (pci !== null) {
+    const bus = Number.parseInt(pci[2]!, 16);
+    const slot = Number.parseInt(pci[3]!, 16);
+    return {
+      segment: Number.parseInt(pci[1] ?? "0", 16),
+      id: (bus << 8) | (slot << 3) | Number(pci[4]),
+    };
+  }
+  const numbered = NUMBERED.exec(text);
+  if (numbered === null) return PCI_LIKE.test(text) ? "range" : "syntax";
+  const id = Number(numbered[2]);
+  return id < 2 ** PREFIX_BITS[numbered[1]!]! ? { segment: 0, id } : "range";
+}

@@ -1,0 +1,271 @@
+/**
+ * The input records of the pasid-trace contract, version 1. This is their one declaration: types, validation,
+ * messages and JSON Schema (json-schema.ts) derive from it.
+ */
+import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import {
+  anyText,
+  boolean,
+  type Check,
+  checked,
+  device,
+  type Field,
+  type Fields,
+  hex64,
+  hexBytes,
+  integer,
+  list,
+  mapOf,
+  type ObjectOf,
+  object,
+  oneOf,
+  opaque,
+  optional,
+  size64,
+  type TypeOf,
+  text,
+} from "./field.ts";
+import { show } from "./show.ts";
+
+const MAX_PASID = 2 ** 20 - 1;
+const U8 = 255;
+const U32 = 2 ** 32 - 1;
+
+export const ACCESSES = ["r", "w", "rw", "x"] as const;
+export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
+export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
+export const SNAPSHOT_FORMATS = ["auto", "elf", "raw", "lime", "kdump"] as const;
+export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
+export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
+export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
+
+/** Short forms of `pasid_table_config.model`; the enumerators are these in capitals, with a prefix. */
+export const CONFIG_MODELS = ["host", "arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;
+export type ConfigModel = (typeof CONFIG_MODELS)[number];
+
+const iommuName = text("Id of the IOMMU, as its `iommu` record declares it");
+const deviceName = device('A PCI name "[ssss:]bb:dd.f", "sid:<n>", "did:<n>" or "devid:<n>"');
+const pasid = integer(0, MAX_PASID, "PASID (SubstreamID, process_id)");
+const seq = integer(
+  -Number.MAX_SAFE_INTEGER,
+  Number.MAX_SAFE_INTEGER,
+  "Sequence number, carried to the output",
+);
+const ts = opaque("Time stamp in whatever unit, carried to the output as it is written");
+const access = oneOf(ACCESSES, 'Kind of access: read, write, atomic ("rw"), read for execute');
+
+/** A model by its enumerator or its short form; read as the short form. */
+function configModel(doc: string): Field<ConfigModel> {
+  const enumerators = CONFIG_MODELS.map(
+    (model) => `PASID_TABLE_FORMAT_${model.toUpperCase().replace("-", "_")}`,
+  );
+  const either = oneOf([...CONFIG_MODELS, ...enumerators], doc);
+  return {
+    doc,
+    read(value, path, check) {
+      const name = either.read(value, path, check);
+      if (name === undefined) return undefined;
+      const i = enumerators.indexOf(name);
+      return i < 0 ? (name as ConfigModel) : CONFIG_MODELS[i];
+    },
+    schema: either.schema,
+  };
+}
+
+/** A published capability. */
+const property: Field<number | boolean | string | readonly string[]> = {
+  doc: "A capability's value",
+  read(value, path, check) {
+    if (typeof value === "number" || typeof value === "boolean" || typeof value === "string") return value;
+    if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
+    check.fail("schema", path, "a number, true, false, a string or an array of strings", show(value));
+    return undefined;
+  },
+  schema: () => ({ type: ["number", "boolean", "string", "array"], items: { type: "string" } }),
+};
+
+const stage2 = object(
+  {
+    format: oneOf(STAGE2_FORMATS, "Page-table format of the second stage"),
+    root: hex64("Address of its root table"),
+    levels: optional(integer(1, 6, "Number of levels")),
+    t0sz: optional(integer(0, 63, "Arm: 64 less the input size in bits")),
+    granule: optional(integer(4, 64, "Arm: granule in KiB: 4, 16 or 64")),
+    domain: optional(integer(0, U32, "Domain id, VMID or GSCID")),
+  },
+  "Second stage of a bound device; without it, the identity",
+);
+
+const config = checked(
+  object(
+    {
+      version: optional(integer(0, U32, "Version of the structure")),
+      bytes: optional(integer(0, U32, "Size of the structure")),
+      model: configModel("Format of the PASID table: enumerator of `enum pasid_table_model`, or short form"),
+      base_ptr: optional(hex64("Address of the PASID table; required unless the model is `host`")),
+      pasid_bits: optional(integer(0, U8, "Number of PASID bits; a PASID beyond them is PASID_INVALID")),
+      arm: optional(
+        object(
+          {
+            s1fmt: optional(integer(0, 2, "Stage 1 format: linear, 4 KiB leaves, 64 KiB leaves")),
+            s1dss: optional(integer(0, 2, "Requests without SubstreamID: terminate, bypass, SubstreamID 0")),
+          },
+          "Fields of the Arm formats",
+        ),
+      ),
+      amd: optional(
+        object(
+          {
+            glx: optional(integer(0, 2, "Levels of the guest CR3 table, less one")),
+            paging_levels: optional(integer(4, 5, "Levels of the guest page tables")),
+          },
+          "Fields of the AMD format",
+        ),
+      ),
+      intel: optional(
+        object({ rid_pasid: optional(pasid) }, "Fields of the Intel formats: PASID of requests without one"),
+      ),
+      riscv: optional(
+        object(
+          { mode: optional(oneOf(["PD8", "PD17", "PD20"], "Mode of the process directory")) },
+          "Fields of the RISC-V format",
+        ),
+      ),
+      stage2: optional(stage2),
+    },
+    "The guest PASID table: `pasid_table_config`",
+  ),
+  (c) => (c.model !== "host" && c.base_ptr === undefined ? 'a base_ptr (only model "host" has none)' : null),
+);
+
+const observed = object(
+  {
+    result: oneOf(OBSERVED_RESULTS, "What became of the request"),
+    pa: optional(hex64("ok: the address it was translated to")),
+    code: optional(hex64("fault: the native fault code")),
+    reason: optional(text("fault: the generic fault reason")),
+    stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
+    class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
+    ipa: optional(hex64("fault: the intermediate address of a second-stage fault")),
+    flags: optional(hex64("fault: the native record's flags")),
+    recorded: optional(boolean("fault: false where no fault record was written")),
+  },
+  "What the recorded system did with the request",
+);
+
+/** Fields of each record type beside `type`, with the sentence that the JSON Schema says about it. */
+export const RECORDS = {
+  header: declare("Opens a trace", {
+    format: oneOf(["pasid-trace"], "Name of the format"),
+    version: integer(1, 1, "Version of the contract"),
+    producer: optional(anyText("What recorded the trace")),
+    comment: optional(anyText("Anything")),
+  }),
+  iommu: declare("Declares an IOMMU", {
+    id: text("Its id in the other records"),
+    model: oneOf(IOMMU_MODELS, "Its architecture"),
+    regs: optional(mapOf(hex64("Value"), "Registers by the specification's name in lower case")),
+    props: optional(mapOf(property, "Capabilities that the host publishes; they override registers")),
+  }),
+  reg: declare("A register changes from here on", {
+    iommu: iommuName,
+    name: text("The specification's name in lower case"),
+    value: hex64("Its new value"),
+  }),
+  ram: declare("Guest RAM exists here, zero until written", {
+    addr: hex64("Physical address"),
+    size: size64("Bytes"),
+  }),
+  snapshot: declare("Guest memory from a file beside the trace replaces all earlier memory", {
+    path: text("The file, relative to the trace"),
+    format: optional(oneOf(SNAPSHOT_FORMATS, "Its format; default auto")),
+    base: optional(hex64("Physical address of a raw file's first byte")),
+  }),
+  mem: declare("Bytes written to guest memory", {
+    addr: hex64("Physical address of the first byte"),
+    data: hexBytes("The bytes"),
+    by: optional(anyText('"iommu" where the recorded IOMMU itself wrote them')),
+  }),
+  bind: declare("Binds a guest PASID table to a device", {
+    dev: deviceName,
+    iommu: optional(iommuName),
+    config,
+  }),
+  unbind: declare("Undoes a bind", { dev: deviceName, iommu: optional(iommuName) }),
+  dma: declare("A DMA request", {
+    dev: deviceName,
+    addr: hex64("Input address"),
+    iommu: optional(iommuName),
+    pasid: optional(pasid),
+    len: optional(integer(1, U32, "Bytes; default 1")),
+    access: optional(access),
+    priv: optional(boolean("Privileged access was requested; default false")),
+    seq: optional(seq),
+    ts: optional(ts),
+    observed: optional(observed),
+  }),
+  cmd: declare("A native descriptor of the invalidation or command queue", {
+    iommu: iommuName,
+    data: list(hex64("64-bit word"), 2, 4, "Its words, lowest address first"),
+  }),
+  inv: declare("An invalidation in neutral form", {
+    iommu: optional(iommuName),
+    cache: oneOf(CACHES, "Which cache"),
+    granularity: oneOf(GRANULARITIES, "What it covers"),
+    domain: optional(integer(0, U32, "Domain id, VMID or GSCID")),
+    asid: optional(integer(0, U32, "ASID or PSCID")),
+    pasid: optional(pasid),
+    dev: optional(deviceName),
+    addr: optional(hex64("First byte")),
+    size: optional(size64("Bytes")),
+    leaf: optional(boolean("Only leaf entries")),
+  }),
+  fault: declare("A fault that the recorded system logged on its own", {
+    dev: deviceName,
+    addr: optional(hex64("Input address")),
+    iommu: optional(iommuName),
+    pasid: optional(pasid),
+    access: optional(access),
+    code: optional(hex64("The native fault code")),
+    reason: optional(text("The generic fault reason")),
+    seq: optional(seq),
+    ts: optional(ts),
+  }),
+  mark: declare("A label that is carried to the output", { label: anyText("The label") }),
+} as const;
+
+export type RecordType = keyof typeof RECORDS;
+/** A validated record of a type. */
+export type RecordOf<T extends RecordType> = { readonly type: T } & TypeOf<(typeof RECORDS)[T]["field"]>;
+export type AnyRecord = { [T in RecordType]: RecordOf<T> }[RecordType];
+export type DmaInput = RecordOf<"dma">;
+export type MemInput = RecordOf<"mem">;
+/** Every record but the two that come as reused objects. */
+export type PlainRecord = Exclude<AnyRecord, DmaInput | MemInput>;
+
+export interface RecordDeclaration<S extends Fields> {
+  readonly doc: string;
+  readonly fields: S;
+  readonly field: Field<ObjectOf<S>>;
+}
+
+function declare<const S extends Fields>(doc: string, fields: S): RecordDeclaration<S> {
+  return { doc, fields, field: object(fields, doc) };
+}
+
+export const RECORD_TYPES = Object.keys(RECORDS) as RecordType[];
+
+export function isRecordType(type: string): type is RecordType {
+  return Object.hasOwn(RECORDS, type);
+}
+
+/**
+ * Validates and decodes a record of a known type.
+ * @param value the parsed JSON object
+ * @returns null after having reported the problem to `check`
+ */
+export function readRecord(type: RecordType, value: Record<string, unknown>, check: Check): AnyRecord | null {
+  const out = RECORDS[type].field.read(value, type, check);
+  if (out === undefined || !check.ok) return null;
+  return { type, ...out } as AnyRecord;
+}

@@ -1,0 +1,40 @@
+/** Longest rendering of a found value in a message. */
+const SHOWN = 40;
+
+/** A value found in a trace, for a message: shortened, on one line, with no control character in it. */
+export function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") return quote(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return `${value}`;
+}
+
+/** A string in quotes, of at most 40 characters in all. */
+export function quote(text: string): string {
+  let out = '"';
+  for (const char of text) {
+    const shown = escaped(char);
+    if (out.length + shown.length + 1 > SHOWN) return `${shorten(out)}…"`;
+    out += shown;
+  }
+  return `${out}"`;
+}
+
+/** Makes room for the ellipsis, without leaving half an escape. */
+function shorten(out: string): string {
+  if (out.length + 2 <= SHOWN) return out;
+  const cut = /\\(u[0-9a-f]{4}|.)$/.exec(out);
+  return out.slice(0, cut === null ? -1 : cut.index);
+}
+
+/** One character as JSON writes it, and everything that moves a cursor or hides text as \u escapes. */
+function escaped(char: string): string {
+  if (char === '"' || char === "\\") return `\\${char}`;
+  if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(char)) {
+    let out = "";
+    for (let i = 0; i < char.length; i++) out += `\\u${char.charCodeAt(i).toString(16).padStart(4, "0")}`;
+    return out;
+  }
+  return char;
+}
