@@ -1,4 +1,4 @@
-import type { WalkRequest } from "./request.ts";
+import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
 import type { IommuWalker } from "./walker.ts";
 
@@ -28,7 +28,8 @@ interface ProcessSlot {
 export class WalkEngine {
   readonly walker: IommuWalker;
   readonly #fresh = new WalkResult();
-  readonly #devices = new Map<number, DeviceSlot>();
+  /** By device id, or by binding: a bound device's context comes from nowhere else. */
+  readonly #devices = new Map<number | Binding, DeviceSlot>();
   #contexts = 0;
   #nextId = 1;
   #generation = Number.NaN;
@@ -66,13 +67,14 @@ export class WalkEngine {
     tables.reads = 0;
     if (!walker.admit(request, out)) return out;
 
-    let device = this.#devices.get(request.device);
+    const key = request.binding ?? request.device;
+    let device = this.#devices.get(key);
     if (device === undefined) {
       const context = walker.newDevice();
       if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
       device = { context, reads: tables.reads, processes: new Map() };
       this.#bound();
-      this.#devices.set(request.device, device);
+      this.#devices.set(key, device);
     }
     tables.reads = device.reads;
     if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);

@@ -1,0 +1,34 @@
+import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
+import type { Difference } from "./outcome.ts";
+import { type Selection, selectionOf } from "./selection.ts";
+import type { PaGranularity } from "./verdict.ts";
+
+export interface ReplayOptions {
+  /** Folder that `snapshot` paths are resolved in, and may not leave. */
+  readonly directory: string;
+  /** Further folders or files that a `snapshot` may be in. */
+  readonly allowPaths: readonly string[];
+  /** Longest line of the trace, in bytes; a longer one is an error record. */
+  readonly maxLineBytes: number;
+  /** Bytes of a snapshot's file that are kept in memory. */
+  readonly snapshotCacheBytes: number;
+  /** How deep to compare with `observed`. */
+  readonly compare: Difference;
+  readonly paGranularity: PaGranularity;
+  readonly only: Selection;
+  /** Write `stats` and `summary`. */
+  readonly stats: boolean;
+}
+
+const MEBIBYTE = 2 ** 20;
+
+export const DEFAULT_OPTIONS: ReplayOptions = {
+  directory: ".",
+  allowPaths: [],
+  maxLineBytes: MAX_LINE_BYTES,
+  snapshotCacheBytes: 48 * MEBIBYTE,
+  compare: "record",
+  paGranularity: "exact",
+  only: selectionOf(undefined),
+  stats: true,
+};

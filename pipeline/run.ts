@@ -1,0 +1,49 @@
+import { readTrace } from "../parsers/trace/reader.ts";
+import { TraceNames } from "../parsers/trace/records.ts";
+import type { ByteSource } from "../parsers/trace/source.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
+import { Replay } from "./replay.ts";
+import type { Summary } from "./statistics.ts";
+
+/** Output waits until there is this much of it: fewer, larger writes. */
+const FLUSH_BYTES = 1 << 16;
+
+export interface RunHooks {
+  /** Takes output bytes, whole lines only; reading goes on when it has settled. */
+  readonly write: (bytes: Buffer) => void | Promise<void>;
+  /** Called after every chunk of input. */
+  readonly progress?: (bytesRead: number, requests: number) => void;
+}
+
+/**
+ * Replays one trace from beginning to end.
+ *
+ * @param source the trace (`openTrace` of parsers/trace/source.ts); closed at the end
+ * @returns counts; the output records went to `hooks.write`
+ * @throws what `hooks.write` throws, a closed pipe for example; nothing is half-written then
+ */
+export async function replayTrace(
+  source: ByteSource,
+  hooks: RunHooks,
+  options: Partial<ReplayOptions> = {},
+): Promise<Summary> {
+  const names = new TraceNames();
+  const out = new ByteWriter();
+  const replay = new Replay(names, out, { ...DEFAULT_OPTIONS, ...options });
+  try {
+    const totals = await readTrace(source, replay, {
+      names,
+      maxLineBytes: options.maxLineBytes ?? DEFAULT_OPTIONS.maxLineBytes,
+      onChunk: async (bytesRead) => {
+        hooks.progress?.(bytesRead, replay.requests);
+        if (out.length >= FLUSH_BYTES) await hooks.write(out.take());
+      },
+    });
+    replay.finish(totals.lines);
+    if (out.length > 0) await hooks.write(out.take());
+    return replay.summary;
+  } finally {
+    replay.memory.close();
+  }
+}
