@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { isAbsolute, relative, resolve, sep } from "node:path";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
+import { LIME_MAGIC, openLime } from "./lime.ts";
 import type { MemoryImage } from "./memory-image.ts";
 import { openRaw } from "./raw.ts";
 import { type CacheOptions, reasonOf, SnapshotFile } from "./snapshot-file.ts";
@@ -81,19 +82,41 @@ function isWithin(path: string, folder: string): boolean {
 }
 
 function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
-  let format = options.format ?? "auto";
-  if (format === "auto") {
-    const magic = Buffer.alloc(16);
-    file.read(0, magic);
-    if (magic.toString("latin1", 0, 4) === ELF_MAGIC) format = "elf";
-    else format = "raw";
-  }
-  switch (format) {
+  switch (options.format ?? "auto") {
     case "elf":
       return openElfCore(file);
+    case "lime":
+      return openLime(file);
     case "raw":
       return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
+    case "kdump":
+      return `${file.name}: format kdump is not read yet`;
     default:
-      return `${file.name}: format ${format} is not read yet`;
+      return openByContent(file, options);
   }
+}
+
+/** First bytes of files that hold memory in a way that cannot be read at random, or that hold something else. */
+const UNREADABLE: readonly (readonly [magic: string, what: string])[] = [
+  ["\x1f\x8b", "gzip data: decompress it first"],
+  ["\x28\xb5\x2f\xfd", "zstd data: decompress it first"],
+  ["\xfd7zXZ\0", "xz data: decompress it first"],
+  ["BZh", "bzip2 data: decompress it first"],
+  ["\x04\x22\x4d\x18", "lz4 data: decompress it first"],
+  ["PK\x03\x04", "a zip archive: unpack it first"],
+  ["AVML", "an AVML dump: convert it to LiME's format first (avml-convert)"],
+  ["QFI\xfb", "a qcow2 disk image"],
+  ["QEVM", "a QEMU migration stream: use dump-guest-memory instead"],
+  ["LibvirtQ", "a libvirt save image: use virsh dump --memory-only instead"],
+];
+
+function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
+  const head = Buffer.alloc(16);
+  const text = head.toString("latin1", 0, file.read(0, head));
+  if (text.startsWith(ELF_MAGIC)) return openElfCore(file);
+  if (head.readUInt32LE(0) === LIME_MAGIC || head.readUInt32BE(0) === LIME_MAGIC) return openLime(file);
+  for (const [magic, what] of UNREADABLE)
+    if (text.startsWith(magic))
+      return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${what}`;
+  return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
 }
