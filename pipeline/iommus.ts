@@ -1,0 +1,188 @@
+import type { ErrorCode } from "../parsers/trace/reader.ts";
+import type { DmaRecord, TraceNames } from "../parsers/trace/records.ts";
+import type { RecordOf } from "../parsers/trace/schema.ts";
+import type { GuestMemory } from "../walkers/memory.ts";
+import { HOST_MODEL, MODEL_OWNER } from "../walkers/registry.ts";
+import type { Binding } from "../walkers/request.ts";
+import type { IommuModel } from "../walkers/walker.ts";
+import { ascii, jsonBytes } from "./byte-writer.ts";
+import { IommuUnit } from "./iommu-unit.ts";
+
+/** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
+export interface Route {
+  readonly unit: IommuUnit;
+  /** The device's identity (all its spellings share it). */
+  readonly device: number;
+  /** Requester id, StreamID, DeviceID or device_id. */
+  readonly id: number;
+  readonly binding: Binding | null;
+  /** The `,"iommu":…,"dev":…` part of the output. */
+  readonly names: Uint8Array;
+}
+
+/** Why a record cannot be used: what an `error` record says. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Ids on the interconnect of each model: a wider one cannot come from a device of it. */
+const DEVICE_BITS: Readonly<Record<IommuModel, number>> = { intel: 16, "arm-smmuv3": 32, amd: 16, riscv: 24 };
+
+/** The IOMMUs that a trace declares, their registers and their bindings: what `dma` records refer to. */
+export class Iommus {
+  readonly #memory: GuestMemory;
+  readonly #names: TraceNames;
+  readonly #units: IommuUnit[] = [];
+  readonly #byId = new Map<string, IommuUnit>();
+  /** By IOMMU number + 1, then by device number. */
+  #routes: (Route | undefined)[][] = [];
+
+  constructor(memory: GuestMemory, names: TraceNames) {
+    this.#memory = memory;
+    this.#names = names;
+  }
+
+  /** In order of declaration. */
+  get units(): readonly IommuUnit[] {
+    return this.#units;
+  }
+
+  /** Declares an IOMMU, or adds registers and properties to one. */
+  declare(record: RecordOf<"iommu">): Problem | null {
+    const known = this.#byId.get(record.id);
+    if (known !== undefined && known.model !== record.model)
+      return schema(
+        `iommu.model: expected ${known.model}, as the earlier declaration of ${quote(record.id)} says, found ${record.model}`,
+      );
+    const unit = known ?? new IommuUnit(record.id, record.model, this.#memory);
+    if (known === undefined) {
+      this.#units.push(unit);
+      this.#byId.set(record.id, unit);
+    }
+    unit.configure(Object.entries(record.regs ?? {}), Object.entries(record.props ?? {}));
+    this.#routes = [];
+    return null;
+  }
+
+  setRegister(record: RecordOf<"reg">): Problem | null {
+    const unit = this.named("reg", record.iommu);
+    if (!(unit instanceof IommuUnit)) return unit;
+    unit.configure([[record.name, record.value]], []);
+    return null;
+  }
+
+  bind(record: RecordOf<"bind">): Problem | null {
+    const given = record.config.model;
+    const unit =
+      record.iommu === undefined ? (this.#only() ?? this.#implied(given)) : this.named("bind", record.iommu);
+    if (!(unit instanceof IommuUnit)) return unit;
+    // The IOMMU walks its own format whatever the configuration claims: a host that binds by pointer never looks.
+    const model = given === "host" || MODEL_OWNER[given] !== unit.model ? HOST_MODEL[unit.model] : given;
+    const { base_ptr: base, pasid_bits: pasidBits, stage2, arm, amd, intel, riscv } = record.config;
+    const problem = unit.bind(record.dev.canonical, {
+      model,
+      baseHi: base?.hi ?? 0,
+      baseLo: base?.lo ?? 0,
+      pasidBits,
+      arm,
+      amd,
+      intel,
+      riscv,
+      stage2: stage2 && { ...stage2, rootHi: stage2.root.hi, rootLo: stage2.root.lo },
+    });
+    this.#routes = [];
+    return problem === undefined ? null : schema(`bind.config: ${problem}`);
+  }
+
+  unbind(record: RecordOf<"unbind">): Problem | null {
+    let bound = false;
+    if (record.iommu === undefined) {
+      for (const unit of this.#units) bound = unit.unbind(record.dev.canonical) || bound;
+    } else {
+      const unit = this.named("unbind", record.iommu);
+      if (!(unit instanceof IommuUnit)) return unit;
+      bound = unit.unbind(record.dev.canonical);
+    }
+    this.#routes = [];
+    return bound
+      ? null
+      : schema(`unbind.dev: expected a device with a binding, found ${quote(record.dev.text)}`);
+  }
+
+  /** Where a request leads: by its own words, or because there is no choice. */
+  route(record: DmaRecord): Route | Problem {
+    return this.#routes[record.iommu + 1]?.[record.dev] ?? this.#newRoute(record);
+  }
+
+  /** The IOMMU that a record of a type names. */
+  named(type: string, id: string): IommuUnit | Problem {
+    return (
+      this.#byId.get(id) ??
+      schema(`${type}.iommu: expected the id of an iommu record before this line, found ${quote(id)}`)
+    );
+  }
+
+  #newRoute(record: DmaRecord): Route | Problem {
+    const device = this.#names.devices.get(record.dev);
+    const unit =
+      record.iommu >= 0
+        ? this.named("dma", this.#names.iommus.text(record.iommu))
+        : (this.#only() ??
+          this.#units.find((u) => u.binding(device.canonical) !== null) ??
+          this.#unclear("dma"));
+    if (!(unit instanceof IommuUnit)) return unit;
+    const bits = DEVICE_BITS[unit.model];
+    if (device.id >= 2 ** bits)
+      return {
+        code: "range",
+        message: `dma.dev: expected an id of ${bits} bits behind ${unit.model}, found ${quote(device.text)}`,
+      };
+    const iommu = unit.id === undefined ? [] : [ascii(',"iommu":'), jsonBytes(unit.id)];
+    const route: Route = {
+      unit,
+      device: device.canonical,
+      id: device.id,
+      binding: unit.binding(device.canonical),
+      names: new Uint8Array(Buffer.concat([...iommu, ascii(',"dev":'), jsonBytes(device.text)])),
+    };
+    const routes = this.#routes[record.iommu + 1] ?? [];
+    this.#routes[record.iommu + 1] = routes;
+    routes[record.dev] = route;
+    return route;
+  }
+
+  /** The IOMMU, where there is just one. */
+  #only(): IommuUnit | undefined {
+    return this.#units.length === 1 ? this.#units[0] : undefined;
+  }
+
+  /** The IOMMU that a binding implies where none is declared: one of the table's vendor, with every feature. */
+  #implied(model: RecordOf<"bind">["config"]["model"]): IommuUnit | Problem {
+    if (this.#units.length > 0) return this.#unclear("bind");
+    if (model === "host")
+      return schema(
+        "bind.config.model: host is the format of the IOMMU that the device sits behind: expected an iommu record before this line, found none",
+      );
+    const unit = new IommuUnit(undefined, MODEL_OWNER[model], this.#memory);
+    this.#units.push(unit);
+    return unit;
+  }
+
+  #unclear(type: string): Problem {
+    const count = this.#units.length;
+    return schema(
+      count === 0
+        ? `${type}: expected an iommu or a bind record before this line, found none`
+        : `${type}.iommu: expected the id of one of the ${count} declared IOMMUs, found no such field`,
+    );
+  }
+}
+
+function schema(message: string): Problem {
+  return { code: "schema", message };
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
