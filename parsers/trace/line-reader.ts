@@ -174,13 +174,14 @@ export class LineReader {
     mem.clear();
     mem.addrHi = input.addr.hi;
     mem.addrLo = input.addr.lo;
-    mem.bytes = Buffer.from(input.data, "latin1");
+    mem.bytes = encoder.encode(input.data);
     mem.end = mem.bytes.length;
     mem.byIommu = input.by === "iommu";
     this.#handler.mem(line, mem);
   }
 }
 
+const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

@@ -6,6 +6,7 @@ import { isTraceError } from "./errors.ts";
 import { NEWLINE } from "./json-syntax.ts";
 import { LineReader, type TraceHandler } from "./line-reader.ts";
 import { TraceNames } from "./records.ts";
+import { DMA, RecordScanner } from "./scanner.ts";
 import type { ByteSource } from "./source.ts";
 
 export type { ErrorCode } from "./field.ts";
@@ -77,6 +78,7 @@ class LineFeed {
   count = 0;
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
+  readonly #scanner: RecordScanner;
   readonly #maxLine: number;
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
@@ -88,7 +90,9 @@ class LineFeed {
 
   constructor(handler: TraceHandler, options: ReadOptions) {
     this.#handler = handler;
-    this.#reader = new LineReader(options.names ?? new TraceNames(), handler);
+    const names = options.names ?? new TraceNames();
+    this.#reader = new LineReader(names, handler);
+    this.#scanner = new RecordScanner(names, this.#reader.dma, this.#reader.mem);
     this.#maxLine = options.maxLineBytes ?? MAX_LINE_BYTES;
   }
 
@@ -144,13 +148,23 @@ class LineFeed {
   /** Reads all lines up to the newline at `last`. */
   #lines(last: number): void {
     const bytes = this.buffer;
+    const scanner = this.#scanner;
+    const reader = this.#reader;
+    const handler = this.#handler;
+    scanner.use(bytes);
     let p = this.#start;
     while (p <= last) {
-      const end = bytes.indexOf(NEWLINE, p);
       const line = ++this.count;
-      if (this.#skipping) this.#skipping = false;
-      else if (end - p > this.#maxLine) this.#tooLong(line);
-      else if (!isBlank(bytes, p, end)) this.#reader.read(line, bytes, p, end);
+      let end = this.#skipping ? -1 : scanner.scan(p);
+      if (end >= 0 && end - p <= this.#maxLine) {
+        if (scanner.type === DMA) handler.dma(line, reader.dma);
+        else handler.mem(line, reader.mem);
+      } else {
+        end = bytes.indexOf(NEWLINE, p);
+        if (this.#skipping) this.#skipping = false;
+        else if (end - p > this.#maxLine) this.#tooLong(line);
+        else if (!isBlank(bytes, p, end)) reader.read(line, bytes, p, end);
+      }
       p = end + 1;
     }
     this.#start = p;
