@@ -1,0 +1,286 @@
+/**
+ * The RISC-V IOMMU (RISC-V IOMMU Architecture 1.0, "Process to translate an IOVA"): device directory, process directory,
+ * first and second stage, MSI page tables. All requests are Untranslated ones. Step numbers in comments are those of
+ * that section.
+ */
+import type { GuestMemory } from "../memory.ts";
+import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
+import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
+import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
+import type { IommuState } from "../registers.ts";
+import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
+import { FAULT, type WalkResult } from "../result.ts";
+import { TableReader } from "../table-reader.ts";
+import type { IommuWalker, PasidTableConfig } from "../walker.ts";
+import { bindRiscv, fillBoundDevice, type RiscvBinding } from "./binding.ts";
+import { RiscvConfig } from "./config.ts";
+import { RiscvDevice, RiscvProcess } from "./context.ts";
+import { Directories, deviceIdBits, processIdBits } from "./directory.ts";
+import {
+  ALL_INBOUND_DISALLOWED,
+  accessFault,
+  DDT_MISCONFIGURED,
+  pageFault,
+  reportedWithDtf,
+  TRANSACTION_DISALLOWED,
+} from "./faults.ts";
+import { PDTP_BARE } from "./layouts.ts";
+import { inInterruptFile, translateMsi } from "./msi.ts";
+import { DDTP_1LVL, DDTP_3LVL, DDTP_BARE } from "./registers.ts";
+import { brokenDeviceRule, firstStageLevels } from "./rules.ts";
+import { fetchReason, RiscvSecondStage, rightsOf, walkReason } from "./second-stage.ts";
+
+const ALL_RIGHTS = READ | WRITE | EXECUTE;
+
+export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
+  readonly model = "riscv";
+  readonly tables: TableReader;
+  readonly config = new RiscvConfig();
+  readonly #directories: Directories;
+  readonly #first = new SvWalk(1);
+  readonly #second: RiscvSecondStage;
+  /** What the first stage grants, after `#firstStage`. */
+  #rights = 0;
+
+  constructor(memory: GuestMemory) {
+    this.tables = new TableReader(memory);
+    this.#directories = new Directories(this.tables, this.config);
+    this.#second = new RiscvSecondStage(this.tables);
+    this.#adopt();
+  }
+
+  configure(state: IommuState): void {
+    this.config.configure(state);
+    this.#adopt();
+  }
+
+  bind(config: PasidTableConfig): Binding | string {
+    return bindRiscv(config, this.config);
+  }
+
+  newDevice(): RiscvDevice {
+    return new RiscvDevice();
+  }
+
+  newProcess(): RiscvProcess {
+    return new RiscvProcess();
+  }
+
+  admit(request: WalkRequest, out: WalkResult): boolean {
+    out.model = "riscv";
+    if (request.binding !== null) return true;
+    const mode = this.config.ddtMode;
+    // Step 2. Bare: only Untranslated requests, and they pass.
+    if (mode === DDTP_BARE) {
+      this.#passThrough(request, out);
+      return false;
+    }
+    // Step 1. Off; a reserved mode cannot be written, so nothing is known to be allowed in it either.
+    if (mode < DDTP_1LVL || mode > DDTP_3LVL) return out.fail(ALL_INBOUND_DISALLOWED);
+    // Steps 3 to 5. A device_id wider than the mode.
+    if (request.device >>> deviceIdBits(mode, this.config.msiFlat) !== 0)
+      return out.fail(TRANSACTION_DISALLOWED, "SOURCEID_INVALID");
+    return true;
+  }
+
+  loadDevice(request: WalkRequest, device: RiscvDevice, out: WalkResult): boolean {
+    const binding = request.binding;
+    // Step 6.
+    if (binding === null) return this.#directories.device(request.device, device, out);
+    fillBoundDevice(binding as RiscvBinding, this.config, device);
+    return brokenDeviceRule(device, this.config) === 0 || out.fail(DDT_MISCONFIGURED);
+  }
+
+  checkRequest(request: WalkRequest, device: RiscvDevice, out: WalkResult): boolean {
+    const processId = request.pasid;
+    if (processId === NO_PASID) return true;
+    // Step 7. A process_id where none is expected, or one wider than pdtp.MODE.
+    const limit = device.pdtv ? 2 ** processIdBits(device.fscMode) : 0;
+    if (processId < limit && processId < device.processIdLimit) return true;
+    out.fail(TRANSACTION_DISALLOWED, "PASID_INVALID");
+    return suppress(device, out);
+  }
+
+  loadProcess(request: WalkRequest, device: RiscvDevice, process: RiscvProcess, out: WalkResult): boolean {
+    process.bare();
+    // Step 10. The device context itself has the first stage.
+    if (!device.pdtv) {
+      const levels = firstStageLevels(device.fscMode, device.sxl, this.config);
+      process.first(device.fscFrame, levels, device.pscid);
+      return true;
+    }
+    // Steps 12 and 13. No first stage without a process_id, or without a process directory.
+    if ((request.pasid === NO_PASID && !device.dpe) || device.fscMode === PDTP_BARE) return true;
+    // Steps 11 and 14.
+    const processId = request.pasid === NO_PASID ? 0 : request.pasid;
+    const second = this.#beginSecond(device, request.access, true);
+    if (this.#directories.process(processId, device, second, process, out)) return true;
+    return suppress(device, out);
+  }
+
+  translate(request: WalkRequest, device: RiscvDevice, process: RiscvProcess, out: WalkResult): void {
+    out.domain = device.gscid;
+    out.asid = process.pscid;
+    // Step 15. Without a process_id a request is not supervisor's.
+    const supervisor = request.priv && request.pasid !== NO_PASID;
+    if (supervisor && process.located && !process.ens) out.fail(TRANSACTION_DISALLOWED, "PERMISSION");
+    else this.#stages(request, device, process, supervisor, out);
+    if (out.status === FAULT) suppress(device, out);
+  }
+
+  /** Steps 17 to 20. */
+  #stages(
+    request: WalkRequest,
+    device: RiscvDevice,
+    process: RiscvProcess,
+    supervisor: boolean,
+    out: WalkResult,
+  ): void {
+    const nested = process.firstLevels !== 0;
+    const second = this.#beginSecond(device, request.access, nested);
+    let hi = request.addrHi;
+    let lo = request.addrLo;
+    // Step 17. The first stage gives the guest physical address.
+    this.#rights = ALL_RIGHTS;
+    if (nested) {
+      if (!this.#firstStage(request, device, process, supervisor, second, out)) return;
+      const first = this.#first;
+      out.global = first.global;
+      if (second === null) {
+        out.frame = first.frame;
+        out.offset = lo & FRAME_MASK;
+        out.pageShift = first.pageShift;
+        out.perm = this.#rights;
+        return;
+      }
+      hi = frameHi(first.frame);
+      lo = frameLo(first.frame) | (lo & FRAME_MASK);
+    } else if (second === null) {
+      this.#passThrough(request, out);
+      return;
+    }
+    // Step 18. Interrupt files.
+    if (inInterruptFile(device, this.config, hi, lo, FRAME_SHIFT)) {
+      translateMsi(this.tables, device, this.config, hi, lo, request.access, this.#rights, out);
+      return;
+    }
+    // Step 19. The second stage.
+    if (!second.translate(hi, lo, request.access, FOR_DATA, out)) return;
+    const pageShift = this.#clearOfInterruptFiles(device, hi, lo, second.pageShift);
+    out.frame = second.frame;
+    out.offset = lo & FRAME_MASK;
+    out.pageShift = nested ? Math.min(pageShift, this.#first.pageShift) : pageShift;
+    out.perm = this.#rights & second.perm;
+  }
+
+  /** The first stage's walk and the checks on its leaf (Privileged specification, steps 6 to 9). */
+  #firstStage(
+    request: WalkRequest,
+    device: RiscvDevice,
+    process: RiscvProcess,
+    supervisor: boolean,
+    second: RiscvSecondStage | null,
+    out: WalkResult,
+  ): boolean {
+    const first = this.#first;
+    const access = request.access;
+    const levels = process.firstLevels;
+    out.stage = 1;
+    if (!inRange(request.addrHi, levels)) return out.fail(pageFault(access), "OOR_ADDRESS");
+    first.littleEndian = device.sbe === 0;
+    const status = first.walk(
+      this.tables,
+      process.firstFrame,
+      levels,
+      request.addrHi,
+      request.addrLo,
+      second,
+      out,
+    );
+    if (status === SECOND_STAGE_FAULT) return false;
+    if (status === FETCH_FAILED || status === ADDRESS_SIZE) {
+      first.blame(out);
+      return out.fail(accessFault(access), fetchReason(first.level, levels));
+    }
+    if (status !== WALKED) {
+      first.blame(out);
+      return out.fail(pageFault(access), walkReason(status));
+    }
+    const leaf = first.leaf;
+    const rights = firstRights(leaf, supervisor, process.sum);
+    if ((access & ~rights) !== 0) {
+      first.blame(out);
+      return out.fail(pageFault(access), "PERMISSION");
+    }
+    // A and D: a fault, or with SADE an update, which is a store that the second stage must allow.
+    const clean = (leaf & SV_D) === 0;
+    const notAccessed = (leaf & SV_A) === 0;
+    const mayUpdate = device.sade !== 0 && (second === null || (second.perm & WRITE) !== 0);
+    if (notAccessed || (clean && (access & WRITE) !== 0)) {
+      if (device.sade === 0) {
+        first.blame(out);
+        return out.fail(pageFault(access), notAccessed ? "ACCESS" : "PERMISSION");
+      }
+      if (!mayUpdate && second !== null) {
+        second.refuseUpdate(out);
+        return false;
+      }
+    }
+    this.#rights = clean && !mayUpdate ? rights & ~WRITE : rights;
+    out.stage = 0;
+    return true;
+  }
+
+  #beginSecond(device: RiscvDevice, access: number, nested: boolean): RiscvSecondStage | null {
+    if (device.secondLevels === 0) return null;
+    this.#second.begin(device, access, nested);
+    return this.#second;
+  }
+
+  /** The size of the largest page around a guest address that has no interrupt file in it: those have their own table. */
+  #clearOfInterruptFiles(device: RiscvDevice, hi: number, lo: number, pageShift: number): number {
+    let shift = pageShift;
+    const step = device.secondLevels === SV32_LEVELS ? 10 : 9;
+    while (shift > FRAME_SHIFT && inInterruptFile(device, this.config, hi, lo, shift))
+      shift = Math.max(shift - step, FRAME_SHIFT);
+    return shift;
+  }
+
+  #passThrough(request: WalkRequest, out: WalkResult): void {
+    out.frame = frameOf(request.addrHi, request.addrLo);
+    out.offset = request.addrLo & FRAME_MASK;
+    out.perm = ALL_RIGHTS;
+    out.passthrough = true;
+  }
+
+  #adopt(): void {
+    const config = this.config;
+    this.#directories.configure();
+    this.#first.configure(config.has, config.frameLimit);
+    this.#second.table.configure(config.has, config.frameLimit);
+    this.#second.table.littleEndian = config.be === 0;
+  }
+}
+
+/** Sv32 addresses have 32 bits; of the others the bits above must all equal the highest (39, 48, 57 bits). */
+function inRange(hi: number, levels: number): boolean {
+  if (levels === SV32_LEVELS) return hi === 0;
+  // The scheme's width is 9 bits per level and 12 for the page: its sign bit stands here in the high half.
+  const sign = hi >> (9 * levels + FRAME_SHIFT - 1 - 32);
+  return sign === 0 || sign === -1;
+}
+
+/** What a leaf of the first stage grants (RISC-V IOMMU 1.0, Process-context fields: ENS and SUM). */
+function firstRights(leaf: number, supervisor: boolean, sum: number): number {
+  const rights = rightsOf(leaf);
+  const userPage = (leaf & SV_U) !== 0;
+  if (!supervisor) return userPage ? rights : 0;
+  if (!userPage) return rights;
+  return sum ? rights & ~EXECUTE : 0;
+}
+
+/** tc.DTF: the causes that are not reported. Returns false, so that callers can return it. */
+function suppress(device: RiscvDevice, out: WalkResult): false {
+  if (device.dtf && out.fault !== null && !reportedWithDtf(out.fault)) out.recorded = false;
+  return false;
+}
