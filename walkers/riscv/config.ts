@@ -50,7 +50,7 @@ export class RiscvConfig {
   processIdLimit = 2 ** PROCESS_ID_BITS;
   /** A bound device's context is not in the trace; `httu` says whether it enables updates of A and D. */
   boundHardwareUpdates = 0;
-  /** Halves of the guest page number bits that MSI address mask and pattern cover: MGPAW - 12 of them. */
+  /** Halves of the guest page number bits that MSI address mask and pattern have: MGPAW - 12; others are reserved. */
   msiPageHi = 0;
   msiPageLo = 0;
 

@@ -197,6 +197,10 @@ export class Directories {
     d.maskLo = mask | 0;
     d.patternHi = Math.floor(pattern / TWO_32);
     d.patternLo = pattern | 0;
+    // Bits 51 : MGPAW - 12 of both are reserved (MSI address mask and pattern).
+    const beyondHi = (d.maskHi | d.patternHi) & ~config.msiPageHi;
+    const beyondLo = (d.maskLo | d.patternLo) & ~config.msiPageLo;
+    if ((beyondHi | beyondLo) !== 0) d.reserved = 1;
   }
 
   /** Reads a process-directory structure at a guest frame (at a physical one where there is no second stage). */

@@ -40,18 +40,12 @@ const MSI_RIGHTS = READ | WRITE;
  * all bits that the mask leaves.
  * @param shift log2 of the bytes around the address that are asked about: 12 for its own page, more for a superpage
  */
-export function inInterruptFile(
-  device: RiscvDevice,
-  config: RiscvConfig,
-  hi: number,
-  lo: number,
-  shift: number,
-): boolean {
+export function inInterruptFile(device: RiscvDevice, hi: number, lo: number, shift: number): boolean {
   if (device.msiMode === MSIPTP_OFF) return false;
   const pageHi = hi >>> FRAME_SHIFT;
   const pageLo = (hi << (32 - FRAME_SHIFT)) | (lo >>> FRAME_SHIFT);
-  let differHi = (pageHi ^ device.patternHi) & ~device.maskHi & config.msiPageHi;
-  let differLo = (pageLo ^ device.patternLo) & ~device.maskLo & config.msiPageLo;
+  let differHi = (pageHi ^ device.patternHi) & ~device.maskHi;
+  let differLo = (pageLo ^ device.patternLo) & ~device.maskLo;
   const below = shift - FRAME_SHIFT;
   if (below >= 32) {
     differLo = 0;
@@ -101,7 +95,7 @@ export function translateMsi(
   // 5. The interrupt file number.
   const pageHi = hi >>> FRAME_SHIFT;
   const pageLo = (hi << (32 - FRAME_SHIFT)) | (lo >>> FRAME_SHIFT);
-  const file = extract(pageHi, pageLo, device.maskHi & config.msiPageHi, device.maskLo & config.msiPageLo);
+  const file = extract(pageHi, pageLo, device.maskHi, device.maskLo);
   // 6, 7. The MSI PTE at m | (I x 16).
   const littleEndian = config.be === 0;
   const frame = orFrames(device.msiFrame, Math.floor(file / PTES_PER_FRAME));

@@ -160,7 +160,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
       return;
     }
     // Step 18. Interrupt files.
-    if (inInterruptFile(device, this.config, hi, lo, FRAME_SHIFT)) {
+    if (inInterruptFile(device, hi, lo, FRAME_SHIFT)) {
       translateMsi(this.tables, device, this.config, hi, lo, request.access, this.#rights, out);
       return;
     }
@@ -241,7 +241,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
   #clearOfInterruptFiles(device: RiscvDevice, hi: number, lo: number, pageShift: number): number {
     let shift = pageShift;
     const step = device.secondLevels === SV32_LEVELS ? 10 : 9;
-    while (shift > FRAME_SHIFT && inInterruptFile(device, this.config, hi, lo, shift))
+    while (shift > FRAME_SHIFT && inInterruptFile(device, hi, lo, shift))
       shift = Math.max(shift - step, FRAME_SHIFT);
     return shift;
   }
