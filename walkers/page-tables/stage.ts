@@ -19,8 +19,10 @@ export const ACCESS_FLAG = 6;
 export const DENIED = 7;
 /** The second stage faulted under this walk; the result already says how. */
 export const SECOND_STAGE_FAULT = 8;
+/** Hardware has to set an accessed flag in the entry, and cannot: the stage below or the IOMMU forbids it. */
+export const FLAG_UPDATE = 9;
 
-export type WalkStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+export type WalkStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
 
 /** What a second-stage translation is for: it decides the class of a fault. */
 export const FOR_DATA = 0;

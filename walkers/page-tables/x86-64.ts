@@ -7,11 +7,14 @@
  */
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameHi, frameLo } from "../memory.ts";
-import { READ } from "../request.ts";
+import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
+import { EntryTrail } from "./entry-trail.ts";
 import {
+  ADDRESS_SIZE,
   FETCH_FAILED,
+  FLAG_UPDATE,
   FOR_TABLE,
   NOT_PRESENT,
   OUT_OF_RANGE,
@@ -51,6 +54,8 @@ export const X86LargeEntry = layout("x86-64 large-page entry", "VT-d 4.1, 9.7", 
 const P = X86Entry.mask.P.lo;
 const RW = X86Entry.mask.RW.lo;
 const US = X86Entry.mask.US.lo;
+const RIGHTS = RW | US;
+const D = X86Entry.mask.D.lo;
 const PS = X86Entry.mask.PS.lo;
 const G = X86Entry.mask.G.lo;
 const XD = X86Entry.mask.XD.hi;
@@ -68,6 +73,12 @@ export class X8664Walk {
   reservedHi = 0;
   /** Whether 1 GiB leaves are allowed; without, PS at level 3 is reserved. */
   gigabytePages = true;
+  /** First frame number that entries may not hold, where they hold addresses of a narrower stage below. */
+  frameLimit = Number.POSITIVE_INFINITY;
+  /** Flags in bits 31:0 that hardware sets in every entry that it uses; 0: they are not watched. */
+  usedFlags = 0;
+  /** Whether hardware can set flags in memory at all. */
+  updatesFlags = true;
 
   /** Result: frame number of the 4 KiB frame that holds the address, before any second stage. */
   frame = 0;
@@ -78,8 +89,12 @@ export class X8664Walk {
   user = false;
   executeDisable = false;
   global = false;
+  /** The leaf's Dirty flag, and whether hardware may set flags in the leaf entry. */
+  dirty = false;
+  leafUpdatable = true;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
+  readonly #trail = new EntryTrail();
 
   /**
    * Walks from a root table to a leaf. Checks presence and reserved bits level by level; the caller checks the
@@ -107,6 +122,7 @@ export class X8664Walk {
     const sign = levels === 5 ? hi >> 24 : hi >> 15;
     if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
 
+    this.#trail.clear();
     let writable = RW;
     let user = US;
     let executeDisable = 0;
@@ -124,17 +140,22 @@ export class X8664Walk {
       const entryHi = tables.hi;
       if ((entryLo & P) === 0) return NOT_PRESENT;
       if ((entryHi & this.reservedHi) !== 0) return RESERVED;
+      const leaf = level === 1 || (entryLo & PS) !== 0;
+      if (leaf && level > 1) {
+        if (level > 3 || (level === 3 && !this.gigabytePages)) return RESERVED;
+        if ((entryLo & (level === 3 ? RESERVED_1G : RESERVED_2M)) !== 0) return RESERVED;
+      }
+      const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
+      if (next >= this.frameLimit) return ADDRESS_SIZE;
+      const updatable = this.updatesFlags && (second === null || (second.perm & WRITE) !== 0);
+      if (!updatable && (~entryLo & this.usedFlags) !== 0) return FLAG_UPDATE;
+      if ((entryLo & RIGHTS) !== RIGHTS || (entryHi & XD) !== 0) this.#trail.keep(level, tables);
       writable &= entryLo;
       user &= entryLo;
       executeDisable |= entryHi;
-      const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
-      if (level > 1) {
-        if ((entryLo & PS) === 0) {
-          table = next;
-          continue;
-        }
-        if (level > 3 || (level === 3 && !this.gigabytePages)) return RESERVED;
-        if ((entryLo & (level === 3 ? RESERVED_1G : RESERVED_2M)) !== 0) return RESERVED;
+      if (!leaf) {
+        table = next;
+        continue;
       }
       const inPage = level === 1 ? 0 : level === 2 ? (lo >>> 12) & 0x1ff : (lo >>> 12) & 0x3_ffff;
       this.frame = (level === 1 ? next : next - (next & 1)) + inPage;
@@ -143,8 +164,24 @@ export class X8664Walk {
       this.user = user !== 0;
       this.executeDisable = (executeDisable & XD) !== 0;
       this.global = (entryLo & G) !== 0;
+      this.dirty = (entryLo & D) !== 0;
+      this.leafUpdatable = updatable;
       return WALKED;
     }
+  }
+
+  /**
+   * After a walk whose accumulated rights deny the access: makes the entry that denies it the one that
+   * `tables.blame` reports, and `level` its level.
+   * @param right RW, US or XD of `X86Entry`: the bit that decides
+   */
+  blame(tables: TableReader, right: "RW" | "US" | "XD"): void {
+    const mask = X86Entry.mask[right];
+    const level =
+      right === "XD"
+        ? this.#trail.find(tables, 0, 0, mask.hi)
+        : this.#trail.find(tables, mask.hi, mask.lo, 0);
+    if (level !== 0) this.level = level;
   }
 }
 
