@@ -18,6 +18,8 @@ export interface ReplayOptions {
   readonly only: Selection;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
+  /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
+  readonly trace: string | undefined;
 }
 
 const MEBIBYTE = 2 ** 20;
@@ -31,4 +33,5 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   paGranularity: "exact",
   only: selectionOf(undefined),
   stats: true,
+  trace: undefined,
 };

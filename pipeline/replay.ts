@@ -133,9 +133,11 @@ export class Replay implements TraceHandler {
     if (this.#dmaRecords > 0) summary.records.set("dma", this.#dmaRecords);
     if (this.#memRecords > 0) summary.records.set("mem", this.#memRecords);
     if (!this.#options.stats) return;
+    const { trace } = this.#options;
+    const label = trace === undefined ? {} : { trace };
     for (const unit of this.iommus.units)
-      for (const statistics of unit.allStatistics) this.#write(statistics.record());
-    this.#write(summary.record());
+      for (const statistics of unit.allStatistics) this.#write({ ...statistics.record(), ...label });
+    this.#write({ ...summary.record(), ...label });
   }
 
   /** Compares with what was observed. */

@@ -6,9 +6,6 @@ import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
 import { Replay } from "./replay.ts";
 import type { Summary } from "./statistics.ts";
 
-/** Output waits until there is this much of it: fewer, larger writes. */
-const FLUSH_BYTES = 1 << 16;
-
 export interface RunHooks {
   /** Takes output bytes, whole lines only; reading goes on when it has settled. */
   readonly write: (bytes: Buffer) => void | Promise<void>;
@@ -37,7 +34,8 @@ export async function replayTrace(
       maxLineBytes: options.maxLineBytes ?? DEFAULT_OPTIONS.maxLineBytes,
       onChunk: async (bytesRead) => {
         hooks.progress?.(bytesRead, replay.requests);
-        if (out.length >= FLUSH_BYTES) await hooks.write(out.take());
+        // After every chunk, however small: a live input comes in small ones and is read as it happens.
+        if (out.length > 0) await hooks.write(out.take());
       },
     });
     replay.finish(totals.lines);

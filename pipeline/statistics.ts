@@ -1,6 +1,9 @@
 import { FAULT, MSI, OK } from "../walkers/result.ts";
 import type { Outcome, Verdict } from "./outcome.ts";
 
+/** Severities of a `finding` record. */
+export type Severity = "error" | "warning" | "info";
+
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
 const DENSE_READS = 512;
 
@@ -137,7 +140,10 @@ export class Summary {
   readonly records = new Map<string, number>();
   /** Records whose type the contract does not know. */
   readonly unknown = new Map<string, number>();
+  /** Findings by rule. */
   readonly findings = new Map<string, number>();
+  /** Findings by severity: what decides the exit status. */
+  readonly severities = new Map<Severity, number>();
   readonly verdicts = new Map<Verdict, number>();
 
   static count<K>(map: Map<K, number>, key: K): void {
