@@ -1,0 +1,69 @@
+import type { Fault } from "../fault.ts";
+
+/** The event log's names and codes (AMD 48882, 2.5) of what a request can cause. */
+export const ILLEGAL_DEV_TABLE_ENTRY: Fault = {
+  code: 0x1,
+  name: "ILLEGAL_DEV_TABLE_ENTRY",
+  reason: "BAD_DEVICE_CONTEXT",
+  source: "AMD 48882, 2.5.2",
+  text: "The device table entry has reserved bits set or holds a level encoding that this IOMMU does not support.",
+  causes: [
+    "Mode 7, or more levels than EFR.HATS allows",
+    "GLX 3 or beyond EFR.GLXSup, or a guest paging mode beyond EFR.GATS, with GV=1",
+    "GV, GIOV or PPR set on an IOMMU without GTSup, GIoSup or PPRSup",
+    "IoCtl 3, or a reserved bit among bits 127:0",
+  ],
+};
+
+export const IO_PAGE_FAULT: Fault = {
+  code: 0x2,
+  name: "IO_PAGE_FAULT",
+  reason: "PTE_FETCH",
+  source: "AMD 48882, 2.5.3",
+  text: "The page tables do not map the address or do not permit the access; the flags say which.",
+  causes: [
+    "PR=0: an entry is not present, TV=0, or the guest CR3 table has no entry for this PASID",
+    "PE=1: IR, IW, R/W, U/S or NX on some level, or IR, IW of the device table entry, deny the access",
+    "RZ=1: reserved bits in an entry",
+    "PR=1, PE=0, RZ=0: an invalid next level or page size, or address bits beyond the tables",
+    "the device id is beyond the device table",
+  ],
+};
+
+export const DEV_TAB_HARDWARE_ERROR: Fault = {
+  code: 0x3,
+  name: "DEV_TAB_HARDWARE_ERROR",
+  reason: "DEVICE_CONTEXT_FETCH",
+  source: "AMD 48882, 2.5.4",
+  text: "The device table entry could not be read.",
+  causes: ["the Device Table Base Address Register points outside memory"],
+};
+
+export const PAGE_TAB_HARDWARE_ERROR: Fault = {
+  code: 0x4,
+  name: "PAGE_TAB_HARDWARE_ERROR",
+  reason: "WALK_EABT",
+  source: "AMD 48882, 2.5.5",
+  text: "A page table or guest CR3 table entry could not be read.",
+  causes: ["a root or next-table address points outside memory"],
+};
+
+export const INVALID_DEVICE_REQUEST: Fault = {
+  code: 0x8,
+  name: "INVALID_DEVICE_REQUEST",
+  reason: "UNKNOWN",
+  source: "AMD 48882, 2.5.9",
+  text: "The IOMMU does not accept this kind of request from this device.",
+  causes: [
+    "a read or an atomic in the interrupt address range 0xFEEx_xxxx",
+    "a request with a PASID from a device without guest translation (GV=0, GTEn=0)",
+  ],
+};
+
+export const AMD_VI_FAULTS: readonly Fault[] = [
+  ILLEGAL_DEV_TABLE_ENTRY,
+  IO_PAGE_FAULT,
+  DEV_TAB_HARDWARE_ERROR,
+  PAGE_TAB_HARDWARE_ERROR,
+  INVALID_DEVICE_REQUEST,
+];

@@ -1,0 +1,243 @@
+import { frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
+import { DENIED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
+import { X8664Walk } from "../page-tables/x86-64.ts";
+import type { IommuState } from "../registers.ts";
+import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
+import { MSI, type WalkResult } from "../result.ts";
+import { TableReader } from "../table-reader.ts";
+import type { IommuWalker, PasidTableConfig } from "../walker.ts";
+import { bindGcr3Table } from "./bind.ts";
+import { Configuration } from "./configuration.ts";
+import { AmdViBinding, DeviceContext, ProcessContext } from "./context.ts";
+import { DeviceTable } from "./device-table.ts";
+import { EventReporter } from "./event-reporter.ts";
+import { FLAG_I, FLAG_NX } from "./events.ts";
+import { INVALID_DEVICE_REQUEST } from "./faults.ts";
+import { loadGcr3 } from "./gcr3-table.ts";
+import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
+
+/** Interrupt address range FEEx_xxxx: bits 63:20 (2.1.2, "Special Address Controls"). */
+const INTERRUPT_RANGE = 0xfee;
+const ALL_ACCESS = READ | WRITE | EXECUTE;
+
+/** Walks an AMD IOMMU's tables: AMD 48882, "AMD I/O Virtualization Technology (IOMMU) Specification". */
+export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
+  readonly model = "amd";
+  readonly tables: TableReader;
+  readonly #configuration = new Configuration();
+  readonly #events: EventReporter;
+  readonly #deviceTable: DeviceTable;
+  readonly #host: HostStage;
+  readonly #guest = new X8664Walk();
+
+  constructor(memory: GuestMemory) {
+    this.tables = new TableReader(memory);
+    this.#events = new EventReporter(this.tables);
+    this.#deviceTable = new DeviceTable(this.tables, this.#events, this.#configuration);
+    this.#host = new HostStage(this.tables, this.#events);
+  }
+
+  configure(state: IommuState): void {
+    const configuration = this.#configuration;
+    configuration.load(state);
+    this.#events.eventLog = configuration.eventLog;
+    this.#host.walk.reservedHi = configuration.addressReservedHi;
+  }
+
+  bind(config: PasidTableConfig): Binding | string {
+    return bindGcr3Table(config);
+  }
+
+  newDevice(): DeviceContext {
+    return new DeviceContext();
+  }
+
+  newProcess(): ProcessContext {
+    return new ProcessContext();
+  }
+
+  /** 2.1.2: interrupts and a disabled IOMMU, before any table. */
+  admit(request: WalkRequest, out: WalkResult): boolean {
+    out.model = "amd";
+    if (request.addrHi === 0 && request.addrLo >>> 20 === INTERRUPT_RANGE) {
+      this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
+      return this.#interrupt(request, out);
+    }
+    if (this.#configuration.enabled !== 0 || request.binding !== null) return true;
+    return passThrough(request, ALL_ACCESS, out);
+  }
+
+  /** 2.2.2: the device table entry. */
+  loadDevice(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
+    out.model = "amd";
+    const binding = request.binding;
+    if (binding instanceof AmdViBinding) {
+      device.copyFrom(binding.device);
+      device.pasidLimit = Math.min(device.pasidLimit, this.#configuration.pasidLimit);
+      return true;
+    }
+    this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
+    return this.#deviceTable.load(request, device, out);
+  }
+
+  /** 2.2.2, tables 7 and 8: what the entry says of this kind of request. */
+  checkRequest(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
+    out.domain = device.domain;
+    // V=0: forwarded untranslated.
+    if (device.valid === 0) return true;
+    const pasid = request.pasid;
+    const events = this.#events;
+    events.begin(request, pasid !== NO_PASID, this.#isUser(request), device.suppress);
+    if (pasid === NO_PASID && this.#excluded(request, device)) return passThrough(request, ALL_ACCESS, out);
+    // V=1, TV=0: a table walk would be needed and is terminated.
+    if (device.translate === 0) return events.pageFault(out, 0, "BAD_DEVICE_CONTEXT");
+    if (pasid === NO_PASID) return true;
+    if (device.guest === 0) {
+      events.fail(out, INVALID_DEVICE_REQUEST, 0, "PASID_INVALID");
+      // Which of the event's types this is, the published revisions do not say.
+      out.flags = -1;
+      return false;
+    }
+    return pasid < device.pasidLimit ? true : events.pageFault(out, 0, "PASID_INVALID");
+  }
+
+  /** 2.2.6.3: the guest CR3 table. */
+  loadProcess(
+    request: WalkRequest,
+    device: DeviceContext,
+    process: ProcessContext,
+    out: WalkResult,
+  ): boolean {
+    const withPasid = request.pasid !== NO_PASID;
+    process.guest = device.valid !== 0 && device.guest !== 0 && (withPasid || device.giov !== 0) ? 1 : 0;
+    if (process.guest === 0) return true;
+    this.#events.begin(request, true, this.#isUser(request), device.suppress);
+    const host = this.#hostOf(device, true);
+    // GIOV: without PASID, PASID 0.
+    const pasid = withPasid ? request.pasid : 0;
+    return loadGcr3(this.tables, this.#events, device, pasid, host, process, out);
+  }
+
+  translate(request: WalkRequest, device: DeviceContext, process: ProcessContext, out: WalkResult): void {
+    out.domain = device.domain;
+    if (device.valid === 0) {
+      passThrough(request, ALL_ACCESS, out);
+      return;
+    }
+    const guest = process.guest !== 0;
+    this.#events.begin(request, guest, this.#isUser(request), device.suppress);
+    if (guest) this.#translateGuest(request, device, process, out);
+    else this.#translateHost(request, device, out);
+  }
+
+  /** A GPA: the host tables alone, or, with Mode 0, nothing but the entry's IR and IW (table 8). */
+  #translateHost(request: WalkRequest, device: DeviceContext, out: WalkResult): void {
+    if (device.mode === 0) {
+      if ((hostAccess(request.access) & ~device.perm) !== 0) this.#events.denied(out);
+      else passThrough(request, hostPerm(device.perm), out);
+      return;
+    }
+    const host = this.#host;
+    host.begin(device, false);
+    if (!host.translate(request.addrHi, request.addrLo, request.access, FOR_DATA, out)) return;
+    out.frame = host.frame;
+    out.offset = request.addrLo & 0xfff;
+    out.pageShift = host.pageShift;
+    out.perm = host.perm;
+  }
+
+  /** A GVA (2.2.6): guest tables, whose fetches and result go through the host tables. */
+  #translateGuest(
+    request: WalkRequest,
+    device: DeviceContext,
+    process: ProcessContext,
+    out: WalkResult,
+  ): void {
+    const walk = this.#guest;
+    const { addrHi, addrLo } = request;
+    const host = this.#hostOf(device, true);
+    // Addresses in guest tables are as wide as the host tables translate; only flat ones are system-physical.
+    walk.reservedHi = host === null ? this.#configuration.addressReservedHi : 0;
+    const status = walk.walk(this.tables, process.root, device.guestLevels, addrHi, addrLo, host, out);
+    if (status === SECOND_STAGE_FAULT) return;
+    if (status !== WALKED) {
+      this.#events.walkFault(out, status, 1, walk.level, device.guestLevels, true);
+      return;
+    }
+    if (!this.#permitted(request, walk, out)) return;
+    let frame = walk.frame;
+    let shift = walk.pageShift;
+    let perm = READ | (walk.writable ? WRITE : 0);
+    if (!walk.executeDisable || this.#configuration.noExecute === 0) perm |= EXECUTE;
+    if (host === null) {
+      if ((hostAccess(request.access) & ~device.perm) !== 0) {
+        this.#events.denied(out);
+        return;
+      }
+      perm &= hostPerm(device.perm);
+    } else {
+      const lo = frameLo(frame) | (addrLo & 0xfff);
+      if (!host.translate(frameHi(frame), lo, request.access, FOR_DATA, out)) return;
+      frame = host.frame;
+      shift = Math.min(shift, host.pageShift);
+      perm &= host.perm;
+    }
+    out.frame = frame;
+    out.offset = addrLo & 0xfff;
+    out.pageShift = shift;
+    out.perm = perm;
+    out.global = walk.global;
+  }
+
+  /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6.4). */
+  #permitted(request: WalkRequest, walk: X8664Walk, out: WalkResult): boolean {
+    const access = request.access;
+    const noExecute = (access & EXECUTE) !== 0 && walk.executeDisable && this.#configuration.noExecute !== 0;
+    const denied = ((access & WRITE) !== 0 && !walk.writable) || (this.#isUser(request) && !walk.user);
+    if (!denied && !noExecute) return true;
+    this.#events.walkFault(out, DENIED, 1, walk.level, 0, false);
+    if (noExecute) out.flags |= FLAG_NX;
+    return false;
+  }
+
+  /** The host tables of a device, or null where GPAs are SPAs. */
+  #hostOf(device: DeviceContext, nested: boolean): HostStage | null {
+    if (device.mode === 0) return null;
+    this.#host.begin(device, nested);
+    return this.#host;
+  }
+
+  /** USSup=0: every request has user privilege; otherwise only a PASID can carry another. */
+  #isUser(request: WalkRequest): boolean {
+    return !(request.priv && request.pasid !== NO_PASID && this.#configuration.privileges !== 0);
+  }
+
+  /** A request to FEEx_xxxx: a posted write is an interrupt, and carries no PASID. */
+  #interrupt(request: WalkRequest, out: WalkResult): boolean {
+    const posted = request.access === WRITE;
+    if (this.#configuration.enabled === 0) {
+      if (!posted) return passThrough(request, ALL_ACCESS, out);
+    } else if (!posted) return this.#events.fail(out, INVALID_DEVICE_REQUEST, 0);
+    else if (request.pasid !== NO_PASID) return this.#events.pageFault(out, FLAG_I, "PASID_INVALID");
+    out.status = MSI;
+    return false;
+  }
+
+  /** 2.2.4: the exclusion range is forwarded untranslated, for all devices or for those with EX=1. */
+  #excluded(request: WalkRequest, device: DeviceContext): boolean {
+    const configuration = this.#configuration;
+    if (configuration.exclusion === 0) return false;
+    if (configuration.exclusionAll === 0 && device.exclusion === 0) return false;
+    const frame = frameOf(request.addrHi, request.addrLo);
+    return frame >= configuration.exclusionFirst && frame <= configuration.exclusionLast;
+  }
+}
+
+/** Forwards a request untranslated. Returns false: there is nothing left to do. */
+function passThrough(request: WalkRequest, perm: number, out: WalkResult): false {
+  out.frame = frameOf(request.addrHi, request.addrLo);
+  out.offset = request.addrLo & 0xfff;
+  out.perm = perm;
+  out.passthrough = true;
+  return false;
+}
