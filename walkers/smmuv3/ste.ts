@@ -1,0 +1,136 @@
+/** The stream table's structures. */
+import { address, bit, bits, ignored, layout } from "../layout.ts";
+
+export const L1Std = layout("SMMUv3 level 1 stream table descriptor", "IHI 0070 5.1", 8, {
+  Span: bits(4, 0, "Size of the level 2 array: 2^(Span - 1) STEs; 0 and 12 to 31: none"),
+  L2Ptr: address(55, 6, "Level 2 array"),
+});
+
+export const TRANSLATION_GRANULES = { 0: "4 KiB", 1: "64 KiB", 2: "16 KiB" } as const;
+export const ADDRESS_SIZES = {
+  0: "32 bits",
+  1: "36 bits",
+  2: "40 bits",
+  3: "42 bits",
+  4: "44 bits",
+  5: "48 bits",
+  6: "52 bits",
+  7: "56 bits",
+} as const;
+
+const CACHEABILITY = {
+  0: "non-cacheable",
+  1: "write-back, read-allocate",
+  2: "write-through",
+  3: "write-back",
+} as const;
+const SHAREABILITY = { 0: "non-shareable", 2: "outer shareable", 3: "inner shareable" } as const;
+
+/** Values of STE.Config that let traffic pass; 0 to 3 abort. */
+export const CONFIG_BYPASS = 4;
+export const CONFIG_STAGE1 = 5;
+export const CONFIG_STAGE2 = 6;
+export const CONFIG_NESTED = 7;
+
+/** Values of STE.S1Fmt; 3 behaves as 0. */
+export const S1FMT_LINEAR = 0;
+export const S1FMT_4K_L2 = 1;
+export const S1FMT_64K_L2 = 2;
+
+/** Values of STE.S1DSS; 3 behaves as 0. */
+export const S1DSS_TERMINATE = 0;
+export const S1DSS_BYPASS = 1;
+export const S1DSS_SUBSTREAM0 = 2;
+
+/** STE.STRW of a hypervisor's stream (Non-secure: NS-EL2, or NS-EL2-E2H as CR2.E2H says). */
+export const STRW_EL2 = 2;
+
+export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
+  V: bit(0, "Valid"),
+  Config: bits(3, 1, "Stream configuration", {
+    0: "abort",
+    1: "abort",
+    2: "abort",
+    3: "abort",
+    4: "bypass",
+    5: "stage 1",
+    6: "stage 2",
+    7: "stage 1 and 2",
+  }),
+  S1Fmt: bits(5, 4, "Stage 1 format", { 0: "linear", 1: "2-level, 4 KiB leaf", 2: "2-level, 64 KiB leaf" }),
+  S1ContextPtr: address(55, 6, "Context descriptor, or table of them; an IPA where stage 2 translates"),
+  S1CDMax: bits(63, 59, "log2 of the number of context descriptors"),
+  S1DSS: bits(65, 64, "Default substream", { 0: "terminate", 1: "bypass stage 1", 2: "substream 0" }),
+  S1CIR: bits(67, 66, "S1ContextPtr inner cacheability", CACHEABILITY),
+  S1COR: bits(69, 68, "S1ContextPtr outer cacheability", CACHEABILITY),
+  S1CSH: bits(71, 70, "S1ContextPtr shareability", SHAREABILITY),
+  S2HWU59: bit(72, "Hardware use of stage 2 descriptor bit 59"),
+  S2HWU60: bit(73, "Hardware use of stage 2 descriptor bit 60"),
+  S2HWU61: bit(74, "Hardware use of stage 2 descriptor bit 61"),
+  S2HWU62: bit(75, "Hardware use of stage 2 descriptor bit 62"),
+  DRE: bit(76, "Destructive read enable"),
+  CONT: bits(80, 77, "Contiguous hint"),
+  DCP: bit(81, "Directed cache prefetch"),
+  PPAR: bit(82, "PRI page request auto responses"),
+  MEV: bit(83, "Merge events"),
+  SW_RESERVED: ignored(87, 84, "Software use"),
+  S1PIE: bit(88, "Stage 1 permission indirection enable"),
+  S2FWB: bit(89, "Stage 2 control of attributes"),
+  S1MPAM: bit(90, "Stage 1 control of MPAM"),
+  S1STALLD: bit(91, "Stage 1 stall disable"),
+  EATS: bits(93, 92, "ATS", { 0: "disabled", 1: "full", 2: "split-stage", 3: "full, with DPT checks" }),
+  STRW: bits(95, 94, "StreamWorld control", { 0: "EL1", 2: "EL2" }),
+  MemAttr: bits(99, 96, "Memory type override"),
+  MTCFG: bit(100, "Memory type configuration"),
+  ALLOCCFG: bits(104, 101, "Allocation hints override"),
+  SHCFG: bits(109, 108, "Shareability configuration"),
+  NSCFG: bits(111, 110, "Non-secure attribute configuration"),
+  PRIVCFG: bits(113, 112, "Privilege configuration", { 0: "incoming", 2: "unprivileged", 3: "privileged" }),
+  INSTCFG: bits(115, 114, "Instruction/data configuration", { 0: "incoming", 2: "data", 3: "instruction" }),
+  IMPDEF0: ignored(127, 116, "IMPLEMENTATION DEFINED"),
+  S2VMID: bits(143, 128, "Virtual machine identifier"),
+  IMPDEF1: ignored(159, 144, "IMPLEMENTATION DEFINED"),
+  S2T0SZ: bits(165, 160, "Stage 2 input size is 64 - S2T0SZ bits"),
+  S2SL0: bits(167, 166, "Stage 2 start level"),
+  S2IR0: bits(169, 168, "S2TTB inner cacheability", CACHEABILITY),
+  S2OR0: bits(171, 170, "S2TTB outer cacheability", CACHEABILITY),
+  S2SH0: bits(173, 172, "S2TTB shareability", SHAREABILITY),
+  S2TG: bits(175, 174, "Stage 2 granule", TRANSLATION_GRANULES),
+  S2PS: bits(178, 176, "Stage 2 output size", ADDRESS_SIZES),
+  S2AA64: bit(179, "Stage 2 tables are VMSAv8-64"),
+  S2ENDI: bit(180, "Stage 2 tables are big-endian"),
+  S2AFFD: bit(181, "Stage 2 access flag fault disable"),
+  S2PTW: bit(182, "Protected table walk"),
+  S2HD: bit(183, "Stage 2 hardware update of dirty state"),
+  S2HA: bit(184, "Stage 2 hardware update of access flag"),
+  S2S: bit(185, "Stage 2 faults stall"),
+  S2R: bit(186, "Stage 2 faults are recorded"),
+  S2HAFT: bit(187, "Stage 2 hardware update of access flag in table descriptors"),
+  S2PIE: bit(188, "Stage 2 permission indirection enable"),
+  S2POE: bit(189, "Stage 2 permission overlay enable"),
+  DPT_VMATCH: bits(191, 190, "VMID matching for DPT checks"),
+  S2NSW: bit(192, "NS of stage 2 walks (Secure)"),
+  S2NSA: bit(193, "NS of stage 2 output (Secure)"),
+  S2SL0_2: bit(194, "Bit 2 of the stage 2 start level (S2DS, 4 KiB granule)"),
+  S2DS: bit(195, "Stage 2 52-bit addresses with 4 and 16 KiB granules"),
+  S2TTB: address(247, 196, "Stage 2 translation table base"),
+  S2SKL: bits(254, 253, "Stage 2 skip level (VMSAv9-128)"),
+  IMPDEF2: ignored(271, 256, "IMPLEMENTATION DEFINED"),
+  PARTID: bits(287, 272, "MPAM partition"),
+  S_S2T0SZ: bits(293, 288, "Secure stage 2 input size"),
+  S_S2SL0: bits(295, 294, "Secure stage 2 start level"),
+  S_S2TG: bits(303, 302, "Secure stage 2 granule", TRANSLATION_GRANULES),
+  MECID: bits(319, 304, "Memory encryption context"),
+  PMG: bits(327, 320, "MPAM performance monitor group"),
+  MPAM_NS: bit(328, "MPAM non-secure"),
+  AssuredOnly: bit(329, "AssuredOnly enable"),
+  TL0: bit(330, "TopLevel0 enable"),
+  TL1: bit(331, "TopLevel1 enable"),
+  VMSPtr: address(375, 332, "Virtual machine structure"),
+  S2SW: bit(384, "NS of Secure stage 2 walks"),
+  S2SA: bit(385, "NS of Secure stage 2 output"),
+  S_S2SL0_2: bit(386, "Bit 2 of the Secure stage 2 start level"),
+  S_S2TTB: address(439, 388, "Secure stage 2 translation table base"),
+  S_S2SKL: bits(446, 445, "Secure stage 2 skip level (VMSAv9-128)"),
+  S2POI: bits(511, 448, "Stage 2 permission overlays"),
+});
