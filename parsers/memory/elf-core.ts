@@ -33,6 +33,7 @@ const PHDR = { bytes: 56, p_type: 0, p_offset: 8, p_paddr: 24, p_filesz: 32, p_m
 /** Byte offsets of Elf64_Shdr's fields. */
 const SHDR = { bytes: 64, sh_info: 44 } as const;
 
+const NOUN = "program header";
 const ET_NAMES = ["ET_NONE", "ET_REL", "ET_EXEC", "ET_DYN", "ET_CORE"];
 const ET_CORE = 4;
 const PT_LOAD = 1;
@@ -131,8 +132,7 @@ function readProgramHeaders(
   for (let first = 0; first < count; first += BATCH) {
     const wanted = Math.min(count - first, BATCH) * PHDR.bytes;
     const found = file.read(start + first * PHDR.bytes, batch.subarray(0, wanted));
-    if (found < wanted)
-      return problem(file, `program header ${first}`, `${wanted} bytes of headers`, `${found}`);
+    if (found < wanted) return problem(file, `${NOUN} ${first}`, `${wanted} bytes of headers`, `${found}`);
     for (let at = 0; at < wanted; at += PHDR.bytes) {
       if (view.getUint32(at + PHDR.p_type, little) !== PT_LOAD) continue;
       loads++;
@@ -141,7 +141,7 @@ function readProgramHeaders(
     }
   }
   if (loads === 0) return problem(file, "program headers", "at least one PT_LOAD", `none among ${count}`);
-  return SegmentImage.build(file, segments, zero);
+  return SegmentImage.build(file, NOUN, segments, zero);
 }
 
 /** Checks one PT_LOAD and adds what it holds. */
@@ -154,7 +154,7 @@ function addLoad(
   segments: Segment[],
   zero: RangeSet,
 ): string | null {
-  const label = `program header ${index}`;
+  const label = `${NOUN} ${index}`;
   const [addrHi, addrLo] = halves(view, at + PHDR.p_paddr, little);
   const startFrame = frameOf(addrHi, addrLo);
   const startOffset = addrLo & FRAME_MASK;
@@ -189,7 +189,7 @@ function addLoad(
         `p_offset ${hex(view, at + PHDR.p_offset, little)}, p_filesz ${hex(view, at + PHDR.p_filesz, little)}`,
       );
     const end = endOf(startFrame, startOffset, fileBytes);
-    segments.push({ startFrame, startOffset, endFrame: end.frame, endOffset: end.offset, position, label });
+    segments.push({ startFrame, startOffset, endFrame: end.frame, endOffset: end.offset, position, index });
   }
   // Bytes of the file beat zeros, so the whole range may count as zero.
   if (memoryBytes > fileBytes) zero.add(startFrame, startOffset, endFrame, endOffset);

@@ -11,6 +11,7 @@ export const LIME_MAGIC = 0x4c69_4d45;
 /** Byte offsets of the header's fields; `e_addr` is the address of the last byte. */
 const HEADER = { bytes: 32, magic: 0, version: 4, s_addr: 8, e_addr: 16 } as const;
 const VERSION = 1;
+const NOUN = "LiME range";
 /** Far more than any dump has; bounds the time that a nonsensical file takes. */
 const MAX_RANGES = 1 << 20;
 
@@ -25,7 +26,8 @@ export function openLime(file: SnapshotFile): SegmentImage | string {
   let little = true;
   let position = 0;
   while (position < file.size || segments.length === 0) {
-    const label = `LiME range ${segments.length}`;
+    const index = segments.length;
+    const label = `${NOUN} ${index}`;
     if (segments.length === MAX_RANGES)
       return `${file.name}: ${label}: expected at most ${MAX_RANGES} ranges, found more`;
     const where = `${file.name}: ${label} at offset ${position}`;
@@ -38,12 +40,12 @@ export function openLime(file: SnapshotFile): SegmentImage | string {
       return `${where}: magic: expected 0x${hex32(LIME_MAGIC)}, found 0x${hex32(magic)}`;
     const version = view.getUint32(HEADER.version, little);
     if (version !== VERSION) return `${where}: version: expected ${VERSION}, found ${version}`;
-    const segment = readRange(file, view, little, position + HEADER.bytes, label);
+    const segment = readRange(file, view, little, position + HEADER.bytes, index);
     if (typeof segment === "string") return `${where}: ${segment}`;
     segments.push(segment.segment);
     position = segment.next;
   }
-  return SegmentImage.build(file, segments, new RangeSet());
+  return SegmentImage.build(file, NOUN, segments, new RangeSet());
 }
 
 function readRange(
@@ -51,7 +53,7 @@ function readRange(
   view: DataView,
   little: boolean,
   position: number,
-  label: string,
+  index: number,
 ): { segment: Segment; next: number } | string {
   const first = view.getBigUint64(HEADER.s_addr, little);
   const last = view.getBigUint64(HEADER.e_addr, little);
@@ -66,7 +68,7 @@ function readRange(
   const startFrame = frameOf(Number(first >> 32n), Number(first & 0xffff_ffffn));
   const startOffset = Number(first & BigInt(FRAME_MASK));
   const end = endOf(startFrame, startOffset, Number(size));
-  const segment = { startFrame, startOffset, endFrame: end.frame, endOffset: end.offset, position, label };
+  const segment = { startFrame, startOffset, endFrame: end.frame, endOffset: end.offset, position, index };
   return { segment, next: position + Number(size) };
 }
 

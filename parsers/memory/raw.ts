@@ -20,7 +20,7 @@ export function openRaw(file: SnapshotFile, baseHi: number, baseLo: number): Seg
     endFrame: end.frame,
     endOffset: end.offset,
     position: 0,
-    label: "raw image",
+    index: 0,
   };
-  return SegmentImage.build(file, [segment], new RangeSet());
+  return SegmentImage.build(file, "raw image", [segment], new RangeSet());
 }

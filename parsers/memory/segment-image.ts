@@ -13,6 +13,10 @@ import {
 import { EVERYTHING, isBefore, NOTHING, type RangeSet } from "./range-set.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
 
+/** Bytes that segments may share under different positions in the file: a kernel's text, with room to spare. */
+const MAX_COMPARED = 256 * 2 ** 20;
+const COMPARED_AT_ONCE = 2 ** 20;
+
 /** A run of guest memory that lies in the file in one piece. Ends are exclusive; 2^64 is frame 2^52. */
 export interface Segment {
   readonly startFrame: number;
@@ -21,8 +25,8 @@ export interface Segment {
   readonly endOffset: number;
   /** Where its first byte is in the file. */
   readonly position: number;
-  /** What a person knows it by: "program header 3". */
-  readonly label: string;
+  /** Number of its header in the file. */
+  readonly index: number;
 }
 
 /** The end of a range of `bytes` bytes, as frame and offset. */
@@ -59,26 +63,42 @@ export class SegmentImage implements MemoryImage {
   }
 
   /**
-   * Sorts segments and joins what touches. Two segments may share memory where they take it from the same place
-   * of the file, as QEMU's dumps of paged guests do.
+   * Sorts segments and joins what touches. Two segments may share memory where they agree on it: they take it
+   * from the same place of the file, as QEMU's dumps of paged guests do, or their bytes are the same, as those of
+   * the kernel's text in a copied /proc/vmcore.
+   * @param noun what the format calls a segment, for messages
    * @returns the image, or a sentence that says which segments disagree
    */
-  static build(file: SnapshotFile, segments: Segment[], zero: RangeSet): SegmentImage | string {
+  static build(file: SnapshotFile, noun: string, segments: Segment[], zero: RangeSet): SegmentImage | string {
     segments.sort((a, b) => a.startFrame - b.startFrame || a.startOffset - b.startOffset);
     const joined: Segment[] = [];
+    let toCompare = MAX_COMPARED;
     for (const next of segments) {
       const last = joined[joined.length - 1];
-      if (last === undefined || isBefore(last.endFrame, last.endOffset, next.startFrame, next.startOffset)) {
+      if (last === undefined || !isBefore(next.startFrame, next.startOffset, last.endFrame, last.endOffset)) {
         joined.push(next);
         continue;
       }
-      const distance =
-        (next.startFrame - last.startFrame) * FRAME_BYTES + next.startOffset - last.startOffset;
-      if (last.position + distance === next.position) {
-        if (isBefore(last.endFrame, last.endOffset, next.endFrame, next.endOffset))
+      const longer = isBefore(last.endFrame, last.endOffset, next.endFrame, next.endOffset);
+      const skipped = distance(last.startFrame, last.startOffset, next.startFrame, next.startOffset);
+      const position = last.position + skipped;
+      if (position === next.position) {
+        if (longer)
           joined[joined.length - 1] = { ...last, endFrame: next.endFrame, endOffset: next.endOffset };
-      } else if (last.endFrame === next.startFrame && last.endOffset === next.startOffset) joined.push(next);
-      else return overlap(file, last, next);
+        continue;
+      }
+      const { endFrame, endOffset } = longer ? last : next;
+      const shared = distance(next.startFrame, next.startOffset, endFrame, endOffset);
+      toCompare -= shared;
+      if (toCompare < 0 || !sameBytes(file, position, next.position, shared))
+        return overlap(file, noun, last, next);
+      if (longer)
+        joined.push({
+          ...next,
+          startFrame: endFrame,
+          startOffset: endOffset,
+          position: next.position + shared,
+        });
     }
     return new SegmentImage(file, joined, zero);
   }
@@ -143,10 +163,28 @@ export class SegmentImage implements MemoryImage {
   }
 }
 
-function overlap(file: SnapshotFile, a: Segment, b: Segment): string {
+/** Bytes from one address up to another; exact where both lie in the same file's segments. */
+function distance(fromFrame: number, fromOffset: number, toFrame: number, toOffset: number): number {
+  return (toFrame - fromFrame) * FRAME_BYTES + toOffset - fromOffset;
+}
+
+function sameBytes(file: SnapshotFile, a: number, b: number, count: number): boolean {
+  const left = Buffer.alloc(Math.min(count, COMPARED_AT_ONCE));
+  const right = Buffer.alloc(left.length);
+  for (let done = 0; done < count; done += left.length) {
+    const size = Math.min(left.length, count - done);
+    const ours = left.subarray(0, size);
+    const theirs = right.subarray(0, size);
+    if (file.read(a + done, ours) < size || file.read(b + done, theirs) < size) return false;
+    if (!ours.equals(theirs)) return false;
+  }
+  return true;
+}
+
+function overlap(file: SnapshotFile, noun: string, a: Segment, b: Segment): string {
   const aRange = `${addressText(a.startFrame, a.startOffset)} to ${addressText(a.endFrame, a.endOffset)}`;
   return (
-    `${file.name}: ${b.label}: expected memory that no other segment holds, ` +
-    `found ${addressText(b.startFrame, b.startOffset)} also in ${a.label} (${aRange}), elsewhere in the file`
+    `${file.name}: ${noun} ${b.index}: expected memory that no other segment holds, ` +
+    `found ${addressText(b.startFrame, b.startOffset)} also in ${noun} ${a.index} (${aRange}), with other bytes`
   );
 }
