@@ -112,7 +112,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     process.guest = device.valid !== 0 && device.guest !== 0 && (withPasid || device.giov !== 0) ? 1 : 0;
     if (process.guest === 0) return true;
     this.#events.begin(request, true, this.#isUser(request), device.suppress);
-    const host = this.#hostOf(device, true);
+    const host = this.#hostOf(device);
     // GIOV: without PASID, PASID 0.
     const pasid = withPasid ? request.pasid : 0;
     return loadGcr3(this.tables, this.#events, device, pasid, host, process, out);
@@ -155,7 +155,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   ): void {
     const walk = this.#guest;
     const { addrHi, addrLo } = request;
-    const host = this.#hostOf(device, true);
+    const host = this.#hostOf(device);
     // Addresses in guest tables are as wide as the host tables translate; only flat ones are system-physical.
     walk.reservedHi = host === null ? this.#configuration.addressReservedHi : 0;
     const status = walk.walk(this.tables, process.root, device.guestLevels, addrHi, addrLo, host, out);
@@ -200,10 +200,10 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return false;
   }
 
-  /** The host tables of a device, or null where GPAs are SPAs. */
-  #hostOf(device: DeviceContext, nested: boolean): HostStage | null {
+  /** The second stage under the guest tables of a device, or null where GPAs are SPAs. */
+  #hostOf(device: DeviceContext): HostStage | null {
     if (device.mode === 0) return null;
-    this.#host.begin(device, nested);
+    this.#host.begin(device, true);
     return this.#host;
   }
 
