@@ -59,6 +59,11 @@ export class Devices {
     return this.#names.find(bytes, start, end);
   }
 
+  /** As `find`, for a name of which `isShort` (names.ts) holds. */
+  findShort(view: DataView, start: number, length: number): number {
+    return this.#names.findShort(view, start, length);
+  }
+
   /** The device of this name, added if it is new; or what is wrong with the name. */
   parse(text: string): Device | DeviceProblem {
     const known = this.#names.findText(text);

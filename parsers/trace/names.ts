@@ -1,13 +1,14 @@
 /**
  * Gives short byte strings small numbers, so that records can name an IOMMU or a device without a string: the
- * lookup compares bytes and allocates nothing for a name that it has seen. Numbers count from 0 in the order of
+ * lookup compares words and allocates nothing for a name that it has seen. Numbers count from 0 in the order of
  * first sight and stay valid.
  */
 export class Names {
   readonly #texts: string[] = [];
   /** Open addressing: slot to name number + 1, 0 where free. */
   #slots = new Int32Array(64);
-  #hashes = new Int32Array(16);
+  /** Per name four words: its hash, and for a short one its first, middle and last four bytes. */
+  #words = new Int32Array(64);
   /** All names' UTF-8 bytes, one after another; name n is bytes #starts[n] to #starts[n + 1]. */
   #bytes = new Uint8Array(256);
   #starts = new Int32Array(17);
@@ -40,6 +41,33 @@ export class Names {
     return this.#slots[this.#find(bytes, start, end, hashOf(bytes, start, end))]! - 1;
   }
 
+  /**
+   * As `find`, for a name of SHORTEST to LONGEST bytes, without a look at single bytes: the three words that
+   * the hash is made of are the whole name.
+   */
+  findShort(view: DataView, start: number, length: number): number {
+    const first = view.getInt32(start, true);
+    const middle = view.getInt32(start + ((length - 4) >> 1), true);
+    const last = view.getInt32(start + length - 4, true);
+    const hash = mix(length, first, middle, last);
+    const slots = this.#slots;
+    const words = this.#words;
+    const mask = slots.length - 1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const index = slots[slot]! - 1;
+      if (index < 0) return -1;
+      const at = index * 4;
+      if (
+        words[at] === hash &&
+        words[at + 1] === first &&
+        words[at + 2] === middle &&
+        words[at + 3] === last &&
+        this.#starts[index + 1]! - this.#starts[index]! === length
+      )
+        return index;
+    }
+  }
+
   internText(text: string): number {
     const bytes = encoder.encode(text);
     return this.intern(bytes, 0, bytes.length);
@@ -58,7 +86,7 @@ export class Names {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const index = slots[slot]! - 1;
       if (index < 0) return slot;
-      if (this.#hashes[index] !== hash) continue;
+      if (this.#words[index * 4] !== hash) continue;
       const known = this.#starts[index]!;
       if (this.#starts[index + 1]! - known !== length) continue;
       let i = 0;
@@ -73,12 +101,18 @@ export class Names {
     const to = from + end - start;
     if (index + 2 > this.#starts.length) {
       this.#starts = grown(this.#starts, new Int32Array(this.#starts.length * 2));
-      this.#hashes = grown(this.#hashes, new Int32Array(this.#hashes.length * 2));
+      this.#words = grown(this.#words, new Int32Array(this.#words.length * 2));
     }
     if (to > this.#bytes.length) this.#bytes = grown(this.#bytes, new Uint8Array(to * 2));
     for (let i = start; i < end; i++) this.#bytes[from + i - start] = bytes[i]!;
     this.#starts[index + 1] = to;
-    this.#hashes[index] = hash;
+    const words = this.#words;
+    words[index * 4] = hash;
+    if (isShort(end - start)) {
+      words[index * 4 + 1] = wordAt(bytes, start);
+      words[index * 4 + 2] = wordAt(bytes, start + ((end - start - 4) >> 1));
+      words[index * 4 + 3] = wordAt(bytes, end - 4);
+    }
     this.#slots[slot] = index + 1;
     this.#texts.push(decoder.decode(this.#bytes.subarray(from, to)));
     if ((index + 1) * 2 > this.#slots.length) this.#rehash();
@@ -89,7 +123,7 @@ export class Names {
     const slots = new Int32Array(this.#slots.length * 4);
     const mask = slots.length - 1;
     for (let index = 0; index < this.#texts.length; index++) {
-      let slot = this.#hashes[index]! & mask;
+      let slot = this.#words[index * 4]! & mask;
       while (slots[slot] !== 0) slot = (slot + 1) & mask;
       slots[slot] = index + 1;
     }
@@ -101,10 +135,34 @@ const encoder = new TextEncoder();
 // A name may begin with U+FEFF: it is part of the name, not a byte order mark.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Names of these lengths, as nearly all are, are covered by three words: first, middle and last. */
+const SHORTEST = 4;
+const LONGEST = 12;
+
+export function isShort(length: number): boolean {
+  return length >= SHORTEST && length <= LONGEST;
+}
+
 function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = end - start;
+  const length = end - start;
+  if (isShort(length)) {
+    const middle = wordAt(bytes, start + ((length - 4) >> 1));
+    return mix(length, wordAt(bytes, start), middle, wordAt(bytes, end - 4));
+  }
+  let hash = length;
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
   return hash ^ (hash >>> 15);
+}
+
+function mix(length: number, first: number, middle: number, last: number): number {
+  let hash = Math.imul(length ^ first, 0x85eb_ca6b) ^ middle;
+  hash = Math.imul(hash, 0xc2b2_ae35) ^ last;
+  hash = Math.imul(hash ^ (hash >>> 15), 0x27d4_eb2f);
+  return hash ^ (hash >>> 15);
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
 function grown<T extends Int32Array | Uint8Array>(from: T, to: T): T {

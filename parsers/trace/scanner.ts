@@ -22,6 +22,7 @@ import {
   wordOf,
 } from "./bytes.ts";
 import { JsonSyntax, NEWLINE } from "./json-syntax.ts";
+import { isShort } from "./names.ts";
 import type { DmaRecord, MemRecord, ObservedRecord, TraceNames } from "./records.ts";
 
 /** Record types that the scanner knows. */
@@ -75,6 +76,8 @@ const VALUE_TT = wordOf('TT"');
 const VALUE_IN = wordOf('IN"');
 const VALUE_TRUE = wordOf("true");
 const VALUE_FALS = wordOf("fals");
+/** A quote and a colon. */
+const QUOTE_COLON = 0x3a22;
 const THREE = 0xff_ffff;
 const TWO = 0xffff;
 
@@ -119,6 +122,8 @@ export class RecordScanner {
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** After `scan`: DMA or MEM. */
   type = 0;
+  /** Length of the last device name that was scanned, always one of which `isShort` holds. */
+  #deviceLength = 12;
   /** Offset after the field name that `#field` read. */
   #after = 0;
 
@@ -242,6 +247,10 @@ export class RecordScanner {
    */
   #colon(at: number, end: number, field: number): number {
     const bytes = this.#bytes;
+    if (field !== F_UNKNOWN && this.#view.getUint16(end, true) === QUOTE_COLON) {
+      this.#after = space(bytes, end + 2);
+      return field;
+    }
     let known = field;
     let quote = end;
     if (field === F_UNKNOWN || bytes[end] !== QUOTE) {
@@ -277,15 +286,9 @@ export class RecordScanner {
         this.#mem.addrLo = out.lo;
         return p;
       case F_DEV:
-        p = this.#textEnd(at);
-        if (p < 0) return -1;
-        dma.dev = this.#names.devices.find(bytes, at + 1, p);
-        return dma.dev < 0 ? -1 : p + 1;
+        return this.#device(at);
       case F_IOMMU:
-        p = this.#textEnd(at);
-        if (p < 0) return -1;
-        dma.iommu = this.#names.iommus.intern(bytes, at + 1, p);
-        return p + 1;
+        return this.#iommu(at);
       case F_LEN:
         p = integerAt(bytes, at, out);
         dma.len = out.number;
@@ -320,6 +323,36 @@ export class RecordScanner {
       default:
         return this.#skip(at);
     }
+  }
+
+  /**
+   * Reads a device name. A name as long as the last one, and known, needs no scan for its end: device names have
+   * no character that JSON escapes.
+   */
+  #device(at: number): number {
+    const bytes = this.#bytes;
+    const dma = this.#dma;
+    const guess = at + 1 + this.#deviceLength;
+    if (bytes[at] === QUOTE && bytes[guess] === QUOTE) {
+      dma.dev = this.#names.devices.findShort(this.#view, at + 1, this.#deviceLength);
+      if (dma.dev >= 0) return guess + 1;
+    }
+    const end = this.#textEnd(at);
+    if (end < 0) return -1;
+    dma.dev = this.#names.devices.find(bytes, at + 1, end);
+    if (isShort(end - at - 1)) this.#deviceLength = end - at - 1;
+    return dma.dev < 0 ? -1 : end + 1;
+  }
+
+  /** Reads the id of an IOMMU: most often the last record's. */
+  #iommu(at: number): number {
+    const end = this.#textEnd(at);
+    if (end < 0) return -1;
+    const iommus = this.#names.iommus;
+    const length = end - at - 1;
+    const known = isShort(length) ? iommus.findShort(this.#view, at + 1, length) : -1;
+    this.#dma.iommu = known >= 0 ? known : iommus.intern(this.#bytes, at + 1, end);
+    return end + 1;
   }
 
   #access(at: number): number {
