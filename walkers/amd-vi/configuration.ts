@@ -91,7 +91,11 @@ export class Configuration {
     this.noExecute = feature("NXSUP", 1);
     const bits = Math.min(Math.max(state.property("output_bits") ?? 52, 32), 52);
     this.addressReservedHi = 0xf_ffff & ~(2 ** (bits - 32) - 1);
-    // The layout names the feature that a field needs as the register's layout does.
-    this.entryReserved = DeviceTableEntry.reserved((name) => feature(name as FeatureField, 1) !== 0);
+    // The layout names the feature that a field needs as the register's layout does. PPR and GPRP are reserved
+    // until EPHEn is set, too: hardware refuses them otherwise (Linux ef75966abf95).
+    this.entryReserved = DeviceTableEntry.reserved((name) => {
+      const enabled = name === "EPHSUP" ? control("EPHEN", 1) : 1;
+      return enabled !== 0 && feature(name as FeatureField, 1) !== 0;
+    });
   }
 }

@@ -10,7 +10,7 @@ export const ILLEGAL_DEV_TABLE_ENTRY: Fault = {
   causes: [
     "Mode 7, or more levels than EFR.HATS allows",
     "GLX 3 or beyond EFR.GLXSup, or a guest paging mode beyond EFR.GATS, with GV=1",
-    "GV, GIOV or PPR set on an IOMMU without GTSup, GIoSup or PPRSup",
+    "GV or GIOV set on an IOMMU without GTSup or GIoSup; PPR or GPRP set without EPHSup and EPHEn",
     "IoCtl 3, or a reserved bit among bits 127:0",
   ],
 };

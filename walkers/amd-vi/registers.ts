@@ -19,6 +19,7 @@ export const ControlRegister = layout("IOMMU Control Register", "AMD 48882, MMIO
   GTEN: bit(16, "Guest translation enable"),
   GAEN: bit(17, "Guest virtual APIC enable"),
   DEVTBLSEGEN: bits(36, 34, "Device table segments", { 0: "1", 1: "2", 2: "4", 3: "8" }),
+  EPHEN: bit(45, "Enhanced peripheral page request handling enable"),
   GCR3TRPMODE: bit(58, "GCR3 table root pointer is a guest-physical address"),
 });
 
