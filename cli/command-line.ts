@@ -1,0 +1,98 @@
+import { createRequire } from "node:module";
+import yargs, { type Argv, type CommandModule } from "yargs";
+import type { Command } from "./command.ts";
+import { replayCommand } from "./commands/replay.ts";
+import { CliError } from "./errors.ts";
+import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
+import { nearest } from "./nearest.ts";
+import { standardOutput } from "./output.ts";
+
+/** Columns of `--help`, where the terminal has as many. */
+const HELP_COLUMNS = 110;
+/** yargs drops a positional "-": it sees this word in its place, which no path on a command line can be. */
+const DASH = "\0-";
+
+const COMMANDS: readonly Command<object>[] = [replayCommand];
+
+/**
+ * Runs one command line to its end.
+ * @throws CliError where it is wrong or cannot be carried out; whatever else the command throws
+ */
+export async function runCommandLine(words: readonly string[]): Promise<ExitStatus> {
+  let running: Promise<ExitStatus> | undefined;
+  const parser = newParser();
+  for (const command of COMMANDS) parser.command(moduleOf(command, (status) => (running = status)));
+  parser.command({
+    command: "completion",
+    describe: "Print a script that completes commands and options in bash or zsh",
+    handler: () => void parser.showCompletionScript(),
+  });
+  let printed = "";
+  try {
+    const dashed = words.map((word) => (word === "-" ? DASH : word));
+    await parser.parseAsync(dashed, {}, (_error: unknown, _args: unknown, output: string) => {
+      printed = output;
+    });
+  } catch (error) {
+    throw usageError(error, parser);
+  }
+  if (printed !== "") await standardOutput().write(`${printed}\n`);
+  return running ?? EXIT_OK;
+}
+
+function newParser(): Argv {
+  return yargs()
+    .scriptName("pasid-replay")
+    .usage(
+      "$0 [replay] <trace…>\n\nReplays recorded DMA through IOMMU tables and says what a correct IOMMU does.",
+    )
+    .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
+    .locale("en")
+    .version(version())
+    .alias({ help: "h", version: "V" })
+    .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
+    .strict()
+    .exitProcess(false)
+    .fail(false);
+}
+
+/** Starts the command from yargs' handler, but leaves what it throws to our caller: yargs' own errors are usage. */
+function moduleOf(
+  command: Command<object>,
+  started: (status: Promise<ExitStatus>) => void,
+): CommandModule<object, object> {
+  const { names, describe, builder, run } = command;
+  return {
+    command: [...names],
+    describe,
+    builder,
+    handler: (args) => {
+      const given = Object.entries(args).map(([name, value]) => [name, withDashes(value)]);
+      const status = run(Object.fromEntries(given));
+      // Awaited after parsing; until then a failure is nobody's.
+      status.catch(() => {});
+      started(status);
+    },
+  };
+}
+
+function withDashes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withDashes);
+  return value === DASH ? "-" : value;
+}
+
+function version(): string {
+  return createRequire(import.meta.url)("pasid-replay/package.json").version;
+}
+
+/** yargs' own message, with the option that a mistyped one most likely means. */
+function usageError(error: unknown, parser: unknown): CliError {
+  const message = error instanceof Error ? error.message : String(error);
+  const unknown = /^Unknown arguments?: (.*)$/.exec(message);
+  if (unknown === null) return new CliError(message, true);
+  const known = Object.keys((parser as { getOptions(): { key: object } }).getOptions().key);
+  const words = unknown[1]!.split(", ");
+  const near = nearest(words[0]!, known);
+  const hint = near === undefined ? "" : `; did you mean --${near}?`;
+  return new CliError(`expected known options and commands, found ${words.join(", ")}${hint}`, true);
+}

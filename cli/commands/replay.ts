@@ -1,0 +1,133 @@
+import type { Argv } from "yargs";
+import { DIFFERENCES } from "../../pipeline/outcome.ts";
+import { SELECTIONS, type SelectionName } from "../../pipeline/selection.ts";
+import { PA_GRANULARITIES } from "../../pipeline/verdict.ts";
+import { command } from "../command.ts";
+import { CliError } from "../errors.ts";
+import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
+import { list, names, once, sentences } from "../options.ts";
+import { type Output, openOutput } from "../output.ts";
+import { onInterrupt } from "../signals.ts";
+import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
+
+const SELECTION_NAMES = Object.keys(SELECTIONS) as SelectionName[];
+const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
+
+interface ReplayArguments extends MemoryArguments {
+  traces?: string[];
+  output: string | string[];
+  only?: string | string[];
+  statsOnly: boolean;
+  stats: boolean;
+  failOn: string | string[];
+  compare: (typeof DIFFERENCES)[number];
+  paGranularity: (typeof PA_GRANULARITIES)[number];
+  progress?: boolean;
+  timing: boolean;
+}
+
+function builder(yargs: Argv): Argv {
+  return yargs
+    .positional("traces", {
+      describe: 'Traces (NDJSON, also .gz or .zst; "-" is standard input), replayed one after another',
+      type: "string",
+      array: true,
+    })
+    .options({
+      output: {
+        alias: "o",
+        describe: "File to write to, complete or not at all",
+        type: "string",
+        requiresArg: true,
+        default: "-",
+      },
+      only: {
+        describe: `Outcomes to write: a list of ${names(SELECTIONS)}`,
+        type: "string",
+        requiresArg: true,
+      },
+      stats: { describe: "Write stats and summary (--no-stats: do not)", type: "boolean", default: true },
+      "stats-only": { describe: "Write stats and summary alone", type: "boolean", default: false },
+      "fail-on": {
+        describe: `What makes the exit status 1: a list of ${names(FAIL_LEVELS)}`,
+        type: "string",
+        requiresArg: true,
+        default: "mismatch",
+      },
+      compare: {
+        describe: "How deep to compare with what was observed",
+        choices: DIFFERENCES,
+        default: "record",
+      },
+      "pa-granularity": {
+        describe: "Compare addresses exactly, or by the page of the translation",
+        choices: PA_GRANULARITIES,
+        default: "exact",
+      },
+      ...MEMORY_OPTIONS,
+      progress: {
+        describe: "Show progress on standard error (default: at a terminal)",
+        type: "boolean",
+      },
+      timing: { describe: "Write durations and rates to standard error", type: "boolean", default: false },
+    })
+    .example("$0 trace.ndjson", "Replay a trace")
+    .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
+    .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
+    .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
+    .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test")
+    .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}`);
+}
+
+function levelSentences(): string {
+  return sentences(Object.fromEntries(FAIL_NAMES.map((name) => [name, FAIL_LEVELS[name].text])));
+}
+
+async function run(args: ReplayArguments): Promise<ExitStatus> {
+  const traces = args.traces ?? [];
+  if (traces.length === 0)
+    throw new CliError('expected a trace to replay ("-" for standard input), found none', true);
+  if (traces.filter((trace) => trace === "-").length > 1)
+    throw new CliError("expected standard input to be replayed once, found it named twice", true);
+  const only = args.only === undefined ? undefined : list("--only", SELECTION_NAMES, args.only);
+  const failOn = list("--fail-on", FAIL_NAMES, args.failOn);
+  const memory = memoryOptions(args);
+  const { replayFiles } = await import("../replay-files.ts");
+  const outputPath = once("--output", args.output);
+  const output = openOutput(outputPath);
+  const cancel = onInterrupt(() => halted(output));
+  try {
+    const summaries = await replayFiles(traces, output, {
+      ...memory,
+      outputPath,
+      only: args.statsOnly ? [] : only,
+      stats: args.stats || args.statsOnly,
+      compare: args.compare,
+      paGranularity: args.paGranularity,
+      progress: args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY),
+      timing: args.timing,
+    });
+    await output.finish();
+    return summaries.reduce<ExitStatus>(
+      (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
+      EXIT_OK,
+    );
+  } catch (error) {
+    output.abandon();
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+async function halted(output: Output): Promise<void> {
+  await output.halt();
+  output.abandon();
+}
+
+export const replayCommand = command({
+  names: ["replay [traces..]", "$0"],
+  describe: "Replay traces: one outcome per request, NDJSON to standard output",
+  builder,
+  run,
+});

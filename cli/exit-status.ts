@@ -1,0 +1,47 @@
+import type { Summary } from "../pipeline/statistics.ts";
+
+/** Ran, and found nothing at the level of `--fail-on`. */
+export const EXIT_OK = 0;
+/** Ran, and found something at that level. */
+export const EXIT_FOUND = 1;
+/** Trouble: usage, an unreadable file, or a record that could not be used. */
+export const EXIT_TROUBLE = 2;
+
+export type ExitStatus = typeof EXIT_OK | typeof EXIT_FOUND | typeof EXIT_TROUBLE;
+
+interface Level {
+  /** The sentence that `--help` prints. */
+  readonly text: string;
+  readonly found: (summary: Summary) => boolean;
+}
+
+/** What `--fail-on` can ask for. */
+export const FAIL_LEVELS = {
+  never: { text: "nothing", found: () => false },
+  mismatch: {
+    text: "an observed outcome that no correct IOMMU gives (mismatch, stale-after-invalidation)",
+    found: (s) => s.verdicts.has("mismatch") || s.verdicts.has("stale-after-invalidation"),
+  },
+  stale: {
+    text: "a request that was answered from a stale entry for want of an invalidation",
+    found: (s) => s.verdicts.has("stale"),
+  },
+  hazard: {
+    text: "a request that a stale entry could answer differently",
+    found: (s) => s.verdicts.has("hazard"),
+  },
+  fault: { text: "a request that faults", found: (s) => s.faults > 0 },
+  finding: { text: "a finding of severity error", found: (s) => s.severities.has("error") },
+  warning: {
+    text: "a finding of severity error or warning, or a record of unknown type",
+    found: (s) => s.severities.has("error") || s.severities.has("warning") || s.unknown.size > 0,
+  },
+} as const satisfies Record<string, Level>;
+
+export type FailLevel = keyof typeof FAIL_LEVELS;
+
+/** Exit status of a replay. A record that could not be used outweighs whatever was found in the others. */
+export function exitStatusOf(summary: Summary, levels: readonly FailLevel[]): ExitStatus {
+  if (summary.errors > 0) return EXIT_TROUBLE;
+  return levels.some((level) => FAIL_LEVELS[level].found(summary)) ? EXIT_FOUND : EXIT_OK;
+}

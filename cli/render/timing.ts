@@ -1,0 +1,18 @@
+import { formatBytes, formatCount } from "../size.ts";
+
+/** The line that `--timing` writes to standard error about one trace. */
+export function timingLine(
+  trace: string,
+  requests: number,
+  lines: number,
+  bytes: number,
+  milliseconds: number,
+): string {
+  const seconds = Math.max(milliseconds, 0.001) / 1000;
+  const peak = process.resourceUsage().maxRSS * 1024;
+  return (
+    `pasid-replay: ${trace}: ${requests} requests, ${lines} lines, ${formatBytes(bytes)} in ${seconds.toFixed(3)} s: ` +
+    `${formatCount(requests / seconds)} requests/s, ${formatCount(lines / seconds)} lines/s, ` +
+    `${formatBytes(bytes / seconds)}/s; peak memory ${formatBytes(peak)}\n`
+  );
+}

@@ -1,0 +1,98 @@
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
+import { openTrace } from "../parsers/trace/source.ts";
+import type { ReplayOptions } from "../pipeline/options.ts";
+import { replayTrace } from "../pipeline/run.ts";
+import { type SelectionName, selectionOf } from "../pipeline/selection.ts";
+import type { Summary } from "../pipeline/statistics.ts";
+import type { MemoryLimits } from "./commands/memory-options.ts";
+import { CliError } from "./errors.ts";
+import type { Output } from "./output.ts";
+import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
+import { timingLine } from "./render/timing.ts";
+
+export interface ReplayFilesOptions
+  extends MemoryLimits,
+    Pick<ReplayOptions, "compare" | "paGranularity" | "stats"> {
+  /** Path of the output, to see that it is none of the traces. */
+  readonly outputPath: string;
+  readonly only: readonly SelectionName[] | undefined;
+  readonly progress: boolean;
+  readonly timing: boolean;
+}
+
+/**
+ * Replays traces one after another, each with memory and IOMMUs of its own, into one output. Where there are
+ * several, a `trace` record opens each one's output, and its `stats` and `summary` have a field of that name.
+ *
+ * @throws TraceError where a trace cannot be opened; what `output` throws
+ */
+export async function replayFiles(
+  traces: readonly string[],
+  output: Output,
+  options: ReplayFilesOptions,
+): Promise<Summary[]> {
+  for (const trace of traces) refuseSameFile(trace, options.outputPath);
+  const summaries: Summary[] = [];
+  for (const trace of traces) {
+    const label = traces.length > 1 ? trace : undefined;
+    summaries.push(await replayFile(trace, label, output, options));
+  }
+  return summaries;
+}
+
+async function replayFile(
+  path: string,
+  label: string | undefined,
+  output: Output,
+  options: ReplayFilesOptions,
+): Promise<Summary> {
+  const started = performance.now();
+  const source = await openTrace(path);
+  if (label !== undefined) await output.write(`${JSON.stringify({ type: "trace", path: label })}\n`);
+  const progress: Progress = options.progress ? await showProgress(source) : NO_PROGRESS;
+  try {
+    let requests = 0;
+    const summary = await replayTrace(
+      source,
+      {
+        write: (bytes) => output.write(bytes),
+        progress: (bytesRead, done) => {
+          requests = done;
+          progress.update(bytesRead, done);
+        },
+      },
+      {
+        directory: path === "-" ? "." : dirname(path),
+        allowPaths: options.allowPaths,
+        maxLineBytes: options.maxLineBytes,
+        snapshotCacheBytes: options.snapshotCacheBytes,
+        compare: options.compare,
+        paGranularity: options.paGranularity,
+        only: selectionOf(options.only),
+        stats: options.stats,
+        trace: label,
+      },
+    );
+    progress.stop();
+    requests = summary.records.get("dma") ?? requests;
+    if (options.timing)
+      process.stderr.write(
+        timingLine(path, requests, summary.lines, source.consumed, performance.now() - started),
+      );
+    return summary;
+  } finally {
+    progress.stop();
+  }
+}
+
+function refuseSameFile(trace: string, output: string): void {
+  if (trace === "-" || output === "-") return;
+  const from = statSync(trace, { throwIfNoEntry: false });
+  const to = statSync(output, { throwIfNoEntry: false });
+  if (from !== undefined && to !== undefined && from.dev === to.dev && from.ino === to.ino)
+    throw new CliError(
+      `--output: expected another file than the trace, found ${JSON.stringify(output)}`,
+      true,
+    );
+}

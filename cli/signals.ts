@@ -1,0 +1,32 @@
+import { constants } from "node:os";
+
+/** Puts something in order before the process leaves: ends a write, removes a partial file, restores the terminal. */
+type CleanUp = () => void | Promise<void>;
+
+const cleanUps = new Set<CleanUp>();
+
+/**
+ * Has something done when a signal ends the process.
+ * @returns a function that cancels it
+ */
+export function onInterrupt(cleanUp: CleanUp): () => void {
+  cleanUps.add(cleanUp);
+  return () => cleanUps.delete(cleanUp);
+}
+
+/**
+ * On SIGINT, SIGTERM and SIGHUP: puts everything in order and exits with 128 + the signal's number, as shells
+ * report it. A second signal does not wait.
+ */
+export function handleSignals(): void {
+  let leaving = false;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    const status = 128 + constants.signals[signal];
+    process.on(signal, () => {
+      if (leaving) process.exit(status);
+      leaving = true;
+      const exit = () => process.exit(status);
+      Promise.allSettled([...cleanUps].map(async (cleanUp) => cleanUp())).then(exit, exit);
+    });
+  }
+}

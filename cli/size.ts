@@ -1,0 +1,38 @@
+import { CliError } from "./errors.ts";
+
+const UNITS: Readonly<Record<string, number>> = { "": 0, k: 10, m: 20, g: 30, t: 40 };
+
+/**
+ * A number of bytes: "1048576", "64K", "512M", "1.5G", "512MiB". Units are powers of 1024.
+ * @param option for the message
+ */
+export function parseSize(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
+  const bytes = match === null ? Number.NaN : Number(match[1]) * 2 ** UNITS[match[2]!.toLowerCase()]!;
+  if (!(bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER))
+    throw new CliError(
+      `${option}: expected a size such as 1048576, 64K, 512M or 2G, found ${JSON.stringify(text)}`,
+      true,
+    );
+  return Math.floor(bytes);
+}
+
+const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** A number of bytes for a person: "12.3 MB" (powers of 1000). */
+export function formatBytes(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  while (value >= 999.95 && unit < DECIMAL_UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${DECIMAL_UNITS[unit]}`;
+}
+
+/** A count or rate for a person: "950", "12.3 k", "1.2 M". */
+export function formatCount(count: number): string {
+  if (count < 1000) return count.toFixed(0);
+  if (count < 999_950) return `${(count / 1000).toFixed(1)} k`;
+  return `${(count / 1e6).toFixed(2)} M`;
+}
