@@ -1,0 +1,79 @@
+import { frameOf } from "../memory.ts";
+import type { Binding, TableModel } from "../request.ts";
+import type { PasidTableConfig } from "../walker.ts";
+import { EXTENDED_CONTEXT, PASS_THROUGH, SCALABLE_CONTEXT, SECOND_STAGE, type VtdDevice } from "./context.ts";
+
+const WIDEST_PASID = 20;
+const SECOND_STAGE_FORMAT = "vtd-ss";
+
+/** A PASID table bound to a device: a scalable-mode PASID directory, or an extended-mode PASID table. */
+export class VtdBinding implements Binding {
+  readonly model: TableModel;
+  readonly frame: number;
+  readonly pasidLimit: number;
+  readonly ridPasid: number;
+  /** Second stage under the table; 0 levels: the identity. */
+  readonly secondRoot: number;
+  readonly secondLevels: number;
+  readonly domain: number;
+
+  constructor(config: PasidTableConfig) {
+    const { stage2 } = config;
+    this.model = config.model;
+    this.frame = frameOf(config.baseHi, config.baseLo);
+    this.pasidLimit = 2 ** (config.pasidBits ?? WIDEST_PASID);
+    this.ridPasid = config.intel?.rid_pasid ?? 0;
+    this.secondRoot = stage2 === undefined ? 0 : frameOf(stage2.rootHi, stage2.rootLo);
+    this.secondLevels = stage2 === undefined ? 0 : (stage2.levels ?? 4);
+    this.domain = stage2?.domain ?? -1;
+  }
+
+  /** The context that a device has through this binding: everything that a context entry could enable is. */
+  fill(device: VtdDevice): void {
+    const extended = this.model === "intel-ecs";
+    const nested = this.secondLevels !== 0;
+    device.entryFrame = -1;
+    device.context = extended ? EXTENDED_CONTEXT : SCALABLE_CONTEXT;
+    device.bound = 1;
+    device.fpd = 0;
+    device.domain = this.domain;
+    device.kind = nested ? SECOND_STAGE : PASS_THROUGH;
+    device.secondRoot = this.secondRoot;
+    device.secondLevels = this.secondLevels;
+    device.pasidFrame = this.frame;
+    device.pasidLimit = this.pasidLimit;
+    device.pasidEnabled = 1;
+    device.ridPasid = this.ridPasid;
+    device.ridPriv = 0;
+    device.translatedPasidWithoutPasid = 0;
+    device.nested = nested ? 1 : 0;
+    device.global = 1;
+    device.noExecute = 1;
+    device.writeProtect = 1;
+    device.smep = 0;
+    device.execute = 1;
+    device.extendedAccessed = 0;
+    device.secondExecute = 0;
+  }
+}
+
+/** What is wrong with a configuration, as a sentence; an empty string: nothing. */
+export function wrongWith(config: PasidTableConfig): string {
+  if (config.model !== "intel" && config.model !== "intel-ecs")
+    return `VT-d walks PASID tables of model intel and intel-ecs, not ${config.model}`;
+  if ((config.baseLo & 0xfff) !== 0) return "base_ptr of a VT-d PASID table must be aligned to 4 KiB";
+  const bits = config.pasidBits ?? WIDEST_PASID;
+  if (!Number.isInteger(bits) || bits < 0 || bits > WIDEST_PASID)
+    return `pasid_bits of a VT-d PASID table must be 0 to ${WIDEST_PASID}, not ${bits}`;
+  const rid = config.intel?.rid_pasid ?? 0;
+  if (!Number.isInteger(rid) || rid < 0 || rid >= 2 ** bits)
+    return `rid_pasid ${rid} is beyond the ${bits} bits of the PASID table`;
+  const { stage2 } = config;
+  if (stage2 === undefined) return "";
+  if (stage2.format !== SECOND_STAGE_FORMAT)
+    return `the second stage under a VT-d PASID table must be ${SECOND_STAGE_FORMAT}, not ${stage2.format}`;
+  if ((stage2.rootLo & 0xfff) !== 0) return "root of a VT-d second stage must be aligned to 4 KiB";
+  const levels = stage2.levels ?? 4;
+  if (levels < 3 || levels > 5) return `a VT-d second stage has 3 to 5 levels, not ${levels}`;
+  return "";
+}

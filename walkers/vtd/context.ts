@@ -1,0 +1,140 @@
+/**
+ * What a walk keeps between its steps: numbers only, so that a copy is all that a stale cache entry needs to be
+ * replayed later.
+ */
+
+/** How requests of one kind are translated; the values of PGTT, which the other modes borrow. */
+export const FIRST_STAGE = 1;
+export const SECOND_STAGE = 2;
+export const NESTED = 3;
+export const PASS_THROUGH = 4;
+
+/** Which structure a device's context came from. */
+export const LEGACY_CONTEXT = 0;
+export const SCALABLE_CONTEXT = 1;
+export const EXTENDED_CONTEXT = 2;
+
+/** The entry that a context was decoded from, for faults that are found out later. */
+export class EntrySource {
+  entryFrame = -1;
+  entryOffset = 0;
+  entryHi = 0;
+  entryLo = 0;
+
+  copySource(from: EntrySource): void {
+    this.entryFrame = from.entryFrame;
+    this.entryOffset = from.entryOffset;
+    this.entryHi = from.entryHi;
+    this.entryLo = from.entryLo;
+  }
+}
+
+/** A device's context: a context entry of any mode, or the binding of a PASID table. Flags are 0 or 1. */
+export class VtdDevice extends EntrySource {
+  context = LEGACY_CONTEXT;
+  /** The context is a binding: there is no context entry. */
+  bound = 0;
+  fpd = 0;
+  domain = -1;
+  /** SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
+  kind = SECOND_STAGE;
+  /** Second stage: root table, 0 levels where there is none (the identity). */
+  secondRoot = 0;
+  secondLevels = 0;
+
+  /** Scalable mode: PASID directory; extended mode: PASID table. */
+  pasidFrame = 0;
+  /** PASIDs below this one are in the table. */
+  pasidLimit = 0;
+  pasidEnabled = 0;
+  /** PASID and privilege of requests without PASID. */
+  ridPasid = 0;
+  ridPriv = 0;
+  /** EPTR without PASIDE. */
+  translatedPasidWithoutPasid = 0;
+
+  /** Extended mode: the controls that scalable mode has in its PASID entries. */
+  nested = 0;
+  global = 0;
+  noExecute = 0;
+  writeProtect = 0;
+  smep = 0;
+  execute = 0;
+  extendedAccessed = 0;
+  secondExecute = 0;
+
+  copyFrom(from: VtdDevice): void {
+    this.copySource(from);
+    this.context = from.context;
+    this.bound = from.bound;
+    this.fpd = from.fpd;
+    this.domain = from.domain;
+    this.kind = from.kind;
+    this.secondRoot = from.secondRoot;
+    this.secondLevels = from.secondLevels;
+    this.pasidFrame = from.pasidFrame;
+    this.pasidLimit = from.pasidLimit;
+    this.pasidEnabled = from.pasidEnabled;
+    this.ridPasid = from.ridPasid;
+    this.ridPriv = from.ridPriv;
+    this.translatedPasidWithoutPasid = from.translatedPasidWithoutPasid;
+    this.nested = from.nested;
+    this.global = from.global;
+    this.noExecute = from.noExecute;
+    this.writeProtect = from.writeProtect;
+    this.smep = from.smep;
+    this.execute = from.execute;
+    this.extendedAccessed = from.extendedAccessed;
+    this.secondExecute = from.secondExecute;
+  }
+}
+
+/** How the requests of one PASID (or without) of one device are translated. Flags are 0 or 1. */
+export class VtdProcess extends EntrySource {
+  /** FIRST_STAGE, SECOND_STAGE, NESTED or PASS_THROUGH. */
+  kind = SECOND_STAGE;
+  /** Of the context entry, the PASID directory entry and the PASID table entry together. */
+  fpd = 0;
+  domain = -1;
+  secondRoot = 0;
+  secondLevels = 0;
+  secondExecute = 0;
+  /** Accessed and dirty flags of the second stage are in use. */
+  secondFlags = 0;
+  firstRoot = 0;
+  firstLevels = 0;
+  supervisor = 0;
+  execute = 0;
+  writeProtect = 0;
+  noExecute = 0;
+  smep = 0;
+  extendedAccessed = 0;
+  /** The first stage's G flag means something. */
+  global = 0;
+  /** Conditions of the second stage are reported as in legacy mode. */
+  legacyFaults = 0;
+  /** The execute-disable flag of first-stage entries is reserved. */
+  executeDisableReserved = 0;
+
+  copyFrom(from: VtdProcess): void {
+    this.copySource(from);
+    this.kind = from.kind;
+    this.fpd = from.fpd;
+    this.domain = from.domain;
+    this.secondRoot = from.secondRoot;
+    this.secondLevels = from.secondLevels;
+    this.secondExecute = from.secondExecute;
+    this.secondFlags = from.secondFlags;
+    this.firstRoot = from.firstRoot;
+    this.firstLevels = from.firstLevels;
+    this.supervisor = from.supervisor;
+    this.execute = from.execute;
+    this.writeProtect = from.writeProtect;
+    this.noExecute = from.noExecute;
+    this.smep = from.smep;
+    this.extendedAccessed = from.extendedAccessed;
+    this.global = from.global;
+    this.legacyFaults = from.legacyFaults;
+    this.executeDisableReserved = from.executeDisableReserved;
+  }
+}

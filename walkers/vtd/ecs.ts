@@ -1,0 +1,207 @@
+/**
+ * The extended mode of VT-d revisions 2.0 to 2.5: extended root and context entries, and a flat table of 8-byte
+ * PASID entries (VT-d 2.4, sections 3.4, 3.6, 3.8, 9.2, 9.4, 9.5). Requests without PASID undergo the second
+ * level alone, or none; requests with PASID the first level, nested in the second where NESTE says so, and then
+ * the PASID entry is fetched through it too (3.8).
+ *
+ * Fault reasons: root and context tables and the second level have those of legacy mode, which the revisions 2.x
+ * gave them, and execution and privilege their own (18h to 1Ah). Conditions of the PASID table and of the first
+ * level are reported by the reasons that revision 3.0 gave the same conditions.
+ */
+import { NO_PASID, type WalkRequest } from "../request.ts";
+import type { WalkResult } from "../result.ts";
+import { anyReserved } from "./capabilities.ts";
+import {
+  EXTENDED_CONTEXT,
+  FIRST_STAGE,
+  NESTED,
+  PASS_THROUGH,
+  SECOND_STAGE,
+  type VtdDevice,
+  type VtdProcess,
+} from "./context.ts";
+import {
+  EXT_GUEST,
+  EXT_GUEST_DEVICE_TLB,
+  EXT_HOST,
+  EXT_HOST_DEVICE_TLB,
+  EXT_PASS_THROUGH,
+  ExtendedContextEntry,
+  ExtendedPasidEntry,
+  ExtendedRootEntry,
+} from "./ecs-structures.ts";
+import {
+  LCT_1,
+  LCT_2,
+  LCT_3,
+  LCT_4_1,
+  LCT_4_2,
+  LRT_1,
+  LRT_2,
+  LRT_3,
+  SCT_6,
+  SCT_7,
+  SGN_10,
+  SPT_1,
+  SPT_2,
+  SPT_3,
+  SPT_4_3,
+} from "./faults.ts";
+import { loadWithoutPasid } from "./legacy.ts";
+import { fetch, type RootFaults, rootHalf, useBoundStage } from "./scalable.ts";
+import { noteSource, refuseEntry, refuseSource, type VtdUnit } from "./unit.ts";
+
+const present = ExtendedContextEntry.reader("P");
+const fpd = ExtendedContextEntry.reader("FPD");
+const translationType = ExtendedContextEntry.reader("T");
+const nestingEnable = ExtendedContextEntry.reader("NESTE");
+const pasidEnable = ExtendedContextEntry.reader("PASIDE");
+const secondTable = ExtendedContextEntry.reader("SLPTPTR");
+const addressWidth = ExtendedContextEntry.reader("AW");
+const globalEnable = ExtendedContextEntry.reader("PGE");
+const noExecute = ExtendedContextEntry.reader("NXE");
+const writeProtect = ExtendedContextEntry.reader("WPE");
+const domain = ExtendedContextEntry.reader("DID");
+const smep = ExtendedContextEntry.reader("SMEP");
+const extendedAccessed = ExtendedContextEntry.reader("EAFE");
+const execute = ExtendedContextEntry.reader("ERE");
+const secondExecute = ExtendedContextEntry.reader("SLEE");
+const tableSize = ExtendedContextEntry.reader("PTS");
+const pasidTable = ExtendedContextEntry.reader("PASIDPTR");
+
+const pasidPresent = ExtendedPasidEntry.reader("P");
+const pagingMode = ExtendedPasidEntry.reader("FLPM");
+const supervisor = ExtendedPasidEntry.reader("SRE");
+const firstTable = ExtendedPasidEntry.reader("FLPTPTR");
+
+const CONTEXT_SHIFT = Math.log2(ExtendedContextEntry.bytes);
+const PASID_SHIFT = Math.log2(ExtendedPasidEntry.bytes);
+/** A table of PTS = X has 2^(X+5) entries. */
+const SMALLEST_TABLE_BITS = 5;
+/** PASID entries in one 4 KiB frame. */
+const TABLE_FRAME_BITS = 9;
+
+const ROOT_FAULTS: RootFaults = { fetch: LRT_1, notPresent: LRT_2, reserved: LRT_3 };
+
+export function loadExtendedDevice(
+  unit: VtdUnit,
+  request: WalkRequest,
+  device: VtdDevice,
+  out: WalkResult,
+): boolean {
+  const { tables, caps } = unit;
+  const table = rootHalf(unit, request, ExtendedRootEntry, caps.reserved.extendedRoot, ROOT_FAULTS, out);
+  if (table < 0) return false;
+  const function7 = request.device & 0x7f;
+  if (!tables.read(ExtendedContextEntry, table, function7 << CONTEXT_SHIFT))
+    return refuseEntry(tables, out, LCT_1, 0);
+  const { view, at } = tables;
+  device.context = EXTENDED_CONTEXT;
+  device.bound = 0;
+  device.fpd = fpd(view, at);
+  if (present(view, at) === 0) return refuseEntry(tables, out, LCT_2, device.fpd);
+  if (anyReserved(view, at, caps.reserved.extendedContext))
+    return refuseEntry(tables, out, LCT_3, device.fpd);
+  const aw = addressWidth(view, at);
+  if (!caps.supportsWidth(aw)) return refuseEntry(tables, out, LCT_4_1, device.fpd);
+  const type = translationType(view, at);
+  device.pasidEnabled = pasidEnable(view, at);
+  if (!supportsType(unit, type, device.pasidEnabled)) return refuseEntry(tables, out, LCT_4_2, device.fpd);
+
+  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? SECOND_STAGE : PASS_THROUGH;
+  // Plain pass-through blocks requests with PASID, whatever PASIDE says.
+  if (type === EXT_PASS_THROUGH) device.pasidEnabled = 0;
+  device.domain = domain(view, at);
+  device.secondRoot = secondTable(view, at);
+  device.secondLevels = 2 + aw;
+  device.pasidFrame = pasidTable(view, at);
+  device.pasidLimit = 2 ** (tableSize(view, at) + SMALLEST_TABLE_BITS);
+  device.ridPriv = 0;
+  device.nested = nestingEnable(view, at);
+  device.global = globalEnable(view, at);
+  device.noExecute = noExecute(view, at);
+  device.writeProtect = writeProtect(view, at);
+  device.smep = smep(view, at);
+  device.execute = execute(view, at);
+  device.extendedAccessed = extendedAccessed(view, at);
+  device.secondExecute = secondExecute(view, at);
+  noteSource(tables, device);
+  return true;
+}
+
+/** The guest types are valid only with PASIDE; the device-TLB and pass-through ones need their capability. */
+function supportsType(unit: VtdUnit, type: number, pasids: number): boolean {
+  const { caps } = unit;
+  switch (type) {
+    case EXT_HOST:
+      return true;
+    case EXT_HOST_DEVICE_TLB:
+      return caps.deviceTlb;
+    case EXT_PASS_THROUGH:
+      return caps.passThrough;
+    case EXT_GUEST:
+      return caps.passThrough && pasids !== 0;
+    case EXT_GUEST_DEVICE_TLB:
+      return caps.passThrough && caps.deviceTlb && pasids !== 0;
+    default:
+      return false;
+  }
+}
+
+/** Requests with PASID: blocked by T or PASIDE. */
+export function checkExtendedRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
+  return (
+    request.pasid === NO_PASID || device.pasidEnabled !== 0 || refuseSource(device, out, SCT_6, device.fpd)
+  );
+}
+
+export function loadExtendedProcess(
+  unit: VtdUnit,
+  request: WalkRequest,
+  device: VtdDevice,
+  process: VtdProcess,
+  out: WalkResult,
+): boolean {
+  if (request.pasid === NO_PASID) {
+    loadWithoutPasid(device, process);
+    return true;
+  }
+  const { tables, caps } = unit;
+  const pasid = request.pasid;
+  if (pasid >= 2 ** caps.pasidWidth) return refuseSource(device, out, SGN_10, device.fpd);
+  if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
+
+  const nested = device.nested !== 0;
+  if (nested) useBoundStage(unit, device);
+  const frame = device.pasidFrame + (pasid >>> TABLE_FRAME_BITS);
+  const offset = (pasid & ((1 << TABLE_FRAME_BITS) - 1)) << PASID_SHIFT;
+  if (!fetch(unit, ExtendedPasidEntry, frame, offset, nested, SPT_1, device.fpd, out)) return false;
+  const { view, at } = tables;
+  if (pasidPresent(view, at) === 0) return refuseEntry(tables, out, SPT_2, device.fpd);
+  if (anyReserved(view, at, caps.reserved.extendedPasid)) return refuseEntry(tables, out, SPT_3, device.fpd);
+  const mode = pagingMode(view, at);
+  if (mode > 1 || (mode === 1 && !caps.firstStageFiveLevel))
+    return refuseEntry(tables, out, SPT_4_3, device.fpd);
+
+  process.kind = nested ? NESTED : FIRST_STAGE;
+  process.fpd = device.fpd;
+  process.domain = device.domain;
+  process.secondRoot = device.secondRoot;
+  process.secondLevels = device.secondLevels;
+  process.secondExecute = device.secondExecute;
+  process.secondFlags = 0;
+  process.firstRoot = firstTable(view, at);
+  process.firstLevels = 4 + mode;
+  process.supervisor = supervisor(view, at);
+  process.execute = device.execute;
+  process.writeProtect = device.writeProtect;
+  process.noExecute = device.noExecute;
+  process.smep = device.smep;
+  process.extendedAccessed = device.extendedAccessed;
+  process.global = device.global;
+  process.legacyFaults = 1;
+  // 2.4, 3.6: XD is reserved unless NXE is set; revision 4.1 made it ignored.
+  process.executeDisableReserved = device.noExecute ^ 1;
+  noteSource(tables, process);
+  return true;
+}

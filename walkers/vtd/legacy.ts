@@ -1,0 +1,79 @@
+/** Legacy mode: root table, context table (Intel VT-d 5.10, sections 3.4.2, 9.1 and 9.3). */
+import type { WalkRequest } from "../request.ts";
+import type { WalkResult } from "../result.ts";
+import { anyReserved } from "./capabilities.ts";
+import { LEGACY_CONTEXT, PASS_THROUGH, SECOND_STAGE, type VtdDevice, type VtdProcess } from "./context.ts";
+import { LCT_1, LCT_2, LCT_3, LCT_4_1, LCT_4_2, LRT_1, LRT_2, LRT_3 } from "./faults.ts";
+import { ContextEntry, RootEntry, TT_DEVICE_TLB, TT_PASS_THROUGH } from "./structures.ts";
+import { noteSource, refuseEntry, type VtdUnit } from "./unit.ts";
+
+const rootPresent = RootEntry.reader("P");
+const contextTable = RootEntry.reader("CTP");
+const present = ContextEntry.reader("P");
+const fpd = ContextEntry.reader("FPD");
+const translationType = ContextEntry.reader("TT");
+const secondStageTable = ContextEntry.reader("SSPTPTR");
+const addressWidth = ContextEntry.reader("AW");
+const domain = ContextEntry.reader("DID");
+
+/** log2 of the entry sizes. */
+const ROOT_SHIFT = Math.log2(RootEntry.bytes);
+const CONTEXT_SHIFT = Math.log2(ContextEntry.bytes);
+
+export function loadLegacyDevice(
+  unit: VtdUnit,
+  request: WalkRequest,
+  device: VtdDevice,
+  out: WalkResult,
+): boolean {
+  const { tables, caps } = unit;
+  const bus = (request.device >>> 8) & 0xff;
+  if (!tables.read(RootEntry, caps.rootFrame, bus << ROOT_SHIFT)) return refuseEntry(tables, out, LRT_1, 0);
+  if (rootPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, LRT_2, 0);
+  if (anyReserved(tables.view, tables.at, caps.reserved.root)) return refuseEntry(tables, out, LRT_3, 0);
+
+  const function8 = request.device & 0xff;
+  const table = contextTable(tables.view, tables.at);
+  if (!tables.read(ContextEntry, table, function8 << CONTEXT_SHIFT))
+    return refuseEntry(tables, out, LCT_1, 0);
+  const { view, at } = tables;
+  device.context = LEGACY_CONTEXT;
+  device.bound = 0;
+  // FPD counts whether the entry is present or not (9.3).
+  device.fpd = fpd(view, at);
+  if (present(view, at) === 0) return refuseEntry(tables, out, LCT_2, device.fpd);
+  if (anyReserved(view, at, caps.reserved.context)) return refuseEntry(tables, out, LCT_3, device.fpd);
+  const aw = addressWidth(view, at);
+  if (!caps.supportsWidth(aw)) return refuseEntry(tables, out, LCT_4_1, device.fpd);
+  const type = translationType(view, at);
+  if (
+    type > TT_PASS_THROUGH ||
+    (type === TT_PASS_THROUGH && !caps.passThrough) ||
+    (type === TT_DEVICE_TLB && !caps.deviceTlb)
+  )
+    return refuseEntry(tables, out, LCT_4_2, device.fpd);
+
+  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : SECOND_STAGE;
+  device.domain = domain(view, at);
+  device.secondRoot = secondStageTable(view, at);
+  device.secondLevels = 2 + aw;
+  device.ridPriv = 0;
+  noteSource(tables, device);
+  return true;
+}
+
+/** There are no PASIDs: the context entry says it all. Also the extended mode's requests without PASID. */
+export function loadWithoutPasid(device: VtdDevice, process: VtdProcess): void {
+  process.copySource(device);
+  process.kind = device.kind;
+  process.fpd = device.fpd;
+  process.domain = device.domain;
+  process.secondRoot = device.secondRoot;
+  process.secondLevels = device.secondLevels;
+  process.secondExecute = 0;
+  process.secondFlags = 0;
+  process.supervisor = 0;
+  process.execute = 0;
+  process.global = 0;
+  process.legacyFaults = 1;
+}

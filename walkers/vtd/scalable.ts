@@ -1,0 +1,331 @@
+/**
+ * Scalable mode: root table, context table, PASID directory, PASID table (Intel VT-d 5.10, sections 3.4.3, 9.2,
+ * 9.4, 9.5 and 9.6). A bound device starts at its PASID directory.
+ */
+import type { Layout } from "../layout.ts";
+import { frameHi, frameLo } from "../memory.ts";
+import { FOR_CONTEXT } from "../page-tables/stage.ts";
+import { exceeds } from "../page-tables/vtd-second-stage.ts";
+import { NO_PASID, READ, type WalkRequest } from "../request.ts";
+import type { WalkResult } from "../result.ts";
+import { anyReserved, anyReservedIn, type VtdCapabilities } from "./capabilities.ts";
+import {
+  FIRST_STAGE,
+  NESTED,
+  PASS_THROUGH,
+  SCALABLE_CONTEXT,
+  SECOND_STAGE,
+  type VtdDevice,
+  type VtdProcess,
+} from "./context.ts";
+import {
+  SCT_1,
+  SCT_2,
+  SCT_3,
+  SCT_4_1,
+  SCT_4_2,
+  SCT_4_3,
+  SCT_6,
+  SCT_7,
+  SCT_9,
+  SGN_10,
+  SPD_1,
+  SPD_2,
+  SPD_3,
+  SPT_1,
+  SPT_2,
+  SPT_3,
+  SPT_4_1,
+  SPT_4_2,
+  SPT_4_3,
+  SPT_4_4,
+  SRT_1,
+  SRT_2,
+  SRT_3,
+  type VtdFault,
+} from "./faults.ts";
+import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry, ScalableRootEntry } from "./structures.ts";
+import { noteSource, refuseEntry, refuseSource, type VtdUnit } from "./unit.ts";
+
+const lowerPresent = ScalableRootEntry.reader("LP");
+const lowerTable = ScalableRootEntry.reader("LCTP");
+const upperPresent = ScalableRootEntry.reader("UP");
+const upperTable = ScalableRootEntry.reader("UCTP");
+
+const contextPresent = ScalableContextEntry.reader("P");
+const contextFpd = ScalableContextEntry.reader("FPD");
+const deviceTlbEnable = ScalableContextEntry.reader("DTE");
+const pasidEnable = ScalableContextEntry.reader("PASIDE");
+const pageRequestEnable = ScalableContextEntry.reader("PRE");
+const translatedPasid = ScalableContextEntry.reader("EPTR");
+const directorySize = ScalableContextEntry.reader("PDTS");
+const directoryTable = ScalableContextEntry.reader("PASIDDIRPTR");
+const ridPasid = ScalableContextEntry.reader("RID_PASID");
+const ridPriv = ScalableContextEntry.reader("RID_PRIV");
+
+const directoryPresent = PasidDirectoryEntry.reader("P");
+const directoryFpd = PasidDirectoryEntry.reader("FPD");
+const pasidTable = PasidDirectoryEntry.reader("SMPTBLPTR");
+
+const pasidPresent = PasidEntry.reader("P");
+const pasidFpd = PasidEntry.reader("FPD");
+const addressWidth = PasidEntry.reader("AW");
+const secondExecute = PasidEntry.reader("SSEE");
+const translationType = PasidEntry.reader("PGTT");
+const secondFlags = PasidEntry.reader("SSADE");
+const secondTable = PasidEntry.reader("SSPTPTR");
+const domain = PasidEntry.reader("DID");
+const supervisor = PasidEntry.reader("SRE");
+const execute = PasidEntry.reader("ERE");
+const pagingMode = PasidEntry.reader("FSPM");
+const writeProtect = PasidEntry.reader("WPE");
+const noExecute = PasidEntry.reader("NXE");
+const smep = PasidEntry.reader("SMEP");
+const extendedAccessed = PasidEntry.reader("EAFE");
+const firstTable = PasidEntry.reader("FSPTPTR");
+
+const ROOT_SHIFT = Math.log2(ScalableRootEntry.bytes);
+const ROOT_HALF_WORDS = ScalableRootEntry.bytes / 8;
+const CONTEXT_SHIFT = Math.log2(ScalableContextEntry.bytes);
+const DIRECTORY_SHIFT = Math.log2(PasidDirectoryEntry.bytes);
+const PASID_SHIFT = Math.log2(PasidEntry.bytes);
+/** Low bits of a PASID that index a PASID table: 64 entries fill its 4 KiB. */
+export const PASID_TABLE_BITS = 6;
+/** A directory of PDTS = X has 2^(X+7) entries. */
+const SMALLEST_DIRECTORY_BITS = 7;
+/** Entries of a PASID directory in one 4 KiB frame. */
+const DIRECTORY_FRAME_BITS = 9;
+
+/** The root entry's faults, which the extended mode numbers as legacy mode does. */
+export interface RootFaults {
+  readonly fetch: VtdFault;
+  readonly notPresent: VtdFault;
+  readonly reserved: VtdFault;
+}
+
+const ROOT_FAULTS: RootFaults = { fetch: SRT_1, notPresent: SRT_2, reserved: SRT_3 };
+
+/**
+ * Reads a scalable-mode (or extended) root entry.
+ * @returns frame number of the context table for the device's half of the bus, or -1 with `out` filled
+ */
+export function rootHalf(
+  unit: VtdUnit,
+  request: WalkRequest,
+  layout: Layout,
+  reserved: Uint32Array,
+  faults: RootFaults,
+  out: WalkResult,
+): number {
+  const { tables, caps } = unit;
+  const bus = (request.device >>> 8) & 0xff;
+  if (!tables.read(layout, caps.rootFrame, bus << ROOT_SHIFT)) {
+    refuseEntry(tables, out, faults.fetch, 0);
+    return -1;
+  }
+  const { view, at } = tables;
+  const upper = (request.device & 0x80) !== 0;
+  if ((upper ? upperPresent(view, at) : lowerPresent(view, at)) === 0) {
+    refuseEntry(tables, out, faults.notPresent, 0);
+    return -1;
+  }
+  // 7.1.3, SRT.3: each half that is present counts, whichever of them the request uses.
+  if (
+    (lowerPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, 0, ROOT_HALF_WORDS)) ||
+    (upperPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, ROOT_HALF_WORDS, reserved.length))
+  ) {
+    refuseEntry(tables, out, faults.reserved, 0);
+    return -1;
+  }
+  return upper ? upperTable(view, at) : lowerTable(view, at);
+}
+
+export function loadScalableDevice(
+  unit: VtdUnit,
+  request: WalkRequest,
+  device: VtdDevice,
+  out: WalkResult,
+): boolean {
+  const { tables, caps } = unit;
+  const table = rootHalf(unit, request, ScalableRootEntry, caps.reserved.scalableRoot, ROOT_FAULTS, out);
+  if (table < 0) return false;
+  const function7 = request.device & 0x7f;
+  if (!tables.read(ScalableContextEntry, table, function7 << CONTEXT_SHIFT))
+    return refuseEntry(tables, out, SCT_1, 0);
+  const { view, at } = tables;
+  device.context = SCALABLE_CONTEXT;
+  device.bound = 0;
+  // FPD counts whether the entry is present or not (9.4).
+  device.fpd = contextFpd(view, at);
+  if (contextPresent(view, at) === 0) return refuseEntry(tables, out, SCT_2, device.fpd);
+  if (anyReserved(view, at, caps.reserved.scalableContext))
+    return refuseEntry(tables, out, SCT_3, device.fpd);
+  if (deviceTlbEnable(view, at) === 0 && pageRequestEnable(view, at) !== 0)
+    return refuseEntry(tables, out, SCT_4_1, device.fpd);
+  const bits = directorySize(view, at) + SMALLEST_DIRECTORY_BITS + PASID_TABLE_BITS;
+  device.pasidLimit = 2 ** bits;
+  // 9.4: without ECAP.RPS and ECAP.RPRIVS, requests without PASID use PASID 0, unprivileged.
+  device.ridPasid = caps.ridPasid ? ridPasid(view, at) : 0;
+  device.ridPriv = caps.ridPriv ? ridPriv(view, at) : 0;
+  if (device.ridPasid >= device.pasidLimit) return refuseEntry(tables, out, SCT_4_2, device.fpd);
+  device.pasidEnabled = pasidEnable(view, at);
+  device.translatedPasidWithoutPasid = translatedPasid(view, at) & (device.pasidEnabled ^ 1);
+  device.pasidFrame = directoryTable(view, at);
+  device.domain = -1;
+  device.secondLevels = 0;
+  noteSource(tables, device);
+  return true;
+}
+
+/** 7.1.3, SCT.4.3 and SCT.6: what the context entry refuses whatever the PASID is. */
+export function checkScalableRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
+  if (request.pasid === NO_PASID)
+    return device.translatedPasidWithoutPasid === 0 || refuseSource(device, out, SCT_4_3, device.fpd);
+  return device.pasidEnabled !== 0 || refuseSource(device, out, SCT_6, device.fpd);
+}
+
+export function loadScalableProcess(
+  unit: VtdUnit,
+  request: WalkRequest,
+  device: VtdDevice,
+  process: VtdProcess,
+  out: WalkResult,
+): boolean {
+  const { tables, caps } = unit;
+  const pasid = request.pasid === NO_PASID ? device.ridPasid : request.pasid;
+  if (request.pasid !== NO_PASID && !acceptsPasid(caps, pasid, device, out)) return false;
+
+  const below = device.bound !== 0 && device.secondLevels !== 0;
+  if (below) useBoundStage(unit, device);
+  const index = pasid >>> PASID_TABLE_BITS;
+  const directory = device.pasidFrame + (index >>> DIRECTORY_FRAME_BITS);
+  const offset = (index & ((1 << DIRECTORY_FRAME_BITS) - 1)) << DIRECTORY_SHIFT;
+  if (!fetch(unit, PasidDirectoryEntry, directory, offset, below, SPD_1, device.fpd, out)) return false;
+  process.fpd = device.fpd | directoryFpd(tables.view, tables.at);
+  if (directoryPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPD_2, process.fpd);
+  if (anyReserved(tables.view, tables.at, caps.reserved.pasidDirectory))
+    return refuseEntry(tables, out, SPD_3, process.fpd);
+
+  const entry = (pasid & ((1 << PASID_TABLE_BITS) - 1)) << PASID_SHIFT;
+  const table = pasidTable(tables.view, tables.at);
+  if (!fetch(unit, PasidEntry, table, entry, below, SPT_1, process.fpd, out)) return false;
+  process.fpd |= pasidFpd(tables.view, tables.at);
+  if (pasidPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPT_2, process.fpd);
+  if (anyReserved(tables.view, tables.at, caps.reserved.pasid))
+    return refuseEntry(tables, out, SPT_3, process.fpd);
+  decodePasidEntry(caps, tables.view, tables.at, device, process);
+  noteSource(tables, process);
+  const wrong = misprogrammed(caps, tables.view, tables.at, below, process);
+  return wrong === null || refuseEntry(tables, out, wrong, process.fpd);
+}
+
+/** 7.1.3, SGN.10, SCT.7 and SCT.9: the PASID of a request that has one. */
+function acceptsPasid(caps: VtdCapabilities, pasid: number, device: VtdDevice, out: WalkResult): boolean {
+  if (pasid >= 2 ** caps.pasidWidth) return refuseSource(device, out, SGN_10, device.fpd);
+  if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
+  // A binding has no context entry whose RID_PASID could be taken.
+  if (device.bound === 0 && pasid === device.ridPasid) return refuseSource(device, out, SCT_9, device.fpd);
+  return true;
+}
+
+/** The second stage under a bound device's tables. */
+export function useBoundStage(unit: VtdUnit, device: VtdDevice): void {
+  const width = unit.caps.secondStageWidth(device.secondLevels);
+  const legacyFaults = device.context === SCALABLE_CONTEXT ? 0 : 1;
+  unit.second.use(device.secondRoot, device.secondLevels, width, legacyFaults, 0, 0, device.fpd);
+}
+
+/** Reads a PASID structure, where `below` says so at a guest-physical address. */
+export function fetch(
+  unit: VtdUnit,
+  layout: Layout,
+  frame: number,
+  offset: number,
+  below: boolean,
+  fault: VtdFault,
+  fpd: number,
+  out: WalkResult,
+): boolean {
+  const { tables, second } = unit;
+  let host = frame;
+  if (below) {
+    if (!second.translate(frameHi(frame), frameLo(frame) | offset, READ, FOR_CONTEXT, out)) return false;
+    host = second.frame;
+  }
+  return tables.read(layout, host, offset) || refuseEntry(tables, out, fault, fpd);
+}
+
+function decodePasidEntry(
+  caps: VtdCapabilities,
+  view: DataView,
+  at: number,
+  device: VtdDevice,
+  process: VtdProcess,
+): void {
+  process.kind = translationType(view, at);
+  process.domain = domain(view, at);
+  process.secondRoot = secondTable(view, at);
+  process.secondLevels = 2 + addressWidth(view, at);
+  process.secondExecute = caps.executeRequests ? secondExecute(view, at) : 0;
+  process.secondFlags = secondFlags(view, at);
+  process.firstRoot = firstTable(view, at);
+  process.firstLevels = 4 + pagingMode(view, at);
+  process.supervisor = supervisor(view, at);
+  process.execute = caps.executeRequests ? execute(view, at) : 0;
+  process.writeProtect = writeProtect(view, at);
+  process.noExecute = noExecute(view, at);
+  process.smep = smep(view, at);
+  process.extendedAccessed = extendedAccessed(view, at);
+  process.global = 0;
+  process.legacyFaults = 0;
+  process.executeDisableReserved = 0;
+  if (device.bound === 0 || device.secondLevels === 0) return;
+  // Under a bound device's second stage, its first stage is nested and its pass-through is second stage alone.
+  if (process.kind === SECOND_STAGE || process.kind === NESTED) return;
+  if (process.kind === FIRST_STAGE) process.kind = NESTED;
+  else if (process.kind === PASS_THROUGH) process.kind = SECOND_STAGE;
+  process.secondRoot = device.secondRoot;
+  process.secondLevels = device.secondLevels;
+  process.secondExecute = 0;
+  process.secondFlags = 0;
+}
+
+/** 7.1.3, SPT.4: programming that is invalid under the unit's capabilities; null where there is none. */
+function misprogrammed(
+  caps: VtdCapabilities,
+  view: DataView,
+  at: number,
+  below: boolean,
+  process: VtdProcess,
+): VtdFault | null {
+  const type = translationType(view, at);
+  switch (type) {
+    case FIRST_STAGE:
+      if (!caps.firstStage) return SPT_4_2;
+      break;
+    case SECOND_STAGE:
+      // There is one second stage, and a bound device's own may already take it.
+      if (!caps.secondStage || below) return SPT_4_2;
+      break;
+    case NESTED:
+      if (!caps.nested || below) return SPT_4_2;
+      break;
+    case PASS_THROUGH:
+      if (!caps.passThrough) return SPT_4_2;
+      break;
+    default:
+      return SPT_4_2;
+  }
+  if (type === SECOND_STAGE || type === NESTED) {
+    if (!caps.supportsWidth(addressWidth(view, at))) return SPT_4_1;
+  }
+  if (type === FIRST_STAGE || type === NESTED) {
+    const mode = pagingMode(view, at);
+    if (mode > 1 || (mode === 1 && !caps.firstStageFiveLevel)) return SPT_4_3;
+  }
+  if (process.kind === NESTED) {
+    const width = caps.secondStageWidth(process.secondLevels);
+    if (exceeds(frameHi(process.firstRoot), frameLo(process.firstRoot), width)) return SPT_4_4;
+  }
+  return null;
+}

@@ -1,0 +1,140 @@
+import type { GuestMemory } from "../memory.ts";
+import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
+import { X86Entry, X8664Walk } from "../page-tables/x86-64.ts";
+import type { IommuState } from "../registers.ts";
+import { type Binding, EXECUTE, NO_PASID, type WalkRequest, WRITE } from "../request.ts";
+import { MSI, type WalkResult } from "../result.ts";
+import { TableReader } from "../table-reader.ts";
+import type { IommuWalker, PasidTableConfig } from "../walker.ts";
+import { VtdBinding, wrongWith } from "./binding.ts";
+import { VtdCapabilities } from "./capabilities.ts";
+import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice, VtdProcess } from "./context.ts";
+import { checkExtendedRequest, loadExtendedDevice, loadExtendedProcess } from "./ecs.ts";
+import { INTERRUPT_RANGE, RTA_2, RTA_5 } from "./faults.ts";
+import { loadLegacyDevice, loadWithoutPasid } from "./legacy.ts";
+import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
+import { checkScalableRequest, loadScalableDevice, loadScalableProcess } from "./scalable.ts";
+import { VtdSecondStage } from "./second-stage.ts";
+import { identity, inInterruptRange, type TranslateUnit, translate } from "./translate.ts";
+import { refuse } from "./unit.ts";
+
+/**
+ * Intel VT-d: legacy, scalable and abort mode (Architecture Specification, revision 5.10; execute requests as in
+ * 4.0), and the extended mode of revisions 2.x; from the root table, or from a bound PASID table.
+ */
+export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateUnit {
+  readonly model = "intel";
+  readonly tables: TableReader;
+  readonly caps = new VtdCapabilities();
+  readonly first = new X8664Walk();
+  readonly second: VtdSecondStage;
+  firstReservedHi = 0;
+
+  constructor(memory: GuestMemory) {
+    this.tables = new TableReader(memory);
+    this.second = new VtdSecondStage(this.tables);
+    this.#apply();
+  }
+
+  configure(state: IommuState): void {
+    this.caps.configure(state);
+    this.#apply();
+  }
+
+  /** Reserved bits of paging entries: 51:HAW (3.6, 3.7), and IW where it is not in use (9.8). */
+  #apply(): void {
+    const { caps } = this;
+    const beyond = hiBitsFrom(caps.hostWidth) & X86Entry.mask.ADDR.hi;
+    this.firstReservedHi = beyond;
+    this.first.gigabytePages = caps.firstStageGigabyte;
+    this.first.updatesFlags = caps.updatesFlags;
+    this.second.configure(caps, beyond | (caps.ioRights ? 0 : SecondStageEntry.mask.IW.hi));
+  }
+
+  bind(config: PasidTableConfig): Binding | string {
+    return wrongWith(config) || new VtdBinding(config);
+  }
+
+  newDevice(): VtdDevice {
+    return new VtdDevice();
+  }
+
+  newProcess(): VtdProcess {
+    return new VtdProcess();
+  }
+
+  admit(request: WalkRequest, out: WalkResult): boolean {
+    const { caps } = this;
+    const bound = request.binding !== null;
+    if (bound) out.model = request.binding!.model;
+    else if (caps.mode === TTM_EXTENDED) out.model = "intel-ecs";
+    const translated = bound || caps.translationEnabled;
+    const withPasid = request.pasid !== NO_PASID;
+
+    // 3.15: without PASID, a write to the interrupt address range is an interrupt; anything else is illegal.
+    if (!withPasid && inInterruptRange(request.addrHi, request.addrLo)) {
+      if (request.access === WRITE) {
+        out.status = MSI;
+        return false;
+      }
+      if (translated) return refuse(out, INTERRUPT_RANGE, 0);
+    }
+    // 11.4.4.2, TES: without translation the address is used as it is.
+    if (!translated) {
+      identity(request, out);
+      return false;
+    }
+    if (withPasid && request.access === EXECUTE && caps.refusesExecute) return refuse(out, RTA_5, 0);
+    if (bound) return true;
+    if (caps.rootFault !== null) return refuse(out, caps.rootFault, 0);
+    if (withPasid) return caps.mode !== TTM_LEGACY || refuse(out, RTA_2, 0);
+    return caps.rootFaultWithoutPasid === null || refuse(out, caps.rootFaultWithoutPasid, 0);
+  }
+
+  loadDevice(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
+    if (request.binding !== null) {
+      (request.binding as VtdBinding).fill(device);
+      return true;
+    }
+    switch (this.caps.mode) {
+      case TTM_SCALABLE:
+        return loadScalableDevice(this, request, device, out);
+      case TTM_EXTENDED:
+        return loadExtendedDevice(this, request, device, out);
+      default:
+        return loadLegacyDevice(this, request, device, out);
+    }
+  }
+
+  checkRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
+    switch (device.context) {
+      case SCALABLE_CONTEXT:
+        return checkScalableRequest(request, device, out);
+      case EXTENDED_CONTEXT:
+        return checkExtendedRequest(request, device, out);
+      default:
+        return true;
+    }
+  }
+
+  loadProcess(request: WalkRequest, device: VtdDevice, process: VtdProcess, out: WalkResult): boolean {
+    switch (device.context) {
+      case SCALABLE_CONTEXT:
+        return loadScalableProcess(this, request, device, process, out);
+      case EXTENDED_CONTEXT:
+        return loadExtendedProcess(this, request, device, process, out);
+      default:
+        loadWithoutPasid(device, process);
+        return true;
+    }
+  }
+
+  translate(request: WalkRequest, device: VtdDevice, process: VtdProcess, out: WalkResult): void {
+    translate(this, request, device, process, out);
+  }
+}
+
+/** Bits 63:32 of a word from bit `width` up; `width` is at least 32. */
+function hiBitsFrom(width: number): number {
+  return width >= 64 ? 0 : -1 << (width - 32);
+}
