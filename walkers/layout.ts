@@ -175,6 +175,26 @@ export class Layout<F extends string = string> {
     return out;
   }
 
+  /** Its 64-bit words, lowest address first; a structure of four bytes is one 32-bit word. */
+  words(view: DataView, at: number, littleEndian = true): bigint[] {
+    const words: bigint[] = [];
+    for (let byte = 0; byte < this.bytes; byte += 8) words.push(this.#word(view, at + byte, littleEndian));
+    return words;
+  }
+
+  /** Numbers of the reserved bits that are set, lowest first (not for hot paths). */
+  reservedSet(view: DataView, at: number, littleEndian = true): number[] {
+    const reserved = this.reserved();
+    const set: number[] = [];
+    this.words(view, at, littleEndian).forEach((word, i) => {
+      for (let bit = 0; bit < Math.min(64, this.bytes * 8); bit++) {
+        const n = i * 64 + bit;
+        if (((word >> BigInt(bit)) & 1n) === 1n && ((reserved[n >> 5]! >>> (n & 31)) & 1) === 1) set.push(n);
+      }
+    });
+    return set;
+  }
+
   /** Writes fields into a structure at byte `at` of `view`, leaving the other bits as they are. */
   encode(values: Partial<Record<F, number | bigint>>, view: DataView, at: number, littleEndian = true): void {
     for (const [name, given] of Object.entries(values) as [F, number | bigint | undefined][]) {
