@@ -11,7 +11,12 @@ import type { Outcome } from "./outcome.ts";
  * @param request device, PASID, access and the first byte's address; its address is moved along
  * @param bytes length of the request, 1 to 2^32 - 1; it does not wrap around the address space
  */
-export function walkRequest(engine: WalkEngine, request: WalkRequest, bytes: number, out: Outcome): void {
+export function walkRequest(
+  engine: Pick<WalkEngine, "walk">,
+  request: WalkRequest,
+  bytes: number,
+  out: Outcome,
+): void {
   let walk = engine.walk(request);
   out.begin(walk);
   if (walk.status !== OK) return;
