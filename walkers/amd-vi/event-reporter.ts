@@ -3,7 +3,16 @@ import { DENIED, FETCH_FAILED, NOT_PRESENT, OUT_OF_RANGE, type WalkStatus } from
 import { type WalkRequest, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
-import { FLAG_GN, FLAG_MASTER_ABORT, FLAG_PE, FLAG_PR, FLAG_RW, FLAG_RZ, FLAG_US } from "./events.ts";
+import {
+  FLAG_GN,
+  FLAG_MASTER_ABORT,
+  FLAG_PE,
+  FLAG_PR,
+  FLAG_RW,
+  FLAG_RZ,
+  FLAG_US,
+  REQUEST_FLAGS,
+} from "./events.ts";
 import { IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "./faults.ts";
 
 /** Fills a result with the event that a request causes, flags included. */
@@ -37,7 +46,7 @@ export class EventReporter {
   /** Always returns false, as `WalkResult.fail` does. */
   fail(out: WalkResult, fault: Fault, flags: number, reason: FaultReason = fault.reason): false {
     out.fail(fault, reason);
-    out.flags = flags | this.#request;
+    out.flags = flags | (this.#request & REQUEST_FLAGS[fault.code]!);
     if (this.eventLog === 0) out.recorded = false;
     return false;
   }

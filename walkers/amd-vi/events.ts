@@ -1,4 +1,11 @@
 import { bit, bits, layout } from "../layout.ts";
+import {
+  DEV_TAB_HARDWARE_ERROR,
+  ILLEGAL_DEV_TABLE_ENTRY,
+  INVALID_DEVICE_REQUEST,
+  IO_PAGE_FAULT,
+  PAGE_TAB_HARDWARE_ERROR,
+} from "./faults.ts";
 
 /**
  * Entries of the event log that a request can cause. Bits 59:48 are what Linux prints as "flags"; the constants
@@ -101,3 +108,19 @@ export const FLAG_PE = flag("PE");
 export const FLAG_RZ = flag("RZ");
 /** Type of a hardware error: nobody answered the fetch. */
 export const FLAG_MASTER_ABORT = 1 << (HARDWARE_ERROR.parts[0]![1] - FLAGS_BIT);
+
+/** GN and RW as far as each event has them, by event code. */
+export const REQUEST_FLAGS: readonly number[] = requestFlags();
+
+function requestFlags(): number[] {
+  const masks: number[] = [];
+  for (const [fault, event] of [
+    [ILLEGAL_DEV_TABLE_ENTRY, IllegalDevTableEntryEvent],
+    [IO_PAGE_FAULT, IoPageFaultEvent],
+    [DEV_TAB_HARDWARE_ERROR, DevTabHardwareErrorEvent],
+    [PAGE_TAB_HARDWARE_ERROR, PageTabHardwareErrorEvent],
+    [INVALID_DEVICE_REQUEST, InvalidDeviceRequestEvent],
+  ] as const)
+    masks[fault.code] = ("GN" in event.fields ? FLAG_GN : 0) | ("RW" in event.fields ? FLAG_RW : 0);
+  return masks;
+}
