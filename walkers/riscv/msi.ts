@@ -2,6 +2,7 @@
  * MSI page tables (RISC-V IOMMU 1.0, "Process to translate addresses of MSIs", and "MSI address mask and pattern";
  * entries: RISC-V Advanced Interrupt Architecture 1.0).
  */
+import type { Layout } from "../layout.ts";
 import { FRAME_MASK, FRAME_SHIFT } from "../memory.ts";
 import { EXECUTE, READ, WRITE } from "../request.ts";
 import { MSI, type WalkResult } from "../result.ts";
@@ -77,6 +78,13 @@ function orFrames(a: number, b: number): number {
   return high * TWO_32 + ((a | b) >>> 0);
 }
 
+/** Which layout an observer is told: the modes differ in theirs. Without an observer both are just 16 bytes. */
+function formatOf(tables: TableReader, frame: number, offset: number, field: typeof LITTLE): Layout {
+  const memory = tables.memory;
+  if (tables.observer === null || !memory.fetch(frame, offset, PTE_BYTES)) return MsiPte;
+  return field.M(memory.view, memory.at) === MSI_M_MRIF ? MsiMrifPte : MsiPte;
+}
+
 /**
  * Translates the address of an interrupt file, steps 5 to 15.
  * @param rights what the first stage grants
@@ -105,15 +113,15 @@ export function translateMsi(
     out.entryOffset = offset;
     return out.fail(MSI_PTE_LOAD_ACCESS_FAULT);
   }
+  const field = littleEndian ? LITTLE : BIG;
   tables.littleEndian = littleEndian;
-  const known = tables.read(MsiPte, frame, offset);
+  const known = tables.read(formatOf(tables, frame, offset, field), frame, offset);
   if (!known) {
     tables.blame(out);
     return out.fail(MSI_PTE_LOAD_ACCESS_FAULT);
   }
   const view = tables.view;
   const at = tables.at;
-  const field = littleEndian ? LITTLE : BIG;
   // 9. Validity.
   if (field.V(view, at) === 0) {
     tables.blame(out);
