@@ -1,5 +1,9 @@
-/** Why a trace could not be opened or read at all. What is wrong with one record is an `error` output record instead. */
-export type TraceErrorCode = "missing" | "directory" | "permission" | "unreadable" | "unsupported";
+/**
+ * Why a trace could not be opened or read to its end: "missing", "directory", "permission", "unreadable" (any other
+ * trouble of the system), "damaged" (compressed data that breaks off or makes no sense). What is wrong with one
+ * record is an `error` output record instead.
+ */
+export type TraceErrorCode = "missing" | "directory" | "permission" | "unreadable" | "damaged";
 
 export class TraceError extends Error {
   readonly code: TraceErrorCode;
@@ -7,7 +11,7 @@ export class TraceError extends Error {
   readonly path: string;
 
   constructor(code: TraceErrorCode, path: string, message: string) {
-    super(`${path}: ${message}`);
+    super(`${path === "-" ? "standard input" : path}: ${message}`);
     this.name = "TraceError";
     this.code = code;
     this.path = path;
@@ -16,4 +20,28 @@ export class TraceError extends Error {
 
 export function isTraceError(error: unknown): error is TraceError {
   return error instanceof TraceError;
+}
+
+/** The TraceError for what the operating system said. */
+export function systemError(path: string, error: unknown): TraceError {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return new TraceError("missing", path, "expected a trace, found no such file");
+    case "EISDIR":
+      return new TraceError("directory", path, "expected a trace, found a directory");
+    case "EACCES":
+    case "EPERM":
+      return new TraceError(
+        "permission",
+        path,
+        "expected a readable trace, found a file that may not be read",
+      );
+    default:
+      return new TraceError(
+        "unreadable",
+        path,
+        `expected a readable trace, found: ${(error as Error).message}`,
+      );
+  }
 }

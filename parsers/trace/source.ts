@@ -1,4 +1,8 @@
-/** Where the bytes of a trace come from. */
+/** Where the bytes of a trace come from: a file or standard input, compressed or not. */
+import { type FileHandle, open } from "node:fs/promises";
+import { unpacked } from "./decompress.ts";
+import { systemError } from "./errors.ts";
+
 export interface ByteSource {
   /** For messages: the file's path, or "-" for standard input. */
   readonly path: string;
@@ -13,6 +17,91 @@ export interface ByteSource {
    */
   read(target: Uint8Array, at: number, length: number): Promise<number>;
   close(): Promise<void>;
+}
+
+/**
+ * Opens a trace. Whether it is gzip or zstd, its first bytes say, not its name.
+ * @param path a file (or FIFO), or "-" for standard input
+ * @throws TraceError where there is no such file or it cannot be read
+ */
+export async function openTrace(path: string): Promise<ByteSource> {
+  const raw = path === "-" ? new StandardInput() : await openFile(path);
+  try {
+    return await unpacked(raw);
+  } catch (error) {
+    await raw.close();
+    throw error;
+  }
+}
+
+async function openFile(path: string): Promise<ByteSource> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, "r");
+    const stat = await file.stat();
+    if (stat.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
+    return new FileSource(path, file, stat.isFile() ? stat.size : undefined);
+  } catch (error) {
+    await file?.close();
+    throw systemError(path, error);
+  }
+}
+
+class FileSource implements ByteSource {
+  readonly path: string;
+  readonly size: number | undefined;
+  consumed = 0;
+  readonly #file: FileHandle;
+
+  constructor(path: string, file: FileHandle, size: number | undefined) {
+    this.path = path;
+    this.size = size;
+    this.#file = file;
+  }
+
+  async read(target: Uint8Array, at: number, length: number): Promise<number> {
+    try {
+      const { bytesRead } = await this.#file.read(target, at, length, null);
+      this.consumed += bytesRead;
+      return bytesRead;
+    } catch (error) {
+      throw systemError(this.path, error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+class StandardInput implements ByteSource {
+  readonly path = "-";
+  readonly size = undefined;
+  consumed = 0;
+  readonly #chunks: AsyncIterator<Uint8Array> = process.stdin[Symbol.asyncIterator]();
+  #rest: Uint8Array = new Uint8Array(0);
+
+  async read(target: Uint8Array, at: number, length: number): Promise<number> {
+    while (this.#rest.length === 0) {
+      let next: IteratorResult<Uint8Array>;
+      try {
+        next = await this.#chunks.next();
+      } catch (error) {
+        throw systemError(this.path, error);
+      }
+      if (next.done === true) return 0;
+      this.#rest = next.value;
+    }
+    const n = Math.min(length, this.#rest.length);
+    target.set(this.#rest.subarray(0, n), at);
+    this.#rest = this.#rest.subarray(n);
+    this.consumed += n;
+    return n;
+  }
+
+  async close(): Promise<void> {
+    process.stdin.destroy();
+  }
 }
 
 /** Bytes in memory as a source; `step` limits what one read gives (for tests of chunk boundaries). */

@@ -1,0 +1,233 @@
+/**
+ * Decompression of traces: gzip (RFC 1952) by node:zlib, zstd (RFC 8878) by node:zlib where it has it, else by
+ * fzstd. Damaged data gives everything that stands before the damage, and then a TraceError.
+ */
+import type { Transform } from "node:stream";
+import zlib from "node:zlib";
+import { TraceError } from "./errors.ts";
+import type { ByteSource } from "./source.ts";
+
+/** What one step of decompression takes: small, because it may become a thousand times as much. */
+const STEP_BYTES = 64 * 1024;
+
+/** Takes compressed bytes and hands on what they become. */
+interface Decompressor {
+  /** Says what is wrong with the data by rejecting; what `emit` got before stands. */
+  push(bytes: Uint8Array): Promise<void>;
+  /** The data has ended. */
+  finish(): Promise<void>;
+  close(): void;
+}
+
+/** The source itself, or one that gives what it decompresses to. */
+export async function unpacked(raw: ByteSource): Promise<ByteSource> {
+  const head = new Uint8Array(4);
+  let n = 0;
+  while (n < 4) {
+    const more = await raw.read(head, n, 4 - n);
+    if (more === 0) break;
+    n += more;
+  }
+  const start = head.subarray(0, n);
+  if (head[0] === 0x1f && head[1] === 0x8b) return new UnpackedSource(raw, start, "gzip", gzip);
+  if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
+    return new UnpackedSource(raw, start, "zstd", await zstd());
+  return new PeekedSource(raw, start);
+}
+
+/** A source whose first bytes have been read already. */
+class PeekedSource implements ByteSource {
+  readonly path: string;
+  readonly size: number | undefined;
+  readonly #raw: ByteSource;
+  #head: Uint8Array;
+
+  constructor(raw: ByteSource, head: Uint8Array) {
+    this.path = raw.path;
+    this.size = raw.size;
+    this.#raw = raw;
+    this.#head = head;
+  }
+
+  get consumed(): number {
+    return this.#raw.consumed - this.#head.length;
+  }
+
+  async read(target: Uint8Array, at: number, length: number): Promise<number> {
+    const n = Math.min(length, this.#head.length);
+    if (n === 0) return this.#raw.read(target, at, length);
+    target.set(this.#head.subarray(0, n), at);
+    this.#head = this.#head.subarray(n);
+    return n;
+  }
+
+  close(): Promise<void> {
+    return this.#raw.close();
+  }
+}
+
+class UnpackedSource implements ByteSource {
+  readonly path: string;
+  readonly size: number | undefined;
+  readonly #input: PeekedSource;
+  readonly #format: string;
+  readonly #decompressor: Decompressor;
+  readonly #chunk = new Uint8Array(STEP_BYTES);
+  #output: Uint8Array[] = [];
+  #ended = false;
+  #failure: TraceError | null = null;
+  /** The step that runs while the caller works on what the last one gave. */
+  #ahead: Promise<void> | null = null;
+
+  constructor(
+    raw: ByteSource,
+    head: Uint8Array,
+    format: string,
+    make: (emit: (bytes: Uint8Array) => void) => Decompressor,
+  ) {
+    this.path = raw.path;
+    this.size = raw.size;
+    this.#input = new PeekedSource(raw, head);
+    this.#format = format;
+    this.#decompressor = make((bytes) => this.#output.push(bytes));
+  }
+
+  get consumed(): number {
+    return this.#input.consumed;
+  }
+
+  async read(target: Uint8Array, at: number, length: number): Promise<number> {
+    while (this.#output.length === 0) {
+      if (this.#ahead === null) {
+        if (this.#failure !== null) throw this.#failure;
+        if (this.#ended) return 0;
+        this.#ahead = this.#step();
+      }
+      await this.#ahead;
+      this.#ahead = null;
+    }
+    let n = 0;
+    while (n < length && this.#output.length > 0) {
+      const first = this.#output[0]!;
+      const part = Math.min(length - n, first.length);
+      target.set(first.subarray(0, part), at + n);
+      n += part;
+      if (part < first.length) this.#output[0] = first.subarray(part);
+      else this.#output.shift();
+    }
+    if (this.#output.length === 0 && !this.#ended && this.#failure === null) this.#ahead ??= this.#step();
+    return n;
+  }
+
+  async close(): Promise<void> {
+    await this.#ahead;
+    this.#decompressor.close();
+    await this.#input.close();
+  }
+
+  /** Decompresses the next bit of input. Never rejects: a failure is kept until all output has been taken. */
+  async #step(): Promise<void> {
+    try {
+      const n = await this.#input.read(this.#chunk, 0, STEP_BYTES);
+      if (n > 0) await this.#decompressor.push(this.#chunk.subarray(0, n));
+      else {
+        this.#ended = true;
+        await this.#decompressor.finish();
+      }
+    } catch (error) {
+      this.#failure =
+        error instanceof TraceError
+          ? error
+          : new TraceError(
+              "damaged",
+              this.path,
+              `expected ${this.#format} data to its end, found: ${(error as Error).message} (before byte ${this.consumed})`,
+            );
+    }
+  }
+}
+
+/** One of node:zlib's streams as a Decompressor: a write at a time, and all of its output before the next. */
+class ZlibDecompressor implements Decompressor {
+  readonly #stream: Transform & { readonly bytesWritten: number };
+  #given = 0;
+  #error: Error | null = null;
+  #ended = false;
+  /** Settles the promise of the step under way. */
+  #settle: (() => void) | null = null;
+
+  constructor(stream: Transform & { readonly bytesWritten: number }, emit: (bytes: Uint8Array) => void) {
+    this.#stream = stream;
+    stream.on("data", emit);
+    stream.on("error", (error) => {
+      this.#error ??= error;
+      this.#settle?.();
+    });
+    stream.on("end", () => {
+      this.#ended = true;
+      this.#settle?.();
+    });
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    if (!this.#ended) {
+      this.#given += bytes.length;
+      await this.#until((done) => this.#stream.write(bytes, done));
+      // What zlib leaves over is behind the end of the data.
+      const over = this.#given - this.#stream.bytesWritten;
+      if (over === 0) return;
+      this.#ended = true;
+      refuseTrailing(bytes.subarray(bytes.length - over));
+    } else refuseTrailing(bytes);
+  }
+
+  async finish(): Promise<void> {
+    if (!this.#ended) await this.#until(() => this.#stream.end());
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  async #until(start: (done: () => void) => void): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#settle = resolve;
+      start(resolve);
+    });
+    this.#settle = null;
+    if (this.#error !== null) throw this.#error;
+  }
+}
+
+/** Zeros may pad a file out; anything else behind the data is not part of it. */
+function refuseTrailing(bytes: Uint8Array): void {
+  if (bytes.some((byte) => byte !== 0)) throw new Error("other bytes behind the end of the compressed data");
+}
+
+function gzip(emit: (bytes: Uint8Array) => void): Decompressor {
+  return new ZlibDecompressor(zlib.createGunzip({ chunkSize: 4 * STEP_BYTES }), emit);
+}
+
+type ZstdModule = {
+  readonly createZstdDecompress?: (options: {
+    chunkSize: number;
+  }) => Transform & { readonly bytesWritten: number };
+};
+
+async function zstd(): Promise<(emit: (bytes: Uint8Array) => void) => Decompressor> {
+  const native = (zlib as ZstdModule).createZstdDecompress;
+  if (native !== undefined)
+    return (emit) => new ZlibDecompressor(native({ chunkSize: 4 * STEP_BYTES }), emit);
+  const { Decompress } = await import("fzstd");
+  return (emit) => {
+    const decompress = new Decompress((bytes) => {
+      if (bytes.length > 0) emit(bytes);
+    });
+    return {
+      // fzstd keeps what it is given: the chunk must not be written over.
+      push: async (bytes) => void decompress.push(bytes.slice()),
+      finish: async () => void decompress.push(new Uint8Array(0), true),
+      close: () => {},
+    };
+  };
+}
