@@ -147,7 +147,7 @@ export class GuestMemory implements WalkerMemory {
    * `end` - 1. Nothing is written where there is something wrong with them.
    * @returns null, or why not: the range goes beyond 2^64, an odd number of digits, or something else than one
    */
-  writeHex(text: Uint8Array, start: number, end: number, addrHi: number, addrLo: number): MemoryError | null {
+  writeHex(text: Buffer, start: number, end: number, addrHi: number, addrLo: number): MemoryError | null {
     const hex = this.#hex;
     if (!hex.decode(text, start, end)) return { code: "schema", message: `mem data: ${hex.problem}` };
     return this.write(addrHi, addrLo, hex.bytes, 0, hex.count);

@@ -4,14 +4,14 @@ import type { MemoryError } from "./memory-image.ts";
 
 /** How a snapshot file is read. */
 export interface CacheOptions {
-  /** Bytes of the file kept in memory. Default 48 MiB; at least 128 chunks are kept whatever this says. */
+  /** Bytes of the file kept in memory. Default 40 MiB; at least 128 chunks are kept whatever this says. */
   readonly cacheBytes?: number;
-  /** Bytes read at once: a power of two, at least 4096. Default 64 KiB. */
+  /** Bytes read at once: a power of two, at least 4096. Default 16 KiB: tables lie scattered. */
   readonly chunkBytes?: number;
 }
 
-const DEFAULT_CACHE_BYTES = 48 * 2 ** 20;
-const DEFAULT_CHUNK_BYTES = 64 * 2 ** 10;
+const DEFAULT_CACHE_BYTES = 40 * 2 ** 20;
+const DEFAULT_CHUNK_BYTES = 16 * 2 ** 10;
 /**
  * Buffers of dropped chunks wait this long, counted in drops, before they are filled again: whoever still holds
  * a view on one finds its bytes unchanged for that many fetches.
@@ -25,8 +25,10 @@ interface Chunk {
   readonly view: DataView;
   /** Bytes that the file really had. */
   length: number;
-  /** When it was last asked for. */
-  used: number;
+  /** Its number in the file; -1 while it waits for another one. */
+  index: number;
+  /** It was asked for since the hand passed it last. */
+  used: boolean;
 }
 
 /**
@@ -49,13 +51,15 @@ export class SnapshotFile {
   readonly #chunkBytes: number;
   readonly #maxChunks: number;
   readonly #chunks = new Map<number, Chunk>();
+  /** The same chunks in a ring; the hand drops the first one that was not used since it passed last. */
+  readonly #ring: Chunk[] = [];
+  #hand = 0;
   readonly #dropped: Chunk[] = [];
   readonly #modified: number;
-  #clock = 0;
   #open = true;
   #error: MemoryError | null = null;
-  /** An error was reported: further ones are most likely the same. */
-  #reported = false;
+  /** Only the first failure is told: further ones are most likely the same. */
+  #failures = 0;
 
   private constructor(name: string, fd: number, size: number, modified: number, options: CacheOptions) {
     this.name = name;
@@ -96,7 +100,7 @@ export class SnapshotFile {
     const index = Math.floor(position / this.#chunkBytes);
     const chunk = this.#chunks.get(index) ?? this.#load(index);
     if (chunk === null) return false;
-    chunk.used = ++this.#clock;
+    chunk.used = true;
     const at = position - index * this.#chunkBytes;
     if (at + bytes > chunk.length) {
       this.#fail(
@@ -137,47 +141,53 @@ export class SnapshotFile {
     if (this.#open) closeQuietly(this.#fd);
     this.#open = false;
     this.#chunks.clear();
+    this.#ring.length = 0;
     this.#dropped.length = 0;
     this.view = NO_VIEW;
   }
 
   #load(index: number): Chunk | null {
     if (!this.#open) return null;
-    if (this.#chunks.size >= this.#maxChunks) this.#drop();
+    const slot = this.#ring.length < this.#maxChunks ? this.#ring.length : this.#drop();
     const chunk = this.#dropped.length > QUARANTINE ? this.#dropped.shift()! : this.#newChunk();
+    this.#ring[slot] = chunk;
     this.chunkReads++;
-    const reported = this.#error;
+    const failures = this.#failures;
     chunk.length = this.read(index * this.#chunkBytes, chunk.buffer);
+    // A failed read is tried again when it is asked for again.
+    chunk.index = this.#failures === failures ? index : -1;
     this.#checkUnchanged();
-    if (chunk.length === 0 && this.#error !== reported) {
-      this.#dropped.unshift(chunk);
-      return null;
-    }
+    if (chunk.index < 0) return null;
     this.#chunks.set(index, chunk);
     return chunk;
   }
 
   #newChunk(): Chunk {
     const bytes = new ArrayBuffer(this.#chunkBytes + OVERLAP);
-    return { buffer: Buffer.from(bytes), view: new DataView(bytes), length: 0, used: 0 };
+    return { buffer: Buffer.from(bytes), view: new DataView(bytes), length: 0, index: -1, used: false };
   }
 
-  /** Drops the chunk that was not asked for for the longest time: a scan is cheap beside the read to come. */
-  #drop(): void {
-    let oldest = -1;
-    let used = Number.POSITIVE_INFINITY;
-    for (const [index, chunk] of this.#chunks)
-      if (chunk.used < used) {
-        used = chunk.used;
-        oldest = index;
-      }
-    this.#dropped.push(this.#chunks.get(oldest)!);
-    this.#chunks.delete(oldest);
+  /**
+   * Makes room for a chunk.
+   * @returns the place in the ring that is free now
+   */
+  #drop(): number {
+    const ring = this.#ring;
+    let hand = this.#hand;
+    while (ring[hand]!.used) {
+      ring[hand]!.used = false;
+      hand = (hand + 1) % ring.length;
+    }
+    this.#hand = (hand + 1) % ring.length;
+    const chunk = ring[hand]!;
+    this.#chunks.delete(chunk.index);
+    this.#dropped.push(chunk);
     this.evictions++;
+    return hand;
   }
 
   #checkUnchanged(): void {
-    if (this.#reported) return;
+    if (this.#failures > 0) return;
     try {
       const now = fstatSync(this.#fd);
       if (now.size !== this.size)
@@ -189,8 +199,7 @@ export class SnapshotFile {
   }
 
   #fail(what: string): void {
-    if (this.#reported) return;
-    this.#reported = true;
+    if (this.#failures++ > 0) return;
     this.#error = { code: "io", message: `${this.name}: ${what}` };
   }
 }
