@@ -299,6 +299,6 @@ function partReader(
   const hiMask = 2 ** ((hi & 31) + 1) - 1;
   const scale = 2 ** (32 - shift);
   return (view, at) =>
-    (view.getUint32(at + hiByte, littleEndian) & hiMask) * scale +
+    ((view.getUint32(at + hiByte, littleEndian) & hiMask) >>> 0) * scale +
     (view.getUint32(at + loByte, littleEndian) >>> shift);
 }
