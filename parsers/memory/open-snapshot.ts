@@ -45,10 +45,10 @@ export function openSnapshot(
   const file = SnapshotFile.open(found.path, path, options);
   if (typeof file === "string") return { ok: false, error: file };
   const image = openFormat(file, options);
-  if (typeof image !== "string") return { ok: true, image };
-  const io = file.takeError();
+  const result = file.takeError()?.message ?? image;
+  if (typeof result !== "string") return { ok: true, image: result };
   file.close();
-  return { ok: false, error: io === null ? image : io.message };
+  return { ok: false, error: result };
 }
 
 function resolvePath(

@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+
+const hex = (memory: GuestMemory, frame: number, offset: number, bytes: number): string | null =>
+  memory.fetch(frame, offset, bytes)
+    ? Buffer.from(memory.view.buffer, memory.view.byteOffset + memory.at, bytes).toString("hex")
+    : null;
+
+const writeHex = (memory: GuestMemory, hi: number, lo: number, digits: string) => {
+  const text = Buffer.from(`"${digits}"`);
+  return memory.writeHex(text, 1, text.length - 1, hi, lo);
+};
+
+/** Frame numbers of addresses whose byte address no double can hold. */
+const TOP_FRAME = 2 ** 52 - 1;
+
+describe("ram", () => {
+  it("exists, is zero, and costs nothing until it is written", () => {
+    const memory = new GuestMemory();
+    expect(memory.ram(0, 0, 0x4_0000, 0)).toBeNull();
+    expect(hex(memory, 2 ** 38 - 1, 4088, 8)).toBe("0000000000000000");
+    expect(hex(memory, 2 ** 38, 0, 8)).toBeNull();
+    expect(memory.pages).toBe(0);
+    for (let frame = 0; frame < 2000; frame++) memory.fetch(frame * 1001, 0, 8);
+    expect(memory.pages).toBe(0);
+    memory.write(0, 0x7000, Uint8Array.of(1));
+    expect(memory.pages).toBe(1);
+  });
+
+  it("may end at 2^64 exactly, and not beyond", () => {
+    const memory = new GuestMemory();
+    expect(memory.ram(-1, 0xffff_f000 | 0, 0, 0x1001)).toEqual({
+      code: "range",
+      message: "ram at 0xfffffffffffff000: expected it to end at 2^64 at most, found size 0x1001",
+    });
+    expect(memory.ram(-1, -1, -1, -1)?.code).toBe("range");
+    expect(hex(memory, TOP_FRAME, 0, 8)).toBeNull();
+    expect(memory.ram(-1, 0xffff_f000, 0, 0x1000)).toBeNull();
+    expect(hex(memory, TOP_FRAME, 4088, 8)).toBe("0000000000000000");
+    expect(hex(memory, 0, 0, 8)).toBeNull();
+    expect(memory.ram(0, 0, -1, -1)).toBeNull();
+    expect(hex(memory, 0x8_0000_0000_00, 0, 64)).not.toBeNull();
+  });
+
+  it("takes thousands of records in any order", () => {
+    const memory = new GuestMemory();
+    // 1060 is prime to 337: every second frame once, out of order.
+    for (let i = 0; i < 1060; i++) memory.ram(0x10, ((i * 337) % 1060) * 0x2000, 0, 0x1000);
+    for (let i = 0; i < 1060; i++) {
+      expect(memory.fetch(0x100_0000 + 2 * i, 4088, 8)).toBe(true);
+      expect(memory.fetch(0x100_0000 + 2 * i + 1, 0, 8)).toBe(false);
+    }
+    memory.ram(0x10, 0x1000, 0, 1060 * 0x2000);
+    for (let i = 0; i < 2 * 1060; i++) expect(memory.fetch(0x100_0000 + i, 0, 8)).toBe(true);
+  });
+
+  it("of size 0 is nothing", () => {
+    const memory = new GuestMemory();
+    expect(memory.ram(0, 0x1000, 0, 0)).toBeNull();
+    expect(hex(memory, 1, 0, 8)).toBeNull();
+  });
+});
+
+describe("mem", () => {
+  it("makes its own bytes exist, and only them", () => {
+    const memory = new GuestMemory();
+    expect(writeHex(memory, 0, 0x1008, "0123456789abcdef")).toBeNull();
+    expect(hex(memory, 1, 8, 8)).toBe("0123456789abcdef");
+    expect(hex(memory, 1, 0, 8)).toBeNull();
+    expect(hex(memory, 1, 16, 4)).toBeNull();
+    expect(hex(memory, 1, 0, 16)).toBeNull();
+    memory.ram(0, 0x1000, 0, 8);
+    expect(hex(memory, 1, 0, 16)).toBe("00000000000000000123456789abcdef");
+    expect(hex(memory, 1, 16, 8)).toBeNull();
+  });
+
+  it("crosses frames", () => {
+    const memory = new GuestMemory();
+    const bytes = Uint8Array.from({ length: 0x2010 }, (_, i) => (i * 13) & 0xff);
+    expect(writeHex(memory, 0xf, 0xffff_fff8, Buffer.from(bytes).toString("hex"))).toBeNull();
+    const frame = 0x0f_ffff * 16 + 15;
+    expect(hex(memory, frame, 4088, 8)).toBe(Buffer.from(bytes.subarray(0, 8)).toString("hex"));
+    expect(hex(memory, frame + 1, 0, 4096)).toBe(Buffer.from(bytes.subarray(8, 4104)).toString("hex"));
+    expect(hex(memory, frame + 3, 0, 8)).toBe(Buffer.from(bytes.subarray(0x2008)).toString("hex"));
+    expect(hex(memory, frame + 3, 8, 8)).toBeNull();
+  });
+
+  it("may end at 2^64 exactly, and not beyond", () => {
+    const memory = new GuestMemory();
+    expect(writeHex(memory, -1, -8, "112233445566778899")).toEqual({
+      code: "range",
+      message: "mem at 0xfffffffffffffff8: expected it to end at 2^64 at most, found size 9",
+    });
+    expect(hex(memory, TOP_FRAME, 4088, 8)).toBeNull();
+    expect(writeHex(memory, -1, -8, "1122334455667788")).toBeNull();
+    expect(hex(memory, TOP_FRAME, 4088, 8)).toBe("1122334455667788");
+    expect(hex(memory, 0, 0, 1)).toBeNull();
+  });
+
+  it.each([
+    ["123", "mem data: expected an even number of hex digits, found 3"],
+    ["12g4", 'mem data: expected hex digits, found "g" in place of digit 2'],
+    ["0x12", 'mem data: expected hex digits, found "x" in place of digit 1'],
+    [`${"ab".repeat(5000)}a `, 'mem data: expected hex digits, found " " in place of digit 10001'],
+    [`12é4${"5".repeat(5000)}6`, 'mem data: expected hex digits, found "Ã" in place of digit 2'],
+  ])("refuses %.10s whole", (digits, message) => {
+    const memory = new GuestMemory();
+    expect(writeHex(memory, 0, 0x1000, digits)).toEqual({ code: "schema", message });
+    expect(hex(memory, 1, 0, 1)).toBeNull();
+    expect(memory.pages).toBe(0);
+  });
+
+  it("takes digits of either case, and none", () => {
+    const memory = new GuestMemory();
+    expect(writeHex(memory, 0, 0, "ABCDEFabcdef")).toBeNull();
+    expect(hex(memory, 0, 0, 6)).toBe("abcdefabcdef");
+    expect(writeHex(memory, 0, 0x5000, "")).toBeNull();
+    expect(hex(memory, 5, 0, 1)).toBeNull();
+  });
+});
+
+describe("fetch", () => {
+  it("gives the page's own bytes, not a copy", () => {
+    const memory = new GuestMemory();
+    memory.write(0, 0x1000, new Uint8Array(16).fill(1));
+    memory.fetch(1, 8, 8);
+    const { view, at } = memory;
+    memory.write(0, 0x1008, Uint8Array.of(9));
+    expect(view.getUint8(at)).toBe(9);
+  });
+
+  it("leaves the last view alone where it fails", () => {
+    const memory = new GuestMemory();
+    memory.write(0, 0x1000, new Uint8Array(8).fill(7));
+    memory.fetch(1, 0, 8);
+    const { view, at } = memory;
+    expect(memory.fetch(2, 0, 8)).toBe(false);
+    expect(memory.view).toBe(view);
+    expect(memory.at).toBe(at);
+  });
+
+  it("must not cross a frame", () => {
+    const memory = new GuestMemory();
+    memory.ram(0, 0, 0, 0x2000);
+    expect(() => memory.fetch(0, 4092, 8)).toThrow(/8 bytes at offset 4092 crosses a frame/);
+    memory.fetch(0, 0, 8);
+    expect(() => memory.fetch(0, 4092, 8)).toThrow(RangeError);
+  });
+
+  it("keeps frames apart that share a slot of any power-of-two cache", () => {
+    const memory = new GuestMemory();
+    for (let bit = 0; bit < 52; bit++) {
+      const frame = 2 ** bit;
+      const [hi, lo] = [Math.floor(frame / 2 ** 20), (frame % 2 ** 20) * 4096];
+      memory.write(hi, lo, new Uint8Array(8).fill(bit + 1));
+    }
+    for (let round = 0; round < 2; round++)
+      for (let bit = 0; bit < 52; bit++)
+        expect(hex(memory, 2 ** bit, 0, 8)).toBe((bit + 1).toString(16).padStart(2, "0").repeat(8));
+  });
+});
+
+describe("generation", () => {
+  it("stays while frames that nobody fetched are written", () => {
+    const memory = new GuestMemory();
+    memory.ram(0, 0, 0, 0x10_0000);
+    memory.fetch(1, 0, 8);
+    const before = memory.generation;
+    for (let i = 2; i < 100; i++) memory.write(0, i * 4096, Uint8Array.of(i));
+    memory.write(0, 0x1000, new Uint8Array(8));
+    memory.ram(0, 0x20_0000, 0, 0x1000);
+    expect(memory.generation).toBe(before);
+    memory.write(0, 0x1fff, Uint8Array.of(1));
+    expect(memory.generation).not.toBe(before);
+  });
+
+  it("changes once for a frame until it is fetched again", () => {
+    const memory = new GuestMemory();
+    memory.ram(0, 0, 0, 0x10_0000);
+    memory.fetch(1, 0, 8);
+    memory.write(0, 0x1000, Uint8Array.of(1));
+    const after = memory.generation;
+    memory.write(0, 0x1000, Uint8Array.of(2));
+    expect(memory.generation).toBe(after);
+    memory.fetch(1, 0, 8);
+    memory.write(0, 0x1000, Uint8Array.of(3));
+    expect(memory.generation).not.toBe(after);
+  });
+
+  it("changes when a hole that was fetched is filled, by mem or by ram", () => {
+    const memory = new GuestMemory();
+    memory.fetch(5, 0, 8);
+    let before = memory.generation;
+    memory.ram(0, 0x5000, 0, 0x1000);
+    expect(memory.generation).not.toBe(before);
+    memory.fetch(6, 0, 8);
+    before = memory.generation;
+    memory.write(0, 0x6000, new Uint8Array(8));
+    expect(memory.generation).not.toBe(before);
+  });
+
+  it("changes when everything is replaced", () => {
+    const memory = new GuestMemory();
+    memory.ram(0, 0, 0, 0x1000);
+    memory.fetch(0, 0, 8);
+    const before = memory.generation;
+    memory.replace(null);
+    expect(memory.generation).not.toBe(before);
+    expect(memory.fetch(0, 0, 8)).toBe(false);
+  });
+
+  it("notices a write to a frame fetched long ago, whatever was fetched since", () => {
+    const memory = new GuestMemory();
+    memory.ram(0, 0, 1, 0);
+    memory.fetch(0xf_0000, 0, 8);
+    const start = memory.generation;
+    for (let frame = 0; frame < 200_000; frame++) memory.fetch(frame, 0, 8);
+    memory.write(0, 0xf000_0000 | 0, Uint8Array.of(1));
+    expect(memory.generation).not.toBe(start);
+  });
+});
