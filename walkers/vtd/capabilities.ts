@@ -76,7 +76,8 @@ export class VtdCapabilities {
   largePages = 0;
   firstStageGigabyte = true;
   firstStageFiveLevel = true;
-  pasidWidth = WIDEST_PASID;
+  /** PASIDs of requests are below this one. */
+  pasidLimit = 2 ** WIDEST_PASID;
   firstStage = true;
   secondStage = true;
   nested = true;
@@ -93,8 +94,10 @@ export class VtdCapabilities {
   reserved: ReservedBits;
 
   readonly #values = new Map<string, number>();
+  readonly #frameLimits = new Float64Array(16);
 
   constructor() {
+    this.#derive();
     this.reserved = this.#reservedBits();
   }
 
@@ -102,6 +105,7 @@ export class VtdCapabilities {
   configure(state: IommuState): void {
     this.#readCapabilities(state);
     this.#readRoot(state);
+    this.#derive();
     this.reserved = this.#reservedBits();
   }
 
@@ -113,6 +117,11 @@ export class VtdCapabilities {
   /** Width of second-stage input addresses: the smaller of CAP.MGAW and what the levels translate. */
   secondStageWidth(levels: number): number {
     return Math.min(this.guestWidth, FRAME_SHIFT + 9 * levels);
+  }
+
+  /** First 4 KiB frame number beyond second-stage input addresses. */
+  secondStageFrames(levels: number): number {
+    return this.#frameLimits[levels]!;
   }
 
   #readCapabilities(state: IommuState): void {
@@ -132,7 +141,7 @@ export class VtdCapabilities {
     this.largePages = cap("SSLPS", 0b11);
     this.firstStageGigabyte = cap("FS1GP", 1) !== 0;
     this.firstStageFiveLevel = cap("FS5LP", 1) !== 0;
-    this.pasidWidth = state.property("pasid_bits") ?? ecap("PSS", WIDEST_PASID - 1) + 1;
+    this.pasidLimit = 2 ** (state.property("pasid_bits") ?? ecap("PSS", WIDEST_PASID - 1) + 1);
     this.firstStage = this.#has("FSTS");
     this.secondStage = this.#has("SSTS");
     this.nested = this.#has("NEST");
@@ -160,6 +169,11 @@ export class VtdCapabilities {
     if (this.mode === TTM_EXTENDED && !this.#has("ECS")) this.rootFault = RTA_1_2;
     if (this.mode === TTM_ABORT) this.rootFault = this.#has("ADMS") ? RTA_4 : RTA_1_1;
     this.rootFaultWithoutPasid = this.mode === TTM_LEGACY && this.ioRights ? RTA_1_4 : null;
+  }
+
+  #derive(): void {
+    for (let levels = 0; levels < this.#frameLimits.length; levels++)
+      this.#frameLimits[levels] = 2 ** (this.secondStageWidth(levels) - FRAME_SHIFT);
   }
 
   #has(name: EcapField): boolean {

@@ -168,7 +168,7 @@ export function loadExtendedProcess(
   }
   const { tables, caps } = unit;
   const pasid = request.pasid;
-  if (pasid >= 2 ** caps.pasidWidth) return refuseSource(device, out, SGN_10, device.fpd);
+  if (pasid >= caps.pasidLimit) return refuseSource(device, out, SGN_10, device.fpd);
   if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
 
   const nested = device.nested !== 0;

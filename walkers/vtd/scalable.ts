@@ -221,7 +221,7 @@ export function loadScalableProcess(
 
 /** 7.1.3, SGN.10, SCT.7 and SCT.9: the PASID of a request that has one. */
 function acceptsPasid(caps: VtdCapabilities, pasid: number, device: VtdDevice, out: WalkResult): boolean {
-  if (pasid >= 2 ** caps.pasidWidth) return refuseSource(device, out, SGN_10, device.fpd);
+  if (pasid >= caps.pasidLimit) return refuseSource(device, out, SGN_10, device.fpd);
   if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
   // A binding has no context entry whose RID_PASID could be taken.
   if (device.bound === 0 && pasid === device.ridPasid) return refuseSource(device, out, SCT_9, device.fpd);

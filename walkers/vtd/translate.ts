@@ -174,7 +174,7 @@ function firstStage(
   first.frameLimit = Number.POSITIVE_INFINITY;
   if (nested) {
     useSecondStage(unit, process);
-    first.frameLimit = 2 ** (caps.secondStageWidth(process.secondLevels) - 12);
+    first.frameLimit = caps.secondStageFrames(process.secondLevels);
   }
   const { addrHi, addrLo } = request;
   const levels = process.firstLevels;
@@ -191,6 +191,8 @@ function firstStage(
   out.pageShift = first.pageShift;
   out.perm = perm;
   if (nested) {
+    out.ipaFrame = frame;
+    out.firstShift = first.pageShift;
     const lo = frameLo(frame) | (addrLo & 0xfff);
     if (!second.translate(frameHi(frame), lo, access, FOR_DATA, out)) return;
     frame = second.frame;

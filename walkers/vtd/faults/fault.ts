@@ -1,0 +1,38 @@
+import type { Fault, FaultReason } from "../../fault.ts";
+
+export interface VtdFault extends Fault {
+  /** Not recorded where an entry on the way has FPD set (VT-d 5.10, section 7.1.1). */
+  readonly qualified: boolean;
+}
+
+export const TABLE_30 = "VT-d 5.10, 7.1.3, Table 30";
+export const TABLE_15 = "VT-d 5.10, 5.1.4.1, Table 15";
+
+/** Qualified: FPD suppresses the record. */
+export const Q = true;
+/** Not qualified: always recorded. */
+export const N = false;
+
+export function fault(
+  code: number,
+  name: string,
+  qualified: boolean,
+  reason: FaultReason,
+  text: string,
+  causes?: readonly string[],
+  source = TABLE_30,
+): VtdFault {
+  return { code, name, reason, source, text, qualified, ...(causes ? { causes } : {}) };
+}
+
+// What often brings several of them about.
+export const NOT_MAPPED = [
+  "the driver unmapped the buffer, or never mapped it, before the device used it",
+  "the device uses an address of another address space (a physical address, or another PASID's)",
+];
+export const READ_ONLY = ["the buffer was mapped for the other direction (DMA_TO_DEVICE, DMA_FROM_DEVICE)"];
+export const UNINITIALISED = [
+  "the page was reused, or never cleared",
+  "the entry belongs to another table format",
+];
+export const WRONG_POINTER = ["the pointer was written with the wrong shift", "the table was freed"];
