@@ -19,6 +19,8 @@ interface Decompressor {
   close(): void;
 }
 
+type MakeDecompressor = (emit: (bytes: Uint8Array) => void) => Decompressor;
+
 /** The source itself, or one that gives what it decompresses to. */
 export async function unpacked(raw: ByteSource): Promise<ByteSource> {
   const head = new Uint8Array(4);
@@ -71,25 +73,30 @@ class UnpackedSource implements ByteSource {
   readonly size: number | undefined;
   readonly #input: PeekedSource;
   readonly #format: string;
+  readonly #make: MakeDecompressor;
   readonly #decompressor: Decompressor;
+  readonly #reopen: ByteSource["reopen"];
   readonly #chunk = new Uint8Array(STEP_BYTES);
   #output: Uint8Array[] = [];
+  /** Bytes put out so far, and where in the input the step under way began. */
+  #emitted = 0;
+  #stepStart = 0;
   #ended = false;
   #failure: TraceError | null = null;
   /** The step that runs while the caller works on what the last one gave. */
   #ahead: Promise<void> | null = null;
 
-  constructor(
-    raw: ByteSource,
-    head: Uint8Array,
-    format: string,
-    make: (emit: (bytes: Uint8Array) => void) => Decompressor,
-  ) {
+  constructor(raw: ByteSource, head: Uint8Array, format: string, make: MakeDecompressor) {
     this.path = raw.path;
     this.size = raw.size;
     this.#input = new PeekedSource(raw, head);
     this.#format = format;
-    this.#decompressor = make((bytes) => this.#output.push(bytes));
+    this.#reopen = raw.reopen?.bind(raw);
+    this.#make = make;
+    this.#decompressor = make((bytes) => {
+      this.#output.push(bytes);
+      this.#emitted += bytes.length;
+    });
   }
 
   get consumed(): number {
@@ -128,6 +135,7 @@ class UnpackedSource implements ByteSource {
   /** Decompresses the next bit of input. Never rejects: a failure is kept until all output has been taken. */
   async #step(): Promise<void> {
     try {
+      this.#stepStart = this.consumed;
       const n = await this.#input.read(this.#chunk, 0, STEP_BYTES);
       if (n > 0) await this.#decompressor.push(this.#chunk.subarray(0, n));
       else {
@@ -135,14 +143,39 @@ class UnpackedSource implements ByteSource {
         await this.#decompressor.finish();
       }
     } catch (error) {
-      this.#failure =
-        error instanceof TraceError
-          ? error
-          : new TraceError(
-              "damaged",
-              this.path,
-              `expected ${this.#format} data to its end, found: ${(error as Error).message} (before byte ${this.consumed})`,
-            );
+      if (error instanceof TraceError) this.#failure = error;
+      else {
+        const message = `expected ${this.#format} data to its end, found: ${(error as Error).message}`;
+        this.#failure = new TraceError("damaged", this.path, message);
+        if (!this.#ended) await this.#salvage();
+      }
+    }
+  }
+
+  /**
+   * zlib drops what it had made of a write that fails. Where the input can be read again, this gets it after all:
+   * from the start once more, and the failing step byte by byte.
+   */
+  async #salvage(): Promise<void> {
+    const input = await this.#reopen?.();
+    if (input === undefined) return;
+    let skip = this.#emitted;
+    const decompressor = this.#make((bytes) => {
+      if (bytes.length > skip) this.#output.push(bytes.subarray(skip));
+      skip = Math.max(0, skip - bytes.length);
+    });
+    try {
+      for (;;) {
+        const whole = Math.min(STEP_BYTES, this.#stepStart - input.consumed);
+        const n = await input.read(this.#chunk, 0, Math.max(whole, 1));
+        if (n === 0) break;
+        await decompressor.push(this.#chunk.subarray(0, n));
+      }
+    } catch {
+      // The damage that has been reported already.
+    } finally {
+      decompressor.close();
+      await input.close();
     }
   }
 }
@@ -214,7 +247,7 @@ type ZstdModule = {
   }) => Transform & { readonly bytesWritten: number };
 };
 
-async function zstd(): Promise<(emit: (bytes: Uint8Array) => void) => Decompressor> {
+async function zstd(): Promise<MakeDecompressor> {
   const native = (zlib as ZstdModule).createZstdDecompress;
   if (native !== undefined)
     return (emit) => new ZlibDecompressor(native({ chunkSize: 4 * STEP_BYTES }), emit);

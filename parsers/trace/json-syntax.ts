@@ -19,6 +19,8 @@ export class JsonSyntax {
   /** After a failure: the offset of the first byte that is wrong, and what was expected there. */
   failedAt = 0;
   expected = "";
+  /** After a failure: it is within a string. */
+  inString = false;
   #nesting = new Uint8Array(64);
 
   /**
@@ -81,7 +83,7 @@ export class JsonSyntax {
       const c = bytes[p]!;
       if (c === QUOTE) return p + 1;
       if (c < 0x20)
-        return this.#fail(
+        return this.#failString(
           p,
           c === NEWLINE ? "the string's closing quote" : "no control character in a string",
         );
@@ -92,10 +94,10 @@ export class JsonSyntax {
       const kind = bytes[p + 1]!;
       if (kind === 0x75) {
         for (let i = 2; i < 6; i++)
-          if (!isHex(bytes[p + i]!)) return this.#fail(p + i, "4 hex digits after \\u");
+          if (!isHex(bytes[p + i]!)) return this.#failString(p + i, "4 hex digits after \\u");
         p += 6;
       } else {
-        if (!'"\\/bfnrt'.includes(String.fromCharCode(kind))) return this.#fail(p + 1, "an escape");
+        if (!'"\\/bfnrt'.includes(String.fromCharCode(kind))) return this.#failString(p + 1, "an escape");
         p += 2;
       }
     }
@@ -187,9 +189,16 @@ export class JsonSyntax {
     return depth + 1;
   }
 
+  #failString(at: number, expected: string): -1 {
+    this.#fail(at, expected);
+    this.inString = true;
+    return -1;
+  }
+
   #fail(at: number, expected: string): -1 {
     this.failedAt = at;
     this.expected = expected;
+    this.inString = false;
     return -1;
   }
 }

@@ -18,6 +18,7 @@ import {
   readRecord,
 } from "./schema.ts";
 import { show } from "./show.ts";
+import { wellFormedLength } from "./utf8.ts";
 
 /** Told about every record of a trace, in order. Calls are synchronous; nothing that is reused may be kept. */
 export interface TraceHandler {
@@ -66,11 +67,8 @@ export class LineReader {
    */
   read(line: number, bytes: Uint8Array, start: number, end: number): void {
     if (!isUtf8(bytes.subarray(start, end))) {
-      this.#handler.error(
-        line,
-        "json",
-        `${columnOfBadUtf8(bytes, start, end)}: expected UTF-8, found other bytes`,
-      );
+      const wellFormed = wellFormedLength(bytes, start, end);
+      this.#handler.error(line, "json", `column ${wellFormed + 1}: expected UTF-8, found other bytes`);
       return;
     }
     let value: unknown;
@@ -183,32 +181,3 @@ export class LineReader {
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** "column N" of the first byte that does not continue well-formed UTF-8. */
-function columnOfBadUtf8(bytes: Uint8Array, start: number, end: number): string {
-  // Bisection: the longest well-formed prefix, where a sequence cut by the prefix's end counts as well-formed.
-  let good = start;
-  let bad = end;
-  while (bad - good > 1) {
-    const middle = (good + bad) >> 1;
-    if (wellFormed(bytes.subarray(start, middle))) good = middle;
-    else bad = middle;
-  }
-  return `column ${good - start + 1}`;
-}
-
-function wellFormed(bytes: Uint8Array): boolean {
-  try {
-    strict.decode(bytes, { stream: true });
-    return true;
-  } catch {
-    return false;
-  } finally {
-    try {
-      strict.decode();
-    } catch {
-      // An incomplete sequence was pending; the decoder is reset now.
-    }
-  }
-}

@@ -3,10 +3,10 @@
  * record. Line numbers count from 1.
  */
 import { isTraceError } from "./errors.ts";
-import { NEWLINE } from "./json-syntax.ts";
-import { LineReader, type TraceHandler } from "./line-reader.ts";
+import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
+import type { TraceHandler } from "./line-reader.ts";
 import { TraceNames } from "./records.ts";
-import { DMA, RecordScanner } from "./scanner.ts";
+import { sniffLayout } from "./sniff.ts";
 import type { ByteSource } from "./source.ts";
 
 export type { ErrorCode } from "./field.ts";
@@ -14,10 +14,8 @@ export type { TraceHandler } from "./line-reader.ts";
 
 /** Longest line (or record of a JSON document) that is read, in bytes, unless the caller says otherwise. */
 export const MAX_LINE_BYTES = 16 * 1024 * 1024;
-/** What one read asks for. */
-const CHUNK_BYTES = 1024 * 1024;
-/** Room behind the text for the newline that ends the last line, and for reads of whole words. */
-const SLACK_BYTES = 16;
+/** What the first read asks for. */
+const HEAD_BYTES = 64 * 1024;
 
 export interface ReadOptions {
   /** The numbers of names; give one to look them up in the handler. Default: a new one. */
@@ -38,8 +36,9 @@ export interface ReadTotals {
 }
 
 /**
- * Reads a trace to its end. A record that cannot be used goes to `handler.error` and reading goes on; so does an
- * input that breaks off ("io"), after all complete records before it. Closes the source.
+ * Reads a trace to its end: line-delimited JSON, or a JSON document (an array of records, or records over several
+ * lines). A record that cannot be used goes to `handler.error` and reading goes on; so does an input that breaks
+ * off ("io"), after all complete records before it. Closes the source.
  * @throws what the handler or `onChunk` throws
  */
 export async function readTrace(
@@ -47,145 +46,83 @@ export async function readTrace(
   handler: TraceHandler,
   options: ReadOptions = {},
 ): Promise<ReadTotals> {
-  const lines = new LineFeed(handler, options);
   try {
-    for (;;) {
-      let n: number;
-      try {
-        n = await source.read(lines.buffer, lines.reserve(), lines.room);
-      } catch (error) {
-        if (!isTraceError(error)) throw error;
-        lines.breakOff(error.message);
-        break;
-      }
-      if (n === 0) {
-        lines.finish();
-        break;
-      }
-      lines.added(n);
+    const head = new Head();
+    const layout = await head.read(source, options.maxLineBytes ?? MAX_LINE_BYTES);
+    const feed = await feedFor(layout, handler, {
+      names: options.names ?? new TraceNames(),
+      maxLineBytes: options.maxLineBytes ?? MAX_LINE_BYTES,
+    });
+    head.give(feed);
+    await options.onChunk?.(source.consumed);
+    while (!feed.done && head.end === null) {
+      const n = await head.into(source, feed.buffer, feed.reserve(), feed.room);
+      if (n === 0) break;
+      feed.added(n);
       await options.onChunk?.(source.consumed);
     }
-    return { lines: lines.count, bytes: source.consumed };
+    if (head.end !== null) feed.breakOff(head.end);
+    else if (!feed.done) feed.finish();
+    return { lines: feed.lines, bytes: source.consumed };
   } finally {
     await source.close();
   }
 }
 
-/** Cuts a stream of bytes into lines. */
-class LineFeed {
-  buffer: Uint8Array = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
-  /** Lines ended so far. */
-  count = 0;
-  readonly #handler: TraceHandler;
-  readonly #reader: LineReader;
-  readonly #scanner: RecordScanner;
-  readonly #maxLine: number;
-  /** The unread text is bytes #start to #fill of the buffer. */
-  #start = 0;
-  #fill = 0;
-  /** In a line that is too long: its bytes are dropped up to the newline. */
-  #skipping = false;
-  /** Nothing has been taken yet: a byte order mark may come. */
-  #first = true;
-
-  constructor(handler: TraceHandler, options: ReadOptions) {
-    this.#handler = handler;
-    const names = options.names ?? new TraceNames();
-    this.#reader = new LineReader(names, handler);
-    this.#scanner = new RecordScanner(names, this.#reader.dma, this.#reader.mem);
-    this.#maxLine = options.maxLineBytes ?? MAX_LINE_BYTES;
-  }
-
-  /** How many bytes may be put at `reserve()`. */
-  get room(): number {
-    return this.buffer.length - SLACK_BYTES - this.#fill;
-  }
-
-  /** Makes room for more text and says where it goes in `buffer`. */
-  reserve(): number {
-    if (this.#start > 0) {
-      this.buffer.copyWithin(0, this.#start, this.#fill);
-      this.#fill -= this.#start;
-      this.#start = 0;
-    }
-    if (this.room < CHUNK_BYTES / 2) {
-      const larger = new Uint8Array(this.buffer.length * 2);
-      larger.set(this.buffer.subarray(0, this.#fill));
-      this.buffer = larger;
-    }
-    return this.#fill;
-  }
-
-  /** Takes `n` bytes that were put at `reserve()`. */
-  added(n: number): void {
-    const from = this.#fill;
-    this.#fill += n;
-    if (this.#first && !this.#skipMark()) return;
-    const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
-    if (last >= 0) this.#lines(from + last);
-    if (this.#skipping) this.#start = this.#fill;
-    else if (this.#fill - this.#start > this.#maxLine) {
-      this.#skipping = true;
-      this.#tooLong(this.count + 1);
-      this.#start = this.#fill;
-    }
-  }
-
-  /** The end of the input: a last line needs no newline. */
-  finish(): void {
-    if (this.#first) this.#skipMark(true);
-    if (this.#fill > this.#start || this.#skipping) {
-      this.buffer[this.#fill] = NEWLINE;
-      this.#lines(this.#fill);
-    }
-  }
-
-  /** The input broke off: what is left is part of a line only. */
-  breakOff(message: string): void {
-    this.#handler.error(this.count + 1, "io", message);
-  }
-
-  /** Reads all lines up to the newline at `last`. */
-  #lines(last: number): void {
-    const bytes = this.buffer;
-    const scanner = this.#scanner;
-    const reader = this.#reader;
-    const handler = this.#handler;
-    scanner.use(bytes);
-    let p = this.#start;
-    while (p <= last) {
-      const line = ++this.count;
-      let end = this.#skipping ? -1 : scanner.scan(p);
-      if (end >= 0 && end - p <= this.#maxLine) {
-        if (scanner.type === DMA) handler.dma(line, reader.dma);
-        else handler.mem(line, reader.mem);
-      } else {
-        end = bytes.indexOf(NEWLINE, p);
-        if (this.#skipping) this.#skipping = false;
-        else if (end - p > this.#maxLine) this.#tooLong(line);
-        else if (!isBlank(bytes, p, end)) reader.read(line, bytes, p, end);
-      }
-      p = end + 1;
-    }
-    this.#start = p;
-  }
-
-  #tooLong(line: number): void {
-    this.#handler.error(line, "json", `line: expected at most ${this.#maxLine} bytes, found more`);
-  }
-
-  /** Skips a byte order mark at the start of the input; false where more bytes must come to see. */
-  #skipMark(atEnd = false): boolean {
-    const b = this.buffer;
-    if (!atEnd && this.#fill < 3 && b[0] === 0xef) return false;
-    this.#first = false;
-    if (this.#fill >= 3 && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf) this.#start = 3;
-    return true;
-  }
+async function feedFor(
+  layout: "lines" | "document",
+  handler: TraceHandler,
+  options: FeedOptions,
+): Promise<Feed> {
+  if (layout === "lines") return new LineFeed(handler, options);
+  const { documentFeed } = await import("./document-feed.ts");
+  return documentFeed(handler, options);
 }
 
-function isBlank(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let p = start; p < end; p++)
-    if (bytes[p] !== 0x20 && bytes[p] !== 0x09 && bytes[p] !== 0x0d) return false;
-  return true;
+/** The start of the input, as much of it as it takes to tell how its records are laid out. */
+class Head {
+  /** Why the input broke off, where it did. */
+  end: string | null = null;
+  /** One byte more than is ever filled. */
+  #bytes = new Uint8Array(HEAD_BYTES + 1);
+  #fill = 0;
+
+  async read(source: ByteSource, maxLineBytes: number): Promise<"lines" | "document"> {
+    for (;;) {
+      if (this.#fill === this.#bytes.length - 1) {
+        if (this.#fill > maxLineBytes) return "lines";
+        const larger = new Uint8Array(this.#bytes.length * 2);
+        larger.set(this.#bytes);
+        this.#bytes = larger;
+      }
+      const n = await this.into(source, this.#bytes, this.#fill, this.#bytes.length - 1 - this.#fill);
+      this.#fill += n;
+      const layout = sniffLayout(this.#bytes, this.#fill, n === 0);
+      if (layout !== undefined) return layout;
+    }
+  }
+
+  /** As `source.read`; where the input breaks off, keeps the reason and returns 0. */
+  async into(source: ByteSource, target: Uint8Array, at: number, length: number): Promise<number> {
+    try {
+      return await source.read(target, at, length);
+    } catch (error) {
+      if (!isTraceError(error)) throw error;
+      this.end = error.message;
+      return 0;
+    }
+  }
+
+  /** Hands what has been read to a feed, less a byte order mark. */
+  give(feed: Feed): void {
+    const b = this.#bytes;
+    let at = this.#fill >= 3 && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0;
+    while (at < this.#fill && !feed.done) {
+      const to = feed.reserve();
+      const n = Math.min(feed.room, this.#fill - at);
+      feed.buffer.set(b.subarray(at, at + n), to);
+      feed.added(n);
+      at += n;
+    }
+  }
 }

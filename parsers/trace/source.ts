@@ -17,6 +17,8 @@ export interface ByteSource {
    */
   read(target: Uint8Array, at: number, length: number): Promise<number>;
   close(): Promise<void>;
+  /** The same input from its start; undefined where it cannot be read twice. */
+  reopen?(): Promise<ByteSource | undefined>;
 }
 
 /**
@@ -72,6 +74,10 @@ class FileSource implements ByteSource {
   close(): Promise<void> {
     return this.#file.close();
   }
+
+  async reopen(): Promise<ByteSource | undefined> {
+    return this.size === undefined ? undefined : openFile(this.path);
+  }
 }
 
 class StandardInput implements ByteSource {
@@ -120,5 +126,8 @@ export function bytesSource(bytes: Uint8Array, step = Number.POSITIVE_INFINITY):
       return n;
     },
     async close() {},
+    async reopen() {
+      return bytesSource(bytes, step);
+    },
   };
 }
