@@ -113,6 +113,8 @@ export class StreamContext {
   decode(view: DataView, at: number, features: SmmuFeatures): boolean {
     if (v(view, at) === 0) return false;
     this.config = config(view, at);
+    this.s1fmt = S1FMT_LINEAR;
+    this.s1cdmax = 0;
     if (this.config < CONFIG_BYPASS) return true;
     if (this.stage1Enabled && !features.stage1) return false;
     if (this.stage2Enabled && !features.stage2) return false;

@@ -182,24 +182,17 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     let hi = request.addrHi;
     let lo = request.addrLo;
     if (process.bypass) {
-      // 3.4: a bypassed stage 1 still has an address size, the IAS; without stage 2, the OAS.
-      const bits = second !== null ? this.features.ias : this.features.oas;
-      if (this.#beyond(request, bits)) {
-        this.#terminate(faults.F_ADDR_SIZE, out);
-        out.stage = 1;
-        out.cls = "IN";
-        return;
-      }
-      if (second === null) {
-        passThrough(request, out);
-        return;
-      }
-      out.perm = READ | WRITE | EXECUTE;
+      if (!this.#bypassStage1(request, device, out)) return;
+      if (second === null) return;
     } else {
       out.asid = process.asid;
       if (!this.#translateStage1(hi, lo, access, privileged, process, second, out)) return;
       hi = frameHi(this.#stage1.frame);
       lo = frameLo(this.#stage1.frame) | (lo & 0xfff);
+      if (second !== null) {
+        out.ipaFrame = this.#stage1.frame;
+        out.firstShift = out.pageShift;
+      }
     }
     if (second !== null) {
       if (!second.translate(hi, lo, access, FOR_DATA, out)) return;
@@ -209,6 +202,25 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     out.status = OK;
     out.offset = request.addrLo & 0xfff;
+  }
+
+  /** 3.4: an address that bypasses stage 1 must be within the IAS, and in a stream that bypasses all, the OAS. */
+  #bypassStage1(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
+    const { ias, oas } = this.features;
+    if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
+      this.#terminate(faults.F_ADDR_SIZE, out);
+      out.stage = 1;
+      out.cls = "IN";
+      return false;
+    }
+    if (device.stage2Enabled) {
+      out.perm = READ | WRITE | EXECUTE;
+      return true;
+    }
+    passThrough(request, out);
+    // An IPA that stage 2 bypasses is truncated to the OAS.
+    out.frame %= 2 ** (oas - 12);
+    return true;
   }
 
   /** Stage 1 of a VMSAv8-64 regime; on success frame, pageShift, perm and global are in `out`. */
@@ -394,7 +406,7 @@ function outOfRange(half: AddressHalf, hi: number, lo: number, onePrivilege: boo
   // Sign-extends VA[55] over an ignored top byte; without TBI, all 64 bits count.
   const top = half.topByteIgnored ? (onePrivilege ? hi & 0xff_ffff : (hi << 8) >> 8) : hi;
   const sign = onePrivilege || (hi & 0x80_0000) === 0 ? 0 : -1;
-  if (bits >= 32) return bits < 64 && top >> (bits - 32) !== sign;
+  if (bits >= 32) return top >> (bits - 32) !== sign;
   return top !== sign || lo >> bits !== sign;
 }
 
