@@ -69,9 +69,9 @@ export function optional<T>(field: Field<T>): OptionalField<T> {
   return { ...field, optional: true };
 }
 
-export const HEX64 = /^0[xX][0-9a-fA-F]+$/;
+const HEX64 = /^0[xX][0-9a-fA-F]+$/;
 const HEX64_DIGITS = 16;
-const HEX64_EXPECTED = '"0x" and 1 to 16 hex digits';
+export const HEX64_EXPECTED = '"0x" and 1 to 16 hex digits';
 
 /** A 64-bit quantity: "0x" and up to 16 hex digits of any case and padding; as two int32 halves. */
 export function hex64(doc: string): Field<Word64> {
@@ -297,16 +297,19 @@ export function objectSchema(fields: Fields, doc: string): JsonSchema {
   };
 }
 
-/** A field that is checked further once it is decoded. `test` returns what was expected, or null. */
-export function checked<T>(field: Field<T>, test: (value: T) => string | null): Field<T> {
+/** An object of which a field may be left out only `unless` something holds: that is said in the message. */
+export function requires<T extends object>(
+  field: Field<T>,
+  name: keyof T & string,
+  expected: string,
+  unless: (value: T) => boolean,
+): Field<T> {
   return {
     ...field,
     read(value, path, check) {
       const out = field.read(value, path, check);
-      if (out === undefined || !check.ok) return undefined;
-      const expected = test(out);
-      if (expected === null) return out;
-      check.fail("schema", path, expected, "none");
+      if (out === undefined || !check.ok || out[name] !== undefined || unless(out)) return out;
+      check.fail("schema", `${path}.${name}`, expected, show(undefined));
       return undefined;
     },
   };

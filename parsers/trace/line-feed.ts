@@ -15,10 +15,13 @@ export interface Feed {
   readonly lines: number;
   /** Nothing that may still come can be read. */
   readonly done: boolean;
-  /** Where the next piece of text goes: up to `room` bytes of `buffer` from the offset that `reserve` says. */
+  /**
+   * Makes room for the next piece of text and says where in `buffer` it goes: up to `room` bytes. To be called before
+   * `buffer` is looked at, which it may replace.
+   */
+  reserve(): number;
   readonly buffer: Uint8Array;
   readonly room: number;
-  reserve(): number;
   /** Takes `n` bytes that were put at `reserve()`. */
   added(n: number): void;
   /** The end of the input. */

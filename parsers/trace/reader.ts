@@ -56,7 +56,9 @@ export async function readTrace(
     head.give(feed);
     await options.onChunk?.(source.consumed);
     while (!feed.done && head.end === null) {
-      const n = await head.into(source, feed.buffer, feed.reserve(), feed.room);
+      // Making room may replace the buffer.
+      const at = feed.reserve();
+      const n = await head.into(source, feed.buffer, at, feed.room);
       if (n === 0) break;
       feed.added(n);
       await options.onChunk?.(source.consumed);

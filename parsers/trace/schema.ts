@@ -7,10 +7,10 @@ import {
   anyText,
   boolean,
   type Check,
-  checked,
   device,
   type Field,
   type Fields,
+  HEX64_EXPECTED,
   hex64,
   hexBytes,
   integer,
@@ -21,6 +21,7 @@ import {
   oneOf,
   opaque,
   optional,
+  requires,
   size64,
   type TypeOf,
   text,
@@ -96,7 +97,7 @@ const stage2 = object(
   "Second stage of a bound device; without it, the identity",
 );
 
-const config = checked(
+const config = requires(
   object(
     {
       version: optional(integer(0, U32, "Version of the structure")),
@@ -135,7 +136,9 @@ const config = checked(
     },
     "The guest PASID table: `pasid_table_config`",
   ),
-  (c) => (c.model !== "host" && c.base_ptr === undefined ? 'a base_ptr (only model "host" has none)' : null),
+  "base_ptr",
+  `${HEX64_EXPECTED} (unless the model is "host")`,
+  (c) => c.model === "host",
 );
 
 const observed = object(
@@ -190,6 +193,7 @@ export const RECORDS = {
     dev: deviceName,
     iommu: optional(iommuName),
     config,
+    stage2: optional(stage2),
   }),
   unbind: declare("Undoes a bind", { dev: deviceName, iommu: optional(iommuName) }),
   dma: declare("A DMA request", {
@@ -267,5 +271,9 @@ export function isRecordType(type: string): type is RecordType {
 export function readRecord(type: RecordType, value: Record<string, unknown>, check: Check): AnyRecord | null {
   const out = RECORDS[type].field.read(value, type, check);
   if (out === undefined || !check.ok) return null;
-  return { type, ...out } as AnyRecord;
+  const record = { type, ...out } as AnyRecord;
+  // The second stage may stand beside the config; whoever binds finds it in there.
+  if (record.type === "bind" && record.stage2 !== undefined)
+    return { ...record, config: { stage2: record.stage2, ...record.config } };
+  return record;
 }
