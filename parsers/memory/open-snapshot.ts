@@ -1,6 +1,8 @@
 import { realpathSync } from "node:fs";
 import { isAbsolute, relative, resolve, sep } from "node:path";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
+import { KDUMP_MAGIC, openKdump } from "./kdump.ts";
+import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
 import { LIME_MAGIC, openLime } from "./lime.ts";
 import type { MemoryImage } from "./memory-image.ts";
 import { openRaw } from "./raw.ts";
@@ -90,7 +92,7 @@ function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage |
     case "raw":
       return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
     case "kdump":
-      return `${file.name}: format kdump is not read yet`;
+      return openDump(file, options);
     default:
       return openByContent(file, options);
   }
@@ -110,10 +112,20 @@ const UNREADABLE: readonly (readonly [magic: string, what: string])[] = [
   ["LibvirtQ", "a libvirt save image: use virsh dump --memory-only instead"],
 ];
 
+/** A compressed dump, flattened or not. */
+function openDump(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
+  const head = Buffer.alloc(FLATTENED_MAGIC.length);
+  file.read(0, head);
+  if (head.toString("latin1") !== FLATTENED_MAGIC) return openKdump(file, file, options);
+  const dump = FlattenedDump.open(file);
+  return typeof dump === "string" ? dump : openKdump(file, dump, options);
+}
+
 function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
   const head = Buffer.alloc(16);
   const text = head.toString("latin1", 0, file.read(0, head));
   if (text.startsWith(ELF_MAGIC)) return openElfCore(file);
+  if (text.startsWith(KDUMP_MAGIC) || text.startsWith(FLATTENED_MAGIC)) return openDump(file, options);
   if (head.readUInt32LE(0) === LIME_MAGIC || head.readUInt32BE(0) === LIME_MAGIC) return openLime(file);
   for (const [magic, what] of UNREADABLE)
     if (text.startsWith(magic))
