@@ -1,0 +1,138 @@
+import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
+import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
+import type { OutcomeRecord } from "../../pipeline/records.ts";
+import type { Fault } from "../../walkers/fault.ts";
+import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
+import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
+import { hex } from "../numbers.ts";
+import { faultLines, faultTitle } from "./sentence.ts";
+import { structureLines } from "./structure.ts";
+
+const INDENT = "  ";
+const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
+
+/** A walk for a person: the request, every structure read, and what it came to. */
+export function walkText(trace: string, inspected: InspectedRequest): string {
+  const { pages, outcome } = inspected;
+  const lines = [requestLine(trace, inspected), whereLine(inspected)];
+  for (const page of pages) lines.push("", ...pageLines(page, pages.length > 1));
+  lines.push("", ...outcomeLines(outcome, pages.at(-1)!.result.fault));
+  if (inspected.observed !== "") lines.push("", ...observedLines(inspected));
+  return `${lines.join("\n")}\n`;
+}
+
+function requestLine(trace: string, { line, outcome }: InspectedRequest): string {
+  const pasid = outcome.pasid === undefined ? "without PASID" : `PASID ${outcome.pasid}`;
+  const priv = outcome.priv === true ? ", privileged" : "";
+  return (
+    `${trace}:${line}: ${ACCESS_WORDS[outcome.access]} of ${count(outcome.len, "byte")} at ${outcome.addr} ` +
+    `by ${outcome.dev}, ${pasid}${priv}`
+  );
+}
+
+function whereLine({ iommu, model, outcome }: InspectedRequest): string {
+  const name = iommu === undefined ? "an undeclared IOMMU" : `IOMMU ${JSON.stringify(iommu)}`;
+  return `${name}, ${model}; tables of model ${outcome.model}`;
+}
+
+function pageLines(page: PageWalk, several: boolean): string[] {
+  const lines = several ? [`page at ${hex(page.address)}`] : [];
+  let number = 1;
+  for (const step of page.steps) lines.push(...stepLines(step, `${number++}`));
+  if (page.last.length > 0) {
+    // Without a first stage this is the walk itself; with one, it comes after it.
+    const nested = page.steps.some((step) => step.stage === 1);
+    if (nested) lines.push(`second stage, for ${lastPurpose(page.result)}:`);
+    for (const [i, step] of page.last.entries())
+      lines.push(
+        ...(nested ? indented(stepLines(step, `${number}.${i + 1}`)) : stepLines(step, `${number + i}`)),
+      );
+  }
+  if (page.steps.length + page.last.length === 0) lines.push("nothing is read");
+  lines.push(`=> ${resultText(page.result)}`);
+  return lines;
+}
+
+/** What the last second-stage walk was for: Arm's class says so, and a walk that succeeds ends with its data. */
+function lastPurpose(result: WalkResult): string {
+  if (result.status !== FAULT || result.cls === "IN") return "the first stage's output";
+  if (result.cls === "TT") return "the next first-stage table";
+  if (result.cls === "CD") return "the next context structure";
+  return "the next table, or the first stage's output";
+}
+
+function stepLines(step: WalkStep, number: string): string[] {
+  const { layout, words, stage, level } = step;
+  const place = stage === 0 ? "" : `stage ${stage}${level === undefined ? "" : ` level ${level}`}: `;
+  const order = step.littleEndian ? "" : ", big-endian";
+  const found = words === null ? ": not in recorded memory" : "";
+  const lines = [
+    `${number}. ${place}${layout.name} at ${hex(step.address)}${order}${found}  [${layout.source}]`,
+  ];
+  if (step.through.length > 0) {
+    lines.push(`${INDENT}second stage, for its address:`);
+    for (const [i, through] of step.through.entries())
+      lines.push(...indented(indented(stepLines(through, `${number}.${i + 1}`))));
+  }
+  if (words !== null) lines.push(...indented(structureLines(words, step.fields, step.reservedSet)));
+  return lines;
+}
+
+function resultText(result: WalkResult): string {
+  if (result.status === MSI) return "interrupt: not translated";
+  if (result.status === OK) {
+    const pa = hex((BigInt(result.frame) << 12n) | BigInt(result.offset));
+    if (result.pageShift === 0) return `${pa}, not translated`;
+    return `${pa}, ${count(2 ** result.pageShift, "byte")} a page, ${permText(result.perm)}`;
+  }
+  return `fault ${faultTitle(result.fault!)}`;
+}
+
+function permText(perm: number): string {
+  return `${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}`;
+}
+
+function outcomeLines(outcome: OutcomeRecord, fault: Fault | null): string[] {
+  const lines: string[] = [];
+  if (outcome.result === "fault") {
+    const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
+    const level = outcome.level === undefined ? "" : ` level ${outcome.level}`;
+    lines.push(`outcome: fault ${outcome.name} (${outcome.code})${place}${level}`);
+    if (fault !== null && outcome.reason !== undefined)
+      lines.push(...indented(faultLines(fault, outcome.reason)));
+    if (outcome.entry_addr !== undefined)
+      lines.push(
+        `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,
+      );
+    if (outcome.fault_addr !== undefined) lines.push(`${INDENT}faulting address: ${outcome.fault_addr}`);
+    if (outcome.class !== undefined) lines.push(`${INDENT}class: ${outcome.class}`);
+    if (outcome.flags !== undefined) lines.push(`${INDENT}flags of the fault record: ${outcome.flags}`);
+    if (outcome.recorded === false) lines.push(`${INDENT}no fault record is written`);
+  } else if (outcome.result === "msi") lines.push("outcome: interrupt, not translated as memory");
+  else lines.push(...okLines(outcome));
+  lines.push(`${INDENT}${count(outcome.reads, "memory read")} without caches`);
+  return lines;
+}
+
+function okLines(outcome: OutcomeRecord): string[] {
+  const lines = [`outcome: ok, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`];
+  const page = outcome.page === undefined ? "" : `, ${count(outcome.page, "byte")} a page`;
+  lines.push(`${INDENT}rights ${outcome.perm}${page}`);
+  if (outcome.domain !== undefined) lines.push(`${INDENT}domain ${outcome.domain}`);
+  if (outcome.asid !== undefined) lines.push(`${INDENT}ASID ${outcome.asid}`);
+  for (const [pa, bytes] of outcome.sg ?? []) lines.push(`${INDENT}${pa}: ${count(bytes, "byte")}`);
+  return lines;
+}
+
+function observedLines({ observed, outcome }: InspectedRequest): string[] {
+  const diff = outcome.diff === undefined ? "" : ` (${outcome.diff} differs)`;
+  return [`observed: ${observed}`, `verdict: ${outcome.verdict}${diff}`];
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => INDENT + line);
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
