@@ -176,6 +176,8 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
       }
       perm &= hostPerm(device.perm);
     } else {
+      out.ipaFrame = frame;
+      out.firstShift = shift;
       const lo = frameLo(frame) | (addrLo & 0xfff);
       if (!host.translate(frameHi(frame), lo, request.access, FOR_DATA, out)) return;
       frame = host.frame;
@@ -192,9 +194,12 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6.4). */
   #permitted(request: WalkRequest, walk: X8664Walk, out: WalkResult): boolean {
     const access = request.access;
-    const noExecute = (access & EXECUTE) !== 0 && walk.executeDisable && this.#configuration.noExecute !== 0;
-    const denied = ((access & WRITE) !== 0 && !walk.writable) || (this.#isUser(request) && !walk.user);
-    if (!denied && !noExecute) return true;
+    const executes = (access & EXECUTE) !== 0 && this.#configuration.noExecute !== 0;
+    const noExecute = executes && walk.executeDisable;
+    if (this.#isUser(request) && !walk.user) walk.blame(this.tables, "US");
+    else if ((access & WRITE) !== 0 && !walk.writable) walk.blame(this.tables, "RW");
+    else if (noExecute) walk.blame(this.tables, "XD");
+    else return true;
     this.#events.walkFault(out, DENIED, 1, walk.level, 0, false);
     if (noExecute) out.flags |= FLAG_NX;
     return false;
