@@ -207,18 +207,18 @@ export class VtdSecondStage implements SecondStage {
       case FLAG_UPDATE:
         return SSS_5;
       default:
-        return this.#denial(needs, purpose);
+        return this.#denial(needs, purpose, status);
     }
   }
 
   /** Which right is missing: writing is looked at first, as an atomic request is a write that also reads. */
-  #denial(needs: number, purpose: number): VtdFault {
+  #denial(needs: number, purpose: number, status: WalkStatus): VtdFault {
     const faults = this.faults;
     const walk = this.#walk;
     // A walk that ended at an entry without rights has accumulated none.
     const missing = needs & ~walk.perm;
     const right = missing & WRITE ? WRITE : missing & READ ? READ : EXECUTE;
-    if (walk.perm !== 0) walk.blame(this.#tables, right);
+    if (status === DENIED) walk.blame(this.#tables, right);
     if ((walk.perm & (READ | WRITE)) === 0 && faults.nothing !== null) return faults.nothing;
     if (purpose === FOR_TABLE) return (missing & READ) !== 0 ? faults.tableRead : faults.tableWrite;
     return right === WRITE ? faults.write : right === READ ? faults.read : faults.execute;
