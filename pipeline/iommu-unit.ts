@@ -4,6 +4,7 @@ import { IommuState, type PropertyValue, type Word64 } from "../walkers/register
 import { createWalker } from "../walkers/registry.ts";
 import type { Binding } from "../walkers/request.ts";
 import type { IommuModel, IommuWalker, PasidTableConfig } from "../walkers/walker.ts";
+import type { UnitCaches } from "./caches/unit-caches.ts";
 import { ModelStatistics } from "./statistics.ts";
 
 /** One IOMMU of a trace: what is known of it now, its walker, its bindings and its counters. */
@@ -14,6 +15,8 @@ export class IommuUnit {
   readonly walker: IommuWalker;
   readonly engine: WalkEngine;
   readonly state = new IommuState();
+  /** What the caches of the recorded IOMMU may hold; null where nobody keeps track. */
+  caches: UnitCaches | null = null;
   readonly #bindings = new Map<number, Binding>();
   readonly #statistics: ModelStatistics[] = [];
 

@@ -6,6 +6,7 @@ import { HOST_MODEL, MODEL_OWNER } from "../walkers/registry.ts";
 import type { Binding } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import { ascii, jsonBytes } from "./byte-writer.ts";
+import type { UnitCaches } from "./caches/unit-caches.ts";
 import { IommuUnit } from "./iommu-unit.ts";
 
 /** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
@@ -33,14 +34,20 @@ const DEVICE_BITS: Readonly<Record<IommuModel, number>> = { intel: 16, "arm-smmu
 export class Iommus {
   readonly #memory: GuestMemory;
   readonly #names: TraceNames;
+  readonly #newCaches: ((unit: IommuUnit) => UnitCaches) | null;
   readonly #units: IommuUnit[] = [];
   readonly #byId = new Map<string, IommuUnit>();
   /** By IOMMU number + 1, then by device number. */
   #routes: (Route | undefined)[][] = [];
 
-  constructor(memory: GuestMemory, names: TraceNames) {
+  constructor(
+    memory: GuestMemory,
+    names: TraceNames,
+    newCaches: ((unit: IommuUnit) => UnitCaches) | null = null,
+  ) {
     this.#memory = memory;
     this.#names = names;
+    this.#newCaches = newCaches;
   }
 
   /** In order of declaration. */
@@ -55,12 +62,9 @@ export class Iommus {
       return schema(
         `iommu.model: expected ${known.model}, as the earlier declaration of ${quote(record.id)} says, found ${record.model}`,
       );
-    const unit = known ?? new IommuUnit(record.id, record.model, this.#memory);
-    if (known === undefined) {
-      this.#units.push(unit);
-      this.#byId.set(record.id, unit);
-    }
-    unit.configure(Object.entries(record.regs ?? {}), Object.entries(record.props ?? {}));
+    const unit = known ?? this.#add(record.id, record.model);
+    if (known === undefined) this.#byId.set(record.id, unit);
+    unit.configure(record.regs ?? [], record.props ?? []);
     this.#routes = [];
     return null;
   }
@@ -164,7 +168,12 @@ export class Iommus {
       return schema(
         "bind.config.model: host is the format of the IOMMU that the device sits behind: expected an iommu record before this line, found none",
       );
-    const unit = new IommuUnit(undefined, MODEL_OWNER[model], this.#memory);
+    return this.#add(undefined, MODEL_OWNER[model]);
+  }
+
+  #add(id: string | undefined, model: IommuModel): IommuUnit {
+    const unit = new IommuUnit(id, model, this.#memory);
+    unit.caches = this.#newCaches?.(unit) ?? null;
     this.#units.push(unit);
     return unit;
   }

@@ -12,6 +12,10 @@ export interface ReplayOptions {
   readonly maxLineBytes: number;
   /** Bytes of a snapshot's file that are kept in memory. */
   readonly snapshotCacheBytes: number;
+  /** Keep track of what the recorded caches may hold, for the verdicts `stale`, … and `hazard`. */
+  readonly caches: boolean;
+  /** Bytes that keeping track may take; past it the oldest entries go. */
+  readonly memoryLimit: number;
   /** How deep to compare with `observed`. */
   readonly compare: Difference;
   readonly paGranularity: PaGranularity;
@@ -29,6 +33,8 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   allowPaths: [],
   maxLineBytes: MAX_LINE_BYTES,
   snapshotCacheBytes: 48 * MEBIBYTE,
+  caches: true,
+  memoryLimit: 1024 * MEBIBYTE,
   compare: "record",
   paGranularity: "exact",
   only: selectionOf(undefined),

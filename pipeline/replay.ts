@@ -6,8 +6,11 @@ import type { PlainRecord, RecordOf } from "../parsers/trace/schema.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import type { ByteWriter } from "./byte-writer.ts";
+import { UnitCaches } from "./caches/unit-caches.ts";
+import { VersionedMemory } from "./caches/versioned-memory.ts";
 import type { IommuUnit } from "./iommu-unit.ts";
 import { Iommus, type Problem } from "./iommus.ts";
+import { Judge } from "./judge.ts";
 import type { ReplayOptions } from "./options.ts";
 import { Outcome } from "./outcome.ts";
 import { writeOutcome } from "./outcome-writer.ts";
@@ -16,6 +19,9 @@ import { selects } from "./selection.ts";
 import { type ModelStatistics, Summary } from "./statistics.ts";
 import { Comparison } from "./verdict.ts";
 
+/** What the memory limit goes to: cached translations, and the past values of table entries; the rest is slack. */
+const SHARE_OF_PAGES = 0.5;
+const SHARE_OF_CHANGES = 0.125;
 /** One past the largest low half of an address. */
 const LOW_HALVES = 2 ** 32;
 
@@ -29,7 +35,9 @@ export class Replay implements TraceHandler {
   readonly iommus: Iommus;
   readonly #out: ByteWriter;
   readonly #options: ReplayOptions;
-  readonly #comparison: Comparison;
+  readonly #judge: Judge;
+  /** Guest memory as the walkers see it: as it is, and as it was. */
+  readonly #past: VersionedMemory;
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   #dmaRecords = 0;
@@ -38,11 +46,17 @@ export class Replay implements TraceHandler {
   #lastUnit: IommuUnit | null = null;
 
   constructor(names: TraceNames, out: ByteWriter, options: ReplayOptions) {
-    this.iommus = new Iommus(this.memory, names);
+    const { caches, memoryLimit } = options;
+    this.#past = new VersionedMemory(this.memory, memoryLimit * SHARE_OF_CHANGES);
+    if (caches) this.memory.watcher = this.#past;
+    this.iommus = new Iommus(this.#past, names, caches ? this.#newCaches : null);
     this.#out = out;
     this.#options = options;
-    this.#comparison = new Comparison(names, options.compare, options.paGranularity);
+    this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
   }
+
+  readonly #newCaches = (unit: IommuUnit): UnitCaches =>
+    new UnitCaches(unit, this.#past, this.#options.memoryLimit * SHARE_OF_PAGES);
 
   /** Requests replayed so far. */
   get requests(): number {
@@ -51,6 +65,7 @@ export class Replay implements TraceHandler {
 
   dma(line: number, record: DmaRecord): void {
     this.#dmaRecords++;
+    this.#past.tick(line);
     const route = this.iommus.route(record);
     if ("code" in route) {
       this.#fail(line, route);
@@ -73,22 +88,26 @@ export class Replay implements TraceHandler {
     request.priv = record.priv;
     request.binding = route.binding;
     const outcome = this.#outcome;
-    walkRequest(route.unit.engine, request, record.len, outcome);
+    const { caches } = route.unit;
+    const doubt = walkRequest(route.unit.engine, request, record.len, outcome, caches, this.#past.time);
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
-    this.#judge(record, outcome);
+    this.#judge.judge(record, request, outcome, caches, doubt);
+    if (outcome.verdict !== "") Summary.count(this.summary.verdicts, outcome.verdict);
     this.#count(route.unit, route.device, record, outcome);
     if (selects(this.#options.only, outcome)) writeOutcome(this.#out, line, route.names, record, outcome);
   }
 
   mem(line: number, record: MemRecord): void {
     this.#memRecords++;
+    this.#past.tick(line);
     const { bytes, start, end, addrHi, addrLo } = record;
     this.#fail(line, this.memory.writeHex(bytes, start, end, addrHi, addrLo));
   }
 
   record(line: number, record: PlainRecord): void {
     Summary.count(this.summary.records, record.type);
+    this.#past.tick(line);
     switch (record.type) {
       case "iommu":
         this.#fail(line, this.iommus.declare(record));
@@ -140,14 +159,6 @@ export class Replay implements TraceHandler {
     this.#write({ ...summary.record(), ...label });
   }
 
-  /** Compares with what was observed. */
-  #judge(record: DmaRecord, outcome: Outcome): void {
-    if (!record.observed.present) return;
-    outcome.difference = this.#comparison.difference(outcome, record.observed);
-    outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
-    Summary.count(this.summary.verdicts, outcome.verdict);
-  }
-
   #count(unit: IommuUnit, device: number, record: DmaRecord, outcome: Outcome): void {
     if (outcome.status === FAULT) this.summary.faults++;
     let statistics = this.#lastStatistics;
@@ -170,6 +181,8 @@ export class Replay implements TraceHandler {
     });
     // Without the file nothing is known of memory from here on: every fetch is a hole, none a stale answer.
     this.memory.replace(opened.ok ? opened.image : null);
+    this.#past.clear();
+    for (const unit of this.iommus.units) unit.caches?.clear();
     return opened.ok ? null : { code: "io", message: `snapshot.path: ${opened.error}` };
   }
 

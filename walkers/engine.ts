@@ -7,14 +7,19 @@ const SLOTS = 1 << 13;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
 
-interface DeviceSlot {
+/** A device context in use. */
+export interface DeviceSlot {
   readonly context: unknown;
+  /** What a model of the recorded caches knows of this context; null at first. The engine does not look at it. */
+  tracked: unknown;
   readonly reads: number;
   readonly processes: Map<number, ProcessSlot>;
 }
 
-interface ProcessSlot {
+/** A PASID entry in use. */
+export interface ProcessSlot {
   readonly context: unknown;
+  tracked: unknown;
   /** Reads of this and of the device context. */
   readonly reads: number;
   /** Distinguishes this context in the translation cache. */
@@ -28,6 +33,9 @@ interface ProcessSlot {
 export class WalkEngine {
   readonly walker: IommuWalker;
   readonly #fresh = new WalkResult();
+  /** Contexts that the last walk went through; null where it ended before. */
+  device: DeviceSlot | null = null;
+  process: ProcessSlot | null = null;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<number | Binding, DeviceSlot>();
   #contexts = 0;
@@ -65,6 +73,8 @@ export class WalkEngine {
     const out = this.#fresh;
     out.reset("intel");
     tables.reads = 0;
+    this.device = null;
+    this.process = null;
     if (!walker.admit(request, out)) return out;
 
     const key = request.binding ?? request.device;
@@ -72,10 +82,11 @@ export class WalkEngine {
     if (device === undefined) {
       const context = walker.newDevice();
       if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
-      device = { context, reads: tables.reads, processes: new Map() };
+      device = { context, tracked: null, reads: tables.reads, processes: new Map() };
       this.#bound();
       this.#devices.set(key, device);
     }
+    this.device = device;
     tables.reads = device.reads;
     if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
 
@@ -83,10 +94,11 @@ export class WalkEngine {
     if (process === undefined) {
       const context = walker.newProcess();
       if (!walker.loadProcess(request, device.context, context, out)) return counted(out, tables.reads);
-      process = { context, reads: tables.reads, id: this.#nextId++ };
+      process = { context, tracked: null, reads: tables.reads, id: this.#nextId++ };
       this.#bound();
       device.processes.set(request.pasid, process);
     }
+    this.process = process;
     tables.reads = process.reads;
 
     // The page number's low bits and the kind of access share a word.

@@ -39,6 +39,12 @@ export class WalkResult {
   passthrough = false;
   /** The translation is global: not tagged by ASID or PASID. */
   global = false;
+  /**
+   * Where both stages translated: frame of the first stage's output (a guest-physical address), and log2 of the
+   * first stage's page. -1 and 0 otherwise.
+   */
+  ipaFrame = -1;
+  firstShift = 0;
 
   // ── FAULT ──
   fault: Fault | null = null;
@@ -77,6 +83,8 @@ export class WalkResult {
     this.asid = -1;
     this.passthrough = false;
     this.global = false;
+    this.ipaFrame = -1;
+    this.firstShift = 0;
     this.fault = null;
     this.reason = "UNKNOWN";
     this.stage = 0;
@@ -122,6 +130,8 @@ export class WalkResult {
     this.asid = r.asid;
     this.passthrough = r.passthrough;
     this.global = r.global;
+    this.ipaFrame = r.ipaFrame;
+    this.firstShift = r.firstShift;
     this.fault = r.fault;
     this.reason = r.reason;
     this.stage = r.stage;

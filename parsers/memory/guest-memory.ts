@@ -26,6 +26,25 @@ const NATIVE_COPY = 96;
 /** All untouched RAM. */
 const ZERO_VIEW = new DataView(new ArrayBuffer(FRAME_BYTES));
 
+/** Who wants to know what written bytes replace: only for frames that have ever been fetched. */
+export interface WriteWatcher {
+  /**
+   * Called before bytes are written.
+   *
+   * @param view the frame's bytes as they still are, from byte `at` of it
+   * @param source the bytes to be written, from byte `from` of it: they go to bytes `start` to `end` - 1 of the frame
+   */
+  changing(
+    frame: number,
+    view: DataView,
+    at: number,
+    source: Uint8Array,
+    from: number,
+    start: number,
+    end: number,
+  ): void;
+}
+
 /**
  * Guest memory as a trace builds it up: RAM that is zero until written (`ram`), a file that replaces everything
  * before it (`replace`), and written bytes (`write`, `writeHex`). A byte exists where any of them says so; written
@@ -72,6 +91,10 @@ export class GuestMemory implements WalkerMemory {
   #lastFrame = -1;
   #lastPage: Page | undefined;
   readonly #hex = new HexDecoder();
+
+  /** Told what is about to change in frames that were ever fetched; set before the first fetch. */
+  watcher: WriteWatcher | null = null;
+  readonly #watched = new Set<number>();
 
   /** Pages written to, or pieced together: what the trace itself costs in memory, in units of 4 KiB. */
   get pages(): number {
@@ -147,7 +170,7 @@ export class GuestMemory implements WalkerMemory {
    * `end` - 1. Nothing is written where there is something wrong with them.
    * @returns null, or why not: the range goes beyond 2^64, an odd number of digits, or something else than one
    */
-  writeHex(text: Buffer, start: number, end: number, addrHi: number, addrLo: number): MemoryError | null {
+  writeHex(text: Uint8Array, start: number, end: number, addrHi: number, addrLo: number): MemoryError | null {
     const hex = this.#hex;
     if (!hex.decode(text, start, end)) return { code: "schema", message: `mem data: ${hex.problem}` };
     return this.write(addrHi, addrLo, hex.bytes, 0, hex.count);
@@ -186,6 +209,7 @@ export class GuestMemory implements WalkerMemory {
   }
 
   #fetchSlowly(frame: number, offset: number, bytes: number): boolean {
+    if (this.watcher !== null) this.#watched.add(frame);
     let page = this.#pages.get(frame);
     if (page === undefined) {
       this.#serve(frame);
@@ -290,6 +314,8 @@ export class GuestMemory implements WalkerMemory {
     this.#lastFrame = frame;
     this.#lastPage = page;
 
+    if (this.watcher !== null && this.#watched.has(frame))
+      this.watcher.changing(frame, page.view, page.at, source, at, from, to);
     let differs = false;
     if (page.mask !== null) {
       if (page.ramVersion !== this.#ramVersion) this.#growWithRam(frame, page);
@@ -322,7 +348,7 @@ export class GuestMemory implements WalkerMemory {
   /** A page for a frame that has none, with what the file and RAM have of it. */
   #pageToWrite(frame: number, from: number, to: number): Page {
     const served = this.#served.has(frame) ? this.generation : 0;
-    const whole = from === 0 && to === FRAME_BYTES && served === 0;
+    const whole = from === 0 && to === FRAME_BYTES && served === 0 && !this.#watched.has(frame);
     const kind = whole ? ZERO : this.#findBase(frame);
     let page: Page;
     if (kind === PIECES) page = this.#pages.get(frame)!;

@@ -18,7 +18,7 @@ export class HexDecoder {
    * Decodes the digits from `start` to `end` - 1 of `text`.
    * @returns false for an odd number of digits, or something that is none
    */
-  decode(text: Buffer, start: number, end: number): boolean {
+  decode(text: Uint8Array, start: number, end: number): boolean {
     const digits = end - start;
     this.count = digits >>> 1;
     if ((digits & 1) !== 0) {
@@ -42,13 +42,14 @@ export class HexDecoder {
   }
 
   /** Node's own decoder stops at the first thing that is no digit. */
-  #decodeLong(text: Buffer, start: number, end: number): boolean {
-    if (this.bytes.write(text.toString("latin1", start, end), "hex") === this.count) return true;
+  #decodeLong(text: Uint8Array, start: number, end: number): boolean {
+    const digits = Buffer.from(text.buffer, text.byteOffset + start, end - start).toString("latin1");
+    if (this.bytes.write(digits, "hex") === this.count) return true;
     this.problem = this.#firstBad(text, start, end);
     return false;
   }
 
-  #firstBad(text: Buffer, start: number, end: number): string {
+  #firstBad(text: Uint8Array, start: number, end: number): string {
     let at = start;
     while (at < end && DIGITS[text[at]!]! < 16) at++;
     const found = JSON.stringify(String.fromCharCode(text[at]!));

@@ -153,6 +153,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
         out.perm = this.#rights;
         return;
       }
+      out.ipaFrame = first.frame;
+      out.firstShift = first.pageShift;
       hi = frameHi(first.frame);
       lo = frameLo(first.frame) | (lo & FRAME_MASK);
     } else if (second === null) {
