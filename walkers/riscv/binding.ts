@@ -1,12 +1,22 @@
 /**
  * Process directories bound without a device directory: what the device context would have said.
  */
-import { frameOf } from "../memory.ts";
+import { FRAME_SHIFT, frameOf } from "../memory.ts";
 import type { Binding } from "../request.ts";
 import type { PasidTableConfig, Stage2Config } from "../walker.ts";
 import type { RiscvConfig } from "./config.ts";
 import type { RiscvDevice } from "./context.ts";
-import { MODE_BARE, MODE_SV32, MODE_SV39, MSIPTP_OFF, PDTP_PD8, PDTP_PD17, PDTP_PD20 } from "./layouts.ts";
+import {
+  MODE_BARE,
+  MODE_SV32,
+  MODE_SV39,
+  MSIPTP_OFF,
+  PDTP_PD8,
+  PDTP_PD17,
+  PDTP_PD20,
+  PPN_ADDRESS_BITS,
+  PROCESS_ID_BITS,
+} from "./layouts.ts";
 
 export interface RiscvBinding extends Binding {
   readonly model: "riscv";
@@ -25,17 +35,13 @@ const MODES: ReadonlyMap<string, number> = new Map([
   ["PD17", PDTP_PD17],
   ["PD20", PDTP_PD20],
 ]);
-/** Address bits of a 44-bit PPN. */
-const PPN_ADDRESS_BITS = 56;
-const FRAME_BITS = 12;
-const PROCESS_ID_BITS = 20;
 
 export function bindRiscv(config: PasidTableConfig, iommu: RiscvConfig): RiscvBinding | string {
   if (config.model !== "riscv") return `a RISC-V IOMMU has no ${config.model} PASID tables`;
   const mode = MODES.get(config.riscv?.mode ?? "");
   if (mode === undefined)
     return `riscv.mode must be PD8, PD17 or PD20, not ${config.riscv?.mode ?? "absent"}`;
-  const base = tableAddress("base_ptr", config.baseHi, config.baseLo, FRAME_BITS);
+  const base = tableAddress("base_ptr", config.baseHi, config.baseLo, FRAME_SHIFT);
   if (base !== "") return base;
   const bits = config.pasidBits ?? PROCESS_ID_BITS;
   const stage2 = config.stage2;
@@ -91,7 +97,7 @@ function wrongStage2(stage2: Stage2Config, iommu: RiscvConfig): string {
   const allowed = iommu.gxl ? levels === 2 : levels >= 3 && levels <= 5;
   if (!allowed || !Number.isInteger(levels))
     return `stage2.levels must be ${iommu.gxl ? "2 (fctl.GXL is 1)" : "3, 4 or 5"}, not ${stage2.levels ?? "absent"}`;
-  return tableAddress("stage2.root", stage2.rootHi, stage2.rootLo, FRAME_BITS + 2);
+  return tableAddress("stage2.root", stage2.rootHi, stage2.rootLo, FRAME_SHIFT + 2);
 }
 
 function tableAddress(name: string, hi: number, lo: number, alignment: number): string {

@@ -1,16 +1,11 @@
 /**
  * What the registers and properties of one RISC-V IOMMU say, as plain numbers for the walk.
  */
+import { FRAME_SHIFT } from "../memory.ts";
 import { SVPBMT, SVRSW60T59B } from "../page-tables/riscv-sv.ts";
 import type { IommuState } from "../registers.ts";
-import { QOSID } from "./layouts.ts";
+import { PPN_ADDRESS_BITS, PROCESS_ID_BITS, QOSID } from "./layouts.ts";
 import { Capabilities, DDTP_3LVL, DeviceDirectoryPointer, FeaturesControl } from "./registers.ts";
-
-/** Physical address size where nothing gives one: the widest that a 44-bit PPN reaches. */
-const WIDEST_PAS = 56;
-const FRAME_SHIFT = 12;
-/** process_id is at most 20 bits wide (RISC-V IOMMU 1.0, Process-Directory-Table). */
-const PROCESS_ID_BITS = 20;
 
 type CapabilityBit = Exclude<keyof typeof Capabilities.fields, "custom" | "version" | "IGS" | "PAS">;
 
@@ -45,7 +40,7 @@ export class RiscvConfig {
   pd20 = 1;
   qosid = 1;
   /** Number of 4 KiB frames in the physical address space (capabilities.PAS, or the host's `output_bits`). */
-  frameLimit = 2 ** (WIDEST_PAS - FRAME_SHIFT);
+  frameLimit = 2 ** (PPN_ADDRESS_BITS - FRAME_SHIFT);
   /** process_ids from here on are beyond what the host publishes (`pasid_bits`). */
   processIdLimit = 2 ** PROCESS_ID_BITS;
   /** A bound device's context is not in the trace; `httu` says whether it enables updates of A and D. */
@@ -65,10 +60,14 @@ export class RiscvConfig {
     this.gxlWritable = state.property("gxl_writable") ?? 1;
     this.#capabilities(state);
     const pas =
-      state.property("output_bits") ?? state.capability("capabilities", Capabilities, "PAS", WIDEST_PAS);
+      state.property("output_bits") ??
+      state.capability("capabilities", Capabilities, "PAS", PPN_ADDRESS_BITS);
     this.frameLimit = 2 ** (Math.max(pas, FRAME_SHIFT) - FRAME_SHIFT);
     this.processIdLimit = 2 ** Math.min(state.property("pasid_bits") ?? PROCESS_ID_BITS, PROCESS_ID_BITS);
-    this.boundHardwareUpdates = state.property("httu") ? 1 : 0;
+    const httu = state.property("httu");
+    this.boundHardwareUpdates = httu ? 1 : 0;
+    // A property overrides what a register says.
+    if (httu !== undefined) this.amoHwad = this.boundHardwareUpdates;
     // RISC-V IOMMU 1.0, MSI address mask and pattern: MGPAW.
     const mgpaw = this.sv57x4 ? 59 : this.sv48x4 ? 50 : this.sv39x4 ? 41 : this.sv32x4 ? 34 : pas;
     const pageBits = Math.max(mgpaw - FRAME_SHIFT, 0);

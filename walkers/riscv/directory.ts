@@ -25,7 +25,10 @@ import {
   DdtEntry,
   DeviceContextLayout,
   MSIPTP_OFF,
+  PDTP_PD8,
+  PDTP_PD17,
   PdtEntry,
+  PROCESS_ID_BITS,
   ProcessContextLayout,
   type Readers,
   readersOf,
@@ -66,9 +69,9 @@ export function deviceIdBits(ddtMode: number, msiFlat: number): number {
 }
 
 /** Number of process_id bits by pdtp.MODE; Bare looks none up and so bounds none. */
-const PROCESS_ID_BITS: readonly number[] = [20, 8, 17, 20];
 export function processIdBits(pdtpMode: number): number {
-  return PROCESS_ID_BITS[pdtpMode] ?? 0;
+  if (pdtpMode === PDTP_PD8) return 8;
+  return pdtpMode === PDTP_PD17 ? 17 : PROCESS_ID_BITS;
 }
 
 export class Directories {

@@ -22,6 +22,11 @@ export const PDTP_PD8 = 1;
 export const PDTP_PD17 = 2;
 export const PDTP_PD20 = 3;
 
+/** process_id is at most 20 bits wide. */
+export const PROCESS_ID_BITS = 20;
+/** Address bits that a 44-bit PPN reaches. */
+export const PPN_ADDRESS_BITS = 56;
+
 /** `msiptp.MODE`. */
 export const MSIPTP_OFF = 0;
 export const MSIPTP_FLAT = 1;
