@@ -1,18 +1,12 @@
-import { frameOf } from "../memory.ts";
+import { FRAME_MASK, frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { PasidTableConfig, Stage2Config } from "../walker.ts";
 import { AmdViBinding, type DeviceContext } from "./context.ts";
+import { gcr3TableLimit, MAX_PASID_BITS } from "./gcr3-table.ts";
 
-const MAX_PASID_BITS = 20;
-const PASID_BITS_PER_LEVEL = 9;
 const STAGE2_FORMAT = "amdv1";
 /** Without `paging_levels`. */
 const DEFAULT_GUEST_LEVELS = 4;
-
-/** Largest PASID plus one that a guest CR3 table of `glx` + 1 levels can hold. */
-export function gcr3TableLimit(glx: number): number {
-  return 2 ** Math.min(PASID_BITS_PER_LEVEL * (glx + 1), MAX_PASID_BITS);
-}
 
 /**
  * Compiles a `pasid_table_config` of model `amd`: the guest CR3 table is at `base_ptr`, and its addresses go through
@@ -64,5 +58,5 @@ function bindStage2(stage2: Stage2Config, device: DeviceContext): string {
 }
 
 function isTableAddress(hi: number, lo: number): boolean {
-  return (lo & 0xfff) === 0 && hi >>> 20 === 0;
+  return (lo & FRAME_MASK) === 0 && hi >>> 20 === 0;
 }

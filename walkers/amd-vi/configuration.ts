@@ -1,5 +1,7 @@
+import { FRAME_BYTES } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { DeviceTableEntry } from "./device-table-entry.ts";
+import { MAX_PASID_BITS } from "./gcr3-table.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -9,7 +11,7 @@ import {
   ExtendedFeatureRegister,
 } from "./registers.ts";
 
-/** Device tables that the device id's top bits select between (2.2.2.1, "Device Table Segmentation"). */
+/** Device tables that the device id's top bits select between (MMIO offsets 0000h, 0100h to 0130h). */
 const SEGMENTS = 8;
 const SEGMENT_BASE = [
   "dev_tab_base",
@@ -17,11 +19,9 @@ const SEGMENT_BASE = [
 ];
 /** Without a Device Table Base Address Register: a table of the largest size at 0. */
 const LARGEST_TABLE = 511;
-const ENTRIES_PER_UNIT = 4096 / DeviceTableEntry.bytes;
+const ENTRIES_PER_UNIT = FRAME_BYTES / DeviceTableEntry.bytes;
 /** Levels of host tables by EFR.HATS: with 3 there is no host translation. */
 const HATS_LEVELS = [4, 5, 6, 0] as const;
-/** PCIe's own limit. */
-const MAX_PASID_BITS = 20;
 
 type FeatureField = keyof typeof ExtendedFeatureRegister.fields;
 

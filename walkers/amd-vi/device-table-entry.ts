@@ -70,7 +70,7 @@ export const DeviceTableEntry = layout("Device table entry", "AMD 48882, 2.2.2, 
 });
 
 /** An entry of any level of the guest CR3 table: a leaf's address is the guest's CR3, others' the next table. */
-export const Gcr3Entry = layout("Guest CR3 table entry", "AMD 48882, 2.2.6.3", 8, {
+export const Gcr3Entry = layout("Guest CR3 table entry", "AMD 48882, 2.2.6", 8, {
   V: bit(0, "Valid"),
   IGN0: ignored(11, 1),
   GCR3: frame(51, 12, "Guest page table root, or next guest CR3 table (a GPA)"),

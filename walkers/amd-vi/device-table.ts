@@ -1,16 +1,17 @@
+import { FRAME_BYTES } from "../memory.ts";
 import { READ, type WalkRequest, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
-import { gcr3TableLimit } from "./bind.ts";
 import type { Configuration } from "./configuration.ts";
 import type { DeviceContext } from "./context.ts";
 import { DeviceTableEntry } from "./device-table-entry.ts";
 import type { EventReporter } from "./event-reporter.ts";
 import { FLAG_MASTER_ABORT, FLAG_RZ } from "./events.ts";
 import { DEV_TAB_HARDWARE_ERROR, ILLEGAL_DEV_TABLE_ENTRY } from "./faults.ts";
+import { gcr3TableLimit } from "./gcr3-table.ts";
 
 const DEVICE_ID_BITS = 16;
-const ENTRIES_PER_FRAME = 4096 / DeviceTableEntry.bytes;
+const ENTRIES_PER_FRAME = FRAME_BYTES / DeviceTableEntry.bytes;
 /** 32-bit words of an entry that V=1 subjects to the reserved-bit check: bits 127:0. */
 const CHECKED_WORDS = 4;
 const RESERVED_GLX = 3;
@@ -47,7 +48,7 @@ export class DeviceTable {
   /** Reads and checks a device's entry. */
   load(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
     const configuration = this.#configuration;
-    // 2.2.2.1: the top bits of the device id select a segment, the others the entry in it.
+    // DevTblSegEn: the top bits of the device id select a segment, the others the entry in it.
     const indexBits = DEVICE_ID_BITS - configuration.segmentBits;
     const segment = request.device >>> indexBits;
     const index = request.device & ((1 << indexBits) - 1);

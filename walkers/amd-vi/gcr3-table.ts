@@ -11,10 +11,17 @@ import type { HostStage } from "./host-stage.ts";
 const V = Gcr3Entry.mask.V.lo;
 const GCR3_HI = Gcr3Entry.mask.GCR3.hi;
 const PASID_BITS_PER_LEVEL = 9;
+/** PCIe's own limit. */
+export const MAX_PASID_BITS = 20;
 const INDEX_MASK = (1 << PASID_BITS_PER_LEVEL) - 1;
 
+/** Largest PASID plus one that a guest CR3 table of `glx` + 1 levels can hold. */
+export function gcr3TableLimit(glx: number): number {
+  return 2 ** Math.min(PASID_BITS_PER_LEVEL * (glx + 1), MAX_PASID_BITS);
+}
+
 /**
- * Finds the guest page tables of a PASID (2.2.6.3): a radix tree of GLX + 1 levels, nine bits of the PASID each.
+ * Finds the guest page tables of a PASID (2.2.6): a radix tree of GLX + 1 levels, nine bits of the PASID each.
  * Its entries hold GPAs; its root is one where GCR3TRPMode says so.
  *
  * @param host null where GPAs are SPAs (Mode 0)

@@ -47,6 +47,7 @@ export class HostStage implements SecondStage {
     }
     if (this.#nested) out.at(hi, lo);
     if (status === DENIED && tables.reads === readsBefore) {
+      // The device table entry's IR and IW: no entry of the tables has been read that could be to blame.
       out.stage = 2;
       return this.#events.denied(out);
     }

@@ -1,4 +1,4 @@
-import { frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
 import { DENIED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { X8664Walk } from "../page-tables/x86-64.ts";
 import type { IommuState } from "../registers.ts";
@@ -16,7 +16,7 @@ import { INVALID_DEVICE_REQUEST } from "./faults.ts";
 import { loadGcr3 } from "./gcr3-table.ts";
 import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
 
-/** Interrupt address range FEEx_xxxx: bits 63:20 (2.1.2, "Special Address Controls"). */
+/** Interrupt address range FEEx_xxxx: bits 63:20 (48882, "Special Address Controls"). */
 const INTERRUPT_RANGE = 0xfee;
 const ALL_ACCESS = READ | WRITE | EXECUTE;
 
@@ -56,7 +56,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return new ProcessContext();
   }
 
-  /** 2.1.2: interrupts and a disabled IOMMU, before any table. */
+  /** Interrupts and a disabled IOMMU, before any table. */
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = "amd";
     if (request.addrHi === 0 && request.addrLo >>> 20 === INTERRUPT_RANGE) {
@@ -101,7 +101,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return pasid < device.pasidLimit ? true : events.pageFault(out, 0, "PASID_INVALID");
   }
 
-  /** 2.2.6.3: the guest CR3 table. */
+  /** 2.2.6: the guest CR3 table. */
   loadProcess(
     request: WalkRequest,
     device: DeviceContext,
@@ -141,7 +141,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     host.begin(device, false);
     if (!host.translate(request.addrHi, request.addrLo, request.access, FOR_DATA, out)) return;
     out.frame = host.frame;
-    out.offset = request.addrLo & 0xfff;
+    out.offset = request.addrLo & FRAME_MASK;
     out.pageShift = host.pageShift;
     out.perm = host.perm;
   }
@@ -178,20 +178,20 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     } else {
       out.ipaFrame = frame;
       out.firstShift = shift;
-      const lo = frameLo(frame) | (addrLo & 0xfff);
+      const lo = frameLo(frame) | (addrLo & FRAME_MASK);
       if (!host.translate(frameHi(frame), lo, request.access, FOR_DATA, out)) return;
       frame = host.frame;
       shift = Math.min(shift, host.pageShift);
       perm &= host.perm;
     }
     out.frame = frame;
-    out.offset = addrLo & 0xfff;
+    out.offset = addrLo & FRAME_MASK;
     out.pageShift = shift;
     out.perm = perm;
     out.global = walk.global;
   }
 
-  /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6.4). */
+  /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6). */
   #permitted(request: WalkRequest, walk: X8664Walk, out: WalkResult): boolean {
     const access = request.access;
     const executes = (access & EXECUTE) !== 0 && this.#configuration.noExecute !== 0;
@@ -228,7 +228,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return false;
   }
 
-  /** 2.2.4: the exclusion range is forwarded untranslated, for all devices or for those with EX=1. */
+  /** MMIO offset 0020h: the exclusion range is forwarded untranslated, for all devices or for those with EX=1. */
   #excluded(request: WalkRequest, device: DeviceContext): boolean {
     const configuration = this.#configuration;
     if (configuration.exclusion === 0) return false;
@@ -241,7 +241,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
 /** Forwards a request untranslated. Returns false: there is nothing left to do. */
 function passThrough(request: WalkRequest, perm: number, out: WalkResult): false {
   out.frame = frameOf(request.addrHi, request.addrLo);
-  out.offset = request.addrLo & 0xfff;
+  out.offset = request.addrLo & FRAME_MASK;
   out.perm = perm;
   out.passthrough = true;
   return false;
