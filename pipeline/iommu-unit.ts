@@ -1,3 +1,4 @@
+import { CommandDecoder } from "../parsers/commands/command.ts";
 import { WalkEngine } from "../walkers/engine.ts";
 import type { GuestMemory } from "../walkers/memory.ts";
 import { IommuState, type PropertyValue, type Word64 } from "../walkers/registers.ts";
@@ -15,6 +16,8 @@ export class IommuUnit {
   readonly walker: IommuWalker;
   readonly engine: WalkEngine;
   readonly state = new IommuState();
+  /** Decodes the commands of its queue. */
+  readonly commands: CommandDecoder;
   /** What the caches of the recorded IOMMU may hold; null where nobody keeps track. */
   caches: UnitCaches | null = null;
   readonly #bindings = new Map<number, Binding>();
@@ -26,6 +29,7 @@ export class IommuUnit {
     this.walker = createWalker(model, memory);
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
+    this.commands = new CommandDecoder(model);
   }
 
   /** Sets registers and properties; those not named keep what they have. */
@@ -33,6 +37,7 @@ export class IommuUnit {
     for (const [name, value] of registers) this.state.registers.set(name, value);
     for (const [name, value] of props) this.state.props.set(name, value);
     this.walker.configure(this.state);
+    this.commands.configure(this.state);
     this.engine.drop();
   }
 

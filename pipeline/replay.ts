@@ -1,3 +1,5 @@
+import { fromInvRecord } from "../parsers/commands/inv-record.ts";
+import { ACCEPTED } from "../parsers/commands/invalidation.ts";
 import { GuestMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ErrorCode, TraceHandler } from "../parsers/trace/reader.ts";
@@ -8,7 +10,7 @@ import { FAULT } from "../walkers/result.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { UnitCaches } from "./caches/unit-caches.ts";
 import { VersionedMemory } from "./caches/versioned-memory.ts";
-import type { IommuUnit } from "./iommu-unit.ts";
+import { IommuUnit } from "./iommu-unit.ts";
 import { Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
 import type { ReplayOptions } from "./options.ts";
@@ -127,6 +129,12 @@ export class Replay implements TraceHandler {
       case "snapshot":
         this.#fail(line, this.#loadSnapshot(record));
         break;
+      case "cmd":
+        this.#fail(line, this.#command(record));
+        break;
+      case "inv":
+        this.#fail(line, this.#invalidate(record));
+        break;
       case "mark":
         if (this.#options.only.marks) this.#write({ type: "mark", line, label: record.label });
         break;
@@ -168,6 +176,32 @@ export class Replay implements TraceHandler {
       this.#lastUnit = unit;
     }
     statistics.add(device, record.pasid, record.len, outcome);
+  }
+
+  /** A native command: what it invalidates takes effect at the next completion. */
+  #command(record: RecordOf<"cmd">): Problem | null {
+    const unit = this.iommus.named("cmd", record.iommu);
+    if (!(unit instanceof IommuUnit)) return unit;
+    const { caches, commands } = unit;
+    const invalidation = commands.invalidation(record.data);
+    if (caches === null) return null;
+    if (commands.completion) caches.complete();
+    else if (invalidation !== null && invalidation.status === ACCEPTED)
+      caches.invalidate(invalidation, this.#past.time);
+    return null;
+  }
+
+  #invalidate(record: RecordOf<"inv">): Problem | null {
+    const units = record.iommu === undefined ? this.iommus.units : [this.iommus.named("inv", record.iommu)];
+    const invalidation = fromInvRecord(record);
+    if (typeof invalidation === "string") return { code: "schema", message: invalidation };
+    for (const unit of units) {
+      if (!(unit instanceof IommuUnit)) return unit;
+      // The neutral form has no completion of its own: it says what has happened.
+      unit.caches?.invalidate(invalidation, this.#past.time);
+      unit.caches?.settle();
+    }
+    return null;
   }
 
   #loadSnapshot(record: RecordOf<"snapshot">): Problem | null {

@@ -287,9 +287,14 @@ export class UnitCaches {
       });
   }
 
-  /** All invalidations before this have taken effect. */
+  /** A completion: all invalidations before it have taken effect. */
   complete(): void {
     this.completions++;
+    this.settle();
+  }
+
+  /** What has been issued takes effect. */
+  settle(): void {
     for (const { inv, issued } of this.#pending) this.#apply(inv, issued);
     this.#pending.length = 0;
   }
