@@ -9,6 +9,8 @@ import type { ByteSource } from "./source.ts";
 
 /** What one step of decompression takes: small, because it may become a thousand times as much. */
 const STEP_BYTES = 64 * 1024;
+/** What a decompressor puts out at once. */
+const CHUNK_BYTES = 256 * 1024;
 
 /** Takes compressed bytes and hands on what they become. */
 interface Decompressor {
@@ -31,7 +33,8 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
     n += more;
   }
   const start = head.subarray(0, n);
-  if (head[0] === 0x1f && head[1] === 0x8b) return new UnpackedSource(raw, start, "gzip", gzip);
+  if (head[0] === 0x1f && head[1] === 0x8b)
+    return new UnpackedSource(raw, start, "gzip", (emit) => new Gunzip(emit));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", await zstd());
   return new PeekedSource(raw, start);
@@ -180,42 +183,35 @@ class UnpackedSource implements ByteSource {
   }
 }
 
-/** One of node:zlib's streams as a Decompressor: a write at a time, and all of its output before the next. */
-class ZlibDecompressor implements Decompressor {
-  readonly #stream: Transform & { readonly bytesWritten: number };
+type ZlibStream = Transform & { readonly bytesWritten: number };
+
+/** One of node:zlib's streams, a write at a time: all that a write becomes is there before the next one. */
+class ZlibWriter {
+  readonly #stream: ZlibStream;
   #given = 0;
   #error: Error | null = null;
-  #ended = false;
   /** Settles the promise of the step under way. */
   #settle: (() => void) | null = null;
 
-  constructor(stream: Transform & { readonly bytesWritten: number }, emit: (bytes: Uint8Array) => void) {
+  constructor(stream: ZlibStream, emit: (bytes: Uint8Array) => void) {
     this.#stream = stream;
     stream.on("data", emit);
     stream.on("error", (error) => {
       this.#error ??= error;
       this.#settle?.();
     });
-    stream.on("end", () => {
-      this.#ended = true;
-      this.#settle?.();
-    });
+    stream.on("end", () => this.#settle?.());
   }
 
-  async push(bytes: Uint8Array): Promise<void> {
-    if (!this.#ended) {
-      this.#given += bytes.length;
-      await this.#until((done) => this.#stream.write(bytes, done));
-      // What zlib leaves over is behind the end of the data.
-      const over = this.#given - this.#stream.bytesWritten;
-      if (over === 0) return;
-      this.#ended = true;
-      refuseTrailing(bytes.subarray(bytes.length - over));
-    } else refuseTrailing(bytes);
+  /** Returns how many of the bytes are left over, because they are behind the end of the compressed data. */
+  async write(bytes: Uint8Array): Promise<number> {
+    this.#given += bytes.length;
+    await this.#until((done) => this.#stream.write(bytes, done));
+    return this.#given - this.#stream.bytesWritten;
   }
 
-  async finish(): Promise<void> {
-    if (!this.#ended) await this.#until(() => this.#stream.end());
+  end(): Promise<void> {
+    return this.#until(() => this.#stream.end());
   }
 
   close(): void {
@@ -232,25 +228,89 @@ class ZlibDecompressor implements Decompressor {
   }
 }
 
-/** Zeros may pad a file out; anything else behind the data is not part of it. */
-function refuseTrailing(bytes: Uint8Array): void {
-  if (bytes.some((byte) => byte !== 0)) throw new Error("other bytes behind the end of the compressed data");
+/** gzip: zlib goes from member to member by itself. Zeros may pad a file out; nothing else may follow. */
+class Gunzip implements Decompressor {
+  readonly #zlib: ZlibWriter;
+  #ended = false;
+
+  constructor(emit: (bytes: Uint8Array) => void) {
+    this.#zlib = new ZlibWriter(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), emit);
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    const over = this.#ended ? bytes.length : await this.#zlib.write(bytes);
+    if (over === 0) return;
+    this.#ended = true;
+    if (bytes.subarray(bytes.length - over).some((byte) => byte !== 0))
+      throw new Error("other bytes behind the end of the compressed data");
+  }
+
+  async finish(): Promise<void> {
+    if (!this.#ended) await this.#zlib.end();
+  }
+
+  close(): void {
+    this.#zlib.close();
+  }
 }
 
-function gzip(emit: (bytes: Uint8Array) => void): Decompressor {
-  return new ZlibDecompressor(zlib.createGunzip({ chunkSize: 4 * STEP_BYTES }), emit);
-}
+type MakeZstd = (options: { chunkSize: number }) => ZlibStream;
 
-type ZstdModule = {
-  readonly createZstdDecompress?: (options: {
-    chunkSize: number;
-  }) => Transform & { readonly bytesWritten: number };
-};
+/** A frame (RFC 8878, 3.1.1) of one raw block of one byte. */
+const ONE_BYTE_FRAME = new Uint8Array([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x01, 0x09, 0x00, 0x00, 0x0a]);
+
+/**
+ * zstd by node:zlib, whose stream stops behind the first frame and does not mind where the last one is cut. So each
+ * frame gets a stream of its own where they meet within a write, and at the end one more frame is decompressed, which
+ * comes out as it should only behind a whole one.
+ */
+class NativeZstd implements Decompressor {
+  readonly #make: MakeZstd;
+  readonly #emit: (bytes: Uint8Array) => void;
+  #zlib: ZlibWriter;
+  /** Output of the frame at the end. */
+  #last: number[] | null = null;
+
+  constructor(make: MakeZstd, emit: (bytes: Uint8Array) => void) {
+    this.#make = make;
+    this.#emit = emit;
+    this.#zlib = this.#open();
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    for (let fresh = false; ; fresh = true) {
+      const over = await this.#zlib.write(rest);
+      if (over === 0) return;
+      if (fresh && over === rest.length) throw new Error("other bytes behind the end of the compressed data");
+      rest = rest.subarray(rest.length - over);
+      this.#zlib.close();
+      this.#zlib = this.#open();
+    }
+  }
+
+  async finish(): Promise<void> {
+    const last: number[] = [];
+    this.#last = last;
+    await this.push(ONE_BYTE_FRAME).catch(() => {});
+    if (last.length !== 1 || last[0] !== ONE_BYTE_FRAME.at(-1)) throw new Error("unexpected end of file");
+  }
+
+  close(): void {
+    this.#zlib.close();
+  }
+
+  #open(): ZlibWriter {
+    return new ZlibWriter(this.#make({ chunkSize: CHUNK_BYTES }), (bytes) => {
+      if (this.#last === null) this.#emit(bytes);
+      else this.#last.push(...bytes.subarray(0, 2));
+    });
+  }
+}
 
 async function zstd(): Promise<MakeDecompressor> {
-  const native = (zlib as ZstdModule).createZstdDecompress;
-  if (native !== undefined)
-    return (emit) => new ZlibDecompressor(native({ chunkSize: 4 * STEP_BYTES }), emit);
+  const native = (zlib as { readonly createZstdDecompress?: MakeZstd }).createZstdDecompress;
+  if (native !== undefined) return (emit) => new NativeZstd(native, emit);
   const { Decompress } = await import("fzstd");
   return (emit) => {
     const decompress = new Decompress((bytes) => {

@@ -66,8 +66,9 @@ class DocumentFeed implements Feed {
   finish(): void {
     if (this.#cut > 0) this.#fail("expected UTF-8, found part of a character");
     this.#piece(this.#held);
+    const column = this.#column;
     this.#piece(END_OF_TOKENS);
-    this.#column -= Math.min(this.#column, END_OF_TOKENS.length);
+    this.#column = column;
     const open = this.#records.open;
     if (open !== "") this.#fail(`expected the end of ${open}, found the end of the input`);
   }
@@ -101,7 +102,8 @@ class DocumentFeed implements Feed {
     try {
       tokens = this.#tokenize(text);
     } catch (error) {
-      this.#fail(`expected JSON, found none (${(error as Error).message})`);
+      const why = (error as Error).message.replace(/^Parser (cannot parse input:|has) /, "");
+      this.#fail(`expected JSON, found none (${why})`);
       return;
     }
     if (typeof tokens === "object" && "values" in tokens)
