@@ -134,10 +134,10 @@ export class UnitCaches {
           dead: translations.dead,
         };
         const then = this.#then(old, request);
-        if (then !== null && !sameAnswer(then, walk)) {
+        if (then !== null && !sameTranslation(then, walk)) {
           if (!old.dead && translations.coveredByRange(set, hi, lo, old.time, then)) old.dead = true;
+          doubt = !old.dead && !sameAnswer(then, walk);
           translations.setAside(set, shift, hi, lo, old);
-          doubt = !old.dead;
         }
       }
     }
@@ -422,6 +422,11 @@ export function sameAnswer(a: WalkResult, b: WalkResult): boolean {
   if (a.status !== b.status) return false;
   if (a.status === OK) return a.frame === b.frame && a.offset === b.offset;
   return a.fault === b.fault || a.fault?.code === b.fault?.code;
+}
+
+/** Two walks that give the same to every kind of access, not only to this one. */
+function sameTranslation(a: WalkResult, b: WalkResult): boolean {
+  return a.status === b.status && a.frame === b.frame && a.perm === b.perm && a.pageShift === b.pageShift;
 }
 
 /** Whether an invalidation that selects by domain covers a context: by the domain that stands in it. */
