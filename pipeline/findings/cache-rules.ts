@@ -1,0 +1,40 @@
+import { rules } from "./rule.ts";
+
+/** What the model of the caches finds. */
+export const CACHE_RULES = rules({
+  "missing-invalidation": {
+    severity: "error",
+    text: "A table entry was changed and used again while a cache could still hold the old one: the driver owes an invalidation.",
+    source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
+  },
+  "late-invalidation": {
+    severity: "warning",
+    text: "The invalidation for a changed entry came only after the entry had been used again.",
+    source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
+  },
+  "missing-completion": {
+    severity: "warning",
+    text: "Requests follow an invalidation that nothing has waited for: until it is complete, old and new translations are both in use.",
+    source: "VT-d 5.10, 6.5.2.8; IHI 0070, 4.7.3; AMD 48882, 2.4.1; RISC-V IOMMU 1.0, 3.1.2",
+  },
+  "bad-command": {
+    severity: "error",
+    text: "The IOMMU refuses this command: what it should have invalidated may stay cached, and the queue stops.",
+    source: "VT-d 5.10, 6.5.2.10; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
+  },
+  "reserved-command-bits": {
+    severity: "warning",
+    text: "The command sets bits that are reserved, or has an effect that is not defined: the IOMMU is free to refuse it.",
+    source: "VT-d 5.10, 6.5.2; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
+  },
+  "unexplained-fault": {
+    severity: "warning",
+    text: "A fault was logged that no request before it explains.",
+    source: "trace contract, `fault`",
+  },
+  "unlogged-fault": {
+    severity: "warning",
+    text: "A request faults and should have logged it, but the recorded log, which holds others, has no such fault.",
+    source: "trace contract, `fault`",
+  },
+});

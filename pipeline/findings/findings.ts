@@ -1,0 +1,72 @@
+import { Summary } from "../statistics.ts";
+import type { Rule, Severity } from "./rule.ts";
+
+/** What a finding says beside its rule: who is concerned, the sentence, and fields of the rule's own. */
+export interface FindingDetails {
+  readonly iommu?: string | undefined;
+  readonly dev?: string | undefined;
+  readonly pasid?: number | undefined;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+/** Findings that are remembered in order not to repeat them; past it the oldest may be repeated. */
+const MAX_REMEMBERED = 1 << 16;
+
+/**
+ * Collects the findings of a replay: each is written where it was caused, once. What is found again is counted.
+ */
+export class Findings {
+  readonly #write: ((record: object) => void) | null;
+  readonly #counts: Map<string, number>;
+  readonly #bySeverity = new Map<Severity, number>();
+  readonly #seen = new Set<string>();
+
+  /**
+   * @param counts findings by rule: of the summary
+   * @param write takes `finding` records; null: they are only counted
+   */
+  constructor(counts: Map<string, number>, write: ((record: object) => void) | null) {
+    this.#counts = counts;
+    this.#write = write;
+  }
+
+  /** Findings of a severity so far. */
+  count(severity: Severity): number {
+    return this.#bySeverity.get(severity) ?? 0;
+  }
+
+  /**
+   * Reports a finding.
+   *
+   * @param line line of the record that caused it
+   * @param key what makes two findings of a rule the same: "" where they never are
+   * @returns false where it has been reported before
+   */
+  report(line: number, rule: Rule, key: string, details: FindingDetails): boolean {
+    if (key !== "") {
+      const whole = `${rule.id}\n${key}`;
+      if (this.#seen.has(whole)) return false;
+      if (this.#seen.size >= MAX_REMEMBERED) {
+        const [oldest] = this.#seen;
+        this.#seen.delete(oldest!);
+      }
+      this.#seen.add(whole);
+    }
+    Summary.count(this.#counts, rule.id);
+    Summary.count(this.#bySeverity, rule.severity);
+    const { iommu, dev, pasid, message, ...rest } = details;
+    this.#write?.({
+      type: "finding",
+      line,
+      severity: rule.severity,
+      rule: rule.id,
+      ...(iommu === undefined ? {} : { iommu }),
+      ...(dev === undefined ? {} : { dev }),
+      ...(pasid === undefined ? {} : { pasid }),
+      message,
+      ...rest,
+    });
+    return true;
+  }
+}

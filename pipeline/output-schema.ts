@@ -1,0 +1,217 @@
+import {
+  boolean,
+  device,
+  type Field,
+  integer,
+  type JsonSchema,
+  objectSchema,
+  oneOf,
+  opaque,
+  optional,
+  text,
+} from "../parsers/trace/field.ts";
+import { schemaOf } from "../parsers/trace/input-schema.ts";
+import { ACCESSES, FAULT_CLASSES, OBSERVED_RESULTS } from "../parsers/trace/schema.ts";
+import { FAULT_REASONS } from "../walkers/fault.ts";
+import { TABLE_MODELS } from "../walkers/request.ts";
+import { DIFFERENCES, VERDICTS } from "./outcome.ts";
+import type {
+  ErrorRecord,
+  FindingRecord,
+  MarkRecord,
+  OutcomeRecord,
+  StatsRecord,
+  SummaryRecord,
+  TraceRecord,
+} from "./records.ts";
+
+/** A field of an output record: only described, never read. */
+type Described = Pick<Field<unknown>, "schema"> & { readonly optional?: true };
+/** Fields of a record type, all of them, the optional ones marked so. */
+type Description<R> = {
+  readonly [K in Exclude<keyof R, "type">]-?: Described &
+    (Record<never, never> extends Pick<R, K> ? { readonly optional: true } : { readonly optional?: never });
+};
+
+const MAX_SAFE = Number.MAX_SAFE_INTEGER;
+const HEX = "0x(0|[1-9a-f][0-9a-f]{0,15})";
+
+const line = integer(1, MAX_SAFE, "Line of the input");
+const count = (doc: string) => integer(0, MAX_SAFE, doc);
+const trace = optional(text("Path of the trace, where several are replayed into one output"));
+
+/** Hex as writers write it: lowercase, without padding. */
+function hex(doc: string): Field<unknown> {
+  return schemaField({ type: "string", pattern: `^${HEX}$`, description: doc });
+}
+
+function only(value: boolean, doc: string): Field<unknown> {
+  return schemaField({ const: value, description: doc });
+}
+
+/** Counts by name. */
+function counts(doc: string, names: JsonSchema = {}): Field<unknown> {
+  return schemaField({
+    type: "object",
+    propertyNames: names,
+    additionalProperties: count("").schema(),
+    description: doc,
+  });
+}
+
+function schemaField(schema: JsonSchema): Field<unknown> {
+  return { doc: `${schema.description}`, read: () => undefined, schema: () => schema };
+}
+
+const reason = oneOf(Object.keys(FAULT_REASONS), "fault: the generic reason");
+const run = {
+  type: "array",
+  prefixItems: [hex("Physical address").schema(), integer(1, MAX_SAFE, "Bytes").schema()],
+  minItems: 2,
+  items: false,
+};
+
+const OUTCOME: Description<OutcomeRecord> = {
+  line,
+  seq: optional(integer(-MAX_SAFE, MAX_SAFE, "As the input gives it")),
+  ts: optional(opaque("As the input gives it")),
+  iommu: optional(text("The IOMMU")),
+  dev: device("The device, as the input spells it"),
+  pasid: optional(integer(0, 2 ** 20 - 1, "PASID, where the request has one")),
+  addr: hex("Input address"),
+  len: integer(1, 2 ** 32 - 1, "Bytes"),
+  access: oneOf(ACCESSES, "Kind of access"),
+  priv: optional(boolean("As the input gives it")),
+  model: oneOf(TABLE_MODELS, "Format of the table that was walked"),
+  result: oneOf(OBSERVED_RESULTS, "What became of the request; msi: an interrupt-range write"),
+  pa: optional(hex("ok: physical address of the first byte")),
+  page: optional(integer(1, MAX_SAFE, "ok: bytes that one TLB entry of this translation would map")),
+  perm: optional(
+    schemaField({
+      type: "string",
+      pattern: "^[r-][w-][x-]$",
+      description: "ok: what the walk grants; - for what it denies",
+    }),
+  ),
+  domain: optional(integer(0, 2 ** 32 - 1, "VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID")),
+  asid: optional(integer(0, 2 ** 32 - 1, "Arm ASID, RISC-V PSCID")),
+  passthrough: optional(only(true, "ok: no stage translated")),
+  sg: optional(
+    schemaField({
+      type: "array",
+      minItems: 2,
+      items: run,
+      description: "ok: physical runs, where there are several",
+    }),
+  ),
+  reason: optional(reason),
+  code: optional(hex("fault: the native code")),
+  name: optional(text("fault: the specification's name for the code")),
+  stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
+  level: optional(integer(-1, 6, "fault: level of the failing entry; Arm's own numbers for Arm")),
+  class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
+  entry_addr: optional(hex("fault: address of the failing entry")),
+  entry: optional(hex("fault: its first 64 bits")),
+  recorded: optional(only(false, "fault: the specification writes no record of it")),
+  hole: optional(only(true, "fault: the fetch left all recorded memory")),
+  fault_addr: optional(hex("fault: where it is, if not at addr")),
+  flags: optional(hex("fault: flag bits of the native record")),
+  reads: count("Memory reads of an uncached walk"),
+  verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
+  diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
+};
+
+const FINDING: Description<FindingRecord> = {
+  line,
+  severity: oneOf(["error", "warning", "info"], "How bad it is"),
+  rule: text("The rule that found it"),
+  dev: optional(device("The device")),
+  pasid: optional(integer(0, 2 ** 20 - 1, "The PASID")),
+  message: text("What was found"),
+};
+
+const ERROR: Description<ErrorRecord> = {
+  line,
+  code: oneOf(["json", "schema", "range", "io"], "Kind of trouble"),
+  message: text("Field, what was expected, what was found"),
+};
+
+const MARK: Description<MarkRecord> = {
+  line,
+  label: schemaField({ type: "string", description: "The label" }),
+};
+
+const TRACE: Description<TraceRecord> = { path: text("The trace whose output follows") };
+
+const STATS: Description<StatsRecord> = {
+  trace,
+  iommu: optional(text("The IOMMU")),
+  model: oneOf(TABLE_MODELS, "Format of the tables"),
+  requests: count("Requests"),
+  ok: count("Translated"),
+  faults: count("Faulted"),
+  msi: count("Interrupt-range writes"),
+  bytes: count("Bytes requested"),
+  devices: count("Different devices"),
+  pasids: count("Different PASIDs"),
+  domains: count("Different domains"),
+  by_reason: counts("Faults by generic reason", reason.schema()),
+  by_code: counts("Faults by native code", { pattern: `^${HEX}$` }),
+  page_sizes: counts("Translations by page size in bytes", { pattern: "^[0-9]+$" }),
+  reads: schemaField({
+    ...objectSchema(
+      {
+        total: count("Sum"),
+        min: count("Smallest"),
+        mean: schemaField({ type: "number", minimum: 0 }),
+        p50: count("Median"),
+        p99: count("99th percentile"),
+        max: count("Largest"),
+      },
+      "Memory reads per request, uncached",
+    ),
+  }),
+};
+
+const SUMMARY: Description<SummaryRecord> = {
+  trace,
+  lines: count("Lines of the input"),
+  records: counts("Records by type"),
+  errors: count("Records that could not be used"),
+  findings: counts("Findings by rule"),
+  verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
+  unknown: optional(counts("Records of unknown types")),
+};
+
+/** JSON Schema (draft 2020-12) of one output record; records may have further fields. */
+export function outputSchema(): JsonSchema {
+  const described: [string, Record<string, Described>, string][] = [
+    ["outcome", OUTCOME, "What became of one request"],
+    ["finding", FINDING, "Something worth a look"],
+    ["error", ERROR, "A record of the input that could not be used"],
+    ["mark", MARK, "A label of the input"],
+    ["trace", TRACE, "Opens the output of one of several traces"],
+    ["stats", STATS, "Counters of one IOMMU and table format"],
+    ["summary", SUMMARY, "Counters of a whole replay; the last record"],
+  ];
+  const fieldsFor: Readonly<Record<string, JsonSchema>> = {
+    ok: { required: ["pa", "perm"] },
+    fault: { required: ["reason", "code", "name"] },
+  };
+  return {
+    ...schemaOf(
+      "pasid-trace output record, version 1",
+      described.map(([type, fields, doc]) => {
+        const schema = objectSchema(fields as Record<string, Field<unknown>>, doc);
+        if (type !== "outcome") return [type, schema];
+        const allOf = Object.entries(fieldsFor).map(([result, needed]) => ({
+          if: { properties: { result: { const: result } } },
+          // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
+          then: needed,
+        }));
+        return [type, { ...schema, allOf }];
+      }),
+    ),
+    properties: { type: { enum: described.map(([type]) => type), description: "What the record is" } },
+  };
+}
