@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import type { Command } from "./command.ts";
+import { explainCommand } from "./commands/explain.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
@@ -13,7 +14,7 @@ const HELP_COLUMNS = 110;
 /** yargs drops a positional "-": it sees this word in its place, which no path on a command line can be. */
 const DASH = "\0-";
 
-const COMMANDS: readonly Command<object>[] = [replayCommand, walkCommand];
+const COMMANDS: readonly Command<object>[] = [replayCommand, walkCommand, explainCommand];
 
 /**
  * Runs one command line to its end.

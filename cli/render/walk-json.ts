@@ -1,5 +1,6 @@
 import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
+import type { DecodedField } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 
 /**
@@ -36,14 +37,18 @@ function stepRecord(page: PageWalk, step: WalkStep, purpose: number | null | und
       ? { hole: true }
       : {
           words: step.words.map(hex),
-          fields: Object.fromEntries(step.fields.map((field) => [field.name, fieldValue(field)])),
+          fields: decodedFields(step.fields),
           ...(step.reservedSet.length > 0 ? { reserved_set: step.reservedSet } : {}),
         }),
   };
 }
 
-/** Hex, and what it means where that has a name. */
-function fieldValue(field: WalkStep["fields"][number]): object {
+/** Fields by name: the value in hex, and what it means where that has a name. */
+export function decodedFields(fields: readonly DecodedField[]): object {
+  return Object.fromEntries(fields.map((field) => [field.name, fieldValue(field)]));
+}
+
+function fieldValue(field: DecodedField): object {
   const value = hex(field.value);
   if (field.text === "") return { value };
   return field.text.startsWith("0x") ? { value, address: field.text } : { value, name: field.text };

@@ -1,0 +1,89 @@
+import type { Argv } from "yargs";
+import { command } from "../command.ts";
+import { CliError } from "../errors.ts";
+import { EXIT_OK, type ExitStatus } from "../exit-status.ts";
+import { once } from "../options.ts";
+import { standardOutput } from "../output.ts";
+import { VENDOR_NAMES, VENDORS, vendorNamed } from "../vendors.ts";
+
+interface ExplainArguments {
+  vendor: string;
+  code?: string;
+  record?: string[];
+  entry?: string | string[];
+  words?: string[];
+  json: boolean;
+}
+
+function builder(yargs: Argv): Argv {
+  return yargs
+    .positional("vendor", {
+      describe: `One of ${VENDOR_NAMES.join(", ")}`,
+      type: "string",
+      demandOption: true,
+    })
+    .positional("code", { describe: "Fault code (hex or decimal) or name; without one: all", type: "string" })
+    .options({
+      record: {
+        alias: "event",
+        describe: "A raw fault record: 64-bit words, lowest address first, or its bytes as one string",
+        type: "string",
+        array: true,
+        requiresArg: true,
+      },
+      entry: {
+        describe: "A structure or register by its name, or part of it; without --words: its fields",
+        type: "string",
+        requiresArg: true,
+      },
+      words: { describe: "The words of --entry", type: "string", array: true, requiresArg: true },
+      json: { describe: "NDJSON", type: "boolean", default: false },
+    })
+    .example("$0 explain arm 0x10", "What an SMMUv3 event number means")
+    .example("$0 explain vtd SPT.1", "… a VT-d fault by its name")
+    .example("$0 explain riscv", "All faults of a vendor")
+    .example("$0 explain arm --event 0x1d00000010 0x900000000 0x7f001000 0", "All fields of a raw event")
+    .example('$0 explain vtd --entry "pasid table entry" --words 0x9 0x11', "All fields of a table entry");
+}
+
+async function run(args: ExplainArguments): Promise<ExitStatus> {
+  const model = vendorNamed(args.vendor);
+  const vendor = await VENDORS[model].load();
+  const { title } = VENDORS[model];
+  const ways = [args.code, args.record, args.entry].filter((way) => way !== undefined);
+  if (ways.length > 1)
+    throw new CliError("expected one of a code, --record and --entry, found several", true);
+  if (args.words !== undefined && args.entry === undefined)
+    throw new CliError("--words: expected with --entry, found without", true);
+  const lookup = await import("../lookup.ts");
+  const render = await import(args.json ? "../render/explain-json.ts" : "../render/explain-text.ts");
+  const output = standardOutput();
+  if (args.record !== undefined) {
+    const record = lookup.bytesOf("--record", args.record, vendor.record.bytes);
+    const code = vendor.record.code(record);
+    const layout = vendor.record.layout(code);
+    const faults = vendor.faults.filter((fault) => fault.code === code);
+    await output.write(render.recordText(model, title, layout, record, code, faults));
+  } else if (args.entry !== undefined) {
+    const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));
+    if (args.words === undefined) await output.write(render.declarationText(model, layout));
+    else
+      await output.write(
+        render.entryText(model, layout, lookup.bytesOf("--words", args.words, layout.bytes)),
+      );
+  } else {
+    const faults =
+      args.code === undefined ? vendor.faults : lookup.faultsNamed(title, vendor.faults, args.code);
+    await output.write(
+      args.code === undefined ? render.allText(model, title, faults) : render.faultText(model, title, faults),
+    );
+  }
+  return EXIT_OK;
+}
+
+export const explainCommand = command({
+  names: ["explain <vendor> [code]"],
+  describe: "Say what a fault code, a raw fault record or a table entry means",
+  builder,
+  run,
+});

@@ -1,0 +1,73 @@
+/** What `explain-text.ts` says, as NDJSON. */
+import { FAULT_REASONS, type Fault } from "../../walkers/fault.ts";
+import { bitRange, type Layout } from "../../walkers/layout.ts";
+import { hex } from "../numbers.ts";
+import { decodedFields } from "./walk-json.ts";
+
+export function faultText(model: string, _title: string, faults: readonly Fault[]): string {
+  return lines(faults.map((fault) => faultRecord(model, fault)));
+}
+
+export function allText(model: string, _title: string, faults: readonly Fault[]): string {
+  const sorted = [...faults].sort((a, b) => a.code - b.code);
+  return lines(sorted.map((fault) => faultRecord(model, fault)));
+}
+
+export function recordText(
+  model: string,
+  _title: string,
+  layout: Layout,
+  record: DataView,
+  code: number,
+  faults: readonly Fault[],
+): string {
+  const entry = { ...entryRecord(model, "fault-record", layout, record), code: hex(code) };
+  return lines([entry, ...faults.map((fault) => faultRecord(model, fault))]);
+}
+
+export function entryText(model: string, layout: Layout, words: DataView): string {
+  return lines([entryRecord(model, "entry", layout, words)]);
+}
+
+export function declarationText(model: string, layout: Layout): string {
+  const fields = layout.names().map((name) => {
+    const field = layout.fields[name]!;
+    const { kind, doc, needs, values } = field;
+    return [name, { bits: bitRange(field), kind, doc, ...(needs && { needs }), ...(values && { values }) }];
+  });
+  const { name, source, bytes } = layout;
+  return lines([
+    { type: "structure", vendor: model, name, source, bytes, fields: Object.fromEntries(fields) },
+  ]);
+}
+
+function faultRecord(model: string, fault: Fault): object {
+  return {
+    type: "fault",
+    vendor: model,
+    code: hex(fault.code),
+    name: fault.name,
+    reason: fault.reason,
+    reason_text: FAULT_REASONS[fault.reason],
+    text: fault.text,
+    source: fault.source,
+    causes: fault.causes ?? [],
+  };
+}
+
+function entryRecord(model: string, type: string, layout: Layout, view: DataView): object {
+  const reserved = layout.reservedSet(view, 0);
+  return {
+    type,
+    vendor: model,
+    structure: layout.name,
+    source: layout.source,
+    words: layout.words(view, 0).map(hex),
+    fields: decodedFields(layout.decode(view, 0)),
+    ...(reserved.length > 0 ? { reserved_set: reserved } : {}),
+  };
+}
+
+function lines(records: readonly object[]): string {
+  return records.map((record) => `${JSON.stringify(record)}\n`).join("");
+}

@@ -1,0 +1,66 @@
+import type { Fault } from "../../walkers/fault.ts";
+import type { Layout } from "../../walkers/layout.ts";
+import { hex } from "../numbers.ts";
+import { faultLines, faultTitle } from "./sentence.ts";
+import { declarationLines, structureLines, table } from "./structure.ts";
+
+const INDENT = "  ";
+
+/** What one code means: one block per condition that shares it. */
+export function faultText(_model: string, title: string, faults: readonly Fault[]): string {
+  return text(blocks(title, faults));
+}
+
+/** Every fault of a vendor, one a line. */
+export function allText(_model: string, title: string, faults: readonly Fault[]): string {
+  const sorted = [...faults].sort((a, b) => a.code - b.code);
+  return text([`${title}:`, ...table(sorted.map((f) => [hex(f.code), f.name, f.reason, f.text]))]);
+}
+
+/** A raw fault record: its fields, then what its code means. */
+export function recordText(
+  _model: string,
+  title: string,
+  layout: Layout,
+  record: DataView,
+  code: number,
+  faults: readonly Fault[],
+): string {
+  const meaning =
+    faults.length > 0 ? blocks(title, faults) : [`${title}: no fault has the code ${hex(code)}`];
+  return text([...entryLines(layout, record), "", ...meaning]);
+}
+
+/** A structure's raw words, field by field. */
+export function entryText(_model: string, layout: Layout, words: DataView): string {
+  return text(entryLines(layout, words));
+}
+
+/** The fields of a structure. */
+export function declarationText(_model: string, layout: Layout): string {
+  return text([
+    `${layout.name}: ${layout.bytes} bytes  [${layout.source}]`,
+    ...indented(declarationLines(layout)),
+  ]);
+}
+
+function blocks(title: string, faults: readonly Fault[]): string[] {
+  return faults.flatMap((fault, i) => [
+    ...(i === 0 ? [] : [""]),
+    `${title} ${faultTitle(fault)}`,
+    ...indented(faultLines(fault)),
+  ]);
+}
+
+function entryLines(layout: Layout, view: DataView): string[] {
+  const fields = structureLines(layout.words(view, 0), layout.decode(view, 0), layout.reservedSet(view, 0));
+  return [`${layout.name}  [${layout.source}]`, ...indented(fields)];
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => INDENT + line);
+}
+
+function text(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
+}

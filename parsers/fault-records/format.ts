@@ -1,0 +1,12 @@
+import type { Layout } from "../../walkers/layout.ts";
+
+/** What an IOMMU writes into its fault log: little-endian, one size for all kinds of fault. */
+export interface FaultRecordFormat {
+  /** What the specification calls it. */
+  readonly name: string;
+  readonly bytes: number;
+  /** The native fault code of a record. */
+  code(record: DataView): number;
+  /** The layout of records of this code: all of one vendor's share the place of the code. */
+  layout(code: number): Layout;
+}

@@ -1,0 +1,90 @@
+/**
+ * Records of the SMMUv3 event queue (IHI 0070, 7.3): 256 bits. All begin with the event number and the stream;
+ * what follows depends on the event.
+ */
+import { address, bit, bits, type Layout, layout } from "../../walkers/layout.ts";
+import type { FaultRecordFormat } from "./format.ts";
+
+const BYTES = 32;
+
+const header = {
+  EVENT: bits(7, 0, "Event number"),
+  SSV: bit(11, "SubstreamID is valid"),
+  SUBSTREAMID: bits(31, 12, "SubstreamID (PASID)"),
+  STREAMID: bits(63, 32, "StreamID"),
+};
+
+/** What the transaction was. */
+const transaction = {
+  PNU: bit(97, "Privileged access (0: unprivileged)"),
+  IND: bit(98, "Instruction access (0: data)"),
+  RNW: bit(99, "Read access (0: write)"),
+};
+const INPUT_ADDRESS = bits(191, 128, "Input address");
+const FETCH_ADDRESS = address(247, 195, "Physical address of the fetch");
+
+const stage = {
+  S2: bit(103, "Stage 2 faulted"),
+  CLASS: bits(105, 104, "What the faulting access was for", {
+    0: "CD: a context descriptor",
+    1: "TT: a translation table",
+    2: "IN: the input address itself",
+  }),
+  STAG: bits(79, 64, "Stall tag"),
+  STALL: bit(95, "The transaction is stalled"),
+};
+
+export const ConfigurationEvent = layout("SMMUv3 configuration event", "IHI 0070 7.3", BYTES, header);
+
+export const FetchEvent = layout("SMMUv3 fetch event", "IHI 0070 7.3", BYTES, {
+  ...header,
+  FETCHADDR: FETCH_ADDRESS,
+});
+
+export const TransactionEvent = layout("SMMUv3 transaction event", "IHI 0070 7.3", BYTES, {
+  ...header,
+  ...transaction,
+  INPUTADDR: INPUT_ADDRESS,
+});
+
+export const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYTES, {
+  ...header,
+  ...transaction,
+  ...stage,
+  INPUTADDR: INPUT_ADDRESS,
+  FETCHADDR: FETCH_ADDRESS,
+});
+
+export const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
+  ...header,
+  ...transaction,
+  NSIPA: bit(100, "The IPA is in the non-secure IPA space"),
+  ...stage,
+  TTRNW: bit(108, "The access to the translation table was a read (class TT)"),
+  INPUTADDR: INPUT_ADDRESS,
+  IPA: address(247, 204, "IPA, where stage 2 faulted"),
+});
+
+/** By event number; every other event has the header alone. */
+const LAYOUTS: Readonly<Record<number, Layout>> = {
+  1: TransactionEvent,
+  3: FetchEvent,
+  5: TransactionEvent,
+  7: TransactionEvent,
+  9: FetchEvent,
+  11: WalkAbortEvent,
+  16: TranslationEvent,
+  17: TranslationEvent,
+  18: TranslationEvent,
+  19: TranslationEvent,
+  37: FetchEvent,
+};
+
+const eventNumber = ConfigurationEvent.reader("EVENT");
+
+export const SMMUV3_FAULT_RECORD: FaultRecordFormat = {
+  name: "event queue record",
+  bytes: BYTES,
+  code: (record) => eventNumber(record, 0),
+  layout: (code) => LAYOUTS[code] ?? ConfigurationEvent,
+};
