@@ -27,10 +27,11 @@ import type {
 
 /** A field of an output record: only described, never read. */
 type Described = Pick<Field<unknown>, "schema"> & { readonly optional?: true };
-/** Fields of a record type, all of them, the optional ones marked so. */
+/** Fields of a record type, all of them, with those that may be absent marked so. */
 type Description<R> = {
-  readonly [K in Exclude<keyof R, "type">]-?: Described &
-    (Record<never, never> extends Pick<R, K> ? { readonly optional: true } : { readonly optional?: never });
+  readonly [K in Exclude<keyof R, "type">]-?: Record<never, never> extends Pick<R, K>
+    ? Described & { readonly optional: true }
+    : Described;
 };
 
 const MAX_SAFE = Number.MAX_SAFE_INTEGER;

@@ -297,15 +297,20 @@ export function objectSchema(fields: Fields, doc: string): JsonSchema {
   };
 }
 
-/** An object of which a field may be left out only `unless` something holds: that is said in the message. */
+/**
+ * An object that must have an otherwise optional field, unless something holds: `expected` says so in the message,
+ * `unlessSchema` in the JSON Schema.
+ */
 export function requires<T extends object>(
   field: Field<T>,
   name: keyof T & string,
   expected: string,
   unless: (value: T) => boolean,
+  unlessSchema: JsonSchema,
 ): Field<T> {
   return {
     ...field,
+    schema: () => ({ ...field.schema(), anyOf: [{ required: [name] }, unlessSchema] }),
     read(value, path, check) {
       const out = field.read(value, path, check);
       if (out === undefined || !check.ok || out[name] !== undefined || unless(out)) return out;

@@ -1,6 +1,6 @@
 /**
  * The input records of the pasid-trace contract, version 1. This is their one declaration: types, validation,
- * messages and JSON Schema (json-schema.ts) derive from it.
+ * messages and JSON Schema (input-schema.ts) derive from it.
  */
 import { IOMMU_MODELS } from "../../walkers/walker.ts";
 import {
@@ -139,6 +139,7 @@ const config = requires(
   "base_ptr",
   `${HEX64_EXPECTED} (unless the model is "host")`,
   (c) => c.model === "host",
+  { properties: { model: { enum: ["host", "PASID_TABLE_FORMAT_HOST"] } } },
 );
 
 const observed = object(
