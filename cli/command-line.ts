@@ -3,6 +3,8 @@ import yargs, { type Argv, type CommandModule } from "yargs";
 import type { Command } from "./command.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { rulesCommand } from "./commands/rules.ts";
+import { schemaCommand } from "./commands/schema.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
@@ -14,7 +16,13 @@ const HELP_COLUMNS = 110;
 /** yargs drops a positional "-": it sees this word in its place, which no path on a command line can be. */
 const DASH = "\0-";
 
-const COMMANDS: readonly Command<object>[] = [replayCommand, walkCommand, explainCommand];
+const COMMANDS: readonly Command<object>[] = [
+  replayCommand,
+  walkCommand,
+  explainCommand,
+  rulesCommand,
+  schemaCommand,
+];
 
 /**
  * Runs one command line to its end.

@@ -13,7 +13,7 @@ import { timingLine } from "./render/timing.ts";
 
 export interface ReplayFilesOptions
   extends MemoryLimits,
-    Pick<ReplayOptions, "compare" | "paGranularity" | "stats"> {
+    Pick<ReplayOptions, "caches" | "compare" | "paGranularity" | "stats"> {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;
@@ -67,6 +67,8 @@ async function replayFile(
         allowPaths: options.allowPaths,
         maxLineBytes: options.maxLineBytes,
         snapshotCacheBytes: options.snapshotCacheBytes,
+        memoryLimit: options.memoryLimit,
+        caches: options.caches,
         compare: options.compare,
         paGranularity: options.paGranularity,
         only: selectionOf(options.only),

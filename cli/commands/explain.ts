@@ -12,6 +12,7 @@ interface ExplainArguments {
   record?: string[];
   entry?: string | string[];
   words?: string[];
+  structures: boolean;
   json: boolean;
 }
 
@@ -37,6 +38,11 @@ function builder(yargs: Argv): Argv {
         requiresArg: true,
       },
       words: { describe: "The words of --entry", type: "string", array: true, requiresArg: true },
+      structures: {
+        describe: "List the structures and registers that --entry knows",
+        type: "boolean",
+        default: false,
+      },
       json: { describe: "NDJSON", type: "boolean", default: false },
     })
     .example("$0 explain arm 0x10", "What an SMMUv3 event number means")
@@ -50,9 +56,9 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
   const model = vendorNamed(args.vendor);
   const vendor = await VENDORS[model].load();
   const { title } = VENDORS[model];
-  const ways = [args.code, args.record, args.entry].filter((way) => way !== undefined);
-  if (ways.length > 1)
-    throw new CliError("expected one of a code, --record and --entry, found several", true);
+  const ways = [args.code, args.record, args.entry, args.structures || undefined];
+  if (ways.filter((way) => way !== undefined).length > 1)
+    throw new CliError("expected one of a code, --record, --entry and --structures, found several", true);
   if (args.words !== undefined && args.entry === undefined)
     throw new CliError("--words: expected with --entry, found without", true);
   const lookup = await import("../lookup.ts");
@@ -71,7 +77,8 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
       await output.write(
         render.entryText(model, layout, lookup.bytesOf("--words", args.words, layout.bytes)),
       );
-  } else {
+  } else if (args.structures) await output.write(render.structuresText(model, vendor.layouts));
+  else {
     const faults =
       args.code === undefined ? vendor.faults : lookup.faultsNamed(title, vendor.faults, args.code);
     await output.write(

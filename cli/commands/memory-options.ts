@@ -5,10 +5,10 @@ import { parseSize } from "../size.ts";
 /** Options of every command that replays a trace: what it may read, and how much memory that may take. */
 export const MEMORY_OPTIONS = {
   "memory-limit": {
-    describe: "Bytes of snapshot files kept in memory, e.g. 512M",
+    describe: "Memory for snapshots and for what caches may hold, e.g. 512M; past it the oldest goes",
     type: "string",
     requiresArg: true,
-    default: "48M",
+    default: "1G",
   },
   "max-line": {
     describe: "Longest line that is read, e.g. 64M; a longer one is an error record",
@@ -31,13 +31,20 @@ export interface MemoryArguments {
 
 export interface MemoryLimits {
   readonly snapshotCacheBytes: number;
+  readonly memoryLimit: number;
   readonly maxLineBytes: number;
   readonly allowPaths: readonly string[];
 }
 
+/** What of the memory limit caches a snapshot's file: 48 MiB of 1 GiB; the rest is for the caches' model. */
+const SNAPSHOT_SHARE = 48 / 1024;
+
 export function memoryOptions(args: MemoryArguments): MemoryLimits {
+  const limit = parseSize("--memory-limit", once("--memory-limit", args.memoryLimit));
+  const snapshotCacheBytes = Math.floor(limit * SNAPSHOT_SHARE);
   return {
-    snapshotCacheBytes: parseSize("--memory-limit", once("--memory-limit", args.memoryLimit)),
+    snapshotCacheBytes,
+    memoryLimit: limit - snapshotCacheBytes,
     maxLineBytes: parseSize("--max-line", once("--max-line", args.maxLine)),
     allowPaths: args.allowPath === undefined ? [] : [args.allowPath].flat(),
   };

@@ -20,6 +20,7 @@ interface ReplayArguments extends MemoryArguments {
   statsOnly: boolean;
   stats: boolean;
   failOn: string | string[];
+  caches: boolean;
   compare: (typeof DIFFERENCES)[number];
   paGranularity: (typeof PA_GRANULARITIES)[number];
   progress?: boolean;
@@ -53,6 +54,11 @@ function builder(yargs: Argv): Argv {
         type: "string",
         requiresArg: true,
         default: "mismatch",
+      },
+      caches: {
+        describe: "Judge by all that caches may hold (--no-caches: by memory as it is now)",
+        type: "boolean",
+        default: true,
       },
       compare: {
         describe: "How deep to compare with what was observed",
@@ -102,6 +108,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       outputPath,
       only: args.statsOnly ? [] : only,
       stats: args.stats || args.statsOnly,
+      caches: args.caches,
       compare: args.compare,
       paGranularity: args.paGranularity,
       progress: args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY),

@@ -29,6 +29,10 @@ export function entryText(model: string, layout: Layout, words: DataView): strin
   return lines([entryRecord(model, "entry", layout, words)]);
 }
 
+export function structuresText(model: string, layouts: readonly Layout[]): string {
+  return layouts.map((layout) => declarationText(model, layout)).join("");
+}
+
 export function declarationText(model: string, layout: Layout): string {
   const fields = layout.names().map((name) => {
     const field = layout.fields[name]!;

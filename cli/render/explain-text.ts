@@ -36,6 +36,11 @@ export function entryText(_model: string, layout: Layout, words: DataView): stri
   return text(entryLines(layout, words));
 }
 
+/** What there is to decode, one a line. */
+export function structuresText(_model: string, layouts: readonly Layout[]): string {
+  return text(table(layouts.map((layout) => [layout.name, `${layout.bytes} bytes`, layout.source])));
+}
+
 /** The fields of a structure. */
 export function declarationText(_model: string, layout: Layout): string {
   return text([

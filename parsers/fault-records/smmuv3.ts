@@ -16,9 +16,9 @@ const header = {
 
 /** What the transaction was. */
 const transaction = {
-  PNU: bit(97, "Privileged access (0: unprivileged)"),
-  IND: bit(98, "Instruction access (0: data)"),
-  RNW: bit(99, "Read access (0: write)"),
+  PNU: bit(97, "Privilege of the access", { values: { 0: "unprivileged", 1: "privileged" } }),
+  IND: bit(98, "What was accessed", { values: { 0: "data", 1: "instruction" } }),
+  RNW: bit(99, "Kind of access", { values: { 0: "write", 1: "read" } }),
 };
 const INPUT_ADDRESS = bits(191, 128, "Input address");
 const FETCH_ADDRESS = address(247, 195, "Physical address of the fetch");

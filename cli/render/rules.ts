@@ -1,0 +1,13 @@
+import type { Rule } from "../../pipeline/findings/rule.ts";
+import { sentence } from "./sentence.ts";
+
+/** Every rule with its severity, sentence and source, for a person. */
+export function rulesText(rules: readonly Rule[]): string {
+  return rules
+    .map((rule) => `${rule.id} (${rule.severity})\n  ${sentence(rule.text)} [${rule.source}]\n`)
+    .join("\n");
+}
+
+export function rulesJson(rules: readonly Rule[]): string {
+  return rules.map((rule) => `${JSON.stringify({ type: "rule", ...rule })}\n`).join("");
+}
