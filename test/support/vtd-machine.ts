@@ -60,16 +60,20 @@ const ACCESS = { r: READ, w: WRITE, rw: READ | WRITE, x: EXECUTE };
 const STATUS = ["ok", "fault", "msi"] as const;
 
 export class VtdMachine {
-  readonly memory = new TableMemory();
-  readonly walker = new VtdWalker(this.memory);
-  readonly engine = new WalkEngine(this.walker);
+  readonly memory: TableMemory;
+  readonly walker: VtdWalker;
+  readonly engine: WalkEngine;
   readonly state = new IommuState();
 
   /** @param registers 64-bit values; what is absent reads as "every feature present" */
   constructor(
     registers: Readonly<Record<string, bigint>> = {},
     props: Readonly<Record<string, PropertyValue>> = {},
+    memory = new TableMemory(),
   ) {
+    this.memory = memory;
+    this.walker = new VtdWalker(memory);
+    this.engine = new WalkEngine(this.walker);
     this.set(registers, props);
   }
 
