@@ -125,6 +125,33 @@ describe("bound context descriptor tables", () => {
     ]);
   });
 
+  it.each([
+    [4, 12, { granule: 12, inputBits: 52, startLevel: -1, ds: true }],
+    [4, 16, { granule: 12, inputBits: 48, startLevel: 0 }],
+    [4, 48, { granule: 12, inputBits: 16, startLevel: 3 }],
+    [16, 15, { granule: 14, inputBits: 49, startLevel: 0, ds: true }],
+    [64, 12, { granule: 16, inputBits: 52, startLevel: 1, lpa: true }],
+  ])("a stage 2 of %i KiB granules and t0sz %i, at the top of its range", (granule, t0sz, shape) => {
+    const machine = new Machine();
+    const s2 = machine.tables(shape);
+    const page = BigInt(granule * 1024);
+    const top = (1n << BigInt(shape.inputBits)) - page;
+    // The CD and stage 1 tables sit at the bottom of stage 2, where they are mapped to their places.
+    const s1 = machine.tables({ granule: 16, inputBits: 17, startLevel: 3, lpa: true });
+    const rootOffset = s1.root % page;
+    const places: [ipa: bigint, pa: bigint][] = [
+      [0n, CONTEXT],
+      [page, s1.root - rootOffset],
+      [top, 0x900_0000n],
+    ];
+    for (const [ipa, pa] of places) s2.map(ipa, pa, 3, S2_RW);
+    s1.map(0n, top - (top % 0x1_0000n), 3, RW);
+    machine.cd(cdOf(s1, { TTB0: page + rootOffset }));
+    const stage2 = { format: "vmsav8-64", rootHi: 0, rootLo: Number(s2.root), t0sz, granule };
+    const binding = bind(machine, config(0n, { pasidBits: 0, stage2 }));
+    expect(machine.ask((top % 0x1_0000n) + 0x123n, { binding })).toBe("ok 0x9000123");
+  });
+
   it.each<[string, Partial<PasidTableConfig>]>([
     ["model intel is not a table of an SMMUv3: expected arm-1lvl or arm-2lvl", { model: "intel" }],
     ["pasid_bits is 21: expected 0 to 20", { pasidBits: 21 }],

@@ -179,6 +179,7 @@ describe("STE", () => {
     ["EATS split-stage and S2S", { Config: 7, EATS: 2, S2S: 1 }, {}, false],
     ["EATS split-stage, NS1ATS", { Config: 7, EATS: 2 }, { idr0: idr0(1n << 11n) }, false],
     ["EATS full and S2S", { Config: 6, EATS: 1, S2S: 1 }, {}, false],
+    ["EATS full and S2S, nested", { Config: 7, EATS: 1, S2S: 1 }, {}, false],
     ["EATS full and S2S, stage 1", { Config: 5, EATS: 1, S2S: 1 }, {}, true],
     ["EATS full", { Config: 6, EATS: 1 }, {}, true],
     ["STRW 1", { Config: 5, STRW: 1 }, {}, false],

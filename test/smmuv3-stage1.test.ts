@@ -377,6 +377,7 @@ describe("stage 1 permissions", () => {
     expect(machine.ask(0n, { access: WRITE })).toBe("ok 0x1000"); // a write stays data
     machine.ste({ ...ste, PRIVCFG: 2, INSTCFG: 2 });
     expect(machine.ask(0x1000n, { access: EXECUTE })).toBe("ok 0x2000");
+    expect(machine.ask(0x1000n, { access: WRITE })).toBe("F_PERMISSION S1 IN L3");
     machine.configure({ idr1: 0x2730010n }); // ATTR_PERMS_OVR is 0: both are RES0
     machine.ste({ ...ste, PRIVCFG: 3 });
     expect(machine.ask(0n)).toBe("F_PERMISSION S1 IN L3");
