@@ -6,7 +6,7 @@
  */
 import { NO_LEVEL } from "../../walkers/result.ts";
 
-/** Kinds of cache, as bits of `Invalidation.caches`. */
+// Kinds of cache, as bits of `Invalidation.caches`.
 /** Device contexts: VT-d context entries, STEs, AMD DTEs, RISC-V device contexts. */
 export const CONTEXT_CACHE = 1;
 /** VT-d PASID entries, CDs, AMD guest CR3 table entries, RISC-V process contexts. */
@@ -27,7 +27,7 @@ export const CACHE_NAMES: readonly (readonly [number, string])[] = [
   [DEVICE_TLB, "devtlb"],
 ];
 
-/** `Invalidation.granularity`: what the command selects by. Coverage itself is said by the tags. */
+// `Invalidation.granularity`: what the command selects by. Coverage itself is said by the tags.
 export const BY_NOTHING = 0;
 export const BY_DOMAIN = 1;
 export const BY_DEVICE = 2;
@@ -42,15 +42,13 @@ export const ANY = -1;
 /** Only entries that do not have the tag: no second stage (`domain`), a request without PASID (`pasid`). */
 export const NONE = -2;
 
-/** `Invalidation.stage`: entries that hold information of this stage; 0: of either. */
+// `Invalidation.stage`: entries that hold information of this stage.
 export const BOTH_STAGES = 0;
 export const FIRST_STAGE = 1;
 export const SECOND_STAGE = 2;
 
-/**
- * `Invalidation.combined`: what a command on the second stage that has an address does to entries in which a first
- * stage took part: their own address is one of the first stage, so it cannot be compared.
- */
+// `Invalidation.combined`: what a command on the second stage that has an address does to entries in which a first
+// stage took part: their own address is one of the first stage, so it cannot be compared.
 /** They may stay (Arm: IHI 0070, 4.4.3.1). */
 export const COMBINED_KEPT = 0;
 /** Covered where the intermediate address that they lead to is in the range (RISC-V, AMD). */
@@ -58,13 +56,13 @@ export const COMBINED_BY_ADDRESS = 1;
 /** Covered, whatever their address, where the other tags match (VT-d, 6.5.2.3). */
 export const COMBINED_DROPPED = 2;
 
-/** `Invalidation.regime`: whose translations, where a vendor keeps several apart (Arm StreamWorld). */
+// `Invalidation.regime`: whose translations, where a vendor keeps several apart (Arm StreamWorld).
 export const REGIME_EL1 = 0;
 export const REGIME_EL2 = 1;
 /** Secure EL1, Secure EL2 and EL3: never those of a Non-secure interface. */
 export const REGIME_SECURE = 2;
 
-/** `Invalidation.status`: how far the specification stands behind the command. */
+// `Invalidation.status`: how far the specification stands behind the command.
 export const ACCEPTED = 0;
 /** Accepted, but what it covers is UNPREDICTABLE or UNSPECIFIED: nothing is guaranteed. */
 export const UNPREDICTABLE = 1;
