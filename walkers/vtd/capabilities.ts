@@ -224,9 +224,11 @@ function read<F extends CapField | EcapField>(
   field: F,
   absent: number,
 ): number {
-  for (const name of OTHER_NAMES[field] ?? []) {
-    const property = state.property(name);
-    if (property !== undefined) return property;
+  if (state.property(field.toLowerCase()) === undefined) {
+    for (const name of OTHER_NAMES[field] ?? []) {
+      const property = state.property(name);
+      if (property !== undefined) return property;
+    }
   }
   return state.capability(register, layout, field, absent);
 }
