@@ -1,14 +1,7 @@
 import type { Fault, FaultReason } from "../fault.ts";
 import type { GuestMemory } from "../memory.ts";
 import { frameHi, frameLo, frameOf } from "../memory.ts";
-import {
-  FETCH_FAILED,
-  FOR_CONTEXT,
-  FOR_DATA,
-  FOR_TABLE,
-  SECOND_STAGE_FAULT,
-  WALKED,
-} from "../page-tables/stage.ts";
+import { FETCH_FAILED, FOR_DATA, FOR_TABLE, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { Vmsav864Walk } from "../page-tables/vmsav8-64.ts";
 import {
   accessFlag,
@@ -23,36 +16,13 @@ import { NO_LEVEL, OK, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { compileBinding, type SmmuV3Binding } from "./binding.ts";
-import { Cd, L1Cd } from "./cd.ts";
 import * as faults from "./faults.ts";
-import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
+import { SmmuFeatures } from "./features.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
-import {
-  CONFIG_BYPASS,
-  L1Std,
-  S1DSS_BYPASS,
-  S1DSS_SUBSTREAM0,
-  S1FMT_4K_L2,
-  S1FMT_LINEAR,
-  Ste,
-} from "./ste.ts";
+import { CONFIG_BYPASS, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
+import { StructureReader } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
-
-const spanOf = L1Std.reader("Span");
-const l1stdFrame = L1Std.reader("L2Ptr");
-const l1stdOffset = L1Std.offsetReader("L2Ptr");
-const l1cdValid = L1Cd.reader("V");
-const l1cdFrame = L1Cd.reader("L2Ptr");
-
-/** log2 of the sizes of an STE and a CD, and of their level 1 descriptors. */
-const ENTRY_SHIFT = 6;
-const L1_SHIFT = 3;
-/** Spans beyond this are reserved (5.1). */
-const MAX_SPAN = 11;
-/** CDs in a leaf table of a 2-level context descriptor table, log2: 4 KiB and 64 KiB. */
-const CD_SPLIT_4K = 6;
-const CD_SPLIT_64K = 10;
 
 /** PRIVCFG and INSTCFG overrides; other values use the incoming attribute. */
 const UNPRIVILEGED = 2;
@@ -70,10 +40,12 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly features = new SmmuFeatures();
   readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
   readonly #stage2: Stage2;
+  readonly #structures: StructureReader;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
     this.#stage2 = new Stage2(this.tables, new StreamContext());
+    this.#structures = new StructureReader(this.tables, this.features, this.#stage2);
   }
 
   configure(state: IommuState): void {
@@ -98,10 +70,10 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = request.binding?.model ?? "arm-1lvl";
     if (this.features.enabled || request.binding !== null) return true;
-    if (this.features.abortWhenDisabled) return this.#terminate(faults.GBPA_ABORT, out, false);
+    if (this.features.abortWhenDisabled) return this.#structures.terminate(faults.GBPA_ABORT, out, false);
     // 3.4: beyond the output address size, aborted without an event.
     if (this.#beyond(request, this.features.oas))
-      return this.#terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
+      return this.#structures.terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
     passThrough(request, out);
     return false;
   }
@@ -114,14 +86,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       return true;
     }
     this.tables.littleEndian = true;
-    if (!this.#readSte(request.device, out)) return false;
+    if (!this.#structures.readSte(request.device, out)) return false;
     if (!device.decode(this.tables.view, this.tables.at, this.features)) {
       this.tables.blame(out);
-      return this.#terminate(faults.C_BAD_STE, out);
+      return this.#structures.terminate(faults.C_BAD_STE, out);
     }
     if (device.config < CONFIG_BYPASS) {
       this.tables.blame(out);
-      return this.#terminate(faults.STE_ABORT, out, false);
+      return this.#structures.terminate(faults.STE_ABORT, out, false);
     }
     return true;
   }
@@ -131,14 +103,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (request.binding === null) out.model = device.s1fmt === S1FMT_LINEAR ? "arm-1lvl" : "arm-2lvl";
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
-      return ssid === NO_PASID || this.#terminate(faults.C_BAD_SUBSTREAMID, out);
-    if (ssid >= 2 ** device.s1cdmax) return this.#terminate(faults.C_BAD_SUBSTREAMID, out);
+      return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+    if (ssid >= 2 ** device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
     const dss = device.s1dss;
     const disabled =
       ssid === NO_PASID
         ? dss !== S1DSS_BYPASS && dss !== S1DSS_SUBSTREAM0
         : ssid === 0 && dss === S1DSS_SUBSTREAM0;
-    return !disabled || this.#terminate(faults.F_STREAM_DISABLED, out);
+    return !disabled || this.#structures.terminate(faults.F_STREAM_DISABLED, out);
   }
 
   /** 3.3.2: the context descriptor. */
@@ -155,15 +127,15 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     this.#stage2.stream = device;
     this.#stage2.privileged = true;
-    if (!this.#readCd(absent ? 0 : request.pasid, device, out)) return false;
+    if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
     const { view, at } = this.tables;
     if (!SubstreamContext.valid(view, at)) {
       this.tables.blame(out);
-      return this.#terminate(faults.C_BAD_CD, out, true, "PASID_INVALID");
+      return this.#structures.terminate(faults.C_BAD_CD, out, true, "PASID_INVALID");
     }
     if (!process.decode(view, at, device, this.features)) {
       this.tables.blame(out);
-      return this.#terminate(faults.C_BAD_CD, out);
+      return this.#structures.terminate(faults.C_BAD_CD, out);
     }
     return true;
   }
@@ -208,7 +180,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #bypassStage1(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const { ias, oas } = this.features;
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
-      this.#terminate(faults.F_ADDR_SIZE, out);
+      this.#structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
       out.cls = "IN";
       return false;
@@ -299,95 +271,6 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     const suppressed = fault !== faults.F_WALK_EABT && !process.r && !process.s;
     out.recorded = this.features.eventQueue && !suppressed;
     return false;
-  }
-
-  /** A configuration error, or a termination without an event. */
-  #terminate(fault: Fault, out: WalkResult, recorded = true, reason: FaultReason = fault.reason): false {
-    out.fail(fault, reason);
-    out.recorded = recorded && this.features.eventQueue;
-    return false;
-  }
-
-  /** Reads the STE of a stream; afterwards it is the reader's last entry. */
-  #readSte(sid: number, out: WalkResult): boolean {
-    const { features, tables } = this;
-    if (sid >= 2 ** features.streamBits)
-      return this.#terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
-    let frame = features.strtabFrame;
-    let offset = features.strtabOffset;
-    let index = sid;
-    const split = features.split;
-    if (split !== 0) {
-      const at = offset + Math.floor(sid / 2 ** split) * L1Std.bytes;
-      if (!this.#readStreamTable(L1Std, frame, at, out)) return false;
-      const span = spanOf(tables.view, tables.at);
-      index = sid % 2 ** split;
-      // 7.3.3: the spans that are none, reserved, or more than the split, and indices beyond the span.
-      if (span === 0 || span > MAX_SPAN || span > split + 1 || index >= 1 << (span - 1)) {
-        tables.blame(out);
-        return this.#terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
-      }
-      const align = ENTRY_SHIFT + span - 1;
-      frame = alignFrame(l1stdFrame(tables.view, tables.at), align);
-      offset = alignOffset(l1stdOffset(tables.view, tables.at), align);
-    }
-    return this.#readStreamTable(Ste, frame, offset + index * Ste.bytes, out);
-  }
-
-  #readStreamTable(layout: typeof L1Std | typeof Ste, frame: number, at: number, out: WalkResult): boolean {
-    const inFrame = at % 4096;
-    if (this.tables.read(layout, frame + (at - inFrame) / 4096, inFrame)) return true;
-    this.tables.blame(out);
-    return this.#terminate(faults.F_STE_FETCH, out);
-  }
-
-  /** Reads a CD by its index; afterwards it is the reader's last entry. */
-  #readCd(ssid: number, device: StreamContext, out: WalkResult): boolean {
-    const { tables, features } = this;
-    const cdmax = device.s1cdmax;
-    const format = device.s1fmt;
-    let frame = device.s1ContextFrame;
-    const offset = device.s1ContextOffset;
-    if (format === S1FMT_LINEAR) {
-      // 5.2 S1Fmt: the table is aligned to its size, in each format.
-      const align = cdmax + ENTRY_SHIFT;
-      frame = alignFrame(frame, align);
-      return this.#readCdTable(Cd, frame, alignOffset(offset, align) + ssid * Cd.bytes, device, out);
-    }
-    const split = format === S1FMT_4K_L2 ? CD_SPLIT_4K : CD_SPLIT_64K;
-    const align = Math.max(ENTRY_SHIFT, cdmax - split + L1_SHIFT);
-    frame = alignFrame(frame, align);
-    const entry = alignOffset(offset, align) + (ssid >>> split) * L1Cd.bytes;
-    if (!this.#readCdTable(L1Cd, frame, entry, device, out)) return false;
-    const leaf = l1cdFrame(tables.view, tables.at);
-    // 3.4.3 note 3: out of range. As an IPA it goes to stage 2 (note 4b), which says where it leads.
-    const beyond = !device.stage2Enabled && leaf >= 2 ** (features.oas - 12);
-    if (l1cdValid(tables.view, tables.at) === 0 || beyond) {
-      tables.blame(out);
-      return this.#terminate(faults.C_BAD_SUBSTREAMID, out);
-    }
-    frame = alignFrame(leaf, split + ENTRY_SHIFT);
-    return this.#readCdTable(Cd, frame, (ssid % 2 ** split) * Cd.bytes, device, out);
-  }
-
-  #readCdTable(
-    layout: typeof L1Cd | typeof Cd,
-    frame: number,
-    at: number,
-    device: StreamContext,
-    out: WalkResult,
-  ): boolean {
-    const inFrame = at & 0xfff;
-    let from = frame + (at >>> 12);
-    if (device.stage2Enabled) {
-      const second = this.#stage2;
-      if (!second.translate(frameHi(from), frameLo(from) | inFrame, READ, FOR_CONTEXT, out)) return false;
-      from = second.frame;
-    }
-    this.tables.littleEndian = true;
-    if (this.tables.read(layout, from, inFrame)) return true;
-    this.tables.blame(out);
-    return this.#terminate(faults.F_CD_FETCH, out);
   }
 
   #beyond(request: WalkRequest, bits: number): boolean {
