@@ -119,6 +119,12 @@ export class Iommus {
     return this.#routes[record.iommu + 1]?.[record.dev] ?? this.#newRoute(record);
   }
 
+  /** The IOMMU that a record of a type is about: by its own words, or because there is no choice. */
+  of(type: string, id: string | undefined, device: number): IommuUnit | Problem {
+    if (id !== undefined) return this.named(type, id);
+    return this.#only() ?? this.#units.find((unit) => unit.binding(device) !== null) ?? this.#unclear(type);
+  }
+
   /** The IOMMU that a record of a type names. */
   named(type: string, id: string): IommuUnit | Problem {
     return (
@@ -129,12 +135,8 @@ export class Iommus {
 
   #newRoute(record: DmaRecord): Route | Problem {
     const device = this.#names.devices.get(record.dev);
-    const unit =
-      record.iommu >= 0
-        ? this.named("dma", this.#names.iommus.text(record.iommu))
-        : (this.#only() ??
-          this.#units.find((u) => u.binding(device.canonical) !== null) ??
-          this.#unclear("dma"));
+    const id = record.iommu >= 0 ? this.#names.iommus.text(record.iommu) : undefined;
+    const unit = this.of("dma", id, device.canonical);
     if (!(unit instanceof IommuUnit)) return unit;
     const bits = DEVICE_BITS[unit.model];
     if (device.id >= 2 ** bits)

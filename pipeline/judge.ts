@@ -38,8 +38,10 @@ export class Judge {
     this.culprit = null;
     const { observed } = record;
     if (!observed.present) {
-      if (doubt && caches !== null && caches.pending === 0 && this.#hazard(record, request, caches))
+      if (doubt && caches !== null && caches.pending === 0 && this.#hazard(record, request, caches)) {
         outcome.verdict = "hazard";
+        outcome.changedLine = this.#changedLine();
+      }
       return;
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
@@ -47,8 +49,13 @@ export class Judge {
     if (outcome.difference === "" || caches === null) return;
     const verdict = this.#explain(record, request, caches);
     if (verdict === "mismatch") return;
+    outcome.changedLine = this.#changedLine();
     outcome.verdict = verdict;
     outcome.difference = "";
+  }
+
+  #changedLine(): number {
+    return this.culprit?.change?.line ?? 0;
   }
 
   /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */

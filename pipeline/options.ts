@@ -16,6 +16,8 @@ export interface ReplayOptions {
   readonly caches: boolean;
   /** Bytes that keeping track may take; past it the oldest entries go. */
   readonly memoryLimit: number;
+  /** Look for findings. */
+  readonly findings: boolean;
   /** How deep to compare with `observed`. */
   readonly compare: Difference;
   readonly paGranularity: PaGranularity;
@@ -34,6 +36,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   maxLineBytes: MAX_LINE_BYTES,
   snapshotCacheBytes: 48 * MEBIBYTE,
   caches: true,
+  findings: true,
   memoryLimit: 1024 * MEBIBYTE,
   compare: "record",
   paGranularity: "exact",

@@ -51,6 +51,7 @@ const FLAGS = ascii(',"flags":"0x');
 const READS = ascii(',"reads":');
 const VERDICT = ascii(',"verdict":"');
 const DIFF = ascii('","diff":"');
+const CHANGED_LINE = ascii(',"changed_line":');
 const END = ascii("}\n");
 
 /** Bytes that an outcome needs at most, its texts and runs aside. */
@@ -117,6 +118,10 @@ export function writeOutcome(
       out.put(constant(o.difference));
     }
     out.put(QUOTE);
+    if (o.changedLine !== 0) {
+      out.put(CHANGED_LINE);
+      out.decimal(o.changedLine);
+    }
   }
   out.put(END);
 }

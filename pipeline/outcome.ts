@@ -51,6 +51,8 @@ export class Outcome {
 
   verdict: Verdict | "" = "";
   difference: Difference | "" = "";
+  /** Line of the write that a stale answer does not know of; 0 where there is none, or it is not known. */
+  changedLine = 0;
 
   /** Starts a request: the first page's walk. */
   begin(walk: WalkResult): void {
@@ -65,6 +67,7 @@ export class Outcome {
     this.passthrough = walk.passthrough;
     this.verdict = "";
     this.difference = "";
+    this.changedLine = 0;
     if (walk.status !== OK) this.#take(walk);
   }
 

@@ -10,6 +10,9 @@ import { FAULT } from "../walkers/result.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { UnitCaches } from "./caches/unit-caches.ts";
 import { VersionedMemory } from "./caches/versioned-memory.ts";
+import { FaultPairing } from "./fault-pairing.ts";
+import { CacheFindings } from "./findings/cache-findings.ts";
+import { Findings } from "./findings/findings.ts";
 import { IommuUnit } from "./iommu-unit.ts";
 import { Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
@@ -38,6 +41,10 @@ export class Replay implements TraceHandler {
   readonly #out: ByteWriter;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #findings: Findings;
+  /** Findings about caches and commands, and about logged faults; null where nobody wants findings. */
+  readonly #cacheFindings: CacheFindings | null;
+  readonly #pairing: FaultPairing | null;
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly #past: VersionedMemory;
   readonly #request = new WalkRequest();
@@ -54,6 +61,10 @@ export class Replay implements TraceHandler {
     this.iommus = new Iommus(this.#past, names, caches ? this.#newCaches : null);
     this.#out = out;
     this.#options = options;
+    const wanted = options.findings && options.only.findings;
+    this.#findings = new Findings(this.summary.findings, wanted ? (finding) => this.#write(finding) : null);
+    this.#cacheFindings = options.findings ? new CacheFindings(this.#findings, names, this.#past) : null;
+    this.#pairing = options.findings ? new FaultPairing(names, this.#findings) : null;
     this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
   }
 
@@ -95,7 +106,8 @@ export class Replay implements TraceHandler {
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
     this.#judge.judge(record, request, outcome, caches, doubt);
-    if (outcome.verdict !== "") Summary.count(this.summary.verdicts, outcome.verdict);
+    if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
+    this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
     if (selects(this.#options.only, outcome)) writeOutcome(this.#out, line, route.names, record, outcome);
   }
@@ -130,10 +142,13 @@ export class Replay implements TraceHandler {
         this.#fail(line, this.#loadSnapshot(record));
         break;
       case "cmd":
-        this.#fail(line, this.#command(record));
+        this.#fail(line, this.#command(line, record));
         break;
       case "inv":
-        this.#fail(line, this.#invalidate(record));
+        this.#fail(line, this.#invalidate(line, record));
+        break;
+      case "fault":
+        this.#fail(line, this.#logged(line, record));
         break;
       case "mark":
         if (this.#options.only.marks) this.#write({ type: "mark", line, label: record.label });
@@ -157,6 +172,11 @@ export class Replay implements TraceHandler {
   finish(lines: number): void {
     const { summary } = this;
     summary.lines = lines;
+    this.#pairing?.finish();
+    for (const unit of this.iommus.units) {
+      const pending = unit.caches?.pending ?? 0;
+      if (pending > 0) this.#cacheFindings?.neverCompleted(lines, unit, unit.caches!.pendingLine, pending);
+    }
     if (this.#dmaRecords > 0) summary.records.set("dma", this.#dmaRecords);
     if (this.#memRecords > 0) summary.records.set("mem", this.#memRecords);
     if (!this.#options.stats) return;
@@ -165,6 +185,20 @@ export class Replay implements TraceHandler {
     for (const unit of this.iommus.units)
       for (const statistics of unit.allStatistics) this.#write({ ...statistics.record(), ...label });
     this.#write({ ...summary.record(), ...label });
+  }
+
+  #noteVerdict(
+    line: number,
+    record: DmaRecord,
+    request: WalkRequest,
+    unit: IommuUnit,
+    outcome: Outcome,
+  ): void {
+    Summary.count(this.summary.verdicts, outcome.verdict);
+    const { culprit } = this.#judge;
+    if (culprit === null || this.#cacheFindings === null) return;
+    if (outcome.verdict === "stale" || outcome.verdict === "hazard")
+      this.#cacheFindings.staleUse(line, record, request, unit, culprit);
   }
 
   #count(unit: IommuUnit, device: number, record: DmaRecord, outcome: Outcome): void {
@@ -179,19 +213,22 @@ export class Replay implements TraceHandler {
   }
 
   /** A native command: what it invalidates takes effect at the next completion. */
-  #command(record: RecordOf<"cmd">): Problem | null {
+  #command(line: number, record: RecordOf<"cmd">): Problem | null {
     const unit = this.iommus.named("cmd", record.iommu);
     if (!(unit instanceof IommuUnit)) return unit;
     const { caches, commands } = unit;
     const invalidation = commands.invalidation(record.data);
+    if (commands.status !== ACCEPTED) this.#cacheFindings?.badCommand(line, unit, record);
     if (caches === null) return null;
     if (commands.completion) caches.complete();
     else if (invalidation !== null && invalidation.status === ACCEPTED)
       caches.invalidate(invalidation, this.#past.time);
+    else return null;
+    this.#cacheFindings?.invalidated(line, unit);
     return null;
   }
 
-  #invalidate(record: RecordOf<"inv">): Problem | null {
+  #invalidate(line: number, record: RecordOf<"inv">): Problem | null {
     const units = record.iommu === undefined ? this.iommus.units : [this.iommus.named("inv", record.iommu)];
     const invalidation = fromInvRecord(record);
     if (typeof invalidation === "string") return { code: "schema", message: invalidation };
@@ -200,7 +237,16 @@ export class Replay implements TraceHandler {
       // The neutral form has no completion of its own: it says what has happened.
       unit.caches?.invalidate(invalidation, this.#past.time);
       unit.caches?.settle();
+      this.#cacheFindings?.invalidated(line, unit);
     }
+    return null;
+  }
+
+  /** A fault that the recorded system logged on its own. */
+  #logged(line: number, record: RecordOf<"fault">): Problem | null {
+    const unit = this.iommus.of("fault", record.iommu, record.dev.canonical);
+    if (!(unit instanceof IommuUnit)) return unit;
+    this.#pairing?.fault(line, record, unit);
     return null;
   }
 

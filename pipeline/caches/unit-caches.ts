@@ -46,9 +46,23 @@ export interface Culprit {
   readonly filled: number;
   /** The change of memory that the cache does not know of; null where it is not known any more. */
   readonly change: Change | null;
+  /** Tags of the entry, as in `TranslationTag`. */
   readonly domain: number;
   readonly space: number;
-  readonly pageShift: number;
+  /** Frame of the intermediate address that a stale second stage is about; -1 where both stages are not in use. */
+  readonly ipaFrame: number;
+  /** Whether nothing has invalidated it yet. */
+  readonly live: () => boolean;
+}
+
+/** A table entry's kind, and where it stands in a walk. */
+export interface Structure {
+  readonly name: string;
+  /** Document and section. */
+  readonly source: string;
+  /** 1 or 2 for a page table of that stage, else 0. */
+  readonly stage: number;
+  readonly level: number;
 }
 
 /**
@@ -62,7 +76,7 @@ export class UnitCaches {
   readonly #devices = new Map<unknown, DeviceCaches>();
   readonly #contexts: TranslationContext[] = [];
   readonly #scratch = new WalkResult();
-  readonly #pending: { readonly inv: Invalidation; readonly issued: number }[] = [];
+  readonly #pending: { readonly inv: Invalidation; readonly issued: number; readonly line: number }[] = [];
   /** The recorded system waits for its invalidations: until then, one has not taken effect. */
   completions = 0;
   culprit: Culprit | null = null;
@@ -76,6 +90,11 @@ export class UnitCaches {
   /** Invalidations that have been issued and not completed. */
   get pending(): number {
     return this.#pending.length;
+  }
+
+  /** Line of the first of them. */
+  get pendingLine(): number {
+    return this.#pending[0]?.line ?? 0;
   }
 
   /** Memory as a whole was replaced: what was cached before has nothing to do with what comes. */
@@ -159,6 +178,21 @@ export class UnitCaches {
 
   #anyLive(set: TagSet, request: WalkRequest): boolean {
     return this.#otherLive(set, 0, request, Number.POSITIVE_INFINITY);
+  }
+
+  /** Which structure a walk of memory as it is finds at an address: what a change of it is a change of. */
+  structureAt(request: WalkRequest, frame: number, offset: number): Structure | null {
+    const { engine, walker } = this.#unit;
+    let found: Structure | null = null;
+    walker.tables.observer = {
+      entry(layout, at, start, _view, _viewAt, stage, level) {
+        if (at === frame && offset >= start && offset < start + layout.bytes)
+          found = { name: layout.name, source: layout.source, stage, level };
+      },
+    };
+    engine.walkUncached(request, walker.newDevice(), walker.newProcess());
+    walker.tables.observer = null;
+    return found;
   }
 
   /** The walk of memory as it is, once more: nothing is entered. */
@@ -267,12 +301,24 @@ export class UnitCaches {
           change: this.#memory.undone(),
           domain: set.domain,
           space: set.space,
-          pageShift: shift,
+          ipaFrame: then.ipaFrame,
+          live: this.#liveness(set, shift, hi, lo, entry.time),
         };
         return true;
       }
     }
     return false;
+  }
+
+  /** Tells later whether a translation of that time may still be cached. */
+  #liveness(set: TagSet, shift: number, hi: number, lo: number, time: number): () => boolean {
+    const { translations } = this;
+    return () => {
+      if (time <= set.epoch) return false;
+      if (translations.find(set, shift, hi, lo) && translations.time === time) return !translations.dead;
+      const aside = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
+      return aside !== undefined && !aside.dead;
+    };
   }
 
   // ── invalidations ──
@@ -284,6 +330,7 @@ export class UnitCaches {
       this.#pending.push({
         inv: Object.assign(Object.create(Object.getPrototypeOf(inv)), inv),
         issued: time,
+        line: this.#memory.line,
       });
   }
 
@@ -413,7 +460,16 @@ export class UnitCaches {
       walker.loadProcess(request, device, walker.newProcess(), out);
     }
     memory.endLook();
-    this.culprit = { cache, filled: version.filled, change: memory.undone(), domain, space, pageShift: 0 };
+    const { filled } = version;
+    this.culprit = {
+      cache,
+      filled,
+      change: memory.undone(),
+      domain,
+      space,
+      ipaFrame: -1,
+      live: () => version.filled === filled && isLive(version),
+    };
   }
 }
 

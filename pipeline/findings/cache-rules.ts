@@ -14,7 +14,7 @@ export const CACHE_RULES = rules({
   },
   "missing-completion": {
     severity: "warning",
-    text: "Requests follow an invalidation that nothing has waited for: until it is complete, old and new translations are both in use.",
+    text: "Nothing waits for an invalidation: until it is complete, old and new translations are both in use.",
     source: "VT-d 5.10, 6.5.2.8; IHI 0070, 4.7.3; AMD 48882, 2.4.1; RISC-V IOMMU 1.0, 3.1.2",
   },
   "bad-command": {

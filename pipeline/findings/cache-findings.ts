@@ -1,0 +1,175 @@
+import { decodeCommand, formatCommand } from "../../parsers/commands/command.ts";
+import { REJECTED } from "../../parsers/commands/invalidation.ts";
+import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
+import { frameOf } from "../../walkers/memory.ts";
+import type { WalkRequest } from "../../walkers/request.ts";
+import { NO_LEVEL } from "../../walkers/result.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
+import { coveringCommand } from "../caches/advice.ts";
+import type { Culprit } from "../caches/unit-caches.ts";
+import type { VersionedMemory } from "../caches/versioned-memory.ts";
+import type { IommuUnit } from "../iommu-unit.ts";
+import { CACHE_RULES } from "./cache-rules.ts";
+import type { Findings } from "./findings.ts";
+
+/** Changed entries of which it is remembered who used them; past it the oldest are forgotten. */
+const MAX_OPEN = 1 << 10;
+
+const COMPLETIONS: Readonly<Record<IommuModel, string>> = {
+  intel: "invalidation wait",
+  "arm-smmuv3": "CMD_SYNC",
+  amd: "COMPLETION_WAIT",
+  riscv: "IOFENCE.C",
+};
+
+/** An entry that was changed, and that requests have used since without an invalidation in between. */
+interface OpenEntry {
+  readonly unit: IommuUnit;
+  readonly culprit: Culprit;
+  readonly dev: string;
+  readonly pasid: number;
+  readonly firstLine: number;
+  requests: number;
+}
+
+/** Turns what the model of the caches sees into findings that the author of a driver or an emulator acts on. */
+export class CacheFindings {
+  readonly #findings: Findings;
+  readonly #names: TraceNames;
+  readonly #memory: VersionedMemory;
+  readonly #open = new Map<string, OpenEntry>();
+
+  constructor(findings: Findings, names: TraceNames, memory: VersionedMemory) {
+    this.#findings = findings;
+    this.#names = names;
+    this.#memory = memory;
+  }
+
+  /** Changed entries that a cache may still hold, and the requests that met one. */
+  get stale(): { readonly entries: number; readonly requests: number } {
+    let requests = 0;
+    for (const entry of this.#open.values()) requests += entry.requests;
+    return { entries: this.#open.size, requests };
+  }
+
+  /** A request was, or could have been, answered from an entry that nothing has invalidated. */
+  staleUse(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit, culprit: Culprit): void {
+    const { change } = culprit;
+    if (change === null) return;
+    const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}`;
+    const open = this.#open.get(key);
+    if (open !== undefined) {
+      open.requests++;
+      return;
+    }
+    const dev = this.#names.devices.get(record.dev).text;
+    this.#open.set(key, { unit, culprit, dev, pasid: record.pasid, firstLine: line, requests: 1 });
+    if (this.#open.size > MAX_OPEN) {
+      const [oldest] = this.#open.keys();
+      this.#open.delete(oldest!);
+    }
+    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+  }
+
+  #reportMissing(
+    line: number,
+    key: string,
+    dev: string,
+    record: DmaRecord,
+    request: WalkRequest,
+    unit: IommuUnit,
+    culprit: Culprit,
+  ): void {
+    const change = culprit.change!;
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
+    const stage = structure?.stage ?? (culprit.cache === "iotlb" ? 1 : 0);
+    const secondOnly = stage === 2 && culprit.ipaFrame >= 0;
+    const command = coveringCommand(unit.model, {
+      cache: culprit.cache,
+      device: request.device,
+      pasid: record.pasid,
+      domain: culprit.domain,
+      space: culprit.space,
+      stage,
+      frame: secondOnly ? culprit.ipaFrame : frameOf(record.addrHi, record.addrLo),
+    });
+    const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
+    const old = hex(word(change.oldHi, change.oldLo));
+    const now = this.#wordAt(change.frame, change.offset);
+    const what = structure === null ? "table entry" : structure.name;
+    const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
+    this.#findings.report(line, CACHE_RULES["missing-invalidation"], key, {
+      iommu: unit.id,
+      dev,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation covers it: a cache may still hold the old one. Expected ${command}`,
+      changed_line: change.line,
+      entry_addr: address,
+      old,
+      new: now,
+      cache: culprit.cache,
+      command,
+    });
+  }
+
+  /** Entries that requests have used although they were changed: an invalidation that comes now comes late. */
+  invalidated(line: number, unit: IommuUnit): void {
+    if (this.#open.size === 0) return;
+    for (const [key, open] of this.#open) {
+      if (open.unit !== unit || open.culprit.live()) continue;
+      this.#open.delete(key);
+      const change = open.culprit.change!;
+      this.#findings.report(line, CACHE_RULES["late-invalidation"], key, {
+        iommu: unit.id,
+        dev: open.dev,
+        pasid: open.pasid < 0 ? undefined : open.pasid,
+        message: `the entry at ${hex(BigInt(change.frame) * 4096n + BigInt(change.offset))}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        changed_line: change.line,
+        first_line: open.firstLine,
+        requests: open.requests,
+      });
+    }
+  }
+
+  /** A command that the IOMMU refuses, or may refuse. */
+  badCommand(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+    const command = decodeCommand(unit.model, record.data, unit.state);
+    const refused = unit.commands.status === REJECTED;
+    const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
+    const problem = command.problems[0];
+    const field = problem?.field ? `${problem.field}: ` : "";
+    const words = record.data.map((w) => hex(word(w.hi, w.lo)));
+    this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
+      iommu: unit.id,
+      message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
+      data: words,
+      ...(problem === undefined ? {} : { source: problem.source }),
+    });
+  }
+
+  /** The trace ends while an invalidation waits for its completion. */
+  neverCompleted(line: number, unit: IommuUnit, issued: number, count: number): void {
+    this.#findings.report(line, CACHE_RULES["missing-completion"], `${unit.id}\n${issued}`, {
+      iommu: unit.id,
+      message: `${count} invalidation${count === 1 ? "" : "s"} from line ${issued} on: expected a completion (${COMPLETIONS[unit.model]}) after them, found none to the end of the trace`,
+      issued_line: issued,
+    });
+  }
+
+  #wordAt(frame: number, offset: number): string {
+    const memory = this.#memory;
+    if (!memory.fetch(frame, offset, 8)) return "a hole";
+    return hex(memory.view.getBigUint64(memory.at, true));
+  }
+}
+
+function word(hi: number, lo: number): bigint {
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
