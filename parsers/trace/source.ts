@@ -27,13 +27,17 @@ export interface ByteSource {
  * @throws TraceError where there is no such file or it cannot be read
  */
 export async function openTrace(path: string): Promise<ByteSource> {
-  const raw = path === "-" ? new StandardInput() : await openFile(path);
+  const raw = path === "-" ? standardInput() : await openFile(path);
   try {
     return await unpacked(raw);
   } catch (error) {
     await raw.close();
     throw error;
   }
+}
+
+function standardInput(): ByteSource {
+  return new ChunkSource("-", process.stdin, () => process.stdin.destroy());
 }
 
 async function openFile(path: string): Promise<ByteSource> {
@@ -80,23 +84,35 @@ class FileSource implements ByteSource {
   }
 }
 
-class StandardInput implements ByteSource {
-  readonly path = "-";
+/**
+ * Chunks of bytes, as a stream gives them, as a source.
+ * @param path for messages
+ * @param close called once nothing more is wanted
+ */
+export class ChunkSource implements ByteSource {
+  readonly path: string;
   readonly size = undefined;
   consumed = 0;
-  readonly #chunks: AsyncIterator<Uint8Array> = process.stdin[Symbol.asyncIterator]();
+  readonly #chunks: AsyncIterator<Uint8Array | string>;
+  readonly #close: () => void;
   #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(path: string, chunks: AsyncIterable<Uint8Array | string>, close: () => void) {
+    this.path = path;
+    this.#chunks = chunks[Symbol.asyncIterator]();
+    this.#close = close;
+  }
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
     while (this.#rest.length === 0) {
-      let next: IteratorResult<Uint8Array>;
+      let next: IteratorResult<Uint8Array | string>;
       try {
         next = await this.#chunks.next();
       } catch (error) {
         throw systemError(this.path, error);
       }
       if (next.done === true) return 0;
-      this.#rest = next.value;
+      this.#rest = typeof next.value === "string" ? Buffer.from(next.value, "utf8") : next.value;
     }
     const n = Math.min(length, this.#rest.length);
     target.set(this.#rest.subarray(0, n), at);
@@ -106,7 +122,7 @@ class StandardInput implements ByteSource {
   }
 
   async close(): Promise<void> {
-    process.stdin.destroy();
+    this.#close();
   }
 }
 
