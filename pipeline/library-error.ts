@@ -1,0 +1,16 @@
+/**
+ * Why the library refuses a call: "argument" out of range or of no known name, "memory" a file that cannot be
+ * read or a range beyond 2^64, "binding" a PASID table that this IOMMU cannot be given. Faults are no errors: they
+ * are outcomes.
+ */
+export type LibraryErrorCode = "argument" | "memory" | "binding";
+
+export class LibraryError extends Error {
+  readonly code: LibraryErrorCode;
+
+  constructor(code: LibraryErrorCode, message: string) {
+    super(message);
+    this.name = "LibraryError";
+    this.code = code;
+  }
+}

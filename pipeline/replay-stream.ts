@@ -1,0 +1,80 @@
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { unpacked } from "../parsers/trace/decompress.ts";
+import type { ByteSource } from "../parsers/trace/source.ts";
+import { bytesSource, ChunkSource, openTrace } from "../parsers/trace/source.ts";
+import { Handoff } from "./handoff.ts";
+import type { ReplayOptions } from "./options.ts";
+import type { OutputRecord } from "./records.ts";
+import { replayTrace } from "./run.ts";
+import { type SelectionName, selectionOf } from "./selection.ts";
+
+/**
+ * A trace: a file by its path or file URL ("-" is standard input), its bytes, or a stream of them (a Readable, a
+ * web ReadableStream, any async iterable). Each may be compressed with gzip or zstd.
+ */
+export type TraceInput = string | URL | Uint8Array | AsyncIterable<Uint8Array | string>;
+
+/** As `ReplayOptions`, all optional; `only` takes the names of `--only`, and [] writes no outcome at all. */
+export type StreamOptions = Partial<Omit<ReplayOptions, "only">> & {
+  readonly only?: readonly SelectionName[];
+};
+
+/**
+ * Replays a trace into output records, in the order of the trace contract; the last one is the summary, unless
+ * `stats` is false. A record of the trace that cannot be used becomes an `error` record. Leaving the loop early
+ * closes the trace.
+ *
+ * @throws TraceError where the trace cannot be opened
+ */
+export async function* replay(
+  input: TraceInput,
+  options: StreamOptions = {},
+): AsyncGenerator<OutputRecord, void, undefined> {
+  for await (const bytes of replayBytes(input, options))
+    for (const line of Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      .toString("utf8")
+      .split("\n"))
+      if (line !== "") yield JSON.parse(line) as OutputRecord;
+}
+
+/**
+ * As `replay`, as NDJSON: chunks of whole lines, the same bytes that the command writes. Much faster where the
+ * records are not looked at.
+ */
+export async function* replayBytes(
+  input: TraceInput,
+  options: StreamOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { only, ...rest } = options;
+  const source = await sourceOf(input);
+  const handoff = new Handoff<Uint8Array>();
+  replayTrace(
+    source,
+    { write: (bytes) => handoff.put(bytes) },
+    { directory: folderOf(input), ...rest, only: selectionOf(only) },
+  ).then(
+    () => handoff.end(),
+    (error) => handoff.end(error),
+  );
+  try {
+    yield* handoff.values();
+  } finally {
+    handoff.abandon();
+    await source.close();
+  }
+}
+
+async function sourceOf(input: TraceInput): Promise<ByteSource> {
+  if (typeof input === "string") return openTrace(input);
+  if (input instanceof URL) return openTrace(fileURLToPath(input));
+  if (input instanceof Uint8Array) return unpacked(bytesSource(input));
+  const stream = input as { destroy?: () => void };
+  return unpacked(new ChunkSource("stream", input, () => stream.destroy?.()));
+}
+
+/** Where the `snapshot` records of a trace look for their files, unless the options say otherwise. */
+function folderOf(input: TraceInput): string {
+  if (input instanceof URL) return dirname(fileURLToPath(input));
+  return typeof input === "string" && input !== "-" ? dirname(input) : ".";
+}
