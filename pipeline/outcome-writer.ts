@@ -159,8 +159,11 @@ function writeFault(out: ByteWriter, o: Outcome): void {
   const fault = o.fault!;
   out.put(RESULT_FAULT);
   out.put(constant(o.reason));
-  out.put(CODE);
-  out.hex(0, fault.code);
+  // A termination that has no event has no code either.
+  if (fault.code !== 0) {
+    out.put(CODE);
+    out.hex(0, fault.code);
+  }
   out.put(NAME);
   out.put(constant(fault.name));
   out.put(QUOTE);

@@ -101,7 +101,7 @@ export class ModelStatistics {
       this.#faults++;
       this.#byReason.set(o.reason, (this.#byReason.get(o.reason) ?? 0) + 1);
       const code = o.fault!.code;
-      this.#byCode.set(code, (this.#byCode.get(code) ?? 0) + 1);
+      if (code !== 0) this.#byCode.set(code, (this.#byCode.get(code) ?? 0) + 1);
     } else if (o.status === MSI) this.#msi++;
   }
 
