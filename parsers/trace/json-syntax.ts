@@ -129,9 +129,9 @@ export class JsonSyntax {
     let p = skipSpace(bytes, at + 1);
     while (bytes[p] === QUOTE) {
       const afterKey = this.string(bytes, p);
-      const key: unknown = JSON.parse(decoder.decode(bytes.subarray(p, afterKey)));
+      const same = isName(bytes, p, afterKey, name);
       p = skipSpace(bytes, skipSpace(bytes, afterKey) + 1);
-      if (key === name) found = p;
+      if (same) found = p;
       p = skipSpace(bytes, this.value(bytes, p));
       if (bytes[p] === 0x2c) p = skipSpace(bytes, p + 1);
     }
@@ -229,6 +229,16 @@ function startsValue(c: number): boolean {
 }
 
 const decoder = new TextDecoder();
+
+/** Whether the string, quotes included, in bytes `start` to `end` (exclusive) is an ASCII name. */
+function isName(bytes: Uint8Array, start: number, end: number, name: string): boolean {
+  let p = start + 1;
+  for (let i = 0; i < name.length; i++, p++) {
+    if (bytes[p] === BACKSLASH) return JSON.parse(decoder.decode(bytes.subarray(start, end))) === name;
+    if (bytes[p] !== name.charCodeAt(i)) return false;
+  }
+  return p === end - 1;
+}
 
 function foundAt(bytes: Uint8Array, at: number, end: number): string {
   if (at >= end) return "the end of the line";

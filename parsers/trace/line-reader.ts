@@ -54,6 +54,9 @@ export class LineReader {
   readonly #handler: TraceHandler;
   readonly #check: Check;
   readonly #syntax = new JsonSyntax();
+  /** The bytes last read from, and as a Buffer. */
+  #bytes: Uint8Array | null = null;
+  #buffer: Buffer = Buffer.alloc(0);
 
   constructor(names: TraceNames, handler: TraceHandler) {
     this.names = names;
@@ -73,7 +76,7 @@ export class LineReader {
     }
     let value: unknown;
     try {
-      value = JSON.parse(decoder.decode(bytes.subarray(start, end)));
+      value = JSON.parse(this.#text(bytes, start, end));
     } catch {
       const why = this.#syntax.explain(bytes, start, end);
       this.#handler.error(line, "json", why ?? "expected one JSON object, found none");
@@ -102,6 +105,15 @@ export class LineReader {
     if (record.type === "dma") this.#dma(line, record, bytes, start);
     else if (record.type === "mem") this.#mem(line, record);
     else this.#handler.record(line, record);
+  }
+
+  #text(bytes: Uint8Array, start: number, end: number): string {
+    // Buffer decodes short texts several times as fast as TextDecoder does.
+    if (this.#bytes !== bytes) {
+      this.#bytes = bytes;
+      this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    return this.#buffer.toString("utf8", start, end);
   }
 
   #dma(line: number, input: DmaInput, bytes: Uint8Array, start: number): void {
@@ -180,4 +192,3 @@ export class LineReader {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

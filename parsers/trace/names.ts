@@ -5,6 +5,7 @@
  */
 export class Names {
   readonly #texts: string[] = [];
+  readonly #indexes = new Map<string, number>();
   /** Open addressing: slot to name number + 1, 0 where free. */
   #slots = new Int32Array(64);
   /** Per name four words: its hash, and for a short one its first, middle and last four bytes. */
@@ -69,13 +70,14 @@ export class Names {
   }
 
   internText(text: string): number {
+    const known = this.#indexes.get(text);
+    if (known !== undefined) return known;
     const bytes = encoder.encode(text);
     return this.intern(bytes, 0, bytes.length);
   }
 
   findText(text: string): number {
-    const bytes = encoder.encode(text);
-    return this.find(bytes, 0, bytes.length);
+    return this.#indexes.get(text) ?? -1;
   }
 
   /** The slot of a name, or the free one where it belongs. */
@@ -114,7 +116,9 @@ export class Names {
       words[index * 4 + 3] = wordAt(bytes, end - 4);
     }
     this.#slots[slot] = index + 1;
-    this.#texts.push(decoder.decode(this.#bytes.subarray(from, to)));
+    const text = decoder.decode(this.#bytes.subarray(from, to));
+    this.#texts.push(text);
+    this.#indexes.set(text, index);
     if ((index + 1) * 2 > this.#slots.length) this.#rehash();
     return index;
   }
