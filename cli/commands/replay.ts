@@ -85,6 +85,11 @@ function builder(yargs: Argv): Argv {
     .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}`);
 }
 
+/** Progress is for a person at a terminal who does not see the output itself going by. */
+function showsProgress(outputPath: string): boolean {
+  return process.stderr.isTTY && (outputPath !== "-" || !process.stdout.isTTY);
+}
+
 function levelSentences(): string {
   return sentences(Object.fromEntries(FAIL_NAMES.map((name) => [name, FAIL_LEVELS[name].text])));
 }
@@ -111,7 +116,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       caches: args.caches,
       compare: args.compare,
       paGranularity: args.paGranularity,
-      progress: args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY),
+      progress: args.progress ?? showsProgress(outputPath),
       timing: args.timing,
     });
     await output.finish();

@@ -1,0 +1,297 @@
+import {
+  createWriteStream,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { CLI, cli, ended, FIXTURE, records, start, temporaryFolder } from "./support/cli.ts";
+
+const folder = temporaryFolder();
+const trace = readFileSync(FIXTURE, "utf8");
+const lines = trace.trimEnd().split("\n");
+
+/** The fixture with lines changed or added. */
+function variant(name: string, change: (lines: string[]) => string[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, `${change([...lines]).join("\n")}\n`);
+  return path;
+}
+
+/** A long trace: the fixture with its first request many times over. */
+function long(name: string, requests: number): string {
+  return variant(name, (all) => [...all.slice(0, 9), ...Array<string>(requests).fill(all[9]!)]);
+}
+
+describe.concurrent("what is written", () => {
+  test("an outcome per request, in order, then stats and summary", async () => {
+    const ran = await cli([FIXTURE]);
+    expect(ran).toMatchObject({ status: 0, stderr: "" });
+    const out = records(ran.stdout);
+    expect(out.map((r) => r.type)).toEqual([
+      ...["outcome", "outcome", "mark", "outcome", "outcome", "outcome"],
+      ...["stats", "summary"],
+    ]);
+    expect(out[0]).toMatchObject({ line: 10, result: "ok", pa: "0x12345040", verdict: "match" });
+    expect(out[1].sg).toEqual([
+      ["0x99999ff0", 16],
+      ["0x12345000", 16],
+    ]);
+    expect(out[3]).toMatchObject({ code: "0x71", entry_addr: "0x6010", verdict: "match" });
+  });
+
+  test("the same bytes from a file, a pipe and gzip, with and without `replay`", async () => {
+    const file = await cli(["replay", FIXTURE]);
+    expect((await cli([FIXTURE])).stdout).toBe(file.stdout);
+    expect((await cli(["-"], { input: trace })).stdout).toBe(file.stdout);
+    expect((await cli(["-"], { input: gzipSync(trace) })).stdout).toBe(file.stdout);
+  });
+
+  test("--only takes lists and repetitions, --stats-only and --no-stats leave the rest out", async () => {
+    const types = async (...args: string[]) =>
+      records((await cli([FIXTURE, ...args])).stdout).map((r) => r.seq ?? r.type);
+    expect(await types("--only", "faults", "--no-stats")).toEqual([3, 4, 5]);
+    expect(await types("--only", "ok,marks", "--no-stats")).toEqual([1, 2, "mark"]);
+    expect(await types("--only", "matches", "--only", "marks")).toEqual([1, "mark", 3, "stats", "summary"]);
+    expect(await types("--stats-only")).toEqual(["stats", "summary"]);
+    expect(await types("--no-stats")).toEqual([1, 2, "mark", 3, 4, 5]);
+  });
+
+  test("several traces: each begins anew, and stats and summary name it", async () => {
+    const bad = variant("several.ndjson", (all) => all.filter((line) => !line.includes('"bind"')));
+    const ran = await cli([FIXTURE, bad, "--stats-only"]);
+    const out = records(ran.stdout);
+    expect(out[0]).toEqual({ type: "trace", path: FIXTURE });
+    expect(out.filter((r) => r.type === "stats").map((r) => r.trace)).toEqual([FIXTURE]);
+    expect(out.filter((r) => r.type === "summary").map((r) => [r.trace, r.errors])).toEqual([
+      [FIXTURE, 0],
+      [bad, 5],
+    ]);
+    expect(ran.status).toBe(2);
+  });
+
+  test("--pa-granularity and --compare", async () => {
+    const other = variant("granularity.ndjson", (all) =>
+      all.map((line) => line.replace('"pa":"0x12345040"', '"pa":"0x12345000"').replace('"0x71"', '"0x72"')),
+    );
+    const diffs = async (...args: string[]) =>
+      records((await cli([other, "--only", "mismatches", ...args])).stdout).map((r) => r.diff ?? r.type);
+    expect(await diffs("--no-stats")).toEqual(["pa", "code"]);
+    expect(await diffs("--no-stats", "--pa-granularity", "page")).toEqual(["code"]);
+    expect(await diffs("--no-stats", "--compare", "pa")).toEqual(["pa"]);
+    expect(await diffs("--no-stats", "--compare", "result")).toEqual([]);
+  });
+
+  test("--max-line makes a long line an error record", async () => {
+    const ran = await cli([FIXTURE, "--max-line", "120", "--stats-only"]);
+    expect(ran.status).toBe(2);
+    expect(records(ran.stdout).find((r) => r.type === "error")).toMatchObject({ line: 1, code: "json" });
+  });
+
+  test("--allow-path lets a snapshot be elsewhere", async () => {
+    const elsewhere = temporaryFolder();
+    writeFileSync(join(elsewhere, "memory.raw"), Buffer.alloc(0x8000));
+    const snapshot = JSON.stringify({ type: "snapshot", path: join(elsewhere, "memory.raw"), format: "raw" });
+    const path = variant("snapshot.ndjson", (all) => [all[0]!, snapshot, ...all.slice(2)]);
+    expect((await cli([path, "--stats-only"])).status).toBe(2);
+    expect((await cli([path, "--stats-only", "--allow-path", elsewhere])).status).toBe(0);
+  });
+});
+
+describe.concurrent("exit status", () => {
+  const mismatch = variant("mismatch.ndjson", (all) =>
+    all.map((line) => line.replace("0x12345040", "0x1000")),
+  );
+
+  test("1 for a mismatch, unless --fail-on says otherwise", async () => {
+    expect((await cli([mismatch])).status).toBe(1);
+    expect((await cli([mismatch, "--fail-on", "never"])).status).toBe(0);
+    expect((await cli([mismatch, "--fail-on", "stale,hazard"])).status).toBe(0);
+    expect((await cli([mismatch, "--compare", "result"])).status).toBe(0);
+  });
+
+  test("--fail-on fault and warning", async () => {
+    expect((await cli([FIXTURE, "--fail-on", "fault"])).status).toBe(1);
+    const unknown = variant("unknown.ndjson", (all) => [...all, '{"type":"news"}']);
+    expect((await cli([unknown])).status).toBe(0);
+    expect((await cli([unknown, "--fail-on", "mismatch,warning"])).status).toBe(1);
+  });
+
+  test("2 for a record that cannot be used, whatever else there is", async () => {
+    const broken = variant("broken.ndjson", (all) => [...all, "{"]);
+    const ran = await cli([broken]);
+    expect(ran.status).toBe(2);
+    expect(records(ran.stdout).filter((r) => r.type === "error")).toMatchObject([{ line: 17, code: "json" }]);
+    const both = variant("both.ndjson", () => [readFileSync(mismatch, "utf8").trimEnd(), "{"]);
+    expect((await cli([both, "--fail-on", "never"])).status).toBe(2);
+  });
+
+  test("2 for what cannot be opened, with one line that says why", async () => {
+    expect(await cli([join(folder, "none.ndjson")])).toEqual({
+      status: 2,
+      signal: null,
+      stdout: "",
+      stderr: `pasid-replay: ${join(folder, "none.ndjson")}: expected a trace, found no such file\n`,
+    });
+    expect(await cli([folder])).toMatchObject({ status: 2, stderr: expect.stringContaining("a directory") });
+  });
+});
+
+describe.concurrent("--output", () => {
+  test("writes all of the output to a file, and nothing else", async () => {
+    const path = join(folder, "out.ndjson");
+    writeFileSync(path, "old");
+    const ran = await cli([FIXTURE, "-o", path]);
+    expect(ran).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(readFileSync(path, "utf8")).toBe((await cli([FIXTURE])).stdout);
+  });
+
+  test("follows a symbolic link, and keeps the mode of the file", async () => {
+    const real = join(folder, "real.ndjson");
+    writeFileSync(real, "old", { mode: 0o600 });
+    symlinkSync(real, join(folder, "link.ndjson"));
+    await cli([FIXTURE, "-o", join(folder, "link.ndjson")]);
+    expect(readFileSync(real, "utf8")).toContain('"summary"');
+    expect(statSync(real).mode & 0o777).toBe(0o600);
+  });
+
+  test("leaves the old file alone, and no other, where the trace cannot be opened", async () => {
+    const place = temporaryFolder();
+    writeFileSync(join(place, "out.ndjson"), "old");
+    const ran = await cli([FIXTURE, join(place, "none.ndjson"), "-o", join(place, "out.ndjson")]);
+    expect(ran.status).toBe(2);
+    expect(readdirSync(place)).toEqual(["out.ndjson"]);
+    expect(readFileSync(join(place, "out.ndjson"), "utf8")).toBe("old");
+  });
+
+  test("refuses to write over its input", async () => {
+    const path = variant("input.ndjson", (all) => all);
+    const ran = await cli([path, "-o", path]);
+    expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("another file than the trace") });
+    expect(readFileSync(path, "utf8")).toBe(trace);
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("says so where the disk is full", async () => {
+    const full = { status: 2, stderr: expect.stringMatching(/^pasid-replay: .*no space left.*ENOSPC\)\n$/) };
+    expect(await cli([FIXTURE, "-o", "/dev/full"])).toMatchObject(full);
+    const sink = createWriteStream("/dev/full");
+    await new Promise((resolve) => sink.once("open", resolve));
+    const child = start([FIXTURE], { stdio: ["ignore", sink, "pipe"] });
+    expect(await ended(child)).toMatchObject(full);
+    sink.destroy();
+  });
+
+  test("says so where the folder does not exist", async () => {
+    const ran = await cli([FIXTURE, "-o", join(folder, "no/such/out.ndjson")]);
+    expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("ENOENT") });
+  });
+});
+
+describe.concurrent("usage", () => {
+  test.each([
+    [[], "expected a trace to replay"],
+    [["--olny", "faults", FIXTURE], "did you mean --only?"],
+    [["--only", "fault", FIXTURE], "did you mean faults?"],
+    [["--fail-on", "", FIXTURE], "found nothing"],
+    [["--compare", "everything", FIXTURE], "compare"],
+    [["--max-line", "much", FIXTURE], 'found "much"'],
+    [["--only"], "only"],
+    [["-", "-"], "found it named twice"],
+    [["-o", "a", "-o", "b", FIXTURE], "expected it once"],
+  ])("%j: exit 2 and %s", async (args, message) => {
+    const ran = await cli(args);
+    expect(ran).toMatchObject({ status: 2, stdout: "" });
+    expect(ran.stderr).toContain(message);
+    expect(ran.stderr).toMatch(/^pasid-replay: .*\nTry 'pasid-replay --help'\.\n$/);
+  });
+
+  test("--help says what every option and name does; --version is the package's", async () => {
+    const help = await cli(["--help"]);
+    expect(help.status).toBe(0);
+    for (const word of ["--fail-on", "--memory-limit", "mismatches", "hazard", "walk <trace>", "Examples:"])
+      expect(help.stdout).toContain(word);
+    const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+    expect((await cli(["--version"])).stdout).toBe(`${version}\n`);
+  });
+
+  test("completion: a script, and what it asks for", async () => {
+    const script = await cli(["completion"]);
+    expect(script).toMatchObject({ status: 0, stdout: expect.stringContaining("--get-yargs-completions") });
+    const commands = await cli(["--get-yargs-completions", "pasid-replay", "w"]);
+    expect(commands.stdout.split("\n")).toContain("walk");
+    const values = await cli(["--get-yargs-completions", "pasid-replay", "replay", "--compare", ""]);
+    expect(values.stdout.trim().split("\n")).toEqual(["result", "pa", "code", "record"]);
+  });
+});
+
+describe("pipes, signals and terminals", () => {
+  test("a reader that has seen enough ends it quietly", async () => {
+    const child = start([long("pipe.ndjson", 50_000)]);
+    child.stdout!.once("data", () => child.stdout!.destroy());
+    let stderr = "";
+    child.stderr!.on("data", (text) => {
+      stderr += text;
+    });
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect([status, stderr]).toEqual([0, ""]);
+  });
+
+  test("output comes as the input does; an interrupt ends it after whole lines, with status 130", async () => {
+    const child = start(["-"]);
+    const finished = ended(child);
+    child.stdin!.on("error", () => {});
+    child.stdin!.write(trace);
+    await new Promise((resolve) => child.stdout!.once("data", resolve));
+    child.kill("SIGINT");
+    const ran = await finished;
+    expect(ran).toMatchObject({ status: 130, stderr: "" });
+    expect(records(ran.stdout).map((r) => r.line)).toEqual([10, 11, 12, 13, 14, 15]);
+  });
+
+  test("an interrupt leaves no file behind", async () => {
+    const place = temporaryFolder();
+    const child = start(["-", "-o", join(place, "out.ndjson")]);
+    const finished = ended(child);
+    child.stdin!.on("error", () => {});
+    child.stdin!.write(trace);
+    for (let i = 0; i < 200 && readdirSync(place).length === 0; i++) await sleep(20);
+    expect(readdirSync(place)).toEqual([expect.stringMatching(/^\.out\.ndjson\..*tmp$/)]);
+    child.kill("SIGTERM");
+    expect((await finished).status).toBe(143);
+    expect(readdirSync(place)).toEqual([]);
+  });
+
+  test("--timing goes to standard error and leaves the output as it is", async () => {
+    const ran = await cli([FIXTURE, "--timing"]);
+    expect(ran.stdout).toBe((await cli([FIXTURE])).stdout);
+    expect(ran.stderr).toMatch(/^pasid-replay: .*: 5 requests, 16 lines, .* requests\/s.*\n$/);
+  });
+
+  test("progress only on request where standard error is no terminal", async () => {
+    expect((await cli([FIXTURE])).stderr).toBe("");
+    const forced = await cli([FIXTURE, "--progress"]);
+    expect(forced.stderr).toContain("100%");
+    expect(forced.stdout).toBe((await cli([FIXTURE])).stdout);
+  });
+
+  test.skipIf(!existsSync("/usr/bin/script"))("progress at a terminal gives the cursor back", async () => {
+    const at = async (args: string) => {
+      const command = `${CLI} ${FIXTURE} -o ${join(folder, "tty.ndjson")} ${args}`;
+      return (
+        await ended(
+          spawn("/usr/bin/script", ["-qec", command, "/dev/null"], { stdio: ["ignore", "pipe", "pipe"] }),
+        )
+      ).stdout;
+    };
+    const shown = await at("");
+    expect(shown).toContain("requests/s");
+    expect(shown.lastIndexOf("\x1b[?25h")).toBeGreaterThan(shown.lastIndexOf("\x1b[?25l"));
+    expect(await at("--no-progress")).toBe("");
+  });
+});
