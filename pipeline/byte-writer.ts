@@ -1,5 +1,8 @@
 const HEX = new Uint8Array(Buffer.from("0123456789abcdef", "latin1"));
 
+/** From here on a native copy beats a loop. */
+const NATIVE_COPY = 24;
+
 /** ASCII bytes of a constant, to be written with `put`. */
 export function ascii(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, "latin1"));
@@ -56,7 +59,8 @@ export class ByteWriter {
     const buffer = this.#buffer;
     const at = this.#length;
     const n = bytes.length;
-    for (let i = 0; i < n; i++) buffer[at + i] = bytes[i]!;
+    if (n < NATIVE_COPY) for (let i = 0; i < n; i++) buffer[at + i] = bytes[i]!;
+    else buffer.set(bytes, at);
     this.#length = at + n;
   }
 

@@ -3,7 +3,7 @@ import { OK, WalkResult } from "./result.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /** Slots of the translation cache: a power of two. A slot costs about 300 bytes once it is used. */
-const SLOTS = 1 << 13;
+const SLOTS = 1 << 14;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
 
@@ -67,39 +67,12 @@ export class WalkEngine {
    * @returns a result that stays valid until the next walk; not to be changed
    */
   walk(request: WalkRequest): WalkResult {
-    const walker = this.walker;
-    const tables = walker.tables;
+    const tables = this.walker.tables;
     if (tables.memory.generation !== this.#generation) this.drop();
-    const out = this.#fresh;
-    out.reset("intel");
-    tables.reads = 0;
-    this.device = null;
-    this.process = null;
-    if (!walker.admit(request, out)) return out;
-
-    const key = request.binding ?? request.device;
-    let device = this.#devices.get(key);
-    if (device === undefined) {
-      const context = walker.newDevice();
-      if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
-      device = { context, tracked: null, reads: tables.reads, processes: new Map() };
-      this.#bound();
-      this.#devices.set(key, device);
-    }
-    this.device = device;
-    tables.reads = device.reads;
-    if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
-
-    let process = device.processes.get(request.pasid);
-    if (process === undefined) {
-      const context = walker.newProcess();
-      if (!walker.loadProcess(request, device.context, context, out)) return counted(out, tables.reads);
-      process = { context, tracked: null, reads: tables.reads, id: this.#nextId++ };
-      this.#bound();
-      device.processes.set(request.pasid, process);
-    }
-    this.process = process;
-    tables.reads = process.reads;
+    const device = this.#devices.get(request.binding ?? request.device);
+    if (device === undefined) return this.#walkAfresh(request, undefined, undefined);
+    const process = device.processes.get(request.pasid);
+    if (process === undefined) return this.#walkAfresh(request, device, undefined);
 
     // The page number's low bits and the kind of access share a word.
     const kind = request.access | (request.priv ? 8 : 0);
@@ -110,30 +83,73 @@ export class WalkEngine {
         (process.id * 7) ^
         kind) &
       (SLOTS - 1);
-    const hit = this.#results[slot];
     if (
-      hit !== undefined &&
-      this.#ids[slot] === process.id &&
-      this.#pageLo[slot] === pageLo &&
-      this.#pageHi[slot] === request.addrHi
+      this.#ids[slot] !== process.id ||
+      this.#pageLo[slot] !== pageLo ||
+      this.#pageHi[slot] !== request.addrHi
     ) {
-      hit.offset = request.addrLo & 0xfff;
-      return hit;
+      const out = this.#walkAfresh(request, device, process);
+      if (out.status === OK) this.#keep(slot, process.id, pageLo, request.addrHi, out);
+      return out;
     }
+    this.device = device;
+    this.process = process;
+    const hit = this.#results[slot]!;
+    hit.offset = request.addrLo & 0xfff;
+    return hit;
+  }
+
+  /** Walks with the contexts that are known; what is not is read, and kept. */
+  #walkAfresh(
+    request: WalkRequest,
+    knownDevice: DeviceSlot | undefined,
+    knownProcess: ProcessSlot | undefined,
+  ): WalkResult {
+    const walker = this.walker;
+    const tables = walker.tables;
+    const out = this.#fresh;
+    out.reset("intel");
+    tables.reads = 0;
+    this.device = null;
+    this.process = null;
+    if (!walker.admit(request, out)) return out;
+
+    let device = knownDevice;
+    if (device === undefined) {
+      const context = walker.newDevice();
+      if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
+      device = { context, tracked: null, reads: tables.reads, processes: new Map() };
+      this.#bound();
+      this.#devices.set(request.binding ?? request.device, device);
+    }
+    this.device = device;
+    tables.reads = device.reads;
+    if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
+
+    let process = knownProcess;
+    if (process === undefined) {
+      const context = walker.newProcess();
+      if (!walker.loadProcess(request, device.context, context, out)) return counted(out, tables.reads);
+      process = { context, tracked: null, reads: tables.reads, id: this.#nextId++ };
+      this.#bound();
+      device.processes.set(request.pasid, process);
+    }
+    this.process = process;
+    tables.reads = process.reads;
     walker.translate(request, device.context, process.context, out);
-    out.reads = tables.reads;
-    if (out.status === OK) {
-      let kept = hit;
-      if (kept === undefined) {
-        kept = new WalkResult();
-        this.#results[slot] = kept;
-      }
-      kept.copyFrom(out);
-      this.#ids[slot] = process.id;
-      this.#pageLo[slot] = pageLo;
-      this.#pageHi[slot] = request.addrHi;
+    return counted(out, tables.reads);
+  }
+
+  #keep(slot: number, id: number, pageLo: number, pageHi: number, out: WalkResult): void {
+    let kept = this.#results[slot];
+    if (kept === undefined) {
+      kept = new WalkResult();
+      this.#results[slot] = kept;
     }
-    return out;
+    kept.copyFrom(out);
+    this.#ids[slot] = id;
+    this.#pageLo[slot] = pageLo;
+    this.#pageHi[slot] = pageHi;
   }
 
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
