@@ -1,3 +1,4 @@
+import type { ErrorCode } from "./field.ts";
 import { NEWLINE } from "./json-syntax.ts";
 import { LineReader, type TraceHandler } from "./line-reader.ts";
 import type { TraceNames } from "./records.ts";
@@ -39,14 +40,11 @@ export function tooLong(what: string, maxBytes: number): string {
   return `${what}: expected at most ${maxBytes} bytes, found more`;
 }
 
-/** One record a line: cuts the text into lines and reads each, by the scanner where it can. */
-export class LineFeed implements Feed {
+/** Cuts text into lines, and has the lines of one kind of stream read: quickly where that can be, else by the book. */
+export abstract class LineCutter implements Feed {
   buffer: Uint8Array = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
   lines = 0;
   readonly done = false;
-  readonly #handler: TraceHandler;
-  readonly #reader: LineReader;
-  readonly #scanner: RecordScanner;
   readonly #maxLine: number;
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
@@ -54,12 +52,19 @@ export class LineFeed implements Feed {
   /** In a line that is too long: its bytes are dropped up to the newline. */
   #skipping = false;
 
-  constructor(handler: TraceHandler, options: FeedOptions) {
-    this.#handler = handler;
-    this.#reader = new LineReader(options.names, handler);
-    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
-    this.#maxLine = options.maxLineBytes;
+  constructor(maxLineBytes: number) {
+    this.#maxLine = maxLineBytes;
   }
+
+  /** The buffer that lines are in from now on. At least SLACK_BYTES follow every newline that ends one. */
+  protected abstract use(bytes: Uint8Array): void;
+  /** @returns offset of the newline of the usual record at `start`; -1 where `read` must read it */
+  protected abstract scan(start: number): number;
+  /** Takes the record that was scanned last. */
+  protected abstract take(line: number): void;
+  /** Reads any line: bytes `start` to `end` (exclusive), where a newline is; they are not all white space. */
+  protected abstract read(line: number, bytes: Uint8Array, start: number, end: number): void;
+  protected abstract fail(line: number, code: ErrorCode, message: string): void;
 
   get room(): number {
     return this.buffer.length - SLACK_BYTES - this.#fill;
@@ -101,28 +106,23 @@ export class LineFeed implements Feed {
   }
 
   breakOff(message: string): void {
-    this.#handler.error(this.lines + 1, "io", message);
+    this.fail(this.lines + 1, "io", message);
   }
 
   /** Reads all lines up to the newline at `last`. */
   #lines(last: number): void {
     const bytes = this.buffer;
-    const scanner = this.#scanner;
-    const reader = this.#reader;
-    const handler = this.#handler;
-    scanner.use(bytes);
+    this.use(bytes);
     let p = this.#start;
     while (p <= last) {
       const line = ++this.lines;
-      let end = this.#skipping ? -1 : scanner.scan(p);
-      if (end >= 0 && end - p <= this.#maxLine) {
-        if (scanner.type === DMA) handler.dma(line, reader.dma);
-        else handler.mem(line, reader.mem);
-      } else {
+      let end = this.#skipping ? -1 : this.scan(p);
+      if (end >= 0 && end - p <= this.#maxLine) this.take(line);
+      else {
         end = bytes.indexOf(NEWLINE, p);
         if (this.#skipping) this.#skipping = false;
         else if (end - p > this.#maxLine) this.#tooLong(line);
-        else if (!isBlank(bytes, p, end)) reader.read(line, bytes, p, end);
+        else if (!isBlank(bytes, p, end)) this.read(line, bytes, p, end);
       }
       p = end + 1;
     }
@@ -130,7 +130,42 @@ export class LineFeed implements Feed {
   }
 
   #tooLong(line: number): void {
-    this.#handler.error(line, "json", tooLong("line", this.#maxLine));
+    this.fail(line, "json", tooLong("line", this.#maxLine));
+  }
+}
+
+/** A trace, one record a line. */
+export class LineFeed extends LineCutter {
+  readonly #handler: TraceHandler;
+  readonly #reader: LineReader;
+  readonly #scanner: RecordScanner;
+
+  constructor(handler: TraceHandler, options: FeedOptions) {
+    super(options.maxLineBytes);
+    this.#handler = handler;
+    this.#reader = new LineReader(options.names, handler);
+    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+  }
+
+  protected override use(bytes: Uint8Array): void {
+    this.#scanner.use(bytes);
+  }
+
+  protected override scan(start: number): number {
+    return this.#scanner.scan(start);
+  }
+
+  protected override take(line: number): void {
+    if (this.#scanner.type === DMA) this.#handler.dma(line, this.#reader.dma);
+    else this.#handler.mem(line, this.#reader.mem);
+  }
+
+  protected override read(line: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#reader.read(line, bytes, start, end);
+  }
+
+  protected override fail(line: number, code: ErrorCode, message: string): void {
+    this.#handler.error(line, code, message);
   }
 }
 

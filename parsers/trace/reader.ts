@@ -6,7 +6,7 @@ import { isTraceError } from "./errors.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import type { TraceHandler } from "./line-reader.ts";
 import { TraceNames } from "./records.ts";
-import { sniffLayout } from "./sniff.ts";
+import { type Layout, sniffLayout } from "./sniff.ts";
 import type { ByteSource } from "./source.ts";
 
 export type { ErrorCode } from "./field.ts";
@@ -35,6 +35,9 @@ export interface ReadTotals {
   readonly bytes: number;
 }
 
+/** How an input's records are laid out, and its first bytes, to decide what reads them. */
+export type FeedChoice = (layout: Layout, head: Uint8Array) => Feed | Promise<Feed>;
+
 /**
  * Reads a trace to its end: line-delimited JSON, or a JSON document (an array of records, or records over several
  * lines). A record that cannot be used goes to `handler.error` and reading goes on; so does an input that breaks
@@ -46,13 +49,23 @@ export async function readTrace(
   handler: TraceHandler,
   options: ReadOptions = {},
 ): Promise<ReadTotals> {
+  const feedOptions = {
+    names: options.names ?? new TraceNames(),
+    maxLineBytes: options.maxLineBytes ?? MAX_LINE_BYTES,
+  };
+  return readInput(source, (layout) => traceFeed(layout, handler, feedOptions), options);
+}
+
+/** As `readTrace`, for an input whose kind shows when its first bytes are there. */
+export async function readInput(
+  source: ByteSource,
+  choose: FeedChoice,
+  options: Omit<ReadOptions, "names"> = {},
+): Promise<ReadTotals> {
   try {
     const head = new Head();
     const layout = await head.read(source, options.maxLineBytes ?? MAX_LINE_BYTES);
-    const feed = await feedFor(layout, handler, {
-      names: options.names ?? new TraceNames(),
-      maxLineBytes: options.maxLineBytes ?? MAX_LINE_BYTES,
-    });
+    const feed = await choose(layout, head.bytes);
     head.give(feed);
     await options.onChunk?.(source.consumed);
     while (!feed.done && head.end === null) {
@@ -71,11 +84,8 @@ export async function readTrace(
   }
 }
 
-async function feedFor(
-  layout: "lines" | "document",
-  handler: TraceHandler,
-  options: FeedOptions,
-): Promise<Feed> {
+/** What reads a trace of this layout. */
+export async function traceFeed(layout: Layout, handler: TraceHandler, options: FeedOptions): Promise<Feed> {
   if (layout === "lines") return new LineFeed(handler, options);
   const { documentFeed } = await import("./document-feed.ts");
   return documentFeed(handler, options);
@@ -89,7 +99,12 @@ class Head {
   #bytes = new Uint8Array(HEAD_BYTES + 1);
   #fill = 0;
 
-  async read(source: ByteSource, maxLineBytes: number): Promise<"lines" | "document"> {
+  /** What has been read. */
+  get bytes(): Uint8Array {
+    return this.#bytes.subarray(0, this.#fill);
+  }
+
+  async read(source: ByteSource, maxLineBytes: number): Promise<Layout> {
     for (;;) {
       if (this.#fill === this.#bytes.length - 1) {
         if (this.#fill > maxLineBytes) return "lines";
