@@ -28,7 +28,9 @@ import {
 } from "./field.ts";
 import { show } from "./show.ts";
 
-const MAX_PASID = 2 ** 20 - 1;
+export const MAX_PASID = 2 ** 20 - 1;
+/** Bytes of a request. */
+export const MAX_LENGTH = 2 ** 32 - 1;
 const U8 = 255;
 const U32 = 2 ** 32 - 1;
 
@@ -202,7 +204,7 @@ export const RECORDS = {
     addr: hex64("Input address"),
     iommu: optional(iommuName),
     pasid: optional(pasid),
-    len: optional(integer(1, U32, "Bytes; default 1")),
+    len: optional(integer(1, MAX_LENGTH, "Bytes; default 1")),
     access: optional(access),
     priv: optional(boolean("Privileged access was requested; default false")),
     seq: optional(seq),

@@ -1,0 +1,81 @@
+import { COLON, isAscii, plainTextAt, QUOTE, Scalars, space, wordOf } from "./bytes.ts";
+import { JsonSyntax } from "./json-syntax.ts";
+
+/** A field that means nothing here. */
+export const UNKNOWN = 0;
+
+/** Masks for words of three and of two bytes. */
+export const THREE = 0xff_ffff;
+export const TWO = 0xffff;
+
+/** A quote and a colon. */
+const QUOTE_COLON = 0x3a22;
+const VALUE_TRUE = wordOf("true");
+const VALUE_FALS = wordOf("fals");
+
+/**
+ * What scanners of objects have in common. Positions are offsets in `bytes`; a method that reads something returns
+ * the offset after it, or -1 where it is not plain: then LineReader must read the line.
+ */
+export class ObjectScanner {
+  protected bytes: Uint8Array = new Uint8Array(0);
+  protected view: DataView = new DataView(new ArrayBuffer(0));
+  protected readonly syntax = new JsonSyntax();
+  /** Where values that are numbers are left. */
+  protected readonly out = new Scalars();
+  /** Offset of the value behind the field name that was read last, or -1. */
+  protected after = 0;
+
+  /** The buffer to read from now on. At least 12 bytes must follow every newline in it that ends a line. */
+  use(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /**
+   * Ends a field name: its closing quote and the colon.
+   * @param end where the closing quote of a known field is
+   * @returns `field`, or 0 where the name only begins like it
+   */
+  protected colon(at: number, end: number, field: number): number {
+    const bytes = this.bytes;
+    if (field !== UNKNOWN && this.view.getUint16(end, true) === QUOTE_COLON) {
+      this.after = space(bytes, end + 2);
+      return field;
+    }
+    let known = field;
+    let quote = end;
+    if (field === UNKNOWN || bytes[end] !== QUOTE) {
+      known = UNKNOWN;
+      quote = plainTextAt(bytes, at + 1);
+      if (quote < 0) {
+        this.after = -1;
+        return UNKNOWN;
+      }
+    }
+    const colon = space(bytes, quote + 1);
+    this.after = bytes[colon] === COLON ? space(bytes, colon + 1) : -1;
+    return known;
+  }
+
+  /** Reads true as 1, false as 0 into `out.number`. */
+  protected boolean(at: number): number {
+    const word = this.view.getInt32(at, true);
+    this.out.number = word === VALUE_TRUE ? 1 : 0;
+    if (word === VALUE_TRUE) return at + 4;
+    return word === VALUE_FALS && this.bytes[at + 4] === 0x65 ? at + 5 : -1;
+  }
+
+  /** Offset of the closing quote of a plain string that is not empty, or -1. */
+  protected textEnd(at: number): number {
+    if (this.bytes[at] !== QUOTE) return -1;
+    const end = plainTextAt(this.bytes, at + 1);
+    return end === at + 1 ? -1 : end;
+  }
+
+  /** Skips a value that means nothing here. */
+  protected skip(at: number): number {
+    const p = this.syntax.value(this.bytes, at);
+    return p >= 0 && isAscii(this.bytes, at, p) ? p : -1;
+  }
+}
