@@ -20,6 +20,8 @@ export class WalkResult {
   status = OK;
   /** Which table format was walked. */
   model: TableModel = "intel";
+  /** Tick at which a model of the recorded caches last saw this result and had no doubt; 0: never. */
+  seen = 0;
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
@@ -74,6 +76,7 @@ export class WalkResult {
   reset(model: TableModel): void {
     this.status = OK;
     this.model = model;
+    this.seen = 0;
     this.reads = 0;
     this.frame = 0;
     this.offset = 0;
@@ -121,6 +124,7 @@ export class WalkResult {
   copyFrom(r: WalkResult): void {
     this.status = r.status;
     this.model = r.model;
+    this.seen = 0;
     this.reads = r.reads;
     this.frame = r.frame;
     this.offset = r.offset;

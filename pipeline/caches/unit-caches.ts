@@ -80,6 +80,8 @@ export class UnitCaches {
   /** The recorded system waits for its invalidations: until then, one has not taken effect. */
   completions = 0;
   culprit: Culprit | null = null;
+  /** Tick of the latest invalidation or completion. */
+  #lastEvent = 0;
 
   constructor(unit: IommuUnit, memory: VersionedMemory, maxBytes: number) {
     this.#unit = unit;
@@ -99,6 +101,7 @@ export class UnitCaches {
 
   /** Memory as a whole was replaced: what was cached before has nothing to do with what comes. */
   clear(): void {
+    this.#lastEvent = this.#memory.time;
     this.#devices.clear();
     this.translations.clear();
     this.#pending.length = 0;
@@ -111,6 +114,14 @@ export class UnitCaches {
    * @returns whether something that they may still hold could give another answer
    */
   use(request: WalkRequest, walk: WalkResult, time: number): boolean {
+    // The engine's own cache gave a result that was entered before, and neither memory nor the caches have changed.
+    if (walk.seen > this.#lastEvent && walk.seen > this.#memory.lastChange) return false;
+    const doubt = this.#note(request, walk, time);
+    if (!doubt) walk.seen = time;
+    return doubt;
+  }
+
+  #note(request: WalkRequest, walk: WalkResult, time: number): boolean {
     const { device, process } = this.#unit.engine;
     const caches = this.#cachesOf(request);
     let doubt = false;
@@ -325,6 +336,7 @@ export class UnitCaches {
 
   /** An invalidation was issued; it takes effect at the next completion, or at once where there never is one. */
   invalidate(inv: Invalidation, time: number): void {
+    this.#lastEvent = time;
     if (this.completions === 0) this.#apply(inv, time);
     else
       this.#pending.push({
@@ -342,6 +354,7 @@ export class UnitCaches {
 
   /** What has been issued takes effect. */
   settle(): void {
+    this.#lastEvent = this.#memory.time;
     for (const { inv, issued } of this.#pending) this.#apply(inv, issued);
     this.#pending.length = 0;
   }
