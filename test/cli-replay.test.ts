@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import {
   createWriteStream,
   existsSync,

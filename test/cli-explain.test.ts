@@ -1,0 +1,198 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, test } from "vitest";
+import { AMD_VI_FAULTS } from "../walkers/amd-vi/index.ts";
+import { FAULT_REASONS } from "../walkers/fault.ts";
+import { RISCV_FAULTS } from "../walkers/riscv/index.ts";
+import { SMMUV3_FAULTS } from "../walkers/smmuv3/index.ts";
+import { VTD_FAULTS } from "../walkers/vtd/index.ts";
+import { cli, FIXTURE, ROOT, records } from "./support/cli.ts";
+
+describe.concurrent("explain", () => {
+  test("a code, decimal or hex, and a name mean the same", async ({ expect }) => {
+    const byHex = await cli(["explain", "arm", "0x10"]);
+    expect(byHex).toMatchObject({ status: 0, stderr: "" });
+    await expect(byHex.stdout).toMatchFileSnapshot(join(ROOT, "test/fixtures/explain-f-translation.txt"));
+    expect((await cli(["explain", "smmuv3", "16"])).stdout).toBe(byHex.stdout);
+    expect((await cli(["explain", "ARM-SMMUv3", "f_translation"])).stdout).toBe(byHex.stdout);
+  });
+
+  test("every vendor's every fault, with its reason and sentence", async () => {
+    const tables = { vtd: VTD_FAULTS, arm: SMMUV3_FAULTS, amd: AMD_VI_FAULTS, riscv: RISCV_FAULTS };
+    for (const [vendor, faults] of Object.entries(tables)) {
+      const listed = records((await cli(["explain", vendor, "--json"])).stdout);
+      expect(listed.length).toBe(faults.length);
+      for (const { name, reason_text, text, source } of listed) {
+        expect(faults.map((fault) => fault.name)).toContain(name);
+        expect(Object.values(FAULT_REASONS)).toContain(reason_text);
+        expect(text.length > 0 && source.length > 0).toBe(true);
+      }
+    }
+  });
+
+  test("conditions that share a code are all shown", async () => {
+    const listed = records((await cli(["explain", "intel", "--json"])).stdout);
+    const shared = listed.filter((a) => listed.filter((b) => b.code === a.code).length > 1);
+    const code = shared[0]?.code ?? listed[0].code;
+    const shown = records((await cli(["explain", "intel", code, "--json"])).stdout);
+    expect(shown.map((r) => r.name).sort()).toEqual(
+      listed
+        .filter((r) => r.code === code)
+        .map((r) => r.name)
+        .sort(),
+    );
+  });
+
+  test.each([
+    [["arn"], "did you mean arm?"],
+    [["amd", "0x77"], "0x1 0x2 0x3 0x4 0x8"],
+    [["arm", "F_TRANSLATON"], "did you mean F_TRANSLATION?"],
+    [["vtd", "--record", "0x1", "0x2", "0x3"], "expected 2 64-bit words or 32 hex digits"],
+    [["riscv", "--record", "zz"], "expected 4 64-bit words"],
+    [["vtd", "--entry", "table"], "expected the name of one structure"],
+    [["vtd", "--entry", "PASID directory", "--words", "1", "2"], "expected 1 64-bit word"],
+    [["vtd", "--words", "1"], "expected with --entry"],
+    [["vtd", "0x1", "--structures"], "found several"],
+  ])("%j: exit 2 and %s", async (args, message) => {
+    const ran = await cli(["explain", ...args]);
+    expect(ran).toMatchObject({ status: 2, stdout: "" });
+    expect(ran.stderr).toContain(message);
+  });
+
+  test("a structure's raw words, and its declaration", async () => {
+    const entry = ["explain", "vtd", "--entry", "scalable-mode pasid table entry"];
+    const [decoded] = records(
+      (await cli([...entry, "--words", ..."0x49 0x3 0x1072000 0 0 0 0 0".split(" "), "--json"])).stdout,
+    );
+    expect(decoded.fields).toMatchObject({
+      P: { value: "0x1" },
+      AW: { value: "0x2" },
+      PGTT: { value: "0x1", name: "first stage" },
+      DID: { value: "0x3" },
+      FSPTPTR: { address: "0x1072000" },
+    });
+    expect((await cli(entry)).stdout).toMatch(/PGTT\s+8:6\s+Translation type\n\s+1: first stage\n/);
+  });
+
+  test("set reserved bits are named", async () => {
+    const words = ["--words", "0xfff0000000000001"];
+    const ran = await cli(["explain", "riscv", "--entry", "Non-leaf DDT entry", ...words]);
+    expect(ran.stdout).toContain("reserved bits set: 63:54");
+  });
+});
+
+/** Raw fault records: words with the bits at the places that the specifications (and Linux's masks) give them. */
+describe.concurrent("explain --record", () => {
+  const decode = async (vendor: string, ...words: string[]) => {
+    const ran = await cli(["explain", vendor, "--json", "--record", ...words]);
+    expect(ran).toMatchObject({ status: 0, stderr: "" });
+    return records(ran.stdout);
+  };
+  const values = (record: { fields: Record<string, { value: string }> }) =>
+    Object.fromEntries(Object.entries(record.fields).map(([name, field]) => [name, Number(field.value)]));
+
+  test("SMMUv3: as QEMU's smmuv3 wrote it for a write by stream 0x80, its bytes in order", async () => {
+    const bytes = "13000000800000000000000000020000003a98c7feffff270000000000000000";
+    const [event, fault] = await decode("arm", bytes);
+    expect(event).toMatchObject({
+      code: "0x13",
+      words: ["0x8000000013", "0x20000000000", "0x27fffffec7983a00", "0x0"],
+    });
+    expect(values(event)).toMatchObject({ STREAMID: 0x80, SSV: 0, CLASS: 2, RNW: 0, S2: 0 });
+    expect(event.fields.INPUTADDR.value).toBe("0x27fffffec7983a00");
+    expect(fault.name).toBe("F_PERMISSION");
+  });
+
+  test("SMMUv3: every field of a stalled stage 2 translation event", async () => {
+    const word0 = 0x10n | (1n << 11n) | (0x12345n << 12n) | (0x900n << 32n);
+    const word1 = 0xbeefn | (1n << 31n) | (1n << 33n) | (1n << 35n) | (1n << 39n) | (1n << 40n) | (1n << 44n);
+    const [event] = await decode(
+      "smmu",
+      ...[word0, word1, 0x7fff_0000_1234n, 0x4567_8000n].map((w) => `0x${w.toString(16)}`),
+    );
+    expect(values(event)).toEqual({
+      ...{ EVENT: 0x10, SSV: 1, SUBSTREAMID: 0x12345, STREAMID: 0x900 },
+      ...{ PNU: 1, IND: 0, RNW: 1, NSIPA: 0, S2: 1, CLASS: 1, STAG: 0xbeef, STALL: 1, TTRNW: 1 },
+      ...{ INPUTADDR: 0x7fff_0000_1234, IPA: 0x4567_8000 / 4096 },
+    });
+    expect(event.fields.IPA.address).toBe("0x45678000");
+  });
+
+  test("SMMUv3: the fetch address of F_STE_FETCH", async () => {
+    const [event, fault] = await decode("arm", "0x4200000003", "0x0", "0x0", "0x80001040");
+    expect(event.fields).toMatchObject({ STREAMID: { value: "0x42" }, FETCHADDR: { address: "0x80001040" } });
+    expect(fault.name).toBe("F_STE_FETCH");
+  });
+
+  test("VT-d: a read with PASID 5 from 00:03.0, reason 0x71", async () => {
+    const high = (1n << 63n) | (1n << 62n) | (5n << 40n) | (0x71n << 32n) | (1n << 31n) | (1n << 29n) | 0x18n;
+    const [record, fault] = await decode("vtd", "0x7f0000002000", `0x${high.toString(16)}`);
+    expect(values(record)).toMatchObject({ SID: 0x18, PRIV: 1, EXE: 0, PP: 1, FR: 0x71, PN: 5, AT: 0, F: 1 });
+    expect(record.fields).toMatchObject({ FI: { address: "0x7f0000002000" }, T: { name: "read" } });
+    expect(fault.name).toBe("SFS.2");
+    // The same as one 128-bit number.
+    const whole = `0x${((high << 64n) | 0x7f0000002000n).toString(16)}`;
+    expect((await decode("vtd", whole))[0]).toEqual(record);
+  });
+
+  test("AMD-Vi: IO_PAGE_FAULT as Linux prints it: flags in bits 59:48", async () => {
+    const low = (2n << 60n) | (0x30n << 48n) | (0x1fn << 32n) | 0x0018n;
+    const [event, fault] = await decode("amd", `0x${low.toString(16)}`, "0xdeadb000");
+    expect(values(event)).toMatchObject({
+      DEVICEID: 0x18,
+      PASID_LO: 0x1f,
+      PR: 1,
+      RW: 1,
+      PE: 0,
+      EVENTCODE: 2,
+    });
+    expect(event.fields.ADDRESS.value).toBe("0xdeadb000");
+    expect(fault.name).toBe("IO_PAGE_FAULT");
+  });
+
+  test("AMD-Vi: an event that is not a request's", async () => {
+    const ran = await cli(["explain", "amd", "--record", "0x6000000000000000", "0x0"]);
+    expect(ran.stdout).toContain("6 (COMMAND_HARDWARE_ERROR)");
+    expect(ran.stdout).toContain("no fault has the code 0x6");
+  });
+
+  test("RISC-V: a guest page fault of a write with process_id", async () => {
+    const header = 23n | (0x77n << 12n) | (1n << 32n) | (3n << 34n) | (0xabcdefn << 40n);
+    const [record, fault] = await decode("riscv", `0x${header.toString(16)}`, "0x0", "0x1000", "0x80000001");
+    expect(values(record)).toEqual({
+      ...{ CAUSE: 23, PID: 0x77, PV: 1, PRIV: 0, TTYP: 3, DID: 0xabcdef },
+      ...{ iotval: 0x1000, iotval2: 0x80000001 },
+    });
+    expect(record.fields.TTYP.name).toBe("untranslated write/AMO");
+    expect(fault.name).toBe("Write/AMO guest-page fault");
+  });
+});
+
+describe.concurrent("schema and rules", () => {
+  test("what a replay reads and writes obeys the printed schemas", async () => {
+    const input = JSON.parse((await cli(["schema"])).stdout);
+    const output = JSON.parse((await cli(["schema", "output"])).stdout);
+    const options = { allowUnionTypes: true, strictTypes: false, strictRequired: false };
+    const isInput = new Ajv2020(options).compile(input);
+    const isOutput = new Ajv2020(options).compile(output);
+    for (const record of records(readFileSync(FIXTURE, "utf8"))) {
+      isInput(record);
+      expect(isInput.errors).toBeNull();
+    }
+    for (const record of records((await cli([FIXTURE, FIXTURE])).stdout)) {
+      isOutput(record);
+      expect(isOutput.errors).toBeNull();
+    }
+    expect(isInput({ type: "dma", dev: "00:03.0" })).toBe(false);
+    expect(isOutput({ type: "mark", line: 0, label: "" })).toBe(false);
+    expect((await cli(["schema", "sideways"])).status).toBe(2);
+  });
+
+  test("rules: id, severity and sentence of each", async () => {
+    const rules = records((await cli(["rules", "--json"])).stdout);
+    expect(rules.length).toBeGreaterThan(0);
+    const text = (await cli(["rules"])).stdout;
+    for (const rule of rules) expect(text).toContain(`${rule.id} (${rule.severity})\n`);
+  });
+});

@@ -1,0 +1,234 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { cli, FIXTURE, ROOT, temporaryFolder } from "./support/cli.ts";
+
+/** The built package, by its own name: through the export map of package.json. */
+const entry = createRequire(import.meta.url).resolve("pasid-replay");
+const { Iommu, LibraryError, Memory, isTraceError, replay, replayBytes } = (await import(
+  pathToFileURL(entry).href
+)) as typeof import("../pipeline/index.ts");
+
+const folder = temporaryFolder();
+
+async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const out: T[] = [];
+  for await (const value of values) out.push(value);
+  return out;
+}
+
+describe("replay", () => {
+  test("gives the records that the command writes, from every kind of input", async () => {
+    const expected = (await cli([FIXTURE])).stdout;
+    const bytes = readFileSync(FIXTURE);
+    const half = Math.floor(bytes.length / 2);
+    const inputs = [
+      FIXTURE,
+      pathToFileURL(FIXTURE),
+      bytes,
+      gzipSync(bytes),
+      Readable.from([bytes.subarray(0, half), bytes.subarray(half)]),
+      new Blob([bytes]).stream() as unknown as AsyncIterable<Uint8Array>,
+      (async function* () {
+        yield bytes.toString("utf8");
+      })(),
+    ];
+    for (const input of inputs)
+      expect(Buffer.concat(await collect(replayBytes(input))).toString()).toBe(expected);
+    const records = await collect(replay(FIXTURE));
+    expect(records).toEqual(
+      expected
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    );
+  });
+
+  test("takes the options of the command", async () => {
+    const faults = await collect(replay(FIXTURE, { only: ["faults"], stats: false }));
+    expect(faults.map((r) => r.type === "outcome" && r.name)).toEqual(["SFS.2", "SGN.6", "SPT.2"]);
+    expect((await collect(replay(FIXTURE, { only: [] }))).map((r) => r.type)).toEqual(["stats", "summary"]);
+  });
+
+  test("leaving early closes the input", async () => {
+    const lines = readFileSync(FIXTURE, "utf8").trimEnd().split("\n");
+    const input = new Readable({ read() {} });
+    input.push(`${lines.slice(0, 10).join("\n")}\n`);
+    for await (const record of replay(input)) {
+      expect(record).toMatchObject({ type: "outcome", line: 10 });
+      break;
+    }
+    expect(input.destroyed).toBe(true);
+  });
+
+  test("throws a TraceError where there is no trace, and hands on no half of a broken one", async () => {
+    const none = await collect(replay(join(folder, "none"))).catch((error: unknown) => error);
+    expect(isTraceError(none) && none.code).toBe("missing");
+    const broken = Readable.from(
+      (async function* () {
+        yield readFileSync(FIXTURE);
+        throw Object.assign(new Error("the line is dead"), { code: "EIO" });
+      })(),
+    );
+    const records = await collect(replay(broken));
+    expect(records.filter((r) => r.type === "outcome").length).toBe(5);
+    expect(records.find((r) => r.type === "error")).toMatchObject({ code: "io" });
+  });
+});
+
+/** The tables of the fixture, written word by word. */
+function tables(): InstanceType<typeof Memory> {
+  const memory = new Memory();
+  memory.addRam(0n, 0x8000n);
+  const words: [bigint, bigint][] = [
+    [0x1000n, 0x2001n],
+    [0x2140n, 0x41n],
+    [0x2148n, 3n],
+    [0x2150n, 0x3000n],
+    [0x37f0n, 0x4007n],
+    [0x4000n, 0x5007n],
+    [0x5000n, 0x6007n],
+    [0x6000n, 0x9999_9007n],
+    [0x6008n, 0x1234_5007n],
+    [0x6018n, 0x1234_7005n],
+  ];
+  for (const [address, word] of words)
+    memory.write(address, new Uint8Array(new BigUint64Array([word]).buffer));
+  return memory;
+}
+
+describe("Iommu", () => {
+  const bound = (memory = tables()) => {
+    const iommu = new Iommu("intel", memory);
+    iommu.bind("00:03.0", { model: "intel", base: 0x1000n });
+    return iommu;
+  };
+  const device = "00:03.0";
+
+  test("walks a request with addresses as bigint", () => {
+    const outcome = bound().walk({ device, pasid: 5, address: 0x7f00_0000_0ff0n, bytes: 32, access: "w" });
+    expect(outcome).toEqual({
+      result: "ok",
+      model: "intel",
+      runs: [
+        { address: 0x9999_9ff0n, bytes: 16 },
+        { address: 0x1234_5000n, bytes: 16 },
+      ],
+      pageBytes: 4096,
+      rights: { read: true, write: true, execute: false },
+      domain: 3,
+      asid: undefined,
+      passthrough: false,
+      reads: 12,
+    });
+  });
+
+  test("says what faults, where and why", () => {
+    const iommu = bound();
+    const denied = iommu.walk({ device: 0x18, pasid: 5, address: 0x7f00_0000_3000n, access: "w" });
+    expect(denied).toMatchObject({
+      result: "fault",
+      reason: "PERMISSION",
+      stage: 1,
+      level: 1,
+      entry: { address: 0x6018n, value: 0x1234_7005n },
+      address: 0x7f00_0000_3000n,
+      recorded: true,
+      hole: false,
+    });
+    const later = iommu.walk({ device, pasid: 5, address: 0x7f00_0000_1ff8n, bytes: 16 });
+    expect(later).toMatchObject({ result: "fault", reason: "PTE_FETCH", address: 0x7f00_0000_2000n });
+  });
+
+  test("sees memory and bindings change", () => {
+    const memory = tables();
+    const iommu = bound(memory);
+    const request = { device, pasid: 5, address: 0x7f00_0000_1000n };
+    expect(iommu.walk(request).result).toBe("ok");
+    memory.write(0x6008n, new Uint8Array(8));
+    expect(iommu.walk(request)).toMatchObject({ result: "fault", reason: "PTE_FETCH" });
+    expect(iommu.unbind(device)).toBe(true);
+    expect(iommu.unbind(device)).toBe(false);
+    // Without its binding it is walked from the root table, at 0 where no register says otherwise.
+    const unbound = iommu.walk({ device, address: request.address });
+    expect(unbound).toMatchObject({ result: "fault", reason: "BAD_DEVICE_CONTEXT", entry: { address: 0n } });
+  });
+
+  test("inspects what a walk reads", () => {
+    const [page] = bound().inspect({ device, pasid: 5, address: 0x7f00_0000_1000n });
+    expect(page!.steps.map((step) => step.address)).toEqual([
+      ...[0x1000n, 0x2140n],
+      ...[0x37f0n, 0x4000n, 0x5000n, 0x6008n],
+    ]);
+    expect(page!.steps.at(-1)!.fields.find((field) => field.name === "ADDR")!.text).toBe("0x12345000");
+  });
+
+  test("refuses what makes no sense, with a code", () => {
+    const iommu = bound();
+    const codes = [
+      () => new Iommu("ibm" as "intel", tables()),
+      () => iommu.walk({ device, address: -1n }),
+      () => iommu.walk({ device, address: 2n ** 64n - 1n, bytes: 2 }),
+      () => iommu.walk({ device, address: 0n, pasid: 2 ** 20 }),
+      () => iommu.walk({ device: "nobody", address: 0n }),
+      () => iommu.bind(device, { model: "riscv", base: 0n }),
+      () => Memory.fromFile(join(folder, "none")),
+      () => tables().write(2n ** 64n - 4n, new Uint8Array(8)),
+    ].map((call) => {
+      try {
+        call();
+      } catch (error) {
+        return error instanceof LibraryError && error.code;
+      }
+      return "nothing";
+    });
+    expect(codes).toEqual([
+      ...["argument", "argument", "argument", "argument", "argument"],
+      ...["binding", "memory", "memory"],
+    ]);
+  });
+});
+
+describe("Memory", () => {
+  test("reads across pages, and not from holes", () => {
+    const memory = new Memory();
+    memory.write(0xffcn, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    expect(memory.read(0xffdn, 6)).toEqual(Uint8Array.of(2, 3, 4, 5, 6, 7));
+    expect(memory.read(0xffdn, 8)).toBeNull();
+  });
+
+  test("opens a file, raw at its base", () => {
+    const path = join(folder, "memory.raw");
+    writeFileSync(path, Buffer.from("0011223344556677", "hex"));
+    const memory = Memory.fromFile(path, { format: "raw", base: 0x8000_0000n });
+    expect(memory.read(0x8000_0002n, 3)).toEqual(Uint8Array.of(0x22, 0x33, 0x44));
+    expect(memory.takeProblem()).toBeNull();
+    memory.close();
+  });
+});
+
+test("the types serve a user's strict compiler", () => {
+  const user = join(folder, "user");
+  mkdirSync(join(user, "node_modules"), { recursive: true });
+  symlinkSync(ROOT, join(user, "node_modules/pasid-replay"));
+  writeFileSync(join(user, "package.json"), '{"type":"module"}');
+  const code = `
+    import { Iommu, Memory, replay, type OutcomeRecord } from "pasid-replay";
+    const outcomes: OutcomeRecord[] = [];
+    for await (const record of replay("-")) if (record.type === "outcome") outcomes.push(record);
+    const walked = new Iommu("riscv", new Memory()).walk({ device: "did:7", address: 1n });
+    export const pa: bigint | undefined = walked.result === "ok" ? walked.runs[0]?.address : undefined;
+    // @ts-expect-error addresses are bigint
+    new Memory().addRam(0, 4096);
+  `;
+  writeFileSync(join(user, "user.ts"), code);
+  const options = ["--noEmit", "--strict", "--target", "es2023", "--module", "nodenext", "--types", "node"];
+  const roots = ["--typeRoots", join(ROOT, "node_modules/@types")];
+  const compiler = join(ROOT, "node_modules/.bin/tsc");
+  execFileSync(compiler, [...options, ...roots, "user.ts"], { cwd: user, stdio: "pipe" });
+});
