@@ -5,7 +5,9 @@
  *
  * Without --out, to standard output.
  */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { createWriteStream } from "node:fs";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { syntheticTrace } from "../support/trace-generator.ts";
 
@@ -19,7 +21,6 @@ const { values } = parseArgs({
     out: { type: "string", default: "-" },
   },
 });
-const file = values.out === "-" ? process.stdout.fd : openSync(values.out, "w");
 const pieces = syntheticTrace({
   requests: Number(values.requests),
   seed: Number(values.seed),
@@ -27,9 +28,7 @@ const pieces = syntheticTrace({
   pasids: Number(values.pasids),
   pages: Number(values.pages),
 });
-for (const piece of pieces) {
-  const bytes = Buffer.from(piece, "latin1");
-  let at = 0;
-  while (at < bytes.length) at += writeSync(file, bytes, at);
-}
-if (values.out !== "-") closeSync(file);
+await pipeline(
+  Readable.from(pieces, { objectMode: true, highWaterMark: 2 }),
+  values.out === "-" ? process.stdout : createWriteStream(values.out),
+);
