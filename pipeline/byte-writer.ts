@@ -1,5 +1,9 @@
 const HEX = new Uint8Array(Buffer.from("0123456789abcdef", "latin1"));
 
+/** Numbers from here on are written in parts. */
+const LARGE_DIGITS = 9;
+const LARGE = 10 ** LARGE_DIGITS;
+
 /** From here on a native copy beats a loop. */
 const NATIVE_COPY = 24;
 
@@ -71,16 +75,39 @@ export class ByteWriter {
       buffer[this.#length++] = 48 + n;
       return;
     }
-    let digits = 1;
-    for (let t = n; t >= 10; t = Math.floor(t / 10)) digits++;
+    if (n < LARGE) this.#small(n);
+    else {
+      // Two parts of which both are exact, and fit int32 arithmetic where it matters.
+      const high = Math.floor(n / LARGE);
+      this.decimal(high);
+      this.#padded(n - high * LARGE);
+    }
+  }
+
+  #small(n: number): void {
+    const buffer = this.#buffer;
+    const digits =
+      n < 1e4 ? (n < 100 ? 2 : n < 1e3 ? 3 : 4) : n < 1e6 ? (n < 1e5 ? 5 : 6) : n < 1e7 ? 7 : n < 1e8 ? 8 : 9;
     const end = this.#length + digits;
     let rest = n;
     for (let i = end - 1; i >= this.#length; i--) {
-      const quotient = Math.floor(rest / 10);
+      const quotient = (rest / 10) | 0;
       buffer[i] = 48 + rest - quotient * 10;
       rest = quotient;
     }
     this.#length = end;
+  }
+
+  /** With leading zeros, as the rest of a larger number. */
+  #padded(n: number): void {
+    const buffer = this.#buffer;
+    let rest = n;
+    for (let i = this.#length + LARGE_DIGITS - 1; i >= this.#length; i--) {
+      const quotient = (rest / 10) | 0;
+      buffer[i] = 48 + rest - quotient * 10;
+      rest = quotient;
+    }
+    this.#length += LARGE_DIGITS;
   }
 
   /** A safe integer, in decimal. */

@@ -1,7 +1,7 @@
 import type { DmaRecord } from "../parsers/trace/records.ts";
-import { EXECUTE, READ, TABLE_MODELS, type TableModel, WRITE } from "../walkers/request.ts";
+import { EXECUTE, READ, WRITE } from "../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../walkers/result.ts";
-import { ascii, type ByteWriter } from "./byte-writer.ts";
+import { ascii, ByteWriter } from "./byte-writer.ts";
 import type { Outcome } from "./outcome.ts";
 
 const TYPE_LINE = ascii('{"type":"outcome","line":');
@@ -9,21 +9,20 @@ const SEQ = ascii(',"seq":');
 const TS = ascii(',"ts":');
 const PASID = ascii(',"pasid":');
 const ADDR = ascii(',"addr":"0x');
-const LEN = ascii('","len":');
 /** By access bits; only these four combinations are requests. */
-const ACCESS: Uint8Array[] = [];
-ACCESS[READ] = ascii(',"access":"r"');
-ACCESS[WRITE] = ascii(',"access":"w"');
-ACCESS[READ | WRITE] = ascii(',"access":"rw"');
-ACCESS[EXECUTE] = ascii(',"access":"x"');
-const PRIV_TRUE = ascii(',"priv":true');
-const PRIV_FALSE = ascii(',"priv":false');
-const MODEL = Object.fromEntries(
-  TABLE_MODELS.map((model) => [model, ascii(`,"model":"${model}",`)]),
-) as Readonly<Record<TableModel, Uint8Array>>;
-const PA = ascii('"result":"ok","pa":"0x');
+const ACCESS: string[] = [];
+ACCESS[READ] = "r";
+ACCESS[WRITE] = "w";
+ACCESS[READ | WRITE] = "rw";
+ACCESS[EXECUTE] = "x";
+/** Not given, false, true. */
+const PRIV = ["", ',"priv":false', ',"priv":true'];
+/** By status: the result and what comes before its first value. */
+const RESULT: string[] = [];
+RESULT[OK] = '"result":"ok","pa":"0x';
+RESULT[FAULT] = '"result":"fault","reason":"';
+RESULT[MSI] = '"result":"msi"';
 const PAGE = ascii(',"page":');
-const PAGES = Array.from({ length: 64 }, (_, shift) => ascii(String(2 ** shift)));
 const PERM = Array.from({ length: 8 }, (_, perm) =>
   ascii(`,"perm":"${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}"`),
 );
@@ -35,8 +34,6 @@ const SG = ascii(',"sg":[["0x');
 const SG_NEXT = ascii('],["0x');
 const SG_COMMA = ascii('",');
 const SG_END = ascii("]]");
-const RESULT_MSI = ascii('"result":"msi"');
-const RESULT_FAULT = ascii('"result":"fault","reason":"');
 const CODE = ascii('","code":"0x');
 const NAME = ascii('","name":"');
 const STAGE = ascii(',"stage":');
@@ -69,70 +66,155 @@ function constant(text: string): Uint8Array {
   return bytes;
 }
 
+/** Slots of the memos of pieces below: powers of two. */
+const MIDDLES = 64;
+const TAILS = 1024;
+
 /**
- * Writes one `outcome` record, its fields in the contract's order.
- *
- * @param line line of the request in the input
- * @param names the `,"iommu":…,"dev":…` part, encoded once per pair
+ * Writes `outcome` records, their fields in the contract's order. Pieces that repeat from record to record are built
+ * once and copied whole: a record of a translated request is five copies, two addresses and two numbers
+ * (test/bench/outcome-writer.ts).
  */
-export function writeOutcome(
-  out: ByteWriter,
-  line: number,
-  names: Uint8Array,
-  request: DmaRecord,
-  o: Outcome,
-): void {
-  out.reserve(FIXED + names.length + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
-  out.put(TYPE_LINE);
-  out.decimal(line);
-  if (!Number.isNaN(request.seq)) {
-    out.put(SEQ);
-    out.integer(request.seq);
+export class OutcomeWriter {
+  readonly #out: ByteWriter;
+  readonly #middles: (Middle | undefined)[] = new Array(MIDDLES).fill(undefined);
+  readonly #tails: (Tail | undefined)[] = new Array(TAILS).fill(undefined);
+
+  constructor(out: ByteWriter) {
+    this.#out = out;
   }
-  if (request.tsEnd > request.tsStart) {
-    out.put(TS);
-    out.copy(request.bytes, request.tsStart, request.tsEnd);
-  }
-  out.put(names);
-  if (request.pasid >= 0) {
-    out.put(PASID);
-    out.decimal(request.pasid);
-  }
-  out.put(ADDR);
-  out.hex(request.addrHi, request.addrLo);
-  out.put(LEN);
-  out.decimal(request.len);
-  out.put(ACCESS[request.access]!);
-  if (request.privGiven) out.put(request.priv ? PRIV_TRUE : PRIV_FALSE);
-  out.put(MODEL[o.model]);
-  if (o.status === OK) writeOk(out, o);
-  else if (o.status === FAULT) writeFault(out, o);
-  else if (o.status === MSI) out.put(RESULT_MSI);
-  out.put(READS);
-  out.decimal(o.reads);
-  if (o.verdict !== "") {
-    out.put(VERDICT);
-    out.put(constant(o.verdict));
-    if (o.difference !== "") {
-      out.put(DIFF);
-      out.put(constant(o.difference));
+
+  /**
+   * @param line line of the request in the input
+   * @param names the `,"iommu":…,"dev":…` part, encoded once per pair
+   */
+  write(line: number, names: Uint8Array, request: DmaRecord, o: Outcome): void {
+    const out = this.#out;
+    out.reserve(FIXED + names.length + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
+    out.put(TYPE_LINE);
+    out.decimal(line);
+    if (!Number.isNaN(request.seq)) {
+      out.put(SEQ);
+      out.integer(request.seq);
     }
-    out.put(QUOTE);
-    if (o.changedLine !== 0) {
-      out.put(CHANGED_LINE);
-      out.decimal(o.changedLine);
+    if (request.tsEnd > request.tsStart) {
+      out.put(TS);
+      out.copy(request.bytes, request.tsStart, request.tsEnd);
     }
+    out.put(names);
+    if (request.pasid >= 0) {
+      out.put(PASID);
+      out.decimal(request.pasid);
+    }
+    out.put(ADDR);
+    out.hex(request.addrHi, request.addrLo);
+    out.put(this.#middle(request, o));
+    if (o.status === OK) {
+      out.address(o.runFrame[0]!, o.runOffset[0]!);
+      if (o.runs === 1 && o.changedLine === 0) {
+        out.put(this.#tail(o));
+        return;
+      }
+      writeTranslation(out, o);
+    } else if (o.status === FAULT) writeFault(out, o);
+    writeEnd(out, o);
   }
-  out.put(END);
+
+  /** From `len` to the result, with what comes before its first value. */
+  #middle(request: DmaRecord, o: Outcome): Uint8Array {
+    const priv = request.privGiven ? (request.priv ? 2 : 1) : 0;
+    const slot = (request.len ^ (request.access << 3) ^ (o.status << 4) ^ priv) & (MIDDLES - 1);
+    const known = this.#middles[slot];
+    if (
+      known !== undefined &&
+      known.len === request.len &&
+      known.access === request.access &&
+      known.priv === priv &&
+      known.model === o.model &&
+      known.status === o.status
+    )
+      return known.bytes;
+    const text = `","len":${request.len},"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`;
+    const made = {
+      len: request.len,
+      access: request.access,
+      priv,
+      model: o.model,
+      status: o.status,
+      bytes: ascii(text),
+    };
+    this.#middles[slot] = made;
+    return made.bytes;
+  }
+
+  /** What follows the address of a translated request in one run. */
+  #tail(o: Outcome): Uint8Array {
+    const slot =
+      (Math.imul(o.domain, 0x9e37_79b1) ^
+        Math.imul(o.asid, 0x85eb_ca6b) ^
+        (o.pageShift << 5) ^
+        (o.reads << 2) ^
+        o.perm) &
+      (TAILS - 1);
+    const known = this.#tails[slot];
+    if (
+      known !== undefined &&
+      known.domain === o.domain &&
+      known.asid === o.asid &&
+      known.pageShift === o.pageShift &&
+      known.perm === o.perm &&
+      known.reads === o.reads &&
+      known.passthrough === o.passthrough &&
+      known.verdict === o.verdict &&
+      known.difference === o.difference
+    )
+      return known.bytes;
+    const scratch = new ByteWriter(FIXED);
+    writeTranslation(scratch, o);
+    writeEnd(scratch, o);
+    const made = {
+      domain: o.domain,
+      asid: o.asid,
+      pageShift: o.pageShift,
+      perm: o.perm,
+      reads: o.reads,
+      passthrough: o.passthrough,
+      verdict: o.verdict,
+      difference: o.difference,
+      bytes: new Uint8Array(scratch.take()),
+    };
+    this.#tails[slot] = made;
+    return made.bytes;
+  }
 }
 
-function writeOk(out: ByteWriter, o: Outcome): void {
-  out.put(PA);
-  out.address(o.runFrame[0]!, o.runOffset[0]!);
+interface Middle {
+  readonly len: number;
+  readonly access: number;
+  readonly priv: number;
+  readonly model: string;
+  readonly status: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Tail {
+  readonly domain: number;
+  readonly asid: number;
+  readonly pageShift: number;
+  readonly perm: number;
+  readonly reads: number;
+  readonly passthrough: boolean;
+  readonly verdict: string;
+  readonly difference: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What follows the address of a translated request, up to `reads`. */
+function writeTranslation(out: ByteWriter, o: Outcome): void {
   out.put(QUOTE);
   if (o.pageShift !== 0) {
     out.put(PAGE);
-    out.put(PAGES[o.pageShift]!);
+    out.decimal(2 ** o.pageShift);
   }
   out.put(PERM[o.perm]!);
   if (o.domain >= 0) {
@@ -155,9 +237,27 @@ function writeOk(out: ByteWriter, o: Outcome): void {
   }
 }
 
+function writeEnd(out: ByteWriter, o: Outcome): void {
+  out.put(READS);
+  out.decimal(o.reads);
+  if (o.verdict !== "") {
+    out.put(VERDICT);
+    out.put(constant(o.verdict));
+    if (o.difference !== "") {
+      out.put(DIFF);
+      out.put(constant(o.difference));
+    }
+    out.put(QUOTE);
+    if (o.changedLine !== 0) {
+      out.put(CHANGED_LINE);
+      out.decimal(o.changedLine);
+    }
+  }
+  out.put(END);
+}
+
 function writeFault(out: ByteWriter, o: Outcome): void {
   const fault = o.fault!;
-  out.put(RESULT_FAULT);
   out.put(constant(o.reason));
   // A termination that has no event has no code either.
   if (fault.code !== 0) {

@@ -18,7 +18,7 @@ import { Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
 import type { ReplayOptions } from "./options.ts";
 import { Outcome } from "./outcome.ts";
-import { writeOutcome } from "./outcome-writer.ts";
+import { OutcomeWriter } from "./outcome-writer.ts";
 import { walkRequest } from "./request-walk.ts";
 import { selects } from "./selection.ts";
 import { type ModelStatistics, Summary } from "./statistics.ts";
@@ -39,6 +39,7 @@ export class Replay implements TraceHandler {
   readonly memory = new GuestMemory();
   readonly iommus: Iommus;
   readonly #out: ByteWriter;
+  readonly #outcomes: OutcomeWriter;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
   readonly #findings: Findings;
@@ -60,6 +61,7 @@ export class Replay implements TraceHandler {
     if (caches) this.memory.watcher = this.#past;
     this.iommus = new Iommus(this.#past, names, caches ? this.#newCaches : null);
     this.#out = out;
+    this.#outcomes = new OutcomeWriter(out);
     this.#options = options;
     const wanted = options.findings && options.only.findings;
     this.#findings = new Findings(this.summary.findings, wanted ? (finding) => this.#write(finding) : null);
@@ -107,9 +109,9 @@ export class Replay implements TraceHandler {
     if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
     this.#judge.judge(record, request, outcome, caches, doubt);
     if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
-    this.#pairing?.request(line, record, route.device, route.unit, outcome);
+    if (outcome.status === FAULT) this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
-    if (selects(this.#options.only, outcome)) writeOutcome(this.#out, line, route.names, record, outcome);
+    if (selects(this.#options.only, outcome)) this.#outcomes.write(line, route.names, record, outcome);
   }
 
   mem(line: number, record: MemRecord): void {

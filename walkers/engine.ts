@@ -3,7 +3,7 @@ import { OK, WalkResult } from "./result.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /** Slots of the translation cache: a power of two. A slot costs about 300 bytes once it is used. */
-const SLOTS = 1 << 14;
+const SLOTS = 1 << 15;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
 
