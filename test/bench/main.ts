@@ -1,0 +1,49 @@
+/**
+ * Benchmarks:
+ *
+ *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end]
+ *
+ * First tasks within this process (trace reading, guest memory, walks), then whole runs of the built command beside
+ * jq. To add tasks, write a file with an `add…Tasks(bench)` and list it below. The first number in a task's name is
+ * how many things one iteration does.
+ */
+import { parseArgs } from "node:util";
+import { Bench, type Task } from "tinybench";
+import build from "../support/build.ts";
+import { endToEnd } from "./end-to-end.ts";
+import { addMemoryTasks } from "./memory.ts";
+import { addScannerTasks } from "./scanner.ts";
+import { addWalkTasks } from "./walks.ts";
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: "string", default: "1000000" },
+    rounds: { type: "string", default: "5" },
+    "skip-tasks": { type: "boolean", default: false },
+    "skip-end-to-end": { type: "boolean", default: false },
+  },
+});
+
+if (!values["skip-tasks"]) {
+  const bench = new Bench({ time: 500, warmupTime: 200 });
+  addScannerTasks(bench);
+  addMemoryTasks(bench);
+  await addWalkTasks(bench);
+  await bench.run();
+  for (const task of bench.tasks) console.log(taskLine(task));
+}
+if (!values["skip-end-to-end"]) {
+  build();
+  endToEnd({ requests: Number(values.requests), rounds: Number(values.rounds) });
+}
+
+/** A task's median: how long one thing takes, and how many there are in a second. */
+function taskLine(task: Task): string {
+  const { result } = task;
+  if (result.state !== "completed")
+    throw new Error(`${task.name}: ${"error" in result ? result.error : result.state}`);
+  const things = Number(/\d[\d,]*/.exec(task.name)?.[0].replaceAll(",", "") ?? 1);
+  const nanoseconds = (result.latency.p50 * 1e6) / things;
+  const rate = Math.round(1e9 / nanoseconds).toLocaleString("en");
+  return `${task.name.padEnd(76)} ${nanoseconds.toFixed(1).padStart(9)} ns ${rate.padStart(13)} /s`;
+}
