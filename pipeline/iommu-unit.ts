@@ -60,6 +60,11 @@ export class IommuUnit {
     return this.#bindings.delete(device);
   }
 
+  /** By number of the device in the trace, in order of the first binding. */
+  get bindings(): ReadonlyMap<number, Binding> {
+    return this.#bindings;
+  }
+
   binding(device: number): Binding | null {
     return this.#bindings.get(device) ?? null;
   }

@@ -17,14 +17,16 @@ import { loadGcr3 } from "./gcr3-table.ts";
 import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
 
 /** Interrupt address range FEEx_xxxx: bits 63:20 (48882, "Special Address Controls"). */
-const INTERRUPT_RANGE = 0xfee;
+export const INTERRUPT_RANGE = 0xfee;
+/** log2 of its size. */
+export const INTERRUPT_RANGE_SHIFT = 20;
 const ALL_ACCESS = READ | WRITE | EXECUTE;
 
 /** Walks an AMD IOMMU's tables: AMD 48882, "AMD I/O Virtualization Technology (IOMMU) Specification". */
 export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   readonly model = "amd";
   readonly tables: TableReader;
-  readonly #configuration = new Configuration();
+  readonly configuration = new Configuration();
   readonly #events: EventReporter;
   readonly #deviceTable: DeviceTable;
   readonly #host: HostStage;
@@ -33,12 +35,12 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
     this.#events = new EventReporter(this.tables);
-    this.#deviceTable = new DeviceTable(this.tables, this.#events, this.#configuration);
+    this.#deviceTable = new DeviceTable(this.tables, this.#events, this.configuration);
     this.#host = new HostStage(this.tables, this.#events);
   }
 
   configure(state: IommuState): void {
-    const configuration = this.#configuration;
+    const configuration = this.configuration;
     configuration.load(state);
     this.#events.eventLog = configuration.eventLog;
     this.#host.walk.reservedHi = configuration.addressReservedHi;
@@ -59,11 +61,11 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   /** Interrupts and a disabled IOMMU, before any table. */
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = "amd";
-    if (request.addrHi === 0 && request.addrLo >>> 20 === INTERRUPT_RANGE) {
+    if (request.addrHi === 0 && request.addrLo >>> INTERRUPT_RANGE_SHIFT === INTERRUPT_RANGE) {
       this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
       return this.#interrupt(request, out);
     }
-    if (this.#configuration.enabled !== 0 || request.binding !== null) return true;
+    if (this.configuration.enabled !== 0 || request.binding !== null) return true;
     return passThrough(request, ALL_ACCESS, out);
   }
 
@@ -73,7 +75,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     const binding = request.binding;
     if (binding instanceof AmdViBinding) {
       device.copyFrom(binding.device);
-      device.pasidLimit = Math.min(device.pasidLimit, this.#configuration.pasidLimit);
+      device.pasidLimit = Math.min(device.pasidLimit, this.configuration.pasidLimit);
       return true;
     }
     this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
@@ -157,7 +159,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     const { addrHi, addrLo } = request;
     const host = this.#hostOf(device);
     // Addresses in guest tables are as wide as the host tables translate; only flat ones are system-physical.
-    walk.reservedHi = host === null ? this.#configuration.addressReservedHi : 0;
+    walk.reservedHi = host === null ? this.configuration.addressReservedHi : 0;
     const status = walk.walk(this.tables, process.root, device.guestLevels, addrHi, addrLo, host, out);
     if (status === SECOND_STAGE_FAULT) return;
     if (status !== WALKED) {
@@ -168,7 +170,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     let frame = walk.frame;
     let shift = walk.pageShift;
     let perm = READ | (walk.writable ? WRITE : 0);
-    if (!walk.executeDisable || this.#configuration.noExecute === 0) perm |= EXECUTE;
+    if (!walk.executeDisable || this.configuration.noExecute === 0) perm |= EXECUTE;
     if (host === null) {
       if ((hostAccess(request.access) & ~device.perm) !== 0) {
         this.#events.denied(out);
@@ -194,7 +196,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6). */
   #permitted(request: WalkRequest, walk: X8664Walk, out: WalkResult): boolean {
     const access = request.access;
-    const executes = (access & EXECUTE) !== 0 && this.#configuration.noExecute !== 0;
+    const executes = (access & EXECUTE) !== 0 && this.configuration.noExecute !== 0;
     const noExecute = executes && walk.executeDisable;
     if (this.#isUser(request) && !walk.user) walk.blame(this.tables, "US");
     else if ((access & WRITE) !== 0 && !walk.writable) walk.blame(this.tables, "RW");
@@ -214,13 +216,13 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
 
   /** USSup=0: every request has user privilege; otherwise only a PASID can carry another. */
   #isUser(request: WalkRequest): boolean {
-    return !(request.priv && request.pasid !== NO_PASID && this.#configuration.privileges !== 0);
+    return !(request.priv && request.pasid !== NO_PASID && this.configuration.privileges !== 0);
   }
 
   /** A request to FEEx_xxxx: a posted write is an interrupt, and carries no PASID. */
   #interrupt(request: WalkRequest, out: WalkResult): boolean {
     const posted = request.access === WRITE;
-    if (this.#configuration.enabled === 0) {
+    if (this.configuration.enabled === 0) {
       if (!posted) return passThrough(request, ALL_ACCESS, out);
     } else if (!posted) return this.#events.fail(out, INVALID_DEVICE_REQUEST, 0);
     else if (request.pasid !== NO_PASID) return this.#events.pageFault(out, FLAG_I, "PASID_INVALID");
@@ -230,7 +232,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
 
   /** MMIO offset 0020h: the exclusion range is forwarded untranslated, for all devices or for those with EX=1. */
   #excluded(request: WalkRequest, device: DeviceContext): boolean {
-    const configuration = this.#configuration;
+    const configuration = this.configuration;
     if (configuration.exclusion === 0) return false;
     if (configuration.exclusionAll === 0 && device.exclusion === 0) return false;
     const frame = frameOf(request.addrHi, request.addrLo);

@@ -147,6 +147,16 @@ export class AmdV1Walk {
   }
 }
 
+/** log2 of the bytes that an entry of a level spans: the default size of a leaf there. */
+export function entryShift(level: number): number {
+  return 3 + 9 * level;
+}
+
+/** Bits of the addresses that tables of a mode translate. */
+export function inputBits(mode: number): number {
+  return Math.min(entryShift(mode + 1), 64);
+}
+
 /** Whether an address has bits above what tables of this mode translate (12 + 9 * mode bits). */
 function beyond(mode: number, hi: number, lo: number): boolean {
   switch (mode) {
@@ -196,7 +206,7 @@ function skips(level: number, next: number, hi: number, lo: number): boolean {
  */
 function leafShift(level: number, next: number, hi: number, lo: number): number {
   if (level === TOP_LEVEL) return 0;
-  const own = 3 + 9 * level;
+  const own = entryShift(level);
   if (next === 0) return own;
   let clear = ~(lo >>> 12) & FRAME_LOW_MASK;
   let shift = 13;

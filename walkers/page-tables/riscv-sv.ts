@@ -84,6 +84,16 @@ const NAPOT_64K_SHIFT = 16;
 /** Levels of Sv32 and Sv32x4, the one pair of schemes with 4-byte entries and 10-bit indices. */
 export const SV32_LEVELS = 2;
 
+/** log2 of the bytes that an entry of a level maps, in tables of a number of levels. */
+export function entryShift(levels: number, level: number): number {
+  return FRAME_SHIFT + (levels === SV32_LEVELS ? 10 : 9) * (level - 1);
+}
+
+/** Bits of an input address, its sign included where it has one: 32, 39, 48 or 57; an x4 scheme has two more. */
+export function inputBits(levels: number): number {
+  return entryShift(levels, levels + 1);
+}
+
 /** A walker of one set of tables. Reused: its fields hold the result of the last walk. */
 export class SvWalk {
   readonly #stage: number;
@@ -201,7 +211,7 @@ export class SvWalk {
           this.pageShift = FRAME_SHIFT;
         }
       } else {
-        const bitsBelow = narrow ? 10 : 9 * (level - 1);
+        const bitsBelow = entryShift(levels, level) - FRAME_SHIFT;
         const framesBelow = 2 ** bitsBelow;
         if (ppn % framesBelow !== 0) return RESERVED;
         this.frame = ppn + frameWithin(bitsBelow, hi, lo);

@@ -138,7 +138,7 @@ export class SecondStageWalk {
         continue;
       }
       this.frame = next + (level === 1 ? 0 : (lo >>> 12) & (level === 2 ? 0x1ff : 0x3_ffff));
-      this.pageShift = 3 + 9 * level;
+      this.pageShift = entryShift(level);
       this.perm = execute === 0 && (perm & READ) !== 0 ? perm | EXECUTE : perm;
       return WALKED;
     }
@@ -168,6 +168,11 @@ export class SecondStageWalk {
     if (level > 3 || (this.largePages & (1 << (level - 2))) === 0) return true;
     return (lo & (level === 3 ? RESERVED_1G : RESERVED_2M)) !== 0;
   }
+}
+
+/** log2 of the bytes that an entry of a level maps. */
+export function entryShift(level: number): number {
+  return 3 + 9 * level;
 }
 
 /** Whether a 64-bit address is at or above 2^width. */

@@ -119,7 +119,7 @@ export class X8664Walk {
   ): WalkStatus {
     this.level = levels;
     // Canonical: bits 63:47 (4-level) or 63:56 (5-level) are all equal.
-    const sign = levels === 5 ? hi >> 24 : hi >> 15;
+    const sign = hi >> (inputBits(levels) - 1 - 32);
     if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
 
     this.#trail.clear();
@@ -159,7 +159,7 @@ export class X8664Walk {
       }
       const inPage = level === 1 ? 0 : level === 2 ? (lo >>> 12) & 0x1ff : (lo >>> 12) & 0x3_ffff;
       this.frame = (level === 1 ? next : next - (next & 1)) + inPage;
-      this.pageShift = 3 + 9 * level;
+      this.pageShift = entryShift(level);
       this.writable = writable !== 0;
       this.user = user !== 0;
       this.executeDisable = (executeDisable & XD) !== 0;
@@ -183,6 +183,16 @@ export class X8664Walk {
         : this.#trail.find(tables, mask.hi, mask.lo, 0);
     if (level !== 0) this.level = level;
   }
+}
+
+/** log2 of the bytes that an entry of a level maps. */
+export function entryShift(level: number): number {
+  return 3 + 9 * level;
+}
+
+/** Bits of a canonical input address, its sign included: 48 or 57. */
+export function inputBits(levels: number): number {
+  return entryShift(levels + 1);
 }
 
 /** Index of an address into the table at a level, 0 to 511. */

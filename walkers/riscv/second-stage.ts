@@ -4,7 +4,17 @@
  * RISC-V IOMMU 1.0, "Process to locate the Process-context").
  */
 import type { FaultReason } from "../fault.ts";
-import { SV_A, SV_D, SV_R, SV_U, SV_W, SV_X, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
+import {
+  inputBits,
+  SV_A,
+  SV_D,
+  SV_R,
+  SV_U,
+  SV_W,
+  SV_X,
+  SV32_LEVELS,
+  SvWalk,
+} from "../page-tables/riscv-sv.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -42,6 +52,14 @@ export function rightsOf(leaf: number): number {
   );
 }
 
+/**
+ * Bits of the guest physical addresses that a device's second stage translates: 34 for Sv32x4, and for any scheme
+ * where SXL is 1 (RISC-V IOMMU 1.0, Translation control); else 41, 50 or 59.
+ */
+export function guestAddressBits(device: RiscvDevice): number {
+  return inputBits(device.sxl !== 0 ? SV32_LEVELS : device.secondLevels) + 2;
+}
+
 export class RiscvSecondStage implements SecondStage {
   readonly table = new SvWalk(2);
   readonly #tables: TableReader;
@@ -73,9 +91,7 @@ export class RiscvSecondStage implements SecondStage {
     this.#root = device.secondFrame;
     this.#levels = device.secondLevels;
     this.#hardwareUpdates = device.gade !== 0;
-    // 34 bits for Sv32x4, and for any scheme where SXL is 1 (RISC-V IOMMU 1.0, Translation control); else 41, 50, 59.
-    const narrow = device.sxl !== 0 || device.secondLevels === SV32_LEVELS;
-    this.#widthHi = narrow ? 2 : 9 * device.secondLevels - 18;
+    this.#widthHi = guestAddressBits(device) - 32;
     this.#original = original;
     this.#nested = nested;
   }

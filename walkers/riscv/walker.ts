@@ -5,7 +5,7 @@
  */
 import type { GuestMemory } from "../memory.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
-import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
+import { inputBits, SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
 import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
@@ -267,8 +267,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
 /** Sv32 addresses have 32 bits; of the others the bits above must all equal the highest (39, 48, 57 bits). */
 function inRange(hi: number, levels: number): boolean {
   if (levels === SV32_LEVELS) return hi === 0;
-  // The scheme's width is 9 bits per level and 12 for the page: its sign bit stands here in the high half.
-  const sign = hi >> (9 * levels + FRAME_SHIFT - 1 - 32);
+  // The scheme's sign bit stands here in the high half.
+  const sign = hi >> (inputBits(levels) - 1 - 32);
   return sign === 0 || sign === -1;
 }
 

@@ -26,6 +26,11 @@ const MAX_SPAN = 11;
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
 
+/** Bits of the SubstreamID that a leaf table of a 2-level context descriptor table resolves (5.2 S1Fmt). */
+export function cdSplit(format: number): number {
+  return format === S1FMT_4K_L2 ? CD_SPLIT_4K : CD_SPLIT_64K;
+}
+
 /** Finds stream table entries and context descriptors, and reports what keeps it from them. */
 export class StructureReader {
   readonly #tables: TableReader;
@@ -93,7 +98,7 @@ export class StructureReader {
       frame = alignFrame(frame, align);
       return this.#readCdTable(Cd, frame, alignOffset(offset, align) + ssid * Cd.bytes, device, out);
     }
-    const split = format === S1FMT_4K_L2 ? CD_SPLIT_4K : CD_SPLIT_64K;
+    const split = cdSplit(format);
     const align = Math.max(ENTRY_SHIFT, cdmax - split + L1_SHIFT);
     frame = alignFrame(frame, align);
     const entry = alignOffset(offset, align) + (ssid >>> split) * L1Cd.bytes;

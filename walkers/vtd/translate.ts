@@ -58,8 +58,8 @@ const XD = X86Entry.mask.XD.hi;
 const ALL_RIGHTS = READ | WRITE | EXECUTE;
 
 /** 4 KiB frames of the interrupt address range FEEx_xxxxh (3.15). */
-const INTERRUPT_FIRST = 0xf_ee00;
-const INTERRUPT_LAST = 0xf_eeff;
+export const INTERRUPT_FIRST = 0xf_ee00;
+export const INTERRUPT_LAST = 0xf_eeff;
 
 /** Whether a 64-bit address is in the interrupt address range. */
 export function inInterruptRange(hi: number, lo: number): boolean {
