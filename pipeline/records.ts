@@ -3,8 +3,9 @@ import type { ErrorCode } from "../parsers/trace/reader.ts";
 import type { FaultReason } from "../walkers/fault.ts";
 import type { TableModel } from "../walkers/request.ts";
 import type { FaultClass } from "../walkers/result.ts";
+import type { Severity } from "./findings/rule.ts";
 import type { Difference, Verdict } from "./outcome.ts";
-import type { Severity, StatsRecord as Stats, SummaryRecord as Summary } from "./statistics.ts";
+import type { StatsRecord as Stats, SummaryRecord as Summary } from "./statistics.ts";
 
 /** What became of one request. A field that does not apply is left out. */
 export interface OutcomeRecord {

@@ -64,7 +64,7 @@ export class Replay implements TraceHandler {
     this.#outcomes = new OutcomeWriter(out);
     this.#options = options;
     const wanted = options.findings && options.only.findings;
-    this.#findings = new Findings(this.summary.findings, wanted ? (finding) => this.#write(finding) : null);
+    this.#findings = new Findings(this.summary, wanted ? (finding) => this.#write(finding) : null);
     this.#cacheFindings = options.findings ? new CacheFindings(this.#findings, names, this.#past) : null;
     this.#pairing = options.findings ? new FaultPairing(names, this.#findings) : null;
     this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));

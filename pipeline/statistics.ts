@@ -1,8 +1,6 @@
 import { FAULT, MSI, OK } from "../walkers/result.ts";
+import type { Severity } from "./findings/rule.ts";
 import type { Outcome, Verdict } from "./outcome.ts";
-
-/** Severities of a `finding` record. */
-export type Severity = "error" | "warning" | "info";
 
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
 const DENSE_READS = 512;

@@ -1,5 +1,5 @@
 import { Summary } from "../statistics.ts";
-import type { Rule, Severity } from "./rule.ts";
+import type { Rule } from "./rule.ts";
 
 /** What a finding says beside its rule: who is concerned, the sentence, and fields of the rule's own. */
 export interface FindingDetails {
@@ -18,22 +18,16 @@ const MAX_REMEMBERED = 1 << 16;
  */
 export class Findings {
   readonly #write: ((record: object) => void) | null;
-  readonly #counts: Map<string, number>;
-  readonly #bySeverity = new Map<Severity, number>();
+  readonly #summary: Pick<Summary, "findings" | "severities">;
   readonly #seen = new Set<string>();
 
   /**
-   * @param counts findings by rule: of the summary
+   * @param summary counts them, by rule and by severity
    * @param write takes `finding` records; null: they are only counted
    */
-  constructor(counts: Map<string, number>, write: ((record: object) => void) | null) {
-    this.#counts = counts;
+  constructor(summary: Pick<Summary, "findings" | "severities">, write: ((record: object) => void) | null) {
+    this.#summary = summary;
     this.#write = write;
-  }
-
-  /** Findings of a severity so far. */
-  count(severity: Severity): number {
-    return this.#bySeverity.get(severity) ?? 0;
   }
 
   /**
@@ -53,8 +47,8 @@ export class Findings {
       }
       this.#seen.add(whole);
     }
-    Summary.count(this.#counts, rule.id);
-    Summary.count(this.#bySeverity, rule.severity);
+    Summary.count(this.#summary.findings, rule.id);
+    Summary.count(this.#summary.severities, rule.severity);
     const { iommu, dev, pasid, message, ...rest } = details;
     this.#write?.({
       type: "finding",
