@@ -124,6 +124,24 @@ describe.concurrent("exit status", () => {
     expect((await cli([unknown, "--fail-on", "mismatch,warning"])).status).toBe(1);
   });
 
+  test("--fail-on hazard and finding: a changed entry without an invalidation", async () => {
+    // The page moves between two requests for it, of which the second one observed nothing.
+    const moved = '{"type":"mem","addr":"0x6008","data":"0770341200000000"}';
+    const again = lines[9]!.replace(/,"observed".*/, "}");
+    const stale = variant("stale.ndjson", (all) => [...all.slice(0, 10), moved, again]);
+    const ran = await cli([stale, "--no-stats"]);
+    expect(ran.status).toBe(0);
+    const out = records(ran.stdout);
+    expect(out.filter((r) => r.type === "outcome").map((r) => r.verdict)).toEqual(["match", "hazard"]);
+    expect(out.find((r) => r.type === "finding")).toMatchObject({
+      rule: "missing-invalidation",
+      severity: "error",
+    });
+    expect((await cli([stale, "--fail-on", "hazard"])).status).toBe(1);
+    expect((await cli([stale, "--fail-on", "finding"])).status).toBe(1);
+    expect((await cli([stale, "--fail-on", "finding,hazard", "--no-caches"])).status).toBe(0);
+  });
+
   test("2 for a record that cannot be used, whatever else there is", async () => {
     const broken = variant("broken.ndjson", (all) => [...all, "{"]);
     const ran = await cli([broken]);
