@@ -120,12 +120,14 @@ const OUTCOME: Description<OutcomeRecord> = {
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
+  changed_line: optional(integer(1, MAX_SAFE, "stale, hazard: line of the change that a cache has not seen")),
 };
 
 const FINDING: Description<FindingRecord> = {
   line,
   severity: oneOf(["error", "warning", "info"], "How bad it is"),
   rule: text("The rule that found it"),
+  iommu: optional(text("The IOMMU")),
   dev: optional(device("The device")),
   pasid: optional(integer(0, 2 ** 20 - 1, "The PASID")),
   message: text("What was found"),

@@ -61,6 +61,8 @@ export interface OutcomeRecord {
   readonly reads: number;
   readonly verdict?: Verdict;
   readonly diff?: Difference;
+  /** stale, stale-after-invalidation, hazard: line of the change that a cache has not seen. */
+  readonly changed_line?: number;
 }
 
 /** A record of the input that could not be used. */
@@ -72,11 +74,13 @@ export interface ErrorRecord {
   readonly message: string;
 }
 
+/** Something worth a look; a rule may add fields of its own. */
 export interface FindingRecord {
   readonly type: "finding";
   readonly line: number;
   readonly severity: Severity;
   readonly rule: string;
+  readonly iommu?: string;
   readonly dev?: string;
   readonly pasid?: number;
   readonly message: string;
