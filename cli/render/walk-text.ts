@@ -17,7 +17,7 @@ export function walkText(trace: string, inspected: InspectedRequest): string {
   const lines = [requestLine(trace, inspected), whereLine(inspected)];
   for (const page of pages) lines.push("", ...pageLines(page, pages.length > 1));
   lines.push("", ...outcomeLines(outcome, pages.at(-1)!.result.fault));
-  if (inspected.observed !== "") lines.push("", ...observedLines(inspected));
+  if (outcome.verdict !== undefined) lines.push("", ...verdictLines(inspected));
   return `${lines.join("\n")}\n`;
 }
 
@@ -124,9 +124,14 @@ function okLines(outcome: OutcomeRecord): string[] {
   return lines;
 }
 
-function observedLines({ observed, outcome }: InspectedRequest): string[] {
-  const diff = outcome.diff === undefined ? "" : ` (${outcome.diff} differs)`;
-  return [`observed: ${observed}`, `verdict: ${outcome.verdict}${diff}`];
+function verdictLines({ observed, outcome }: InspectedRequest): string[] {
+  const { diff, changed_line: changed } = outcome;
+  const why = [
+    ...(diff === undefined ? [] : [`${diff} differs`]),
+    ...(changed === undefined ? [] : [`a cache may not have seen the change in line ${changed}`]),
+  ];
+  const verdict = `verdict: ${outcome.verdict}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
+  return observed === "" ? [verdict] : [`observed: ${observed}`, verdict];
 }
 
 function indented(lines: readonly string[]): string[] {
