@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import type { Command } from "./command.ts";
+import { decodeCommand } from "./commands/decode.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { rulesCommand } from "./commands/rules.ts";
@@ -20,6 +21,7 @@ const COMMANDS: readonly Command<object>[] = [
   replayCommand,
   walkCommand,
   explainCommand,
+  decodeCommand,
   rulesCommand,
   schemaCommand,
 ];
@@ -98,6 +100,9 @@ function version(): string {
 /** yargs' own message, with the option that a mistyped one most likely means. */
 function usageError(error: unknown, parser: unknown): CliError {
   const message = error instanceof Error ? error.message : String(error);
+  const missing = /^Not enough non-option arguments: got (\d+), need at least (\d+)/.exec(message);
+  if (missing !== null)
+    return new CliError(`expected at least ${missing[2]} argument, found ${missing[1]}`, true);
   const unknown = /^Unknown arguments?: (.*)$/.exec(message);
   if (unknown === null) return new CliError(message, true);
   const known = Object.keys((parser as { getOptions(): { key: object } }).getOptions().key);
