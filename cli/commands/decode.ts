@@ -1,0 +1,50 @@
+import type { Argv } from "yargs";
+import { command } from "../command.ts";
+import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";
+import { parseUnsigned64 } from "../numbers.ts";
+import { standardOutput } from "../output.ts";
+import { VENDOR_NAMES, vendorNamed } from "../vendors.ts";
+
+interface DecodeArguments {
+  vendor: string;
+  words: readonly string[];
+  json: boolean;
+}
+
+function builder(yargs: Argv): Argv {
+  return yargs
+    .positional("vendor", {
+      describe: `One of ${VENDOR_NAMES.join(", ")}`,
+      type: "string",
+      demandOption: true,
+    })
+    .positional("words", {
+      describe: "The command's 64-bit words, lowest address first",
+      array: true,
+      type: "string",
+      demandOption: true,
+    })
+    .options({ json: { describe: "NDJSON", type: "boolean", default: false } })
+    .example("$0 decode vtd 0x50022 0", "A descriptor of VT-d's invalidation queue")
+    .example("$0 decode arm 0x0005000600000012 0x7f001001", "A command of SMMUv3's command queue");
+}
+
+async function run(args: DecodeArguments): Promise<ExitStatus> {
+  const model = vendorNamed(args.vendor);
+  const words = args.words.map((word) => {
+    const value = parseUnsigned64("words", word);
+    return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
+  });
+  const { decodeCommand } = await import("../../parsers/commands/command.ts");
+  const { commandJson, commandText } = await import("../render/command.ts");
+  const decoded = decodeCommand(model, words);
+  await standardOutput().write(args.json ? commandJson(decoded) : commandText(decoded));
+  return decoded.problems.some((problem) => problem.kind === "illegal") ? EXIT_FOUND : EXIT_OK;
+}
+
+export const decodeCommand = command({
+  names: ["decode <vendor> <words..>"],
+  describe: "Say what a command of an invalidation or command queue does",
+  builder,
+  run,
+});

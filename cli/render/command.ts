@@ -1,0 +1,52 @@
+import {
+  COMMAND_COVERAGE,
+  type CommandCoverage,
+  type DecodedCommand,
+  formatCommand,
+} from "../../parsers/commands/command.ts";
+import { hex } from "../numbers.ts";
+import { sentence } from "./sentence.ts";
+import { structureLines } from "./structure.ts";
+
+/** A command for a person: one line in the vendor's syntax, its fields, what is wrong with it, what it covers. */
+export function commandText(command: DecodedCommand): string {
+  const lines = [formatCommand(command)];
+  const source = command.layout === null ? "" : `  [${command.layout.source}]`;
+  lines[0] += source;
+  for (const line of structureLines(words(command), command.fields, [])) lines.push(`  ${line}`);
+  for (const problem of command.problems) {
+    const field = problem.field === "" ? "" : `${problem.field} (bits ${problem.bits}): `;
+    lines.push(`  ${problem.kind}: ${field}${problem.message} [${problem.source}]`);
+  }
+  const coverage = coverageOf(command);
+  if (coverage !== undefined) {
+    lines.push(`  Covers: ${sentence(coverage.covers)}`);
+    lines.push(`  Does not cover: ${sentence(coverage.doesNotCover)}`);
+  }
+  if (command.completion) lines.push("  A completion: what was issued before it has taken effect.");
+  return `${lines.join("\n")}\n`;
+}
+
+export function commandJson(command: DecodedCommand): string {
+  const coverage = coverageOf(command);
+  const record = {
+    type: "command",
+    model: command.model,
+    data: words(command).map(hex),
+    name: command.name,
+    text: formatCommand(command),
+    fields: Object.fromEntries(command.fields.map((field) => [field.name, hex(field.value)])),
+    completion: command.completion,
+    problems: command.problems,
+    ...(coverage === undefined ? {} : { covers: coverage.covers, does_not_cover: coverage.doesNotCover }),
+  };
+  return `${JSON.stringify(record)}\n`;
+}
+
+function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
+  return COMMAND_COVERAGE[command.model].find((row) => row.command === command.name);
+}
+
+function words(command: DecodedCommand): bigint[] {
+  return command.words.map((word) => (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0));
+}

@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import { cli } from "./support/cli.ts";
+
+test("a VT-d descriptor is printed in the specification's words, with what it covers", async () => {
+  const ran = await cli(["decode", "vtd", "0x50022", "0"]);
+  expect(ran.status).toBe(0);
+  expect(ran.stdout).toMatch(/^IOTLB invalidate: domain-selective, DID 5 {2}\[VT-d, 6\.5\.2\.3\]\n/);
+  expect(ran.stdout).toContain("DID   31:16     5");
+  expect(ran.stdout).toContain("Does not cover: Context entries, PASID entries");
+});
+
+test("as JSON, an SMMUv3 command has its fields and what it completes", async () => {
+  const ran = await cli(["decode", "arm", "0x0005000600000012", "0x7f001001", "--json"]);
+  const record = JSON.parse(ran.stdout);
+  expect(record).toMatchObject({
+    type: "command",
+    model: "arm-smmuv3",
+    name: "CMD_TLBI_NH_VA",
+    completion: false,
+  });
+  expect(record.fields).toMatchObject({ VMID: "0x6", ASID: "0x5", ADDR: "0x7f001", LEAF: "0x1" });
+  expect(JSON.parse((await cli(["decode", "arm", "0x46", "0", "--json"])).stdout).completion).toBe(true);
+});
+
+test("a command that the IOMMU refuses is found wrong: exit status 1", async () => {
+  // VT-d 6.5.2.3: granularity 0 is reserved.
+  const ran = await cli(["decode", "intel", "0x2", "0"]);
+  expect(ran.status).toBe(1);
+  expect(ran.stdout).toContain("illegal: G (bits 5:4)");
+});
+
+test("words that are none, and too many of them, are said to be", async () => {
+  const bad = await cli(["decode", "amd", "zzz", "0"]);
+  expect(bad.status).toBe(2);
+  expect(bad.stderr).toContain('found "zzz"');
+  const many = await cli(["decode", "riscv", "1", "2", "3"]);
+  expect(many.stdout).toContain("expected 2 words, found 3");
+});
