@@ -1,15 +1,15 @@
 import { COLON, isAscii, plainTextAt, QUOTE, Scalars, space, wordOf } from "./bytes.ts";
 import { JsonSyntax } from "./json-syntax.ts";
 
-/** A field that means nothing here. */
-export const UNKNOWN = 0;
+/** The last byte that may be white space. */
+export const SPACE = 0x20;
 
 /** Masks for words of three and of two bytes. */
 export const THREE = 0xff_ffff;
 export const TWO = 0xffff;
 
 /** A quote and a colon. */
-const QUOTE_COLON = 0x3a22;
+export const QUOTE_COLON = 0x3a22;
 const VALUE_TRUE = wordOf("true");
 const VALUE_FALS = wordOf("fals");
 
@@ -23,8 +23,6 @@ export class ObjectScanner {
   protected readonly syntax = new JsonSyntax();
   /** Where values that are numbers are left. */
   protected readonly out = new Scalars();
-  /** Offset of the value behind the field name that was read last, or -1. */
-  protected after = 0;
 
   /** The buffer to read from now on. At least 12 bytes must follow every newline in it that ends a line. */
   use(bytes: Uint8Array): void {
@@ -33,29 +31,22 @@ export class ObjectScanner {
   }
 
   /**
-   * Ends a field name: its closing quote and the colon.
-   * @param end where the closing quote of a known field is
-   * @returns `field`, or 0 where the name only begins like it
+   * Where a field's value begins.
+   * @param end where the closing quote of the field's name should be
+   * @returns 0 where it is not: the name goes on, and is another one
    */
-  protected colon(at: number, end: number, field: number): number {
+  protected valueBehind(end: number): number {
     const bytes = this.bytes;
-    if (field !== UNKNOWN && this.view.getUint16(end, true) === QUOTE_COLON) {
-      this.after = space(bytes, end + 2);
-      return field;
-    }
-    let known = field;
-    let quote = end;
-    if (field === UNKNOWN || bytes[end] !== QUOTE) {
-      known = UNKNOWN;
-      quote = plainTextAt(bytes, at + 1);
-      if (quote < 0) {
-        this.after = -1;
-        return UNKNOWN;
-      }
-    }
-    const colon = space(bytes, quote + 1);
-    this.after = bytes[colon] === COLON ? space(bytes, colon + 1) : -1;
-    return known;
+    if (bytes[end] !== QUOTE) return 0;
+    const colon = space(bytes, end + 1);
+    return bytes[colon] === COLON ? space(bytes, colon + 1) : 0;
+  }
+
+  /** Skips a field that means nothing here, from the opening quote of its name. */
+  protected unknownField(at: number): number {
+    const quote = plainTextAt(this.bytes, at + 1);
+    const p = quote < 0 ? 0 : this.valueBehind(quote);
+    return p === 0 ? -1 : this.skip(p);
   }
 
   /** Reads true as 1, false as 0 into `out.number`. */
