@@ -11,6 +11,7 @@ import type { ByteWriter } from "./byte-writer.ts";
 import { UnitCaches } from "./caches/unit-caches.ts";
 import { VersionedMemory } from "./caches/versioned-memory.ts";
 import { FaultPairing } from "./fault-pairing.ts";
+import { BindingFindings } from "./findings/bind-findings.ts";
 import { CacheFindings } from "./findings/cache-findings.ts";
 import { Findings } from "./findings/findings.ts";
 import { IommuUnit } from "./iommu-unit.ts";
@@ -46,6 +47,7 @@ export class Replay implements TraceHandler {
   /** Findings about caches and commands, and about logged faults; null where nobody wants findings. */
   readonly #cacheFindings: CacheFindings | null;
   readonly #pairing: FaultPairing | null;
+  readonly #bindings: BindingFindings | null;
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly #past: VersionedMemory;
   readonly #request = new WalkRequest();
@@ -67,6 +69,7 @@ export class Replay implements TraceHandler {
     this.#findings = new Findings(this.summary, wanted ? (finding) => this.#write(finding) : null);
     this.#cacheFindings = options.findings ? new CacheFindings(this.#findings, names, this.#past) : null;
     this.#pairing = options.findings ? new FaultPairing(names, this.#findings) : null;
+    this.#bindings = options.findings ? new BindingFindings(this.#findings, this.memory) : null;
     this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
   }
 
@@ -132,10 +135,10 @@ export class Replay implements TraceHandler {
         this.#fail(line, this.iommus.setRegister(record));
         break;
       case "bind":
-        this.#fail(line, this.iommus.bind(record));
+        this.#bind(line, record);
         break;
       case "unbind":
-        this.#fail(line, this.iommus.unbind(record));
+        this.#unbind(line, record);
         break;
       case "ram":
         this.#fail(line, this.memory.ram(record.addr.hi, record.addr.lo, record.size.hi, record.size.lo));
@@ -187,6 +190,21 @@ export class Replay implements TraceHandler {
     for (const unit of this.iommus.units)
       for (const statistics of unit.allStatistics) this.#write({ ...statistics.record(), ...label });
     this.#write({ ...summary.record(), ...label });
+  }
+
+  #bind(line: number, record: RecordOf<"bind">): void {
+    const problem = this.iommus.bind(record);
+    // Without a name it is the only one, and where there are several nothing was bound.
+    const one = record.iommu !== undefined || this.iommus.units.length === 1;
+    const unit = one ? this.iommus.of("bind", record.iommu, record.dev.canonical) : undefined;
+    if (unit instanceof IommuUnit) this.#bindings?.bound(line, unit, record);
+    this.#fail(line, problem);
+  }
+
+  #unbind(line: number, record: RecordOf<"unbind">): void {
+    this.#fail(line, this.iommus.unbind(record));
+    const unit = record.iommu === undefined ? undefined : this.iommus.named("unbind", record.iommu);
+    if (unit === undefined || unit instanceof IommuUnit) this.#bindings?.unbound(unit, record.dev.canonical);
   }
 
   #noteVerdict(

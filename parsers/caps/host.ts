@@ -1,0 +1,32 @@
+import { IommuState } from "../../walkers/registers.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
+
+/** One IOMMU of a host, as far as its capabilities are known. */
+export interface HostIommu {
+  /** Its name in sysfs, or the id of its `iommu` record; "" where it has none. */
+  readonly id: string;
+  readonly model: IommuModel;
+  readonly state: IommuState;
+  /** What the capabilities were read from: "intel-iommu of sysfs", "struct iommu_hw_info_vtd". */
+  readonly source: string;
+  /** Defaults that were applied and things left out, one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** What a source of capabilities holds. */
+export interface HostCapabilities {
+  readonly hosts: readonly HostIommu[];
+  /** Records or files of it that could not be used. */
+  readonly problems: readonly string[];
+}
+
+/** A new state with these registers. */
+export function stateOf(registers: Readonly<Record<string, bigint>>): IommuState {
+  const state = new IommuState();
+  for (const [name, value] of Object.entries(registers)) setRegister(state, name, value);
+  return state;
+}
+
+export function setRegister(state: IommuState, name: string, value: bigint): void {
+  state.registers.set(name, { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 });
+}
