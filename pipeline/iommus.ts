@@ -86,8 +86,8 @@ export class Iommus {
     const { base_ptr: base, pasid_bits: pasidBits, stage2, arm, amd, intel, riscv } = record.config;
     const problem = unit.bind(record.dev.canonical, {
       model,
-      baseHi: base?.hi ?? 0,
-      baseLo: base?.lo ?? 0,
+      baseHi: base.hi,
+      baseLo: base.lo,
       pasidBits,
       arm,
       amd,

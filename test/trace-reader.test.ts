@@ -308,7 +308,7 @@ describe("a bad line says what is wrong", () => {
     ],
     [
       '{"type":"bind","dev":"00:03.0","config":{"model":"amd"}}',
-      'schema bind.config.base_ptr: expected "0x" and 1 to 16 hex digits (unless the model is "host"), found nothing',
+      'schema bind.config.base_ptr: expected "0x" and 1 to 16 hex digits, found nothing',
     ],
     [
       '{"type":"bind","dev":"00:03.0","config":{"model":"riscv","base_ptr":"0x0","riscv":{"mode":"PD9"}}}',
@@ -375,7 +375,7 @@ describe("what is legal", () => {
       '{"type":"bind","dev":"00:03.0","config":{"model":"PASID_TABLE_FORMAT_INTEL_ECS","base_ptr":"0x1"}}',
       { model: "intel-ecs" },
     ],
-    ['{"type":"bind","dev":"00:03.0","config":{"model":"host"}}', { model: "host" }],
+    ['{"type":"bind","dev":"00:03.0","config":{"model":"host","base_ptr":"0x1"}}', { model: "host" }],
     [
       '{"type":"bind","dev":"00:03.0","config":{"model":"amd","base_ptr":"0x1"},"stage2":{"format":"amdv1","root":"0x2000"}}',
       { stage2: { format: "amdv1", root: { hi: 0, lo: 0x2000 } } },

@@ -71,7 +71,7 @@ export function optional<T>(field: Field<T>): OptionalField<T> {
 
 const HEX64 = /^0[xX][0-9a-fA-F]+$/;
 const HEX64_DIGITS = 16;
-export const HEX64_EXPECTED = '"0x" and 1 to 16 hex digits';
+const HEX64_EXPECTED = '"0x" and 1 to 16 hex digits';
 
 /** A 64-bit quantity: "0x" and up to 16 hex digits of any case and padding; as two int32 halves. */
 export function hex64(doc: string): Field<Word64> {
@@ -294,29 +294,6 @@ export function objectSchema(fields: Fields, doc: string): JsonSchema {
     required: entries.filter(([, field]) => field.optional !== true).map(([name]) => name),
     properties: Object.fromEntries(entries.map(([name, field]) => [name, field.schema()])),
     description: doc,
-  };
-}
-
-/**
- * An object that must have an otherwise optional field, unless something holds: `expected` says so in the message,
- * `unlessSchema` in the JSON Schema.
- */
-export function requires<T extends object>(
-  field: Field<T>,
-  name: keyof T & string,
-  expected: string,
-  unless: (value: T) => boolean,
-  unlessSchema: JsonSchema,
-): Field<T> {
-  return {
-    ...field,
-    schema: () => ({ ...field.schema(), anyOf: [{ required: [name] }, unlessSchema] }),
-    read(value, path, check) {
-      const out = field.read(value, path, check);
-      if (out === undefined || !check.ok || out[name] !== undefined || unless(out)) return out;
-      check.fail("schema", `${path}.${name}`, expected, show(undefined));
-      return undefined;
-    },
   };
 }
 

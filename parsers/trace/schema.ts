@@ -10,7 +10,6 @@ import {
   device,
   type Field,
   type Fields,
-  HEX64_EXPECTED,
   hex64,
   hexBytes,
   integer,
@@ -21,7 +20,6 @@ import {
   oneOf,
   opaque,
   optional,
-  requires,
   size64,
   type TypeOf,
   text,
@@ -99,49 +97,43 @@ const stage2 = object(
   "Second stage of a bound device; without it, the identity",
 );
 
-const config = requires(
-  object(
-    {
-      version: optional(integer(0, U32, "Version of the structure")),
-      bytes: optional(integer(0, U32, "Size of the structure")),
-      model: configModel("Format of the PASID table: enumerator of `enum pasid_table_model`, or short form"),
-      base_ptr: optional(hex64("Address of the PASID table; required unless the model is `host`")),
-      pasid_bits: optional(integer(0, U8, "Number of PASID bits; a PASID beyond them is PASID_INVALID")),
-      arm: optional(
-        object(
-          {
-            s1fmt: optional(integer(0, 2, "Stage 1 format: linear, 4 KiB leaves, 64 KiB leaves")),
-            s1dss: optional(integer(0, 2, "Requests without SubstreamID: terminate, bypass, SubstreamID 0")),
-          },
-          "Fields of the Arm formats",
-        ),
+const config = object(
+  {
+    version: optional(integer(0, U32, "Version of the structure")),
+    bytes: optional(integer(0, U32, "Size of the structure")),
+    model: configModel("Format of the PASID table: enumerator of `enum pasid_table_model`, or short form"),
+    base_ptr: hex64("Address of the PASID table"),
+    pasid_bits: optional(integer(0, U8, "Number of PASID bits; a PASID beyond them is PASID_INVALID")),
+    arm: optional(
+      object(
+        {
+          s1fmt: optional(integer(0, 2, "Stage 1 format: linear, 4 KiB leaves, 64 KiB leaves")),
+          s1dss: optional(integer(0, 2, "Requests without SubstreamID: terminate, bypass, SubstreamID 0")),
+        },
+        "Fields of the Arm formats",
       ),
-      amd: optional(
-        object(
-          {
-            glx: optional(integer(0, 2, "Levels of the guest CR3 table, less one")),
-            paging_levels: optional(integer(4, 5, "Levels of the guest page tables")),
-          },
-          "Fields of the AMD format",
-        ),
+    ),
+    amd: optional(
+      object(
+        {
+          glx: optional(integer(0, 2, "Levels of the guest CR3 table, less one")),
+          paging_levels: optional(integer(4, 5, "Levels of the guest page tables")),
+        },
+        "Fields of the AMD format",
       ),
-      intel: optional(
-        object({ rid_pasid: optional(pasid) }, "Fields of the Intel formats: PASID of requests without one"),
+    ),
+    intel: optional(
+      object({ rid_pasid: optional(pasid) }, "Fields of the Intel formats: PASID of requests without one"),
+    ),
+    riscv: optional(
+      object(
+        { mode: optional(oneOf(["PD8", "PD17", "PD20"], "Mode of the process directory")) },
+        "Fields of the RISC-V format",
       ),
-      riscv: optional(
-        object(
-          { mode: optional(oneOf(["PD8", "PD17", "PD20"], "Mode of the process directory")) },
-          "Fields of the RISC-V format",
-        ),
-      ),
-      stage2: optional(stage2),
-    },
-    "The guest PASID table: `pasid_table_config`",
-  ),
-  "base_ptr",
-  `${HEX64_EXPECTED} (unless the model is "host")`,
-  (c) => c.model === "host",
-  { properties: { model: { enum: ["host", "PASID_TABLE_FORMAT_HOST"] } } },
+    ),
+    stage2: optional(stage2),
+  },
+  "The guest PASID table: `pasid_table_config`",
 );
 
 const observed = object(
