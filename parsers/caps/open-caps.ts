@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
 import { readInput } from "../bind/input.ts";
+import { openInput, readUpTo } from "../bind/input-file.ts";
 import { isObject } from "../trace/field.ts";
-import { type ByteSource, openTrace } from "../trace/source.ts";
+import type { ByteSource } from "../trace/source.ts";
 import { hostsOfJson } from "./caps-json.ts";
 import type { HostCapabilities } from "./host.ts";
 import { hostOfHwInfo } from "./hw-info.ts";
@@ -13,7 +14,6 @@ import { hostsOfTrace } from "./trace-hosts.ts";
 const MAX_DESCRIPTION_BYTES = 2 ** 20;
 /** Largest archive, unpacked; one of a whole class of IOMMUs has less than a megabyte. */
 const MAX_TAR_BYTES = 64 * 2 ** 20;
-const CHUNK_BYTES = 64 * 2 ** 10;
 
 /**
  * Reads what the IOMMUs of a host can do from a folder of sysfs, or a file (also gzip or zstd): a tar archive of one,
@@ -25,12 +25,12 @@ const CHUNK_BYTES = 64 * 2 ** 10;
  */
 export async function openCapabilities(path: string): Promise<HostCapabilities | string> {
   if (path !== "-" && statSync(path, { throwIfNoEntry: false })?.isDirectory()) return hostsOfDirectory(path);
-  const source = await openTrace(path);
+  const source = await openInput(path, "capabilities of IOMMUs");
   let taken = false;
   try {
-    let head = await take(source, new Uint8Array(0), MAX_DESCRIPTION_BYTES);
+    let head = await readUpTo(source, new Uint8Array(0), MAX_DESCRIPTION_BYTES);
     if (isTar(head)) {
-      head = await take(source, head, MAX_TAR_BYTES);
+      head = await readUpTo(source, head, MAX_TAR_BYTES);
       if (head.length < MAX_TAR_BYTES) return await hostsOfTar(head);
       return `expected an archive of less than ${MAX_TAR_BYTES} bytes, found a larger one`;
     }
@@ -43,20 +43,6 @@ export async function openCapabilities(path: string): Promise<HostCapabilities |
   } finally {
     if (!taken) await source.close();
   }
-}
-
-/** Up to `limit` bytes, those that have been read already among them. */
-async function take(source: ByteSource, start: Uint8Array, limit: number): Promise<Uint8Array> {
-  const chunks = [start];
-  let length = start.length;
-  while (length < limit) {
-    const chunk = new Uint8Array(CHUNK_BYTES);
-    const n = await source.read(chunk, 0, Math.min(chunk.length, limit - length));
-    if (n === 0) break;
-    chunks.push(chunk.subarray(0, n));
-    length += n;
-  }
-  return Buffer.concat(chunks);
 }
 
 /** Undefined where it may be a trace. */

@@ -1,0 +1,44 @@
+import { isTraceError, TraceError, type TraceErrorCode } from "../trace/errors.ts";
+import { type ByteSource, openTrace } from "../trace/source.ts";
+
+const CHUNK_BYTES = 64 * 2 ** 10;
+
+/** What was found in place of a file, for the errors that a trace's reader puts in its own words. */
+const FOUND: Partial<Record<TraceErrorCode, string>> = {
+  missing: "no such file",
+  directory: "a directory",
+  permission: "a file that may not be read",
+};
+
+/**
+ * Opens a file that is no trace, or standard input ("-"); gzip and zstd are unpacked.
+ * @param expected what it should hold, for messages
+ * @throws TraceError where it cannot be read
+ */
+export async function openInput(path: string, expected: string): Promise<ByteSource> {
+  try {
+    return await openTrace(path);
+  } catch (error) {
+    const found = isTraceError(error) ? FOUND[error.code] : undefined;
+    if (found === undefined) throw error;
+    throw new TraceError((error as TraceError).code, path, `expected ${expected}, found ${found}`);
+  }
+}
+
+/**
+ * Reads on until there are `limit` bytes, or no more.
+ * @param start bytes that have been read already
+ * @throws TraceError where the input breaks off
+ */
+export async function readUpTo(source: ByteSource, start: Uint8Array, limit: number): Promise<Uint8Array> {
+  const chunks = [start];
+  let length = start.length;
+  while (length < limit) {
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    const n = await source.read(chunk, 0, Math.min(chunk.length, limit - length));
+    if (n === 0) break;
+    chunks.push(chunk.subarray(0, n));
+    length += n;
+  }
+  return Buffer.concat(chunks);
+}
