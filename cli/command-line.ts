@@ -1,6 +1,8 @@
 import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import type { Command } from "./command.ts";
+import { capsCommand } from "./commands/caps.ts";
+import { checkCommand } from "./commands/check.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { replayCommand } from "./commands/replay.ts";
@@ -22,6 +24,8 @@ const COMMANDS: readonly Command<object>[] = [
   walkCommand,
   explainCommand,
   decodeCommand,
+  capsCommand,
+  checkCommand,
   rulesCommand,
   schemaCommand,
 ];
