@@ -14,6 +14,7 @@ import { FaultPairing } from "./fault-pairing.ts";
 import { BindingFindings } from "./findings/bind-findings.ts";
 import { CacheFindings } from "./findings/cache-findings.ts";
 import { Findings } from "./findings/findings.ts";
+import { TableFindings } from "./findings/table-findings.ts";
 import { IommuUnit } from "./iommu-unit.ts";
 import { Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
@@ -48,6 +49,7 @@ export class Replay implements TraceHandler {
   readonly #cacheFindings: CacheFindings | null;
   readonly #pairing: FaultPairing | null;
   readonly #bindings: BindingFindings | null;
+  readonly #tables: TableFindings | null;
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly #past: VersionedMemory;
   readonly #request = new WalkRequest();
@@ -70,6 +72,9 @@ export class Replay implements TraceHandler {
     this.#cacheFindings = options.findings ? new CacheFindings(this.#findings, names, this.#past) : null;
     this.#pairing = options.findings ? new FaultPairing(names, this.#findings) : null;
     this.#bindings = options.findings ? new BindingFindings(this.#findings, this.memory) : null;
+    this.#tables = options.findings
+      ? new TableFindings(this.#findings, names, this.memory, () => this.iommus.units)
+      : null;
     this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
   }
 
@@ -83,6 +88,7 @@ export class Replay implements TraceHandler {
 
   dma(line: number, record: DmaRecord): void {
     this.#dmaRecords++;
+    this.#judgeTables();
     this.#past.tick(line);
     const route = this.iommus.route(record);
     if ("code" in route) {
@@ -121,7 +127,11 @@ export class Replay implements TraceHandler {
     this.#memRecords++;
     this.#past.tick(line);
     const { bytes, start, end, addrHi, addrLo } = record;
+    const count = (end - start) >>> 1;
+    const tables = this.#tables?.concerns(addrHi, addrLo, count) ? this.#tables : null;
+    tables?.writing(addrHi, addrLo, count);
     this.#fail(line, this.memory.writeHex(bytes, start, end, addrHi, addrLo));
+    tables?.written(line);
   }
 
   record(line: number, record: PlainRecord): void {
@@ -130,9 +140,11 @@ export class Replay implements TraceHandler {
     switch (record.type) {
       case "iommu":
         this.#fail(line, this.iommus.declare(record));
+        this.#tables?.configured(line);
         break;
       case "reg":
         this.#fail(line, this.iommus.setRegister(record));
+        this.#tables?.configured(line);
         break;
       case "bind":
         this.#bind(line, record);
@@ -144,15 +156,20 @@ export class Replay implements TraceHandler {
         this.#fail(line, this.memory.ram(record.addr.hi, record.addr.lo, record.size.hi, record.size.lo));
         break;
       case "snapshot":
+        this.#tables?.settle();
         this.#fail(line, this.#loadSnapshot(record));
+        this.#tables?.replaced(line);
         break;
       case "cmd":
+        this.#judgeTables();
         this.#fail(line, this.#command(line, record));
         break;
       case "inv":
+        this.#judgeTables();
         this.#fail(line, this.#invalidate(line, record));
         break;
       case "fault":
+        this.#judgeTables();
         this.#fail(line, this.#logged(line, record));
         break;
       case "mark":
@@ -177,6 +194,7 @@ export class Replay implements TraceHandler {
   finish(lines: number): void {
     const { summary } = this;
     summary.lines = lines;
+    this.#tables?.finish();
     this.#pairing?.finish();
     for (const unit of this.iommus.units) {
       const pending = unit.caches?.pending ?? 0;
@@ -199,12 +217,19 @@ export class Replay implements TraceHandler {
     const unit = one ? this.iommus.of("bind", record.iommu, record.dev.canonical) : undefined;
     if (unit instanceof IommuUnit) this.#bindings?.bound(line, unit, record);
     this.#fail(line, problem);
+    this.#tables?.rebound(line, record.dev.canonical);
   }
 
   #unbind(line: number, record: RecordOf<"unbind">): void {
     this.#fail(line, this.iommus.unbind(record));
     const unit = record.iommu === undefined ? undefined : this.iommus.named("unbind", record.iommu);
     if (unit === undefined || unit instanceof IommuUnit) this.#bindings?.unbound(unit, record.dev.canonical);
+    this.#tables?.rebound(line, record.dev.canonical);
+  }
+
+  /** Before a record that uses tables: what is wrong with them is said first. */
+  #judgeTables(): void {
+    if (this.#tables?.pending) this.#tables.use();
   }
 
   #noteVerdict(

@@ -117,6 +117,29 @@ export class GuestMemory implements WalkerMemory {
   }
 
   /**
+   * As `fetch`, for a look that is not the IOMMU's: the frame is not watched, and `generation` does not depend on
+   * what was seen.
+   */
+  peek(frame: number, offset: number, bytes: number): boolean {
+    let page = this.#pages.get(frame);
+    if (page === undefined) {
+      const kind = this.#findBase(frame);
+      if (kind === BYTES) {
+        this.view = this.#baseView;
+        this.at = this.#baseAt + offset;
+        return true;
+      }
+      if (kind !== PIECES) return false;
+      page = this.#pages.get(frame)!;
+    }
+    if (page.mask !== null && page.ramVersion !== this.#ramVersion) this.#growWithRam(frame, page);
+    if (page.mask !== null && !hasBytes(page.mask, offset, offset + bytes)) return false;
+    this.view = page.view;
+    this.at = page.at + offset;
+    return true;
+  }
+
+  /**
    * RAM exists at `size` bytes from an address on; bytes that exist already stay as they are. Size 0 is
    * nothing.
    * @returns null, or why not: the range goes beyond 2^64

@@ -1,6 +1,11 @@
 import { BIND_RULES } from "./bind-rules.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Rule } from "./rule.ts";
+import { TABLE_RULES } from "./table-rules.ts";
 
 /** Every rule that a finding can name, in the order in which `pasid-replay rules` lists them. */
-export const RULES: readonly Rule[] = [...Object.values(CACHE_RULES), ...Object.values(BIND_RULES)];
+export const RULES: readonly Rule[] = [
+  ...Object.values(CACHE_RULES),
+  ...Object.values(BIND_RULES),
+  ...Object.values(TABLE_RULES),
+];

@@ -11,6 +11,8 @@ export class VtdBinding implements Binding {
   readonly model: TableModel;
   readonly frame: number;
   readonly pasidLimit: number;
+  /** The configuration says how many PASIDs the table has room for. */
+  readonly sized: boolean;
   readonly ridPasid: number;
   /** Second stage under the table; 0 levels: the identity. */
   readonly secondRoot: number;
@@ -22,6 +24,7 @@ export class VtdBinding implements Binding {
     this.model = config.model;
     this.frame = frameOf(config.baseHi, config.baseLo);
     this.pasidLimit = 2 ** (config.pasidBits ?? WIDEST_PASID);
+    this.sized = config.pasidBits !== undefined;
     this.ridPasid = config.intel?.rid_pasid ?? 0;
     this.secondRoot = stage2 === undefined ? 0 : frameOf(stage2.rootHi, stage2.rootLo);
     this.secondLevels = stage2 === undefined ? 0 : (stage2.levels ?? 4);

@@ -1,0 +1,344 @@
+import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
+import type { Binding } from "../../../walkers/request.ts";
+import type { IommuModel } from "../../../walkers/walker.ts";
+import { TABLE_RULES, type TableRule } from "../table-rules.ts";
+import { address, anythingAt, type Complaint, Entry, hex } from "./entry.ts";
+import type { RootTable, TableFormat, TableSpec, Tag } from "./table.ts";
+import { TagIndex } from "./tags.ts";
+
+/**
+ * Frames of one table that are looked at: a linear stream table or a process directory of 2^20 entries of 64 bytes.
+ */
+const MAX_TABLE_FRAMES = 1 << 14;
+/** Tables that are looked at, so that entries that all lead to one table do not make it endless. */
+const MAX_TABLES = 1 << 16;
+
+/** Something wrong with a table: what a finding says. */
+export interface TableFinding {
+  readonly rule: TableRule;
+  /** Device number, or -1. */
+  readonly device: number;
+  /** Two findings of one key are the same. */
+  readonly key: string;
+  readonly message: string;
+  readonly structure: string;
+  readonly index?: number;
+  /** Byte address, hex. */
+  readonly entry_addr?: string;
+  /** First and last PASID that the entry stands for. */
+  readonly pasids?: readonly [number, number];
+  readonly field?: string;
+  readonly bits?: string;
+  readonly value?: string;
+  readonly source: string;
+}
+
+/** A table that something leads to. */
+export interface LiveTable {
+  readonly spec: TableSpec;
+  readonly key: string;
+  /** Distance from the root. */
+  readonly depth: number;
+  /** Host frame of each of its frames; -1 where the second stage faults. */
+  readonly frames: readonly number[];
+  /** Entries and roots that lead here; 0: nothing does any more. */
+  users: number;
+  /** What the valid entries lead to, and their tags; an entry with neither is absent. */
+  readonly held: Map<number, { readonly tables: readonly LiveTable[]; readonly tags: readonly Tag[] }>;
+}
+
+/** Told which frames hold tables: the n-th frame of a table is `table.frames[n]`. */
+export interface FrameUser {
+  tableComes(table: LiveTable): void;
+  tableGoes(table: LiveTable): void;
+}
+
+/**
+ * Judges the tables of one IOMMU: those that its registers and bindings lead to. An entry is judged when its table
+ * comes into use, and again whenever `judge` is called for it; what it leads to comes and goes with it.
+ */
+export class TableLinter {
+  readonly model: IommuModel;
+  readonly #format: TableFormat;
+  readonly #memory: GuestMemory;
+  readonly #frames: FrameUser | null;
+  readonly #report: (finding: TableFinding) => void;
+  readonly #tables = new Map<string, LiveTable>();
+  readonly #tags = new TagIndex();
+  /** By who holds them: REGISTERS, or a binding. */
+  readonly #roots = new Map<Binding | null, LiveTable[]>();
+
+  constructor(
+    model: IommuModel,
+    format: TableFormat,
+    memory: GuestMemory,
+    report: (finding: TableFinding) => void,
+    frames: FrameUser | null = null,
+  ) {
+    this.model = model;
+    this.#format = format;
+    this.#memory = memory;
+    this.#report = report;
+    this.#frames = frames;
+  }
+
+  /** Takes up the tables that the registers lead to now, and lets go of those that they led to before. */
+  useRegisters(): void {
+    this.#use(null, this.#format.roots());
+  }
+
+  /** Takes up the table of a binding. */
+  useBinding(binding: Binding, device: number): void {
+    this.#use(binding, this.#format.bound(binding, device));
+  }
+
+  /** Lets go of what a binding (null: the registers) led to. */
+  drop(root: Binding | null): void {
+    const held = this.#roots.get(root);
+    if (held === undefined) return;
+    this.#roots.delete(root);
+    for (const table of held) this.#release(table);
+  }
+
+  /** Lets go of everything. */
+  clear(): void {
+    for (const root of [...this.#roots.keys()]) this.drop(root);
+    this.#tags.clear();
+  }
+
+  /** Host address of an entry: frame and byte offset in it; null where the second stage faults. */
+  static place(table: LiveTable, index: number): { readonly frame: number; readonly offset: number } | null {
+    const { spec } = table;
+    const byte = spec.offset + index * spec.kind.layout.bytes;
+    const frame = table.frames[Math.floor(byte / FRAME_BYTES)];
+    return frame === undefined || frame < 0 ? null : { frame, offset: byte % FRAME_BYTES };
+  }
+
+  /** Judges one entry as it is now. */
+  judge(table: LiveTable, index: number): void {
+    const place = TableLinter.place(table, index);
+    if (place === null) return;
+    const { kind } = table.spec;
+    const memory = this.#memory;
+    const valid =
+      memory.fetch(place.frame, place.offset, kind.layout.bytes) && kind.valid(memory.view, memory.at);
+    const before = table.held.get(index);
+    table.held.delete(index);
+    for (const tag of before?.tags ?? []) this.#tags.remove(tag);
+    if (valid) this.#judgeValid(table, index, place.frame, place.offset);
+    for (const below of before?.tables ?? []) this.#release(below);
+  }
+
+  /** Reports that a valid entry became another one without having been invalid. */
+  changedWhileValid(table: LiveTable, index: number, units: string): void {
+    const { kind } = table.spec;
+    this.#complain(
+      table,
+      index,
+      {
+        rule: TABLE_RULES["changed-while-valid"],
+        field: undefined,
+        bits: units,
+        value: undefined,
+        text: `bits ${units} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.unit} bytes at once`,
+        source: TABLE_RULES["changed-while-valid"].source,
+      },
+      "",
+    );
+  }
+
+  #use(root: Binding | null, roots: readonly RootTable[]): void {
+    const before = this.#roots.get(root) ?? [];
+    const tables: LiveTable[] = [];
+    this.#roots.set(root, tables);
+    for (const given of roots) {
+      const table = this.#acquire(given.table, 0);
+      if (table === null) continue;
+      tables.push(table);
+      this.#checkRoot(given, table);
+    }
+    for (const table of before) this.#release(table);
+  }
+
+  #checkRoot(root: RootTable, table: LiveTable): void {
+    const first = table.frames[0]!;
+    if (first >= 0 && anythingAt(this.#memory, first)) return;
+    const at = address(root.table.frame, root.table.offset);
+    const expected = first < 0 ? "an address that the second stage translates" : "a table in recorded memory";
+    this.#report({
+      rule: TABLE_RULES["pointer-outside-memory"],
+      device: root.table.device,
+      key: `${root.from}\n${at}`,
+      message: `${root.from}: ${root.field} is ${at}: expected ${expected}`,
+      structure: root.from,
+      field: root.field,
+      value: at,
+      source: root.source,
+    });
+  }
+
+  #acquire(spec: TableSpec, depth: number): LiveTable | null {
+    const key = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}\n${spec.first}+${spec.entries}<${spec.limit}`;
+    const known = this.#tables.get(key);
+    if (known !== undefined) {
+      known.users++;
+      return known;
+    }
+    if (this.#tables.size >= MAX_TABLES) return null;
+    const table: LiveTable = { spec, key, depth, frames: framesOf(spec), users: 1, held: new Map() };
+    this.#tables.set(key, table);
+    this.#frames?.tableComes(table);
+    this.#judgeAll(table);
+    return table;
+  }
+
+  #release(table: LiveTable): void {
+    if (--table.users > 0) return;
+    this.#tables.delete(table.key);
+    this.#frames?.tableGoes(table);
+    for (const { tables, tags } of table.held.values()) {
+      for (const tag of tags) this.#tags.remove(tag);
+      for (const below of tables) this.#release(below);
+    }
+    table.held.clear();
+  }
+
+  /** Judges the entries of a table that has just come into use; what is not in memory has none. */
+  #judgeAll(table: LiveTable): void {
+    const { kind, offset, entries } = table.spec;
+    const { bytes } = kind.layout;
+    const memory = this.#memory;
+    let index = 0;
+    for (const [n, frame] of table.frames.entries()) {
+      const end = Math.min(entries, Math.floor(((n + 1) * FRAME_BYTES - offset) / bytes));
+      if (frame < 0) {
+        index = end;
+        continue;
+      }
+      const start = (offset + index * bytes) % FRAME_BYTES;
+      const whole = end > index && memory.fetch(frame, start, (end - index) * bytes);
+      let { view, at } = memory;
+      for (const first = index; index < end; index++) {
+        const inFrame = start + (index - first) * bytes;
+        if (whole) {
+          if (!kind.valid(view, at + inFrame - start)) continue;
+        } else if (!memory.fetch(frame, inFrame, bytes) || !kind.valid(memory.view, memory.at)) continue;
+        this.#judgeValid(table, index, frame, inFrame);
+        // Judging looks at other memory.
+        if (whole && memory.fetch(frame, start, (end - first) * bytes)) ({ view, at } = memory);
+      }
+    }
+  }
+
+  #judgeValid(table: LiveTable, index: number, frame: number, offset: number): void {
+    const { spec } = table;
+    const { bytes } = spec.kind.layout;
+    const memory = this.#memory;
+    if (!memory.fetch(frame, offset, bytes)) return;
+    const copy = new Uint8Array(bytes);
+    copy.set(new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, bytes));
+    const entry = new Entry(spec, index, new DataView(copy.buffer), memory);
+    if (entry.first >= spec.limit) {
+      this.#complain(table, index, unreachable(entry), wordsOf(entry));
+      return;
+    }
+    spec.kind.judge(entry);
+    const words = wordsOf(entry);
+    for (const complaint of entry.complaints) this.#complain(table, index, complaint, words);
+    for (const tag of entry.tags) this.#addTag(table, index, entry, tag);
+    if (entry.tables.length === 0 && entry.tags.length === 0) return;
+    const tables = entry.tables
+      .map((below) => this.#acquire(below, table.depth + 1))
+      .filter((below) => below !== null);
+    table.held.set(index, { tables, tags: entry.tags });
+  }
+
+  #addTag(table: LiveTable, index: number, entry: Entry, tag: Tag): void {
+    const other = this.#tags.add(tag, this.#label(table, index));
+    if (other === null) return;
+    entry.complaints.length = 0;
+    entry.complain(
+      TABLE_RULES["tag-reused"],
+      tag.field,
+      `expected ${tag.name} to mean ${other.points}, as in ${other.by}, found ${tag.points}`,
+      tag.source,
+    );
+    this.#complain(table, index, entry.complaints[0]!, `${tag.target}\n${other.points}`);
+  }
+
+  #complain(table: LiveTable, index: number, complaint: Complaint, state: string): void {
+    const { spec } = table;
+    const { rule, field, bits, value, text, source } = complaint;
+    const first = spec.first + index * spec.span;
+    const place = TableLinter.place(table, index);
+    const at = place === null ? "" : address(place.frame, place.offset);
+    this.#report({
+      rule,
+      device: spec.ids === "pasid" ? spec.device : spec.span === 1 ? first : -1,
+      key: `${at}\n${field ?? bits ?? ""}\n${state}`,
+      message: `${this.#label(table, index)}: ${text}`,
+      structure: spec.kind.layout.name,
+      index,
+      entry_addr: at,
+      ...(spec.ids === "pasid" ? { pasids: [first, first + spec.span - 1] as const } : {}),
+      ...(field === undefined ? {} : { field }),
+      ...(bits === undefined ? {} : { bits }),
+      ...(value === undefined ? {} : { value: hex(value) }),
+      source,
+    });
+  }
+
+  /** "VT-d scalable-mode PASID table entry 3 (PASID 67) at 0x1000". */
+  #label(table: LiveTable, index: number): string {
+    const { spec } = table;
+    const first = spec.first + index * spec.span;
+    const last = first + spec.span - 1;
+    const id =
+      spec.ids === "pasid"
+        ? spec.span === 1
+          ? `PASID ${first}`
+          : `PASIDs ${first} to ${last}`
+        : spec.span === 1
+          ? deviceName(this.model, first)
+          : `${deviceName(this.model, first)} to ${deviceName(this.model, last)}`;
+    const place = TableLinter.place(table, index);
+    const at = place === null ? "" : ` at ${address(place.frame, place.offset)}`;
+    return `${spec.kind.layout.name} ${index} (${id})${at}`;
+  }
+}
+
+/** A device as traces name it. */
+export function deviceName(model: IommuModel, id: number): string {
+  if (model === "arm-smmuv3") return `sid:${id}`;
+  if (model === "riscv") return `did:${id}`;
+  const two = (n: number) => n.toString(16).padStart(2, "0");
+  return `${two((id >> 8) & 0xff)}:${two((id >> 3) & 0x1f)}.${id & 7}`;
+}
+
+function framesOf(spec: TableSpec): number[] {
+  const bytes = spec.offset + spec.entries * spec.kind.layout.bytes;
+  const count = Math.min(Math.ceil(bytes / FRAME_BYTES), MAX_TABLE_FRAMES);
+  return Array.from({ length: Math.max(count, 1) }, (_, i) =>
+    spec.resolve === undefined ? spec.frame + i : spec.resolve(spec.frame + i),
+  );
+}
+
+function wordsOf(entry: Entry): string {
+  return entry.layout
+    .words(entry.view, entry.at, entry.table.kind.littleEndian)
+    .map((word) => word.toString(16))
+    .join(",");
+}
+
+function unreachable(entry: Entry): Complaint {
+  const { ids, limit } = entry.table;
+  const what = ids === "pasid" ? "PASID" : "device id";
+  return {
+    rule: TABLE_RULES["unreachable-entry"],
+    field: undefined,
+    bits: undefined,
+    value: undefined,
+    text: `valid, and ${what} ${entry.first} cannot be looked up: expected ${what}s below ${limit}`,
+    source: entry.layout.source,
+  };
+}
