@@ -4,7 +4,9 @@ import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
 import { decodeCommand } from "./commands/decode.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { explainCommand } from "./commands/explain.ts";
+import { inspectCommand } from "./commands/inspect.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { rulesCommand } from "./commands/rules.ts";
 import { schemaCommand } from "./commands/schema.ts";
@@ -22,6 +24,8 @@ const DASH = "\0-";
 const COMMANDS: readonly Command<object>[] = [
   replayCommand,
   walkCommand,
+  inspectCommand,
+  diffCommand,
   explainCommand,
   decodeCommand,
   capsCommand,

@@ -88,7 +88,8 @@ async function replayFile(
   }
 }
 
-function refuseSameFile(trace: string, output: string): void {
+/** @throws CliError where the output would replace what is read */
+export function refuseSameFile(trace: string, output: string): void {
   if (trace === "-" || output === "-") return;
   const from = statSync(trace, { throwIfNoEntry: false });
   const to = statSync(output, { throwIfNoEntry: false });

@@ -1,0 +1,119 @@
+import { dirname } from "node:path";
+import { openTrace } from "../parsers/trace/source.ts";
+import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
+import type { Depth } from "../pipeline/diff/answer.ts";
+import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
+import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
+import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
+import type { MemoryLimits } from "./commands/memory-options.ts";
+import { CliError } from "./errors.ts";
+import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
+import { readIgnoreRules } from "./ignore-files.ts";
+import { type Output, openOutput } from "./output.ts";
+import { diffText } from "./render/diff-text.ts";
+import { refuseSameFile } from "./replay-files.ts";
+import { onInterrupt } from "./signals.ts";
+
+export interface DiffFilesOptions extends MemoryLimits {
+  readonly outputPath: string;
+  /** Text for people instead of records. */
+  readonly summary: boolean;
+  readonly side: TraceSide | undefined;
+  readonly alignment: Alignment;
+  readonly window: number;
+  readonly depth: Depth;
+  readonly ignore: readonly string[];
+  readonly ignoreFiles: readonly string[];
+  /** "2026-01-31" */
+  readonly today: string;
+}
+
+/**
+ * Compares two files and writes what differs; what must not be overlooked also goes to standard error.
+ * @throws CliError for a rule that cannot be understood, or an alignment that cannot be had
+ */
+export async function diffFiles(a: string, b: string, options: DiffFilesOptions): Promise<ExitStatus> {
+  const ignore = readIgnoreRules(options.ignore, options.ignoreFiles, options.today);
+  for (const path of [a, b]) refuseSameFile(path, options.outputPath);
+  const sourceA = await openTrace(a);
+  const sourceB = await openTrace(b).catch(async (error) => {
+    await sourceA.close();
+    throw error;
+  });
+  const output = openOutput(options.outputPath);
+  const cancel = onInterrupt(async () => {
+    await output.halt();
+    output.abandon();
+  });
+  try {
+    const result = await diffStreams(
+      sourceA,
+      sourceB,
+      { write: (bytes) => (options.summary ? undefined : output.write(bytes)) },
+      {
+        side: options.side,
+        alignment: options.alignment,
+        window: options.window,
+        depth: options.depth,
+        ignore,
+        replayA: replayOptions(a, options),
+        replayB: replayOptions(b, options),
+      },
+    );
+    await report(a, b, result, output, options.summary);
+    await output.finish();
+    return exitStatusOf(result);
+  } catch (error) {
+    output.abandon();
+    throw error instanceof AlignmentError ? new CliError(`--align seq: ${error.message}`) : error;
+  } finally {
+    cancel();
+  }
+}
+
+async function report(
+  a: string,
+  b: string,
+  result: DiffResult,
+  output: Output,
+  summary: boolean,
+): Promise<void> {
+  if (summary) {
+    complain(a, result.a);
+    complain(b, result.b);
+    await output.write(diffText(a, b, result));
+    return;
+  }
+  await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);
+  for (const { message } of diffNotes(result)) process.stderr.write(`pasid-replay: note: ${message}\n`);
+}
+
+/** Where errors are not among the output records, standard error has them. */
+function complain(path: string, { errors, errorCount }: StreamReport): void {
+  for (const { line, message } of errors.slice(0, SHOWN_ERRORS))
+    process.stderr.write(`pasid-replay: ${path}: line ${line}: ${message}\n`);
+  const more = errorCount - Math.min(errors.length, SHOWN_ERRORS);
+  if (more > 0) process.stderr.write(`pasid-replay: ${path}: ${more} more records could not be used\n`);
+}
+
+const SHOWN_ERRORS = 10;
+
+function exitStatusOf({ a, b, counts }: DiffResult): ExitStatus {
+  if (a.errorCount > 0 || b.errorCount > 0) return EXIT_TROUBLE;
+  if (counts.total > 0) return EXIT_FOUND;
+  // Requests without answers prove nothing: that must not pass for "the same".
+  return counts.compared === 0 && counts.unanswered > 0 ? EXIT_TROUBLE : EXIT_OK;
+}
+
+function replayOptions(
+  path: string,
+  { snapshotCacheBytes, memoryLimit, maxLineBytes, allowPaths }: MemoryLimits,
+) {
+  return {
+    directory: path === "-" ? "." : dirname(path),
+    allowPaths,
+    maxLineBytes,
+    snapshotCacheBytes,
+    memoryLimit,
+  };
+}

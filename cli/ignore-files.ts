@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import {
+  type IgnoreRule,
+  IgnoreRuleError,
+  IgnoreRules,
+  ignoreRule,
+  ignoreRuleFromText,
+} from "../pipeline/diff/ignore-rules.ts";
+import { CliError, reasonOf } from "./errors.ts";
+
+/**
+ * The rules of `--ignore` and `--ignore-file`.
+ * @throws CliError with the rule's place
+ */
+export function readIgnoreRules(
+  texts: readonly string[],
+  paths: readonly string[],
+  today: string,
+): IgnoreRules {
+  const rules = texts.map((text) => placed("--ignore", () => ignoreRuleFromText(text)));
+  for (const path of paths) rules.push(...rulesOf(path));
+  return placed("--ignore", () => new IgnoreRules(rules, today));
+}
+
+/** One rule a line, or an array of rules. */
+function rulesOf(path: string): IgnoreRule[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CliError(`${path}: expected a file of ignore rules, found ${reasonOf(error)}`);
+  }
+  if (text.trimStart().startsWith("[")) {
+    const values = parsed(path, text) as unknown[];
+    return values.map((value, i) => ruleOf(`${path}: rule ${i + 1}`, `${path}#${i + 1}`, value));
+  }
+  return text
+    .split("\n")
+    .map((line, i) => ({ line, number: i + 1 }))
+    .filter(({ line }) => line.trim() !== "")
+    .map(({ line, number }) => {
+      const place = `${path}:${number}`;
+      return ruleOf(place, place, parsed(place, line));
+    });
+}
+
+function ruleOf(place: string, name: string, value: unknown): IgnoreRule {
+  return placed(place, () => ignoreRule(value, name, true));
+}
+
+function parsed(place: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CliError(`${place}: expected JSON, found none (${(error as Error).message})`);
+  }
+}
+
+function placed<T>(place: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof IgnoreRuleError ? new CliError(`${place}: ${error.message}`) : error;
+  }
+}
