@@ -8,6 +8,7 @@ import {
 } from "../pipeline/inspect-trace.ts";
 import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
+import { reportProblems } from "./problems.ts";
 
 /**
  * Inspects one request of a trace file, and says on standard error which records before it could not be used.
@@ -22,13 +23,7 @@ export async function inspectFile(
   try {
     const directory = path === "-" ? "." : dirname(path);
     const inspected = await inspectTrace(source, target, { directory, ...limits });
-    for (const error of inspected.errors)
-      process.stderr.write(`pasid-replay: ${path}: line ${error.line}: ${error.message}\n`);
-    const more = inspected.errorCount - inspected.errors.length;
-    if (more > 0)
-      process.stderr.write(
-        `pasid-replay: ${path}: ${more} more records before this line could not be used\n`,
-      );
+    reportProblems(path, inspected);
     return inspected;
   } catch (error) {
     throw error instanceof InspectionError ? new CliError(`${path}: ${error.message}`) : error;

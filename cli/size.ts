@@ -30,6 +30,19 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${DECIMAL_UNITS[unit]}`;
 }
 
+const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/** A number of bytes in the largest unit that gives it exactly: "64 KiB", "2052 KiB" (powers of 1024). */
+export function binarySize(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1024 && value % 1024 === 0 && unit < BINARY_UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value} ${BINARY_UNITS[unit]}`;
+}
+
 /** A count or rate for a person: "950", "12.3 k", "1.2 M". */
 export function formatCount(count: number): string {
   if (count < 1000) return count.toFixed(0);

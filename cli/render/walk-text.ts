@@ -2,9 +2,9 @@ import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
 import type { OutcomeRecord } from "../../pipeline/records.ts";
 import type { Fault } from "../../walkers/fault.ts";
-import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { hex } from "../numbers.ts";
+import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 
@@ -86,10 +86,6 @@ function resultText(result: WalkResult): string {
     return `${pa}, ${count(2 ** result.pageShift, "byte")} a page, ${permText(result.perm)}`;
   }
   return `fault ${faultTitle(result.fault!)}`;
-}
-
-function permText(perm: number): string {
-  return `${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}`;
 }
 
 function outcomeLines(outcome: OutcomeRecord, fault: Fault | null): string[] {

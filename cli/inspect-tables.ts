@@ -1,0 +1,36 @@
+import { dirname } from "node:path";
+import { openTrace } from "../parsers/trace/source.ts";
+import { inspectTables, SelectionError, type TableSelection } from "../pipeline/inspect/inspect-tables.ts";
+import type { MemoryLimits } from "./commands/memory-options.ts";
+import { CliError } from "./errors.ts";
+import type { Output } from "./output.ts";
+import { reportProblems } from "./problems.ts";
+import { InspectJson } from "./render/inspect-json.ts";
+import { InspectText } from "./render/inspect-text.ts";
+
+/**
+ * Enumerates the tables of a trace file, and says on standard error which records before the state that is asked for
+ * could not be used.
+ *
+ * @returns how many those are
+ * @throws CliError where what is asked for is not in the trace
+ */
+export async function inspectTablesOfFile(
+  path: string,
+  selection: TableSelection,
+  json: boolean,
+  output: Output,
+  limits: MemoryLimits,
+): Promise<number> {
+  const source = await openTrace(path);
+  const sink = json ? new InspectJson(output) : new InspectText(output);
+  try {
+    const directory = path === "-" ? "." : dirname(path);
+    const problems = await inspectTables(source, selection, sink, { directory, ...limits });
+    await sink.flush();
+    reportProblems(path, problems);
+    return problems.errorCount;
+  } catch (error) {
+    throw error instanceof SelectionError ? new CliError(`${path}: ${error.message}`) : error;
+  }
+}

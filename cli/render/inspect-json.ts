@@ -1,0 +1,81 @@
+import { ascii } from "../../pipeline/byte-writer.ts";
+import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
+import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { InspectionOutput } from "./inspect-output.ts";
+import { permText } from "./perm.ts";
+
+const PA = ascii('","pa":"0x');
+const SIZE = ascii('","size":');
+/** Frames of the largest range whose size is an integer that every reader of JSON keeps exact. */
+const EXACT_FRAMES = Number.MAX_SAFE_INTEGER / FRAME_BYTES;
+/** Bytes of one line, its names aside. */
+const LINE_BYTES = 256;
+
+/** An inspection as NDJSON. */
+export class InspectJson extends InspectionOutput implements InspectionSink {
+  /** A `map` record up to its input address. */
+  #prefix = new Uint8Array(0);
+  /** What follows the size, by rights and page size. */
+  readonly #tails = new Map<number, Uint8Array>();
+
+  iommu(record: object): void {
+    this.#record(record);
+  }
+
+  device(record: object): void {
+    this.#record(record);
+  }
+
+  devices(record: object): void {
+    this.#record(record);
+  }
+
+  space({ iommu, dev, pasid }: InspectedSpace): void {
+    const opened = JSON.stringify({ type: "map", iommu, dev, pasid }).slice(0, -1);
+    this.#prefix = new Uint8Array(Buffer.from(`${opened},"iova":"0x`, "utf8"));
+  }
+
+  range(range: RangeWalk): boolean {
+    const { out } = this;
+    const { frames } = range;
+    out.reserve(this.#prefix.length + LINE_BYTES);
+    out.put(this.#prefix);
+    out.address(range.frame, 0);
+    out.put(PA);
+    out.address(range.output, 0);
+    out.put(SIZE);
+    if (frames <= EXACT_FRAMES) out.decimal(frames * FRAME_BYTES);
+    else out.text(`${BigInt(frames) * BigInt(FRAME_BYTES)}`);
+    out.put(this.#tail(range));
+    return this.full;
+  }
+
+  pasid(record: object): void {
+    this.#record(record);
+  }
+
+  note(record: object): void {
+    this.#record(record);
+  }
+
+  summary(record: object): void {
+    this.#record(record);
+  }
+
+  #record(record: object): void {
+    this.line(JSON.stringify(record));
+  }
+
+  #tail(range: RangeWalk): Uint8Array {
+    const { perm, pageShift, privileged } = range;
+    const key = (pageShift << 4) | (privileged ? 8 : 0) | perm;
+    let tail = this.#tails.get(key);
+    if (tail === undefined) {
+      const page = pageShift === 0 ? ',"passthrough":true' : `,"page":${2 ** pageShift}`;
+      tail = ascii(`,"perm":"${permText(perm)}"${page}${privileged ? ',"priv":true' : ""}}\n`);
+      this.#tails.set(key, tail);
+    }
+    return tail;
+  }
+}

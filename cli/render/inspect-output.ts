@@ -1,0 +1,35 @@
+import { setImmediate } from "node:timers/promises";
+import { ByteWriter } from "../../pipeline/byte-writer.ts";
+import type { Output } from "../output.ts";
+
+/** Bytes waiting from which on they are written. */
+const ENOUGH = 1 << 16;
+
+/** What both renderings of an inspection share: lines gather, and go out in larger pieces. */
+export class InspectionOutput {
+  protected readonly out = new ByteWriter(2 * ENOUGH);
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  /** Whether enough is waiting to be written. */
+  protected get full(): boolean {
+    return this.out.length >= ENOUGH;
+  }
+
+  protected line(text: string): void {
+    this.out.text(`${text}\n`);
+  }
+
+  async pause(yielding = true): Promise<void> {
+    // After a pause somebody waits for what is there; between two spaces nobody does.
+    if (this.full || (yielding && this.out.length > 0)) await this.flush();
+    if (yielding) await setImmediate();
+  }
+
+  async flush(): Promise<void> {
+    if (this.out.length > 0) await this.#output.write(this.out.take());
+  }
+}

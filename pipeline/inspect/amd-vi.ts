@@ -1,0 +1,102 @@
+import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
+import { type AmdViWalker, INTERRUPT_RANGE, INTERRUPT_RANGE_SHIFT } from "../../walkers/amd-vi/walker.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import * as amdV1 from "../../walkers/page-tables/amd-v1.ts";
+import * as x86 from "../../walkers/page-tables/x86-64.ts";
+import type { WalkResult } from "../../walkers/result.ts";
+import { type AddressSpace, lowRegion, ninesTables, signedRegions, translationOf } from "./address-space.ts";
+import { byteAddress, type VendorTables } from "./vendor.ts";
+
+const DEVICE_ID_BITS = 16;
+const INTERRUPT_FIRST = INTERRUPT_RANGE * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
+const INTERRUPT_END = (INTERRUPT_RANGE + 1) * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
+
+/** AMD-Vi: device table and guest CR3 tables. */
+export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> {
+  readonly walker: AmdViWalker;
+  readonly baseRegister = "dev_tab_base";
+
+  constructor(walker: AmdViWalker) {
+    this.walker = walker;
+  }
+
+  root(): { kind: string; address: bigint } {
+    const { segmentBits, tableFrame } = this.walker.configuration;
+    const kind =
+      segmentBits === 0 ? "device table" : `device table of ${2 ** segmentBits} segments, the first`;
+    return { kind, address: byteAddress(tableFrame[0]!) };
+  }
+
+  deviceLimit(): number {
+    return 2 ** DEVICE_ID_BITS;
+  }
+
+  deviceSteps(): readonly number[] {
+    return [0];
+  }
+
+  /** V=0 (48882, table 8): nothing in the entry counts, and requests are forwarded as if there were no IOMMU. */
+  unused(device: DeviceContext): boolean {
+    return device.valid === 0;
+  }
+
+  pasidLimit(device: DeviceContext): number {
+    return isGuest(device) ? device.pasidLimit : 0;
+  }
+
+  pasidSteps(device: DeviceContext): readonly number[] {
+    return Array.from({ length: device.glx + 1 }, (_, i) =>
+      i === device.glx ? 0 : Math.log2(gcr3TableLimit(device.glx - i - 1)),
+    );
+  }
+
+  pasidTable(device: DeviceContext): { kind: string; address: bigint } | undefined {
+    if (!isGuest(device)) return undefined;
+    return { kind: `${device.glx + 1}-level guest CR3 table`, address: byteAddress(device.gcr3Root) };
+  }
+
+  defaultPasid(device: DeviceContext): number | undefined {
+    return isGuest(device) && device.giov !== 0 ? 0 : undefined;
+  }
+
+  absent(out: WalkResult): boolean {
+    return out.reason === "SOURCEID_INVALID" || out.reason === "PASID_INVALID";
+  }
+
+  blocks(): boolean {
+    return false;
+  }
+
+  space(device: DeviceContext, process: ProcessContext, withPasid: boolean): AddressSpace {
+    const guest = process.guest !== 0;
+    const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels, x86.entryShift) : null;
+    const hosted = device.valid !== 0 && device.mode !== 0;
+    const host = hosted ? ninesTables(2, "amdv1", device.hostRoot, device.mode, amdV1.entryShift) : null;
+    const bits = hosted ? amdV1.inputBits(device.mode) : 64;
+    return {
+      translation: translationOf(first, host),
+      regions: guest
+        ? signedRegions(x86.inputBits(device.guestLevels), first, host)
+        : lowRegion(bits, null, host),
+      boundaries: this.#boundaries(withPasid),
+      withheld: null,
+      narrow: null,
+      domain: device.domain,
+      asid: -1,
+    };
+  }
+
+  /** The interrupt address range, and the exclusion range, which requests without PASID may use. */
+  #boundaries(withPasid: boolean): number[] {
+    const { exclusion, exclusionFirst, exclusionLast } = this.walker.configuration;
+    const frames = [INTERRUPT_FIRST, INTERRUPT_END];
+    if (exclusion !== 0 && !withPasid) frames.push(exclusionFirst, exclusionLast + 1);
+    return frames.sort((a, b) => a - b);
+  }
+}
+
+/** Guest translation is in force. */
+function isGuest(device: DeviceContext): boolean {
+  return device.valid !== 0 && device.translate !== 0 && device.guest !== 0;
+}

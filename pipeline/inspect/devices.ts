@@ -1,0 +1,55 @@
+import type { Device, Devices } from "../../parsers/trace/devices.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
+
+/** How the contract numbers devices that have no PCI name. */
+const PREFIX: Readonly<Record<IommuModel, string>> = {
+  intel: "devid:",
+  "arm-smmuv3": "sid:",
+  amd: "devid:",
+  riscv: "did:",
+};
+const REQUESTER_IDS = 2 ** 16;
+
+/** Names of devices by their ids: the trace's own where it has one, and others made in the same way. */
+export class DeviceNames {
+  readonly #prefix: string;
+  /** Unnamed devices have PCI names. */
+  readonly #pci: boolean;
+  /** "ssss:" where the trace writes the one segment that it knows, else "". */
+  readonly #segment: string;
+  /** null: several devices of the trace share the id (in several segments). */
+  readonly #named = new Map<number, string | null>();
+
+  constructor(model: IommuModel, devices: Devices) {
+    const all = Array.from({ length: devices.size }, (_, i) => devices.get(i));
+    for (const { id, text, canonical, index } of all)
+      if (canonical === index) this.#named.set(id, this.#named.has(id) ? null : text);
+    const pci = all.filter(isPci);
+    this.#prefix = PREFIX[model];
+    this.#pci = pci.length > 0 || model === "intel" || model === "amd";
+    const segments = new Set(pci.map(segmentOf));
+    this.#segment = segments.size === 1 ? [...segments][0]! : "";
+  }
+
+  of(id: number): string {
+    const named = this.#named.get(id);
+    if (named !== undefined && named !== null) return named;
+    return this.#pci && id < REQUESTER_IDS ? this.#segment + pciName(id) : `${this.#prefix}${id}`;
+  }
+}
+
+function isPci({ text }: Device): boolean {
+  return text.includes(".");
+}
+
+/** "ssss:" of a PCI name, "" where it has none. */
+function segmentOf({ text }: Device): string {
+  const parts = text.split(":");
+  return parts.length === 3 ? `${parts[0]}:` : "";
+}
+
+/** "bb:dd.f" of a requester id. */
+function pciName(id: number): string {
+  const two = (n: number) => n.toString(16).padStart(2, "0");
+  return `${two(id >>> 8)}:${two((id >>> 3) & 0x1f)}.${id & 7}`;
+}

@@ -1,0 +1,104 @@
+import type { ByteSource } from "../../parsers/trace/source.ts";
+import { NO_PASID } from "../../walkers/request.ts";
+import type { IommuUnit } from "../iommu-unit.ts";
+import type { ReplayOptions } from "../options.ts";
+import { Budget } from "./budget.ts";
+import { UnitInspector } from "./inspector.ts";
+import type { InspectionSink } from "./sink.ts";
+import { bySize, Tally } from "./tally.ts";
+import { type StateProblems, TraceState } from "./trace-state.ts";
+
+/** Which part of a trace's tables to enumerate. */
+export interface TableSelection {
+  /** The state after this line; undefined: after the whole trace. */
+  readonly at?: number | undefined;
+  /** Id of one IOMMU. */
+  readonly iommu?: string | undefined;
+  /** A device's name. */
+  readonly dev?: string | undefined;
+  /** One PASID; "none": requests without. */
+  readonly pasid?: number | "none" | undefined;
+  readonly maps: boolean;
+  readonly faulty: boolean;
+  /** First input address. */
+  readonly from?: bigint | undefined;
+  /** Ranges of each address space. */
+  readonly limit?: number | undefined;
+  /** Walks in all. */
+  readonly walks: number;
+}
+
+/** What was asked for is not in the trace. */
+export class SelectionError extends Error {}
+
+/**
+ * Replays a trace up to a line and enumerates the tables in memory as they are then.
+ * @throws SelectionError where there is no such IOMMU or device
+ */
+export async function inspectTables(
+  source: ByteSource,
+  selection: TableSelection,
+  sink: InspectionSink,
+  options: Partial<ReplayOptions> = {},
+): Promise<StateProblems> {
+  const state = new TraceState(options);
+  try {
+    await state.read(source, selection.at ?? Number.POSITIVE_INFINITY);
+    const units = unitsOf(state, selection.iommu);
+    const device = deviceOf(state, selection.dev);
+    const budget = new Budget(selection.walks);
+    const total = new Tally();
+    for (const unit of units) {
+      const inspector = new UnitInspector(
+        unit,
+        state.names.devices,
+        {
+          device,
+          pasid: selection.pasid === "none" ? NO_PASID : selection.pasid,
+          maps: selection.maps,
+          faulty: selection.faulty,
+          from: Number((selection.from ?? 0n) >> 12n),
+          limit: selection.limit ?? Number.POSITIVE_INFINITY,
+        },
+        sink,
+        budget,
+      );
+      await inspector.run(state.bound(unit));
+      total.include(inspector.tally);
+    }
+    sink.summary({
+      type: "inspect-summary",
+      line: state.line,
+      iommus: units.length,
+      devices: total.devices,
+      plain_devices: total.plainDevices,
+      pasids: total.pasids,
+      ranges: total.allRanges,
+      bytes: total.allBytes,
+      pages: bySize(total.allPages),
+      faulty: total.allFaulty + total.faultyContexts,
+      walks: budget.spent,
+      complete: total.complete,
+    });
+    await sink.pause(false);
+    return state.problems();
+  } finally {
+    state.close();
+  }
+}
+
+function unitsOf(state: TraceState, id: string | undefined): readonly IommuUnit[] {
+  if (id === undefined) return state.units;
+  const units = state.units.filter((unit) => unit.id === id);
+  if (units.length > 0) return units;
+  const known = state.units.map((unit) => JSON.stringify(unit.id)).join(", ") || "none";
+  throw new SelectionError(`expected an IOMMU of the trace (${known}), found ${JSON.stringify(id)}`);
+}
+
+/** Id of a device by its name, whether the trace names it or not. */
+function deviceOf(state: TraceState, name: string | undefined): number | undefined {
+  if (name === undefined) return undefined;
+  const device = state.names.devices.parse(name);
+  if (typeof device !== "string") return device.id;
+  throw new SelectionError(`expected a device such as "00:03.0" or "sid:7", found ${JSON.stringify(name)}`);
+}

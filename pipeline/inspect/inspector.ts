@@ -1,0 +1,365 @@
+import type { Devices } from "../../parsers/trace/devices.ts";
+import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
+import { OK, WalkResult } from "../../walkers/result.ts";
+import type { IommuUnit } from "../iommu-unit.ts";
+import type { AddressSpace } from "./address-space.ts";
+import type { Budget } from "./budget.ts";
+import { ContextScan } from "./context-scan.ts";
+import { DeviceNames } from "./devices.ts";
+import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
+import { ReadTrail } from "./read-trail.ts";
+import type { InspectedDevices, InspectionNote } from "./records.ts";
+import { faultOf, hexOf, PlainDevices, pasidTableOf, type SpaceName, tablesOf } from "./report.ts";
+import type { InspectionSink } from "./sink.ts";
+import { Tally } from "./tally.ts";
+import type { VendorTables } from "./vendor.ts";
+import { vendorTables } from "./vendors.ts";
+
+/** What to enumerate. */
+export interface InspectionOptions {
+  /** Only this device. */
+  readonly device: number | undefined;
+  /** Only this PASID; NO_PASID: only requests without one. */
+  readonly pasid: number | undefined;
+  /** Give `map` records. */
+  readonly maps: boolean;
+  /** Give `note` records of entries that are there, and fault. */
+  readonly faulty: boolean;
+  /** First 4 KiB frame of each address space to look at. */
+  readonly from: number;
+  /** At most this many ranges of each address space. */
+  readonly limit: number;
+}
+
+/** Ids looked at between two pauses. */
+const IDS_AT_ONCE = 1 << 16;
+
+/** Enumerates the devices, PASIDs and mapped ranges of one IOMMU, in the order of their numbers. */
+export class UnitInspector {
+  readonly tally = new Tally();
+  readonly #unit: IommuUnit;
+  readonly #vendor: VendorTables;
+  readonly #names: DeviceNames;
+  readonly #options: InspectionOptions;
+  readonly #sink: InspectionSink;
+  readonly #budget: Budget;
+  readonly #trail = new ReadTrail();
+  readonly #out = new WalkResult();
+  readonly #request = new WalkRequest();
+  readonly #device: unknown;
+  readonly #process: unknown;
+  readonly #plain: PlainDevices;
+  #exhausted = false;
+
+  constructor(
+    unit: IommuUnit,
+    devices: Devices,
+    options: InspectionOptions,
+    sink: InspectionSink,
+    budget: Budget,
+  ) {
+    this.#unit = unit;
+    this.#vendor = vendorTables(unit.walker);
+    this.#names = new DeviceNames(unit.model, devices);
+    this.#options = options;
+    this.#sink = sink;
+    this.#budget = budget;
+    this.#device = unit.walker.newDevice();
+    this.#process = unit.walker.newProcess();
+    this.#plain = new PlainDevices((group) => this.#endGroup(group));
+  }
+
+  /** @param bound devices with a PASID table of their own, by id */
+  async run(bound: ReadonlyMap<number, Binding>): Promise<void> {
+    const { tables } = this.#unit.walker;
+    tables.observer = this.#trail;
+    try {
+      const translation = this.#translation();
+      this.#describe(translation);
+      for (const [id, binding] of bound) if (this.#selected(id)) await this.#oneDevice(id, binding);
+      if (translation === "enabled" && this.#unit.state.has(this.#vendor.baseRegister))
+        await this.#allDevices(bound);
+      this.#plain.end();
+    } finally {
+      tables.observer = null;
+    }
+  }
+
+  #selected(id: number): boolean {
+    return this.#options.device === undefined || this.#options.device === id;
+  }
+
+  /** What the registers alone say about a request. */
+  #translation(): "enabled" | "passthrough" | "blocked" {
+    const request = this.#request;
+    request.binding = null;
+    request.device = 0;
+    request.pasid = NO_PASID;
+    this.#out.reset("intel");
+    if (this.#unit.walker.admit(request, this.#out)) return "enabled";
+    return this.#out.status === OK ? "passthrough" : "blocked";
+  }
+
+  #describe(translation: "enabled" | "passthrough" | "blocked"): void {
+    const { id, model, state } = this.#unit;
+    const known = state.has(this.#vendor.baseRegister);
+    const root = this.#vendor.root();
+    const table = { kind: root.kind, addr: hexOf(root.address) };
+    const shown = known && translation === "enabled" ? table : undefined;
+    this.#sink.iommu({ type: "iommu", iommu: id, model, translation, table: shown });
+  }
+
+  async #allDevices(bound: ReadonlyMap<number, Binding>): Promise<void> {
+    const vendor = this.#vendor;
+    if (this.#options.device !== undefined) {
+      if (!bound.has(this.#options.device)) await this.#oneDevice(this.#options.device, null);
+      return;
+    }
+    const load = (id: number) => this.#loadDevice(id, null);
+    const absent = (out: WalkResult) => vendor.absent(out);
+    const scan = new ContextScan(
+      vendor.deviceLimit(),
+      vendor.deviceSteps(),
+      load,
+      this.#out,
+      this.#trail,
+      this.#budget,
+    );
+    while (!scan.done) {
+      const found = scan.next(IDS_AT_ONCE, absent);
+      if (found === null) await this.#sink.pause();
+      else if (bound.has(scan.id)) continue;
+      else if (found) {
+        if (!vendor.unused(this.#device)) await this.#contextOf(scan.id, null);
+      } else if (vendor.blocks(this.#out)) this.#plain.add(scan.id, "blocked", -1);
+      else this.#badContext(scan.id, undefined);
+    }
+    if (scan.position < vendor.deviceLimit()) this.#effort(this.#names.of(scan.position), undefined);
+  }
+
+  /** A device that is asked for by name, or bound: also where it has no context. */
+  async #oneDevice(id: number, binding: Binding | null): Promise<void> {
+    if (this.#loadDevice(id, binding)) await this.#contextOf(id, binding);
+    else this.#badContext(id, undefined);
+  }
+
+  #loadDevice(id: number, binding: Binding | null): boolean {
+    const request = this.#request;
+    request.device = id;
+    request.binding = binding;
+    request.pasid = NO_PASID;
+    this.#begin();
+    // A fault of `admit` is about the device here: one whose id no table can hold.
+    return (
+      this.#unit.walker.admit(request, this.#out) &&
+      this.#unit.walker.loadDevice(request, this.#device, this.#out)
+    );
+  }
+
+  /** Loads the PASID entry of the device at hand; where it fails, the result says why. */
+  #loadProcess(pasid: number): boolean {
+    const request = this.#request;
+    request.pasid = pasid;
+    request.addrHi = 0;
+    request.addrLo = 0;
+    this.#begin();
+    const { walker } = this.#unit;
+    // An address may be exempt from translation whatever the context says: that is no refusal.
+    if (!walker.checkRequest(request, this.#device, this.#out) && this.#out.status !== OK) return false;
+    this.#out.reset("intel");
+    return walker.loadProcess(request, this.#device, this.#process, this.#out);
+  }
+
+  #begin(): void {
+    this.#trail.clear();
+    this.#out.reset("intel");
+    this.#request.addrHi = 0;
+    this.#request.addrLo = 0;
+  }
+
+  /** The device whose context is loaded. */
+  async #contextOf(id: number, binding: Binding | null): Promise<void> {
+    const vendor = this.#vendor;
+    const pasids = vendor.pasidLimit(this.#device);
+    const dev = this.#names.of(id);
+    const name: SpaceName = { iommu: this.#unit.id, dev, pasid: undefined };
+    const wanted = this.#options.pasid;
+    const loaded = this.#loadProcess(NO_PASID);
+    const space = loaded ? vendor.space(this.#device, this.#process, false) : null;
+    if (pasids === 0 && binding === null && (space === null || space.translation === "passthrough")) {
+      if (this.#options.device === undefined && wanted === undefined) {
+        if (!loaded && !vendor.absent(this.#out)) this.#badContext(id, undefined);
+        this.#plain.add(id, this.#passes(space) ? "passthrough" : "blocked", space?.domain ?? -1);
+        return;
+      }
+    }
+    this.#plain.end();
+    this.tally.devices++;
+    this.#sink.device({
+      type: "device",
+      iommu: this.#unit.id,
+      dev,
+      id,
+      bound: binding === null ? undefined : true,
+      pasid_table: pasidTableOf(vendor.pasidTable(this.#device), pasids),
+      default_pasid: vendor.defaultPasid(this.#device),
+    });
+    if (wanted === undefined || wanted === NO_PASID) await this.#space(name, space);
+    if (wanted === NO_PASID) return;
+    if (wanted === undefined) await this.#allPasids(name, pasids);
+    else if (this.#loadProcess(wanted))
+      await this.#space({ ...name, pasid: wanted }, vendor.space(this.#device, this.#process, true));
+    else this.#badContext(id, wanted);
+  }
+
+  async #allPasids(name: SpaceName, limit: number): Promise<void> {
+    if (limit === 0) return;
+    const vendor = this.#vendor;
+    const id = this.#request.device;
+    const scan = new ContextScan(
+      limit,
+      vendor.pasidSteps(this.#device),
+      (pasid) => this.#loadProcess(pasid),
+      this.#out,
+      this.#trail,
+      this.#budget,
+    );
+    // A PASID that the context refuses before anything is read has no entry to complain about.
+    const absent = (out: WalkResult) => this.#trail.reads === 0 || vendor.absent(out);
+    while (!scan.done) {
+      const found = scan.next(IDS_AT_ONCE, absent);
+      if (found === null) await this.#sink.pause();
+      else if (found)
+        await this.#space({ ...name, pasid: scan.id }, vendor.space(this.#device, this.#process, true));
+      else this.#badContext(id, scan.id);
+    }
+    if (scan.position < limit) this.#effort(name.dev, scan.position);
+  }
+
+  /** The requests of the PASID that is loaded; null: they are refused. */
+  async #space(name: SpaceName, space: AddressSpace | null): Promise<void> {
+    const { tally } = this;
+    const translation = space === null ? "blocked" : space.translation;
+    const described = {
+      type: "pasid" as const,
+      ...name,
+      translation: translation === "passthrough" && !this.#passes(space) ? ("blocked" as const) : translation,
+      domain: space === null || space.domain < 0 ? undefined : space.domain,
+      asid: space === null || space.asid < 0 ? undefined : space.asid,
+      tables: space === null ? [] : tablesOf(space),
+    };
+    tally.begin();
+    this.#sink.space(described);
+    const complete =
+      space === null || space.translation === "passthrough" || (await this.#ranges(name, space));
+    const counts = tally.end(complete);
+    if (name.pasid !== undefined) tally.pasids++;
+    this.#sink.pasid({ ...described, ...counts });
+    await this.#sink.pause(false);
+  }
+
+  /** @returns whether the enumeration came to the end of the address space */
+  async #ranges(name: SpaceName, space: AddressSpace): Promise<boolean> {
+    const { maps, faulty, from, limit } = this.#options;
+    const { walker } = this.#unit;
+    const sink = this.#sink;
+    const walk = new RangeWalk(
+      walker,
+      this.#request,
+      this.#device,
+      this.#process,
+      space,
+      this.#trail,
+      this.#budget,
+      from,
+    );
+    for (;;) {
+      const kind = walk.next();
+      if (kind === END) return true;
+      if (kind === PAUSE) await sink.pause();
+      else if (kind === SPENT) {
+        this.#effort(name.dev, name.pasid, walk.position);
+        return false;
+      } else {
+        if (this.tally.ranges + this.tally.faulty >= limit) {
+          this.#note({
+            note: "limit",
+            ...name,
+            next: hexOf(BigInt(walk.frame) << 12n),
+            message: `the limit of ${limit} ranges is reached`,
+          });
+          return false;
+        }
+        if (kind === PAGES) {
+          this.tally.addPages(walk);
+          if (maps && sink.range(walk)) await sink.pause(false);
+        } else if (kind === FAULTY) {
+          this.tally.faulty++;
+          if (faulty) {
+            this.#note(faultOf(name, walk.fault, walk.frame, walk.frames));
+            await sink.pause(false);
+          }
+        }
+      }
+    }
+  }
+
+  /** Whether requests of a context without tables reach memory at all. */
+  #passes(space: AddressSpace | null): boolean {
+    if (space === null) return false;
+    const walker = this.#unit.walker;
+    const walk = new RangeWalk(
+      walker,
+      this.#request,
+      this.#device,
+      this.#process,
+      space,
+      this.#trail,
+      this.#budget,
+    );
+    return walk.next() === PAGES;
+  }
+
+  /** A context, or a PASID's, that is there and faults; or one that is asked for and is not there. */
+  #badContext(id: number, pasid: number | undefined): void {
+    this.tally.faultyContexts++;
+    const asked = this.#options.device !== undefined || this.#options.pasid !== undefined;
+    if (this.#options.faulty || asked)
+      this.#note(faultOf({ iommu: this.#unit.id, dev: this.#names.of(id), pasid }, this.#out));
+  }
+
+  #effort(dev: string, pasid: number | undefined, frame?: number): void {
+    this.tally.complete = false;
+    // Whoever was at work when the budget ended says where; those around it say nothing more.
+    if (this.#exhausted) return;
+    this.#exhausted = true;
+    const next = frame === undefined ? undefined : hexOf(BigInt(frame) << 12n);
+    const message = `stopped after ${this.#budget.all} walks: the tables hold more, or point back into themselves`;
+    this.#note({ note: "effort", iommu: this.#unit.id, dev, pasid, next, message });
+  }
+
+  #note(note: Omit<InspectionNote, "type">): void {
+    this.#plain.end();
+    this.#sink.note({ type: "note", ...note });
+  }
+
+  #endGroup(group: {
+    first: number;
+    last: number;
+    translation: InspectedDevices["translation"];
+    domain: number;
+  }): void {
+    const { first, last, translation, domain } = group;
+    const count = last - first + 1;
+    this.tally.plainDevices += count;
+    this.#sink.devices({
+      type: "devices",
+      iommu: this.#unit.id,
+      dev: this.#names.of(first),
+      last: this.#names.of(last),
+      count,
+      translation,
+      domain: domain < 0 ? undefined : domain,
+    });
+  }
+}
