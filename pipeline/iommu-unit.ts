@@ -39,6 +39,7 @@ export class IommuUnit {
     this.walker.configure(this.state);
     this.commands.configure(this.state);
     this.engine.drop();
+    this.caches?.configured();
   }
 
   /**

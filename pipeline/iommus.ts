@@ -95,6 +95,7 @@ export class Iommus {
       riscv,
       stage2: stage2 && { ...stage2, rootHi: stage2.root.hi, rootLo: stage2.root.lo },
     });
+    unit.caches?.rebound(record.dev.id);
     this.#routes = [];
     return problem === undefined ? null : schema(`bind.config: ${problem}`);
   }
@@ -102,16 +103,22 @@ export class Iommus {
   unbind(record: RecordOf<"unbind">): Problem | null {
     let bound = false;
     if (record.iommu === undefined) {
-      for (const unit of this.#units) bound = unit.unbind(record.dev.canonical) || bound;
+      for (const unit of this.#units) bound = this.#unbindFrom(unit, record) || bound;
     } else {
       const unit = this.named("unbind", record.iommu);
       if (!(unit instanceof IommuUnit)) return unit;
-      bound = unit.unbind(record.dev.canonical);
+      bound = this.#unbindFrom(unit, record);
     }
     this.#routes = [];
     return bound
       ? null
       : schema(`unbind.dev: expected a device with a binding, found ${quote(record.dev.text)}`);
+  }
+
+  #unbindFrom(unit: IommuUnit, { dev }: RecordOf<"unbind">): boolean {
+    const bound = unit.unbind(dev.canonical);
+    if (bound) unit.caches?.rebound(dev.id);
+    return bound;
   }
 
   /** Where a request leads: by its own words, or because there is no choice. */

@@ -1,7 +1,9 @@
 import type { DmaRecord, ObservedRecord } from "../parsers/trace/records.ts";
 import type { WalkRequest } from "../walkers/request.ts";
 import { OK, type WalkResult } from "../walkers/result.ts";
-import { type Culprit, LIVE, sameAnswer, UNEXPLAINED, type UnitCaches } from "./caches/unit-caches.ts";
+import { type Culprit, LIVE, UNEXPLAINED } from "./caches/explanation.ts";
+import { sameAnswer } from "./caches/past-walks.ts";
+import type { UnitCaches } from "./caches/unit-caches.ts";
 import { Outcome, type Verdict } from "./outcome.ts";
 import { advance, bytesToPageEnd } from "./request-walk.ts";
 import type { Comparison } from "./verdict.ts";
@@ -38,7 +40,7 @@ export class Judge {
     this.culprit = null;
     const { observed } = record;
     if (!observed.present) {
-      if (doubt && caches !== null && caches.pending === 0 && this.#hazard(record, request, caches)) {
+      if (doubt && caches !== null && this.#hazard(record, request, caches)) {
         outcome.verdict = "hazard";
         outcome.changedLine = this.#changedLine();
       }
@@ -62,7 +64,7 @@ export class Judge {
   #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
     return (
       this.#pages(record, request, caches, (now) => {
-        const found = caches.explain(request, false, (walk) => !sameAnswer(walk, now)) === LIVE;
+        const found = caches.owes(request, (walk) => !sameAnswer(walk, now));
         if (found) this.culprit = caches.culprit;
         return found ? true : null;
       }) === true
@@ -100,7 +102,7 @@ export class Judge {
     accept: (walk: WalkResult) => boolean,
   ): number {
     if (accept(now)) return LIVE;
-    const depth = caches.explain(request, true, accept);
+    const depth = caches.explain(request, accept);
     if (depth !== UNEXPLAINED) this.culprit = caches.culprit;
     return depth;
   }

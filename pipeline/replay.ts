@@ -241,7 +241,7 @@ export class Replay implements TraceHandler {
   ): void {
     Summary.count(this.summary.verdicts, outcome.verdict);
     const { culprit } = this.#judge;
-    if (culprit === null || this.#cacheFindings === null) return;
+    if (culprit === null || culprit.excused || this.#cacheFindings === null) return;
     if (outcome.verdict === "stale" || outcome.verdict === "hazard")
       this.#cacheFindings.staleUse(line, record, request, unit, culprit);
   }
@@ -280,8 +280,7 @@ export class Replay implements TraceHandler {
     for (const unit of units) {
       if (!(unit instanceof IommuUnit)) return unit;
       // The neutral form has no completion of its own: it says what has happened.
-      unit.caches?.invalidate(invalidation, this.#past.time);
-      unit.caches?.settle();
+      unit.caches?.invalidated(invalidation, this.#past.time);
       this.#cacheFindings?.invalidated(line, unit);
     }
     return null;

@@ -568,6 +568,7 @@ describe("contexts", () => {
     const view = machine.memory.frames.get(Number(STREAM_TABLE >> 12n))!;
     expect(device.decode(view, 0, walker.features)).toBe(true);
     device.el2 = true;
+    device.hypervisor = true;
     device.s1stalld = true;
     const deviceCopy = walker.newDevice();
     deviceCopy.copyFrom(device);

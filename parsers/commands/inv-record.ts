@@ -10,6 +10,7 @@ import {
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
+  REGIME_ANY,
 } from "./invalidation.ts";
 
 type InvRecord = RecordOf<"inv">;
@@ -47,6 +48,7 @@ export function fromInvRecord(
   const tags: readonly string[] = TAGS[record.granularity];
   const uses = (tag: string) => tags.includes(tag);
   out.reset(CACHES[record.cache]);
+  out.regime = REGIME_ANY;
   if (record.granularity === "pasid" && record.pasid === undefined && record.asid === undefined)
     return 'inv: expected pasid or asid with granularity "pasid", found neither';
   const needed = tags[0];

@@ -61,6 +61,8 @@ export const REGIME_EL1 = 0;
 export const REGIME_EL2 = 1;
 /** Secure EL1, Secure EL2 and EL3: never those of a Non-secure interface. */
 export const REGIME_SECURE = 2;
+/** Whatever regime: the neutral form, which does not know of them. */
+export const REGIME_ANY = 3;
 
 // `Invalidation.status`: how far the specification stands behind the command.
 export const ACCEPTED = 0;
@@ -150,6 +152,11 @@ export class Invalidation {
     this.granule = 0;
     this.level = NO_LEVEL;
     this.regime = REGIME_EL1;
+  }
+
+  /** A copy to keep: the object itself is filled anew by the next command. */
+  clone(): Invalidation {
+    return Object.assign(new Invalidation(), this);
   }
 
   /** Narrows to one device, or to those that differ from it only in `mask`. */

@@ -1,11 +1,9 @@
-/** Which translations an invalidation is about: a range of pages, and when it was issued. */
+import { ANY, type Invalidation, NONE } from "../../parsers/commands/invalidation.ts";
+
+/** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
-  /** First and last page as page numbers (address / 4096). */
-  readonly first: number;
-  readonly last: number;
+  readonly inv: Invalidation;
   readonly issued: number;
-  /** The pages are of the intermediate address space (first-stage output), not of the input one. */
-  readonly intermediate: boolean;
 }
 
 /** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
@@ -16,10 +14,26 @@ export interface TranslationTag {
   space: number;
   /** Stages that translate: 1 first, 2 second, 3 both. */
   stages: number;
+  /** Arm: REGIME_EL1 or REGIME_EL2, which share no entries; REGIME_EL1 for everybody else. */
+  regime: number;
+  /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
+  withoutTopByte: boolean;
 }
+
+/** `TranslationTag.domain` without one. */
+const NO_DOMAIN = -1;
 
 /** Marks global translations, which belong to every address space of a domain. */
 export const GLOBAL_SPACE = -2;
+
+/** A translation that a cache may hold, or once held: what memory said to a context at a time. */
+export interface CachedTranslation {
+  readonly context: number;
+  /** Last tick at which memory gave this translation. */
+  time: number;
+  /** An invalidation has covered it. */
+  dead: boolean;
+}
 
 /** All translations with one tag. */
 export class TagSet implements TranslationTag {
@@ -28,6 +42,8 @@ export class TagSet implements TranslationTag {
   readonly domain: number;
   readonly space: number;
   readonly stages: number;
+  readonly regime: number;
+  readonly withoutTopByte: boolean;
   /** Page sizes seen, as bits of their log2, in two halves. */
   #shiftsLo = 0;
   #shiftsHi = 0;
@@ -35,14 +51,20 @@ export class TagSet implements TranslationTag {
   split = false;
   /** All entries filled up to here are invalidated. */
   epoch = 0;
-  /** Invalidations of many pages, and of intermediate ones: looked at when an entry is in question. */
+  /** Invalidations of entries filled up to here are forgotten: whether such an entry lives is not known. */
+  fog = 0;
+  /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
+  /** By page: translations that differ from the latest, which stands in the table of pages. */
+  readonly aside = new Map<number, CachedTranslation[]>();
 
-  constructor(id: number, domain: number, space: number, stages: number) {
+  constructor(id: number, tag: TranslationTag, space: number) {
     this.id = id;
-    this.domain = domain;
+    this.domain = tag.domain;
     this.space = space;
-    this.stages = stages;
+    this.stages = tag.stages;
+    this.regime = tag.regime;
+    this.withoutTopByte = tag.withoutTopByte;
   }
 
   saw(shift: number): void {
@@ -52,10 +74,25 @@ export class TagSet implements TranslationTag {
 
   /** The smallest page size seen that is larger than this one, as log2; 0 where there is none. */
   nextShift(after: number): number {
+    if ((this.#shiftsLo | this.#shiftsHi) === 0) return 0;
     for (let shift = after + 1; shift < 64; shift++) {
       if (((shift < 32 ? this.#shiftsLo >>> shift : this.#shiftsHi >>> (shift - 32)) & 1) !== 0) return shift;
     }
     return 0;
+  }
+
+  /** High half of an address as entries of this set have it. */
+  high(hi: number): number {
+    return this.withoutTopByte ? (hi << 8) >> 8 : hi;
+  }
+
+  /** All entries filled up to a tick are invalidated. */
+  kill(issued: number): void {
+    if (issued <= this.epoch) return;
+    this.epoch = issued;
+    let kept = 0;
+    for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
+    this.ranges.length = kept;
   }
 }
 
@@ -63,21 +100,51 @@ export class TagSet implements TranslationTag {
 export class TagSets {
   readonly all: TagSet[] = [];
   readonly #byTag = new Map<string, TagSet>();
+  readonly #byDomain = new Map<number, TagSet[]>();
+  /** By domain and address space: a domain may have very many spaces. */
+  readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
 
-  of(domain: number, space: number, stages: number): TagSet {
-    const key = `${domain}:${space}:${stages}`;
+  of(tag: TranslationTag, space = tag.space): TagSet {
+    const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}`;
     let set = this.#byTag.get(key);
     if (set === undefined) {
-      set = new TagSet(this.all.length + 1, domain, space, stages);
+      set = new TagSet(this.all.length + 1, tag, space);
       this.all.push(set);
       this.#byTag.set(key, set);
+      listOf(this.#byDomain, tag.domain).push(set);
+      let spaces = this.#bySpace.get(tag.domain);
+      if (spaces === undefined) {
+        spaces = new Map();
+        this.#bySpace.set(tag.domain, spaces);
+      }
+      listOf(spaces, space).push(set);
     }
     return set;
   }
 
-  byId(id: number): TagSet {
-    const set = this.all[id - 1];
-    if (set === undefined) throw new RangeError(`no tag set has number ${id}`);
-    return set;
+  /** Sets among which are all that an invalidation covers. */
+  *candidates(inv: Invalidation): Iterable<TagSet> {
+    if (inv.domain === ANY || inv.domainMask !== 0) {
+      yield* this.all;
+      return;
+    }
+    const domain = inv.domain === NONE ? NO_DOMAIN : inv.domain;
+    const space = inv.asid !== ANY ? inv.asid : inv.pasid;
+    if (space < 0) {
+      yield* this.#byDomain.get(domain) ?? [];
+      return;
+    }
+    const spaces = this.#bySpace.get(domain);
+    yield* spaces?.get(space) ?? [];
+    yield* spaces?.get(GLOBAL_SPACE) ?? [];
   }
+}
+
+function listOf<K>(lists: Map<K, TagSet[]>, key: K): TagSet[] {
+  let list = lists.get(key);
+  if (list === undefined) {
+    list = [];
+    lists.set(key, list);
+  }
+  return list;
 }

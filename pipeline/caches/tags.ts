@@ -1,68 +1,142 @@
+import { REGIME_EL1, REGIME_EL2 } from "../../parsers/commands/invalidation.ts";
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import { NO_PASID } from "../../walkers/request.ts";
 import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
 import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
 import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
-import { FIRST_STAGE, NESTED, type VtdDevice, type VtdProcess } from "../../walkers/vtd/context.ts";
+import {
+  EXTENDED_CONTEXT,
+  FIRST_STAGE,
+  NESTED,
+  SCALABLE_CONTEXT,
+  type VtdDevice,
+  type VtdProcess,
+} from "../../walkers/vtd/context.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
+import type { ContextTag } from "./coverage.ts";
 import type { TranslationTag } from "./tag-sets.ts";
 
 const FIRST = 1;
 const SECOND = 2;
+const NONE = -1;
 
-/**
- * How each IOMMU tags the translations of a context.
- *
- * @param pasid of the request, -1 for none
- */
-export function tagOf(model: IommuModel, device: object, process: object, pasid: number): TranslationTag {
-  switch (model) {
-    case "intel":
-      return vtd(device as VtdDevice, process as VtdProcess, pasid);
-    case "arm-smmuv3":
-      return smmuv3(device as StreamContext, process as SubstreamContext);
-    case "amd":
-      return amdVi(device as DeviceContext, process as ProcessContext, pasid);
-    case "riscv":
-      return riscv(device as RiscvDevice, process as RiscvProcess);
-  }
+/** How one vendor tags what it caches. */
+interface Tagging<D, P> {
+  /** Domain that tags a cached device context; -1: none. */
+  deviceDomain(device: D): number;
+  /** What a request, by its PASID (-1: none), finds in a table of PASID entries. */
+  pasidEntry(device: D, pasid: number): number;
+  /** Whether a cache of PASID entries holds what says how to translate; otherwise the device's context alone does. */
+  ownEntry(device: D, process: P, pasid: number): boolean;
+  translation(device: D, process: P, pasid: number): TranslationTag;
+}
+
+function tag(domain: number, space: number, first: boolean, second: boolean): TranslationTag {
+  return {
+    domain,
+    space,
+    stages: (first ? FIRST : 0) | (second ? SECOND : 0),
+    regime: REGIME_EL1,
+    withoutTopByte: false,
+  };
 }
 
 /** VT-d 6.2.2: DID always, PASID where a first stage takes part; a request without PASID has its RID_PASID's. */
-function vtd(device: VtdDevice, process: VtdProcess, pasid: number): TranslationTag {
-  const first = process.kind === FIRST_STAGE || process.kind === NESTED;
-  return {
-    domain: process.domain,
-    space: first ? (pasid >= 0 ? pasid : device.ridPasid) : -1,
-    stages: (first ? FIRST : 0) | (process.kind === FIRST_STAGE ? 0 : SECOND),
-  };
-}
+const VTD: Tagging<VtdDevice, VtdProcess> = {
+  deviceDomain: (device) => (device.context === SCALABLE_CONTEXT ? NONE : device.domain),
+  pasidEntry: (device, pasid) => (pasid === NO_PASID ? device.ridPasid : pasid),
+  ownEntry: (device, _process, pasid) =>
+    device.context === SCALABLE_CONTEXT || (device.context === EXTENDED_CONTEXT && pasid !== NO_PASID),
+  translation(device, process, pasid) {
+    const first = process.kind === FIRST_STAGE || process.kind === NESTED;
+    const space = first ? this.pasidEntry(device, pasid) : NONE;
+    return tag(process.domain, space, first, process.kind !== FIRST_STAGE);
+  },
+};
 
-/** IHI 0070, 3.17: VMID with stage 2 or in an EL1 StreamWorld, ASID with stage 1. */
-function smmuv3(device: StreamContext, process: SubstreamContext): TranslationTag {
-  const first = !process.bypass;
-  return {
-    domain: device.vmid,
-    space: first ? process.asid : -1,
-    stages: (first ? FIRST : 0) | (device.stage2Enabled ? SECOND : 0),
-  };
-}
+/** IHI 0070, 3.17: VMID where stage 2 is implemented and the StreamWorld is EL1, ASID with stage 1. */
+const SMMUV3: Tagging<StreamContext, SubstreamContext> = {
+  deviceDomain: (device) => device.vmid,
+  pasidEntry: (_device, pasid) => Math.max(pasid, 0),
+  ownEntry: (_device, process) => !process.bypass,
+  translation(device, process) {
+    const first = !process.bypass;
+    return {
+      ...tag(device.vmid, first ? process.asid : NONE, first, device.stage2Enabled),
+      regime: device.hypervisor ? REGIME_EL2 : REGIME_EL1,
+      // An address that TBI lets pass is the same page whatever its top byte, and without TBI none passes whose top
+      // byte is not the sign of bit 55.
+      withoutTopByte: first,
+    };
+  },
+};
 
 /** AMD 48882, 2.4: DomainID always, PASID where guest tables take part. */
-function amdVi(device: DeviceContext, process: ProcessContext, pasid: number): TranslationTag {
-  const first = process.guest !== 0;
-  return {
-    domain: device.domain,
-    space: first ? Math.max(pasid, 0) : -1,
-    stages: (first ? FIRST : 0) | (device.mode !== 0 ? SECOND : 0),
-  };
+const AMD_VI: Tagging<DeviceContext, ProcessContext> = {
+  deviceDomain: (device) => device.domain,
+  pasidEntry: (_device, pasid) => Math.max(pasid, 0),
+  ownEntry: (_device, process) => process.guest !== 0,
+  translation(device, process, pasid) {
+    const first = process.guest !== 0;
+    return tag(device.domain, first ? Math.max(pasid, 0) : NONE, first, device.mode !== 0);
+  },
+};
+
+/** RISC-V IOMMU 1.0, Caching in-memory data structures: GSCID with a second stage, PSCID with a first. */
+const RISCV: Tagging<RiscvDevice, RiscvProcess> = {
+  deviceDomain: (device) => device.gscid,
+  pasidEntry: (_device, pasid) => Math.max(pasid, 0),
+  ownEntry: (_device, process) => process.located !== 0,
+  translation(device, process) {
+    const first = process.firstLevels !== 0;
+    const second = device.secondLevels !== 0;
+    return tag(second ? device.gscid : NONE, first ? process.pscid : NONE, first, second);
+  },
+};
+
+const TAGGING: Readonly<Record<IommuModel, Tagging<never, never>>> = {
+  intel: VTD,
+  "arm-smmuv3": SMMUV3,
+  amd: AMD_VI,
+  riscv: RISCV,
+};
+
+/**
+ * How an IOMMU tags the translations of a context.
+ * @param pasid of the request, NO_PASID for none
+ */
+export function translationTag(
+  model: IommuModel,
+  device: object,
+  process: object,
+  pasid: number,
+): TranslationTag {
+  return TAGGING[model].translation(device as never, process as never, pasid);
 }
 
-/** RISC-V IOMMU 1.0, 3.1 (IOTINVAL): GSCID where there is a second stage, PSCID where there is a first. */
-function riscv(device: RiscvDevice, process: RiscvProcess): TranslationTag {
-  const first = process.firstLevels !== 0;
-  return {
-    domain: device.secondLevels !== 0 ? device.gscid : -1,
-    space: first ? process.pscid : -1,
-    stages: (first ? FIRST : 0) | (device.secondLevels !== 0 ? SECOND : 0),
-  };
+/** How it tags a cached device context. */
+export function deviceTag(model: IommuModel, id: number, device: object): ContextTag {
+  return { device: id, domain: TAGGING[model].deviceDomain(device as never), pasid: NONE, asid: NONE };
+}
+
+/** How it tags a cached PASID entry. */
+export function processTag(
+  model: IommuModel,
+  id: number,
+  device: object,
+  process: object,
+  pasid: number,
+): ContextTag {
+  const { domain, space } = translationTag(model, device, process, pasid);
+  return { device: id, domain, pasid: pasidIndex(model, device, pasid), asid: space };
+}
+
+/** The PASID entry that a request uses, by its PASID (NO_PASID: none). */
+export function pasidIndex(model: IommuModel, device: object, pasid: number): number {
+  return TAGGING[model].pasidEntry(device as never, pasid);
+}
+
+/** Whether a cache of PASID entries holds what says how a request is translated. */
+export function hasOwnEntry(model: IommuModel, device: object, process: object, pasid: number): boolean {
+  return TAGGING[model].ownEntry(device as never, process as never, pasid);
 }

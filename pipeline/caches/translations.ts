@@ -1,18 +1,20 @@
 import {
-  ANY,
-  BOTH_STAGES,
-  COMBINED_BY_ADDRESS,
   COMBINED_KEPT,
-  coversDomain,
-  FIRST_STAGE,
+  coversDevice,
   type Invalidation,
-  NONE,
   SECOND_STAGE,
 } from "../../parsers/commands/invalidation.ts";
 import { frameHi, frameLo, frameOf } from "../../walkers/memory.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import { CachedPages } from "./cached-pages.ts";
-import { GLOBAL_SPACE, type PageRange, type TagSet, TagSets, type TranslationTag } from "./tag-sets.ts";
+import { coversAll, coversPage, coversTags, fitsGranule, selectsIntermediate } from "./coverage.ts";
+import {
+  type CachedTranslation,
+  GLOBAL_SPACE,
+  type TagSet,
+  TagSets,
+  type TranslationTag,
+} from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
@@ -21,14 +23,15 @@ const MAX_RANGES = 1024;
 /** Pages whose earlier translations are kept beside the latest, and versions of each. */
 const MAX_SIDE_PAGES = 1 << 16;
 const MAX_VERSIONS = 4;
+/** Results of `invalidate` that are not a number of pages. */
+export const WHOLE_SETS = -1;
 
-/** A translation that a cache may hold, or once held: what memory said to a context at a time. */
-export interface CachedTranslation {
-  readonly context: number;
-  /** Last tick at which memory gave this translation. */
-  time: number;
-  /** An invalidation has covered it. */
-  dead: boolean;
+/** What a translation maps, as `WalkResult` has it: whose leaf, how large, and through which intermediate page. */
+export type Extent = Pick<WalkResult, "pageShift" | "firstShift" | "ipaFrame">;
+
+/** A copy: walk results are reused. */
+export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
+  return { pageShift, firstShift, ipaFrame };
 }
 
 /**
@@ -38,10 +41,11 @@ export interface CachedTranslation {
 export class Translations {
   readonly tags = new TagSets();
   readonly #pages: CachedPages;
-  readonly #aside = new Map<string, CachedTranslation[]>();
+  /** Pages in the `aside` of all tag sets. */
+  #sidePages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
-  /** Pages that invalidations covered, and invalidations that covered none. */
+  /** Pages that invalidations covered. */
   coveredPages = 0;
 
   constructor(maxBytes: number) {
@@ -61,11 +65,11 @@ export class Translations {
   }
 
   tagSet(tag: TranslationTag): TagSet {
-    return this.tags.of(tag.domain, tag.space, tag.stages);
+    return this.tags.of(tag);
   }
 
   globalSet(tag: TranslationTag): TagSet {
-    return this.tags.of(tag.domain, GLOBAL_SPACE, tag.stages);
+    return this.tags.of(tag, GLOBAL_SPACE);
   }
 
   /**
@@ -74,7 +78,7 @@ export class Translations {
    */
   find(set: TagSet, shift: number, hi: number, lo: number): boolean {
     const pages = this.#pages;
-    if (!pages.find(set.id, baseHi(hi, shift), baseLo(lo, shift))) return false;
+    if (!pages.find(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift))) return false;
     this.context = pages.context;
     this.time = Math.abs(pages.time);
     this.dead = pages.time < 0 || this.time <= set.epoch;
@@ -85,66 +89,92 @@ export class Translations {
   time = 0;
   dead = false;
 
-  /** The earlier translations of that page; empty for most. */
+  /** The other translations of that page; empty for most. */
   earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
-    if (this.#aside.size === 0) return [];
-    return this.#aside.get(keyOf(set.id, baseHi(hi, shift), baseLo(lo, shift))) ?? [];
+    if (set.aside.size === 0) return [];
+    return set.aside.get(pageKey(set.high(hi), lo, shift)) ?? [];
   }
 
-  /** @param walk what the translation is */
-  enter(set: TagSet, walk: WalkResult, hi: number, lo: number, context: number, time: number): void {
-    const shift = walk.pageShift;
+  /**
+   * Enters the latest translation of a page.
+   * @param shift log2 of what it maps
+   * @param firstShift log2 of its first stage's leaf, where both stages translate; else 0
+   */
+  enter(
+    set: TagSet,
+    shift: number,
+    firstShift: number,
+    hi: number,
+    lo: number,
+    context: number,
+    time: number,
+  ): void {
     set.saw(shift);
-    if (walk.firstShift > shift) set.split = true;
-    this.#pages.set(set.id, baseHi(hi, shift), baseLo(lo, shift), context, time);
+    if (firstShift > shift) set.split = true;
+    this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
   }
 
-  /** Keeps a translation of a page beside the one that now takes its place in the table. */
+  /** Keeps a translation of a page beside the one in the table. */
   setAside(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
-    const key = keyOf(set.id, baseHi(hi, shift), baseLo(lo, shift));
-    const versions = this.#aside.get(key) ?? [];
+    const key = pageKey(set.high(hi), lo, shift);
+    set.saw(shift);
+    let versions = set.aside.get(key);
+    if (versions === undefined) {
+      versions = [];
+      set.aside.set(key, versions);
+      this.#sidePages++;
+    }
     versions.push(old);
     if (versions.length > MAX_VERSIONS) {
       const dead = versions.findIndex((v) => v.dead || v.time <= set.epoch);
-      const gone = versions.splice(Math.max(dead, 0), 1)[0]!;
-      if (!gone.dead) this.forgotten++;
+      if (dead < 0) this.forgotten++;
+      versions.splice(Math.max(dead, 0), 1);
     }
-    this.#aside.set(key, versions);
-    if (this.#aside.size <= MAX_SIDE_PAGES) return;
-    const [first] = this.#aside.keys();
-    this.forgotten += this.#aside.get(first!)!.filter((v) => !v.dead).length;
-    this.#aside.delete(first!);
+    if (this.#sidePages <= MAX_SIDE_PAGES) return;
+    const [[oldest, gone]] = set.aside as unknown as [[number, CachedTranslation[]]];
+    this.forgotten += gone.filter((v) => !v.dead && v.time > set.epoch).length;
+    set.aside.delete(oldest);
+    this.#sidePages--;
   }
 
-  /** Whether one of the invalidations of many or of intermediate pages has covered a translation. */
-  coveredByRange(set: TagSet, hi: number, lo: number, time: number, walk: WalkResult): boolean {
-    for (const range of set.ranges) {
-      if (range.issued < time) continue;
-      if (range.intermediate) {
-        if (walk.ipaFrame >= 0 && overlaps(range, walk.ipaFrame, walk.pageShift)) return true;
-      } else if (overlaps(range, frameOf(hi, lo), Math.max(walk.firstShift, walk.pageShift))) return true;
-    }
+  /**
+   * Whether one of the invalidations that are not looked up page by page has covered a translation.
+   * @param extent what it maps
+   * @param device that it was made for
+   */
+  coveredByRange(set: TagSet, hi: number, lo: number, time: number, extent: Extent, device: number): boolean {
+    for (const { inv, issued } of set.ranges)
+      if (issued >= time && covers(inv, set, set.high(hi), lo, extent, device)) return true;
     return false;
+  }
+
+  /** Whether an invalidation would cover a translation. */
+  wouldCover(
+    inv: Invalidation,
+    set: TagSet,
+    hi: number,
+    lo: number,
+    extent: Extent,
+    device: number,
+  ): boolean {
+    return coversTags(inv, set) && covers(inv, set, set.high(hi), lo, extent, device);
   }
 
   /**
    * An invalidation that was issued at a tick takes effect: what was filled later stays.
-   * @returns pages that were looked up and dropped; -1 where whole tag sets were
+   * @param inv kept as it is; not to be changed later
+   * @returns pages that were looked up and dropped; WHOLE_SETS where whole tag sets were
    */
   invalidate(inv: Invalidation, issued: number): number {
     let dropped = 0;
-    for (const set of this.tags.all) {
+    for (const set of this.tags.candidates(inv)) {
       if (!coversTags(inv, set)) continue;
-      if (
-        !inv.hasAddress ||
-        (inv.stage === SECOND_STAGE && set.stages === 3 && inv.combined > COMBINED_BY_ADDRESS)
-      ) {
-        set.epoch = Math.max(set.epoch, issued);
-        set.ranges.length = 0;
-        this.#bury(set, issued);
-        dropped = -1;
-      } else if (inv.stage === SECOND_STAGE && (set.stages & 1) !== 0) {
-        if (inv.combined !== COMBINED_KEPT) this.#range(set, inv, issued, true);
+      if (coversAll(inv, set)) {
+        set.kill(issued);
+        dropped = WHOLE_SETS;
+      } else if (!inv.anyDevice) this.#range(set, inv, issued);
+      else if (selectsIntermediate(inv, set)) {
+        if (inv.combined !== COMBINED_KEPT) this.#range(set, inv, issued);
       } else {
         const pages = this.#page(set, inv, issued);
         if (dropped >= 0) dropped += pages;
@@ -156,21 +186,36 @@ export class Translations {
   /** Everything is gone: memory as a whole was replaced. */
   clear(): void {
     this.#pages.clear();
-    this.#aside.clear();
-    for (const set of this.tags.all) set.ranges.length = 0;
+    this.#sidePages = 0;
+    for (const set of this.tags.all) {
+      set.aside.clear();
+      set.ranges.length = 0;
+    }
+  }
+
+  /** Entries of the table that nothing has invalidated, as far as that is known without walking. */
+  countLive(): number {
+    const sets = this.tags.all;
+    let live = 0;
+    this.#pages.forEach((tag, hi, lo, _context, time) => {
+      const set = sets[tag - 1]!;
+      if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) live++;
+    });
+    return live;
   }
 
   #page(set: TagSet, inv: Invalidation, issued: number): number {
     // Entries may be smaller than the first stage's leaf, all of which an address in it names.
-    if (set.split) this.#range(set, inv, issued, false);
+    if (set.split) this.#range(set, inv, issued);
     let dropped = 0;
     const last = frameOf(inv.lastHi, inv.lastLo);
+    const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (inv.granule !== 0 && (set.split || !fitsGranule(inv, shift))) continue;
       const step = 2 ** (shift - 12);
-      const first = frameOf(inv.addrHi, inv.addrLo);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
-        this.#range(set, inv, issued, false);
+        if (!set.split) this.#range(set, inv, issued);
         continue;
       }
       for (let frame = base; frame <= last; frame += step)
@@ -189,8 +234,8 @@ export class Translations {
       pages.set(set.id, high, key, pages.context, -pages.time);
       dropped = true;
     }
-    if (this.#aside.size > 0)
-      for (const old of this.#aside.get(keyOf(set.id, high, key)) ?? [])
+    if (set.aside.size > 0)
+      for (const old of set.aside.get(pageKey(hi, lo, shift)) ?? [])
         if (old.time <= issued && !old.dead) {
           old.dead = true;
           dropped = true;
@@ -198,64 +243,77 @@ export class Translations {
     return dropped;
   }
 
-  #range(set: TagSet, inv: Invalidation, issued: number, intermediate: boolean): void {
-    const range: PageRange = {
-      first: frameOf(inv.addrHi, inv.addrLo),
-      last: frameOf(inv.lastHi, inv.lastLo),
-      issued,
-      intermediate,
-    };
-    set.ranges.push(range);
+  #range(set: TagSet, inv: Invalidation, issued: number): void {
+    // The same page sizes of one set may each ask for it.
+    if (set.ranges.at(-1)?.inv === inv) return;
+    set.ranges.push({ inv, issued });
     if (set.ranges.length > MAX_RANGES) this.#sweep(set);
   }
 
-  /** Applies the ranges of input pages to every entry, so that there is nothing left of them to look at. */
+  /**
+   * Applies ranges of input pages to every entry, so that there is nothing left of them to look at. Of the others, it is
+   * known only by walking what they cover: past the bound the oldest are forgotten, which leaves in the dark what
+   * became of the entries before them.
+   */
   #sweep(set: TagSet): void {
-    const kept = set.ranges.filter((range) => range.intermediate);
-    const ranges = set.ranges.filter((range) => !range.intermediate);
     const covered: number[] = [];
     this.#pages.forEach((tag, hi, lo, _context, time) => {
-      if (tag !== set.id || time <= set.epoch) return;
-      const frame = frameOf(hi, lo & ~63);
-      if (ranges.some((range) => range.issued >= time && overlaps(range, frame, lo & 63)))
+      if (
+        tag === set.id &&
+        time > set.epoch &&
+        this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)
+      )
         covered.push(hi, lo);
     });
-    for (let i = 0; i < covered.length; i += 2) {
-      const hi = covered[i]!;
-      const lo = covered[i + 1]!;
-      if (this.#pages.find(set.id, hi, lo))
-        this.#pages.set(set.id, hi, lo, this.#pages.context, -this.#pages.time);
+    for (let i = 0; i < covered.length; i += 2)
+      if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
+        this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
+    for (const [key, versions] of set.aside) {
+      const { frame, shift } = pageOf(key);
+      for (const old of versions)
+        old.dead ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
     }
-    // Intermediate addresses are known only by walking: past the bound the oldest of these go.
-    set.ranges.splice(0, set.ranges.length, ...kept.slice(-MAX_RANGES / 2));
+    const kept = set.ranges.filter(({ inv }) => needsWalk(inv, set));
+    const gone = kept.length - MAX_RANGES / 2;
+    if (gone > 0) {
+      set.fog = Math.max(set.fog, kept[gone - 1]!.issued);
+      this.forgotten++;
+    }
+    set.ranges.length = 0;
+    set.ranges.push(...kept.slice(Math.max(gone, 0)));
   }
 
-  /** Marks what stands aside of a whole tag set as invalidated. */
-  #bury(set: TagSet, issued: number): void {
-    if (this.#aside.size === 0) return;
-    const prefix = `${set.id}:`;
-    for (const [key, versions] of this.#aside)
-      if (key.startsWith(prefix)) for (const old of versions) if (old.time <= issued) old.dead = true;
+  /** As `coveredByRange`, by those ranges that need no walk. */
+  #inRange(set: TagSet, hi: number, lo: number, shift: number, time: number): boolean {
+    return set.ranges.some(
+      ({ inv, issued }) =>
+        issued >= time && !needsWalk(inv, set) && coversPage(inv, set, hi, lo, shift, 0, -1),
+    );
   }
 }
 
-/** Whether an invalidation is about translations with these tags, as far as tags decide. */
-export function coversTags(inv: Invalidation, set: TagSet): boolean {
-  if (!coversDomain(inv, set.domain < 0 ? NONE : set.domain)) return false;
-  const global = set.space === GLOBAL_SPACE;
-  if (inv.asid !== ANY && (global ? !inv.global : set.space !== inv.asid)) return false;
-  if (inv.pasid === NONE && set.space >= 0) return false;
-  if (inv.pasid >= 0 && (global ? !inv.global : set.space !== inv.pasid)) return false;
-  if (inv.stage === FIRST_STAGE) return (set.stages & 1) !== 0;
-  if (inv.stage === SECOND_STAGE) return (set.stages & 2) !== 0;
-  return inv.stage === BOTH_STAGES;
+/** Whether what an invalidation covers in a set can be told only by walking. */
+function needsWalk(inv: Invalidation, set: TagSet): boolean {
+  return set.split || !inv.anyDevice || (inv.stage === SECOND_STAGE && selectsIntermediate(inv, set));
 }
 
-function overlaps(range: PageRange, frame: number, shift: number): boolean {
-  const frames = 2 ** Math.max(shift - 12, 0);
-  const base = frame - (frame % frames);
-  return base <= range.last && base + frames - 1 >= range.first;
+/** Whether an invalidation whose tags match covers a translation. */
+function covers(
+  inv: Invalidation,
+  set: TagSet,
+  hi: number,
+  lo: number,
+  extent: Extent,
+  device: number,
+): boolean {
+  return (
+    coversDevice(inv, device) &&
+    coversPage(inv, set, hi, lo, Math.max(extent.pageShift, 12), extent.firstShift, extent.ipaFrame)
+  );
 }
+
+/** Bits of a key's low half that hold log2 of the page's size. */
+const SHIFT_BITS = 63;
 
 /** Base of the page that holds an address; the low half carries log2 of its size below bit 12. */
 function baseHi(hi: number, shift: number): number {
@@ -266,6 +324,15 @@ function baseLo(lo: number, shift: number): number {
   return (shift >= 32 ? 0 : (lo >> shift) << shift) | shift;
 }
 
-function keyOf(tag: number, hi: number, lo: number): string {
-  return `${tag}:${hi}:${lo}`;
+/** A page as one number: twice its first frame plus its frames, which no other page has. */
+function pageKey(hi: number, lo: number, shift: number): number {
+  const frame = frameOf(hi, lo);
+  const frames = 2 ** (shift - 12);
+  return 2 * (frame - (frame % frames)) + frames;
+}
+
+function pageOf(key: number): { frame: number; shift: number } {
+  let frames = 1;
+  while (Math.floor(key / frames) % 2 === 0) frames *= 2;
+  return { frame: (key - frames) / 2, shift: 12 + Math.log2(frames) };
 }

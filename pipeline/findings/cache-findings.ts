@@ -7,7 +7,7 @@ import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { coveringCommand } from "../caches/advice.ts";
-import type { Culprit } from "../caches/unit-caches.ts";
+import type { Culprit } from "../caches/explanation.ts";
 import type { VersionedMemory } from "../caches/versioned-memory.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";

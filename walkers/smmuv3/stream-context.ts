@@ -61,6 +61,8 @@ export class StreamContext {
   s1stalld = false;
   /** StreamWorld is any-EL2 without E2H: one privilege level, TTB0 alone, no ASID. */
   el2 = false;
+  /** StreamWorld is any-EL2 or any-EL2-E2H: a translation regime of its own (3.17). */
+  hypervisor = false;
   /** Effective PRIVCFG and INSTCFG: 0 where the incoming attribute is used. */
   privcfg = 0;
   instcfg = 0;
@@ -93,6 +95,7 @@ export class StreamContext {
     this.s1ContextOffset = d.s1ContextOffset;
     this.s1stalld = d.s1stalld;
     this.el2 = d.el2;
+    this.hypervisor = d.hypervisor;
     this.privcfg = d.privcfg;
     this.instcfg = d.instcfg;
     this.vmid = d.vmid;
@@ -124,6 +127,7 @@ export class StreamContext {
     const world = strw(view, at);
     if (strwUsed && (world & 1) !== 0) return false;
     const hypervisor = strwUsed && world === STRW_EL2;
+    this.hypervisor = hypervisor;
     this.el2 = hypervisor && !features.e2h;
     this.privcfg = features.permissionsOverride ? privcfg(view, at) : 0;
     this.instcfg = features.permissionsOverride ? instcfg(view, at) : 0;
@@ -214,6 +218,7 @@ export class StreamContext {
     this.s1ContextFrame = frame;
     this.s1ContextOffset = offset;
     this.s1stalld = false;
+    this.hypervisor = false;
     this.el2 = false;
     this.privcfg = 0;
     this.instcfg = 0;

@@ -1,0 +1,237 @@
+import {
+  CONTEXT_CACHE,
+  coversDevice,
+  type Invalidation,
+  PASID_CACHE,
+} from "../../parsers/commands/invalidation.ts";
+import type { DeviceSlot, ProcessSlot } from "../../walkers/engine.ts";
+import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
+import type { WalkResult } from "../../walkers/result.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
+import { CachedFailure, ContextHistory, type ContextVersion } from "./context-history.ts";
+import { type ContextTag, coversContext, coversPasidEntry } from "./coverage.ts";
+import type { TagSet } from "./tag-sets.ts";
+import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "./tags.ts";
+import type { Translations } from "./translations.ts";
+
+/** What one PASID of one device costs, all in all: measured (test/bench/caches.ts). */
+export const CONTEXT_BYTES = 1280;
+
+/** A device context and a PASID entry that translate together, and how their translations are tagged. */
+export interface TranslationContext {
+  readonly id: number;
+  readonly deviceId: number;
+  readonly device: ContextVersion;
+  readonly process: ContextVersion;
+  readonly tags: TagSet;
+  readonly globalTags: TagSet;
+  /** Forgotten for want of memory. */
+  gone: boolean;
+}
+
+/** All that a cache may hold of one PASID of a device. */
+export interface PasidCaches {
+  readonly history: ContextHistory;
+  readonly pairs: TranslationContext[];
+}
+
+/** All that a cache may hold of one device. */
+export interface DeviceCaches {
+  readonly id: number;
+  readonly contexts: ContextHistory;
+  /** By the request's PASID. */
+  readonly processes: Map<number, PasidCaches>;
+}
+
+/** The device contexts and PASID entries that the caches of one IOMMU may hold. */
+export class Contexts {
+  readonly #model: IommuModel;
+  readonly #translations: Translations;
+  /** By device id, or by binding: a bound device's context comes from nowhere else. */
+  readonly #devices = new Map<unknown, DeviceCaches>();
+  readonly #pairs = new Map<number, TranslationContext>();
+  #nextId = 1;
+  readonly #most: number;
+  /** Live contexts that were dropped for want of memory. */
+  forgotten = 0;
+
+  constructor(model: IommuModel, translations: Translations, maxBytes: number) {
+    this.#model = model;
+    this.#translations = translations;
+    this.#most = Math.max(1024, Math.floor(maxBytes / CONTEXT_BYTES));
+  }
+
+  of(request: WalkRequest): DeviceCaches {
+    const key = request.binding ?? request.device;
+    let caches = this.#devices.get(key);
+    if (caches === undefined) {
+      caches = { id: request.device, contexts: new ContextHistory(), processes: new Map() };
+      this.#devices.set(key, caches);
+    }
+    return caches;
+  }
+
+  pair(id: number): TranslationContext | undefined {
+    return this.#pairs.get(id);
+  }
+
+  /** Notes that a walk at `time` went through the device context of a slot. */
+  useDevice(caches: DeviceCaches, slot: DeviceSlot, time: number): ContextVersion {
+    const known = slot.tracked as ContextVersion | null;
+    if (known !== null) {
+      known.filled = time;
+      return known;
+    }
+    const context = slot.context as object;
+    const version = caches.contexts.use(context, deviceTag(this.#model, caches.id, context), true, time);
+    this.forgotten += caches.contexts.trim();
+    slot.tracked = version;
+    return version;
+  }
+
+  /** Notes that a walk at `time` translated with a device context and the PASID entry of a slot. */
+  usePair(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion,
+    slot: ProcessSlot,
+    time: number,
+  ): TranslationContext {
+    const known = slot.tracked as TranslationContext | null;
+    if (known !== null && !known.gone) {
+      known.process.filled = time;
+      return known;
+    }
+    const process = this.useProcess(caches, request.pasid, device.context, slot.context as object, time);
+    const pair = this.pairOf(caches, request.pasid, device, process);
+    slot.tracked = pair;
+    return pair;
+  }
+
+  /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
+  refusedDevice(caches: DeviceCaches, walk: WalkResult, time: number): void {
+    const tag: ContextTag = { device: caches.id, domain: -1, pasid: -1, asid: -1 };
+    caches.contexts.use(new CachedFailure(walk), tag, true, time);
+    this.forgotten += caches.contexts.trim();
+  }
+
+  /** The same for a PASID entry. */
+  refusedProcess(
+    caches: DeviceCaches,
+    pasid: number,
+    device: ContextVersion,
+    walk: WalkResult,
+    time: number,
+  ): void {
+    const index = pasidIndex(this.#model, device.context, pasid);
+    const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
+    const { history } = this.#processes(caches, pasid);
+    history.use(new CachedFailure(walk), tag, true, time);
+    this.forgotten += history.trim();
+  }
+
+  /** The pair of two versions, made where there is none yet. */
+  pairOf(
+    caches: DeviceCaches,
+    pasid: number,
+    device: ContextVersion,
+    process: ContextVersion,
+  ): TranslationContext {
+    const { pairs } = this.#processes(caches, pasid);
+    let pair = pairs.find((p) => p.device === device && p.process === process);
+    if (pair === undefined) {
+      const tag = translationTag(this.#model, device.context, process.context, pasid);
+      pair = {
+        id: this.#nextId++,
+        deviceId: caches.id,
+        device,
+        process,
+        tags: this.#translations.tagSet(tag),
+        globalTags: this.#translations.globalSet(tag),
+        gone: false,
+      };
+      this.#pairs.set(pair.id, pair);
+      pairs.push(pair);
+      if (this.#pairs.size > this.#most) this.#evict();
+    }
+    return pair;
+  }
+
+  /** Notes that a PASID entry was used through a device context. */
+  useProcess(
+    caches: DeviceCaches,
+    pasid: number,
+    device: object,
+    context: object,
+    time: number,
+  ): ContextVersion {
+    const model = this.#model;
+    const { history } = this.#processes(caches, pasid);
+    const version = history.use(
+      context,
+      processTag(model, caches.id, device, context, pasid),
+      hasOwnEntry(model, device, context, pasid),
+      time,
+    );
+    this.forgotten += history.trim();
+    return version;
+  }
+
+  #processes(caches: DeviceCaches, pasid: number): PasidCaches {
+    let processes = caches.processes.get(pasid);
+    if (processes === undefined) {
+      processes = { history: new ContextHistory(), pairs: [] };
+      caches.processes.set(pasid, processes);
+    }
+    return processes;
+  }
+
+  /** @param issued when the invalidation was issued: what was filled later stays */
+  invalidate(inv: Invalidation, issued: number): void {
+    for (const caches of this.#devices.values()) {
+      if (!coversDevice(inv, caches.id)) continue;
+      if ((inv.caches & CONTEXT_CACHE) !== 0) caches.contexts.invalidate(inv, issued, coversContext);
+      if ((inv.caches & PASID_CACHE) === 0) continue;
+      if (inv.pasid >= 0) {
+        // That PASID's own requests, and those without, which use one PASID's entry.
+        caches.processes.get(inv.pasid)?.history.invalidate(inv, issued, coversPasidEntry);
+        caches.processes.get(NO_PASID)?.history.invalidate(inv, issued, coversPasidEntry);
+      } else
+        for (const { history } of caches.processes.values())
+          history.invalidate(inv, issued, coversPasidEntry);
+    }
+  }
+
+  /** A binding of a device came or went: nothing that was cached for it before is used again. */
+  drop(device: number): void {
+    for (const [key, caches] of this.#devices) if (caches.id === device) this.#forget(key, caches);
+  }
+
+  clear(): void {
+    for (const [key, caches] of this.#devices) this.#forget(key, caches);
+  }
+
+  /** Drops the PASIDs that were seen first, until half of the room is free. */
+  #evict(): void {
+    for (const caches of this.#devices.values()) {
+      for (const [pasid, processes] of caches.processes) {
+        if (this.#pairs.size <= this.#most / 2) return;
+        this.#forgetPairs(processes);
+        caches.processes.delete(pasid);
+        this.forgotten++;
+      }
+    }
+  }
+
+  #forget(key: unknown, caches: DeviceCaches): void {
+    for (const processes of caches.processes.values()) this.#forgetPairs(processes);
+    this.#devices.delete(key);
+  }
+
+  #forgetPairs({ pairs }: PasidCaches): void {
+    for (const pair of pairs) {
+      pair.gone = true;
+      this.#pairs.delete(pair.id);
+    }
+  }
+}

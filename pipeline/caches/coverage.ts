@@ -1,0 +1,127 @@
+/**
+ * What of an IOMMU's caches an invalidation is sure to drop: the one place where the model of the caches and the
+ * decoded commands meet.
+ */
+import {
+  ANY,
+  BOTH_STAGES,
+  COMBINED_BY_ADDRESS,
+  COMBINED_DROPPED,
+  CONTEXT_CACHE,
+  coversDevice,
+  coversDomain,
+  FIRST_STAGE,
+  type Invalidation,
+  IOTLB,
+  NONE,
+  PASID_CACHE,
+  REGIME_ANY,
+  SECOND_STAGE,
+} from "../../parsers/commands/invalidation.ts";
+import { frameOf } from "../../walkers/memory.ts";
+import { NO_LEVEL } from "../../walkers/result.ts";
+import { GLOBAL_SPACE, type TagSet } from "./tag-sets.ts";
+
+const FIRST = 1;
+const SECOND = 2;
+/** Arm: the level of the last leaves. */
+const LAST_LEVEL = 3;
+
+/** How a context or a PASID entry is tagged in the cache that holds it. */
+export interface ContextTag {
+  /** Requester id, StreamID, DeviceID or device_id. */
+  readonly device: number;
+  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1: none. */
+  readonly domain: number;
+  /** Index of a PASID entry in its table: that of a request without PASID is what its context says. -1: no PASID entry. */
+  readonly pasid: number;
+  /** ASID or PSCID that the entry names; -1: none. */
+  readonly asid: number;
+}
+
+/** Whether an invalidation covers a cached device context. */
+export function coversContext(inv: Invalidation, tag: ContextTag): boolean {
+  if ((inv.caches & CONTEXT_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
+  if (inv.domain === ANY) return true;
+  // Scalable-mode context entries have no domain id: hardware ignores the one of a device-selective invalidation
+  // (VT-d 6.5.2.1; Linux intel/pasid.c), and one by domain selects none of them.
+  if (tag.domain < 0) return !inv.anyDevice || inv.domain === NONE;
+  return coversDomain(inv, tag.domain);
+}
+
+/** Whether an invalidation covers a cached PASID entry. */
+export function coversPasidEntry(inv: Invalidation, tag: ContextTag): boolean {
+  if ((inv.caches & PASID_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
+  if (inv.pasid !== ANY && inv.pasid !== tag.pasid) return false;
+  if (inv.asid !== ANY && inv.asid !== tag.asid) return false;
+  // An entry that is not valid names no domain (VT-d with CAP_REG.CM).
+  return inv.domain === ANY || tag.domain < 0 || coversDomain(inv, tag.domain);
+}
+
+/** Whether an invalidation is about translations with these tags, as far as tags decide. */
+export function coversTags(inv: Invalidation, set: TagSet): boolean {
+  if ((inv.caches & IOTLB) === 0) return false;
+  if (inv.regime !== REGIME_ANY && inv.regime !== set.regime) return false;
+  if (!coversDomain(inv, set.domain < 0 ? NONE : set.domain)) return false;
+  const global = set.space === GLOBAL_SPACE;
+  if (inv.asid !== ANY && (global ? !inv.global : set.space !== inv.asid)) return false;
+  if (inv.pasid === NONE && set.space >= 0) return false;
+  if (inv.pasid >= 0 && (global ? !inv.global : set.space !== inv.pasid)) return false;
+  if (inv.stage === FIRST_STAGE) return (set.stages & FIRST) !== 0;
+  if (inv.stage === SECOND_STAGE) return (set.stages & SECOND) !== 0;
+  return inv.stage === BOTH_STAGES;
+}
+
+/** Whether one whose tags match covers all translations of a set. */
+export function coversAll(inv: Invalidation, set: TagSet): boolean {
+  if (!inv.anyDevice) return false;
+  // VT-d 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
+  return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0);
+}
+
+/**
+ * Whether the addresses of one whose tags match are those that first-stage translations lead to, and whether it
+ * then covers any of them.
+ */
+export function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
+  return inv.hasAddress && inv.stage === SECOND_STAGE && (set.stages & FIRST) !== 0;
+}
+
+/**
+ * Whether one whose tags match covers a translation, by its address, granule and level.
+ *
+ * @param hi high half of its input address, as the set has it; lo: low half
+ * @param shift log2 of what it maps
+ * @param firstShift log2 of its first stage's leaf; 0 where only one stage translates
+ * @param ipaFrame where its first stage leads to; -1 where only one stage translates
+ */
+export function coversPage(
+  inv: Invalidation,
+  set: TagSet,
+  hi: number,
+  lo: number,
+  shift: number,
+  firstShift: number,
+  ipaFrame: number,
+): boolean {
+  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0)) return true;
+  if (selectsIntermediate(inv, set))
+    return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 && overlaps(inv, ipaFrame, shift);
+  const leaf = Math.max(firstShift, shift);
+  return fitsGranule(inv, leaf) && overlaps(inv, frameOf(hi, lo), leaf);
+}
+
+/** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */
+export function fitsGranule(inv: Invalidation, leafShift: number): boolean {
+  const { granule } = inv;
+  if (granule === 0) return true;
+  const levels = (leafShift - granule) / (granule - 3);
+  if (!Number.isInteger(levels) || levels < 0) return false;
+  return inv.level === NO_LEVEL || inv.level === LAST_LEVEL - levels;
+}
+
+function overlaps(inv: Invalidation, frame: number, shift: number): boolean {
+  const frames = 2 ** Math.max(shift - 12, 0);
+  const base = frame - (frame % frames);
+  return base <= frameOf(inv.lastHi, inv.lastLo) && base + frames - 1 >= frameOf(inv.addrHi, inv.addrLo);
+}

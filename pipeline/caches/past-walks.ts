@@ -1,0 +1,123 @@
+import type { WalkRequest } from "../../walkers/request.ts";
+import { OK, WalkResult } from "../../walkers/result.ts";
+import type { IommuUnit } from "../iommu-unit.ts";
+import type { Contexts } from "./contexts.ts";
+import type { CachedTranslation } from "./tag-sets.ts";
+import type { VersionedMemory } from "./versioned-memory.ts";
+
+/** A table entry's kind, and where it stands in a walk. */
+export interface Structure {
+  readonly name: string;
+  /** Document and section. */
+  readonly source: string;
+  /** 1 or 2 for a page table of that stage, else 0. */
+  readonly stage: number;
+  readonly level: number;
+}
+
+/** Walks that start from what a cache may hold, or that read memory as it once was. They enter nothing. */
+export class PastWalks {
+  readonly #unit: IommuUnit;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #scratch = new WalkResult();
+  /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
+  lost = 0;
+
+  constructor(unit: IommuUnit, memory: VersionedMemory, contexts: Contexts) {
+    this.#unit = unit;
+    this.#memory = memory;
+    this.#contexts = contexts;
+  }
+
+  /** Whether the address alone decides what becomes of a request: no cache has a part in it. */
+  decidedByAddress(request: WalkRequest): boolean {
+    return !this.#unit.walker.admit(request, this.reset());
+  }
+
+  /** What a cached translation answers to a request: the walk of memory as it was then. Null: no longer known. */
+  asItWas(entry: CachedTranslation, request: WalkRequest): WalkResult | null {
+    const memory = this.#memory;
+    const context = this.#contexts.pair(entry.context);
+    if (context === undefined) return null;
+    if (entry.time < memory.horizon) {
+      this.lost++;
+      return null;
+    }
+    memory.look(entry.time);
+    const walk = this.translate(request, context.device.context, context.process.context);
+    memory.endLook();
+    return walk;
+  }
+
+  /** Translates with contexts from wherever, through memory as `VersionedMemory` has it now. */
+  translate(request: WalkRequest, device: object, process: object): WalkResult {
+    const { walker } = this.#unit;
+    const out = this.reset();
+    if (walker.checkRequest(request, device, out)) walker.translate(request, device, process, out);
+    return out;
+  }
+
+  /** As `translate` for a request that asks for no right: what an entry maps that denies this request. */
+  translateAnyway(request: WalkRequest, device: object, process: object): WalkResult {
+    const { access } = request;
+    request.access = 0;
+    const out = this.translate(request, device, process);
+    request.access = access;
+    return out;
+  }
+
+  /** Reads a device's context, and its PASID entry, as they were at a tick: `VersionedMemory.undone` says what changed. */
+  reread(request: WalkRequest, time: number, withProcess: boolean): void {
+    const { walker } = this.#unit;
+    const memory = this.#memory;
+    const out = this.reset();
+    const device = walker.newDevice();
+    memory.look(time);
+    if (walker.loadDevice(request, device, out) && withProcess) {
+      memory.look(time);
+      walker.loadProcess(request, device, walker.newProcess(), out);
+    }
+    memory.endLook();
+  }
+
+  /** Which structure a walk of memory as it is finds at an address: what a change of it is a change of. */
+  structureAt(request: WalkRequest, frame: number, offset: number): Structure | null {
+    const { engine, walker } = this.#unit;
+    let found: Structure | null = null;
+    walker.tables.observer = {
+      entry(layout, at, start, _view, _viewAt, stage, level) {
+        if (at === frame && offset >= start && offset < start + layout.bytes)
+          found = { name: layout.name, source: layout.source, stage, level };
+      },
+    };
+    engine.walkUncached(request, walker.newDevice(), walker.newProcess());
+    walker.tables.observer = null;
+    return found;
+  }
+
+  /** The scratch result, as walkers want it. */
+  reset(): WalkResult {
+    this.#scratch.reset("intel");
+    return this.#scratch;
+  }
+}
+
+/** Two walks that a device cannot tell apart: the contract's equality of outcomes, for walks of the same vendor. */
+export function sameAnswer(a: WalkResult, b: WalkResult): boolean {
+  if (a.status !== b.status) return false;
+  if (a.status === OK) return a.frame === b.frame && a.offset === b.offset;
+  return a.fault === b.fault || a.fault?.code === b.fault?.code;
+}
+
+/** Two walks that a cache cannot tell apart: the same for every kind of access, and dropped by the same invalidations. */
+export function sameTranslation(a: WalkResult, b: WalkResult): boolean {
+  if (a.status !== OK || b.status !== OK) return sameAnswer(a, b);
+  return (
+    a.frame === b.frame &&
+    a.perm === b.perm &&
+    a.pageShift === b.pageShift &&
+    a.ipaFrame === b.ipaFrame &&
+    a.firstShift === b.firstShift
+  );
+}
