@@ -24,6 +24,9 @@ export function jsonBytes(text: string): Uint8Array {
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
+  /** The buffer of the last `take`, and one that may be used again. */
+  #lent: Buffer | null = null;
+  #spare: Buffer | null = null;
   /** Bytes handed out by `take` so far. */
   #taken = 0;
 
@@ -43,11 +46,21 @@ export class ByteWriter {
 
   /** The waiting bytes, as a buffer of their own; the writer starts anew. */
   take(): Buffer {
-    const out = this.#buffer.subarray(0, this.#length);
+    const buffer = this.#buffer;
+    const out = buffer.subarray(0, this.#length);
     this.#taken += this.#length;
-    this.#buffer = Buffer.allocUnsafe(this.#buffer.length);
+    const spare = this.#spare;
+    this.#buffer = spare !== null ? spare : Buffer.allocUnsafe(buffer.length);
+    this.#spare = null;
+    this.#lent = buffer;
     this.#length = 0;
     return out;
+  }
+
+  /** What the last `take` gave is not needed any more: its memory may serve again. */
+  recycle(): void {
+    this.#spare = this.#lent;
+    this.#lent = null;
   }
 
   /** Makes room for `bytes` more; the `put` family below does not check. */

@@ -3,11 +3,13 @@ import { ByteWriter } from "../../pipeline/byte-writer.ts";
 import type { Output } from "../output.ts";
 
 /** Bytes waiting from which on they are written. */
-const ENOUGH = 1 << 16;
+const ENOUGH = 1 << 18;
+/** Room for the line that makes it enough. */
+const SLACK = 1 << 14;
 
 /** What both renderings of an inspection share: lines gather, and go out in larger pieces. */
 export class InspectionOutput {
-  protected readonly out = new ByteWriter(2 * ENOUGH);
+  protected readonly out = new ByteWriter(ENOUGH + SLACK);
   readonly #output: Output;
 
   constructor(output: Output) {
@@ -30,6 +32,8 @@ export class InspectionOutput {
   }
 
   async flush(): Promise<void> {
-    if (this.out.length > 0) await this.#output.write(this.out.take());
+    if (this.out.length === 0) return;
+    await this.#output.write(this.out.take());
+    this.out.recycle();
   }
 }
