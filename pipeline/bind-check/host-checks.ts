@@ -42,7 +42,7 @@ export function checkHost(
   if (use.nested && limits.noNesting !== "")
     out.add(
       BIND_RULES["bind-nested-unsupported"],
-      `a second stage lies under the table: ${limits.noNesting}`,
+      `a second stage lies under the table: expected an IOMMU that nests, found that ${limits.noNesting}`,
     );
   return { pasidBits, shape };
 }
@@ -51,7 +51,7 @@ function checkFormat(use: TableUse, { limits, state }: BindHost, out: BindFindin
   const unsupported = (message: string) => out.add(BIND_RULES["bind-format-unsupported"], message);
   const lacking = limits.lacking.get(use.model);
   if (lacking !== undefined) {
-    unsupported(`model ${use.model}: ${lacking}`);
+    unsupported(`model ${use.model}: expected an IOMMU that walks such tables, found that ${lacking}`);
     return;
   }
   if (use.model === "amd") checkGuestLevels(use, limits, state, out);
@@ -59,7 +59,9 @@ function checkFormat(use: TableUse, { limits, state }: BindHost, out: BindFindin
   if (use.model === "riscv" && bits !== undefined) {
     const mode = `PD${bits}` as "PD8" | "PD17" | "PD20";
     if (state.capability("capabilities", Capabilities, mode, 1) === 0)
-      unsupported(`riscv.mode is ${mode}: capabilities.${mode} is 0`);
+      unsupported(
+        `riscv.mode is ${mode}: expected one that the IOMMU has, found that capabilities.${mode} is 0`,
+      );
   }
 }
 
@@ -144,7 +146,7 @@ export function checkRange(
 function secondInputBits({ parent, model }: TableUse, limits: HostLimits): number {
   const { levels, t0sz } = parent ?? {};
   if (limits.model === "arm-smmuv3")
-    return t0sz === undefined ? limits.secondInputBits : Math.min(64 - t0sz, limits.secondInputBits);
+    return t0sz === undefined ? limits.secondInputBits : Math.max(Math.min(64 - t0sz, limits.secondInputBits), 0);
   if (levels === undefined) return limits.secondInputBits;
   const extra = model === "riscv" ? ROOT_EXTRA_BITS : 0;
   return Math.min(FRAME_SHIFT + INDEX_BITS * levels + extra, limits.secondInputBits);

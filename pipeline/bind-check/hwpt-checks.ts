@@ -50,22 +50,18 @@ function belongs(vendor: IommuModel, what: string, host: BindHost, out: BindFind
   return false;
 }
 
-function checkNesting(host: BindHost, out: BindFindings): void {
-  if (host.limits.noNesting !== "")
-    out.add(
-      BIND_RULES["bind-nested-unsupported"],
-      `a nested page table needs a second stage of the host: ${host.limits.noNesting}`,
-    );
-}
-
 /** Checks one first-stage page table that is to be nested on a second stage of a VT-d host. */
 export function checkVtdStage1(request: VtdStage1Request, host: BindHost, out: BindFindings): void {
   if (!belongs("intel", "struct iommu_hwpt_vtd_s1", host, out)) return;
   checkVtdFlags(request, host, out);
   if (request.reserved !== 0)
     out.add(BIND_RULES["bind-reserved"], `__reserved is ${hex(request.reserved)}: expected 0`);
-  checkNesting(host, out);
-  const { formats, secondInputBits } = host.limits;
+  const { formats, secondInputBits, noNesting } = host.limits;
+  if (noNesting !== "")
+    out.add(
+      BIND_RULES["bind-nested-unsupported"],
+      `the page table is nested on one of the host: expected an IOMMU that nests, found that ${noNesting}`,
+    );
   const { addrWidth } = request;
   const format = BIND_RULES["bind-pgtable-format"];
   if (addrWidth !== WIDTH_4_LEVELS && addrWidth !== WIDTH_5_LEVELS)
@@ -118,7 +114,6 @@ export function checkSmmuSte(request: SmmuSteRequest, host: BindHost, out: BindF
     );
   checkSteFeatures(field("EATS"), field("S1STALLD"), host, out);
   if (config !== CONFIG_STAGE1) return null;
-  checkNesting(host, out);
   return steTable(request.ste, field, out);
 }
 
