@@ -39,6 +39,8 @@ class PeekedMemory implements GuestMemory {
   }
 }
 
+const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
+
 /** What is looked after of one IOMMU. */
 interface UnitTables {
   readonly unit: IommuUnit;
@@ -344,7 +346,8 @@ export class TableFindings implements FrameUser {
     let owner = this.#tables.get(unit);
     if (owner === undefined) {
       const format = tablesOf(unit.model, this.#memory);
-      const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), this);
+      const nameOf = (id: number) => this.#nameOf(unit, id);
+      const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
       owner = { unit, format, linter, judgedUnder: "", changed: 0, bindings: new Map() };
       this.#tables.set(unit, owner);
     }
@@ -362,14 +365,17 @@ export class TableFindings implements FrameUser {
     this.#findings.report(this.#line, finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
   }
 
-  /** A device as the trace spells it, if it does. */
+  /** A device as the trace spells it, or would: with a PCI segment where other devices have one. */
   #nameOf(unit: IommuUnit, id: number): string {
     const { devices } = this.#names;
+    let segment = "";
     for (let i = 0; i < devices.size; i++) {
-      const device = devices.get(i);
-      if (device.id === id) return device.text;
+      const { id: other, text } = devices.get(i);
+      if (other === id) return text;
+      if (WITH_SEGMENT.test(text)) segment = text.slice(0, "0000:".length);
     }
-    return deviceName(unit.model, id);
+    const name = deviceName(unit.model, id);
+    return name.includes(".") ? segment + name : name;
   }
 }
 

@@ -69,7 +69,7 @@ export class Entry {
     const value = this.value(field) << BigInt(addressShift(declared));
     const bits = bitRange(declared);
     const meaning = declared.values?.[Number(value)];
-    const what = `${field} (bits ${bits}) is ${hex(value)}${meaning === undefined ? "" : ` (${meaning})`}`;
+    const what = `${field} (${bitsText(bits)}) is ${hex(value)}${meaning === undefined ? "" : ` (${meaning})`}`;
     this.complaints.push({ rule, field, bits, value, text: `${what}: ${text}`, source });
   }
 
@@ -92,6 +92,8 @@ export class Entry {
     const words = layout.words(this.view, this.at, this.table.kind.littleEndian);
     const seen = new Set<string>();
     for (let n = 0; n < words.length; n++) {
+      const mask = (BigInt(reserved[2 * n + 1] ?? 0) << 32n) | BigInt(reserved[2 * n]!);
+      if ((words[n]! & mask) === 0n) continue;
       const nameless: number[] = [];
       for (let bit = 0; bit < WORD_BITS; bit++) {
         const number = n * WORD_BITS + bit;
@@ -133,7 +135,7 @@ export class Entry {
       field: undefined,
       bits: list,
       value,
-      text: `reserved bits ${list} are set`,
+      text: `${bitsText(list)} set, expected zeros in what is reserved`,
       source: this.layout.source,
     });
   }
@@ -206,6 +208,11 @@ function addressShift(field: Field): number {
 
 function fieldAt(layout: Layout, bit: number): string | undefined {
   return layout.names().find((name) => layout.fields[name]!.parts.some(([hi, lo]) => bit >= lo && bit <= hi));
+}
+
+/** "bit 3", "bits 63:12". */
+export function bitsText(bits: string): string {
+  return /^[0-9]+$/.test(bits) ? `bit ${bits}` : `bits ${bits}`;
 }
 
 /** "70:67,3" for ascending bit numbers 3, 67 to 70. */

@@ -2,7 +2,7 @@ import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
 import type { Binding } from "../../../walkers/request.ts";
 import type { IommuModel } from "../../../walkers/walker.ts";
 import { TABLE_RULES, type TableRule } from "../table-rules.ts";
-import { address, anythingAt, type Complaint, Entry, hex } from "./entry.ts";
+import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "./entry.ts";
 import type { RootTable, TableFormat, TableSpec, Tag } from "./table.ts";
 import { TagIndex } from "./tags.ts";
 
@@ -58,11 +58,11 @@ export interface FrameUser {
  * comes into use, and again whenever `judge` is called for it; what it leads to comes and goes with it.
  */
 export class TableLinter {
-  readonly model: IommuModel;
   readonly #format: TableFormat;
   readonly #memory: GuestMemory;
   readonly #frames: FrameUser | null;
   readonly #report: (finding: TableFinding) => void;
+  readonly #nameOf: (device: number) => string;
   readonly #tables = new Map<string, LiveTable>();
   readonly #tags = new TagIndex();
   /** By who holds them: REGISTERS, or a binding. */
@@ -73,9 +73,10 @@ export class TableLinter {
     format: TableFormat,
     memory: GuestMemory,
     report: (finding: TableFinding) => void,
+    nameOf: (device: number) => string = (device) => deviceName(model, device),
     frames: FrameUser | null = null,
   ) {
-    this.model = model;
+    this.#nameOf = nameOf;
     this.#format = format;
     this.#memory = memory;
     this.#report = report;
@@ -140,7 +141,7 @@ export class TableLinter {
         field: undefined,
         bits: units,
         value: undefined,
-        text: `bits ${units} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.unit} bytes at once`,
+        text: `${bitsText(units)} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.unit} bytes at once`,
         source: TABLE_RULES["changed-while-valid"].source,
       },
       "",
@@ -178,7 +179,7 @@ export class TableLinter {
   }
 
   #acquire(spec: TableSpec, depth: number): LiveTable | null {
-    const key = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}\n${spec.first}+${spec.entries}<${spec.limit}`;
+    const key = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}\n${spec.first}+${spec.entries}<${spec.limit},${spec.also ?? ""}`;
     const known = this.#tables.get(key);
     if (known !== undefined) {
       known.users++;
@@ -238,13 +239,12 @@ export class TableLinter {
     const copy = new Uint8Array(bytes);
     copy.set(new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, bytes));
     const entry = new Entry(spec, index, new DataView(copy.buffer), memory);
-    if (entry.first >= spec.limit) {
+    if (!reachable(spec, entry.first)) {
       this.#complain(table, index, unreachable(entry), wordsOf(entry));
       return;
     }
     spec.kind.judge(entry);
-    const words = wordsOf(entry);
-    for (const complaint of entry.complaints) this.#complain(table, index, complaint, words);
+    for (const complaint of entry.complaints) this.#complain(table, index, complaint, wordsOf(entry));
     for (const tag of entry.tags) this.#addTag(table, index, entry, tag);
     if (entry.tables.length === 0 && entry.tags.length === 0) return;
     const tables = entry.tables
@@ -299,8 +299,8 @@ export class TableLinter {
           ? `PASID ${first}`
           : `PASIDs ${first} to ${last}`
         : spec.span === 1
-          ? deviceName(this.model, first)
-          : `${deviceName(this.model, first)} to ${deviceName(this.model, last)}`;
+          ? this.#nameOf(first)
+          : `${this.#nameOf(first)} to ${this.#nameOf(last)}`;
     const place = TableLinter.place(table, index);
     const at = place === null ? "" : ` at ${address(place.frame, place.offset)}`;
     return `${spec.kind.layout.name} ${index} (${id})${at}`;
@@ -328,6 +328,10 @@ function wordsOf(entry: Entry): string {
     .words(entry.view, entry.at, entry.table.kind.littleEndian)
     .map((word) => word.toString(16))
     .join(",");
+}
+
+function reachable({ limit, also, span }: TableSpec, first: number): boolean {
+  return first < limit || (also !== undefined && also >= first && also < first + span);
 }
 
 function unreachable(entry: Entry): Complaint {

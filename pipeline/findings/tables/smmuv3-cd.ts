@@ -78,7 +78,7 @@ function judgeHalf(entry: Entry, half: Half, features: SmmuFeatures): void {
   const granule = half.ttb === "TTB0" ? granuleOfTg0(features, tg) : granuleOfTg1(features, tg);
   if (tg === half.reservedTg) entry.complain(ILLEGAL, half.tg, half.expectedTg, CD_ILLEGAL);
   else if (granule === 0)
-    entry.complain(UNSUPPORTED, half.tg, "IDR5 does not report this granule", CD_ILLEGAL);
+    entry.complain(UNSUPPORTED, half.tg, "expected a granule that IDR5 reports", CD_ILLEGAL);
   if (granule === 0) return;
   const wide = features.ds && entry.value("DS") !== 0n;
   const tableBits = tableAddressBits(granule, wide);

@@ -32,8 +32,10 @@ export function judgeSte(entry: Entry, features: SmmuFeatures, lpae: boolean): S
   if (config < CONFIG_BYPASS) return null;
   const stage1 = (config & 5) === 5;
   const stage2 = (config & 6) === 6;
-  if (stage1 && !features.stage1) entry.complain(UNSUPPORTED, "Config", "IDR0.S1P is 0", STE_ILLEGAL);
-  if (stage2 && !features.stage2) entry.complain(UNSUPPORTED, "Config", "IDR0.S2P is 0", STE_ILLEGAL);
+  if (stage1 && !features.stage1)
+    entry.complain(UNSUPPORTED, "Config", "expected no stage 1, since IDR0.S1P is 0", STE_ILLEGAL);
+  if (stage2 && !features.stage2)
+    entry.complain(UNSUPPORTED, "Config", "expected no stage 2, since IDR0.S2P is 0", STE_ILLEGAL);
   judgeAts(entry, config, features);
   const strw = Number(entry.value("STRW"));
   if (config === CONFIG_STAGE1 && features.hyp && (strw & 1) !== 0)
@@ -61,7 +63,8 @@ function judgeAts(entry: Entry, config: number, features: SmmuFeatures): void {
   if (mode === EATS_SPLIT_STAGE) {
     if (config !== CONFIG_NESTED) entry.complain(CONFLICT, "EATS", "expected both stages in Config");
     if (stalls) entry.complain(CONFLICT, "EATS", "expected S2S to be 0");
-    if (!features.splitStageAts) entry.complain(UNSUPPORTED, "EATS", "IDR0.NS1ATS is 1");
+    if (!features.splitStageAts)
+      entry.complain(UNSUPPORTED, "EATS", "expected no split-stage ATS, since IDR0.NS1ATS is 1");
   }
   if (mode === EATS_FULL && stalls && (config & 6) === 6)
     entry.complain(CONFLICT, "EATS", "expected S2S to be 0");
@@ -90,9 +93,9 @@ function judgeStage1(entry: Entry, features: SmmuFeatures): void {
   const format = Number(entry.value("S1Fmt"));
   if ((format === S1FMT_4K_L2 || format === S1FMT_64K_L2) && !features.cd2l)
     entry.complain(UNSUPPORTED, "S1Fmt", "expected 0, since IDR0.CD2L is 0", STE_ILLEGAL);
-  if (format === RESERVED_ENCODING) entry.complain(INEFFECTIVE, "S1Fmt", "reserved, behaves as 0");
+  if (format === RESERVED_ENCODING) entry.complain(INEFFECTIVE, "S1Fmt", "expected 0 to 2: it behaves as 0");
   if (entry.value("S1DSS") === BigInt(RESERVED_ENCODING))
-    entry.complain(INEFFECTIVE, "S1DSS", "reserved, behaves as 0");
+    entry.complain(INEFFECTIVE, "S1DSS", "expected 0 to 2: it behaves as 0");
 }
 
 function judgeStage2(entry: Entry, features: SmmuFeatures): void {
@@ -111,7 +114,7 @@ function judgeStage2(entry: Entry, features: SmmuFeatures): void {
   const granule = granuleOfTg0(features, tg);
   if (tg === RESERVED_ENCODING) entry.complain(ILLEGAL, "S2TG", "expected 0 to 2", STE_ILLEGAL);
   else if (granule === 0)
-    entry.complain(UNSUPPORTED, "S2TG", "IDR5 does not report this granule", STE_ILLEGAL);
+    entry.complain(UNSUPPORTED, "S2TG", "expected a granule that IDR5 reports", STE_ILLEGAL);
   if (granule !== 0) judgeStage2Shape(entry, features, granule);
 }
 
@@ -143,7 +146,12 @@ function judgeStage2Shape(entry: Entry, features: SmmuFeatures, granule: number)
   if (Number.isNaN(level))
     entry.complain(ILLEGAL, "S2SL0", "expected a start level of this granule", STE_ILLEGAL);
   else if (!stage2Consistent(granule, 64 - txsz, level))
-    entry.complain(CONFLICT, "S2SL0", `level ${level} does not fit S2T0SZ, ${txsz}`, STE_ILLEGAL);
+    entry.complain(
+      CONFLICT,
+      "S2SL0",
+      `expected a start level that fits S2T0SZ, ${txsz}, not level ${level}`,
+      STE_ILLEGAL,
+    );
 }
 
 /** 5.2 S2HA, S2HD; 5.4 HA, HD. */

@@ -178,10 +178,11 @@ export class SmmuV3Tables implements TableFormat {
       frame: alignFrame(stream.s1ContextFrame, align),
       offset: alignOffset(stream.s1ContextOffset, align),
       entries: sized ? size : Math.min(size, FRAME_BYTES >> shift),
-      ids: "pasid",
-      first: 0,
+      // Without substreams the one descriptor belongs to no PASID.
+      ids: s1cdmax === 0 ? "device" : "pasid",
+      first: s1cdmax === 0 ? device : 0,
       span: 2 ** splitBits,
-      limit: 2 ** s1cdmax,
+      limit: s1cdmax === 0 ? Number.POSITIVE_INFINITY : 2 ** s1cdmax,
       device,
       resolve: this.#resolver(stream),
     };

@@ -36,8 +36,9 @@ export interface TableSpec {
   /** Id of the first entry's first, and how many ids one entry stands for. */
   readonly first: number;
   readonly span: number;
-  /** Ids from here on cannot be looked up. */
+  /** Ids from here on cannot be looked up, but for the one in `also`. */
   readonly limit: number;
+  readonly also?: number | undefined;
   /** Number of the device that this table serves; -1 where `ids` says it. */
   readonly device: number;
   /** Second stage that the table's addresses go through: host frame, or -1 where it faults. Absent: none. */

@@ -58,6 +58,8 @@ interface PasidContext {
   readonly name: string;
   readonly device: number;
   readonly limit: number;
+  /** RID_PASID, which ECAP.PSS does not bound. */
+  readonly also: number;
   /** Second stage of a bound device: the tables' addresses, and those in their entries, go through it. */
   readonly below: VtdDevice | null;
   /** Whose domain ids these are. */
@@ -113,6 +115,7 @@ export class VtdTables implements TableFormat {
       name: `bound ${stage}`,
       device,
       limit,
+      also: given.ridPasid,
       below: nested ? context : null,
       scope: `bound ${stage} `,
     };
@@ -201,10 +204,11 @@ export class VtdTables implements TableFormat {
     const frame = Number(entry.value("PASIDDIRPTR"));
     if (!this.#leads(entry, "PASIDDIRPTR", frame)) return;
     entry.leadsTo(
-      this.#pasidDirectory(frame, Math.min(size, caps.pasidLimit), {
+      this.#pasidDirectory(frame, size, {
         name: "",
         device: entry.device,
         limit: Math.min(size, caps.pasidLimit),
+        also: caps.ridPasid ? Number(entry.value("RID_PASID")) : 0,
         below: null,
         scope: "",
       }),
@@ -229,6 +233,7 @@ export class VtdTables implements TableFormat {
       first: 0,
       span: PASIDS_PER_TABLE,
       limit: pasids.limit,
+      also: pasids.also,
       device: pasids.device,
       resolve: this.#resolver(pasids.below),
     };
@@ -256,6 +261,7 @@ export class VtdTables implements TableFormat {
         first: entry.first,
         span: 1,
         limit: pasids.limit,
+        also: pasids.also,
         device: pasids.device,
         resolve,
       });
@@ -386,6 +392,7 @@ export class VtdTables implements TableFormat {
         name: below === null ? "" : `nested ${below.secondRoot}/${below.secondLevels}`,
         device: entry.device,
         limit,
+        also: -1,
         below,
         scope: `ext did ${Number(entry.value("DID"))} `,
       }),
