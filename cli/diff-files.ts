@@ -9,10 +9,12 @@ import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
+import { hex } from "./numbers.ts";
 import { type Output, openOutput } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
 import { onInterrupt } from "./signals.ts";
+import { VENDORS } from "./vendors.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
   readonly outputPath: string;
@@ -81,11 +83,21 @@ async function report(
   if (summary) {
     complain(a, result.a);
     complain(b, result.b);
-    await output.write(diffText(a, b, result));
+    await output.write(diffText(a, b, result, await codeNames(result)));
     return;
   }
   await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);
   for (const { message } of diffNotes(result)) process.stderr.write(`pasid-replay: note: ${message}\n`);
+}
+
+/** What the specification calls the fault codes, where both streams are of one architecture. */
+async function codeNames({ a, b }: DiffResult): Promise<Map<string, string>> {
+  const names = new Map<string, string>();
+  const [model, ...others] = new Set([...a.models, ...b.models]);
+  if (model === undefined || others.length > 0) return names;
+  const { faults } = await VENDORS[model].load();
+  for (const { code, name } of faults) names.set(hex(code), names.get(hex(code)) ?? name);
+  return names;
 }
 
 /** Where errors are not among the output records, standard error has them. */

@@ -9,8 +9,11 @@ const INDENT = "  ";
 const MAX_ROWS = 20;
 const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
 
+/** The specification's names of fault codes ("0x58"). */
+export type CodeNames = ReadonlyMap<string, string>;
+
 /** A comparison for a person. */
-export function diffText(a: string, b: string, result: DiffResult): string {
+export function diffText(a: string, b: string, result: DiffResult, names: CodeNames): string {
   const { counts } = result;
   const lines = [
     ...streamLines("A", a, result.a),
@@ -24,7 +27,7 @@ export function diffText(a: string, b: string, result: DiffResult): string {
   else {
     lines.push("", "First difference:", ...indented(differenceLines(counts.first)));
     lines.push("", `Kinds of difference (${counts.total} in all):`, ...changeLines(counts.changes()));
-    lines.push("", ...tallyLines("By fault code, A to B:", counts.byCode));
+    lines.push("", ...tallyLines("By fault code, A to B:", counts.byCode, names));
     lines.push(...tallyLines("By device:", counts.byDevice));
     lines.push(...tallyLines("By PASID:", counts.byPasid));
   }
@@ -101,8 +104,17 @@ function side(letter: string, answer: Answer | undefined): string[] {
   return answer === undefined ? [] : [`${letter}: ${answerText(answer)}`];
 }
 
-function tallyLines(title: string, tally: Tally): string[] {
-  return tally.counts.size === 0 ? [] : [title, ...rows(tally.byCount()), ""];
+function tallyLines(title: string, tally: Tally, names: CodeNames = new Map()): string[] {
+  if (tally.counts.size === 0) return [];
+  const entries = tally.byCount();
+  const lines = rows(entries).map((row, i) => {
+    const codes = entries[i]?.[0].split("→") ?? [];
+    const named = codes.some((code) => names.has(code));
+    return i < MAX_ROWS && named
+      ? `${row}  ${codes.map((code) => names.get(code) ?? code).join(" → ")}`
+      : row;
+  });
+  return [title, ...lines, ""];
 }
 
 /** Names and counts in columns; the last row says how many were left out. */

@@ -6,6 +6,7 @@ export interface DiffNote {
     | "setup-differs"
     | "seq-not-followed"
     | "different-requests"
+    | "different-workloads"
     | "not-aligned"
     | "not-answered"
     | "nothing-compared"
@@ -20,6 +21,9 @@ const SETUP_WORDS = {
   bindings: "bindings",
   invalidations: "commands and invalidations",
 } as const;
+
+/** Of fewer requests, nobody can tell whether they are one workload. */
+const MANY_REQUESTS = 16;
 
 /** Everything about a comparison that its reader must know to trust the numbers. */
 export function diffNotes(result: DiffResult): DiffNote[] {
@@ -40,7 +44,14 @@ export function diffNotes(result: DiffResult): DiffNote[] {
   if (requests > 0)
     note(
       "different-requests",
-      `${requests} pairs of equal seq are not the same request: their answers are not compared`,
+      `where seq is equal, ${requests} of the requests are not the same in both: their answers are not compared`,
+    );
+  const common = counts.compared + counts.unanswered;
+  const fewer = Math.min(result.a.requests, result.b.requests);
+  if (fewer >= MANY_REQUESTS && common * 2 < fewer)
+    note(
+      "different-workloads",
+      `only ${common} of ${fewer} requests are in both: these do not look like the same workload`,
     );
   if (unaligned.stretches > 0)
     note(
