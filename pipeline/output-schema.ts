@@ -131,6 +131,22 @@ const FINDING: Description<FindingRecord> = {
   dev: optional(device("The device")),
   pasid: optional(integer(0, 2 ** 20 - 1, "The PASID")),
   message: text("What was found"),
+  pasids: optional(
+    schemaField({
+      type: "array",
+      prefixItems: [integer(0, 2 ** 20 - 1, "First").schema(), integer(0, 2 ** 20 - 1, "Last").schema()],
+      minItems: 2,
+      items: false,
+      description: "PASIDs that a table entry stands for, where there are several",
+    }),
+  ),
+  structure: optional(text("Structure, or register, that it is in")),
+  index: optional(integer(0, MAX_SAFE, "Which entry of its table")),
+  entry_addr: optional(hex("Address of the entry")),
+  field: optional(text("The field, by the specification's name")),
+  bits: optional(text("Its bits, by the structure's own numbers")),
+  value: optional(hex("Its value; of an address, all of its bits")),
+  source: optional(text("Document and section")),
 };
 
 const ERROR: Description<ErrorRecord> = {

@@ -84,6 +84,15 @@ export interface FindingRecord {
   readonly dev?: string;
   readonly pasid?: number;
   readonly message: string;
+  // ── of a table entry ──
+  readonly pasids?: readonly [number, number];
+  readonly structure?: string;
+  readonly index?: number;
+  readonly entry_addr?: string;
+  readonly field?: string;
+  readonly bits?: string;
+  readonly value?: string;
+  readonly source?: string;
 }
 
 /** A label of the input. */

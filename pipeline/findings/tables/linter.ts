@@ -279,7 +279,7 @@ export class TableLinter {
       message: `${this.#label(table, index)}: ${text}`,
       structure: spec.kind.layout.name,
       index,
-      entry_addr: at,
+      ...(at === "" ? {} : { entry_addr: at }),
       ...(spec.ids === "pasid" ? { pasids: [first, first + spec.span - 1] as const } : {}),
       ...(field === undefined ? {} : { field }),
       ...(bits === undefined ? {} : { bits }),

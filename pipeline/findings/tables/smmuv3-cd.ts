@@ -51,7 +51,7 @@ export function judgeCd(
   for (const half of used) {
     const decoded = half.ttb === "TTB0" ? context.low : context.high;
     judgeTable(entry, half, decoded, stream, features);
-    tagHalf(entry, half, decoded, stream.vmid, context.asid, scope);
+    tagHalf(entry, half, decoded, stream, context.asid, scope);
   }
 }
 
@@ -118,14 +118,16 @@ function tagHalf(
   entry: Entry,
   half: Half,
   decoded: AddressHalf,
-  vmid: number,
+  stream: StreamContext,
   asid: number,
   scope: string,
 ): void {
+  const { vmid } = stream;
   if (asid < 0) return;
   const { frame, offset, inputBits, granule } = decoded.tables;
+  const regime = stream.hypervisor ? "el2 " : "";
   entry.tag({
-    key: `${scope}vmid ${vmid} asid ${asid} ${half.ttb}`,
+    key: `${scope}${regime}vmid ${vmid} asid ${asid} ${half.ttb}`,
     target: `${frame}:${offset}/${granule}/${inputBits}`,
     name: vmid < 0 ? `ASID ${asid}` : `ASID ${asid} of VMID ${vmid}`,
     points: `${half.ttb} at ${address(frame, offset)}, ${inputBits} bits`,

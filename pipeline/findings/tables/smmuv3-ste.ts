@@ -40,7 +40,7 @@ export function judgeSte(entry: Entry, features: SmmuFeatures, lpae: boolean): S
   const strw = Number(entry.value("STRW"));
   if (config === CONFIG_STAGE1 && features.hyp && (strw & 1) !== 0)
     entry.complain(ILLEGAL, "STRW", "expected 0 or 2", STE_ILLEGAL);
-  if (stage1) judgeStage1(entry, features);
+  if (stage1) judgeStage1(entry, features, stage2);
   const other = stage2 && lpae && entry.value("S2AA64") === 0n;
   if (stage2 && !other) judgeStage2(entry, features);
 
@@ -77,7 +77,15 @@ function judgeVmid(entry: Entry, config: number, strw: number, features: SmmuFea
     entry.complain(UNSUPPORTED, "S2VMID", "expected 8 bits, since IDR0.VMID16 is 0", STE_ILLEGAL);
 }
 
-function judgeStage1(entry: Entry, features: SmmuFeatures): void {
+function judgeStage1(entry: Entry, features: SmmuFeatures, nested: boolean): void {
+  // 3.4.3: as an IPA it goes to stage 2 as it is.
+  if (!nested && entry.value("S1ContextPtr") << 6n >= 1n << BigInt(features.oas))
+    entry.complain(
+      TABLE_RULES["address-too-wide"],
+      "S1ContextPtr",
+      `expected an address of ${features.oas} bits`,
+      "IHI 0070, 3.4.3",
+    );
   if (entry.value("S1STALLD") !== 0n && features.stallModel !== 0)
     entry.complain(UNSUPPORTED, "S1STALLD", "expected 0, since IDR0.STALL_MODEL is not 0", STE_ILLEGAL);
   // Without substreams, S1CDMax is IGNORED.
