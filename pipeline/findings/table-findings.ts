@@ -180,12 +180,13 @@ export class TableFindings implements FrameUser {
 
   /** A record that uses tables comes next: everything that is due is judged. */
   use(): void {
-    this.settle();
+    // What was written before registers or bindings changed has been judged then.
     for (const unit of this.#units()) {
       const owner = this.#ownerOf(unit);
       if (owner.changed !== 0) this.#reconfigure(owner);
     }
     this.#useBindings();
+    this.settle();
     this.pending = false;
   }
 
@@ -208,8 +209,8 @@ export class TableFindings implements FrameUser {
 
   /** The trace ends: registers that were changed without any request after it say nothing. */
   finish(): void {
-    this.settle();
     this.#useBindings();
+    this.settle();
   }
 
   #reconfigure(owner: UnitTables): void {

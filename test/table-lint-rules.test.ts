@@ -1,0 +1,33 @@
+import { describe, expect, test } from "vitest";
+import { TABLE_RULES } from "../pipeline/findings/table-rules.ts";
+import { AMD } from "./support/table-cases/amd-vi.ts";
+import type { Case } from "./support/table-cases/case.ts";
+import { RISCV } from "./support/table-cases/riscv.ts";
+import { ARM } from "./support/table-cases/smmuv3.ts";
+import { VTD } from "./support/table-cases/vtd.ts";
+import { lint } from "./support/table-lint.ts";
+
+const CASES: readonly Case[] = [...VTD, ...ARM, ...AMD, ...RISCV];
+
+describe("rules on tables", () => {
+  test.each(CASES)("$rule: $name", ({ rule, bad, good, says }) => {
+    const found = lint(bad);
+    const finding = found.find((f) => f.rule.id === rule);
+    expect(found.map((f) => `${f.rule.id} ${f.message}`).join("\n")).toContain(rule);
+    expect(finding).toMatchObject(says);
+    expect(lint(good).map((f) => f.message)).toEqual([]);
+  });
+
+  // What happens in time is tested with replays (table-lint-replay.test.ts).
+  test("every rule has a case, or is about what happens in time", () => {
+    const covered = new Set<string>([...CASES.map((c) => c.rule), "changed-while-valid"]);
+    expect([...covered].sort()).toEqual(Object.keys(TABLE_RULES).sort());
+  });
+
+  test("an all-zero table is nothing to speak of", () => {
+    for (const { bad } of CASES) {
+      const memory = Object.fromEntries(Object.keys(bad.memory).map((address) => [address, []]));
+      expect(lint({ ...bad, memory }).filter((f) => f.rule.id !== "pointer-outside-memory")).toEqual([]);
+    }
+  });
+});
