@@ -152,6 +152,15 @@ export function entryShift(level: number): number {
   return 3 + 9 * level;
 }
 
+/**
+ * log2 of the bytes that lie under an entry: fewer than its level spans where it skips levels.
+ * @param lo low half of the entry
+ */
+export function usedShift(level: number, lo: number): number {
+  const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+  return next === 0 || next >= level ? entryShift(level) : entryShift(next + 1);
+}
+
 /** Bits of the addresses that tables of a mode translate. */
 export function inputBits(mode: number): number {
   return Math.min(entryShift(mode + 1), 64);
