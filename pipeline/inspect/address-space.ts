@@ -19,6 +19,8 @@ export interface StageTables {
   readonly shift: (level: number) => number;
   /** The level of the tables that an entry of this one points to. */
   readonly below: (level: number) => number;
+  /** As `shift`, of the addresses that lie under an entry, by its low half, where these may be fewer. */
+  readonly used?: (level: number, entryLo: number) => number;
 }
 
 /** Input addresses that the same tables translate: 4 KiB frames `from` to `to` - 1. */

@@ -5,7 +5,14 @@ import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import * as amdV1 from "../../walkers/page-tables/amd-v1.ts";
 import * as x86 from "../../walkers/page-tables/x86-64.ts";
 import type { WalkResult } from "../../walkers/result.ts";
-import { type AddressSpace, lowRegion, ninesTables, signedRegions, translationOf } from "./address-space.ts";
+import {
+  type AddressSpace,
+  lowRegion,
+  ninesTables,
+  type StageTables,
+  signedRegions,
+  translationOf,
+} from "./address-space.ts";
 import { byteAddress, type VendorTables } from "./vendor.ts";
 
 const DEVICE_ID_BITS = 16;
@@ -72,7 +79,7 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
     const guest = process.guest !== 0;
     const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels, x86.entryShift) : null;
     const hosted = device.valid !== 0 && device.mode !== 0;
-    const host = hosted ? ninesTables(2, "amdv1", device.hostRoot, device.mode, amdV1.entryShift) : null;
+    const host = hosted ? hostTables(device) : null;
     const bits = hosted ? amdV1.inputBits(device.mode) : 64;
     return {
       translation: translationOf(first, host),
@@ -94,6 +101,11 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
     if (exclusion !== 0 && !withPasid) frames.push(exclusionFirst, exclusionLast + 1);
     return frames.sort((a, b) => a - b);
   }
+}
+
+/** Entries may skip levels. */
+function hostTables({ hostRoot, mode }: DeviceContext): StageTables {
+  return { ...ninesTables(2, "amdv1", hostRoot, mode, amdV1.entryShift), used: amdV1.usedShift };
 }
 
 /** Guest translation is in force. */

@@ -252,25 +252,41 @@ export class RangeWalk {
   /** Frames from this one on that share the outcome of the last walk, as far as tables decide it. */
   #extent(frame: number, region: Region): number {
     const out = this.#out;
-    if (this.#trail.reads === 0) return Number.POSITIVE_INFINITY;
-    if (out.status === OK) return this.#reach(rest(frame, out.pageShift));
+    const trail = this.#trail;
+    if (trail.reads === 0) return Number.POSITIVE_INFINITY;
+    if (out.status === OK) return this.#reach(rest(frame, this.#leafShift(region)));
     if (out.status !== FAULT || out.stage === 0) return 1;
     const { first, second } = region;
     if (first === null || out.stage === 1) {
-      const tables = out.stage === 1 ? first : second;
-      if (tables === null || out.level === NO_LEVEL) return 1;
-      return this.#entries(frame, tables);
+      if (out.stage === 1) return first === null ? 1 : this.#entries(frame, first, trail.firstLevel);
+      return second === null ? 1 : this.#entries(frame, second, trail.secondLevel);
     }
-    if (out.ipaFrame < 0) return rest(frame, fetchShift(first, this.#trail.firstLevel));
-    const page = rest(frame, out.firstShift);
-    if (second === null || out.level === NO_LEVEL) return page;
-    return Math.min(page, this.#entries(out.ipaFrame, second));
+    if (out.ipaFrame < 0) return rest(frame, fetchShift(first, trail.firstLevel));
+    const page = rest(frame, Math.min(out.firstShift, first.shift(trail.firstLevel)));
+    return second === null ? page : Math.min(page, this.#entries(out.ipaFrame, second, trail.secondLevel));
   }
 
-  /** Frames that the failing entry stands for, and with it the equal ones behind it. */
-  #entries(frame: number, tables: StageTables): number {
+  /** log2 of a page, or of what its leaf entries stand for where several make up a page: each may say something else. */
+  #leafShift({ first, second }: Region): number {
+    let shift = this.#out.pageShift;
+    if (shift === FRAME_SHIFT) return shift;
+    const { firstLevel, secondLevel } = this.#trail;
+    if (first !== null && firstLevel !== NO_LEVEL) shift = Math.min(shift, first.shift(firstLevel));
+    if (second !== null && secondLevel !== NO_LEVEL) shift = Math.min(shift, second.shift(secondLevel));
+    return shift;
+  }
+
+  /**
+   * Frames that the failing entry stands for, and with it the equal ones behind it. The entry read last counts where
+   * that is a lower one: rights that a higher entry denies are looked at when the page has been found.
+   */
+  #entries(frame: number, tables: StageTables, read: number): number {
     const out = this.#out;
-    const shift = tables.shift(out.level);
+    if (out.level === NO_LEVEL) return 1;
+    const { used } = tables;
+    const denied = used !== undefined && out.entryKnown && out.reason === "PERMISSION";
+    const failed = denied ? used(out.level, out.entryLo) : tables.shift(out.level);
+    const shift = read === NO_LEVEL ? failed : Math.min(failed, tables.shift(read));
     const { narrow } = this.#space;
     if (narrow !== null && tables.stage === 2) return rest(frame, narrow(frame, shift));
     const one = rest(frame, shift);

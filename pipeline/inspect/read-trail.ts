@@ -10,11 +10,14 @@ export class ReadTrail implements WalkObserver {
   structures = 0;
   /** Level of the first-stage entry read last; NO_LEVEL where there was none. */
   firstLevel = NO_LEVEL;
+  /** The same of the second stage. */
+  secondLevel = NO_LEVEL;
 
   clear(): void {
     this.reads = 0;
     this.structures = 0;
     this.firstLevel = NO_LEVEL;
+    this.secondLevel = NO_LEVEL;
   }
 
   entry(
@@ -29,5 +32,6 @@ export class ReadTrail implements WalkObserver {
     this.reads++;
     if (stage === 0) this.structures++;
     else if (stage === 1) this.firstLevel = level;
+    else this.secondLevel = level;
   }
 }
