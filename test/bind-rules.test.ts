@@ -106,6 +106,12 @@ const CASES: readonly RuleCase[] = [
   },
   {
     rule: "bind-bytes-large",
+    what: "64 bytes have fields that are not there",
+    hit: amd({ bytes: 64, amd: undefined }),
+    miss: amd({ bytes: 64 }),
+  },
+  {
+    rule: "bind-bytes-large",
     what: "32 bytes said, 27 passed",
     hit: {
       request: packed([1, 4], [32, 4], [4, 4], [0, 4], [BASE, 8], [16, 1], [0, 1], [0, 1]),

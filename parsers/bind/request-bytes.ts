@@ -1,4 +1,4 @@
-import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
 import { Ste } from "../../walkers/smmuv3/ste.ts";
 import { CONFIG_MODELS } from "../trace/schema.ts";
 import {
@@ -28,6 +28,8 @@ const MAX_WIDTH = 64;
  */
 export function requestOfBytes(bytes: Uint8Array): BindRequest | string {
   if (bytes.length === SMMU_STE_BYTES) return steRequest(bytes);
+  if (bytes.length > FRAME_BYTES)
+    return `expected a structure of a page at most, found ${bytes.length} bytes`;
   if (bytes.length < OLDER_END)
     return (
       `expected struct pasid_table_config (${OLDER_END} bytes or more), struct iommu_hwpt_vtd_s1 (${VtdStage1Layout.bytes}) ` +

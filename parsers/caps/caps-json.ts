@@ -40,6 +40,10 @@ function ofRecord(value: Record<string, unknown>, check: Check): HostIommu | und
   const model = read("model", record.model);
   const regs = read("regs", record.regs);
   const props = read("props", record.props);
+  if (model !== undefined && regs === undefined && props === undefined) {
+    const names = Object.keys(value).slice(0, 8).join(", ");
+    check.fail("schema", "capabilities", "regs or props beside the model", names);
+  }
   if (model === undefined || !check.ok) return undefined;
   const state = new IommuState();
   for (const [name, word] of regs ?? []) state.registers.set(name, word);

@@ -5,6 +5,7 @@ import {
   PasidTableConfigLayout,
 } from "../../parsers/bind/c-structures.ts";
 import type { PasidTableRequest, VendorFields } from "../../parsers/bind/request.ts";
+import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { HOST_MODEL, MODEL_OWNER } from "../../walkers/registry.ts";
 import type { TableModel } from "../../walkers/request.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
@@ -72,7 +73,9 @@ function checkSize(request: PasidTableRequest, out: BindFindings): void {
   const { bytes, passed, model } = request;
   if (bytes === undefined) return;
   const hasModel = model !== undefined || request.unknownModel !== undefined;
-  const known = PasidTableConfigLayout.bytes;
+  // The list has not laid out the fields of the other vendors: a structure that has some is larger, by how much is open.
+  const extended = request.amd !== undefined || request.intel !== undefined || request.riscv !== undefined;
+  const known = extended ? FRAME_BYTES : PasidTableConfigLayout.bytes;
   if (bytes < OLDER_END)
     out.add(
       BIND_RULES["bind-bytes-small"],

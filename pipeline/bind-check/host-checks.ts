@@ -146,7 +146,9 @@ export function checkRange(
 function secondInputBits({ parent, model }: TableUse, limits: HostLimits): number {
   const { levels, t0sz } = parent ?? {};
   if (limits.model === "arm-smmuv3")
-    return t0sz === undefined ? limits.secondInputBits : Math.max(Math.min(64 - t0sz, limits.secondInputBits), 0);
+    return t0sz === undefined
+      ? limits.secondInputBits
+      : Math.max(Math.min(64 - t0sz, limits.secondInputBits), 0);
   if (levels === undefined) return limits.secondInputBits;
   const extra = model === "riscv" ? ROOT_EXTRA_BITS : 0;
   return Math.min(FRAME_SHIFT + INDEX_BITS * levels + extra, limits.secondInputBits);

@@ -20,6 +20,8 @@ export interface BoundTable {
 
 /** The smallest top-level page table: an Arm one can be as small as this (IHI 0070, 5.4 TTB0). */
 const SMALLEST_ARM_ROOT = 64;
+/** Entries that cost about as much as looking whether one page is there. */
+const ENTRIES_PER_PAGE = 16;
 /** Different formats that are reported of one table. */
 const MAX_FORMATS = 8;
 
@@ -65,13 +67,20 @@ export function checkMemory(
 ): void {
   // Its addresses would have to go through a second stage first.
   if (spaceOf(use) !== "") return;
-  checkExtent(use, shape, memory, out);
+  checkExtent(use, shape, memory, Math.ceil(maxEntries / ENTRIES_PER_PAGE), out);
   checkEntries(use, pasidBits, shape, host, memory, maxEntries, out);
 }
 
-function checkExtent(use: TableUse, shape: TableShape, memory: GuestMemory, out: BindFindings): void {
+function checkExtent(
+  use: TableUse,
+  shape: TableShape,
+  memory: GuestMemory,
+  maxPages: number,
+  out: BindFindings,
+): void {
   const end = use.base + BigInt(shape.bytes);
-  for (let at = use.base; at < end; ) {
+  let at = use.base;
+  for (let page = 0; page < maxPages && at < end; page++) {
     const inFrame = BigInt(FRAME_BYTES) - (at % BigInt(FRAME_BYTES));
     const bytes = inFrame < end - at ? inFrame : end - at;
     if (!fetchAt(memory, at, Number(bytes))) {

@@ -8,6 +8,8 @@ import type { Findings } from "./findings.ts";
 
 /** Entries of a table that are read when it is bound: most are filled later, and `inspect` reads them all. */
 const MAX_ENTRIES = 1 << 12;
+/** Tables of other devices that a new one is compared with: the latest ones. */
+const MAX_OTHERS = 1 << 12;
 
 /** Finds what speaks against the bindings of a replay, as they are made. */
 export class BindingFindings {
@@ -29,7 +31,7 @@ export class BindingFindings {
       model: unit.model,
       state: unit.state,
       memory: this.#memory,
-      others: [...this.#tables.values()].flatMap((tables) => [...tables.values()]),
+      others: [...this.#tables.values()].flatMap((tables) => [...tables.values()]).slice(-MAX_OTHERS),
       dev: dev.text,
       maxEntries: MAX_ENTRIES,
     });
