@@ -92,7 +92,7 @@ describe("the C bytes of pasid_table_config", () => {
 });
 
 describe("declarations", () => {
-  const layouts = [
+  const layouts: readonly Layout[] = [
     ...Object.values(C_STRUCTURES).filter((declared) => declared instanceof Layout),
     ...Object.values(CAPABILITY_REGISTERS).flatMap((registers) => Object.values(registers)),
   ];
