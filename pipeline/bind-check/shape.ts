@@ -1,5 +1,4 @@
 import type { ParentStage, VendorFields } from "../../parsers/bind/request.ts";
-import { Gcr3Entry } from "../../walkers/amd-vi/device-table-entry.ts";
 import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import type { TableModel } from "../../walkers/request.ts";
@@ -102,6 +101,3 @@ export function effectiveS1fmt(model: TableModel, given: number | undefined): nu
   if (given === undefined) return model === "arm-2lvl" ? S1FMT_64K_L2 : S1FMT_LINEAR;
   return isTwoLevel(given) ? given : S1FMT_LINEAR;
 }
-
-/** Entries of one page of a guest CR3 table. */
-export const GCR3_ENTRIES = FRAME_BYTES / Gcr3Entry.bytes;
