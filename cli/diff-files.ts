@@ -96,7 +96,11 @@ async function codeNames({ a, b }: DiffResult): Promise<Map<string, string>> {
   const [model, ...others] = new Set([...a.models, ...b.models]);
   if (model === undefined || others.length > 0) return names;
   const { faults } = await VENDORS[model].load();
-  for (const { code, name } of faults) names.set(hex(code), names.get(hex(code)) ?? name);
+  // A code may stand for several conditions, each with a name of its own.
+  for (const { code, name } of faults) {
+    const known = names.get(hex(code));
+    names.set(hex(code), known === undefined ? name : `${known}/${name}`);
+  }
   return names;
 }
 

@@ -60,7 +60,10 @@ export function diffNotes(result: DiffResult): DiffNote[] {
         `${unaligned.a} requests of A and ${unaligned.b} of B are counted as only in one of them and may be in both`,
     );
   if (counts.unanswered > 0)
-    note("not-answered", `${counts.unanswered} pairs are not compared: a side has no answer there`);
+    note(
+      "not-answered",
+      `${counts.unanswered} of the requests in both are not compared: a side has no answer there`,
+    );
   if (counts.compared === 0 && counts.total === 0) note("nothing-compared", "no request was compared");
   for (const { name, expires } of ignore.expired)
     note("rule-expired", `ignore rule ${JSON.stringify(name)} expired on ${expires} and is not applied`);
