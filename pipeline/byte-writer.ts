@@ -1,28 +1,57 @@
-const HEX = new Uint8Array(Buffer.from("0123456789abcdef", "latin1"));
+/** Digits that are written at once, and the number of values they have. */
+const GROUP_DIGITS = 4;
+const GROUP = 10 ** GROUP_DIGITS;
+/** Largest number of two groups, plus one. */
+const TWO_GROUPS = GROUP * GROUP;
+/** Four decimal digits with leading zeros, the first one in the low byte. */
+const GROUPS = Int32Array.from(
+  { length: GROUP },
+  (_, n) =>
+    0x3030_3030 |
+    Math.floor(n / 1000) |
+    ((Math.floor(n / 100) % 10) << 8) |
+    ((Math.floor(n / 10) % 10) << 16) |
+    ((n % 10) << 24),
+);
 
-/** Numbers from here on are written in parts. */
-const LARGE_DIGITS = 9;
-const LARGE = 10 ** LARGE_DIGITS;
+const WORD_BYTES = 8;
+/** What writes of whole words may touch behind the text. */
+const SLACK_BYTES = 2 * WORD_BYTES;
 
-/** From here on a native copy beats a loop. */
-const NATIVE_COPY = 24;
+/**
+ * A constant text, to be written with `put`. Its words are float64 for want of a faster way to move 8 bytes: none
+ * of them is a NaN, whose bits might not survive, since no 0x7f follows a byte from 0xf0 on in UTF-8 and 0xff is
+ * not in it at all.
+ */
+export class Piece {
+  /** Bytes of the text. */
+  readonly length: number;
+  /** The text as little-endian words, zeros behind it. */
+  readonly words: Float64Array;
 
-/** ASCII bytes of a constant, to be written with `put`. */
-export function ascii(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text, "latin1"));
+  /** @param bytes well-formed UTF-8 */
+  constructor(bytes: Uint8Array) {
+    this.length = bytes.length;
+    this.words = new Float64Array(Math.ceil(bytes.length / WORD_BYTES));
+    const padded = new DataView(new ArrayBuffer(this.words.length * WORD_BYTES));
+    bytes.forEach((byte, i) => {
+      padded.setUint8(i, byte);
+    });
+    for (let i = 0; i < this.words.length; i++) this.words[i] = padded.getFloat64(i * WORD_BYTES, true);
+  }
 }
 
-/** UTF-8 bytes of a text as a JSON string, quotes included. */
-export function jsonBytes(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(JSON.stringify(text), "utf8"));
+export function piece(text: string): Piece {
+  return new Piece(Buffer.from(text, "utf8"));
 }
 
 /**
- * Appends NDJSON to a growing buffer byte by byte. Half the cost of template literals and `latin1Write` on
- * outcome records (test/bench/outcome-writer.ts), because numbers never become strings.
+ * Appends NDJSON to a growing buffer, in words of 4 and 8 bytes: several times as fast as template literals and
+ * `latin1Write` on outcome records (test/bench/outcome-writer.ts), because numbers never become strings.
  */
 export class ByteWriter {
   #buffer: Buffer;
+  #view: DataView;
   #length = 0;
   /** The buffer of the last `take`, and one that may be used again. */
   #lent: Buffer | null = null;
@@ -31,7 +60,8 @@ export class ByteWriter {
   #taken = 0;
 
   constructor(capacity = 1 << 18) {
-    this.#buffer = Buffer.allocUnsafe(capacity);
+    this.#buffer = Buffer.allocUnsafeSlow(capacity + SLACK_BYTES);
+    this.#view = viewOf(this.#buffer);
   }
 
   /** Bytes waiting to be taken. */
@@ -49,11 +79,10 @@ export class ByteWriter {
     const buffer = this.#buffer;
     const out = buffer.subarray(0, this.#length);
     this.#taken += this.#length;
-    const spare = this.#spare;
-    this.#buffer = spare !== null ? spare : Buffer.allocUnsafe(buffer.length);
+    this.#length = 0;
+    this.#use(this.#spare ?? Buffer.allocUnsafeSlow(buffer.length));
     this.#spare = null;
     this.#lent = buffer;
-    this.#length = 0;
     return out;
   }
 
@@ -65,62 +94,58 @@ export class ByteWriter {
 
   /** Makes room for `bytes` more; the `put` family below does not check. */
   reserve(bytes: number): void {
-    if (this.#length + bytes <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
+    if (this.#length + bytes + SLACK_BYTES <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(
+      Math.max(this.#buffer.length * 2, this.#length + bytes + SLACK_BYTES),
+    );
     this.#buffer.copy(larger, 0, 0, this.#length);
-    this.#buffer = larger;
+    this.#use(larger);
   }
 
-  /** A constant of at most a few dozen bytes. */
-  put(bytes: Uint8Array): void {
-    const buffer = this.#buffer;
-    const at = this.#length;
-    const n = bytes.length;
-    if (n < NATIVE_COPY) for (let i = 0; i < n; i++) buffer[at + i] = bytes[i]!;
-    else buffer.set(bytes, at);
-    this.#length = at + n;
+  #use(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#view = viewOf(buffer);
+  }
+
+  put(piece: Piece): void {
+    const view = this.#view;
+    const words = piece.words;
+    let at = this.#length;
+    this.#length = at + piece.length;
+    for (let i = 0; i < words.length; i++) {
+      view.setFloat64(at, words[i]!, true);
+      at += WORD_BYTES;
+    }
   }
 
   /** A non-negative integer below 2^53, in decimal. */
   decimal(n: number): void {
-    const buffer = this.#buffer;
-    if (n < 10) {
-      buffer[this.#length++] = 48 + n;
-      return;
-    }
-    if (n < LARGE) this.#small(n);
-    else {
-      // Two parts of which both are exact, and fit int32 arithmetic where it matters.
-      const high = Math.floor(n / LARGE);
+    if (n < GROUP) this.#group(n);
+    else if (n < TWO_GROUPS) {
+      const high = (n / GROUP) | 0;
+      this.#group(high);
+      this.#padded(n - high * GROUP);
+    } else {
+      const high = Math.floor(n / TWO_GROUPS);
+      const low = n - high * TWO_GROUPS;
+      const middle = (low / GROUP) | 0;
       this.decimal(high);
-      this.#padded(n - high * LARGE);
+      this.#padded(middle);
+      this.#padded(low - middle * GROUP);
     }
   }
 
-  #small(n: number): void {
-    const buffer = this.#buffer;
-    const digits =
-      n < 1e4 ? (n < 100 ? 2 : n < 1e3 ? 3 : 4) : n < 1e6 ? (n < 1e5 ? 5 : 6) : n < 1e7 ? 7 : n < 1e8 ? 8 : 9;
-    const end = this.#length + digits;
-    let rest = n;
-    for (let i = end - 1; i >= this.#length; i--) {
-      const quotient = (rest / 10) | 0;
-      buffer[i] = 48 + rest - quotient * 10;
-      rest = quotient;
-    }
-    this.#length = end;
+  /** One group, without leading zeros. */
+  #group(n: number): void {
+    const missing = n < 100 ? (n < 10 ? 3 : 2) : n < 1000 ? 1 : 0;
+    this.#view.setInt32(this.#length, GROUPS[n]! >>> (missing * 8), true);
+    this.#length += GROUP_DIGITS - missing;
   }
 
-  /** With leading zeros, as the rest of a larger number. */
+  /** One group, with leading zeros. */
   #padded(n: number): void {
-    const buffer = this.#buffer;
-    let rest = n;
-    for (let i = this.#length + LARGE_DIGITS - 1; i >= this.#length; i--) {
-      const quotient = (rest / 10) | 0;
-      buffer[i] = 48 + rest - quotient * 10;
-      rest = quotient;
-    }
-    this.#length += LARGE_DIGITS;
+    this.#view.setInt32(this.#length, GROUPS[n]!, true);
+    this.#length += GROUP_DIGITS;
   }
 
   /** A safe integer, in decimal. */
@@ -140,9 +165,19 @@ export class ByteWriter {
   /** A 64-bit value as lowercase hex digits without padding (no "0x"). */
   hex(hi: number, lo: number): void {
     if (hi !== 0) {
-      this.#hexDigits(hi, 8 - (Math.clz32(hi) >>> 2));
-      this.#hexDigits(lo, 8);
-    } else this.#hexDigits(lo, lo === 0 ? 1 : 8 - (Math.clz32(lo) >>> 2));
+      const zeros = Math.clz32(hi) >>> 2;
+      const shift = zeros << 2;
+      // The first digit goes to the top; what follows the last one is overwritten or left out.
+      const high = shift === 0 ? hi : (hi << shift) | (lo >>> (32 - shift));
+      this.#hexDigits(high);
+      this.#length += 8;
+      this.#hexDigits(lo << shift);
+      this.#length += 8 - zeros;
+    } else {
+      const zeros = Math.min(Math.clz32(lo) >>> 2, 7);
+      this.#hexDigits(lo << (zeros << 2));
+      this.#length += 8 - zeros;
+    }
   }
 
   /** The byte address of an offset in a 4 KiB frame, as hex digits. */
@@ -156,10 +191,22 @@ export class ByteWriter {
     this.#length += this.#buffer.write(text, this.#length, "utf8");
   }
 
-  #hexDigits(word: number, digits: number): void {
-    const buffer = this.#buffer;
-    let at = this.#length;
-    for (let shift = (digits - 1) << 2; shift >= 0; shift -= 4) buffer[at++] = HEX[(word >>> shift) & 15]!;
-    this.#length = at;
+  /** Eight digits at the end of the text, without moving it. */
+  #hexDigits(word: number): void {
+    this.#view.setInt32(this.#length, fourDigits(word >>> 16), false);
+    this.#view.setInt32(this.#length + 4, fourDigits(word & 0xffff), false);
   }
+}
+
+/** A 16-bit value as four hex digits, the first one in the top byte: all four are made at once. */
+function fourDigits(value: number): number {
+  const pairs = (value | (value << 8)) & 0x00ff_00ff;
+  const digits = (pairs | (pairs << 4)) & 0x0f0f_0f0f;
+  // A byte from 10 on carries into its upper half when 6 is added.
+  const letters = ((digits + 0x0606_0606) >>> 4) & 0x0101_0101;
+  return digits + 0x3030_3030 + Math.imul(letters, 0x27);
+}
+
+function viewOf(buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 }

@@ -5,9 +5,9 @@ import type { GuestMemory } from "../walkers/memory.ts";
 import { HOST_MODEL, MODEL_OWNER } from "../walkers/registry.ts";
 import type { Binding } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
-import { ascii, jsonBytes } from "./byte-writer.ts";
 import type { UnitCaches } from "./caches/unit-caches.ts";
 import { IommuUnit } from "./iommu-unit.ts";
+import { RequestNames } from "./outcome-writer.ts";
 
 /** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
 export interface Route {
@@ -17,8 +17,8 @@ export interface Route {
   /** Requester id, StreamID, DeviceID or device_id. */
   readonly id: number;
   readonly binding: Binding | null;
-  /** The `,"iommu":…,"dev":…` part of the output. */
-  readonly names: Uint8Array;
+  /** IOMMU and device in the output. */
+  readonly names: RequestNames;
 }
 
 /** Why a record cannot be used: what an `error` record says. */
@@ -151,13 +151,12 @@ export class Iommus {
         code: "range",
         message: `dma.dev: expected an id of ${bits} bits behind ${unit.model}, found ${quote(device.text)}`,
       };
-    const iommu = unit.id === undefined ? [] : [ascii(',"iommu":'), jsonBytes(unit.id)];
     const route: Route = {
       unit,
       device: device.canonical,
       id: device.id,
       binding: unit.binding(device.canonical),
-      names: new Uint8Array(Buffer.concat([...iommu, ascii(',"dev":'), jsonBytes(device.text)])),
+      names: new RequestNames(unit.id, device.text),
     };
     const routes = this.#routes[record.iommu + 1] ?? [];
     this.#routes[record.iommu + 1] = routes;

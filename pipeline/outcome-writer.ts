@@ -1,14 +1,15 @@
 import type { DmaRecord } from "../parsers/trace/records.ts";
 import { EXECUTE, READ, WRITE } from "../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../walkers/result.ts";
-import { ascii, ByteWriter } from "./byte-writer.ts";
+import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 import type { Outcome } from "./outcome.ts";
 
-const TYPE_LINE = ascii('{"type":"outcome","line":');
-const SEQ = ascii(',"seq":');
-const TS = ascii(',"ts":');
-const PASID = ascii(',"pasid":');
-const ADDR = ascii(',"addr":"0x');
+const TYPE_LINE = piece('{"type":"outcome","line":');
+const SEQ = piece(',"seq":');
+const TS = piece(',"ts":');
+const PASID = piece(',"pasid":');
+const ADDR = piece(',"addr":"0x');
+const LEN = piece('","len":');
 /** By access bits; only these four combinations are requests. */
 const ACCESS: string[] = [];
 ACCESS[READ] = "r";
@@ -22,75 +23,121 @@ const RESULT: string[] = [];
 RESULT[OK] = '"result":"ok","pa":"0x';
 RESULT[FAULT] = '"result":"fault","reason":"';
 RESULT[MSI] = '"result":"msi"';
-const PAGE = ascii(',"page":');
+const PAGE = piece(',"page":');
 const PERM = Array.from({ length: 8 }, (_, perm) =>
-  ascii(`,"perm":"${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}"`),
+  piece(`,"perm":"${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}"`),
 );
-const QUOTE = ascii('"');
-const DOMAIN = ascii(',"domain":');
-const ASID = ascii(',"asid":');
-const PASSTHROUGH = ascii(',"passthrough":true');
-const SG = ascii(',"sg":[["0x');
-const SG_NEXT = ascii('],["0x');
-const SG_COMMA = ascii('",');
-const SG_END = ascii("]]");
-const CODE = ascii('","code":"0x');
-const NAME = ascii('","name":"');
-const STAGE = ascii(',"stage":');
-const LEVEL = ascii(',"level":');
-const CLASS = ascii(',"class":"');
-const ENTRY_ADDR = ascii(',"entry_addr":"0x');
-const ENTRY = ascii('","entry":"0x');
-const RECORDED_FALSE = ascii(',"recorded":false');
-const HOLE = ascii(',"hole":true');
-const FAULT_ADDR = ascii(',"fault_addr":"0x');
-const FLAGS = ascii(',"flags":"0x');
-const READS = ascii(',"reads":');
-const VERDICT = ascii(',"verdict":"');
-const DIFF = ascii('","diff":"');
-const CHANGED_LINE = ascii(',"changed_line":');
-const END = ascii("}\n");
+const QUOTE = piece('"');
+const DOMAIN = piece(',"domain":');
+const ASID = piece(',"asid":');
+const PASSTHROUGH = piece(',"passthrough":true');
+const SG = piece(',"sg":[["0x');
+const SG_NEXT = piece('],["0x');
+const SG_COMMA = piece('",');
+const SG_END = piece("]]");
+const CODE = piece('","code":"0x');
+const NAME = piece('","name":"');
+const STAGE = piece(',"stage":');
+const LEVEL = piece(',"level":');
+const CLASS = piece(',"class":"');
+const ENTRY_ADDR = piece(',"entry_addr":"0x');
+const ENTRY = piece('","entry":"0x');
+const RECORDED_FALSE = piece(',"recorded":false');
+const HOLE = piece(',"hole":true');
+const FAULT_ADDR = piece(',"fault_addr":"0x');
+const FLAGS = piece(',"flags":"0x');
+const READS = piece(',"reads":');
+const VERDICT = piece(',"verdict":"');
+const DIFF = piece('","diff":"');
+const CHANGED_LINE = piece(',"changed_line":');
+const END = piece("}\n");
 
 /** Bytes that an outcome needs at most, its texts and runs aside. */
 const FIXED = 1024;
 const PER_RUN = 48;
 
 /** One cache of encoded constants: reasons, fault names, verdicts and models come from closed sets. */
-const encoded = new Map<string, Uint8Array>();
-function constant(text: string): Uint8Array {
-  let bytes = encoded.get(text);
-  if (bytes === undefined) {
-    bytes = ascii(text);
-    encoded.set(text, bytes);
+const encoded = new Map<string, Piece>();
+function constant(text: string): Piece {
+  let known = encoded.get(text);
+  if (known === undefined) {
+    known = piece(text);
+    encoded.set(text, known);
   }
-  return bytes;
+  return known;
 }
 
 /** Slots of the memos of pieces below: powers of two. */
-const MIDDLES = 64;
+const HEADS = 32;
 const TAILS = 1024;
+/** Of so many tails that are not in the memo, one is taken in: a memo that is too small must not be all work. */
+const TAIL_MISSES = 8;
+/** Combinations of access, status and privilege. */
+const MIDDLES = 8 * 4 * 4;
+
+/** The names that a request goes by in its outcome: IOMMU and device, with the PASIDs that were seen. */
+export class RequestNames {
+  /** The `,"iommu":…,"dev":…` part. */
+  readonly #text: string;
+  readonly #names: Piece;
+  readonly #pasids = new Int32Array(HEADS).fill(-2);
+  readonly #heads: Piece[] = [];
+
+  constructor(iommu: string | undefined, device: string) {
+    const id = iommu === undefined ? "" : `,"iommu":${JSON.stringify(iommu)}`;
+    this.#text = `${id},"dev":${JSON.stringify(device)}`;
+    this.#names = piece(this.#text);
+    for (let i = 0; i < HEADS; i++) this.#heads.push(this.#names);
+  }
+
+  /** Bytes that `write` writes at most. */
+  get room(): number {
+    return this.#names.length + FIXED;
+  }
+
+  /** Writes names, PASID and what comes before the address's digits. */
+  write(out: ByteWriter, pasid: number): void {
+    const slot = pasid & (HEADS - 1);
+    if (this.#pasids[slot] === pasid) {
+      out.put(this.#heads[slot]!);
+      return;
+    }
+    // The first to come has the slot: many PASIDs in turn must not be all work.
+    if (this.#pasids[slot] === -2) {
+      this.#pasids[slot] = pasid;
+      this.#heads[slot] = piece(`${this.#text}${pasid < 0 ? "" : `,"pasid":${pasid}`},"addr":"0x`);
+    }
+    out.put(this.#names);
+    if (pasid >= 0) {
+      out.put(PASID);
+      out.decimal(pasid);
+    }
+    out.put(ADDR);
+  }
+}
 
 /**
  * Writes `outcome` records, their fields in the contract's order. Pieces that repeat from record to record are built
- * once and copied whole: a record of a translated request is five copies, two addresses and two numbers
+ * once and copied whole: a record of a translated request is six copies, two addresses and three numbers
  * (test/bench/outcome-writer.ts).
  */
 export class OutcomeWriter {
   readonly #out: ByteWriter;
-  readonly #middles: (Middle | undefined)[] = new Array(MIDDLES).fill(undefined);
+  /** What stands between length and result, by access, status and privilege: of the last model. */
+  #middles: (Piece | undefined)[] = new Array(MIDDLES).fill(undefined);
+  #model = "";
+  readonly #middlesByModel = new Map<string, (Piece | undefined)[]>();
   readonly #tails: (Tail | undefined)[] = new Array(TAILS).fill(undefined);
+  #misses = 0;
 
   constructor(out: ByteWriter) {
     this.#out = out;
   }
 
-  /**
-   * @param line line of the request in the input
-   * @param names the `,"iommu":…,"dev":…` part, encoded once per pair
-   */
-  write(line: number, names: Uint8Array, request: DmaRecord, o: Outcome): void {
+  /** @param line line of the request in the input */
+  write(line: number, names: RequestNames, request: DmaRecord, o: Outcome): void {
     const out = this.#out;
-    out.reserve(FIXED + names.length + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
+    out.reserve(names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
     out.put(TYPE_LINE);
     out.decimal(line);
     if (!Number.isNaN(request.seq)) {
@@ -101,18 +148,15 @@ export class OutcomeWriter {
       out.put(TS);
       out.copy(request.bytes, request.tsStart, request.tsEnd);
     }
-    out.put(names);
-    if (request.pasid >= 0) {
-      out.put(PASID);
-      out.decimal(request.pasid);
-    }
-    out.put(ADDR);
+    names.write(out, request.pasid);
     out.hex(request.addrHi, request.addrLo);
+    out.put(LEN);
+    out.decimal(request.len);
     out.put(this.#middle(request, o));
     if (o.status === OK) {
       out.address(o.runFrame[0]!, o.runOffset[0]!);
       if (o.runs === 1 && o.changedLine === 0) {
-        out.put(this.#tail(o));
+        this.#writeTail(o);
         return;
       }
       writeTranslation(out, o);
@@ -120,35 +164,28 @@ export class OutcomeWriter {
     writeEnd(out, o);
   }
 
-  /** From `len` to the result, with what comes before its first value. */
-  #middle(request: DmaRecord, o: Outcome): Uint8Array {
+  /** From the access to the result, with what comes before its first value. */
+  #middle(request: DmaRecord, o: Outcome): Piece {
+    if (o.model !== this.#model) this.#useModel(o.model);
     const priv = request.privGiven ? (request.priv ? 2 : 1) : 0;
-    const slot = (request.len ^ (request.access << 3) ^ (o.status << 4) ^ priv) & (MIDDLES - 1);
+    const slot = (request.access << 4) | (o.status << 2) | priv;
     const known = this.#middles[slot];
-    if (
-      known !== undefined &&
-      known.len === request.len &&
-      known.access === request.access &&
-      known.priv === priv &&
-      known.model === o.model &&
-      known.status === o.status
-    )
-      return known.bytes;
-    const text = `","len":${request.len},"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`;
-    const made = {
-      len: request.len,
-      access: request.access,
-      priv,
-      model: o.model,
-      status: o.status,
-      bytes: ascii(text),
-    };
+    if (known !== undefined) return known;
+    const made = piece(
+      `,"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
+    );
     this.#middles[slot] = made;
-    return made.bytes;
+    return made;
   }
 
-  /** What follows the address of a translated request in one run. */
-  #tail(o: Outcome): Uint8Array {
+  #useModel(model: string): void {
+    this.#model = model;
+    this.#middles = this.#middlesByModel.get(model) ?? new Array(MIDDLES).fill(undefined);
+    this.#middlesByModel.set(model, this.#middles);
+  }
+
+  /** Writes what follows the address of a translated request in one run. */
+  #writeTail(o: Outcome): void {
     const slot =
       (Math.imul(o.domain, 0x9e37_79b1) ^
         Math.imul(o.asid, 0x85eb_ca6b) ^
@@ -167,34 +204,14 @@ export class OutcomeWriter {
       known.passthrough === o.passthrough &&
       known.verdict === o.verdict &&
       known.difference === o.difference
-    )
-      return known.bytes;
-    const scratch = new ByteWriter(FIXED);
-    writeTranslation(scratch, o);
-    writeEnd(scratch, o);
-    const made = {
-      domain: o.domain,
-      asid: o.asid,
-      pageShift: o.pageShift,
-      perm: o.perm,
-      reads: o.reads,
-      passthrough: o.passthrough,
-      verdict: o.verdict,
-      difference: o.difference,
-      bytes: new Uint8Array(scratch.take()),
-    };
-    this.#tails[slot] = made;
-    return made.bytes;
+    ) {
+      this.#out.put(known.piece);
+      return;
+    }
+    writeTranslation(this.#out, o);
+    writeEnd(this.#out, o);
+    if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = tailOf(o);
   }
-}
-
-interface Middle {
-  readonly len: number;
-  readonly access: number;
-  readonly priv: number;
-  readonly model: string;
-  readonly status: number;
-  readonly bytes: Uint8Array;
 }
 
 interface Tail {
@@ -206,7 +223,24 @@ interface Tail {
   readonly passthrough: boolean;
   readonly verdict: string;
   readonly difference: string;
-  readonly bytes: Uint8Array;
+  readonly piece: Piece;
+}
+
+function tailOf(o: Outcome): Tail {
+  const scratch = new ByteWriter(FIXED);
+  writeTranslation(scratch, o);
+  writeEnd(scratch, o);
+  return {
+    domain: o.domain,
+    asid: o.asid,
+    pageShift: o.pageShift,
+    perm: o.perm,
+    reads: o.reads,
+    passthrough: o.passthrough,
+    verdict: o.verdict,
+    difference: o.difference,
+    piece: new Piece(scratch.take()),
+  };
 }
 
 /** What follows the address of a translated request, up to `reads`. */

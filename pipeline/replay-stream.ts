@@ -51,7 +51,7 @@ export async function* replayBytes(
   const handoff = new Handoff<Uint8Array>();
   replayTrace(
     source,
-    { write: (bytes) => handoff.put(bytes) },
+    { write: (bytes) => handoff.put(new Uint8Array(bytes)) },
     { directory: folderOf(input), ...rest, only: selectionOf(only) },
   ).then(
     () => handoff.end(),

@@ -7,7 +7,7 @@ import { Replay } from "./replay.ts";
 import type { Summary } from "./statistics.ts";
 
 export interface RunHooks {
-  /** Takes output bytes, whole lines only; reading goes on when it has settled. */
+  /** Takes output bytes, whole lines only; reading goes on, and overwrites them, when it has settled. */
   readonly write: (bytes: Buffer) => void | Promise<void>;
   /** Called after every chunk of input. */
   readonly progress?: (bytesRead: number, requests: number) => void;
@@ -35,13 +35,18 @@ export async function replayTrace(
       onChunk: async (bytesRead) => {
         hooks.progress?.(bytesRead, replay.requests);
         // After every chunk, however small: a live input comes in small ones and is read as it happens.
-        if (out.length > 0) await hooks.write(out.take());
+        if (out.length > 0) await flush(out, hooks);
       },
     });
     replay.finish(totals.lines);
-    if (out.length > 0) await hooks.write(out.take());
+    if (out.length > 0) await flush(out, hooks);
     return replay.summary;
   } finally {
     replay.memory.close();
   }
+}
+
+async function flush(out: ByteWriter, hooks: RunHooks): Promise<void> {
+  await hooks.write(out.take());
+  out.recycle();
 }

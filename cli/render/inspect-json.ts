@@ -1,12 +1,12 @@
-import { ascii } from "../../pipeline/byte-writer.ts";
+import { Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";
 
-const PA = ascii('","pa":"0x');
-const SIZE = ascii('","size":');
+const PA = piece('","pa":"0x');
+const SIZE = piece('","size":');
 /** Frames of the largest range whose size is an integer that every reader of JSON keeps exact. */
 const EXACT_FRAMES = Number.MAX_SAFE_INTEGER / FRAME_BYTES;
 /** Bytes of one line, its names aside. */
@@ -15,9 +15,9 @@ const LINE_BYTES = 256;
 /** An inspection as NDJSON. */
 export class InspectJson extends InspectionOutput implements InspectionSink {
   /** A `map` record up to its input address. */
-  #prefix = new Uint8Array(0);
+  #prefix = piece("");
   /** What follows the size, by rights and page size. */
-  readonly #tails = new Map<number, Uint8Array>();
+  readonly #tails = new Map<number, Piece>();
 
   iommu(record: object): void {
     this.#record(record);
@@ -33,7 +33,7 @@ export class InspectJson extends InspectionOutput implements InspectionSink {
 
   space({ iommu, dev, pasid }: InspectedSpace): void {
     const opened = JSON.stringify({ type: "map", iommu, dev, pasid }).slice(0, -1);
-    this.#prefix = new Uint8Array(Buffer.from(`${opened},"iova":"0x`, "utf8"));
+    this.#prefix = new Piece(Buffer.from(`${opened},"iova":"0x`, "utf8"));
   }
 
   range(range: RangeWalk): boolean {
@@ -67,13 +67,13 @@ export class InspectJson extends InspectionOutput implements InspectionSink {
     this.line(JSON.stringify(record));
   }
 
-  #tail(range: RangeWalk): Uint8Array {
+  #tail(range: RangeWalk): Piece {
     const { perm, pageShift, privileged } = range;
     const key = (pageShift << 4) | (privileged ? 8 : 0) | perm;
     let tail = this.#tails.get(key);
     if (tail === undefined) {
       const page = pageShift === 0 ? ',"passthrough":true' : `,"page":${2 ** pageShift}`;
-      tail = ascii(`,"perm":"${permText(perm)}"${page}${privileged ? ',"priv":true' : ""}}\n`);
+      tail = piece(`,"perm":"${permText(perm)}"${page}${privileged ? ',"priv":true' : ""}}\n`);
       this.#tails.set(key, tail);
     }
     return tail;

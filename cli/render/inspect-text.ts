@@ -1,4 +1,4 @@
-import { ascii } from "../../pipeline/byte-writer.ts";
+import { type Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
@@ -18,9 +18,9 @@ import { permText } from "./perm.ts";
 const DEVICE_INDENT = "  ";
 const SPACE_INDENT = "    ";
 const RANGE_INDENT = "      ";
-const RANGE = ascii(`${RANGE_INDENT}0x`);
-const TO = ascii("-0x");
-const ARROW = ascii(" -> 0x");
+const RANGE = piece(`${RANGE_INDENT}0x`);
+const TO = piece("-0x");
+const ARROW = piece(" -> 0x");
 /** Bytes of one line of a range. */
 const LINE_BYTES = 256;
 
@@ -40,7 +40,7 @@ const UNTRANSLATED = {
 /** An inspection for a person: a tree of IOMMUs, devices and PASIDs. */
 export class InspectText extends InspectionOutput implements InspectionSink {
   /** What follows the addresses of a range, by its size, rights and page size. */
-  readonly #tails = new Map<number, Uint8Array>();
+  readonly #tails = new Map<number, Piece>();
 
   iommu(record: InspectedIommu): void {
     const name = record.iommu === undefined ? "an undeclared IOMMU" : `IOMMU ${JSON.stringify(record.iommu)}`;
@@ -116,13 +116,13 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 
   /** Small sizes come again and again; others are built when they are needed. */
-  #tail(range: RangeWalk): Uint8Array {
+  #tail(range: RangeWalk): Piece {
     const { frames, perm, pageShift, privileged } = range;
-    if (frames >= 1024) return ascii(tailText(range));
+    if (frames >= 1024) return piece(tailText(range));
     const key = (frames << 10) | (pageShift << 4) | (privileged ? 8 : 0) | perm;
     let tail = this.#tails.get(key);
     if (tail === undefined) {
-      tail = ascii(tailText(range));
+      tail = piece(tailText(range));
       this.#tails.set(key, tail);
     }
     return tail;
