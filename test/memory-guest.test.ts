@@ -219,3 +219,45 @@ describe("generation", () => {
     expect(memory.generation).not.toBe(start);
   });
 });
+
+describe("peek", () => {
+  const peeked = (memory: GuestMemory, frame: number, offset: number, bytes: number): string | null =>
+    memory.peek(frame, offset, bytes)
+      ? Buffer.from(memory.view.buffer, memory.view.byteOffset + memory.at, bytes).toString("hex")
+      : null;
+
+  it("sees what fetch sees: written bytes, RAM, holes between them", () => {
+    const memory = new GuestMemory();
+    writeHex(memory, 0, 0x3010, "0102030405060708");
+    memory.ram(0, 0x4000, 0, 0x800);
+    for (const [frame, offset, bytes] of [
+      [3, 0x10, 8],
+      [3, 0x12, 4],
+      [3, 0x18, 1],
+      [4, 0x7f8, 8],
+      [4, 0x800, 1],
+      [5, 0, 1],
+    ] as const)
+      expect(peeked(memory, frame, offset, bytes)).toBe(hex(memory, frame, offset, bytes));
+    // RAM that comes to a page that is there in part.
+    memory.ram(0, 0x3000, 0, 0x1000);
+    expect(peeked(memory, 3, 0x0e, 4)).toBe("00000102");
+  });
+
+  it("leaves no trace: neither the generation nor the watcher hears of writes to what was only peeked at", () => {
+    const memory = new GuestMemory();
+    let told = 0;
+    memory.watcher = { changing: () => void told++ };
+    memory.ram(0, 0x3000, 0, 0x1000);
+    const { generation } = memory;
+    expect(peeked(memory, 3, 0, 8)).toBe("0000000000000000");
+    writeHex(memory, 0, 0x3000, "11");
+    expect(peeked(memory, 3, 0, 1)).toBe("11");
+    writeHex(memory, 0, 0x3000, "22");
+    expect([memory.generation, told]).toEqual([generation, 0]);
+    expect(hex(memory, 3, 0, 1)).toBe("22");
+    writeHex(memory, 0, 0x3000, "33");
+    expect(memory.generation).not.toBe(generation);
+    expect(told).toBe(1);
+  });
+});

@@ -48,7 +48,8 @@ interface UnitTables {
   readonly linter: TableLinter;
   /** Registers and properties that the tables were judged under. */
   judgedUnder: string;
-  /** Line of the record since which they may be others; 0: they are not. */
+  /** As they are now, and the line of the record that made them so; 0: the tables were judged since. */
+  now: string;
   changed: number;
   readonly bindings: Map<number, Binding>;
 }
@@ -118,7 +119,10 @@ export class TableFindings implements FrameUser {
     this.settle();
     for (const unit of this.#units()) {
       const owner = this.#ownerOf(unit);
-      if (owner.changed === 0) owner.changed = line;
+      const now = describe(unit, owner.format);
+      if (now === owner.now) continue;
+      owner.now = now;
+      owner.changed = line;
     }
     this.pending = true;
   }
@@ -349,7 +353,7 @@ export class TableFindings implements FrameUser {
       const format = tablesOf(unit.model, this.#memory);
       const nameOf = (id: number) => this.#nameOf(unit, id);
       const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
-      owner = { unit, format, linter, judgedUnder: "", changed: 0, bindings: new Map() };
+      owner = { unit, format, linter, judgedUnder: "", now: "", changed: 0, bindings: new Map() };
       this.#tables.set(unit, owner);
     }
     return owner;

@@ -10,8 +10,9 @@ import { TagIndex } from "./tags.ts";
  * Frames of one table that are looked at: a linear stream table or a process directory of 2^20 entries of 64 bytes.
  */
 const MAX_TABLE_FRAMES = 1 << 14;
-/** Tables that are looked at, so that entries that all lead to one table do not make it endless. */
+/** Tables that are looked at, and how often one of them as the table of other ids: garbage has no end otherwise. */
 const MAX_TABLES = 1 << 16;
+const MAX_ALIASES = 4;
 
 /** Something wrong with a table: what a finding says. */
 export interface TableFinding {
@@ -37,6 +38,8 @@ export interface TableFinding {
 export interface LiveTable {
   readonly spec: TableSpec;
   readonly key: string;
+  /** The part of the key that does not depend on ids. */
+  readonly place: string;
   /** Distance from the root. */
   readonly depth: number;
   /** Host frame of each of its frames; -1 where the second stage faults. */
@@ -64,6 +67,8 @@ export class TableLinter {
   readonly #report: (finding: TableFinding) => void;
   readonly #nameOf: (device: number) => string;
   readonly #tables = new Map<string, LiveTable>();
+  /** How many tables there are at one place in one context. */
+  readonly #aliases = new Map<string, number>();
   readonly #tags = new TagIndex();
   /** By who holds them: REGISTERS, or a binding. */
   readonly #roots = new Map<Binding | null, LiveTable[]>();
@@ -179,14 +184,17 @@ export class TableLinter {
   }
 
   #acquire(spec: TableSpec, depth: number): LiveTable | null {
-    const key = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}\n${spec.first}+${spec.entries}<${spec.limit},${spec.also ?? ""}`;
+    const place = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}`;
+    const key = `${place}\n${spec.first}+${spec.entries}<${spec.limit},${spec.also ?? ""}`;
     const known = this.#tables.get(key);
     if (known !== undefined) {
       known.users++;
       return known;
     }
-    if (this.#tables.size >= MAX_TABLES) return null;
-    const table: LiveTable = { spec, key, depth, frames: framesOf(spec), users: 1, held: new Map() };
+    const aliases = this.#aliases.get(place) ?? 0;
+    if (this.#tables.size >= MAX_TABLES || aliases >= MAX_ALIASES) return null;
+    this.#aliases.set(place, aliases + 1);
+    const table: LiveTable = { spec, key, place, depth, frames: framesOf(spec), users: 1, held: new Map() };
     this.#tables.set(key, table);
     this.#frames?.tableComes(table);
     this.#judgeAll(table);
@@ -196,6 +204,9 @@ export class TableLinter {
   #release(table: LiveTable): void {
     if (--table.users > 0) return;
     this.#tables.delete(table.key);
+    const aliases = this.#aliases.get(table.place)! - 1;
+    if (aliases > 0) this.#aliases.set(table.place, aliases);
+    else this.#aliases.delete(table.place);
     this.#frames?.tableGoes(table);
     for (const { tables, tags } of table.held.values()) {
       for (const tag of tags) this.#tags.remove(tag);
