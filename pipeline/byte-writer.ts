@@ -58,6 +58,8 @@ export class ByteWriter {
   #spare: Buffer | null = null;
   /** Bytes handed out by `take` so far. */
   #taken = 0;
+  /** Where held bytes begin in the buffer; -1: nothing is held. */
+  #held = -1;
 
   constructor(capacity = 1 << 18) {
     this.#buffer = Buffer.allocUnsafeSlow(capacity + SLACK_BYTES);
@@ -66,7 +68,12 @@ export class ByteWriter {
 
   /** Bytes waiting to be taken. */
   get length(): number {
-    return this.#length;
+    return this.#held < 0 ? this.#length : this.#held;
+  }
+
+  /** Bytes held back. */
+  get held(): number {
+    return this.#held < 0 ? 0 : this.#length - this.#held;
   }
 
   /** All bytes ever written. */
@@ -77,13 +84,49 @@ export class ByteWriter {
   /** The waiting bytes, as a buffer of their own; the writer starts anew. */
   take(): Buffer {
     const buffer = this.#buffer;
-    const out = buffer.subarray(0, this.#length);
-    this.#taken += this.#length;
-    this.#length = 0;
-    this.#use(this.#spare ?? Buffer.allocUnsafeSlow(buffer.length));
+    const { length, held } = this;
+    const out = buffer.subarray(0, length);
+    this.#taken += length;
+    const spare = this.#spare;
+    this.#use(spare !== null && spare.length >= held + SLACK_BYTES ? spare : Buffer.allocUnsafeSlow(buffer.length));
+    if (this.#held >= 0) {
+      buffer.copy(this.#buffer, 0, length, length + held);
+      this.#held = 0;
+    }
     this.#spare = null;
     this.#lent = buffer;
+    this.#length = held;
     return out;
+  }
+
+  /** What is written from here on cannot be taken before `release`; until then it can be changed. */
+  hold(): void {
+    if (this.#held < 0) this.#held = this.#length;
+  }
+
+  /** What was written before `end`, counted as `total` counts, can be taken; without it everything. */
+  release(end = -1): void {
+    this.#held = end < 0 ? -1 : end - this.#taken;
+  }
+
+  /** Changes held bytes, in order: `start` to `end` - 1, counted as `total` counts, become others. */
+  rewrite(
+    edits: readonly { readonly start: number; readonly end: number; readonly bytes: Uint8Array }[],
+  ): void {
+    const from = this.#held;
+    const old = Buffer.from(this.#buffer.subarray(from, this.#length));
+    const base = this.#taken + from;
+    const pieces: Uint8Array[] = [];
+    let done = 0;
+    for (const { start, end, bytes } of edits) {
+      pieces.push(old.subarray(done, start - base), bytes);
+      done = end - base;
+    }
+    const changed = Buffer.concat([...pieces, old.subarray(done)]);
+    this.#length = from;
+    this.reserve(changed.length);
+    changed.copy(this.#buffer, from);
+    this.#length = from + changed.length;
   }
 
   /** What the last `take` gave is not needed any more: its memory may serve again. */

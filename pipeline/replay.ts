@@ -15,6 +15,7 @@ import { BindingFindings } from "./findings/bind-findings.ts";
 import { CacheFindings } from "./findings/cache-findings.ts";
 import { Findings } from "./findings/findings.ts";
 import { TableFindings } from "./findings/table-findings.ts";
+import { HeldVerdicts } from "./held-verdicts.ts";
 import { IommuUnit } from "./iommu-unit.ts";
 import { Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
@@ -42,6 +43,7 @@ export class Replay implements TraceHandler {
   readonly iommus: Iommus;
   readonly #out: ByteWriter;
   readonly #outcomes: OutcomeWriter;
+  readonly #held: HeldVerdicts;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
   readonly #findings: Findings;
@@ -67,6 +69,7 @@ export class Replay implements TraceHandler {
     this.#out = out;
     this.#outcomes = new OutcomeWriter(out);
     this.#options = options;
+    this.#held = new HeldVerdicts(out, this.summary, options.only);
     const wanted = options.findings && options.only.findings;
     this.#findings = new Findings(this.summary, wanted ? (finding) => this.#write(finding) : null);
     this.#cacheFindings = options.findings ? new CacheFindings(this.#findings, names, this.#past) : null;
@@ -120,7 +123,9 @@ export class Replay implements TraceHandler {
     if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
     if (outcome.status === FAULT) this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
-    if (selects(this.#options.only, outcome)) this.#outcomes.write(line, route.names, record, outcome);
+    if (this.#held.concerns(route.unit, outcome))
+      this.#held.write(route.unit, line, route.names, record, outcome, this.#outcomes);
+    else if (selects(this.#options.only, outcome)) this.#outcomes.write(line, route.names, record, outcome);
   }
 
   mem(line: number, record: MemRecord): void {
@@ -194,6 +199,7 @@ export class Replay implements TraceHandler {
   finish(lines: number): void {
     const { summary } = this;
     summary.lines = lines;
+    this.#held.finish();
     this.#tables?.finish();
     this.#pairing?.finish();
     for (const unit of this.iommus.units) {
@@ -265,8 +271,10 @@ export class Replay implements TraceHandler {
     const invalidation = commands.invalidation(record.data);
     if (commands.status !== ACCEPTED) this.#cacheFindings?.badCommand(line, unit, record);
     if (caches === null) return null;
-    if (commands.completion) caches.complete();
-    else if (invalidation !== null && invalidation.status === ACCEPTED)
+    if (commands.completion) {
+      if (caches.undecided) this.#held.decide(unit, true);
+      caches.complete();
+    } else if (invalidation !== null && invalidation.status === ACCEPTED)
       caches.invalidate(invalidation, this.#past.time);
     else return null;
     this.#cacheFindings?.invalidated(line, unit);

@@ -1,6 +1,13 @@
-import type { Invalidation } from "../../parsers/commands/invalidation.ts";
+import {
+  CONTEXT_CACHE,
+  Invalidation,
+  IOTLB,
+  PAGING_STRUCTURES,
+  PASID_CACHE,
+} from "../../parsers/commands/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
+import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./contexts.ts";
@@ -34,6 +41,8 @@ export class UnitCaches {
   readonly #denying = new WalkResult();
   /** Tick of the latest invalidation or completion. */
   #lastEvent = 0;
+  #rootHi = 0;
+  #rootLo = 0;
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
@@ -91,8 +100,19 @@ export class UnitCaches {
 
   /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
   configured(): void {
+    const { model, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
-    this.#failures = cachedFailures(this.#unit.model, this.#unit.state);
+    this.#failures = cachedFailures(model, state);
+    if (model !== "intel") return;
+    // VT-d, CAP_REG.ESRTPS: setting the root table pointer invalidates everything that was translated with the old one.
+    const { hi, lo } = state.registers.get("rtaddr") ?? { hi: 0, lo: 0 };
+    const moved = hi !== this.#rootHi || lo !== this.#rootLo;
+    this.#rootHi = hi;
+    this.#rootLo = lo;
+    if (!moved || state.capability("cap", CapabilityRegister, "ESRTPS", 0) === 0) return;
+    const everything = new Invalidation();
+    everything.reset(CONTEXT_CACHE | PASID_CACHE | IOTLB | PAGING_STRUCTURES);
+    this.#apply(everything, this.#memory.time);
   }
 
   /** A table was bound to a device, or was unbound: the host sees to it that the device's caches hold nothing older. */
@@ -120,6 +140,11 @@ export class UnitCaches {
     this.#settled = true;
     this.settle();
     this.#apply(inv.clone(), time);
+  }
+
+  /** It is known whether the system waits for its invalidations, or is taken to be. */
+  decide(): void {
+    this.#settled = true;
   }
 
   /** A completion: all invalidations before it have taken effect. */
