@@ -74,6 +74,10 @@ function builder(yargs: Argv): Argv {
 
 function epilogue(): string {
   return (
+    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and\n" +
+    "privilege: insertions and deletions of up to --window requests are found, longer ones are reported as such.\n" +
+    "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now\n" +
+    "against the outcomes then.\n\n" +
     `--compare:\n${sentences(DEPTHS)}\n\n` +
     `Fields of a rule; on the command line field=value, separated by commas, alternatives by "|":\n${sentences(RULE_FIELDS)}\n` +
     'A rule in a file also has reason (why), and may have name and expires ("2027-01-31", its last day).\n\n' +
