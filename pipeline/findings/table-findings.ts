@@ -1,6 +1,5 @@
 import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
-import { FRAME_BYTES, FRAME_MASK, FRAME_SHIFT, frameOf, type GuestMemory } from "../../walkers/memory.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
@@ -12,32 +11,9 @@ import {
   type TableFinding,
   TableLinter,
 } from "./tables/linter.ts";
+import { PeekedMemory } from "./tables/peeked-memory.ts";
 import type { TableFormat } from "./tables/table.ts";
-
-/** Guest memory for a look that leaves no trace in it: neither `generation` nor what is watched depends on it. */
-class PeekedMemory implements GuestMemory {
-  readonly #memory: RecordedMemory;
-
-  constructor(memory: RecordedMemory) {
-    this.#memory = memory;
-  }
-
-  get view(): DataView {
-    return this.#memory.view;
-  }
-
-  get at(): number {
-    return this.#memory.at;
-  }
-
-  get generation(): number {
-    return this.#memory.generation;
-  }
-
-  fetch(frame: number, offset: number, bytes: number): boolean {
-    return this.#memory.peek(frame, offset, bytes);
-  }
-}
+import { WrittenEntries } from "./tables/written-entries.ts";
 
 const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
 
@@ -52,19 +28,6 @@ interface UnitTables {
   now: string;
   changed: number;
   readonly bindings: Map<number, Binding>;
-}
-
-/** An entry that was written to since it was last judged. */
-interface WrittenEntry {
-  readonly owner: UnitTables;
-  readonly table: LiveTable;
-  readonly index: number;
-  /** The valid entry that it was; null where it was none. */
-  readonly before: DataView | null;
-  /** Line of the last record that wrote to it. */
-  line: number;
-  /** It was not valid after one of the writes. */
-  wasInvalid: boolean;
 }
 
 /**
@@ -88,12 +51,8 @@ export class TableFindings implements FrameUser {
   readonly #units: () => readonly IommuUnit[];
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
-  /** Tables, and which of their frames it is, by frame number. */
-  readonly #frames = new Map<number, { readonly table: LiveTable; readonly slot: number }[]>();
+  readonly #written: WrittenEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
-  readonly #written = new Map<LiveTable, Map<number, WrittenEntry>>();
-  /** Entries that the write under way touches. */
-  readonly #touched: WrittenEntry[] = [];
   /** Devices whose binding may have changed, and the line where. */
   readonly #rebound = new Map<number, number>();
   /** The unit whose tables are judged, and the line that findings are put down to. */
@@ -109,6 +68,7 @@ export class TableFindings implements FrameUser {
     this.#findings = findings;
     this.#names = names;
     this.#memory = new PeekedMemory(memory);
+    this.#written = new WrittenEntries(this.#memory);
     this.#units = units;
   }
 
@@ -136,7 +96,6 @@ export class TableFindings implements FrameUser {
 
   /** All memory was replaced. */
   replaced(line: number): void {
-    this.#written.clear();
     for (const unit of this.#units()) {
       const owner = this.#ownerOf(unit);
       owner.linter.clear();
@@ -148,36 +107,18 @@ export class TableFindings implements FrameUser {
 
   /** Whether bytes from an address on are, in part, of a table in use: then `writing` and `written` are to be called. */
   concerns(addrHi: number, addrLo: number, bytes: number): boolean {
-    const frames = this.#frames;
-    if (frames.size === 0) return false;
-    const first = frameOf(addrHi, addrLo);
-    if (frames.has(first)) return true;
-    const last = first + (((addrLo & FRAME_MASK) + bytes - 1) >>> FRAME_SHIFT);
-    for (let frame = first + 1; frame <= last; frame++) if (frames.has(frame)) return true;
-    return false;
+    return this.#written.concerns(addrHi, addrLo, bytes);
   }
 
   /** Bytes are about to be written. */
   writing(addrHi: number, addrLo: number, bytes: number): void {
-    this.#touched.length = 0;
-    const first = frameOf(addrHi, addrLo);
-    let from = addrLo & FRAME_MASK;
-    for (let frame = first, left = bytes; left > 0; frame++) {
-      const to = Math.min(from + left, FRAME_BYTES);
-      for (const { table, slot } of this.#frames.get(frame) ?? []) this.#touch(table, slot, from, to);
-      left -= to - from;
-      from = 0;
-    }
+    this.#written.writing(addrHi, addrLo, bytes);
   }
 
   /** They have been written. */
   written(line: number): void {
-    for (const entry of this.#touched) {
-      entry.line = line;
-      if (!this.#validNow(entry.table, entry.index)) entry.wasInvalid = true;
-    }
-    if (this.#touched.length > 0) this.pending = true;
-    this.#touched.length = 0;
+    this.#written.written(line);
+    this.pending = true;
   }
 
   // ── judging ──
@@ -196,18 +137,15 @@ export class TableFindings implements FrameUser {
 
   /** Judges the entries that were written to. */
   settle(): void {
-    if (this.#written.size === 0) return;
-    const entries: WrittenEntry[] = [];
-    for (const some of this.#written.values()) entries.push(...some.values());
-    this.#written.clear();
-    // From the roots down: what nothing leads to any more is not judged.
-    entries.sort((a, b) => a.table.depth - b.table.depth);
-    for (const entry of entries) {
-      const { owner, table, index } = entry;
-      if (table.users === 0) continue;
+    if (!this.#written.any) return;
+    for (const entry of this.#written.take()) {
+      const { table, index } = entry;
+      const owner = this.#owners.get(table);
+      if (owner === undefined) continue;
       this.#attribute(owner, entry.line);
       owner.linter.judge(table, index);
-      if (entry.before !== null && !entry.wasInvalid) this.#compare(entry, entry.before);
+      const changed = this.#written.changedWhileValid(entry);
+      if (changed !== "") owner.linter.changedWhileValid(table, index, changed);
     }
   }
 
@@ -258,91 +196,16 @@ export class TableFindings implements FrameUser {
     owner.judgedUnder = describe(owner.unit, owner.format);
   }
 
-  #compare(entry: WrittenEntry, before: DataView): void {
-    const { owner, table, index } = entry;
-    const { kind } = table.spec;
-    const place = TableLinter.place(table, index);
-    const memory = this.#memory;
-    if (place === null || !memory.fetch(place.frame, place.offset, kind.layout.bytes)) return;
-    const { view, at } = memory;
-    if (!kind.valid(view, at)) return;
-    const used = kind.used?.(before, 0) ?? -1;
-    const changed: string[] = [];
-    for (let unit = 0; unit * kind.unit < kind.layout.bytes; unit++) {
-      const start = unit * kind.unit;
-      let differs = false;
-      for (let b = start; b < Math.min(start + kind.unit, kind.layout.bytes); b++)
-        if (before.getUint8(b) !== view.getUint8(at + b)) differs = true;
-      if (differs && (used & (1 << unit)) !== 0)
-        changed.unshift(`${(start + kind.unit) * 8 - 1}:${start * 8}`);
-    }
-    if (changed.length > 1) owner.linter.changedWhileValid(table, index, changed.join(","));
-  }
-
-  // ── frames ──
+  // ── which tables there are ──
 
   tableComes(table: LiveTable): void {
     this.#owners.set(table, this.#owner!);
-    table.frames.forEach((frame, slot) => {
-      if (frame < 0) return;
-      const tables = this.#frames.get(frame);
-      if (tables === undefined) this.#frames.set(frame, [{ table, slot }]);
-      else tables.push({ table, slot });
-    });
+    this.#written.tableComes(table);
   }
 
   tableGoes(table: LiveTable): void {
     this.#owners.delete(table);
-    this.#written.delete(table);
-    for (const frame of table.frames) {
-      const left = this.#frames.get(frame)?.filter((user) => user.table !== table);
-      if (left === undefined) continue;
-      if (left.length === 0) this.#frames.delete(frame);
-      else this.#frames.set(frame, left);
-    }
-  }
-
-  /** Marks the entries of a table that bytes `from` to `to` - 1 of one of its frames belong to. */
-  #touch(table: LiveTable, slot: number, from: number, to: number): void {
-    const { spec } = table;
-    const { bytes } = spec.kind.layout;
-    const base = slot * FRAME_BYTES - spec.offset;
-    const first = Math.max(Math.floor((base + from) / bytes), 0);
-    const last = Math.min(Math.floor((base + to - 1) / bytes), spec.entries - 1);
-    let written = this.#written.get(table);
-    for (let index = first; index <= last; index++) {
-      let entry = written?.get(index);
-      if (entry === undefined) {
-        if (written === undefined) {
-          written = new Map();
-          this.#written.set(table, written);
-        }
-        const before = this.#copyOfValid(table, index);
-        const owner = this.#owners.get(table)!;
-        entry = { owner, table, index, before, line: 0, wasInvalid: false };
-        written.set(index, entry);
-      }
-      this.#touched.push(entry);
-    }
-  }
-
-  #validNow(table: LiveTable, index: number): boolean {
-    const place = TableLinter.place(table, index);
-    const { kind } = table.spec;
-    const memory = this.#memory;
-    return (
-      place !== null &&
-      memory.fetch(place.frame, place.offset, kind.layout.bytes) &&
-      kind.valid(memory.view, memory.at)
-    );
-  }
-
-  #copyOfValid(table: LiveTable, index: number): DataView | null {
-    if (!this.#validNow(table, index)) return null;
-    const { view, at } = this.#memory;
-    const copy = new Uint8Array(table.spec.kind.layout.bytes);
-    copy.set(new Uint8Array(view.buffer, view.byteOffset + at, copy.length));
-    return new DataView(copy.buffer);
+    this.#written.tableGoes(table);
   }
 
   // ── reporting ──
