@@ -2,7 +2,7 @@ import type { DmaRecord } from "../parsers/trace/records.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { IommuUnit } from "./iommu-unit.ts";
 import type { Outcome } from "./outcome.ts";
-import { OutcomeWriter } from "./outcome-writer.ts";
+import { OutcomeWriter, type RequestNames } from "./outcome-writer.ts";
 import { type Selection, selects } from "./selection.ts";
 import { Summary } from "./statistics.ts";
 
@@ -46,7 +46,7 @@ export class HeldVerdicts {
   write(
     unit: IommuUnit,
     line: number,
-    names: Uint8Array,
+    names: RequestNames,
     record: DmaRecord,
     outcome: Outcome,
     outcomes: OutcomeWriter,
