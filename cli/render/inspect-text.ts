@@ -75,7 +75,9 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     const whose = space.pasid === undefined ? "without PASID" : `PASID ${space.pasid}`;
     const domain = space.domain === undefined ? "" : `, domain ${space.domain}`;
     const asid = space.asid === undefined ? "" : `, ASID ${space.asid}`;
-    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATIONS[space.translation]}${domain}${asid}`);
+    const { fault } = space;
+    const why = fault === undefined ? "" : ` by ${fault.name} (${fault.code}, ${fault.reason})`;
+    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATIONS[space.translation]}${why}${domain}${asid}`);
     for (const table of space.tables) this.line(`${RANGE_INDENT}${tableText(table)}`);
   }
 
@@ -148,13 +150,17 @@ function mapped(counts: Pick<InspectedPasid, "ranges" | "bytes" | "pages">): str
 
 function faultText(note: InspectionNote): string {
   const where = note.iova === undefined ? "" : ` at ${note.iova}, ${binarySize(note.size!)}`;
-  const whose =
-    note.iova !== undefined ? "" : ` ${note.dev}${note.pasid === undefined ? "" : ` PASID ${note.pasid}`}`;
+  const whose = note.iova === undefined ? ` ${contextText(note)}` : "";
   const stage = note.stage === undefined ? "" : `, stage ${note.stage}`;
   const level = note.level === undefined ? "" : ` level ${note.level}`;
   const value = note.entry ?? (note.hole === true ? "not in recorded memory" : "not read");
   const entry = note.entry_addr === undefined ? "" : `, entry at ${note.entry_addr}: ${value}`;
   return `faulty${whose}${where}: ${note.name} (${note.code}, ${note.reason})${stage}${level}${entry}`;
+}
+
+function contextText({ dev, pasid, last, count }: InspectionNote): string {
+  const several = count === undefined ? "" : ` to ${last} (${count})`;
+  return pasid === undefined ? `${dev}${several}` : `${dev} PASID ${pasid}${several}`;
 }
 
 function limitText(note: InspectionNote): string {

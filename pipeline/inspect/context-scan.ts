@@ -62,6 +62,11 @@ export class ContextScan {
     return this.#next >= this.#limit || this.#budget.left <= 0;
   }
 
+  /** Last id of those that share what the last `next` found. */
+  get last(): number {
+    return Math.min(this.#next, this.#limit) - 1;
+  }
+
   /** First id not looked at. */
   get position(): number {
     return this.#next;

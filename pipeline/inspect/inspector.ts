@@ -8,8 +8,9 @@ import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
 import { ReadTrail } from "./read-trail.ts";
-import type { InspectedDevices, InspectionNote } from "./records.ts";
-import { faultOf, hexOf, PlainDevices, pasidTableOf, type SpaceName, tablesOf } from "./report.ts";
+import type { InspectedPasid } from "./records.ts";
+import { hexOf, pasidTableOf, refusalOf, type SpaceName, tablesOf } from "./report.ts";
+import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
 import type { VendorTables } from "./vendor.ts";
@@ -48,8 +49,7 @@ export class UnitInspector {
   readonly #request = new WalkRequest();
   readonly #device: unknown;
   readonly #process: unknown;
-  readonly #plain: PlainDevices;
-  #exhausted = false;
+  readonly #reporter: Reporter;
 
   constructor(
     unit: IommuUnit,
@@ -66,7 +66,9 @@ export class UnitInspector {
     this.#budget = budget;
     this.#device = unit.walker.newDevice();
     this.#process = unit.walker.newProcess();
-    this.#plain = new PlainDevices((group) => this.#endGroup(group));
+    const { faulty, device, pasid } = options;
+    const contexts = faulty || device !== undefined || pasid !== undefined;
+    this.#reporter = new Reporter(unit.id, this.#names, sink, this.tally, budget, contexts, faulty);
   }
 
   /** @param bound devices with a PASID table of their own, by id */
@@ -79,7 +81,7 @@ export class UnitInspector {
       for (const [id, binding] of bound) if (this.#selected(id)) await this.#oneDevice(id, binding);
       if (translation === "enabled" && this.#unit.state.has(this.#vendor.baseRegister))
         await this.#allDevices(bound);
-      this.#plain.end();
+      this.#reporter.end();
     } finally {
       tables.observer = null;
     }
@@ -111,6 +113,7 @@ export class UnitInspector {
 
   async #allDevices(bound: ReadonlyMap<number, Binding>): Promise<void> {
     const vendor = this.#vendor;
+    const reporter = this.#reporter;
     if (this.#options.device !== undefined) {
       if (!bound.has(this.#options.device)) await this.#oneDevice(this.#options.device, null);
       return;
@@ -131,16 +134,16 @@ export class UnitInspector {
       else if (bound.has(scan.id)) continue;
       else if (found) {
         if (!vendor.unused(this.#device)) await this.#contextOf(scan.id, null);
-      } else if (vendor.blocks(this.#out)) this.#plain.add(scan.id, "blocked", -1);
-      else this.#badContext(scan.id, undefined);
+      } else if (vendor.blocks(this.#out)) reporter.plainDevice(scan.id, "blocked", -1);
+      else reporter.badDevice(scan.id, scan.last, this.#out);
     }
-    if (scan.position < vendor.deviceLimit()) this.#effort(this.#names.of(scan.position), undefined);
+    if (scan.position < vendor.deviceLimit()) reporter.effort(this.#names.of(scan.position), undefined);
   }
 
   /** A device that is asked for by name, or bound: also where it has no context. */
   async #oneDevice(id: number, binding: Binding | null): Promise<void> {
     if (this.#loadDevice(id, binding)) await this.#contextOf(id, binding);
-    else this.#badContext(id, undefined);
+    else this.#reporter.badDevice(id, id, this.#out);
   }
 
   #loadDevice(id: number, binding: Binding | null): boolean {
@@ -185,15 +188,17 @@ export class UnitInspector {
     const name: SpaceName = { iommu: this.#unit.id, dev, pasid: undefined };
     const wanted = this.#options.pasid;
     const loaded = this.#loadProcess(NO_PASID);
+    const fault = loaded ? undefined : refusalOf(this.#out);
     const space = loaded ? vendor.space(this.#device, this.#process, false) : null;
-    if (pasids === 0 && binding === null && (space === null || space.translation === "passthrough")) {
-      if (this.#options.device === undefined && wanted === undefined) {
-        if (!loaded && !vendor.absent(this.#out)) this.#badContext(id, undefined);
-        this.#plain.add(id, this.#passes(space) ? "passthrough" : "blocked", space?.domain ?? -1);
-        return;
-      }
+    // Refused by an entry that was read: not by what the context says of requests without PASID.
+    if (!loaded && this.#trail.reads > 0 && !vendor.absent(this.#out))
+      this.#reporter.badDevice(id, id, this.#out);
+    const plain = pasids === 0 && binding === null && (space === null || space.translation === "passthrough");
+    if (plain && this.#options.device === undefined && wanted === undefined) {
+      this.#reporter.plainDevice(id, this.#passes(space) ? "passthrough" : "blocked", space?.domain ?? -1);
+      return;
     }
-    this.#plain.end();
+    this.#reporter.end();
     this.tally.devices++;
     this.#sink.device({
       type: "device",
@@ -204,18 +209,18 @@ export class UnitInspector {
       pasid_table: pasidTableOf(vendor.pasidTable(this.#device), pasids),
       default_pasid: vendor.defaultPasid(this.#device),
     });
-    if (wanted === undefined || wanted === NO_PASID) await this.#space(name, space);
+    if (wanted === undefined || wanted === NO_PASID) await this.#space(name, space, fault);
     if (wanted === NO_PASID) return;
     if (wanted === undefined) await this.#allPasids(name, pasids);
     else if (this.#loadProcess(wanted))
       await this.#space({ ...name, pasid: wanted }, vendor.space(this.#device, this.#process, true));
-    else this.#badContext(id, wanted);
+    else this.#reporter.badPasid(dev, wanted, wanted, this.#out);
+    this.#reporter.end();
   }
 
   async #allPasids(name: SpaceName, limit: number): Promise<void> {
     if (limit === 0) return;
     const vendor = this.#vendor;
-    const id = this.#request.device;
     const scan = new ContextScan(
       limit,
       vendor.pasidSteps(this.#device),
@@ -231,13 +236,14 @@ export class UnitInspector {
       if (found === null) await this.#sink.pause();
       else if (found)
         await this.#space({ ...name, pasid: scan.id }, vendor.space(this.#device, this.#process, true));
-      else this.#badContext(id, scan.id);
+      else this.#reporter.badPasid(name.dev, scan.id, scan.last, this.#out);
     }
-    if (scan.position < limit) this.#effort(name.dev, scan.position);
+    this.#reporter.end();
+    if (scan.position < limit) this.#reporter.effort(name.dev, scan.position);
   }
 
   /** The requests of the PASID that is loaded; null: they are refused. */
-  async #space(name: SpaceName, space: AddressSpace | null): Promise<void> {
+  async #space(name: SpaceName, space: AddressSpace | null, fault?: InspectedPasid["fault"]): Promise<void> {
     const { tally } = this;
     const translation = space === null ? "blocked" : space.translation;
     const described = {
@@ -247,8 +253,10 @@ export class UnitInspector {
       domain: space === null || space.domain < 0 ? undefined : space.domain,
       asid: space === null || space.asid < 0 ? undefined : space.asid,
       tables: space === null ? [] : tablesOf(space),
+      fault,
     };
     tally.begin();
+    this.#reporter.end();
     this.#sink.space(described);
     const complete =
       space === null || space.translation === "passthrough" || (await this.#ranges(name, space));
@@ -260,7 +268,7 @@ export class UnitInspector {
 
   /** @returns whether the enumeration came to the end of the address space */
   async #ranges(name: SpaceName, space: AddressSpace): Promise<boolean> {
-    const { maps, faulty, from, limit } = this.#options;
+    const { maps, from, limit } = this.#options;
     const { walker } = this.#unit;
     const sink = this.#sink;
     const walk = new RangeWalk(
@@ -278,16 +286,11 @@ export class UnitInspector {
       if (kind === END) return true;
       if (kind === PAUSE) await sink.pause();
       else if (kind === SPENT) {
-        this.#effort(name.dev, name.pasid, walk.position);
+        this.#reporter.effort(name.dev, name.pasid, walk.position);
         return false;
       } else {
         if (this.tally.ranges + this.tally.faulty >= limit) {
-          this.#note({
-            note: "limit",
-            ...name,
-            next: hexOf(BigInt(walk.frame) << 12n),
-            message: `the limit of ${limit} ranges is reached`,
-          });
+          this.#reporter.limit(name, limit, walk.frame);
           return false;
         }
         if (kind === PAGES) {
@@ -295,10 +298,8 @@ export class UnitInspector {
           if (maps && sink.range(walk)) await sink.pause(false);
         } else if (kind === FAULTY) {
           this.tally.faulty++;
-          if (faulty) {
-            this.#note(faultOf(name, walk.fault, walk.frame, walk.frames));
-            await sink.pause(false);
-          }
+          this.#reporter.badRange(name, walk.fault, walk.frame, walk.frames);
+          await sink.pause(false);
         }
       }
     }
@@ -318,48 +319,5 @@ export class UnitInspector {
       this.#budget,
     );
     return walk.next() === PAGES;
-  }
-
-  /** A context, or a PASID's, that is there and faults; or one that is asked for and is not there. */
-  #badContext(id: number, pasid: number | undefined): void {
-    this.tally.faultyContexts++;
-    const asked = this.#options.device !== undefined || this.#options.pasid !== undefined;
-    if (this.#options.faulty || asked)
-      this.#note(faultOf({ iommu: this.#unit.id, dev: this.#names.of(id), pasid }, this.#out));
-  }
-
-  #effort(dev: string, pasid: number | undefined, frame?: number): void {
-    this.tally.complete = false;
-    // Whoever was at work when the budget ended says where; those around it say nothing more.
-    if (this.#exhausted) return;
-    this.#exhausted = true;
-    const next = frame === undefined ? undefined : hexOf(BigInt(frame) << 12n);
-    const message = `stopped after ${this.#budget.all} walks: the tables hold more, or point back into themselves`;
-    this.#note({ note: "effort", iommu: this.#unit.id, dev, pasid, next, message });
-  }
-
-  #note(note: Omit<InspectionNote, "type">): void {
-    this.#plain.end();
-    this.#sink.note({ type: "note", ...note });
-  }
-
-  #endGroup(group: {
-    first: number;
-    last: number;
-    translation: InspectedDevices["translation"];
-    domain: number;
-  }): void {
-    const { first, last, translation, domain } = group;
-    const count = last - first + 1;
-    this.tally.plainDevices += count;
-    this.#sink.devices({
-      type: "devices",
-      iommu: this.#unit.id,
-      dev: this.#names.of(first),
-      last: this.#names.of(last),
-      count,
-      translation,
-      domain: domain < 0 ? undefined : domain,
-    });
   }
 }

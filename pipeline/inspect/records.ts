@@ -65,6 +65,8 @@ export interface InspectedPasid {
   readonly domain?: number | undefined;
   readonly asid?: number | undefined;
   readonly tables: readonly InspectedTable[];
+  /** blocked: the fault of every request, where the context or PASID entry has it. */
+  readonly fault?: Pick<InspectionNote, "code" | "name" | "reason"> | undefined;
   /** Merged ranges, bytes mapped, and pages by their size in bytes. */
   readonly ranges: number;
   readonly bytes: number;
@@ -94,10 +96,13 @@ export interface InspectedRange {
 
 export interface InspectionNote {
   readonly type: "note";
-  readonly note: "faulty" | "limit" | "effort" | "no-tables";
+  readonly note: "faulty" | "limit" | "effort";
   readonly iommu?: string | undefined;
   readonly dev?: string | undefined;
   readonly pasid?: number | undefined;
+  /** Where the same can be said of several devices, or PASIDs, one after another: the last, and how many. */
+  readonly last?: string | number | undefined;
+  readonly count?: number | undefined;
   /** First input address, and bytes, that a page-table entry at fault stands for. */
   readonly iova?: string | undefined;
   readonly size?: number | undefined;

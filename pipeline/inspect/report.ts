@@ -1,7 +1,7 @@
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
 import type { AddressSpace, StageTables } from "./address-space.ts";
-import type { InspectedDevice, InspectedDevices, InspectedTable, InspectionNote } from "./records.ts";
+import type { InspectedDevice, InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
 import { byteAddress } from "./vendor.ts";
 
 /** Whose requests an address space is that of. */
@@ -46,6 +46,12 @@ export function pasidTableOf(
   return table && { kind: table.kind, addr: hexOf(table.address), pasids };
 }
 
+/** The fault of requests that a context or PASID entry refuses. */
+export function refusalOf(out: WalkResult): InspectedPasid["fault"] {
+  const fault = out.fault!;
+  return { code: `0x${fault.code.toString(16)}`, name: fault.name, reason: out.reason };
+}
+
 /** A note about a fault: of a context, or of page-table entries for `frames` from `frame` on. */
 export function faultOf(
   name: SpaceName,
@@ -59,9 +65,7 @@ export function faultOf(
     ...name,
     iova: frame === undefined ? undefined : hexOf(byteAddress(frame)),
     size: frames === undefined ? undefined : frames * FRAME_BYTES,
-    reason: out.reason,
-    code: `0x${fault.code.toString(16)}`,
-    name: fault.name,
+    ...refusalOf(out),
     stage: out.stage === 0 ? undefined : out.stage,
     level: out.level === NO_LEVEL ? undefined : out.level,
     entry_addr: out.entryFrame < 0 ? undefined : hexOf(byteAddress(out.entryFrame, out.entryOffset)),
@@ -74,40 +78,36 @@ export function faultOf(
   };
 }
 
-interface Group {
+/** A run of ids, first and last, of which the same can be said: `write` says it. */
+interface IdGroup {
+  readonly key: string;
   readonly first: number;
   last: number;
-  readonly translation: InspectedDevices["translation"];
-  readonly domain: number;
+  readonly write: (first: number, last: number) => void;
 }
 
-/** Gathers devices one after another that have no tables: there may be as many as there are ids. */
-export class PlainDevices {
-  readonly #write: (group: Group) => void;
-  #group: Group | null = null;
+/** Gathers ids one after another of which the same can be said: there may be as many as there are ids. */
+export class IdGroups {
+  #group: IdGroup | null = null;
 
-  constructor(write: (group: Group) => void) {
-    this.#write = write;
-  }
-
-  add(id: number, translation: Group["translation"], domain: number): void {
+  /**
+   * @param key what is said of them
+   * @param last last of the ids that this is said of
+   * @param write says it of the first such ids and all that follow them without a gap
+   */
+  add(key: string, first: number, last: number, write: IdGroup["write"]): void {
     const group = this.#group;
-    if (
-      group !== null &&
-      group.translation === translation &&
-      group.domain === domain &&
-      group.last === id - 1
-    )
-      group.last = id;
+    if (group !== null && group.key === key && group.last === first - 1) group.last = last;
     else {
       this.end();
-      this.#group = { first: id, last: id, translation, domain };
+      this.#group = { key, first, last, write };
     }
   }
 
+  /** Something else is said next. */
   end(): void {
     const group = this.#group;
     this.#group = null;
-    if (group !== null) this.#write(group);
+    group?.write(group.first, group.last);
   }
 }

@@ -11,7 +11,7 @@ import type {
 /** An address space before it is enumerated: its `pasid` record without the counts. */
 export type InspectedSpace = Pick<
   InspectedPasid,
-  "type" | "iommu" | "dev" | "pasid" | "translation" | "domain" | "asid" | "tables"
+  "type" | "iommu" | "dev" | "pasid" | "translation" | "domain" | "asid" | "tables" | "fault"
 >;
 
 /** Takes what an inspection finds, in the order in which it is found. */

@@ -56,7 +56,7 @@ export function requestOf({ device, pasid, binding }: Requester): WalkRequest {
 }
 
 /** @param walks at most this many */
-export function enumerate(who: Requester, walks = Number.POSITIVE_INFINITY, from = 0): Enumeration {
+export function enumerate(who: Requester, walks = 1_000_000, from = 0): Enumeration {
   const { walker } = who;
   const request = requestOf(who);
   const device = walker.newDevice();
