@@ -105,8 +105,8 @@ export class AnswerStream {
         trace?.flush();
         return this.#handoff.put();
       };
-      await readInput(source, choose, { maxLineBytes, onChunk });
-      trace?.flush();
+      const { lines } = await readInput(source, choose, { maxLineBytes, onChunk });
+      trace?.finish(lines);
     } finally {
       trace?.close();
     }
@@ -202,6 +202,12 @@ class TraceAnswers implements TraceHandler {
       feed.added(n);
       from += n;
     }
+  }
+
+  /** The end of the trace: a replay may have held outcomes back until now. */
+  finish(lines: number): void {
+    this.#replay?.finish(lines);
+    this.flush();
   }
 
   close(): void {
