@@ -30,6 +30,9 @@ export interface Problem {
 /** Ids on the interconnect of each model: a wider one cannot come from a device of it. */
 const DEVICE_BITS: Readonly<Record<IommuModel, number>> = { intel: 16, "arm-smmuv3": 32, amd: 16, riscv: 24 };
 
+/** IOMMUs of one trace: each keeps some 50 KB. The largest machines have a few dozen. */
+const MAX_IOMMUS = 1 << 12;
+
 /** The IOMMUs that a trace declares, their registers and their bindings: what `dma` records refer to. */
 export class Iommus {
   readonly #memory: GuestMemory;
@@ -62,6 +65,11 @@ export class Iommus {
       return schema(
         `iommu.model: expected ${known.model}, as the earlier declaration of ${quote(record.id)} says, found ${record.model}`,
       );
+    if (known === undefined && this.#units.length === MAX_IOMMUS)
+      return {
+        code: "range",
+        message: `iommu: expected at most ${MAX_IOMMUS} IOMMUs, found another one, ${quote(record.id)}`,
+      };
     const unit = known ?? this.#add(record.id, record.model);
     if (known === undefined) this.#byId.set(record.id, unit);
     unit.configure(record.regs ?? [], record.props ?? []);

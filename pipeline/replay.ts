@@ -145,11 +145,11 @@ export class Replay implements TraceHandler {
     switch (record.type) {
       case "iommu":
         this.#fail(line, this.iommus.declare(record));
-        this.#tables?.configured(line);
+        this.#configured(line, this.iommus.named("iommu", record.id));
         break;
       case "reg":
         this.#fail(line, this.iommus.setRegister(record));
-        this.#tables?.configured(line);
+        this.#configured(line, this.iommus.named("reg", record.iommu));
         break;
       case "bind":
         this.#bind(line, record);
@@ -216,6 +216,10 @@ export class Replay implements TraceHandler {
     this.#write({ ...summary.record(), ...label });
   }
 
+  #configured(line: number, unit: IommuUnit | Problem): void {
+    if (unit instanceof IommuUnit) this.#tables?.configured(line, unit);
+  }
+
   #bind(line: number, record: RecordOf<"bind">): void {
     const problem = this.iommus.bind(record);
     // Without a name it is the only one, and where there are several nothing was bound.
@@ -228,8 +232,10 @@ export class Replay implements TraceHandler {
 
   #unbind(line: number, record: RecordOf<"unbind">): void {
     this.#fail(line, this.iommus.unbind(record));
-    const unit = record.iommu === undefined ? undefined : this.iommus.named("unbind", record.iommu);
-    if (unit === undefined || unit instanceof IommuUnit) this.#bindings?.unbound(unit, record.dev.canonical);
+    const units =
+      record.iommu === undefined ? this.iommus.units : [this.iommus.named("unbind", record.iommu)];
+    for (const unit of units)
+      if (unit instanceof IommuUnit) this.#bindings?.unbound(unit, record.dev.canonical);
     this.#tables?.rebound(line, record.dev.canonical);
   }
 

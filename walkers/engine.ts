@@ -2,8 +2,9 @@ import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
 import type { IommuWalker } from "./walker.ts";
 
-/** Slots of the translation cache: a power of two. A slot costs about 300 bytes once it is used. */
-const SLOTS = 1 << 15;
+/** Slots of the translation cache, powers of two: at first, and at most. A slot costs about 300 bytes once it is used. */
+const FIRST_SLOTS = 1 << 6;
+const MAX_SLOTS = 1 << 15;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
 
@@ -42,10 +43,13 @@ export class WalkEngine {
   #nextId = 1;
   #generation = Number.NaN;
   // Translation cache, direct-mapped: context id, page number and kind of access select a result.
-  readonly #ids = new Int32Array(SLOTS);
-  readonly #pageHi = new Int32Array(SLOTS);
-  readonly #pageLo = new Int32Array(SLOTS);
-  readonly #results: (WalkResult | undefined)[] = new Array(SLOTS).fill(undefined);
+  // Small until it is used: a trace may declare very many IOMMUs.
+  #mask = FIRST_SLOTS - 1;
+  #kept = 0;
+  #ids = new Int32Array(FIRST_SLOTS);
+  #pageHi = new Int32Array(FIRST_SLOTS);
+  #pageLo = new Int32Array(FIRST_SLOTS);
+  #results: (WalkResult | undefined)[] = new Array(FIRST_SLOTS).fill(undefined);
 
   constructor(walker: IommuWalker) {
     this.walker = walker;
@@ -82,7 +86,7 @@ export class WalkEngine {
         Math.imul(request.addrHi, 31) ^
         (process.id * 7) ^
         kind) &
-      (SLOTS - 1);
+      this.#mask;
     if (
       this.#ids[slot] !== process.id ||
       this.#pageLo[slot] !== pageLo ||
@@ -141,6 +145,10 @@ export class WalkEngine {
   }
 
   #keep(slot: number, id: number, pageLo: number, pageHi: number, out: WalkResult): void {
+    if (++this.#kept > this.#mask && this.#mask < MAX_SLOTS - 1) {
+      this.#enlarge();
+      return;
+    }
     let kept = this.#results[slot];
     if (kept === undefined) {
       kept = new WalkResult();
@@ -150,6 +158,17 @@ export class WalkEngine {
     this.#ids[slot] = id;
     this.#pageLo[slot] = pageLo;
     this.#pageHi[slot] = pageHi;
+  }
+
+  /** What was kept is forgotten: its slots would be others. */
+  #enlarge(): void {
+    const slots = Math.min((this.#mask + 1) * 8, MAX_SLOTS);
+    this.#mask = slots - 1;
+    this.#kept = 0;
+    this.#ids = new Int32Array(slots);
+    this.#pageHi = new Int32Array(slots);
+    this.#pageLo = new Int32Array(slots);
+    this.#results = new Array(slots).fill(undefined);
   }
 
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */

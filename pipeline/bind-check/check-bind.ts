@@ -18,7 +18,7 @@ export interface BindQuestion {
   /** Null: nothing is known of what is in the table. */
   readonly memory: GuestMemory | null;
   /** Tables that are bound already. */
-  readonly others: readonly BoundTable[];
+  readonly others: Iterable<BoundTable>;
   /** The device, as messages name it. */
   readonly dev: string;
   /** Entries of the table that are read at most. */

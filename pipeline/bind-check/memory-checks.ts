@@ -35,11 +35,7 @@ export function boundTableOf(use: TableUse, shape: TableShape, dev: string): Bou
 }
 
 /** Two devices may share one table; two tables may not share memory. */
-export function checkOtherBindings(
-  table: BoundTable,
-  others: readonly BoundTable[],
-  out: BindFindings,
-): void {
+export function checkOtherBindings(table: BoundTable, others: Iterable<BoundTable>, out: BindFindings): void {
   for (const other of others) {
     if (other.dev === table.dev || other.space !== table.space) continue;
     const same = other.base === table.base && other.model === table.model && other.bytes === table.bytes;

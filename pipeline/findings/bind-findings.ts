@@ -9,14 +9,14 @@ import type { Findings } from "./findings.ts";
 /** Entries of a table that are read when it is bound: most are filled later, and `inspect` reads them all. */
 const MAX_ENTRIES = 1 << 12;
 /** Tables of other devices that a new one is compared with: the latest ones. */
-const MAX_OTHERS = 1 << 12;
+const MAX_OTHERS = 1 << 8;
 
 /** Finds what speaks against the bindings of a replay, as they are made. */
 export class BindingFindings {
   readonly #findings: Findings;
   readonly #memory: GuestMemory;
-  /** By IOMMU, then by device. */
-  readonly #tables = new Map<IommuUnit, Map<number, BoundTable>>();
+  /** In order of binding. */
+  readonly #latest = new Map<string, BoundTable>();
 
   constructor(findings: Findings, memory: GuestMemory) {
     this.#findings = findings;
@@ -31,21 +31,27 @@ export class BindingFindings {
       model: unit.model,
       state: unit.state,
       memory: this.#memory,
-      others: [...this.#tables.values()].flatMap((tables) => [...tables.values()]).slice(-MAX_OTHERS),
+      others: this.#latest.values(),
       dev: dev.text,
       maxEntries: MAX_ENTRIES,
     });
     for (const { rule, message, pasid } of findings)
       this.#findings.report(line, rule, "", { iommu: unit.id, dev: dev.text, pasid, message });
-    const tables = this.#tables.get(unit) ?? new Map<number, BoundTable>();
-    this.#tables.set(unit, tables);
-    if (table === null) tables.delete(dev.canonical);
-    else tables.set(dev.canonical, table);
+    const key = keyOf(unit, dev.canonical);
+    this.#latest.delete(key);
+    if (table === null) return;
+    this.#latest.set(key, table);
+    for (const oldest of this.#latest.keys()) {
+      if (this.#latest.size <= MAX_OTHERS) break;
+      this.#latest.delete(oldest);
+    }
   }
 
-  /** @param unit undefined: of whichever IOMMU it was behind */
-  unbound(unit: IommuUnit | undefined, device: number): void {
-    for (const [owner, tables] of this.#tables)
-      if (unit === undefined || owner === unit) tables.delete(device);
+  unbound(unit: IommuUnit, device: number): void {
+    this.#latest.delete(keyOf(unit, device));
   }
+}
+
+function keyOf(unit: IommuUnit, device: number): string {
+  return unit.id === undefined ? `${device}` : `${device} ${unit.id}`;
 }

@@ -74,13 +74,12 @@ export class TableFindings implements FrameUser {
 
   // ── what the records say ──
 
-  /** An `iommu` or `reg` record. */
-  configured(line: number): void {
+  /** An `iommu` or `reg` record of an IOMMU. */
+  configured(line: number, unit: IommuUnit): void {
     this.settle();
-    for (const unit of this.#units()) {
-      const owner = this.#ownerOf(unit);
-      const now = describe(unit, owner.format);
-      if (now === owner.now) continue;
+    const owner = this.#ownerOf(unit);
+    const now = describe(unit, owner.format);
+    if (now !== owner.now) {
       owner.now = now;
       owner.changed = line;
     }
