@@ -41,7 +41,7 @@ describe("tables that point back into themselves", () => {
         type: "note",
         note: "effort",
         dev: "00:03.0",
-        next: expect.stringMatching(/^0x2[0-9a-f]{4}000$/),
+        next: expect.stringMatching(/^0x2[0-9a-f]{3}000$/),
         message: expect.stringContaining("10000 walks"),
       },
     ]);
@@ -54,11 +54,11 @@ describe("tables that point back into themselves", () => {
   test("the budget bounds the devices, too", async () => {
     const memory = new TableMemory();
     memory.ram(0x1_0000n, 0x1000n);
-    // A linear stream table of 2^32 entries, of which next to nothing is recorded.
+    // A linear stream table of 2^32 entries, at 0 by its alignment, of which the page at 64 KiB is recorded.
     const registers = { strtab_base: 0x1_0000n, strtab_base_cfg: 32n };
     const { records, walks } = await inspectUnit("arm-smmuv3", memory, registers, { walks: 5000 });
     expect(walks).toBe(5000);
-    expect(records.at(-2)).toMatchObject({ note: "faulty", name: "F_STE_FETCH", hole: true, count: 4936 });
+    expect(records.at(-2)).toMatchObject({ note: "faulty", name: "F_STE_FETCH", hole: true, count: 5000 - 1024 - 64 });
     expect(records.filter((r) => r.note === "effort")).toHaveLength(1);
     expect(records.at(-1)).toMatchObject({ note: "effort" });
   });

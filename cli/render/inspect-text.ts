@@ -105,7 +105,9 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 
   note(record: InspectionNote): void {
-    this.line(`${RANGE_INDENT}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
+    const ofContext = record.iova === undefined && record.next === undefined;
+    const indent = !ofContext ? RANGE_INDENT : record.pasid === undefined ? DEVICE_INDENT : SPACE_INDENT;
+    this.line(`${indent}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
   }
 
   summary(record: InspectionSummary): void {
