@@ -39,7 +39,7 @@ const SHIFT = 0x2_0000_0000n;
 const LIMIT = 1n << 26n;
 const TABLES = 6;
 const WALKS = 2500;
-const RUNS = 20;
+const RUNS = 12;
 
 function addresses(first: bigint, bytes: number): bigint[] {
   return Array.from({ length: TABLES }, (_, i) => first + BigInt(i * bytes));

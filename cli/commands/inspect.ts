@@ -97,7 +97,10 @@ async function run(args: InspectArguments): Promise<ExitStatus> {
   const selection = selectionOf(args);
   const limits = memoryOptions(args);
   const { inspectTablesOfFile } = await import("../inspect-tables.ts");
-  const output = openOutput(once("--output", args.output));
+  const { refuseSameFile } = await import("../replay-files.ts");
+  const outputPath = once("--output", args.output);
+  refuseSameFile(args.trace, outputPath);
+  const output = openOutput(outputPath);
   const cancel = onInterrupt(async () => {
     await output.halt();
     output.abandon();
