@@ -13,7 +13,7 @@ import { timingLine } from "./render/timing.ts";
 
 export interface ReplayFilesOptions
   extends MemoryLimits,
-    Pick<ReplayOptions, "caches" | "compare" | "paGranularity" | "stats"> {
+    Pick<ReplayOptions, "caches" | "findings" | "iotlb" | "compare" | "paGranularity" | "stats"> {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;
@@ -69,6 +69,8 @@ async function replayFile(
         snapshotCacheBytes: options.snapshotCacheBytes,
         memoryLimit: options.memoryLimit,
         caches: options.caches,
+        findings: options.findings,
+        iotlb: options.iotlb,
         compare: options.compare,
         paGranularity: options.paGranularity,
         only: selectionOf(options.only),

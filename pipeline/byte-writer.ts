@@ -88,7 +88,9 @@ export class ByteWriter {
     const out = buffer.subarray(0, length);
     this.#taken += length;
     const spare = this.#spare;
-    this.#use(spare !== null && spare.length >= held + SLACK_BYTES ? spare : Buffer.allocUnsafeSlow(buffer.length));
+    this.#use(
+      spare !== null && spare.length >= held + SLACK_BYTES ? spare : Buffer.allocUnsafeSlow(buffer.length),
+    );
     if (this.#held >= 0) {
       buffer.copy(this.#buffer, 0, length, length + held);
       this.#held = 0;

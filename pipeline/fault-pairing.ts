@@ -6,7 +6,7 @@ import type { Findings } from "./findings/findings.ts";
 import type { IommuUnit } from "./iommu-unit.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** Requests that a later `fault` record can still be about. A power of two. */
+/** Requests that fault, and that a later `fault` record can still be about. A power of two. */
 const KEPT = 1 << 12;
 const NO_CODE = -1;
 
@@ -39,7 +39,7 @@ export class FaultPairing {
     this.#findings = findings;
   }
 
-  /** Notes a request that has been walked. */
+  /** Notes a request that faults. */
   request(line: number, record: DmaRecord, device: number, unit: IommuUnit, outcome: Outcome): void {
     const slot = this.#next++ & (KEPT - 1);
     this.#leave(slot);
@@ -76,8 +76,8 @@ export class FaultPairing {
     const walk = innocent < 0 ? NO_CODE : this.#codes[innocent]!;
     const instead =
       innocent < 0
-        ? `none of the last ${Math.min(this.#next, KEPT)} requests is of this device, PASID and address`
-        : `the request of line ${this.#lines[innocent]} ${walk === NO_CODE ? "does not fault, or faults without a record" : `faults with code 0x${walk.toString(16)}`}`;
+        ? `none of the last ${Math.min(this.#next, KEPT)} requests that fault is of this device, PASID and address`
+        : `the request of line ${this.#lines[innocent]} ${walk === NO_CODE ? "faults without a record" : `faults with code 0x${walk.toString(16)}`}`;
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,
       dev: record.dev.text,

@@ -1,4 +1,5 @@
 import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
+import type { IotlbGeometry } from "./iotlb-simulation.ts";
 import type { Difference } from "./outcome.ts";
 import { type Selection, selectionOf } from "./selection.ts";
 import type { PaGranularity } from "./verdict.ts";
@@ -16,6 +17,8 @@ export interface ReplayOptions {
   readonly caches: boolean;
   /** Bytes that keeping track may take; past it the oldest entries go. */
   readonly memoryLimit: number;
+  /** IOTLBs to simulate, for their hit rates; where caches are kept track of. */
+  readonly iotlb: readonly IotlbGeometry[];
   /** Look for findings. */
   readonly findings: boolean;
   /** How deep to compare with `observed`. */
@@ -36,6 +39,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   maxLineBytes: MAX_LINE_BYTES,
   snapshotCacheBytes: 48 * MEBIBYTE,
   caches: true,
+  iotlb: [],
   findings: true,
   memoryLimit: 1024 * MEBIBYTE,
   compare: "record",

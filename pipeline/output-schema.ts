@@ -147,6 +147,19 @@ const FINDING: Description<FindingRecord> = {
   bits: optional(text("Its bits, by the structure's own numbers")),
   value: optional(hex("Its value; of an address, all of its bits")),
   source: optional(text("Document and section")),
+  changed_line: optional(integer(1, MAX_SAFE, "Line of the change that a cache has not seen")),
+  first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
+  issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
+  request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
+  requests: optional(count("Requests that could see the old entry")),
+  old: optional(hex("The changed word before")),
+  new: optional(text("The changed word now, or what is there instead")),
+  cache: optional(oneOf(["context", "pasid", "iotlb"], "The cache that may hold the old entry")),
+  command: optional(text("The invalidation that was owed, in the vendor's own syntax")),
+  data: optional(
+    schemaField({ type: "array", items: hex("").schema(), description: "Words of the command" }),
+  ),
+  forgotten: optional(count("Cached entries that were dropped")),
 };
 
 const ERROR: Description<ErrorRecord> = {
@@ -190,6 +203,25 @@ const STATS: Description<StatsRecord> = {
       "Memory reads per request, uncached",
     ),
   }),
+  invalidations: optional(counts("Invalidations by name; on the first record of an IOMMU")),
+  covered_pages: optional(count("Cached pages that invalidations by address covered; likewise")),
+  cached_pages: optional(count("Translations that a cache may hold in the end; likewise")),
+  iotlb: optional(
+    schemaField({
+      type: "array",
+      items: objectSchema(
+        {
+          entries: integer(1, MAX_SAFE, "Entries in all"),
+          ways: integer(1, MAX_SAFE, "Entries of one set"),
+          hits: count("Pages found"),
+          misses: count("Pages not found"),
+          rate: schemaField({ type: "number", minimum: 0, maximum: 1 }),
+        },
+        "A simulated IOTLB",
+      ),
+      description: "Simulated IOTLBs; likewise",
+    }),
+  ),
 };
 
 const SUMMARY: Description<SummaryRecord> = {
@@ -200,6 +232,9 @@ const SUMMARY: Description<SummaryRecord> = {
   findings: counts("Findings by rule"),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
+  forgotten: optional(
+    count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
+  ),
 };
 
 /** JSON Schema (draft 2020-12) of one output record; records may have further fields. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from "../parsers/trace/reader.ts";
 import type { FaultReason } from "../walkers/fault.ts";
 import type { TableModel } from "../walkers/request.ts";
 import type { FaultClass } from "../walkers/result.ts";
+import type { CacheStatistics } from "./caches/unit-caches.ts";
 import type { Severity } from "./findings/rule.ts";
 import type { Difference, Verdict } from "./outcome.ts";
 import type { StatsRecord as Stats, SummaryRecord as Summary } from "./statistics.ts";
@@ -93,6 +94,18 @@ export interface FindingRecord {
   readonly bits?: string;
   readonly value?: string;
   readonly source?: string;
+  // ── of caches and commands ──
+  readonly changed_line?: number;
+  readonly first_line?: number;
+  readonly issued_line?: number;
+  readonly request_line?: number;
+  readonly requests?: number;
+  readonly old?: string;
+  readonly new?: string;
+  readonly cache?: string;
+  readonly command?: string;
+  readonly data?: readonly string[];
+  readonly forgotten?: number;
 }
 
 /** A label of the input. */
@@ -109,7 +122,7 @@ export interface TraceRecord {
 }
 
 /** Counters of one IOMMU and table model. `trace` stands where several traces are replayed into one output. */
-export type StatsRecord = Stats & { readonly trace?: string };
+export type StatsRecord = Stats & CacheStatistics & { readonly trace?: string };
 /** Counters of a whole replay. */
 export type SummaryRecord = Summary & { readonly trace?: string };
 

@@ -8,6 +8,7 @@ import type { PlainRecord, RecordOf } from "../parsers/trace/schema.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import type { ByteWriter } from "./byte-writer.ts";
+import { type CacheBudgets, MemoryBudget } from "./caches/memory-budget.ts";
 import { UnitCaches } from "./caches/unit-caches.ts";
 import { VersionedMemory } from "./caches/versioned-memory.ts";
 import { FaultPairing } from "./fault-pairing.ts";
@@ -27,8 +28,9 @@ import { selects } from "./selection.ts";
 import { type ModelStatistics, Summary } from "./statistics.ts";
 import { Comparison } from "./verdict.ts";
 
-/** What the memory limit goes to: cached translations, and the past values of table entries; the rest is slack. */
+/** What the memory limit goes to: cached translations, contexts, and past values of table entries; the rest is slack. */
 const SHARE_OF_PAGES = 0.5;
+const SHARE_OF_CONTEXTS = 0.125;
 const SHARE_OF_CHANGES = 0.125;
 /** One past the largest low half of an address. */
 const LOW_HALVES = 2 ** 32;
@@ -54,6 +56,7 @@ export class Replay implements TraceHandler {
   readonly #tables: TableFindings | null;
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly #past: VersionedMemory;
+  readonly #budgets: CacheBudgets;
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   #dmaRecords = 0;
@@ -64,6 +67,10 @@ export class Replay implements TraceHandler {
   constructor(names: TraceNames, out: ByteWriter, options: ReplayOptions) {
     const { caches, memoryLimit } = options;
     this.#past = new VersionedMemory(this.memory, memoryLimit * SHARE_OF_CHANGES);
+    this.#budgets = {
+      pages: new MemoryBudget(memoryLimit * SHARE_OF_PAGES),
+      contexts: new MemoryBudget(memoryLimit * SHARE_OF_CONTEXTS),
+    };
     if (caches) this.memory.watcher = this.#past;
     this.iommus = new Iommus(this.#past, names, caches ? this.#newCaches : null);
     this.#out = out;
@@ -82,7 +89,7 @@ export class Replay implements TraceHandler {
   }
 
   readonly #newCaches = (unit: IommuUnit): UnitCaches =>
-    new UnitCaches(unit, this.#past, this.#options.memoryLimit * SHARE_OF_PAGES);
+    new UnitCaches(unit, this.#past, this.#budgets, this.#options.iotlb);
 
   /** Requests replayed so far. */
   get requests(): number {
@@ -206,13 +213,19 @@ export class Replay implements TraceHandler {
       const pending = unit.caches?.pending ?? 0;
       if (pending > 0) this.#cacheFindings?.neverCompleted(lines, unit, unit.caches!.pendingLine, pending);
     }
+    for (const unit of this.iommus.units) summary.forgotten += unit.caches?.forgotten ?? 0;
+    if (summary.forgotten > 0) this.#cacheFindings?.forgotten(lines, summary.forgotten);
     if (this.#dmaRecords > 0) summary.records.set("dma", this.#dmaRecords);
     if (this.#memRecords > 0) summary.records.set("mem", this.#memRecords);
     if (!this.#options.stats) return;
     const { trace } = this.#options;
     const label = trace === undefined ? {} : { trace };
     for (const unit of this.iommus.units)
-      for (const statistics of unit.allStatistics) this.#write({ ...statistics.record(), ...label });
+      unit.allStatistics.forEach((statistics, i) => {
+        // The caches are those of the IOMMU: they stand once, whatever table formats it walked.
+        const caches = i === 0 ? unit.caches?.statistics() : undefined;
+        this.#write({ ...statistics.record(), ...caches, ...label });
+      });
     this.#write({ ...summary.record(), ...label });
   }
 
@@ -277,6 +290,7 @@ export class Replay implements TraceHandler {
     const invalidation = commands.invalidation(record.data);
     if (commands.status !== ACCEPTED) this.#cacheFindings?.badCommand(line, unit, record);
     if (caches === null) return null;
+    if (invalidation !== null && commands.spec !== null) caches.count(commands.spec.name);
     if (commands.completion) {
       if (caches.undecided) this.#held.decide(unit, true);
       caches.complete();
@@ -295,6 +309,7 @@ export class Replay implements TraceHandler {
       if (!(unit instanceof IommuUnit)) return unit;
       // The neutral form has no completion of its own: it says what has happened.
       unit.caches?.invalidated(invalidation, this.#past.time);
+      unit.caches?.count(`inv ${record.cache} ${record.granularity}`);
       this.#cacheFindings?.invalidated(line, unit);
     }
     return null;

@@ -135,6 +135,8 @@ export class Summary {
   lines = 0;
   errors = 0;
   faults = 0;
+  /** Entries of the model of the caches that were dropped for want of memory: verdicts may be incomplete. */
+  forgotten = 0;
   readonly records = new Map<string, number>();
   /** Records whose type the contract does not know. */
   readonly unknown = new Map<string, number>();
@@ -159,6 +161,7 @@ export class Summary {
       findings: sorted(this.findings),
       verdicts: sorted(this.verdicts),
       ...(this.unknown.size > 0 ? { unknown: sorted(this.unknown) } : {}),
+      ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),
     };
   }
 }

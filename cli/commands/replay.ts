@@ -5,6 +5,7 @@ import { PA_GRANULARITIES } from "../../pipeline/verdict.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
+import { parseIotlb } from "../iotlb.ts";
 import { list, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
@@ -21,6 +22,8 @@ interface ReplayArguments extends MemoryArguments {
   stats: boolean;
   failOn: string | string[];
   caches: boolean;
+  findings: boolean;
+  iotlb?: string | string[];
   compare: (typeof DIFFERENCES)[number];
   paGranularity: (typeof PA_GRANULARITIES)[number];
   progress?: boolean;
@@ -59,6 +62,16 @@ function builder(yargs: Argv): Argv {
         describe: "Judge by all that caches may hold (--no-caches: by memory as it is now)",
         type: "boolean",
         default: true,
+      },
+      findings: {
+        describe: "Look for findings (--no-findings: only walk and compare)",
+        type: "boolean",
+        default: true,
+      },
+      iotlb: {
+        describe: "IOTLBs to simulate, each entries x ways, e.g. 64x4,512x8: hit rates in stats",
+        type: "string",
+        requiresArg: true,
       },
       compare: {
         describe: "How deep to compare with what was observed",
@@ -103,6 +116,9 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const only = args.only === undefined ? undefined : list("--only", SELECTION_NAMES, args.only);
   const failOn = list("--fail-on", FAIL_NAMES, args.failOn);
   const memory = memoryOptions(args);
+  const iotlb = parseIotlb(args.iotlb);
+  if (iotlb.length > 0 && !args.caches)
+    throw new CliError("--iotlb: expected caches to be kept track of, found --no-caches", true);
   const { replayFiles } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   const output = openOutput(outputPath);
@@ -114,6 +130,8 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       only: args.statsOnly ? [] : only,
       stats: args.stats || args.statsOnly,
       caches: args.caches,
+      findings: args.findings,
+      iotlb,
       compare: args.compare,
       paGranularity: args.paGranularity,
       progress: args.progress ?? showsProgress(outputPath),

@@ -1,3 +1,5 @@
+import type { MemoryBudget } from "./memory-budget.ts";
+
 /** Bytes of one slot over all arrays below. */
 export const SLOT_BYTES = 4 * 4 + 8;
 const FIRST_CAPACITY = 1 << 10;
@@ -12,16 +14,14 @@ const fullAt = (capacity: number) => capacity - (capacity >> 2);
 export class CachedPages {
   #young: Half;
   #old: Half | null = null;
-  readonly #maxCapacity: number;
+  readonly #budget: MemoryBudget;
   /** Entries forgotten because there was no more room. */
   evicted = 0;
 
-  /** @param maxBytes what both halves may take; at least a few KiB */
-  constructor(maxBytes: number) {
-    let capacity = FIRST_CAPACITY;
-    while (capacity * 2 * SLOT_BYTES <= maxBytes / 2) capacity *= 2;
-    this.#maxCapacity = capacity;
-    this.#young = new Half(FIRST_CAPACITY);
+  /** @param budget what all tables may take; a small one of each is always granted */
+  constructor(budget: MemoryBudget) {
+    this.#budget = budget;
+    this.#young = this.#newHalf(FIRST_CAPACITY);
   }
 
   get size(): number {
@@ -74,8 +74,14 @@ export class CachedPages {
   }
 
   clear(): void {
-    this.#young = new Half(FIRST_CAPACITY);
+    this.#budget.give(this.bytes);
     this.#old = null;
+    this.#young = this.#newHalf(FIRST_CAPACITY);
+  }
+
+  #newHalf(capacity: number): Half {
+    this.#budget.take(capacity * SLOT_BYTES);
+    return new Half(capacity);
   }
 
   /** Calls `visit` for every entry; `visit` may not change the table. */
@@ -86,19 +92,27 @@ export class CachedPages {
 
   #grow(): void {
     const full = this.#young;
+    const bytes = full.capacity * SLOT_BYTES;
     // Where most slots are of removed entries, the same capacity does.
     const sparse = full.size < full.capacity / 3;
-    if (sparse || full.capacity < this.#maxCapacity) {
-      const fresh = new Half(sparse ? full.capacity : full.capacity * 2);
+    // A table of twice the size must one day find room for a second one of that size.
+    if (sparse || this.#budget.free >= 3 * bytes) {
+      const fresh = this.#newHalf(sparse ? full.capacity : full.capacity * 2);
       full.forEach((tag, hi, lo, context, time) => {
         fresh.insert(tag, hi, lo, context, time);
       });
+      this.#budget.give(bytes);
       this.#young = fresh;
       return;
     }
-    this.evicted += this.#old?.size ?? 0;
+    const old = this.#old;
+    if (old !== null) {
+      this.evicted += old.size;
+      this.#budget.give(old.capacity * SLOT_BYTES);
+    }
     this.#old = full;
-    this.#young = new Half(full.capacity);
+    // Others may have taken what was free: then the new half begins small, and goes when it is full.
+    this.#young = this.#newHalf(this.#budget.free >= bytes ? full.capacity : FIRST_CAPACITY);
   }
 }
 

@@ -10,12 +10,16 @@ import type { WalkResult } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { CachedFailure, ContextHistory, type ContextVersion } from "./context-history.ts";
 import { type ContextTag, coversContext, coversPasidEntry } from "./coverage.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import type { TagSet } from "./tag-sets.ts";
 import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "./tags.ts";
 import type { Translations } from "./translations.ts";
 
 /** What one PASID of one device costs, all in all: measured (test/bench/caches.ts). */
 export const CONTEXT_BYTES = 1280;
+
+/** As many are always kept. */
+const FEW_PAIRS = 1024;
 
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
 export interface TranslationContext {
@@ -51,14 +55,14 @@ export class Contexts {
   readonly #devices = new Map<unknown, DeviceCaches>();
   readonly #pairs = new Map<number, TranslationContext>();
   #nextId = 1;
-  readonly #most: number;
+  readonly #budget: MemoryBudget;
   /** Live contexts that were dropped for want of memory. */
   forgotten = 0;
 
-  constructor(model: IommuModel, translations: Translations, maxBytes: number) {
+  constructor(model: IommuModel, translations: Translations, budget: MemoryBudget) {
     this.#model = model;
     this.#translations = translations;
-    this.#most = Math.max(1024, Math.floor(maxBytes / CONTEXT_BYTES));
+    this.#budget = budget;
   }
 
   of(request: WalkRequest): DeviceCaches {
@@ -152,7 +156,8 @@ export class Contexts {
       };
       this.#pairs.set(pair.id, pair);
       pairs.push(pair);
-      if (this.#pairs.size > this.#most) this.#evict();
+      this.#budget.take(CONTEXT_BYTES);
+      if (this.#budget.free < 0 && this.#pairs.size > FEW_PAIRS) this.#evict();
     }
     return pair;
   }
@@ -211,11 +216,12 @@ export class Contexts {
     for (const [key, caches] of this.#devices) this.#forget(key, caches);
   }
 
-  /** Drops the PASIDs that were seen first, until half of the room is free. */
+  /** Drops the PASIDs that were seen first: half of all. */
   #evict(): void {
+    const kept = this.#pairs.size / 2;
     for (const caches of this.#devices.values()) {
       for (const [pasid, processes] of caches.processes) {
-        if (this.#pairs.size <= this.#most / 2) return;
+        if (this.#pairs.size <= kept) return;
         this.#forgetPairs(processes);
         caches.processes.delete(pasid);
         this.forgotten++;
@@ -231,7 +237,7 @@ export class Contexts {
   #forgetPairs({ pairs }: PasidCaches): void {
     for (const pair of pairs) {
       pair.gone = true;
-      this.#pairs.delete(pair.id);
+      if (this.#pairs.delete(pair.id)) this.#budget.give(CONTEXT_BYTES);
     }
   }
 }

@@ -8,6 +8,7 @@ import { frameHi, frameLo, frameOf } from "../../walkers/memory.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import { CachedPages } from "./cached-pages.ts";
 import { coversAll, coversPage, coversTags, fitsGranule, selectsIntermediate } from "./coverage.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import {
   type CachedTranslation,
   GLOBAL_SPACE,
@@ -22,7 +23,7 @@ const MAX_LOOKUPS = 4096;
 const MAX_RANGES = 1024;
 /** Pages whose earlier translations are kept beside the latest, and versions of each. */
 const MAX_SIDE_PAGES = 1 << 16;
-const MAX_VERSIONS = 4;
+const MAX_VERSIONS = 16;
 /** Results of `invalidate` that are not a number of pages. */
 export const WHOLE_SETS = -1;
 
@@ -48,8 +49,9 @@ export class Translations {
   /** Pages that invalidations covered. */
   coveredPages = 0;
 
-  constructor(maxBytes: number) {
-    this.#pages = new CachedPages(maxBytes);
+  /** @param budget for the table of pages */
+  constructor(budget: MemoryBudget) {
+    this.#pages = new CachedPages(budget);
   }
 
   get size(): number {

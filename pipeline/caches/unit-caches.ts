@@ -9,21 +9,32 @@ import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
+import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
+import { Summary } from "../statistics.ts";
 import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./contexts.ts";
 import { coversContext, coversPasidEntry } from "./coverage.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
+import type { CacheBudgets } from "./memory-budget.ts";
 import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
 import type { VersionedMemory } from "./versioned-memory.ts";
 
-/** What the memory limit of one IOMMU's caches goes to. */
-const SHARE_OF_PAGES = 0.75;
-const SHARE_OF_CONTEXTS = 0.25;
 const SMALL_PAGE = 12;
+
+/** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
+export interface CacheStatistics {
+  /** Invalidations by the command's name, or "inv" with cache and granularity. */
+  readonly invalidations?: Readonly<Record<string, number>>;
+  /** Cached pages that invalidations by address covered. */
+  readonly covered_pages?: number;
+  /** Translations that a cache may hold in the end. */
+  readonly cached_pages?: number;
+  readonly iotlb?: readonly IotlbResult[];
+}
 
 /**
  * What the caches of one IOMMU may hold. It lets every walk enter, keeps what memory no longer says, and answers
@@ -38,6 +49,9 @@ export class UnitCaches {
   readonly #pending = new PendingInvalidations();
   readonly #explanation: Explanation;
   #failures: CachedFailures;
+  readonly #iotlbs: readonly IotlbSimulation[];
+  /** Invalidations by name. */
+  readonly #invalidations = new Map<string, number>();
   readonly #denying = new WalkResult();
   /** Tick of the latest invalidation or completion. */
   #lastEvent = 0;
@@ -46,11 +60,17 @@ export class UnitCaches {
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
-  constructor(unit: IommuUnit, memory: VersionedMemory, maxBytes: number) {
+  /** @param iotlbs IOTLBs to simulate beside */
+  constructor(
+    unit: IommuUnit,
+    memory: VersionedMemory,
+    budgets: CacheBudgets,
+    iotlbs: readonly IotlbGeometry[] = [],
+  ) {
     this.#unit = unit;
     this.#memory = memory;
-    this.translations = new Translations(maxBytes * SHARE_OF_PAGES);
-    this.contexts = new Contexts(unit.model, this.translations, maxBytes * SHARE_OF_CONTEXTS);
+    this.translations = new Translations(budgets.pages);
+    this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#explanation = new Explanation(
       unit,
@@ -61,6 +81,7 @@ export class UnitCaches {
       this.#pending,
     );
     this.#failures = cachedFailures(unit.model, unit.state);
+    this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
   /** What the last explanation found. */
@@ -95,6 +116,7 @@ export class UnitCaches {
     this.#lastEvent = this.#memory.time;
     this.contexts.clear();
     this.translations.clear();
+    for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
   }
 
@@ -163,6 +185,23 @@ export class UnitCaches {
   #apply(inv: Invalidation, issued: number): void {
     this.translations.invalidate(inv, issued);
     this.contexts.invalidate(inv, issued);
+    for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
+  }
+
+  /** Counts an invalidation for the statistics, whether it takes effect or not. */
+  count(name: string): void {
+    Summary.count(this.#invalidations, name);
+  }
+
+  statistics(): CacheStatistics {
+    const byName = [...this.#invalidations].sort(([a], [b]) => (a < b ? -1 : 1));
+    const cached = this.translations.countLive();
+    return {
+      ...(byName.length === 0 ? {} : { invalidations: Object.fromEntries(byName) }),
+      ...(this.translations.coveredPages === 0 ? {} : { covered_pages: this.translations.coveredPages }),
+      ...(cached === 0 ? {} : { cached_pages: cached }),
+      ...(this.#iotlbs.length === 0 ? {} : { iotlb: this.#iotlbs.map((iotlb) => iotlb.result()) }),
+    };
   }
 
   // ── walks ──
@@ -173,10 +212,20 @@ export class UnitCaches {
    */
   use(request: WalkRequest, walk: WalkResult, time: number): boolean {
     // The engine's own cache gave a result that was entered before, and neither memory nor the caches have changed.
-    if (walk.seen > this.#lastEvent && walk.seen > this.#memory.lastChange) return false;
-    const doubt = this.#note(request, walk, time);
-    if (!doubt) walk.seen = time;
+    let doubt = false;
+    if (walk.seen <= this.#lastEvent || walk.seen <= this.#memory.lastChange) {
+      doubt = this.#note(request, walk, time);
+      if (!doubt) walk.seen = time;
+    }
+    if (this.#iotlbs.length > 0) this.#simulate(request, walk);
     return doubt;
+  }
+
+  #simulate(request: WalkRequest, walk: WalkResult): void {
+    const pair = this.#unit.engine.process?.tracked as TranslationContext | null | undefined;
+    if (walk.status !== OK || walk.pageShift === 0 || !pair) return;
+    const set = walk.global ? pair.globalTags : pair.tags;
+    for (const iotlb of this.#iotlbs) iotlb.access(set, request.addrHi, request.addrLo, walk);
   }
 
   #note(request: WalkRequest, walk: WalkResult, time: number): boolean {

@@ -159,6 +159,14 @@ export class CacheFindings {
     });
   }
 
+  /** What caches may hold took more memory than there was. */
+  forgotten(line: number, count: number): void {
+    this.#findings.report(line, CACHE_RULES["memory-limit"], "", {
+      message: `${count} cached entries were dropped for want of memory: a stale answer may show as a mismatch, and a hazard not at all. Expected a larger --memory-limit`,
+      forgotten: count,
+    });
+  }
+
   #wordAt(frame: number, offset: number): string {
     const memory = this.#memory;
     if (!memory.fetch(frame, offset, 8)) return "a hole";

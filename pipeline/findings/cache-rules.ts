@@ -27,6 +27,11 @@ export const CACHE_RULES = rules({
     text: "The command sets bits that are reserved, or has an effect that is not defined: the IOMMU is free to refuse it.",
     source: "VT-d 5.10, 6.5.2; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
   },
+  "memory-limit": {
+    severity: "warning",
+    text: "The memory limit made the replay drop entries that a cache could still hold: verdicts may be incomplete.",
+    source: "trace contract, verdicts; --memory-limit",
+  },
   "unexplained-fault": {
     severity: "warning",
     text: "A fault was logged that no request before it explains.",
