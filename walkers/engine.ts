@@ -1,10 +1,11 @@
+import { FaultCache } from "./fault-cache.ts";
 import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
+import { TranslationCache } from "./translation-cache.ts";
 import type { IommuWalker } from "./walker.ts";
 
-/** Slots of the translation cache, powers of two: at first, and at most. A slot costs about 300 bytes once it is used. */
-const FIRST_SLOTS = 1 << 6;
-const MAX_SLOTS = 1 << 15;
+/** Bits of the number of contexts that are found without a map. */
+const RECENT_BITS = 8;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
 
@@ -27,6 +28,15 @@ export interface ProcessSlot {
   readonly id: number;
 }
 
+/** The contexts of a request that was walked, to find them again without a look into maps. */
+interface Recent {
+  readonly deviceId: number;
+  readonly pasid: number;
+  readonly binding: Binding | null;
+  readonly device: DeviceSlot;
+  readonly process: ProcessSlot;
+}
+
 /**
  * Drives one walker through its steps and remembers what they gave, for as long as no byte that a walk read has
  * changed. These caches only save time: the outcome, `reads` included, is that of an uncached walk.
@@ -42,14 +52,10 @@ export class WalkEngine {
   #contexts = 0;
   #nextId = 1;
   #generation = Number.NaN;
-  // Translation cache, direct-mapped: context id, page number and kind of access select a result.
-  // Small until it is used: a trace may declare very many IOMMUs.
-  #mask = FIRST_SLOTS - 1;
-  #kept = 0;
-  #ids = new Int32Array(FIRST_SLOTS);
-  #pageHi = new Int32Array(FIRST_SLOTS);
-  #pageLo = new Int32Array(FIRST_SLOTS);
-  #results: (WalkResult | undefined)[] = new Array(FIRST_SLOTS).fill(undefined);
+  /** By a hash of device and PASID; empty until there is one. */
+  #recent: (Recent | null)[] = [];
+  readonly #translations = new TranslationCache();
+  readonly #faults = new FaultCache();
 
   constructor(walker: IommuWalker) {
     this.walker = walker;
@@ -57,10 +63,10 @@ export class WalkEngine {
 
   /** Forgets everything: registers, properties or a binding changed. */
   drop(): void {
-    this.#devices.clear();
-    this.#contexts = 0;
+    this.#forgetContexts();
     if (this.#nextId > 0x3fff_ffff) {
-      this.#ids.fill(0);
+      this.#translations.clear();
+      this.#faults.clear();
       this.#nextId = 1;
     }
     this.#generation = this.walker.tables.memory.generation;
@@ -73,34 +79,60 @@ export class WalkEngine {
   walk(request: WalkRequest): WalkResult {
     const tables = this.walker.tables;
     if (tables.memory.generation !== this.#generation) this.drop();
-    const device = this.#devices.get(request.binding ?? request.device);
-    if (device === undefined) return this.#walkAfresh(request, undefined, undefined);
-    const process = device.processes.get(request.pasid);
-    if (process === undefined) return this.#walkAfresh(request, device, undefined);
-
-    // The page number's low bits and the kind of access share a word.
-    const kind = request.access | (request.priv ? 8 : 0);
-    const pageLo = (request.addrLo & ~0xfff) | kind;
     const slot =
-      (Math.imul(request.addrLo >>> 12, 0x9e37_79b1) ^
-        Math.imul(request.addrHi, 31) ^
-        (process.id * 7) ^
-        kind) &
-      this.#mask;
+      (Math.imul(request.device, 0x9e37_79b1) + Math.imul(request.pasid, 0x85eb_ca6b)) >>> (32 - RECENT_BITS);
+    const recent = this.#recent[slot];
     if (
-      this.#ids[slot] !== process.id ||
-      this.#pageLo[slot] !== pageLo ||
-      this.#pageHi[slot] !== request.addrHi
-    ) {
+      recent === undefined ||
+      recent === null ||
+      recent.deviceId !== request.device ||
+      recent.pasid !== request.pasid ||
+      recent.binding !== request.binding
+    )
+      return this.#walkElsewhere(request, slot);
+    return this.#walkWith(request, recent.device, recent.process);
+  }
+
+  /** Walks with contexts that have to be looked for, and remembers them in a slot of the recent ones. */
+  #walkElsewhere(request: WalkRequest, slot: number): WalkResult {
+    const device = this.#devices.get(request.binding ?? request.device);
+    const process = device?.processes.get(request.pasid);
+    if (device === undefined || process === undefined) return this.#walkAfresh(request, device, undefined);
+    if (this.#recent.length === 0) this.#recent = new Array(1 << RECENT_BITS).fill(null);
+    this.#recent[slot] = {
+      deviceId: request.device,
+      pasid: request.pasid,
+      binding: request.binding,
+      device,
+      process,
+    };
+    return this.#walkWith(request, device, process);
+  }
+
+  #walkWith(request: WalkRequest, device: DeviceSlot, process: ProcessSlot): WalkResult {
+    const translations = this.#translations;
+    // The page number's low bits and the kind of access share a word.
+    const pageLo = (request.addrLo & ~0xfff) | request.access | (request.priv ? 8 : 0);
+    if (!translations.find(process.id, request.addrHi, pageLo)) {
+      const fault = this.#faults.find(process.id, request.addrHi, pageLo);
+      if (fault !== null) {
+        this.device = device;
+        this.process = process;
+        return fault;
+      }
       const out = this.#walkAfresh(request, device, process);
-      if (out.status === OK) this.#keep(slot, process.id, pageLo, request.addrHi, out);
-      return out;
+      if (out.status !== OK) {
+        // What decides before the page tables are asked leaves other contexts behind.
+        if (this.process === process) this.#faults.keep(process.id, request.addrHi, pageLo, out);
+        return out;
+      }
+      translations.keep(process.id, request.addrHi, pageLo, out);
     }
     this.device = device;
     this.process = process;
-    const hit = this.#results[slot]!;
-    hit.offset = request.addrLo & 0xfff;
-    return hit;
+    const result = translations.result;
+    result.offset = request.addrLo & 0xfff;
+    return result;
   }
 
   /** Walks with the contexts that are known; what is not is read, and kept. */
@@ -144,33 +176,6 @@ export class WalkEngine {
     return counted(out, tables.reads);
   }
 
-  #keep(slot: number, id: number, pageLo: number, pageHi: number, out: WalkResult): void {
-    if (++this.#kept > this.#mask && this.#mask < MAX_SLOTS - 1) {
-      this.#enlarge();
-      return;
-    }
-    let kept = this.#results[slot];
-    if (kept === undefined) {
-      kept = new WalkResult();
-      this.#results[slot] = kept;
-    }
-    kept.copyFrom(out);
-    this.#ids[slot] = id;
-    this.#pageLo[slot] = pageLo;
-    this.#pageHi[slot] = pageHi;
-  }
-
-  /** What was kept is forgotten: its slots would be others. */
-  #enlarge(): void {
-    const slots = Math.min((this.#mask + 1) * 8, MAX_SLOTS);
-    this.#mask = slots - 1;
-    this.#kept = 0;
-    this.#ids = new Int32Array(slots);
-    this.#pageHi = new Int32Array(slots);
-    this.#pageLo = new Int32Array(slots);
-    this.#results = new Array(slots).fill(undefined);
-  }
-
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
   walkUncached(request: WalkRequest, device: unknown, process: unknown): WalkResult {
     const walker = this.walker;
@@ -188,10 +193,13 @@ export class WalkEngine {
   }
 
   #bound(): void {
-    if (++this.#contexts > MAX_CONTEXTS) {
-      this.#devices.clear();
-      this.#contexts = 0;
-    }
+    if (++this.#contexts > MAX_CONTEXTS) this.#forgetContexts();
+  }
+
+  #forgetContexts(): void {
+    this.#devices.clear();
+    this.#recent.fill(null);
+    this.#contexts = 0;
   }
 }
 

@@ -1,0 +1,63 @@
+import { FAULT, WalkResult } from "./result.ts";
+import { hashOf } from "./translation-cache.ts";
+
+/** Slots, powers of two: at first, and at most. */
+const FIRST_SLOTS = 1 << 4;
+const MAX_SLOTS = 1 << 12;
+const GROWTH = 8;
+
+/**
+ * Results of walks that fault in a page table, by context, page and kind of access; direct-mapped. Kept are only those
+ * that every address of the page shares and that come from entries which were read: memory that appears where there
+ * was none changes no generation.
+ */
+export class FaultCache {
+  #mask = FIRST_SLOTS - 1;
+  #ids = new Int32Array(FIRST_SLOTS);
+  #pageHi = new Int32Array(FIRST_SLOTS);
+  #pageLo = new Int32Array(FIRST_SLOTS);
+  #results: (WalkResult | undefined)[] = new Array(FIRST_SLOTS).fill(undefined);
+  /** Results kept since the last growth. */
+  #kept = 0;
+
+  /**
+   * @param id of the context, from 1
+   * @param pageLo low half of the page's address, kind of access in the bits below 12
+   */
+  find(id: number, pageHi: number, pageLo: number): WalkResult | null {
+    const slot = hashOf(id, pageHi, pageLo) & this.#mask;
+    if (this.#pageLo[slot] !== pageLo || this.#ids[slot] !== id || this.#pageHi[slot] !== pageHi) return null;
+    const found = this.#results[slot]!;
+    found.seen = 0;
+    return found;
+  }
+
+  /** Keeps a result, if it is one to be kept. */
+  keep(id: number, pageHi: number, pageLo: number, from: WalkResult): void {
+    if (from.status !== FAULT || from.hole || from.hasFaultAddr) return;
+    if (++this.#kept > this.#mask && this.#mask < MAX_SLOTS - 1) this.#grow();
+    const slot = hashOf(id, pageHi, pageLo) & this.#mask;
+    const kept = this.#results[slot] ?? new WalkResult();
+    kept.copyFrom(from);
+    this.#results[slot] = kept;
+    this.#ids[slot] = id;
+    this.#pageHi[slot] = pageHi;
+    this.#pageLo[slot] = pageLo;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#ids.fill(0);
+  }
+
+  /** What was kept is forgotten: its slots would be others. */
+  #grow(): void {
+    const slots = Math.min((this.#mask + 1) * GROWTH, MAX_SLOTS);
+    this.#mask = slots - 1;
+    this.#ids = new Int32Array(slots);
+    this.#pageHi = new Int32Array(slots);
+    this.#pageLo = new Int32Array(slots);
+    this.#results = new Array(slots).fill(undefined);
+    this.#kept = 0;
+  }
+}
