@@ -47,7 +47,7 @@ export function piece(text: string): Piece {
 
 /**
  * Appends NDJSON to a growing buffer, in words of 4 and 8 bytes: several times as fast as template literals and
- * `latin1Write` on outcome records (test/bench/outcome-writer.ts), because numbers never become strings.
+ * `Buffer.write` on outcome records (test/bench/outcome-writer.ts), because numbers never become strings.
  */
 export class ByteWriter {
   #buffer: Buffer;

@@ -3,7 +3,7 @@
  *
  *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end]
  *
- * First tasks within this process (trace reading, guest memory, walks), then whole runs of the built command beside
+ * First tasks within this process (trace reading, guest memory, walks, outcomes), then whole runs of the built command beside
  * jq. To add tasks, write a file with an `add…Tasks(bench)` and list it below. The first number in a task's name is
  * how many things one iteration does.
  */
@@ -12,6 +12,7 @@ import { Bench, type Task } from "tinybench";
 import build from "../support/build.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { addMemoryTasks } from "./memory.ts";
+import { addOutcomeWriterTasks } from "./outcome-writer.ts";
 import { addScannerTasks } from "./scanner.ts";
 import { addWalkTasks } from "./walks.ts";
 
@@ -29,6 +30,7 @@ if (!values["skip-tasks"]) {
   addScannerTasks(bench);
   addMemoryTasks(bench);
   await addWalkTasks(bench);
+  addOutcomeWriterTasks(bench);
   await bench.run();
   for (const task of bench.tasks) console.log(taskLine(task));
 }
