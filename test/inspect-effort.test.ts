@@ -58,7 +58,12 @@ describe("tables that point back into themselves", () => {
     const registers = { strtab_base: 0x1_0000n, strtab_base_cfg: 32n };
     const { records, walks } = await inspectUnit("arm-smmuv3", memory, registers, { walks: 5000 });
     expect(walks).toBe(5000);
-    expect(records.at(-2)).toMatchObject({ note: "faulty", name: "F_STE_FETCH", hole: true, count: 5000 - 1024 - 64 });
+    expect(records.at(-2)).toMatchObject({
+      note: "faulty",
+      name: "F_STE_FETCH",
+      hole: true,
+      count: 5000 - 1024 - 64,
+    });
     expect(records.filter((r) => r.note === "effort")).toHaveLength(1);
     expect(records.at(-1)).toMatchObject({ note: "effort" });
   });
