@@ -110,12 +110,26 @@ function usageError(error: unknown, parser: unknown): CliError {
   const message = error instanceof Error ? error.message : String(error);
   const missing = /^Not enough non-option arguments: got (\d+), need at least (\d+)/.exec(message);
   if (missing !== null)
-    return new CliError(`expected at least ${missing[2]} argument, found ${missing[1]}`, true);
+    return new CliError(
+      `expected at least ${missing[2]} argument${missing[2] === "1" ? "" : "s"}, found ${missing[1]}`,
+      true,
+    );
+  const choice = /Argument: (.*), Given: (.*), Choices: (.*)$/.exec(message);
+  if (choice !== null)
+    return new CliError(
+      `--${choice[1]}: expected one of ${choice[3]!.replaceAll('"', "")}, found ${choice[2]}`,
+      true,
+    );
   const unknown = /^Unknown arguments?: (.*)$/.exec(message);
   if (unknown === null) return new CliError(message, true);
   const known = Object.keys((parser as { getOptions(): { key: object } }).getOptions().key);
-  const words = unknown[1]!.split(", ");
+  const words = unknown[1]!.split(", ").filter((word, _, all) => !all.some((other) => camel(other) === word));
   const near = nearest(words[0]!, known);
   const hint = near === undefined ? "" : `; did you mean --${near}?`;
   return new CliError(`expected known options and commands, found ${words.join(", ")}${hint}`, true);
+}
+
+/** What yargs makes of an option with dashes, and names beside it; "" for one without any. */
+function camel(word: string): string {
+  return word.includes("-") ? word.replace(/-+(.)/g, (_, c: string) => c.toUpperCase()) : "";
 }

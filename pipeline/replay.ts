@@ -32,6 +32,9 @@ import { Comparison } from "./verdict.ts";
 const SHARE_OF_PAGES = 0.5;
 const SHARE_OF_CONTEXTS = 0.125;
 const SHARE_OF_CHANGES = 0.125;
+/** Record types of unknown meaning that are counted by name, and what of a name is kept. */
+const MAX_UNKNOWN_TYPES = 1000;
+const MAX_TYPE_LENGTH = 64;
 /** One past the largest low half of an address. */
 const LOW_HALVES = 2 ** 32;
 
@@ -191,7 +194,9 @@ export class Replay implements TraceHandler {
   }
 
   unknown(_line: number, type: string): void {
-    Summary.count(this.summary.unknown, type);
+    const { unknown } = this.summary;
+    const name = type.length > MAX_TYPE_LENGTH ? `${type.slice(0, MAX_TYPE_LENGTH)}…` : type;
+    Summary.count(unknown, unknown.size < MAX_UNKNOWN_TYPES || unknown.has(name) ? name : "…");
   }
 
   error(line: number, code: ErrorCode, message: string): void {

@@ -170,7 +170,7 @@ describe.concurrent("trouble", () => {
     [["diff", "-", "-"], "expected standard input once, found it as both sides"],
     [["diff", OLD, "no-such-file"], "no-such-file: expected a trace, found no such file"],
     [["diff", OLD, MID, "--window", "7"], "--window: expected 64 to 4194304 requests, found 7"],
-    [["diff", OLD, MID, "--align", "time"], "Invalid values"],
+    [["diff", OLD, MID, "--align", "time"], "--align: expected one of "],
     [["diff", OLD, MID, "--walk", "--side", "observed"], "expected --walk or --side observed, found both"],
     [["diff", OLD, MID, "--date", "tomorrow"], "--date: expected a date such as 2027-01-31"],
     [["diff", OLD, MID, "--ignore", "code"], "--ignore: expected field=value"],

@@ -196,7 +196,7 @@ describe("what is wrong with a core", () => {
     [
       "a program header table beyond the end",
       () => patched(0x20, [0, 0x20]),
-      /e_phoff 8192 with 2 program headers: expected a table within the file's 4288 bytes, found its end at 8304$/,
+      /e_phoff 0x2000 with 2 program headers: expected a table within the file's 4288 bytes, found its end at 0x2070$/,
     ],
     [
       "an e_phoff beyond every double",
@@ -206,7 +206,7 @@ describe("what is wrong with a core", () => {
     [
       "PN_XNUM without a section header",
       () => elfCore(good, { phnum: 0xffff }),
-      /e_shoff \(e_phnum is PN_XNUM\): expected a section header within .*, found 0$/,
+      /e_shoff \(e_phnum is PN_XNUM\): expected a section header within .*, found 0x0$/,
     ],
     [
       "a claim of 2^32 - 1 program headers",

@@ -23,4 +23,33 @@ describe("the IOMMUs of a trace", () => {
       '{"type":"error","line":4097,"code":"range","message":"iommu: expected at most 4096 IOMMUs, found another one, \\"i4096\\""}',
     );
   });
+
+  it.each([
+    ["pasid_bits", '"8"', "schema"],
+    ["output_bits", "-5", "range"],
+    ["input_bits", "48.5", "range"],
+    ["asid_bits", "true", "schema"],
+  ])("%s of %s is not taken for nothing", async (name, value, code) => {
+    const { errors } = await replay([
+      `{"type":"iommu","id":"i","model":"intel","props":{"nest":1,"${name}":${value}}}`,
+    ]);
+    expect(errors.map((text) => JSON.parse(text))).toEqual([
+      {
+        type: "error",
+        line: 1,
+        code,
+        message: `iommu.props.${name}: expected an integer 0 to 64, found ${value}`,
+      },
+    ]);
+  });
+});
+
+describe("records of unknown types", () => {
+  it("are counted by name, of which there may be very many", async () => {
+    const lines = Array.from({ length: 1500 }, (_, n) => `{"type":"new-${n}"}`);
+    const { summary } = await replay([...lines, '{"type":"new-7"}', `{"type":"${"x".repeat(1e5)}"}`]);
+    expect(summary.unknown.size).toBe(1001);
+    expect(summary.unknown.get("new-7")).toBe(2);
+    expect(summary.unknown.get("…")).toBe(501);
+  });
 });

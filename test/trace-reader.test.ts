@@ -1,15 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { type ReadOptions, readTrace } from "../parsers/trace/reader.ts";
 import { TraceNames } from "../parsers/trace/records.ts";
-import { bytesSource } from "../parsers/trace/source.ts";
+import { type ByteSource, bytesSource } from "../parsers/trace/source.ts";
 
 /** Reads a trace and lists what its records say, one text each. */
-async function read(text: string | Uint8Array, options: ReadOptions & { step?: number } = {}) {
+function read(text: string | Uint8Array, options: ReadOptions & { step?: number } = {}) {
+  return readFrom(bytesSource(typeof text === "string" ? Buffer.from(text) : text, options.step), options);
+}
+
+async function readFrom(source: ByteSource, options: ReadOptions) {
   const names = new TraceNames();
   const said: string[] = [];
-  const bytes = typeof text === "string" ? Buffer.from(text) : text;
   const totals = await readTrace(
-    bytesSource(bytes, options.step),
+    source,
     {
       dma(line, r) {
         const iommu = r.iommu < 0 ? "-" : names.iommus.text(r.iommu);
@@ -82,6 +85,32 @@ describe("lines", () => {
       expect(lines).toBe(4);
     },
   );
+
+  test("that never end are the end of it", async () => {
+    const start = Buffer.from(`${DMA}\n`);
+    let given = 0;
+    const zeros: ByteSource = {
+      path: "/dev/zero",
+      size: undefined,
+      get consumed() {
+        return given;
+      },
+      async read(target, at, length) {
+        target.fill(0, at, at + length);
+        if (given === 0) target.set(start, at);
+        given += length;
+        return length;
+      },
+      async close() {},
+    };
+    const { said, lines } = await readFrom(zeros, { maxLineBytes: 500 });
+    expect(said).toEqual([
+      `1 ${DMA_SAID}`,
+      "2 json line: expected at most 500 bytes, found more",
+      "2 io line: expected an end after 1073741824 bytes, found none; nothing after it is read",
+    ]);
+    expect(lines).toBe(1);
+  });
 
   test("exactly as long as the limit are read, however they come", async () => {
     for (const step of [1, 1 << 20]) {

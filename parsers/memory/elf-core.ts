@@ -100,7 +100,7 @@ function programHeaderCount(file: SnapshotFile, header: DataView, little: boolea
         file,
         "ELF header e_shoff (e_phnum is PN_XNUM)",
         `a section header within the file's ${file.size} bytes`,
-        `${at}`,
+        `0x${at.toString(16)}`,
       );
     count = new DataView(section.buffer, section.byteOffset).getUint32(SHDR.sh_info, little);
   }
@@ -110,9 +110,9 @@ function programHeaderCount(file: SnapshotFile, header: DataView, little: boolea
   if (start + count * PHDR.bytes > file.size)
     return problem(
       file,
-      `ELF header e_phoff ${start} with ${count} program headers`,
+      `ELF header e_phoff 0x${start.toString(16)} with ${count} program headers`,
       `a table within the file's ${file.size} bytes`,
-      `its end at ${start + count * PHDR.bytes}`,
+      `its end at 0x${(start + count * PHDR.bytes).toString(16)}`,
     );
   return count;
 }

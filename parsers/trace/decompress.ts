@@ -7,8 +7,10 @@ import zlib from "node:zlib";
 import { TraceError } from "./errors.ts";
 import type { ByteSource } from "./source.ts";
 
-/** What one step of decompression takes: small, because it may become a thousand times as much. */
+/** What one step of decompression takes: small, because gzip may make a thousand times as much of it. */
 const STEP_BYTES = 64 * 1024;
+/** The same for zstd, which may make 32 thousand times as much of it. */
+const ZSTD_STEP_BYTES = 4 * 1024;
 /** What a decompressor puts out at once. */
 const CHUNK_BYTES = 256 * 1024;
 
@@ -34,9 +36,9 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
   }
   const start = head.subarray(0, n);
   if (head[0] === 0x1f && head[1] === 0x8b)
-    return new UnpackedSource(raw, start, "gzip", (emit) => new Gunzip(emit));
+    return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
-    return new UnpackedSource(raw, start, "zstd", await zstd());
+    return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
   return new PeekedSource(raw, start);
 }
 
@@ -79,7 +81,7 @@ class UnpackedSource implements ByteSource {
   readonly #make: MakeDecompressor;
   readonly #decompressor: Decompressor;
   readonly #reopen: ByteSource["reopen"];
-  readonly #chunk = new Uint8Array(STEP_BYTES);
+  readonly #chunk: Uint8Array;
   #output: Uint8Array[] = [];
   /** Bytes put out so far, and where in the input the step under way began. */
   #emitted = 0;
@@ -89,8 +91,9 @@ class UnpackedSource implements ByteSource {
   /** The step that runs while the caller works on what the last one gave. */
   #ahead: Promise<void> | null = null;
 
-  constructor(raw: ByteSource, head: Uint8Array, format: string, make: MakeDecompressor) {
+  constructor(raw: ByteSource, head: Uint8Array, format: string, stepBytes: number, make: MakeDecompressor) {
     this.path = raw.path;
+    this.#chunk = new Uint8Array(stepBytes);
     this.size = raw.size;
     this.#input = new PeekedSource(raw, head);
     this.#format = format;
@@ -139,7 +142,7 @@ class UnpackedSource implements ByteSource {
   async #step(): Promise<void> {
     try {
       this.#stepStart = this.consumed;
-      const n = await this.#input.read(this.#chunk, 0, STEP_BYTES);
+      const n = await this.#input.read(this.#chunk, 0, this.#chunk.length);
       if (n > 0) await this.#decompressor.push(this.#chunk.subarray(0, n));
       else {
         this.#ended = true;
@@ -169,7 +172,7 @@ class UnpackedSource implements ByteSource {
     });
     try {
       for (;;) {
-        const whole = Math.min(STEP_BYTES, this.#stepStart - input.consumed);
+        const whole = Math.min(this.#chunk.length, this.#stepStart - input.consumed);
         const n = await input.read(this.#chunk, 0, Math.max(whole, 1));
         if (n === 0) break;
         await decompressor.push(this.#chunk.subarray(0, n));

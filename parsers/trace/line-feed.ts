@@ -36,6 +36,9 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Room behind the text for the newline that ends the last line, and for reads of whole words. */
 export const SLACK_BYTES = 16;
 
+/** A line that goes on for so many bytes behind the limit has no end: what comes is no trace. */
+const ENDLESS_BYTES = 2 ** 30;
+
 export function tooLong(what: string, maxBytes: number): string {
   return `${what}: expected at most ${maxBytes} bytes, found more`;
 }
@@ -44,13 +47,15 @@ export function tooLong(what: string, maxBytes: number): string {
 export abstract class LineCutter implements Feed {
   buffer: Uint8Array = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
   lines = 0;
-  readonly done = false;
+  done = false;
   readonly #maxLine: number;
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
   #fill = 0;
   /** In a line that is too long: its bytes are dropped up to the newline. */
   #skipping = false;
+  /** Bytes of it that were dropped. */
+  #skipped = 0;
 
   constructor(maxLineBytes: number) {
     this.#maxLine = maxLineBytes;
@@ -89,12 +94,21 @@ export abstract class LineCutter implements Feed {
     this.#fill += n;
     const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
     if (last >= 0) this.#lines(from + last);
-    if (this.#skipping) this.#start = this.#fill;
+    if (this.#skipping) this.#skip();
     else if (this.#fill - this.#start > this.#maxLine) {
       this.#skipping = true;
+      this.#skipped = 0;
       this.#tooLong(this.lines + 1);
-      this.#start = this.#fill;
+      this.#skip();
     }
+  }
+
+  #skip(): void {
+    this.#skipped += this.#fill - this.#start;
+    this.#start = this.#fill;
+    if (this.#skipped <= ENDLESS_BYTES) return;
+    this.done = true;
+    this.breakOff(`line: expected an end after ${ENDLESS_BYTES} bytes, found none; nothing after it is read`);
   }
 
   /** A last line needs no newline. */
