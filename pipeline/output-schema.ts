@@ -154,7 +154,9 @@ const FINDING: Description<FindingRecord> = {
   requests: optional(count("Requests that could see the old entry")),
   old: optional(hex("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
-  cache: optional(oneOf(["context", "pasid", "iotlb"], "The cache that may hold the old entry")),
+  cache: optional(
+    oneOf(["context", "pasid", "iotlb", "paging-structures"], "The cache that may hold the old entry"),
+  ),
   command: optional(text("The invalidation that was owed, in the vendor's own syntax")),
   data: optional(
     schemaField({ type: "array", items: hex("").schema(), description: "Words of the command" }),

@@ -6,7 +6,8 @@ const DEVICES = 0x10_0000n;
 const A = 0x1000_0000n;
 const B = 0x1000_1000n;
 const LARGE = 0x4000_0000n;
-const X = 0x5000_0000n;
+/** No table entry leads both here and to A: none that is cached of the one helps the other. */
+const X = 0x100_5000_0000n;
 
 // v1: PR, Next Level at 11:9, IR and IW at 61 and 62. Guest: x86-64.
 const RIGHTS = 3n << 61n;

@@ -1,9 +1,11 @@
 import { decodeCommand, encodeCommand, formatCommand } from "../../parsers/commands/command.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 
+import type { CacheName } from "./explanation.ts";
+
 /** What a cache holds that memory no longer says, as far as a command that drops it needs to know. */
 export interface StaleEntry {
-  readonly cache: "context" | "pasid" | "iotlb";
+  readonly cache: CacheName;
   readonly device: number;
   /** Of the request; -1 for none. */
   readonly pasid: number;
@@ -74,7 +76,9 @@ function riscv(e: StaleEntry): readonly [string, Fields] {
   if (e.cache === "context") return ["IODIR.INVAL_DDT", { DV: 1, DID: e.device }];
   if (e.cache === "pasid") return ["IODIR.INVAL_PDT", { DV: 1, DID: e.device, PID: Math.max(e.pasid, 0) }];
   const guest = e.domain >= 0 ? { GV: 1, GSCID: e.domain } : {};
-  if (e.stage === 2) return ["IOTINVAL.GVMA", { ...guest, AV: 1, ADDR: e.frame }];
+  // By address, only NL covers entries above the last level, which not every IOMMU has; without an address all do.
+  const address = e.cache === "paging-structures" ? {} : { AV: 1, ADDR: e.frame };
+  if (e.stage === 2) return ["IOTINVAL.GVMA", { ...guest, ...address }];
   const space = e.space >= 0 ? { PSCV: 1, PSCID: e.space } : {};
-  return ["IOTINVAL.VMA", { ...guest, ...space, AV: 1, ADDR: e.frame }];
+  return ["IOTINVAL.VMA", { ...guest, ...space, ...address }];
 }

@@ -7,6 +7,7 @@ import {
   BOTH_STAGES,
   COMBINED_BY_ADDRESS,
   COMBINED_DROPPED,
+  COMBINED_KEPT,
   CONTEXT_CACHE,
   coversDevice,
   coversDomain,
@@ -14,6 +15,7 @@ import {
   type Invalidation,
   IOTLB,
   NONE,
+  PAGING_STRUCTURES,
   PASID_CACHE,
   REGIME_ANY,
   SECOND_STAGE,
@@ -59,8 +61,8 @@ export function coversPasidEntry(inv: Invalidation, tag: ContextTag): boolean {
 }
 
 /** Whether an invalidation is about translations with these tags, as far as tags decide. */
-export function coversTags(inv: Invalidation, set: TagSet): boolean {
-  if ((inv.caches & IOTLB) === 0) return false;
+export function coversTags(inv: Invalidation, set: TagSet, cache = IOTLB): boolean {
+  if ((inv.caches & cache) === 0) return false;
   if (inv.regime !== REGIME_ANY && inv.regime !== set.regime) return false;
   if (!coversDomain(inv, set.domain < 0 ? NONE : set.domain)) return false;
   const global = set.space === GLOBAL_SPACE;
@@ -119,6 +121,48 @@ export function fitsGranule(inv: Invalidation, leafShift: number): boolean {
   if (!Number.isInteger(levels) || levels < 0) return false;
   return inv.level === NO_LEVEL || inv.level === LAST_LEVEL - levels;
 }
+
+/** What an invalidation covers of one of the caches that are tagged and looked up by address. */
+export interface Coverage {
+  /** Whether it is about entries with these tags; the others are asked only where it is. */
+  tags(inv: Invalidation, set: TagSet): boolean;
+  all(inv: Invalidation, set: TagSet): boolean;
+  /** Whether what it covers can be told only from where a first stage leads to. */
+  intermediate(inv: Invalidation, set: TagSet): boolean;
+  page: typeof coversPage;
+  /** Whether an entry of this size is of the granule and level that it is about. */
+  granule(inv: Invalidation, shift: number): boolean;
+}
+
+export const TRANSLATIONS: Coverage = {
+  tags: (inv, set) => coversTags(inv, set),
+  all: coversAll,
+  intermediate: selectsIntermediate,
+  page: coversPage,
+  granule: fitsGranule,
+};
+
+/** Entries above the last level; the size of one is that of the region below it. */
+export const PAGING_STRUCTURE_ENTRIES: Coverage = {
+  tags: (inv, set) => coversTags(inv, set, PAGING_STRUCTURES),
+  // Which second-stage entries a first-stage one was found through is not kept: any of them is taken to be covered.
+  all: (inv, set) =>
+    coversAll(inv, set) || (inv.anyDevice && selectsIntermediate(inv, set) && inv.combined !== COMBINED_KEPT),
+  intermediate: selectsIntermediate,
+  page(inv, set, hi, lo, shift) {
+    if (PAGING_STRUCTURE_ENTRIES.all(inv, set)) return true;
+    if (selectsIntermediate(inv, set)) return false;
+    return this.granule(inv, shift) && overlaps(inv, frameOf(hi, lo), shift);
+  },
+  /** IHI 0070, 4.4.1.1: with TTL, table descriptors of the levels above that of the leaf. */
+  granule(inv, shift) {
+    const { granule } = inv;
+    if (granule === 0) return true;
+    const levels = (shift - granule) / (granule - 3);
+    if (!Number.isInteger(levels) || levels < 1) return false;
+    return inv.level === NO_LEVEL || LAST_LEVEL - levels < inv.level;
+  },
+};
 
 function overlaps(inv: Invalidation, frame: number, shift: number): boolean {
   const frames = 2 ** Math.max(shift - 12, 0);

@@ -4,6 +4,7 @@ import type { IommuUnit } from "../iommu-unit.ts";
 import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
 import type { Contexts, DeviceCaches } from "./contexts.ts";
 import { coversContext, coversPasidEntry } from "./coverage.ts";
+import type { PagingStructures } from "./paging-structures.ts";
 import type { PastWalks } from "./past-walks.ts";
 import type { PendingInvalidations } from "./pending.ts";
 import type { TagSet } from "./tag-sets.ts";
@@ -25,7 +26,7 @@ export type Scope =
   /** Those too that an invalidation has covered. */
   | "dead";
 
-export type CacheName = "context" | "pasid" | "iotlb";
+export type CacheName = "context" | "pasid" | "iotlb" | "paging-structures";
 
 /** What a stale answer came from, for the finding about it. */
 export interface Culprit {
@@ -54,6 +55,7 @@ export class Explanation {
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #translations: Translations;
+  readonly #structures: PagingStructures;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
   culprit: Culprit | null = null;
@@ -63,6 +65,7 @@ export class Explanation {
     memory: VersionedMemory,
     contexts: Contexts,
     translations: Translations,
+    structures: PagingStructures,
     past: PastWalks,
     pending: PendingInvalidations,
   ) {
@@ -70,6 +73,7 @@ export class Explanation {
     this.#memory = memory;
     this.#contexts = contexts;
     this.#translations = translations;
+    this.#structures = structures;
     this.#past = past;
     this.#pending = pending;
   }
@@ -147,6 +151,56 @@ export class Explanation {
       if (asked.has(set)) continue;
       asked.add(set);
       if (this.#throughTranslation(set, request, scope, accept)) return true;
+    }
+    const set = this.#structures.setOf(this.#translations.tagSet(tag));
+    if (asked.has(set)) return false;
+    asked.add(set);
+    return this.#throughStructure(set, request, scope, accept);
+  }
+
+  /** Table entries above the last level that have changed since they were used: a walk may go on from an old one. */
+  #throughStructure(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    if (set.aside.size === 0) return false;
+    const { entries } = this.#structures;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
+        const pair = this.#contexts.pair(entry.context);
+        if (pair === undefined || entry.time < this.#memory.horizon) continue;
+        const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
+        const device = pair.deviceId;
+        const { time } = entry;
+        const dead =
+          entry.dead || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
+        if (dead && scope !== "dead") continue;
+        const excused =
+          time <= set.fog ||
+          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
+        if (excused && scope === "owed") continue;
+        const ladder = this.#structures.regions(pair, hi);
+        const level = ladder.level(ladder.firstAbove(shift - 1));
+        const walk = this.#past.through(
+          request,
+          pair.device.context,
+          pair.process.context,
+          ladder.stage,
+          level,
+          time,
+        );
+        if (!accept(walk)) continue;
+        this.culprit = {
+          cache: "paging-structures",
+          filled: time,
+          change: this.#memory.undone(),
+          domain: set.domain,
+          space: set.space,
+          ipaFrame: -1,
+          excused,
+          live: () =>
+            !entry.dead && time > set.epoch && !entries.coveredByRange(set, hi, lo, time, region, device),
+        };
+        return true;
+      }
     }
     return false;
   }

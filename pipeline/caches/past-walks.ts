@@ -1,9 +1,10 @@
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import type { Contexts } from "./contexts.ts";
 import type { CachedTranslation } from "./tag-sets.ts";
-import type { VersionedMemory } from "./versioned-memory.ts";
+import { NOW, type VersionedMemory } from "./versioned-memory.ts";
 
 /** A table entry's kind, and where it stands in a walk. */
 export interface Structure {
@@ -14,6 +15,17 @@ export interface Structure {
   readonly stage: number;
   readonly level: number;
 }
+
+/** An entry above the last level, as a walk read it. */
+export interface PathEntry {
+  readonly frame: number;
+  readonly offset: number;
+  readonly hi: number;
+  readonly lo: number;
+}
+
+/** Entries above the last level of one stage, by level. */
+export type Path = ReadonlyMap<number, PathEntry>;
 
 /** Walks that start from what a cache may hold, or that read memory as it once was. They enter nothing. */
 export class PastWalks {
@@ -67,6 +79,60 @@ export class PastWalks {
     return out;
   }
 
+  /**
+   * The entries above the last level that a walk goes through.
+   * @param stage whose: 1 or 2
+   * @param time memory as it was at this tick, or NOW
+   */
+  path(request: WalkRequest, device: object, process: object, stage: number, time: number): Path {
+    const { tables } = this.#unit.walker;
+    const memory = this.#memory;
+    const path = new Map<number, PathEntry>();
+    let last = 0;
+    tables.observer = {
+      entry(_layout, frame, offset, view, at, entryStage, level, littleEndian) {
+        if (entryStage !== stage || view === null) return;
+        const lo = view.getInt32(littleEndian ? at : at + 4, littleEndian);
+        const hi = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
+        path.set(level, { frame, offset, hi, lo });
+        last = level;
+      },
+    };
+    if (time !== NOW) memory.look(time);
+    this.translate(request, device, process);
+    memory.endLook();
+    tables.observer = null;
+    // The last entry is the leaf, or where the walk ended.
+    path.delete(last);
+    return path;
+  }
+
+  /**
+   * Translates as an IOMMU that still holds the table entry of a level and a stage: with memory as it was at a tick
+   * up to that entry, and as it is below it.
+   */
+  through(
+    request: WalkRequest,
+    device: object,
+    process: object,
+    stage: number,
+    level: number,
+    time: number,
+  ): WalkResult {
+    const { tables } = this.#unit.walker;
+    const memory = this.#memory;
+    tables.observer = {
+      entry(_layout, _frame, _offset, _view, _at, entryStage, entryLevel) {
+        if (entryStage === stage && entryLevel === level) memory.endLook();
+      },
+    };
+    memory.look(time);
+    const walk = this.translate(request, device, process);
+    memory.endLook();
+    tables.observer = null;
+    return walk;
+  }
+
   /** Reads a device's context, and its PASID entry, as they were at a tick: `VersionedMemory.undone` says what changed. */
   reread(request: WalkRequest, time: number, withProcess: boolean): void {
     const { walker } = this.#unit;
@@ -101,6 +167,22 @@ export class PastWalks {
     this.#scratch.reset("intel");
     return this.#scratch;
   }
+}
+
+/** Accessed flags of entries above the last level, by model and stage: low halves. */
+const ACCESSED: Readonly<Record<IommuModel, readonly [number, number, number]>> = {
+  // VT-d 9.7: A and EA; 9.8: A.
+  intel: [0, 0x420, 0x100],
+  "arm-smmuv3": [0, 0, 0],
+  // AMD 48882, 2.2.3: U bit of host entries stands where x86 has A.
+  amd: [0, 0x20, 0x20],
+  riscv: [0, 0, 0],
+};
+
+/** Whether an entry still says the same; that hardware has set its accessed flag does not matter. */
+export function sameEntry(model: IommuModel, stage: number, a: PathEntry, b: PathEntry): boolean {
+  const flags = ACCESSED[model][stage] ?? 0;
+  return a.hi === b.hi && ((a.lo ^ b.lo) & ~flags) === 0;
 }
 
 /** Two walks that a device cannot tell apart: the contract's equality of outcomes, for walks of the same vendor. */

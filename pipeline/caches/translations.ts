@@ -7,7 +7,7 @@ import {
 import { frameHi, frameLo, frameOf } from "../../walkers/memory.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import { CachedPages } from "./cached-pages.ts";
-import { coversAll, coversPage, coversTags, fitsGranule, selectsIntermediate } from "./coverage.ts";
+import { type Coverage, TRANSLATIONS } from "./coverage.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import {
   type CachedTranslation,
@@ -42,6 +42,7 @@ export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
 export class Translations {
   readonly tags = new TagSets();
   readonly #pages: CachedPages;
+  readonly #coverage: Coverage;
   /** Pages in the `aside` of all tag sets. */
   #sidePages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
@@ -49,9 +50,13 @@ export class Translations {
   /** Pages that invalidations covered. */
   coveredPages = 0;
 
-  /** @param budget for the table of pages */
-  constructor(budget: MemoryBudget) {
+  /**
+   * @param budget for the table of pages
+   * @param coverage what invalidations cover of them
+   */
+  constructor(budget: MemoryBudget, coverage: Coverage = TRANSLATIONS) {
     this.#pages = new CachedPages(budget);
+    this.#coverage = coverage;
   }
 
   get size(): number {
@@ -95,6 +100,11 @@ export class Translations {
   earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
     if (set.aside.size === 0) return [];
     return set.aside.get(pageKey(set.high(hi), lo, shift)) ?? [];
+  }
+
+  /** Drops the latest translation of a page. */
+  remove(set: TagSet, shift: number, hi: number, lo: number): void {
+    this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
   }
 
   /**
@@ -146,7 +156,7 @@ export class Translations {
    */
   coveredByRange(set: TagSet, hi: number, lo: number, time: number, extent: Extent, device: number): boolean {
     for (const { inv, issued } of set.ranges)
-      if (issued >= time && covers(inv, set, set.high(hi), lo, extent, device)) return true;
+      if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
     return false;
   }
 
@@ -159,7 +169,7 @@ export class Translations {
     extent: Extent,
     device: number,
   ): boolean {
-    return coversTags(inv, set) && covers(inv, set, set.high(hi), lo, extent, device);
+    return this.#coverage.tags(inv, set) && this.#covers(inv, set, set.high(hi), lo, extent, device);
   }
 
   /**
@@ -169,13 +179,14 @@ export class Translations {
    */
   invalidate(inv: Invalidation, issued: number): number {
     let dropped = 0;
+    const coverage = this.#coverage;
     for (const set of this.tags.candidates(inv)) {
-      if (!coversTags(inv, set)) continue;
-      if (coversAll(inv, set)) {
+      if (!coverage.tags(inv, set)) continue;
+      if (coverage.all(inv, set)) {
         set.kill(issued);
         dropped = WHOLE_SETS;
       } else if (!inv.anyDevice) this.#range(set, inv, issued);
-      else if (selectsIntermediate(inv, set)) {
+      else if (coverage.intermediate(inv, set)) {
         if (inv.combined !== COMBINED_KEPT) this.#range(set, inv, issued);
       } else {
         const pages = this.#page(set, inv, issued);
@@ -213,7 +224,7 @@ export class Translations {
     const last = frameOf(inv.lastHi, inv.lastLo);
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      if (inv.granule !== 0 && (set.split || !fitsGranule(inv, shift))) continue;
+      if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, shift))) continue;
       const step = 2 ** (shift - 12);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
@@ -275,7 +286,7 @@ export class Translations {
       for (const old of versions)
         old.dead ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
     }
-    const kept = set.ranges.filter(({ inv }) => needsWalk(inv, set));
+    const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
     const gone = kept.length - MAX_RANGES / 2;
     if (gone > 0) {
       set.fog = Math.max(set.fog, kept[gone - 1]!.issued);
@@ -289,29 +300,25 @@ export class Translations {
   #inRange(set: TagSet, hi: number, lo: number, shift: number, time: number): boolean {
     return set.ranges.some(
       ({ inv, issued }) =>
-        issued >= time && !needsWalk(inv, set) && coversPage(inv, set, hi, lo, shift, 0, -1),
+        issued >= time && !this.#needsWalk(inv, set) && this.#coverage.page(inv, set, hi, lo, shift, 0, -1),
     );
   }
-}
 
-/** Whether what an invalidation covers in a set can be told only by walking. */
-function needsWalk(inv: Invalidation, set: TagSet): boolean {
-  return set.split || !inv.anyDevice || (inv.stage === SECOND_STAGE && selectsIntermediate(inv, set));
-}
+  /** Whether what an invalidation covers in a set can be told only by walking. */
+  #needsWalk(inv: Invalidation, set: TagSet): boolean {
+    return (
+      set.split || !inv.anyDevice || (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
+    );
+  }
 
-/** Whether an invalidation whose tags match covers a translation. */
-function covers(
-  inv: Invalidation,
-  set: TagSet,
-  hi: number,
-  lo: number,
-  extent: Extent,
-  device: number,
-): boolean {
-  return (
-    coversDevice(inv, device) &&
-    coversPage(inv, set, hi, lo, Math.max(extent.pageShift, 12), extent.firstShift, extent.ipaFrame)
-  );
+  /** Whether an invalidation whose tags match covers a translation. */
+  #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
+    const shift = Math.max(extent.pageShift, 12);
+    return (
+      coversDevice(inv, device) &&
+      this.#coverage.page(inv, set, hi, lo, shift, extent.firstShift, extent.ipaFrame)
+    );
+  }
 }
 
 /** Bits of a key's low half that hold log2 of the page's size. */

@@ -17,6 +17,7 @@ import { coversContext, coversPasidEntry } from "./coverage.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
+import { PagingStructures } from "./paging-structures.ts";
 import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
@@ -46,6 +47,7 @@ export class UnitCaches {
   readonly #unit: IommuUnit;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
+  readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
   readonly #explanation: Explanation;
   #failures: CachedFailures;
@@ -72,11 +74,13 @@ export class UnitCaches {
     this.translations = new Translations(budgets.pages);
     this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
+    this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
     this.#explanation = new Explanation(
       unit,
       memory,
       this.contexts,
       this.translations,
+      this.#structures,
       this.#past,
       this.#pending,
     );
@@ -106,7 +110,9 @@ export class UnitCaches {
 
   /** Entries that were forgotten while a cache could still hold them: verdicts may be incomplete. */
   get forgotten(): number {
-    return this.translations.evicted + this.contexts.forgotten + this.#past.lost;
+    return (
+      this.translations.evicted + this.#structures.entries.evicted + this.contexts.forgotten + this.#past.lost
+    );
   }
 
   // ── what happens to the IOMMU ──
@@ -116,6 +122,7 @@ export class UnitCaches {
     this.#lastEvent = this.#memory.time;
     this.contexts.clear();
     this.translations.clear();
+    this.#structures.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
   }
@@ -184,6 +191,7 @@ export class UnitCaches {
 
   #apply(inv: Invalidation, issued: number): void {
     this.translations.invalidate(inv, issued);
+    this.#structures.invalidate(inv, issued);
     this.contexts.invalidate(inv, issued);
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
   }
@@ -249,6 +257,7 @@ export class UnitCaches {
     const other = walk.global ? pair.tags : pair.globalTags;
     if (this.#noteTranslation(set, pair, request, walk, time)) doubt = true;
     if (this.#anyLive(other, 0, request, time)) doubt = true;
+    if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent)) doubt = true;
     if (doubt) this.#enterStale(caches, request, pair, time);
     return doubt;
   }
@@ -425,6 +434,11 @@ export class UnitCaches {
     if (find("owed") || find("live")) return LIVE;
     return find("dead") ? DEAD : UNEXPLAINED;
   }
+}
+
+/** Whether page tables had a part in a walk. */
+function isOfTables(walk: WalkResult): boolean {
+  return walk.status === OK ? walk.pageShift !== 0 : walk.stage !== 0;
 }
 
 function othersLive(versions: readonly ContextVersion[], current: ContextVersion): boolean {

@@ -9,6 +9,8 @@ const WORD_BYTES = 8;
 export const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4;
 const FIRST_CAPACITY = 1 << 10;
 const NONE = -1;
+/** Frames that are known to hold tables above the last level. */
+const MAX_TABLES = 1 << 18;
 
 /** One 64-bit word of a table that changed. */
 export interface Change {
@@ -57,6 +59,11 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   line = 0;
   /** When the last change was: what was read later is still so. */
   lastChange = 0;
+  /** When a table above the last level last changed, as far as such tables are known (`watchTable`). */
+  lastStructural = 0;
+  readonly #tables = new Set<number>();
+  /** Too many tables are known: every change counts as one of them. */
+  #anyTable = false;
   /** Changes at or before this tick are forgotten: a look further back may be wrong. */
   horizon = 0;
 
@@ -142,8 +149,20 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     }
   }
 
+  /** Says that a frame holds table entries above the last level. */
+  watchTable(frame: number): void {
+    if (this.#anyTable) return;
+    this.#tables.add(frame);
+    if (this.#tables.size <= MAX_TABLES) return;
+    this.#anyTable = true;
+    this.#tables.clear();
+  }
+
   /** Forgets the past: all memory was replaced. */
   clear(): void {
+    this.#tables.clear();
+    this.#anyTable = false;
+    this.lastStructural = this.time;
     this.#latest.clear();
     this.#next = 0;
     this.lastChange = this.time;
@@ -175,6 +194,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#before[at] = before === undefined ? 0 : n - before;
     this.#latest.set(frame, n);
     this.lastChange = time;
+    if (this.#anyTable || this.#tables.has(frame)) this.lastStructural = time;
   }
 
   /** Replaces the fetched bytes by a copy with the words that changed since `asOf` put back. */

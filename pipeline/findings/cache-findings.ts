@@ -85,7 +85,8 @@ export class CacheFindings {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const stage = structure?.stage ?? (culprit.cache === "iotlb" ? 1 : 0);
+    const stage =
+      structure?.stage ?? (culprit.cache === "iotlb" || culprit.cache === "paging-structures" ? 1 : 0);
     const secondOnly = stage === 2 && culprit.ipaFrame >= 0;
     const command = coveringCommand(unit.model, {
       cache: culprit.cache,

@@ -1,0 +1,87 @@
+import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
+import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
+import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
+import { FIRST_STAGE, NESTED, type VtdProcess } from "../../walkers/vtd/context.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
+
+/** The sizes that table entries above the last level map, the smallest first: those of the stage that input addresses enter. */
+export class Ladder {
+  /** 1 or 2. */
+  stage = 0;
+  /** How many there are. */
+  count = 0;
+  #smallest = 0;
+  #step = 0;
+  /** Number of the level of the smallest, and whether numbers grow towards the root (Arm's do not). */
+  #level = 0;
+  #up = 1;
+
+  set(stage: number, pageShift: number, step: number, levels: number, level = 2, up = 1): this {
+    this.stage = stage;
+    this.count = Math.max(levels - 1, 0);
+    this.#smallest = pageShift + step;
+    this.#step = step;
+    this.#level = level;
+    this.#up = up;
+    return this;
+  }
+
+  shift(step: number): number {
+    return this.#smallest + step * this.#step;
+  }
+
+  /** The level's number, as the specification counts. */
+  level(step: number): number {
+    return this.#level + step * this.#up;
+  }
+
+  /** The first step that maps more than a leaf of this size; `count` where there is none. */
+  firstAbove(leafShift: number): number {
+    let step = 0;
+    while (step < this.count && this.shift(step) <= leafShift) step++;
+    return step;
+  }
+}
+
+const FOUR_KIB = 12;
+const NINE_BITS = 9;
+const SV32_LEVELS = 2;
+const SV32_BITS = 10;
+/** Arm: the last level, and that above it. */
+const LAST_LEVEL = 3;
+
+const ladder = new Ladder();
+
+/**
+ * The ladder of a context's tables. Reused: valid until the next call.
+ * @param hi high half of the input address: Arm has two halves
+ */
+export function ladderOf(model: IommuModel, device: object, process: object, hi: number): Ladder {
+  switch (model) {
+    case "intel": {
+      const p = process as VtdProcess;
+      const first = p.kind === FIRST_STAGE || p.kind === NESTED;
+      return ladder.set(first ? 1 : 2, FOUR_KIB, NINE_BITS, first ? p.firstLevels : p.secondLevels);
+    }
+    case "amd": {
+      const d = device as DeviceContext;
+      const guest = (process as ProcessContext).guest !== 0;
+      return ladder.set(guest ? 1 : 2, FOUR_KIB, NINE_BITS, guest ? d.guestLevels : d.mode);
+    }
+    case "riscv": {
+      const { firstLevels } = process as RiscvProcess;
+      const levels = firstLevels || (device as RiscvDevice).secondLevels;
+      const bits = levels === SV32_LEVELS ? SV32_BITS : NINE_BITS;
+      return ladder.set(firstLevels === 0 ? 2 : 1, FOUR_KIB, bits, levels);
+    }
+    case "arm-smmuv3": {
+      const d = device as StreamContext;
+      const p = process as SubstreamContext;
+      const high = !p.onePrivilege && (hi & 0x80_0000) !== 0;
+      const { granule, startLevel } = p.bypass ? d.stage2 : (high ? p.high : p.low).tables;
+      const levels = p.bypass && !d.stage2Enabled ? 0 : LAST_LEVEL - startLevel + 1;
+      return ladder.set(p.bypass ? 2 : 1, granule, granule - 3, levels, LAST_LEVEL - 1, -1);
+    }
+  }
+}
