@@ -18,6 +18,8 @@ import { EVERYTHING, NOTHING, RangeSet } from "./range-set.ts";
 const FRONT_SLOTS = 1 << 12;
 /** Frames remembered as served before the generation is changed instead: bounds memory. */
 const MAX_SERVED = 1 << 17;
+/** Frames remembered as fetched, for the watcher; past it every frame counts as one: it costs time, not memory. */
+const MAX_WATCHED = 1 << 20;
 /** Frames there are: a frame number is below 2^52. */
 const FRAMES = 2 ** 52;
 /** From this many bytes on, a call into native code beats a loop. */
@@ -95,6 +97,7 @@ export class GuestMemory implements WalkerMemory {
   /** Told what is about to change in frames that were ever fetched; set before the first fetch. */
   watcher: WriteWatcher | null = null;
   readonly #watched = new Set<number>();
+  #watchesAll = false;
 
   /** Pages written to, or pieced together: what the trace itself costs in memory, in units of 4 KiB. */
   get pages(): number {
@@ -210,6 +213,8 @@ export class GuestMemory implements WalkerMemory {
     this.#pages = new PageStore();
     this.#ram.clear();
     this.#ramVersion++;
+    this.#watched.clear();
+    this.#watchesAll = false;
     this.#lastFrame = -1;
     this.#lastPage = undefined;
     this.view = ZERO_VIEW;
@@ -232,7 +237,7 @@ export class GuestMemory implements WalkerMemory {
   }
 
   #fetchSlowly(frame: number, offset: number, bytes: number): boolean {
-    if (this.watcher !== null) this.#watched.add(frame);
+    if (this.watcher !== null && !this.#watchesAll) this.#watch(frame);
     let page = this.#pages.get(frame);
     if (page === undefined) {
       this.#serve(frame);
@@ -337,7 +342,7 @@ export class GuestMemory implements WalkerMemory {
     this.#lastFrame = frame;
     this.#lastPage = page;
 
-    if (this.watcher !== null && this.#watched.has(frame))
+    if (this.watcher !== null && this.#isWatched(frame))
       this.watcher.changing(frame, page.view, page.at, source, at, from, to);
     let differs = false;
     if (page.mask !== null) {
@@ -371,7 +376,7 @@ export class GuestMemory implements WalkerMemory {
   /** A page for a frame that has none, with what the file and RAM have of it. */
   #pageToWrite(frame: number, from: number, to: number): Page {
     const served = this.#served.has(frame) ? this.generation : 0;
-    const whole = from === 0 && to === FRAME_BYTES && served === 0 && !this.#watched.has(frame);
+    const whole = from === 0 && to === FRAME_BYTES && served === 0 && !this.#isWatched(frame);
     const kind = whole ? ZERO : this.#findBase(frame);
     let page: Page;
     if (kind === PIECES) page = this.#pages.get(frame)!;
@@ -384,6 +389,17 @@ export class GuestMemory implements WalkerMemory {
     else page = this.#pages.createEmpty(frame);
     page.served = served;
     return page;
+  }
+
+  #watch(frame: number): void {
+    this.#watched.add(frame);
+    if (this.#watched.size <= MAX_WATCHED) return;
+    this.#watchesAll = true;
+    this.#watched.clear();
+  }
+
+  #isWatched(frame: number): boolean {
+    return this.#watchesAll || this.#watched.has(frame);
   }
 
   #serve(frame: number): void {
