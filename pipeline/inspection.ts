@@ -40,10 +40,16 @@ export interface PageWalk {
   readonly last: readonly WalkStep[];
   /** What this page came to; a copy. */
   readonly result: WalkResult;
+  /** Pages of the request just before this one that are left out: a request may have a million. */
+  readonly skipped: number;
 }
 
+/** Pages of one request that are taken down: the first ones, and the last one walked. */
+const MAX_PAGES = 64;
+
 /**
- * Walks a request with nothing cached and takes down every structure that it reads, page by page.
+ * Walks a request with nothing cached and takes down every structure that it reads, page by page: of its first
+ * 63 pages, and of the last one, where it ends or faults.
  *
  * @param request as for `walkRequest`
  * @param bytes length of the request
@@ -52,17 +58,33 @@ export function inspectRequest(unit: IommuUnit, request: WalkRequest, bytes: num
   const pages: PageWalk[] = [];
   const recorder = new StepRecorder();
   const { engine, walker } = unit;
-  const walk = (page: WalkRequest): WalkResult => {
+  let skipped = 0;
+  let lastHi = 0;
+  let lastLo = 0;
+  const record = (page: WalkRequest): WalkResult => {
+    walker.tables.observer = recorder;
     const address = (BigInt(page.addrHi >>> 0) << 32n) | BigInt(page.addrLo >>> 0);
     const walked = engine.walkUncached(page, walker.newDevice(), walker.newProcess());
     const result = new WalkResult();
     result.copyFrom(walked);
-    pages.push({ address, ...recorder.take(), result });
+    pages.push({ address, ...recorder.take(), result, skipped: Math.max(skipped - 1, 0) });
     return walked;
   };
-  walker.tables.observer = recorder;
+  const walk = (page: WalkRequest): WalkResult => {
+    if (pages.length < MAX_PAGES - 1) return record(page);
+    walker.tables.observer = null;
+    skipped++;
+    lastHi = page.addrHi;
+    lastLo = page.addrLo;
+    return engine.walkUncached(page, walker.newDevice(), walker.newProcess());
+  };
   try {
     walkRequest({ walk }, request, bytes, new Outcome());
+    if (skipped > 0) {
+      request.addrHi = lastHi;
+      request.addrLo = lastLo;
+      record(request);
+    }
   } finally {
     walker.tables.observer = null;
   }

@@ -16,6 +16,18 @@ describe.concurrent("walk", () => {
     await expect(ran.stdout).toMatchFileSnapshot(golden("walk-two-pages.txt"));
   });
 
+  test("a termination without an event has no code", async () => {
+    const trace = join(folder, "ste-abort.ndjson");
+    const lines = [
+      { type: "iommu", id: "s", model: "arm-smmuv3" },
+      { type: "ram", addr: "0x0", size: "0x1000" },
+      { type: "mem", addr: "0x0", data: "01" },
+      { type: "dma", dev: "sid:0", addr: "0x1000" },
+    ];
+    writeFileSync(trace, lines.map((line) => JSON.stringify(line)).join("\n"));
+    expect((await cli(["walk", trace, "--line", "4"])).stdout).toContain("\noutcome: fault STE.Config\n");
+  });
+
   test("prints what a fault means, and what was observed", async ({ expect }) => {
     const ran = await cli(["walk", RELATIVE, "--line", "13"]);
     await expect(ran.stdout).toMatchFileSnapshot(golden("walk-fault.txt"));

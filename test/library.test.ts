@@ -168,6 +168,22 @@ describe("Iommu", () => {
     expect(page!.steps.at(-1)!.fields.find((field) => field.name === "ADDR")!.text).toBe("0x12345000");
   });
 
+  test("inspects the first pages of a long request, and the one where it faults", () => {
+    const memory = tables();
+    // 400 pages that all map the same frame, from index 8 on; the next one is not present.
+    const entries = new BigUint64Array(400).fill(0x1234_5007n);
+    memory.write(0x6008n + 7n * 8n, new Uint8Array(entries.buffer));
+    const pages = bound(memory).inspect({ device, pasid: 5, address: 0x7f00_0000_8000n, bytes: 500 * 4096 });
+    expect(pages).toHaveLength(64);
+    expect(
+      pages
+        .slice(0, 63)
+        .every((page, i) => page.skipped === 0 && page.address === 0x7f00_0000_8000n + BigInt(i) * 0x1000n),
+    ).toBe(true);
+    expect(pages[63]).toMatchObject({ address: 0x7f00_0019_8000n, skipped: 400 - 63, result: { status: 1 } });
+    expect(pages[63]!.steps.at(-1)!.words).toEqual([0n]);
+  });
+
   test("refuses what makes no sense, with a code", () => {
     const iommu = bound();
     const codes = [

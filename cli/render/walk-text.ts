@@ -11,11 +11,17 @@ import { structureLines } from "./structure.ts";
 const INDENT = "  ";
 const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
 
+/** Physical runs that are listed. */
+const MAX_RUNS = 64;
+
 /** A walk for a person: the request, every structure read, and what it came to. */
 export function walkText(trace: string, inspected: InspectedRequest): string {
   const { pages, outcome } = inspected;
   const lines = [requestLine(trace, inspected), whereLine(inspected)];
-  for (const page of pages) lines.push("", ...pageLines(page, pages.length > 1));
+  for (const page of pages) {
+    if (page.skipped > 0) lines.push("", `… ${count(page.skipped, "more page")}`);
+    lines.push("", ...pageLines(page, pages.length > 1));
+  }
   lines.push("", ...outcomeLines(outcome, pages.at(-1)!.result.fault));
   if (outcome.verdict !== undefined) lines.push("", ...verdictLines(inspected));
   return `${lines.join("\n")}\n`;
@@ -93,7 +99,8 @@ function outcomeLines(outcome: OutcomeRecord, fault: Fault | null): string[] {
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
     const level = outcome.level === undefined ? "" : ` level ${outcome.level}`;
-    lines.push(`outcome: fault ${outcome.name} (${outcome.code})${place}${level}`);
+    const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
+    lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
       lines.push(...indented(faultLines(fault, outcome.reason)));
     if (outcome.entry_addr !== undefined)
@@ -116,7 +123,9 @@ function okLines(outcome: OutcomeRecord): string[] {
   lines.push(`${INDENT}rights ${outcome.perm}${page}`);
   if (outcome.domain !== undefined) lines.push(`${INDENT}domain ${outcome.domain}`);
   if (outcome.asid !== undefined) lines.push(`${INDENT}ASID ${outcome.asid}`);
-  for (const [pa, bytes] of outcome.sg ?? []) lines.push(`${INDENT}${pa}: ${count(bytes, "byte")}`);
+  const runs = outcome.sg ?? [];
+  for (const [pa, bytes] of runs.slice(0, MAX_RUNS)) lines.push(`${INDENT}${pa}: ${count(bytes, "byte")}`);
+  if (runs.length > MAX_RUNS) lines.push(`${INDENT}… ${count(runs.length - MAX_RUNS, "more run")}`);
   return lines;
 }
 
