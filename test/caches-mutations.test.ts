@@ -41,6 +41,12 @@ async function judge(records: readonly Json[]): Promise<Judged> {
 const answers = (records: readonly Json[]) =>
   records.filter((r) => r.type === "dma").map((r) => JSON.stringify(r.observed));
 
+/** How far a translated address is from the input address, or what the answer is. */
+function offsetOf(r: Json): string {
+  const { result, pa } = r.observed as { result: string; pa?: string };
+  return pa === undefined ? result : `${BigInt(pa) - BigInt(r.addr as string)}`;
+}
+
 /** A generator of numbers below a bound, the same in every run. */
 function random(seed: number): (below: number) => number {
   let state = seed;
@@ -81,6 +87,19 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path, model) =>
     );
   }
 
+  /** Whether the same translation was in use after an invalidation: then it may have been cached again. */
+  function usedAgain(line: number, records: readonly Json[], request: number): boolean {
+    const wanted = records[requests[request]!]!;
+    return original.records.some(
+      (r, index) =>
+        index > line &&
+        index < requests[request]! &&
+        r.type === "dma" &&
+        r.pasid === wanted.pasid &&
+        offsetOf(r) === offsetOf(wanted),
+    );
+  }
+
   it("everything that it answers is lawful", async () => {
     const { verdicts } = await judge(original.records);
     expect(verdicts.filter((verdict) => BAD.includes(verdict))).toEqual([]);
@@ -93,7 +112,8 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path, model) =>
     for (let i = 0; i < MUTATIONS; i++) {
       const dropped = invalidations[pick(invalidations.length)]!;
       const mutated = record(trace.filter((_, index) => index !== dropped));
-      const shows = answers(mutated.records).some((answer, seq) => answer !== expected[seq]);
+      const first = answers(mutated.records).findIndex((answer, seq) => answer !== expected[seq]);
+      const shows = first >= 0;
       const { verdicts, missing } = await judge(mutated.records);
       const label = `without record ${dropped + 1}`;
       expect(
@@ -101,8 +121,8 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path, model) =>
         label,
       ).toEqual([]);
       if (shows) {
-        expect(missing, label).toBeGreaterThan(before.missing - 1);
-        expect(verdicts.join(), label).not.toBe(before.verdicts.join());
+        expect(missing, label).toBeGreaterThan(0);
+        expect(verdicts[first], label).toBe("stale");
       }
       // Whatever the IOMMU answers, nothing is owed that was not owed before where it answers the same.
       else expect(verdicts.join(), label).toBe(before.verdicts.join());
@@ -119,6 +139,7 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path, model) =>
       const mutated = record(trace, { line, page });
       const differs = answers(mutated.records).findIndex((answer, seq) => answer !== expected[seq]);
       if (differs < 0 || !complete(line, differs)) continue;
+      if (usedAgain(line, mutated.records, differs)) continue;
       found++;
       const { verdicts } = await judge(mutated.records);
       const label = `page ${page} of record ${line + 1}, request ${differs}`;
