@@ -15,7 +15,7 @@ import type { TagSet } from "./tag-sets.ts";
 import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "./tags.ts";
 import type { Translations } from "./translations.ts";
 
-/** What one PASID of one device costs, all in all: measured (test/bench/caches.ts). */
+/** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 export const CONTEXT_BYTES = 1280;
 
 /** As many are always kept. */
