@@ -55,7 +55,7 @@ interface Step {
 
 function second(unit: ReferenceUnit, entry: ReferenceEntry, gpa: bigint) {
   const width = Math.min(unit.guestWidth, 12 + 9 * entry.secondLevels);
-  if (gpa >> BigInt(width) !== 0n) throw new Refused("range", 2, entry.secondLevels);
+  if (gpa >> BigInt(width) !== 0n) throw new Refused("range", 2);
   const steps: Step[] = [];
   let table = entry.secondRoot;
   for (let level = entry.secondLevels; ; level--) {

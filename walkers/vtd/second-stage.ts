@@ -180,12 +180,12 @@ export class VtdSecondStage implements SecondStage {
     if (!own) out.at(hi, lo);
     out.stage = 2;
     const fault = this.#faultOf(status, needs, purpose);
-    out.level = walk.level;
-    if (status === OUT_OF_RANGE) refuse(out, fault, this.#fpd);
-    else {
+    // An address out of range meets no entry.
+    if (status !== OUT_OF_RANGE) {
+      out.level = walk.level;
       tables.blame(out);
-      refuse(out, fault, this.#fpd);
     }
+    refuse(out, fault, this.#fpd);
     if (status === NOT_PRESENT) out.reason = "PTE_FETCH";
     else if (status === DENIED) out.reason = "PERMISSION";
     if (purpose === FOR_CONTEXT) out.reason = "PASID_FETCH";
