@@ -30,13 +30,13 @@ export interface Problem {
 /** Ids on the interconnect of each model: a wider one cannot come from a device of it. */
 const DEVICE_BITS: Readonly<Record<IommuModel, number>> = { intel: 16, "arm-smmuv3": 32, amd: 16, riscv: 24 };
 
-/** Properties that count bits: what is none would be as if nothing had been said. */
-const BIT_COUNTS: ReadonlySet<string> = new Set([
-  "pasid_bits",
-  "ssid_bits",
-  "asid_bits",
-  "input_bits",
-  "output_bits",
+/** Properties that count bits, and the fewest there can be. What is no such number would be as if nothing had been said. */
+const BIT_COUNTS: ReadonlyMap<string, number> = new Map([
+  ["pasid_bits", 0],
+  ["ssid_bits", 0],
+  ["asid_bits", 0],
+  ["input_bits", 12],
+  ["output_bits", 32],
 ]);
 /** IOMMUs of one trace: each keeps some 50 KB. The largest machines have a few dozen. */
 const MAX_IOMMUS = 1 << 12;
@@ -69,11 +69,14 @@ export class Iommus {
   /** Declares an IOMMU, or adds registers and properties to one. */
   declare(record: RecordOf<"iommu">): Problem | null {
     for (const [name, value] of record.props ?? []) {
-      const bits = BIT_COUNTS.has(name);
-      if (bits && !(Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 64))
+      const least = BIT_COUNTS.get(name);
+      if (
+        least !== undefined &&
+        !(Number.isInteger(value) && (value as number) >= least && (value as number) <= 64)
+      )
         return {
           code: typeof value === "number" ? "range" : "schema",
-          message: `iommu.props.${name}: expected an integer 0 to 64, found ${JSON.stringify(value)}`,
+          message: `iommu.props.${name}: expected an integer ${least} to 64, found ${JSON.stringify(value)}`,
         };
     }
     const known = this.#byId.get(record.id);

@@ -25,11 +25,12 @@ describe("the IOMMUs of a trace", () => {
   });
 
   it.each([
-    ["pasid_bits", '"8"', "schema"],
-    ["output_bits", "-5", "range"],
-    ["input_bits", "48.5", "range"],
-    ["asid_bits", "true", "schema"],
-  ])("%s of %s is not taken for nothing", async (name, value, code) => {
+    ["pasid_bits", '"8"', "schema", 0],
+    ["output_bits", "31", "range", 32],
+    ["output_bits", "65", "range", 32],
+    ["input_bits", "48.5", "range", 12],
+    ["asid_bits", "true", "schema", 0],
+  ])("%s of %s is not taken for nothing", async (name, value, code, least) => {
     const { errors } = await replay([
       `{"type":"iommu","id":"i","model":"intel","props":{"nest":1,"${name}":${value}}}`,
     ]);
@@ -38,7 +39,7 @@ describe("the IOMMUs of a trace", () => {
         type: "error",
         line: 1,
         code,
-        message: `iommu.props.${name}: expected an integer 0 to 64, found ${value}`,
+        message: `iommu.props.${name}: expected an integer ${least} to 64, found ${value}`,
       },
     ]);
   });
