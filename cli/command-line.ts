@@ -54,7 +54,7 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
       printed = output;
     });
   } catch (error) {
-    throw usageError(error, parser);
+    throw usageError(error, parser, words);
   }
   if (printed !== "") await standardOutput().write(`${printed}\n`);
   return running ?? EXIT_OK;
@@ -106,7 +106,7 @@ function version(): string {
 }
 
 /** yargs' own message, with the option that a mistyped one most likely means. */
-function usageError(error: unknown, parser: unknown): CliError {
+function usageError(error: unknown, parser: unknown, given: readonly string[]): CliError {
   const message = error instanceof Error ? error.message : String(error);
   const missing = /^Not enough non-option arguments: got (\d+), need at least (\d+)/.exec(message);
   if (missing !== null)
@@ -115,9 +115,10 @@ function usageError(error: unknown, parser: unknown): CliError {
       true,
     );
   const choice = /Argument: (.*), Given: (.*), Choices: (.*)$/.exec(message);
+  const dashes = given.some((word) => word.startsWith(`--${choice?.[1]}`)) ? "--" : "";
   if (choice !== null)
     return new CliError(
-      `--${choice[1]}: expected one of ${choice[3]!.replaceAll('"', "")}, found ${choice[2]}`,
+      `${dashes}${choice[1]}: expected one of ${choice[3]!.replaceAll('"', "")}, found ${choice[2]}`,
       true,
     );
   const unknown = /^Unknown arguments?: (.*)$/.exec(message);

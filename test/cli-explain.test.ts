@@ -186,7 +186,10 @@ describe.concurrent("schema and rules", () => {
     }
     expect(isInput({ type: "dma", dev: "00:03.0" })).toBe(false);
     expect(isOutput({ type: "mark", line: 0, label: "" })).toBe(false);
-    expect((await cli(["schema", "sideways"])).status).toBe(2);
+    expect(await cli(["schema", "sideways"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('pasid-replay: side: expected one of input, output, found "sideways"'),
+    });
   });
 
   test("rules: id, severity and sentence of each", async () => {

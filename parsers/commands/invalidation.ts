@@ -34,8 +34,6 @@ export const BY_DEVICE = 2;
 /** By PASID, ASID or PSCID, with whatever tags go with it. */
 export const BY_PASID = 3;
 export const BY_PAGE = 4;
-/** Names of the granularities, by number: those of the trace contract. */
-export const GRANULARITY_NAMES = ["global", "domain", "device", "pasid", "page"] as const;
 
 /** A tag that does not matter: entries with any value of it, and without it, are covered. */
 export const ANY = -1;

@@ -1,5 +1,5 @@
 /** Commands of the SMMUv3 Command queue (Arm IHI 0070, chapter 4): 16 bytes each, opcode in bits 7:0. */
-import { address, bit, bits, type Field, ignored, type Layout, layout } from "../../walkers/layout.ts";
+import { address, bit, bits, type Field, ignored, layout } from "../../walkers/layout.ts";
 
 const BYTES = 16;
 const OP = bits(7, 0, "Opcode");
@@ -110,29 +110,3 @@ export const Sync = command("CMD_SYNC", "4.7.3", {
   MSIDATA: bits(63, 32, "MSI data"),
   MSIADDR: address(119, 66, "MSI address"),
 });
-
-export const SMMUV3_COMMAND_LAYOUTS: readonly Layout[] = [
-  PrefetchConfig,
-  PrefetchAddr,
-  CfgiSte,
-  CfgiSteRange,
-  CfgiCd,
-  CfgiCdAll,
-  CfgiVmsPidm,
-  TlbiAll,
-  TlbiVmid,
-  TlbiVmidAsid,
-  TlbiAsid,
-  TlbiVmidAsidVa,
-  TlbiVmidVa,
-  TlbiAsidVa,
-  TlbiVa,
-  TlbiVmidIpa,
-  AtcInv,
-  PriResp,
-  DptiAll,
-  DptiPa,
-  Resume,
-  StallTerm,
-  Sync,
-];

@@ -14,8 +14,6 @@ export const RESERVED = 3;
 export const OUT_OF_RANGE = 4;
 /** An address in an entry is wider than the output width (Arm: address size fault). */
 export const ADDRESS_SIZE = 5;
-/** The access flag is clear, and hardware does not set it. */
-export const ACCESS_FLAG = 6;
 export const DENIED = 7;
 /** The second stage faulted under this walk; the result already says how. */
 export const SECOND_STAGE_FAULT = 8;

@@ -30,8 +30,6 @@ export const GRANULE_64K = 16;
 
 /** The level of page descriptors. */
 export const FINAL_LEVEL = 3;
-/** Most descriptors that one stage's walk reads: levels -1 to 3. */
-export const MAX_LEVELS = 5;
 
 /** Descriptor bits 1:0. */
 const VALID = 1;
