@@ -44,7 +44,7 @@ describe.concurrent("two recordings of one workload", () => {
     });
   });
 
-  test("--summary says it to people", async () => {
+  test("--summary says it to people", async ({ expect }) => {
     const ran = await cli(["diff", OLD, NEW, "--summary"]);
     expect(ran).toMatchObject({ status: 1, stderr: "" });
     await expect(ran.stdout).toMatchFileSnapshot("fixtures/diff-intel-7.2-11.1.txt");

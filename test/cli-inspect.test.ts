@@ -13,13 +13,14 @@ const SAMPLES = [
 ] as const;
 
 describe.concurrent("inspect", () => {
-  test.each(SAMPLES)("tables that Linux wrote: %s", async (trace, name) => {
+  // Snapshots of concurrent tests need the expect of their own test.
+  test.for(SAMPLES)("tables that Linux wrote: %s", async ([trace, name], { expect }) => {
     const ran = await cli(["inspect", trace]);
     expect(ran).toMatchObject({ status: 0, stderr: "" });
     await expect(ran.stdout).toMatchFileSnapshot(golden(name));
   });
 
-  test("text and NDJSON of ranges, notes and PASIDs", async () => {
+  test("text and NDJSON of ranges, notes and PASIDs", async ({ expect }) => {
     const text = await cli(["inspect", RELATIVE, "--maps", "--faulty", "--at", "15"]);
     await expect(text.stdout).toMatchFileSnapshot(golden("inspect-maps.txt"));
     const json = await cli(["inspect", RELATIVE, "--maps", "--faulty", "--at", "15", "--json"]);
