@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/build.ts"],
     testTimeout: 30_000,
+    // The default leaves a core to others: on the two of a small machine, everything then runs one after another.
+    maxWorkers: "100%",
     coverage: { include: ["walkers/**", "parsers/**", "pipeline/**", "cli/**"] },
   },
 });
