@@ -133,6 +133,7 @@ export class ByteWriter {
 
   /** What the last `take` gave is not needed any more: its memory may serve again. */
   recycle(): void {
+    if (this.#lent === null) return;
     this.#spare = this.#lent;
     this.#lent = null;
   }

@@ -63,6 +63,8 @@ export class Replay implements TraceHandler {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   #dmaRecords = 0;
+  /** Requests whose verdict is `match`: nearly all, so that they are not counted by name. */
+  #matches = 0;
   #memRecords = 0;
   #lastStatistics: ModelStatistics | null = null;
   #lastUnit: IommuUnit | null = null;
@@ -222,6 +224,7 @@ export class Replay implements TraceHandler {
     if (summary.forgotten > 0) this.#cacheFindings?.forgotten(lines, summary.forgotten);
     if (this.#dmaRecords > 0) summary.records.set("dma", this.#dmaRecords);
     if (this.#memRecords > 0) summary.records.set("mem", this.#memRecords);
+    if (this.#matches > 0) summary.verdicts.set("match", this.#matches);
     if (!this.#options.stats) return;
     const { trace } = this.#options;
     const label = trace === undefined ? {} : { trace };
@@ -269,6 +272,10 @@ export class Replay implements TraceHandler {
     unit: IommuUnit,
     outcome: Outcome,
   ): void {
+    if (outcome.verdict === "match") {
+      this.#matches++;
+      return;
+    }
     Summary.count(this.summary.verdicts, outcome.verdict);
     const { culprit } = this.#judge;
     if (culprit === null || culprit.excused || this.#cacheFindings === null) return;

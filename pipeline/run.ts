@@ -7,7 +7,10 @@ import { Replay } from "./replay.ts";
 import type { Summary } from "./statistics.ts";
 
 export interface RunHooks {
-  /** Takes output bytes, whole lines only; reading goes on, and overwrites them, when it has settled. */
+  /**
+   * Takes output bytes, whole lines only. Reading goes on meanwhile, up to the next bytes: those it gives, and the
+   * memory of these it uses again, when this has settled.
+   */
   readonly write: (bytes: Buffer) => void | Promise<void>;
   /** Called after every chunk of input. */
   readonly progress?: (bytesRead: number, requests: number) => void;
@@ -28,6 +31,17 @@ export async function replayTrace(
   const names = new TraceNames();
   const out = new ByteWriter();
   const replay = new Replay(names, out, { ...DEFAULT_OPTIONS, ...options });
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async () => {
+    await writing;
+    out.recycle();
+    if (out.length === 0) return;
+    writing = Promise.resolve(hooks.write(out.take()));
+    // Whoever waits for it next is told; until then a failure is nobody's.
+    writing.catch(() => {});
+    // A live input may keep us waiting: that nobody reads the output any more must not wait with it.
+    if (source.size === undefined) await writing;
+  };
   try {
     const totals = await readTrace(source, replay, {
       names,
@@ -35,18 +49,14 @@ export async function replayTrace(
       onChunk: async (bytesRead) => {
         hooks.progress?.(bytesRead, replay.requests);
         // After every chunk, however small: a live input comes in small ones and is read as it happens.
-        if (out.length > 0) await flush(out, hooks);
+        await flush();
       },
     });
     replay.finish(totals.lines);
-    if (out.length > 0) await flush(out, hooks);
+    await flush();
+    await writing;
     return replay.summary;
   } finally {
     replay.memory.close();
   }
-}
-
-async function flush(out: ByteWriter, hooks: RunHooks): Promise<void> {
-  await hooks.write(out.take());
-  out.recycle();
 }

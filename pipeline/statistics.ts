@@ -1,5 +1,6 @@
 import { FAULT, MSI, OK } from "../walkers/result.ts";
 import type { Severity } from "./findings/rule.ts";
+import { NumberSet } from "./number-set.ts";
 import type { Outcome, Verdict } from "./outcome.ts";
 
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
@@ -59,17 +60,13 @@ export class ModelStatistics {
   #faults = 0;
   #msi = 0;
   #bytes = 0;
-  readonly #devices = new Set<number>();
-  readonly #pasids = new Set<number>();
-  readonly #domains = new Set<number>();
+  readonly #devices = new NumberSet();
+  readonly #pasids = new NumberSet();
+  readonly #domains = new NumberSet();
   readonly #byReason = new Map<string, number>();
   readonly #byCode = new Map<number, number>();
   readonly #pageShifts = new Float64Array(64);
   readonly #reads = new ReadsHistogram();
-  // A request is mostly of the same device, PASID and domain as the one before: three compares save three hashes.
-  #lastDevice = -1;
-  #lastPasid = -1;
-  #lastDomain = -1;
 
   constructor(iommu: string | undefined, model: string) {
     this.iommu = iommu;
@@ -79,21 +76,12 @@ export class ModelStatistics {
   add(device: number, pasid: number, bytes: number, o: Outcome): void {
     this.#requests++;
     this.#bytes += bytes;
-    if (device !== this.#lastDevice) {
-      this.#lastDevice = device;
-      this.#devices.add(device);
-    }
-    if (pasid >= 0 && pasid !== this.#lastPasid) {
-      this.#lastPasid = pasid;
-      this.#pasids.add(pasid);
-    }
+    this.#devices.add(device);
+    if (pasid >= 0) this.#pasids.add(pasid);
     this.#reads.add(o.reads);
     if (o.status === OK) {
       this.#ok++;
-      if (o.domain >= 0 && o.domain !== this.#lastDomain) {
-        this.#lastDomain = o.domain;
-        this.#domains.add(o.domain);
-      }
+      if (o.domain >= 0) this.#domains.add(o.domain);
       if (o.pageShift !== 0) this.#pageShifts[o.pageShift]!++;
     } else if (o.status === FAULT) {
       this.#faults++;

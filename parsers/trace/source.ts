@@ -53,11 +53,20 @@ async function openFile(path: string): Promise<ByteSource> {
   }
 }
 
+/** What is read ahead of a regular file. */
+const AHEAD_BYTES = 1024 * 1024;
+
+/** A file. Of a regular one the next bytes are read while those before them are used. */
 class FileSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
   consumed = 0;
   readonly #file: FileHandle;
+  /** The read under way: its bytes, or why there are none. It never rejects, since nobody may come to wait for it. */
+  #ahead: Promise<Uint8Array | Error> | null = null;
+  #buffer: Uint8Array | null = null;
+  /** Bytes that were read ahead and not taken yet. */
+  #rest: Uint8Array = new Uint8Array(0);
 
   constructor(path: string, file: FileHandle, size: number | undefined) {
     this.path = path;
@@ -66,6 +75,23 @@ class FileSource implements ByteSource {
   }
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
+    // What comes from a terminal or a FIFO comes when it comes: nothing is gained by asking for it early.
+    if (this.size === undefined) return this.#readNow(target, at, length);
+    if (this.#rest.length === 0) {
+      const read = await (this.#ahead ?? this.#readAhead());
+      this.#ahead = null;
+      if (read instanceof Error) throw systemError(this.path, read);
+      this.#rest = read;
+    }
+    const n = Math.min(length, this.#rest.length);
+    target.set(this.#rest.subarray(0, n), at);
+    this.#rest = this.#rest.subarray(n);
+    this.consumed += n;
+    if (n > 0 && this.#rest.length === 0) this.#ahead = this.#readAhead();
+    return n;
+  }
+
+  async #readNow(target: Uint8Array, at: number, length: number): Promise<number> {
     try {
       const { bytesRead } = await this.#file.read(target, at, length, null);
       this.consumed += bytesRead;
@@ -75,8 +101,18 @@ class FileSource implements ByteSource {
     }
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
+  #readAhead(): Promise<Uint8Array | Error> {
+    const buffer = this.#buffer ?? new Uint8Array(AHEAD_BYTES);
+    this.#buffer = buffer;
+    return this.#file.read(buffer, 0, buffer.length, null).then(
+      ({ bytesRead }) => buffer.subarray(0, bytesRead),
+      (error: Error) => error,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#ahead;
+    await this.#file.close();
   }
 
   async reopen(): Promise<ByteSource | undefined> {
