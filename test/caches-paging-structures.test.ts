@@ -215,3 +215,44 @@ describe("SMMUv3: the level hint", () => {
     expect((await t.s.run()).verdict(seq)).toBe(expected);
   });
 });
+
+/** 6.5.2.3 and 6.5.2.4, Tables 23 and 24. */
+describe("VT-d: the invalidation hint for a first stage", () => {
+  function scalable(): Subject {
+    const format = x86(0x27n, 0x67n);
+    const s = new Scenario("intel", { rtaddr: 0x10_0400n });
+    const table = new Radix(s, format);
+    const [directory, pasids] = [s.allocate(), s.allocate()];
+    s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, directory | 1n, 0n);
+    // RID_PASID 0: present, first stage of 4 levels, domain 9.
+    s.put(directory, pasids | 1n).put(pasids, 0x41n, 9n, table.root, 0n);
+    const cmd = (low: bigint, high = 0n) => s.cmd(low, high, 0n, 0n);
+    return {
+      s,
+      table,
+      format,
+      dev: "00:03.0",
+      leaf: () => cmd(0x9_0036n, A | 0x40n).cmd(0x9_0036n, NEIGHBOUR | 0x40n, 0n, 0n),
+      all: () => cmd(0x9_0032n, 0x40n),
+      complete: () => cmd(0x25n),
+    };
+  }
+
+  it("spares its tables where it comes with a PASID, and not with an IOTLB invalidation of any page", async () => {
+    const t = scalable();
+    replaced(t);
+    t.leaf();
+    t.complete();
+    const seqs = [t.s.dma({ dev: t.dev, addr: A }, FREED), t.s.dma({ dev: t.dev, addr: A }, OLD)];
+    t.all();
+    t.complete();
+    seqs.push(t.s.dma({ dev: t.dev, addr: A }, FREED), t.s.dma({ dev: t.dev, addr: A }, NEW));
+    const run = await t.s.run();
+    expect(seqs.map((seq) => run.verdict(seq))).toEqual([
+      "stale",
+      "stale-after-invalidation",
+      "stale-after-invalidation",
+      "match",
+    ]);
+  });
+});

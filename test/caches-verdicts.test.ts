@@ -250,8 +250,8 @@ describe("who owes what", () => {
 });
 
 describe("VT-d with CAP_REG.CM", () => {
-  // CM, SAGAW of all widths.
-  const CAP = 0x80n | (0xen << 8n) | (47n << 16n);
+  // CM, SAGAW of all widths, PSI.
+  const CAP = 0x80n | (0xen << 8n) | (47n << 16n) | (1n << 39n);
 
   it.each([
     ["1", CAP, ["stale", "hazard", "stale-after-invalidation"]],
@@ -275,11 +275,17 @@ describe("VT-d with CAP_REG.CM", () => {
     s.dma(AT_A, {});
     context(s, table);
     const before = s.dma(AT_A, {});
-    // Such an entry is tagged with domain 0; the device-selective invalidation finds it whatever it was.
+    // 6.2.2: such an entry is tagged with domain 0, whatever it becomes.
+    s.cmd(0x18_0009_0031n, 0n).cmd(...WAIT);
+    const wrong = s.dma(AT_A, {});
     s.cmd(0x18_0000_0031n, 0n).cmd(...WAIT);
     const after = s.dma(AT_A, {});
     const run = await s.run();
-    expect([before, after].map((seq) => run.verdict(seq))).toEqual(["stale", "stale-after-invalidation"]);
+    expect([before, wrong, after].map((seq) => run.verdict(seq))).toEqual([
+      "stale",
+      "stale",
+      "stale-after-invalidation",
+    ]);
   });
 });
 

@@ -122,7 +122,9 @@ describe("VT-d: what a descriptor drops of the IOTLB", () => {
     ["PASID 7 of domain 9, RID_PASID", q(0x7_0009_0026n), ["fs without PASID"]],
     ["PASID 2 of domain 9", q(0x2_0009_0026n), ["fs PASID 2"]],
     ["PASID 1 of domain 5", q(0x1_0005_0026n), []],
-    ["PASID 4 of domain 9, a second stage", q(0x4_0009_0026n), []],
+    // Table 24: by PASID, whatever the stage; by page, first-stage and nested ones alone.
+    ["PASID 4 of domain 9, a second stage", q(0x4_0009_0026n), ["ss a", "ss b"]],
+    ["PASID 4, page a, a second stage", q(0x4_0009_0036n, A), []],
     ["PASID 6 of domain 9, nested", q(0x6_0009_0026n), ["nested a"]],
     ["PASID 1, page a", q(0x1_0009_0036n, A), ["fs a"]],
     ["PASID 1, pages a and b", q(0x1_0009_0036n, A | 1n), ["fs a", "fs b"]],
@@ -258,7 +260,8 @@ describe("VT-d: what a descriptor drops of the context cache", () => {
     ["global", q(0x11n), ["00:03.0", "00:03.1"]],
     ["device, whatever domain id", q(0x18_0077_0031n), ["00:03.0"]],
     ["device, all functions", q(0x3_0018_0000_0031n), ["00:03.0", "00:03.1"]],
-    ["domain", q(0x9_0021n), []],
+    // 6.5.2.1: processed as global.
+    ["domain, whichever", q(0x9_0021n), ["00:03.0", "00:03.1"]],
   ];
   it.each(cells)("scalable mode: %s", async (_name, words, expected) => {
     const { s, places } = scalable();

@@ -4,7 +4,7 @@ import { cli } from "./support/cli.ts";
 test("a VT-d descriptor is printed in the specification's words, with what it covers", async () => {
   const ran = await cli(["decode", "vtd", "0x50022", "0"]);
   expect(ran.status).toBe(0);
-  expect(ran.stdout).toMatch(/^IOTLB invalidate: domain-selective, DID 5 {2}\[VT-d, 6\.5\.2\.3\]\n/);
+  expect(ran.stdout).toMatch(/^IOTLB invalidate: domain-selective, DID 5 {2}\[VT-d 5\.10, 6\.5\.2\.3\]\n/);
   expect(ran.stdout).toContain("DID   31:16     5");
   expect(ran.stdout).toContain("Does not cover: Context entries, PASID entries");
 });

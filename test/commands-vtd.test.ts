@@ -99,8 +99,15 @@ describe("what each descriptor covers", () => {
 
   it("the invalidation hint spares paging structures", () => {
     // QI_IOTLB_IH, QI_EIOTLB_IH: bit 6 of the second word.
-    for (const qw0 of [iotlbDesc(3n, 5n), piotlbDesc(3n, 5n, 9n)])
-      expect(decode(qw0, 0x1040n).invalidation).toMatchObject({ caches: IOTLB, leafOnly: true });
+    expect(decode(piotlbDesc(3n, 5n, 9n), 0x1040n).invalidation).toMatchObject({
+      caches: IOTLB,
+      leafOnly: true,
+    });
+    // Table 23: of an IOTLB invalidation, those of the second stage only.
+    expect(decode(iotlbDesc(3n, 5n), 0x1040n).invalidation).toMatchObject({
+      caches: IOTLB | PAGING_STRUCTURES,
+      leafOnly: true,
+    });
   });
 
   it("page-selective-within-PASID leaves second-stage entries, PASID-selective does not", () => {
@@ -173,7 +180,7 @@ describe("rounding", () => {
 describe("refused descriptors", () => {
   it.each([
     ["type 0", 0x0n, ""],
-    ["type 10", 0xan, ""],
+    ["type 11", 0xbn, ""],
     ["type above 15, by bits 11:9", 0x212n, ""],
   ])("%s", (_, qw0, field) => {
     const command = decode(qw0);
@@ -234,19 +241,34 @@ describe("refused descriptors", () => {
   });
 
   it("AM beyond CAP_REG.MAMV, but not in PASID-based descriptors", () => {
-    const mamv9 = state({ cap: 9n << 48n });
+    const mamv9 = state({ cap: (9n << 48n) | (1n << 39n) });
     expect(problems(iotlbDesc(3n, 0n), 9n, mamv9)).toEqual([]);
     expect(problems(iotlbDesc(3n, 0n), 10n, mamv9)).toEqual(["illegal AM"]);
     expect(problems(iotlbDesc(2n, 0n), 10n, mamv9)).toEqual([]);
     expect(problems(piotlbDesc(3n, 0n, 0n), 10n, mamv9)).toEqual([]);
   });
 
-  it("domain ids wider than CAP_REG.ND, where the granularity uses them", () => {
-    const nd4 = state({ cap: 2n }); // 8 bits
-    expect(problems(iotlbDesc(2n, 0xffn), 0n, nd4)).toEqual([]);
-    expect(problems(iotlbDesc(2n, 0x100n), 0n, nd4)).toEqual(["illegal DID"]);
-    expect(problems(iotlbDesc(1n, 0x100n), 0n, nd4)).toEqual([]);
-    expect(problems(piotlbDesc(2n, 0x100n, 0n), 0n, nd4)).toEqual(["illegal DID"]);
+  // 6.5.2.2 to 6.5.2.4: hardware ignores bits 31:(16+N).
+  it("bits of domain ids beyond CAP_REG.ND are ignored", () => {
+    const nd2 = state({ cap: 2n | (1n << 39n) }); // 8 bits
+    for (const qw0 of [iotlbDesc(2n, 0x105n), piotlbDesc(2n, 0x105n, 0n), 0x105_0007n, 0x105_0021n]) {
+      expect(problems(qw0, 0n, nd2)).toEqual([]);
+      expect(decode(qw0, 0n, nd2).invalidation?.domain).toBe(5);
+      expect(decode(qw0).invalidation?.domain).toBe(0x105);
+    }
+  });
+
+  it("page-selective without CAP_REG.PSI", () => {
+    const none = state({ cap: 6n });
+    expect(problems(iotlbDesc(3n, 0n), 0n, none)).toEqual(["illegal G"]);
+    expect(problems(iotlbDesc(2n, 0n), 0n, none)).toEqual([]);
+    expect(problems(piotlbDesc(3n, 0n, 0n), 0n, none)).toEqual([]);
+  });
+
+  it("HPT cache invalidations without ECAP_REG.HPTS, or without granularity", () => {
+    expect(problems(0x1an, 0n, state({ ecap: 1n << 43n }))).toEqual(["illegal "]);
+    expect(problems(0x1an, 0n, state({ ecap: (1n << 43n) | (1n << 55n) }))).toEqual([]);
+    expect(problems(0x0an)).toEqual(["illegal G"]);
   });
 
   it("features that ECAP_REG lacks", () => {
@@ -270,6 +292,13 @@ describe("refused descriptors", () => {
     expect(decodeCommand("intel", words(0x12n, 0n), scalable).problems).toHaveLength(1);
     expect(decodeCommand("intel", words(0x12n, 0n), legacy).problems).toEqual([]);
     expect(decode(0x12n, 0n, legacy).problems).toHaveLength(1);
+    // Table 26: abort-DMA mode takes 256 bits; legacy mode has no descriptors of PASIDs.
+    const abort = state({ rtaddr: 0xc00n, ecap: 1n << 43n });
+    expect(decodeCommand("intel", words(0x12n, 0n), abort).problems).toHaveLength(1);
+    expect(decode(piotlbDesc(2n, 5n, 0n), 0n, abort).problems).toEqual([]);
+    const wide = state({ rtaddr: 0n, ecap: 1n << 43n });
+    expect(decode(0x12n, 0n, wide).problems).toEqual([]);
+    expect(decode(piotlbDesc(2n, 5n, 0n), 0n, wide).problems.map((p) => p.field)).toEqual(["TYPE"]);
     expect(decodeCommand("intel", words(0x12n)).problems).toHaveLength(1);
     expect(decodeCommand("intel", words(0x12n, 0n, 0n)).problems[0]?.message).toBe(
       "expected 2 or 4 words, found 3",

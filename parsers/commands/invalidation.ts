@@ -116,8 +116,9 @@ export class Invalidation {
   stage = BOTH_STAGES;
   combined = COMBINED_KEPT;
   /**
-   * Only last-level entries: PAGING_STRUCTURES is then not in `caches`; in CONTEXT_CACHE and PASID_CACHE, the tables
-   * that lead to the entry (L1 stream table, L1 CD table, non-leaf directory entries) may stay cached.
+   * Only last-level entries: PAGING_STRUCTURES is then not in `caches`, or it means those of the first stage alone
+   * (VT-d 5.10, 6.5.2.3); in CONTEXT_CACHE and PASID_CACHE, the tables that lead to the entry (L1 stream table, L1 CD
+   * table, non-leaf directory entries) may stay cached.
    */
   leafOnly = false;
   /** Arm: log2 of the only granule that is covered; 0: all. */

@@ -1,5 +1,5 @@
 /**
- * Descriptors of VT-d's invalidation queue (Intel VT-d, 6.5.2). A descriptor has 128 bits, or 256 where IQA_REG.DW is
+ * Descriptors of VT-d's invalidation queue (Intel VT-d 5.10, 6.5.2). A descriptor has 128 bits, or 256 where IQA_REG.DW is
  * set; all fields are in the lower 128. Bits are those that Linux (drivers/iommu/intel/iommu.h, QI_*) and QEMU
  * (intel_iommu_internal.h, VTD_INV_DESC_*) use.
  */
@@ -30,7 +30,7 @@ const PFSID = split(
 );
 
 function descriptor<F extends string>(name: string, section: string, fields: { readonly [K in F]: Field }) {
-  return layout(`${name} descriptor`, `VT-d, ${section}`, BYTES, { TYPE, ...fields });
+  return layout(`${name} descriptor`, `VT-d 5.10, ${section}`, BYTES, { TYPE, ...fields });
 }
 
 export const ContextCacheInvalidate = descriptor("context-cache invalidate", "6.5.2.1", {
@@ -88,13 +88,21 @@ export const PasidDeviceTlbInvalidate = descriptor("PASID-based-device-TLB inval
   ADDR,
 });
 
-export const InterruptEntryCacheInvalidate = descriptor("interrupt entry cache invalidate", "6.5.2.7", {
+export const HptCacheInvalidate = descriptor("HPT cache invalidate", "6.5.2.7", {
+  G: bits(5, 4, "Granularity", { 1: "global", 2: "domain-selective", 3: "page-selective" }),
+  HPTDID: bits(31, 16, "Host permission table domain id"),
+  AM,
+  IH: bits(71, 70, "Invalidation hint: the highest level that is dropped, minus one"),
+  ADDR,
+});
+
+export const InterruptEntryCacheInvalidate = descriptor("interrupt entry cache invalidate", "6.5.2.8", {
   G: bit(4, "Index-selective"),
   IM: bits(31, 27, "Index mask: 2^IM entries"),
   IIDX: bits(47, 32, "Interrupt index"),
 });
 
-export const InvalidationWait = descriptor("invalidation wait", "6.5.2.8", {
+export const InvalidationWait = descriptor("invalidation wait", "6.5.2.9", {
   IF: bit(4, "Interrupt when complete"),
   SW: bit(5, "Write the status data when complete"),
   FN: bit(6, "Fence: later descriptors wait for this one"),
@@ -103,7 +111,7 @@ export const InvalidationWait = descriptor("invalidation wait", "6.5.2.8", {
   STADDR: address(127, 66, "Status address"),
 });
 
-export const PageGroupResponse = descriptor("page group response", "7.7.1", {
+export const PageGroupResponse = descriptor("page group response", "7.6.1", {
   PP: bit(4, "PASID present"),
   RC: bits(15, 12, "Response code", { 0: "success", 1: "invalid request", 15: "response failure" }),
   RID: bits(31, 16, "Requester id"),

@@ -1,10 +1,12 @@
-/** Rules, coverage and syntax of the descriptors of VT-d's invalidation queue (Intel VT-d, 6.5.2). */
+/** Rules, coverage and syntax of the descriptors of VT-d's invalidation queue (Intel VT-d 5.10, 6.5.2). */
 import type { Field } from "../../walkers/layout.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
   RootTableAddressRegister,
+  TTM_ABORT,
+  TTM_LEGACY,
   TTM_SCALABLE,
 } from "../../walkers/vtd/registers.ts";
 import { alignedRange, NO_SIZE, sizeInAddress } from "./address-range.ts";
@@ -24,6 +26,7 @@ import {
 import {
   ContextCacheInvalidate,
   DeviceTlbInvalidate,
+  HptCacheInvalidate,
   InterruptEntryCacheInvalidate,
   InvalidationWait,
   IotlbInvalidate,
@@ -36,9 +39,12 @@ import {
 /** What the rules ask of a remapping unit. Unknown: whatever refuses nothing. */
 export class VtdCommandCaps {
   mamv = 63;
-  domainBits = 16;
+  pageSelective = true;
+  /** Bits of a domain id that count: hardware ignores those beyond CAP_REG.ND. */
+  domainMask = 0xffff;
   mhmv = 31;
   deviceTlb = true;
+  hostPermissions = true;
   throttle = true;
   pageRequestDrain = true;
   /** -1: unknown. */
@@ -52,6 +58,7 @@ const iotlb = readers(IotlbInvalidate, ["G", "DW", "DR", "DID", "AM", "IH", "ADD
 const piotlb = readers(PasidIotlbInvalidate, ["G", "DID", "PASID", "AM", "IH", "ADDR"]);
 const dtlb = readers(DeviceTlbInvalidate, ["MIP", "SID", "PFSID", "S", "ADDR"]);
 const pdtlb = readers(PasidDeviceTlbInvalidate, ["MIP", "SID", "PASID", "PFSID", "G", "S", "ADDR"]);
+const hpt = readers(HptCacheInvalidate, ["G", "HPTDID", "AM", "IH", "ADDR"]);
 const iec = readers(InterruptEntryCacheInvalidate, ["G", "IM", "IIDX"]);
 const wait = readers(InvalidationWait, ["IF", "SW", "FN", "PD", "STDATA"]);
 const pgr = readers(PageGroupResponse, ["PP", "RC", "RID", "PASID", "LPIG", "PRGI"]);
@@ -60,9 +67,10 @@ const typeOf = IotlbInvalidate.reader("TYPE");
 /** Bits of the function number that FM takes out of the comparison: 0; 2; 2:1; 2:0 (6.5.2.1). */
 const FUNCTION_MASKS = [0, 0b100, 0b110, 0b111] as const;
 
-const CC_GLOBAL = 1;
 const CC_DOMAIN = 2;
 const CC_DEVICE = 3;
+/** Descriptor types of legacy mode: up to the invalidation wait. */
+const LEGACY_TYPES = 5;
 const IOTLB_GLOBAL = 1;
 const IOTLB_PAGE = 3;
 const PIOTLB_PASID = 2;
@@ -78,19 +86,18 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     fixed: { TYPE: 1 },
     coverage: {
       covers:
-        "Cached context entries: all; those with the domain id; or those of the source id (FM takes up to three bits of the function number out of the comparison) with the domain id.",
+        "Cached context entries: all; those with the domain id; or those of the source id (FM takes up to three bits of the function number out of the comparison) with the domain id. Scalable mode knows no domain ids here: domain-selective is global, and device-selective ignores them.",
       doesNotCover:
-        "PASID entries, translations and paging structures that came from the old context entry: PASID-cache and IOTLB invalidations must follow. Scalable-mode context entries have no domain id.",
+        "PASID entries, translations and paging structures that came from the old context entry: PASID-cache and IOTLB invalidations must follow.",
     },
-    check(view, caps, problems) {
-      const g = cc.G(view, 0);
-      if (g === 0) problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d, 6.5.2.1");
-      if (g > CC_GLOBAL) checkDomain(cc.DID(view, 0), caps, problems, "VT-d, 6.5.2.1");
+    check(view, _caps, problems) {
+      if (cc.G(view, 0) === 0)
+        problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d 5.10, 6.5.2.1");
     },
-    invalidate(view, _caps, out) {
+    invalidate(view, caps, out) {
       out.caches = CONTEXT_CACHE;
       const g = cc.G(view, 0);
-      if (g >= CC_DOMAIN) out.onDomain(cc.DID(view, 0));
+      if (g >= CC_DOMAIN) out.onDomain(cc.DID(view, 0) & caps.domainMask);
       if (g === CC_DEVICE) out.onDevice(cc.SID(view, 0), FUNCTION_MASKS[cc.FM(view, 0)]!);
       return g !== 0;
     },
@@ -107,29 +114,35 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     fixed: { TYPE: 2 },
     coverage: {
       covers:
-        "Global: all translations and paging structures. Domain-selective: all with the domain id, whatever the stage and the PASID. Page-selective: second-stage and pass-through entries with the domain id whose input address is among the 2^AM pages, and all first-stage and nested entries with the domain id whatever their address; with IH=0 also the paging structures.",
+        "Global: all translations and paging structures. Domain-selective: all with the domain id, whatever the stage and the PASID. Page-selective: second-stage and pass-through entries with the domain id whose input address is among the 2^AM pages, and all first-stage and nested entries with the domain id, their paging structures included, whatever their address; with IH=0 also second-stage paging structures for that range.",
       doesNotCover:
-        "Context entries, PASID entries and device-TLBs. Page-selective with IH=1 leaves paging structures above the last level.",
+        "Context entries, PASID entries and device-TLBs. Page-selective with IH=1 leaves second-stage paging structures above the last level.",
     },
     check(view, caps, problems) {
       const g = iotlb.G(view, 0);
-      if (g === 0) problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d, 6.5.2.3");
-      if (g > IOTLB_GLOBAL) checkDomain(iotlb.DID(view, 0), caps, problems, "VT-d, 6.5.2.3");
+      if (g === 0) problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d 5.10, 6.5.2.3");
+      if (g === IOTLB_PAGE && !caps.pageSelective)
+        problems.illegal(
+          "G",
+          "expected CAP_REG.PSI for page-selective invalidations, found an IOMMU without",
+          "VT-d 5.10, 6.5.2.3",
+        );
       const am = iotlb.AM(view, 0);
       if (g === IOTLB_PAGE && am > caps.mamv)
         problems.illegal(
           "AM",
           `expected at most CAP_REG.MAMV, ${caps.mamv}, found ${am}`,
-          "VT-d, 6.5.2.3 and CAP_REG",
+          "VT-d 5.10, 6.5.2.3 and CAP_REG",
         );
     },
-    invalidate(view, _caps, out) {
+    invalidate(view, caps, out) {
       out.caches = IOTLB | PAGING_STRUCTURES;
       const g = iotlb.G(view, 0);
-      if (g > IOTLB_GLOBAL) out.onDomain(iotlb.DID(view, 0));
+      if (g > IOTLB_GLOBAL) out.onDomain(iotlb.DID(view, 0) & caps.domainMask);
       if (g === IOTLB_PAGE) {
         out.combined = COMBINED_DROPPED;
-        if (iotlb.IH(view, 0) !== 0) out.onLeaves();
+        // Table 23: IH spares paging structures of the second stage alone.
+        out.leafOnly = iotlb.IH(view, 0) !== 0;
         alignedRange(out, iotlb.ADDR(view, 0), iotlb.AM(view, 0));
       }
       return g !== 0;
@@ -153,7 +166,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         "Translations with PASID, and every cache of the IOMMU: the IOTLB must be invalidated first, or the device may fetch the old translation again.",
     },
     check(_view, caps, problems) {
-      checkDeviceTlb(caps, problems, "VT-d, 6.5.2.5");
+      checkDeviceTlb(caps, problems, "VT-d 5.10, 6.5.2.5");
     },
     invalidate(view, _caps, out) {
       out.caches = DEVICE_TLB;
@@ -180,7 +193,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         problems.illegal(
           "IM",
           `expected at most ECAP_REG.MHMV, ${caps.mhmv}, found ${im}`,
-          "VT-d, 6.5.2.7 and ECAP_REG",
+          "VT-d 5.10, 6.5.2.8 and ECAP_REG",
         );
     },
     operands(view) {
@@ -212,19 +225,19 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     words: 4,
     coverage: {
       covers:
-        "PASID-selective: all translations with domain id and PASID, and their first-stage paging structures. Page-selective-within-PASID: first-stage and nested ones whose input address is among the 2^AM pages; with IH=0 also their paging structures.",
+        "PASID-selective: all translations with domain id and PASID, whatever the stage, and their first-stage paging structures. Page-selective-within-PASID: first-stage and nested ones whose input address is among the 2^AM pages; with IH=0 also their paging structures.",
       doesNotCover:
-        "PASID entries, device-TLBs, other PASIDs of the domain. Page-selective leaves second-stage and pass-through entries, and with IH=1 paging structures above the last level.",
+        "PASID entries, device-TLBs, other PASIDs of the domain, second-stage paging structures. Page-selective leaves second-stage and pass-through entries, and with IH=1 paging structures above the last level.",
     },
-    check(view, caps, problems) {
+    check(view, _caps, problems) {
       const g = piotlb.G(view, 0);
-      if (g < PIOTLB_PASID) problems.illegal("G", `expected granularity 2 or 3, found ${g}`, "VT-d, 6.5.2.4");
-      checkDomain(piotlb.DID(view, 0), caps, problems, "VT-d, 6.5.2.4");
+      if (g < PIOTLB_PASID)
+        problems.illegal("G", `expected granularity 2 or 3, found ${g}`, "VT-d 5.10, 6.5.2.4");
     },
-    invalidate(view, _caps, out) {
+    invalidate(view, caps, out) {
       const g = piotlb.G(view, 0);
       out.caches = IOTLB | PAGING_STRUCTURES;
-      out.onDomain(piotlb.DID(view, 0));
+      out.onDomain(piotlb.DID(view, 0) & caps.domainMask);
       out.onPasid(piotlb.PASID(view, 0));
       if (g === PIOTLB_PAGE) {
         out.stage = FIRST_STAGE;
@@ -251,15 +264,14 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       doesNotCover:
         "Translations that came from the old PASID entry (a PASID-based-IOTLB or IOTLB invalidation must follow), context entries and device-TLBs.",
     },
-    check(view, caps, problems) {
-      const g = pc.G(view, 0);
-      if (g === 2) problems.illegal("G", "expected granularity 0, 1 or 3, found 2", "VT-d, 6.5.2.2");
-      if (g !== PC_GLOBAL) checkDomain(pc.DID(view, 0), caps, problems, "VT-d, 6.5.2.2");
+    check(view, _caps, problems) {
+      if (pc.G(view, 0) === 2)
+        problems.illegal("G", "expected granularity 0, 1 or 3, found 2", "VT-d 5.10, 6.5.2.2");
     },
-    invalidate(view, _caps, out) {
+    invalidate(view, caps, out) {
       const g = pc.G(view, 0);
       out.caches = PASID_CACHE;
-      if (g === PC_DOMAIN || g === PC_PASID) out.onDomain(pc.DID(view, 0));
+      if (g === PC_DOMAIN || g === PC_PASID) out.onDomain(pc.DID(view, 0) & caps.domainMask);
       if (g === PC_PASID) out.onPasid(pc.PASID(view, 0));
       return g !== 2;
     },
@@ -280,7 +292,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       doesNotCover: "Translations for requests without PASID, and every cache of the IOMMU.",
     },
     check(_view, caps, problems) {
-      checkDeviceTlb(caps, problems, "VT-d, 6.5.2.6");
+      checkDeviceTlb(caps, problems, "VT-d 5.10, 6.5.2.6");
     },
     invalidate(view, _caps, out) {
       out.caches = DEVICE_TLB;
@@ -291,6 +303,34 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     },
     operands(view) {
       return `SID ${hex(pdtlb.SID(view, 0))}, PASID ${pdtlb.PASID(view, 0)}, G ${pdtlb.G(view, 0)}, addr ${hexAddress(pdtlb.ADDR(view, 0))}, S ${pdtlb.S(view, 0)}, MIP ${pdtlb.MIP(view, 0)}`;
+    },
+  },
+  {
+    name: "HPT cache invalidate",
+    layout: HptCacheInvalidate,
+    fixed: { TYPE: 10 },
+    words: 4,
+    coverage: {
+      covers:
+        "Cached host permission table entries, which translated requests alone use: all, those of the HPT domain id, or those for the 2^AM pages of host addresses.",
+      doesNotCover: "Everything that untranslated requests use.",
+    },
+    check(view, caps, problems) {
+      if (!caps.hostPermissions)
+        problems.illegal(
+          "",
+          "expected ECAP_REG.HPTS for HPT cache invalidations, found an IOMMU without",
+          "VT-d 5.10, 6.5.2.7",
+        );
+      if (hpt.G(view, 0) === 0)
+        problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d 5.10, 6.5.2.7");
+    },
+    operands(view) {
+      const g = hpt.G(view, 0);
+      const did = g > IOTLB_GLOBAL ? `, HPTDID ${hpt.HPTDID(view, 0)}` : "";
+      return (
+        granularity(HptCacheInvalidate.fields.G, g) + did + (g === IOTLB_PAGE ? pageOperands(hpt, view) : "")
+      );
     },
   },
   {
@@ -312,47 +352,51 @@ export const VTD_COMMANDS: CommandSet<VtdCommandCaps> = {
   model: "intel",
   specs,
   wordCounts: [2, 4],
-  // A reserved field that is not zero stops the queue (IQE), 6.5.3.
-  reserved: { kind: "illegal", source: "VT-d, 6.5.3" },
+  // A reserved field that is not zero stops the queue (IQE), 6.5.2.11.
+  reserved: { kind: "illegal", source: "VT-d 5.10, 6.5.2.11" },
   separator: ": ",
   opcode: (view) => typeOf(view, 0),
   find: (view) => byType.get(typeOf(view, 0)) ?? null,
   unknown(view, problems) {
-    problems.illegal("", `expected a descriptor type 1 to 9, found ${typeOf(view, 0)}`, "VT-d, 6.5.2");
+    problems.illegal(
+      "",
+      `expected a descriptor type 1h to Ah, found ${hex(typeOf(view, 0))}`,
+      "VT-d 5.10, 6.5.2",
+    );
   },
   capabilities: readCaps,
   has(caps, capability) {
     return capability === "DIT" ? caps.throttle : caps.pageRequestDrain;
   },
-  checkAll(_view, words, caps, problems) {
-    if (words === 2 && caps.translationTable === TTM_SCALABLE)
-      problems.illegal("", "expected 256 bits, as scalable mode needs, found 128", "VT-d, IQA_REG.DW");
+  /** Table 26: the widths and types that each mode takes. */
+  checkAll(view, words, caps, problems) {
+    const source = "VT-d 5.10, 6.5.2.11, Table 26";
+    const mode = caps.translationTable;
+    if (words === 2 && (mode === TTM_SCALABLE || mode === TTM_ABORT)) {
+      const name = mode === TTM_SCALABLE ? "scalable" : "abort";
+      problems.illegal("", `expected 256 bits, as ${name} mode needs, found 128`, source);
+    }
     if (words === 4 && caps.scalableSupport === 0)
-      problems.illegal("", "expected 128 bits without ECAP_REG.SMTS, found 256", "VT-d, IQA_REG.DW");
+      problems.illegal("", "expected 128 bits without ECAP_REG.SMTS, found 256", "VT-d 5.10, IQA_REG.DW");
+    const type = typeOf(view, 0);
+    if (mode === TTM_LEGACY && type > LEGACY_TYPES)
+      problems.illegal("TYPE", `expected a type 1h to 5h in legacy mode, found ${hex(type)}`, source);
   },
 };
 
 function readCaps(state: IommuState): VtdCommandCaps {
   const caps = new VtdCommandCaps();
   caps.mamv = state.capability("cap", CapabilityRegister, "MAMV", caps.mamv);
-  caps.domainBits = 4 + 2 * state.capability("cap", CapabilityRegister, "ND", 6);
+  caps.pageSelective = state.capability("cap", CapabilityRegister, "PSI", 1) !== 0;
+  caps.domainMask = 2 ** (4 + 2 * state.capability("cap", CapabilityRegister, "ND", 6)) - 1;
   caps.mhmv = state.capability("ecap", ExtendedCapabilityRegister, "MHMV", caps.mhmv);
   caps.deviceTlb = state.capability("ecap", ExtendedCapabilityRegister, "DT", 1) !== 0;
+  caps.hostPermissions = state.capability("ecap", ExtendedCapabilityRegister, "HPTS", 1) !== 0;
   caps.throttle = state.capability("ecap", ExtendedCapabilityRegister, "DIT", 1) !== 0;
   caps.pageRequestDrain = state.capability("ecap", ExtendedCapabilityRegister, "PDS", 1) !== 0;
   caps.scalableSupport = state.capability("ecap", ExtendedCapabilityRegister, "SMTS", -1);
   caps.translationTable = state.field("rtaddr", RootTableAddressRegister, "TTM", -1);
   return caps;
-}
-
-/** Bits of the domain id beyond CAP_REG.ND are reserved. */
-function checkDomain(did: number, caps: VtdCommandCaps, problems: Problems, source: string): void {
-  if (did >= 2 ** caps.domainBits)
-    problems.illegal(
-      "DID",
-      `expected ${caps.domainBits} bits, as CAP_REG.ND says, found ${hex(did)}`,
-      source,
-    );
 }
 
 function checkDeviceTlb(caps: VtdCommandCaps, problems: Problems, source: string): void {

@@ -113,8 +113,7 @@ export class Contexts {
   }
 
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
-  refusedDevice(caches: DeviceCaches, walk: WalkResult, time: number): void {
-    const tag: ContextTag = { device: caches.id, domain: -1, pasid: -1, asid: -1 };
+  refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
     caches.contexts.use(new CachedFailure(walk), tag, true, time);
     this.forgotten += caches.contexts.trim();
   }

@@ -45,9 +45,8 @@ export interface ContextTag {
 export function coversContext(inv: Invalidation, tag: ContextTag): boolean {
   if ((inv.caches & CONTEXT_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
   if (inv.domain === ANY) return true;
-  // Scalable-mode context entries have no domain id: hardware ignores the one of a device-selective invalidation
-  // (VT-d 6.5.2.1; Linux intel/pasid.c), and one by domain selects none of them.
-  if (tag.domain < 0) return !inv.anyDevice || inv.domain === NONE;
+  // Scalable-mode context entries have no domain id: hardware ignores that of an invalidation (VT-d 5.10, 6.5.2.1).
+  if (tag.domain < 0) return true;
   return coversDomain(inv, tag.domain);
 }
 
@@ -56,7 +55,8 @@ export function coversPasidEntry(inv: Invalidation, tag: ContextTag): boolean {
   if ((inv.caches & PASID_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
   if (inv.pasid !== ANY && inv.pasid !== tag.pasid) return false;
   if (inv.asid !== ANY && inv.asid !== tag.asid) return false;
-  // An entry that is not valid names no domain (VT-d with CAP_REG.CM).
+  // An entry that is not valid names no domain. VT-d with CAP_REG.CM tags it with domain 0 (5.10, 6.2.3); but software
+  // gives the domain of the new entry (Linux, intel/pasid.c), and emulators look at no domain then.
   return inv.domain === ANY || tag.domain < 0 || coversDomain(inv, tag.domain);
 }
 
@@ -77,7 +77,7 @@ export function coversTags(inv: Invalidation, set: TagSet, cache = IOTLB): boole
 /** Whether one whose tags match covers all translations of a set. */
 export function coversAll(inv: Invalidation, set: TagSet): boolean {
   if (!inv.anyDevice) return false;
-  // VT-d 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
+  // VT-d 5.10, 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
   return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0);
 }
 
@@ -144,7 +144,9 @@ export const TRANSLATIONS: Coverage = {
 
 /** Entries above the last level; the size of one is that of the region below it. */
 export const PAGING_STRUCTURE_ENTRIES: Coverage = {
-  tags: (inv, set) => coversTags(inv, set, PAGING_STRUCTURES),
+  // Where leaves alone are meant and these are nevertheless, it is those of the first stage (VT-d 5.10, Table 23).
+  tags: (inv, set) =>
+    coversTags(inv, set, PAGING_STRUCTURES) && (!inv.leafOnly || (set.stages & FIRST) !== 0),
   // Which second-stage entries a first-stage one was found through is not kept: any of them is taken to be covered.
   all: (inv, set) =>
     coversAll(inv, set) || (inv.anyDevice && selectsIntermediate(inv, set) && inv.combined !== COMBINED_KEPT),

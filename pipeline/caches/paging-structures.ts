@@ -11,6 +11,10 @@ import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
 import { NOW, type VersionedMemory } from "./versioned-memory.ts";
 
+/** `TranslationTag.stages` of a second stage alone, and `space` without one. */
+const SECOND = 2;
+const NO_SPACE = -1;
+
 /** A region of the input address space that one table entry above the last level maps. */
 export interface Region {
   readonly shift: number;
@@ -50,7 +54,11 @@ export class PagingStructures {
   setOf(translations: TagSet): TagSet {
     let set = this.#sets.get(translations);
     if (set === undefined) {
-      set = this.entries.tagSet(translations);
+      // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
+      set = this.entries.tags.of(
+        translations,
+        translations.stages === SECOND ? NO_SPACE : translations.space,
+      );
       this.#sets.set(translations, set);
     }
     return set;

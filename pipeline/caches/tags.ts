@@ -1,5 +1,6 @@
 import { REGIME_EL1, REGIME_EL2 } from "../../parsers/commands/invalidation.ts";
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import type { IommuState } from "../../walkers/registers.ts";
 import { NO_PASID } from "../../walkers/request.ts";
 import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
 import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
@@ -12,6 +13,7 @@ import {
   type VtdDevice,
   type VtdProcess,
 } from "../../walkers/vtd/context.ts";
+import { RootTableAddressRegister, TTM_LEGACY, TTM_SCALABLE } from "../../walkers/vtd/registers.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import type { ContextTag } from "./coverage.ts";
 import type { TranslationTag } from "./tag-sets.ts";
@@ -41,7 +43,10 @@ function tag(domain: number, space: number, first: boolean, second: boolean): Tr
   };
 }
 
-/** VT-d 6.2.2: DID always, PASID where a first stage takes part; a request without PASID has its RID_PASID's. */
+/**
+ * VT-d 5.10, 6.2.1, Table 17: DID always, in scalable mode the PASID too, which for a request without PASID is its
+ * RID_PASID. Revisions differ on whether devices of one domain share translations: here they do.
+ */
 const VTD: Tagging<VtdDevice, VtdProcess> = {
   deviceDomain: (device) => (device.context === SCALABLE_CONTEXT ? NONE : device.domain),
   pasidEntry: (device, pasid) => (pasid === NO_PASID ? device.ridPasid : pasid),
@@ -49,7 +54,8 @@ const VTD: Tagging<VtdDevice, VtdProcess> = {
     device.context === SCALABLE_CONTEXT || (device.context === EXTENDED_CONTEXT && pasid !== NO_PASID),
   translation(device, process, pasid) {
     const first = process.kind === FIRST_STAGE || process.kind === NESTED;
-    const space = first ? this.pasidEntry(device, pasid) : NONE;
+    const tagged = first || device.context === SCALABLE_CONTEXT;
+    const space = tagged ? this.pasidEntry(device, pasid) : NONE;
     return tag(process.domain, space, first, process.kind !== FIRST_STAGE);
   },
 };
@@ -112,6 +118,16 @@ export function translationTag(
   pasid: number,
 ): TranslationTag {
   return TAGGING[model].translation(device as never, process as never, pasid);
+}
+
+/** VT-d with CAP_REG.CM: domain id of a cached context entry that is not valid (5.10, 6.2.2). */
+const VTD_INVALID_DOMAIN = 0;
+
+/** How it tags a device context that is cached although it is not valid. */
+export function refusedTag(state: IommuState, model: IommuModel, id: number): ContextTag {
+  const scalable = state.field("rtaddr", RootTableAddressRegister, "TTM", TTM_LEGACY) === TTM_SCALABLE;
+  const domain = model === "intel" && !scalable ? VTD_INVALID_DOMAIN : NONE;
+  return { device: id, domain, pasid: NONE, asid: NONE };
 }
 
 /** How it tags a cached device context. */

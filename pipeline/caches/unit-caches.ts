@@ -21,6 +21,7 @@ import { PagingStructures } from "./paging-structures.ts";
 import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
+import { refusedTag } from "./tags.ts";
 import { Translations } from "./translations.ts";
 import type { VersionedMemory } from "./versioned-memory.ts";
 
@@ -266,7 +267,10 @@ export class UnitCaches {
   #noteRefusal(request: WalkRequest, walk: WalkResult, time: number): boolean {
     if (this.#past.decidedByAddress(request)) return false;
     const caches = this.contexts.of(request);
-    if (this.#failures.contexts && comesFromEntry(walk)) this.contexts.refusedDevice(caches, walk, time);
+    if (this.#failures.contexts && comesFromEntry(walk)) {
+      const { state, model } = this.#unit;
+      this.contexts.refusedDevice(caches, refusedTag(state, model, caches.id), walk, time);
+    }
     return caches.contexts.versions.some(isLive);
   }
 

@@ -15,12 +15,12 @@ export const CACHE_RULES = rules({
   "missing-completion": {
     severity: "warning",
     text: "Nothing waits for an invalidation: until it is complete, old and new translations are both in use.",
-    source: "VT-d 5.10, 6.5.2.8; IHI 0070, 4.7.3; AMD 48882, 2.4.1; RISC-V IOMMU 1.0, 3.1.2",
+    source: "VT-d 5.10, 6.5.2.9; IHI 0070, 4.7.3; AMD 48882, 2.4.1; RISC-V IOMMU 1.0, 3.1.2",
   },
   "bad-command": {
     severity: "error",
     text: "The IOMMU refuses this command: what it should have invalidated may stay cached, and the queue stops.",
-    source: "VT-d 5.10, 6.5.2.10; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
+    source: "VT-d 5.10, 6.5.2.11; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
   },
   "reserved-command-bits": {
     severity: "warning",
