@@ -32,7 +32,7 @@ export interface Feed {
 }
 
 /** What one read asks for. */
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 512 * 1024;
 /** Room behind the text for the newline that ends the last line, and for reads of whole words. */
 export const SLACK_BYTES = 16;
 

@@ -54,7 +54,7 @@ async function openFile(path: string): Promise<ByteSource> {
 }
 
 /** What is read ahead of a regular file. */
-const AHEAD_BYTES = 1024 * 1024;
+const AHEAD_BYTES = 512 * 1024;
 
 /** A file. Of a regular one the next bytes are read while those before them are used. */
 class FileSource implements ByteSource {
