@@ -10,8 +10,8 @@ export interface FindingDetails {
   readonly [field: string]: unknown;
 }
 
-/** Findings that are remembered in order not to repeat them; past it the oldest may be repeated. */
-const MAX_REMEMBERED = 1 << 16;
+/** Findings that are remembered at least in order not to repeat them; earlier ones may be repeated. */
+const REMEMBERED = 1 << 15;
 
 /**
  * Collects the findings of a replay: each is written where it was caused, once. What is found again is counted.
@@ -19,7 +19,12 @@ const MAX_REMEMBERED = 1 << 16;
 export class Findings {
   readonly #write: ((record: object) => void) | null;
   readonly #summary: Pick<Summary, "findings" | "severities">;
-  readonly #seen = new Set<string>();
+  /**
+   * The latest, and those before them. Two sets that take turns: one whose oldest elements are deleted again and again
+   * must step over all that it has deleted to find the next one.
+   */
+  #latest = new Set<string>();
+  #earlier = new Set<string>();
 
   /**
    * @param summary counts them, by rule and by severity
@@ -40,12 +45,12 @@ export class Findings {
   report(line: number, rule: Rule, key: string, details: FindingDetails): boolean {
     if (key !== "") {
       const whole = `${rule.id}\n${key}`;
-      if (this.#seen.has(whole)) return false;
-      if (this.#seen.size >= MAX_REMEMBERED) {
-        const [oldest] = this.#seen;
-        this.#seen.delete(oldest!);
+      if (this.#latest.has(whole) || this.#earlier.has(whole)) return false;
+      if (this.#latest.size === REMEMBERED) {
+        this.#earlier = this.#latest;
+        this.#latest = new Set();
       }
-      this.#seen.add(whole);
+      this.#latest.add(whole);
     }
     Summary.count(this.#summary.findings, rule.id);
     Summary.count(this.#summary.severities, rule.severity);

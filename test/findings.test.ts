@@ -1,0 +1,39 @@
+import { describe, expect, test } from "vitest";
+import { Findings } from "../pipeline/findings/findings.ts";
+import { Summary } from "../pipeline/statistics.ts";
+
+const RULE = { id: "some-rule", severity: "warning", text: "", source: "" } as const;
+
+function collect() {
+  const summary = new Summary();
+  const written: Record<string, unknown>[] = [];
+  const findings = new Findings(summary, (record) => void written.push(record as Record<string, unknown>));
+  return { summary, written, findings };
+}
+
+describe("findings", () => {
+  test("are said once by key, and every time without one", () => {
+    const { findings, written, summary } = collect();
+    expect(findings.report(1, RULE, "a", { message: "x" })).toBe(true);
+    expect(findings.report(2, RULE, "a", { message: "x" })).toBe(false);
+    expect(findings.report(3, RULE, "", { message: "y" })).toBe(true);
+    expect(findings.report(4, RULE, "", { message: "y" })).toBe(true);
+    expect(written.map(({ line }) => line)).toEqual([1, 3, 4]);
+    expect(summary.record().findings).toEqual({ "some-rule": 3 });
+  });
+
+  test("are still known when tens of thousands have come since", () => {
+    const { findings } = collect();
+    findings.report(1, RULE, "first", { message: "" });
+    for (let i = 0; i < 30_000; i++) findings.report(i, RULE, `${i}`, { message: "" });
+    expect(findings.report(9, RULE, "first", { message: "" })).toBe(false);
+  });
+
+  test("of half a million kinds take a second, not a minute, and bounded memory", { timeout: 4000 }, () => {
+    const summary = new Summary();
+    const findings = new Findings(summary, null);
+    for (let i = 0; i < 500_000; i++) findings.report(i, RULE, `${i}`, { message: "" });
+    expect(summary.record().findings).toEqual({ "some-rule": 500_000 });
+    expect(findings.report(0, RULE, "0", { message: "" })).toBe(true);
+  });
+});
