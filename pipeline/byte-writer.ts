@@ -33,11 +33,9 @@ export class Piece {
   constructor(bytes: Uint8Array) {
     this.length = bytes.length;
     this.words = new Float64Array(Math.ceil(bytes.length / WORD_BYTES));
-    const padded = new DataView(new ArrayBuffer(this.words.length * WORD_BYTES));
-    bytes.forEach((byte, i) => {
-      padded.setUint8(i, byte);
-    });
-    for (let i = 0; i < this.words.length; i++) this.words[i] = padded.getFloat64(i * WORD_BYTES, true);
+    const padded = Buffer.alloc(this.words.length * WORD_BYTES);
+    padded.set(bytes);
+    for (let i = 0; i < this.words.length; i++) this.words[i] = padded.readDoubleLE(i * WORD_BYTES);
   }
 }
 

@@ -55,6 +55,8 @@ const END = piece("}\n");
 /** Bytes that an outcome needs at most, its texts and runs aside. */
 const FIXED = 1024;
 const PER_RUN = 48;
+/** Bytes of UTF-8 that a unit of a string takes at most. */
+const MOST_UTF8 = 3;
 
 /** One cache of encoded constants: reasons, fault names, verdicts and models come from closed sets. */
 const encoded = new Map<string, Piece>();
@@ -72,48 +74,84 @@ const HEADS = 32;
 const TAILS = 1024;
 /** Of so many tails that are not in the memo, one is taken in: a memo that is too small must not be all work. */
 const TAIL_MISSES = 8;
+/** Requests of a device that are written without pieces of its own. */
+const USES_BEFORE_PIECES = 16;
 /** Combinations of access, status and privilege. */
 const MIDDLES = 8 * 4 * 4;
 
+/** Names and PASIDs of a device as pieces. */
+class NamePieces {
+  /** The `,"iommu":…,"dev":…` part. */
+  readonly text: string;
+  readonly names: Piece;
+  readonly pasids = new Int32Array(HEADS).fill(-2);
+  readonly heads: Piece[];
+
+  constructor(text: string) {
+    this.text = text;
+    this.names = piece(text);
+    this.heads = new Array(HEADS).fill(this.names);
+  }
+}
+
 /** The names that a request goes by in its outcome: IOMMU and device, with the PASIDs that were seen. */
 export class RequestNames {
-  /** The `,"iommu":…,"dev":…` part. */
-  readonly #text: string;
-  readonly #names: Piece;
-  readonly #pasids = new Int32Array(HEADS).fill(-2);
-  readonly #heads: Piece[] = [];
+  readonly #iommu: string | undefined;
+  readonly #device: string;
+  /** Built when they are worth their memory: a trace may have a million devices with a few requests each. */
+  #pieces: NamePieces | null = null;
+  #uses = 0;
 
   constructor(iommu: string | undefined, device: string) {
-    const id = iommu === undefined ? "" : `,"iommu":${JSON.stringify(iommu)}`;
-    this.#text = `${id},"dev":${JSON.stringify(device)}`;
-    this.#names = piece(this.#text);
-    for (let i = 0; i < HEADS; i++) this.#heads.push(this.#names);
+    this.#iommu = iommu;
+    this.#device = device;
   }
 
   /** Bytes that `write` writes at most. */
   get room(): number {
-    return this.#names.length + FIXED;
+    return FIXED + (this.#pieces === null ? this.#text().length * MOST_UTF8 : this.#pieces.names.length);
   }
 
   /** Writes names, PASID and what comes before the address's digits. */
   write(out: ByteWriter, pasid: number): void {
+    const pieces = this.#pieces;
+    if (pieces === null) {
+      this.#writeFirst(out, pasid);
+      return;
+    }
     const slot = pasid & (HEADS - 1);
-    if (this.#pasids[slot] === pasid) {
-      out.put(this.#heads[slot]!);
+    if (pieces.pasids[slot] === pasid) {
+      out.put(pieces.heads[slot]!);
       return;
     }
     // The first to come has the slot: many PASIDs in turn must not be all work.
-    if (this.#pasids[slot] === -2) {
-      this.#pasids[slot] = pasid;
-      this.#heads[slot] = piece(`${this.#text}${pasid < 0 ? "" : `,"pasid":${pasid}`},"addr":"0x`);
+    if (pieces.pasids[slot] === -2) {
+      pieces.pasids[slot] = pasid;
+      pieces.heads[slot] = piece(`${pieces.text}${pasid < 0 ? "" : `,"pasid":${pasid}`},"addr":"0x`);
     }
-    out.put(this.#names);
-    if (pasid >= 0) {
-      out.put(PASID);
-      out.decimal(pasid);
-    }
-    out.put(ADDR);
+    out.put(pieces.names);
+    writePasid(out, pasid);
   }
+
+  #writeFirst(out: ByteWriter, pasid: number): void {
+    const text = this.#text();
+    if (++this.#uses === USES_BEFORE_PIECES) this.#pieces = new NamePieces(text);
+    out.text(text);
+    writePasid(out, pasid);
+  }
+
+  #text(): string {
+    const id = this.#iommu === undefined ? "" : `,"iommu":${JSON.stringify(this.#iommu)}`;
+    return `${id},"dev":${JSON.stringify(this.#device)}`;
+  }
+}
+
+function writePasid(out: ByteWriter, pasid: number): void {
+  if (pasid >= 0) {
+    out.put(PASID);
+    out.decimal(pasid);
+  }
+  out.put(ADDR);
 }
 
 /**

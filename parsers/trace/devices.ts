@@ -38,8 +38,9 @@ export type DeviceProblem = "syntax" | "range";
 export class Devices {
   readonly #names = new Names();
   readonly #devices: Device[] = [];
-  /** Segment and id to the first spelling. */
-  readonly #canonical = new Map<number, number>();
+  /** First spellings, by a hash of segment and id: the number of the device + 1, or 0. Half of the slots are free. */
+  #slots = new Int32Array(64);
+  #firsts = 0;
 
   get size(): number {
     return this.#devices.length;
@@ -71,12 +72,35 @@ export class Devices {
     const parsed = parseDevice(text);
     if (typeof parsed === "string") return parsed;
     const index = this.#names.internText(text);
-    const key = parsed.segment * 2 ** 32 + parsed.id;
-    const canonical = this.#canonical.get(key) ?? index;
-    if (canonical === index) this.#canonical.set(key, index);
-    const device: Device = { index, text, canonical, segment: parsed.segment, id: parsed.id };
+    const { segment, id } = parsed;
+    const slot = this.#slot(this.#slots, segment, id);
+    const first = this.#slots[slot]! - 1;
+    const device: Device = { index, text, canonical: first < 0 ? index : first, segment, id };
     this.#devices.push(device);
+    if (first < 0) {
+      this.#slots[slot] = index + 1;
+      if (++this.#firsts * 2 > this.#slots.length) this.#grow();
+    }
     return device;
+  }
+
+  /** The slot of a device, or the free one where it belongs. */
+  #slot(slots: Int32Array, segment: number, id: number): number {
+    const mask = slots.length - 1;
+    const hash = Math.imul(id ^ Math.imul(segment, 0x85eb_ca6b), 0x9e37_79b1);
+    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
+      const index = slots[slot]! - 1;
+      if (index < 0) return slot;
+      const known = this.#devices[index]!;
+      if (known.id === id && known.segment === segment) return slot;
+    }
+  }
+
+  #grow(): void {
+    const slots = new Int32Array(this.#slots.length * 4);
+    for (const { index, canonical, segment, id } of this.#devices)
+      if (index === canonical) slots[this.#slot(slots, segment, id)] = index + 1;
+    this.#slots = slots;
   }
 }
 

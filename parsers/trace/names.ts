@@ -4,8 +4,9 @@
  * first sight and stay valid.
  */
 export class Names {
+  #size = 0;
+  /** Texts that were asked for. */
   readonly #texts: string[] = [];
-  readonly #indexes = new Map<string, number>();
   /** Open addressing: slot to name number + 1, 0 where free. */
   #slots = new Int32Array(64);
   /** Per name four words: its hash, and for a short one its first, middle and last four bytes. */
@@ -19,13 +20,17 @@ export class Names {
   }
 
   get size(): number {
-    return this.#texts.length;
+    return this.#size;
   }
 
   /** The name as text. */
   text(index: number): string {
-    const text = this.#texts[index];
-    if (text === undefined) throw new RangeError(`no name has number ${index}; there are ${this.size}`);
+    const known = this.#texts[index];
+    if (known !== undefined) return known;
+    if (!(index >= 0 && index < this.#size))
+      throw new RangeError(`no name has number ${index}; there are ${this.#size}`);
+    const text = decoder.decode(this.#bytes.subarray(this.#starts[index]!, this.#starts[index + 1]!));
+    this.#texts[index] = text;
     return text;
   }
 
@@ -70,14 +75,13 @@ export class Names {
   }
 
   internText(text: string): number {
-    const known = this.#indexes.get(text);
-    if (known !== undefined) return known;
     const bytes = encoder.encode(text);
     return this.intern(bytes, 0, bytes.length);
   }
 
   findText(text: string): number {
-    return this.#indexes.get(text) ?? -1;
+    const bytes = encoder.encode(text);
+    return this.find(bytes, 0, bytes.length);
   }
 
   /** The slot of a name, or the free one where it belongs. */
@@ -98,7 +102,7 @@ export class Names {
   }
 
   #add(bytes: Uint8Array, start: number, end: number, hash: number, slot: number): number {
-    const index = this.#texts.length;
+    const index = this.#size++;
     const from = this.#starts[index]!;
     const to = from + end - start;
     if (index + 2 > this.#starts.length) {
@@ -116,9 +120,6 @@ export class Names {
       words[index * 4 + 3] = wordAt(bytes, end - 4);
     }
     this.#slots[slot] = index + 1;
-    const text = decoder.decode(this.#bytes.subarray(from, to));
-    this.#texts.push(text);
-    this.#indexes.set(text, index);
     if ((index + 1) * 2 > this.#slots.length) this.#rehash();
     return index;
   }
@@ -126,7 +127,7 @@ export class Names {
   #rehash(): void {
     const slots = new Int32Array(this.#slots.length * 4);
     const mask = slots.length - 1;
-    for (let index = 0; index < this.#texts.length; index++) {
+    for (let index = 0; index < this.#size; index++) {
       let slot = this.#words[index * 4]! & mask;
       while (slots[slot] !== 0) slot = (slot + 1) & mask;
       slots[slot] = index + 1;
