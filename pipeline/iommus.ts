@@ -19,6 +19,8 @@ export interface Route {
   readonly binding: Binding | null;
   /** IOMMU and device in the output. */
   readonly names: RequestNames;
+  /** It holds while nothing has been declared, bound or unbound since. */
+  readonly version: number;
 }
 
 /** Why a record cannot be used: what an `error` record says. */
@@ -49,7 +51,8 @@ export class Iommus {
   readonly #units: IommuUnit[] = [];
   readonly #byId = new Map<string, IommuUnit>();
   /** By IOMMU number + 1, then by device number. */
-  #routes: (Route | undefined)[][] = [];
+  readonly #routes: (Route | undefined)[][] = [];
+  #version = 0;
 
   constructor(
     memory: GuestMemory,
@@ -92,7 +95,7 @@ export class Iommus {
     const unit = known ?? this.#add(record.id, record.model);
     if (known === undefined) this.#byId.set(record.id, unit);
     unit.configure(record.regs ?? [], record.props ?? []);
-    this.#routes = [];
+    this.#version++;
     return null;
   }
 
@@ -123,7 +126,7 @@ export class Iommus {
       stage2: stage2 && { ...stage2, rootHi: stage2.root.hi, rootLo: stage2.root.lo },
     });
     unit.caches?.rebound(record.dev.id);
-    this.#routes = [];
+    this.#version++;
     return problem === undefined ? null : schema(`bind.config: ${problem}`);
   }
 
@@ -136,7 +139,7 @@ export class Iommus {
       if (!(unit instanceof IommuUnit)) return unit;
       bound = this.#unbindFrom(unit, record);
     }
-    this.#routes = [];
+    this.#version++;
     return bound
       ? null
       : schema(`unbind.dev: expected a device with a binding, found ${quote(record.dev.text)}`);
@@ -150,7 +153,8 @@ export class Iommus {
 
   /** Where a request leads: by its own words, or because there is no choice. */
   route(record: DmaRecord): Route | Problem {
-    return this.#routes[record.iommu + 1]?.[record.dev] ?? this.#newRoute(record);
+    const known = this.#routes[record.iommu + 1]?.[record.dev];
+    return known !== undefined && known.version === this.#version ? known : this.#newRoute(record);
   }
 
   /** The IOMMU that a record of a type is about: by its own words, or because there is no choice. */
@@ -178,15 +182,17 @@ export class Iommus {
         code: "range",
         message: `dma.dev: expected an id of ${bits} bits behind ${unit.model}, found ${quote(device.text)}`,
       };
+    const routes = this.#routes[record.iommu + 1] ?? [];
+    this.#routes[record.iommu + 1] = routes;
+    const old = routes[record.dev];
     const route: Route = {
       unit,
       device: device.canonical,
       id: device.id,
       binding: unit.binding(device.canonical),
-      names: new RequestNames(unit.id, device.text),
+      names: old?.unit === unit ? old.names : new RequestNames(unit.id, device.text),
+      version: this.#version,
     };
-    const routes = this.#routes[record.iommu + 1] ?? [];
-    this.#routes[record.iommu + 1] = routes;
     routes[record.dev] = route;
     return route;
   }

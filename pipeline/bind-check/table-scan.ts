@@ -7,6 +7,9 @@ import { ExtendedPasidEntry } from "../../walkers/vtd/ecs-structures.ts";
 import { PasidDirectoryEntry, PasidEntry } from "../../walkers/vtd/structures.ts";
 import { isTwoLevel, leafBytes, type TableUse } from "./shape.ts";
 
+/** Frames there are in 64 bits of address. */
+const FRAMES = 2 ** (64 - FRAME_SHIFT);
+
 /** What a scan tells of a table's present entries. */
 export interface TableVisitor {
   /** A table that an entry points to. */
@@ -61,21 +64,26 @@ export class TableScan {
   }
 
   #table(base: bigint, depth: number, firstPasid: number, pasids: number): void {
+    if (base >> 64n !== 0n) return;
     const level = this.#levels[depth]!;
     const { layout } = level;
+    const present = layout.reader(level.present, this.#littleEndian);
     const step = 2 ** level.below;
+    // In numbers: most entries are not present, and of those a bind reads thousands.
+    const frame = Number(base >> BigInt(FRAME_SHIFT));
+    const offset = Number(base % BigInt(FRAME_BYTES));
     for (let i = 0; i * step < pasids && this.#left > 0; i++) {
       this.#left--;
-      const at = base + BigInt(i * layout.bytes);
-      if (!this.#fetch(at, layout.bytes)) continue;
-      if (this.#field(layout, level.present) === 0n) continue;
+      const at = offset + i * layout.bytes;
+      if (!this.#fetch(frame + (at >>> FRAME_SHIFT), at % FRAME_BYTES, layout.bytes)) continue;
+      if (present(this.#memory.view, this.#memory.at) === 0) continue;
       const pasid = firstPasid + i * step;
       if (level.next === undefined) {
         this.#visitor.entry(pasid, this.#memory.view, this.#memory.at);
         continue;
       }
       const next = addressOf(layout, level.next, this.#field(layout, level.next));
-      this.#visitor.table(next, level.nextBytes, level.nextWhat, at);
+      this.#visitor.table(next, level.nextBytes, level.nextWhat, base + BigInt(i * layout.bytes));
       this.#table(next, depth + 1, pasid, Math.min(step, pasids - i * step));
     }
   }
@@ -84,8 +92,9 @@ export class TableScan {
     return layout.extract(name, this.#memory.view, this.#memory.at, this.#littleEndian);
   }
 
-  #fetch(address: bigint, bytes: number): boolean {
-    return fetchAt(this.#memory, address, bytes);
+  /** An entry that crosses a frame counts as absent: its table is misaligned. */
+  #fetch(frame: number, offset: number, bytes: number): boolean {
+    return offset + bytes <= FRAME_BYTES && frame < FRAMES && this.#memory.fetch(frame, offset, bytes);
   }
 }
 
