@@ -8,7 +8,7 @@ import type { DeviceSlot, ProcessSlot } from "../../walkers/engine.ts";
 import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
-import { CachedFailure, ContextHistory, type ContextVersion } from "./context-history.ts";
+import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
 import { type ContextTag, coversContext, coversPasidEntry } from "./coverage.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { TagSet } from "./tag-sets.ts";
@@ -18,8 +18,11 @@ import type { Translations } from "./translations.ts";
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 export const CONTEXT_BYTES = 1280;
 
-/** As many are always kept. */
-const FEW_PAIRS = 1024;
+/** What one device costs beside its PASIDs, likewise. */
+export const DEVICE_BYTES = 640;
+
+/** As many devices, and PASIDs, are always kept. */
+const FEW = 1024;
 
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
 export interface TranslationContext {
@@ -42,6 +45,8 @@ export interface PasidCaches {
 /** All that a cache may hold of one device. */
 export interface DeviceCaches {
   readonly id: number;
+  /** What they are found by: the id, or a binding. */
+  readonly key: unknown;
   readonly contexts: ContextHistory;
   /** By the request's PASID. */
   readonly processes: Map<number, PasidCaches>;
@@ -53,6 +58,8 @@ export class Contexts {
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
+  /** Those of bindings, by device id. */
+  readonly #bound = new Map<number, DeviceCaches[]>();
   readonly #pairs = new Map<number, TranslationContext>();
   #nextId = 1;
   readonly #budget: MemoryBudget;
@@ -69,8 +76,11 @@ export class Contexts {
     const key = request.binding ?? request.device;
     let caches = this.#devices.get(key);
     if (caches === undefined) {
-      caches = { id: request.device, contexts: new ContextHistory(), processes: new Map() };
+      caches = { id: request.device, key, contexts: new ContextHistory(), processes: new Map() };
       this.#devices.set(key, caches);
+      if (request.binding !== null) this.#bound.set(caches.id, [...this.#boundTo(caches.id), caches]);
+      this.#budget.take(DEVICE_BYTES);
+      this.#evictFor(caches, request.pasid);
     }
     return caches;
   }
@@ -82,7 +92,8 @@ export class Contexts {
   /** Notes that a walk at `time` went through the device context of a slot. */
   useDevice(caches: DeviceCaches, slot: DeviceSlot, time: number): ContextVersion {
     const known = slot.tracked as ContextVersion | null;
-    if (known !== null) {
+    // It may have been forgotten for want of memory.
+    if (known !== null && caches.contexts.versions.includes(known)) {
       known.filled = time;
       return known;
     }
@@ -156,7 +167,7 @@ export class Contexts {
       this.#pairs.set(pair.id, pair);
       pairs.push(pair);
       this.#budget.take(CONTEXT_BYTES);
-      if (this.#budget.free < 0 && this.#pairs.size > FEW_PAIRS) this.#evict();
+      this.#evictFor(caches, pasid);
     }
     return pair;
   }
@@ -192,7 +203,7 @@ export class Contexts {
 
   /** @param issued when the invalidation was issued: what was filled later stays */
   invalidate(inv: Invalidation, issued: number): void {
-    for (const caches of this.#devices.values()) {
+    for (const caches of this.#ofDevices(inv)) {
       if (!coversDevice(inv, caches.id)) continue;
       if ((inv.caches & CONTEXT_CACHE) !== 0) caches.contexts.invalidate(inv, issued, coversContext);
       if ((inv.caches & PASID_CACHE) === 0) continue;
@@ -208,29 +219,57 @@ export class Contexts {
 
   /** A binding of a device came or went: nothing that was cached for it before is used again. */
   drop(device: number): void {
-    for (const [key, caches] of this.#devices) if (caches.id === device) this.#forget(key, caches);
+    for (const caches of this.#named(device)) this.#forget(caches);
   }
 
   clear(): void {
-    for (const [key, caches] of this.#devices) this.#forget(key, caches);
+    for (const caches of this.#devices.values()) this.#forget(caches);
   }
 
-  /** Drops the PASIDs that were seen first: half of all. */
-  #evict(): void {
-    const kept = this.#pairs.size / 2;
+  /** Those that an invalidation may cover: very many may be cached, and very many invalidated one by one. */
+  #ofDevices(inv: Invalidation): Iterable<DeviceCaches> {
+    return inv.anyDevice || inv.deviceMask !== 0 ? this.#devices.values() : this.#named(inv.device);
+  }
+
+  /** Those of one device: its own, and its bindings'. */
+  #named(device: number): DeviceCaches[] {
+    const own = this.#devices.get(device);
+    return own === undefined ? this.#boundTo(device) : [own, ...this.#boundTo(device)];
+  }
+
+  #boundTo(device: number): DeviceCaches[] {
+    return this.#bound.get(device) ?? [];
+  }
+
+  /** Where there is too much, drops the PASIDs and devices that were seen first: half of all, but not these. */
+  #evictFor(user: DeviceCaches, used: number): void {
+    if (this.#budget.free >= 0 || Math.max(this.#pairs.size, this.#devices.size) <= FEW) return;
+    const pairs = this.#pairs.size / 2;
+    const devices = this.#devices.size / 2;
     for (const caches of this.#devices.values()) {
       for (const [pasid, processes] of caches.processes) {
-        if (this.#pairs.size <= kept) return;
+        if (this.#pairs.size <= pairs) break;
+        if (caches === user && pasid === used) continue;
         this.#forgetPairs(processes);
         caches.processes.delete(pasid);
         this.forgotten++;
       }
+      if (this.#devices.size > devices && caches !== user && caches.processes.size === 0) {
+        if (caches.contexts.versions.some(isLive)) this.forgotten++;
+        this.#forget(caches);
+      }
+      if (this.#pairs.size <= pairs && this.#devices.size <= devices) return;
     }
   }
 
-  #forget(key: unknown, caches: DeviceCaches): void {
+  #forget(caches: DeviceCaches): void {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
-    this.#devices.delete(key);
+    this.#devices.delete(caches.key);
+    this.#budget.give(DEVICE_BYTES);
+    if (caches.key === caches.id) return;
+    const others = this.#boundTo(caches.id).filter((other) => other !== caches);
+    if (others.length > 0) this.#bound.set(caches.id, others);
+    else this.#bound.delete(caches.id);
   }
 
   #forgetPairs({ pairs }: PasidCaches): void {

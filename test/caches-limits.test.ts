@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { bytesSource } from "../parsers/trace/source.ts";
+import type { ReplayOptions } from "../pipeline/options.ts";
+import { replayTrace } from "../pipeline/run.ts";
+
+async function replay(lines: readonly string[], options: Partial<ReplayOptions>) {
+  const chunks: Buffer[] = [];
+  const summary = await replayTrace(
+    bytesSource(Buffer.from(`${lines.join("\n")}\n`)),
+    { write: (bytes) => void chunks.push(Buffer.from(bytes)) },
+    options,
+  );
+  const text = Buffer.concat(chunks).toString("utf8").trimEnd();
+  return { summary, records: text.split("\n").map((line) => JSON.parse(line)) };
+}
+
+const hex = (n: number) => `0x${n.toString(16)}`;
+const word = (n: number) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(n));
+  return bytes.toString("hex");
+};
+const mem = (addr: number, data: string) => JSON.stringify({ type: "mem", addr: hex(addr), data });
+const dma = (fields: object) => JSON.stringify({ type: "dma", dev: "00:03.0", addr: "0x1000", ...fields });
+const RAM = '{"type":"ram","addr":"0x0","size":"0x10000000"}';
+
+/** VT-d 5.10, 9.6: P, PGTT 100b (pass-through); the DID in bits 79:64. */
+const passThrough = (did: number) => word(0x101) + word(did) + word(0).repeat(6);
+
+describe("more PASIDs of one device than there is memory for", () => {
+  const PASIDS = 1536;
+  const PER_TABLE = 64;
+  const DIRECTORY = 0x1000;
+  const TABLES = 0x10_0000;
+  const tables = Array.from({ length: PASIDS / PER_TABLE }, (_, i) => [
+    // VT-d 5.10, 9.5: P, and the frame of the PASID table.
+    mem(DIRECTORY + i * 8, word((TABLES + i * 4096) | 1)),
+    mem(TABLES + i * 4096, passThrough(1).repeat(PER_TABLE)),
+  ]).flat();
+  const trace = [
+    '{"type":"iommu","id":"d","model":"intel"}',
+    RAM,
+    ...tables,
+    JSON.stringify({
+      type: "bind",
+      dev: "00:03.0",
+      config: { model: "intel", base_ptr: hex(DIRECTORY), pasid_bits: 20 },
+    }),
+    ...Array.from({ length: PASIDS }, (_, pasid) => dma({ pasid })),
+    // The PASID that was seen first gets another entry, and is used again: it is the one to be dropped.
+    mem(TABLES, passThrough(2)),
+    dma({ pasid: 0 }),
+    dma({ pasid: 0 }),
+  ];
+
+  test("drops others than the one in use, and says so", async () => {
+    const { summary, records } = await replay(trace, { memoryLimit: 1 << 20 });
+    const outcomes = records.filter(({ type }) => type === "outcome");
+    expect(outcomes).toHaveLength(PASIDS + 2);
+    for (const { result } of outcomes) expect(result).toBe("ok");
+    expect(outcomes.at(-1).domain).toBe(2);
+    expect(summary.forgotten).toBeGreaterThan(0);
+    expect(records.filter(({ rule }) => rule === "memory-limit")).toHaveLength(1);
+  });
+
+  test("drops nothing where there is enough", async () => {
+    const { summary } = await replay(trace, {});
+    expect(summary.forgotten).toBe(0);
+  });
+});
+
+describe("more devices than there is memory for", () => {
+  // IHI 0070, 5.2: STEs of zeros are not valid; the SMMU may cache them as they are (3.21.3).
+  const smmu = [
+    '{"type":"iommu","id":"s","model":"arm-smmuv3","regs":{"strtab_base":"0x400000","strtab_base_cfg":"0x10"}}',
+    RAM,
+  ];
+  const request = (sid: number, more: object = {}) => dma({ dev: `sid:${sid}`, ...more });
+  const SID = 3;
+  const DEVICES = 4000;
+  // STE.V and Config 0b100: bypass.
+  const valid = mem(0x40_0000 + SID * 64, word(0b1001));
+  const stale = request(SID, { observed: { result: "fault", code: "0x4" } });
+
+  test("what has been dropped explains nothing any more, which is counted", async () => {
+    const devices = Array.from({ length: DEVICES }, (_, i) => request(i));
+    const trace = [...smmu, ...devices, valid, stale];
+    const enough = await replay(trace, {});
+    expect(enough.summary.forgotten).toBe(0);
+    expect(Object.fromEntries(enough.summary.verdicts)).toEqual({ stale: 1 });
+    const little = await replay(trace, { memoryLimit: 1 << 20 });
+    expect(little.summary.forgotten).toBeGreaterThan(DEVICES / 4);
+    expect(Object.fromEntries(little.summary.verdicts)).toEqual({ mismatch: 1 });
+  });
+
+  test("one that comes again after it was dropped is known again", async () => {
+    const devices = Array.from({ length: DEVICES }, (_, i) => request(i));
+    const trace = [...smmu, ...devices, request(SID), valid, stale];
+    const { summary } = await replay(trace, { memoryLimit: 1 << 20 });
+    expect(Object.fromEntries(summary.verdicts)).toEqual({ stale: 1 });
+  });
+
+  test("invalidating them one by one does not look at all of them each time", {
+    timeout: 10_000,
+  }, async () => {
+    const count = 1 << 15;
+    const requests = Array.from({ length: count }, (_, i) => request(i));
+    // CMD_CFGI_STE (IHI 0070, 4.3.1): the StreamID in bits 63:32, Leaf in bit 64.
+    const invalidations = Array.from(
+      { length: count },
+      (_, i) => `{"type":"cmd","iommu":"s","data":["${hex(i)}00000003","0x1"]}`,
+    );
+    const { summary } = await replay([...smmu, ...requests, ...invalidations, valid, stale], {
+      findings: false,
+    });
+    // All were invalidated: none holds the invalid STE any more.
+    expect(Object.fromEntries(summary.verdicts)).toEqual({ "stale-after-invalidation": 1 });
+  });
+});
