@@ -61,6 +61,14 @@ describe("stream table", () => {
     expect(machine.ask(0x5000n, { sid: 3 })).toBe("ok 0x5000");
   });
 
+  it("takes STRTAB_BASE as it stands where nothing says how large the table is", () => {
+    const machine = new Machine();
+    machine.state.registers.delete("strtab_base_cfg");
+    machine.configure({});
+    machine.write(STREAM_TABLE + 3n * 64n, bypass);
+    expect(machine.ask(0x5000n, { sid: 3 })).toBe("ok 0x5000");
+  });
+
   it("reports F_STE_FETCH with the address of the entry", () => {
     const machine = new Machine({ strtab_base: 0x9_0000_0000n });
     const r = machine.walk(0n, { sid: 5 });
@@ -158,9 +166,25 @@ describe("STE", () => {
     expect(machine.ask(0n, { pasid: 0 })).toBe("C_BAD_SUBSTREAMID");
   });
 
+  it("Config bypass passes 56-bit addresses of an SMMU that has them; tables stay at 52", () => {
+    const machine = new Machine({ idr5: 0x877n }); // OAS 56 bits, VAX 56 bits, all granules
+    machine.ste({ Config: 4 });
+    expect(machine.ask((1n << 56n) - 1n)).toBe("ok 0xffffffffffffff");
+    expect(machine.ask(1n << 56n)).toBe("F_ADDR_SIZE S1 IN");
+    machine.configure({ cr0: 0n });
+    expect(machine.ask(1n << 55n)).toBe("ok 0x80000000000000");
+    expect(machine.ask(1n << 56n)).toBe("CR0.SMMUEN unrecorded");
+    machine.configure({ cr0: 5n });
+    machine.stage1({ granule: 16, inputBits: 52, startLevel: 1 }, { IPS: 7, TTB0: 1n << 52n });
+    expect(machine.ask(0n)).toBe("C_BAD_CD");
+    machine.stage1({ granule: 16, inputBits: 52, startLevel: 1 }, { IPS: 7, TTB0: 1n << 51n });
+    expect(machine.ask(0n)).toBe("F_WALK_EABT S1 TT L1");
+  });
+
   const IDR0_ALL =
     0b11n | (2n << 2n) | (3n << 6n) | (1n << 9n) | (1n << 10n) | (1n << 12n) | (1n << 18n) | (1n << 19n);
   const idr0 = (change: bigint) => IDR0_ALL ^ change;
+  const DPT = 1n << 15n;
   const STALL_NONE = 1n << 24n;
   const STALL_FORCE = 2n << 24n;
   const LITTLE = 2n << 21n;
@@ -182,6 +206,12 @@ describe("STE", () => {
     ["EATS full and S2S, nested", { Config: 7, EATS: 1, S2S: 1 }, {}, false],
     ["EATS full and S2S, stage 1", { Config: 5, EATS: 1, S2S: 1 }, {}, true],
     ["EATS full", { Config: 6, EATS: 1 }, {}, true],
+    ["EATS full with DPT, EL1", { Config: 5, EATS: 3 }, { idr3: DPT }, true],
+    ["EATS full with DPT, EL2", { Config: 5, STRW: 2, EATS: 3 }, { idr3: DPT }, false],
+    ["EATS full with DPT, EL2, no DPT", { Config: 5, STRW: 2, EATS: 3 }, { idr3: 0n }, true],
+    ["EATS full with DPT, STRW 2 ignored", { Config: 6, STRW: 2, EATS: 3 }, { idr3: DPT }, true],
+    ["EATS full with DPT and S2S", { Config: 7, EATS: 3, S2S: 1 }, { idr3: DPT }, false],
+    ["EATS full with DPT and S2S, no DPT", { Config: 7, EATS: 3, S2S: 1 }, { idr3: 0n }, true],
     ["STRW 1", { Config: 5, STRW: 1 }, {}, false],
     ["STRW 3", { Config: 5, STRW: 3 }, {}, false],
     ["STRW 3, stage 2", { Config: 6, STRW: 3 }, {}, true],

@@ -154,6 +154,16 @@ describe("layouts", () => {
     });
   });
 
+  it("tells the cacheability of descriptors, which are only read, from that of tables", () => {
+    const view = new DataView(new ArrayBuffer(64));
+    Ste.encode({ S1CIR: 1, S1COR: 3, S2IR0: 1, S2OR0: 3 }, view, 0);
+    const said = Ste.decode(view, 0).filter((field) => /^S[12][CIO]{1,2}R0?$/.test(field.name));
+    expect(said.map((field) => field.text)).toEqual([
+      ...["write-back, read-allocate", "write-back, no read-allocate"],
+      ...["write-back, read- and write-allocate", "write-back, read-allocate"],
+    ]);
+  });
+
   it("an STE that Linux 6.12 wrote for stage 2", () => {
     expect(decode(Ste, 0xdn, 0n, 0x044c_3594_0000_0002n, 0x4347_6000n)).toEqual({
       ...{ V: 1n, Config: 6n, S2VMID: 2n, S2T0SZ: 20n, S2SL0: 2n, S2IR0: 1n, S2OR0: 1n, S2SH0: 3n },

@@ -312,6 +312,9 @@ describe("stage 1 permissions", () => {
     [{ PAN: 1 }, 0n, "--x", "rwx"],
     [{ PAN: 1, EPAN: 1 }, 0n, "--x", "--x"],
     [{ PAN: 1, EPAN: 1 }, UXN, "---", "rwx"],
+    // The page is writable, whatever PAN withholds from data accesses.
+    [{ PAN: 1, EPAN: 1, WXN: 1 }, 0n, "--x", "---"],
+    [{ PAN: 1, EPAN: 1, WXN: 1 }, READ_ONLY, "--x", "--x"],
     [{ EPAN: 1 }, 0n, "--x", "rwx"],
   ])("CD %j, leaf %x: user %s, privileged %s", (cd, leaf, user, privileged) => {
     expect(permOf(leaf, 0n, cd)).toEqual({ user, privileged });

@@ -94,6 +94,8 @@ export function stage1Permissions(
     ((leafLo & AP2) !== 0 && !(controls.hardwareDirty && (leafHi & DBM) !== 0)) || (table & AP_TABLE_1) !== 0;
   const data = readOnly ? READ : READ | WRITE;
   let granted: number;
+  /** What the page itself allows this privilege, before PAN: WXN is about pages. */
+  let page = data;
   let execute: boolean;
   if (controls.onePrivilege) {
     granted = data;
@@ -102,16 +104,17 @@ export function stage1Permissions(
     const user = (leafLo & AP1) !== 0 && (table & AP_TABLE_0) === 0 ? data : 0;
     const userExecute = (leafHi & UXN) === 0 && (table & UXN_TABLE) === 0;
     if (privileged) {
-      // Privileged access never: to what unprivileged accesses may read (EPAN: or execute).
+      // Privileged access never: no data access to what unprivileged accesses may read (EPAN: or execute).
       const never = controls.pan && (user !== 0 || (controls.epan && userExecute));
       granted = never ? 0 : data;
       // What unprivileged accesses may write is never privileged-executable.
       execute = (leafHi & PXN) === 0 && (table & PXN_TABLE) === 0 && (user & WRITE) === 0;
     } else {
       granted = user;
+      page = user;
       execute = userExecute;
     }
   }
-  if (execute && !(controls.wxn && (granted & WRITE) !== 0)) granted |= EXECUTE;
+  if (execute && !(controls.wxn && (page & WRITE) !== 0)) granted |= EXECUTE;
   return granted;
 }

@@ -1,33 +1,25 @@
 /** The context descriptor table's structures. */
 import { address, bit, bits, ignored, layout } from "../layout.ts";
-import { ADDRESS_SIZES, TRANSLATION_GRANULES } from "./ste.ts";
+import { ADDRESS_SIZES, SHAREABILITY, TABLE_CACHEABILITY, TRANSLATION_GRANULES } from "./ste.ts";
 
 export const L1Cd = layout("SMMUv3 level 1 context descriptor", "IHI 0070 5.3", 8, {
   V: bit(0, "Valid"),
   L2Ptr: address(55, 12, "Level 2 table; an IPA where stage 2 translates"),
 });
 
-const CACHEABILITY = {
-  0: "non-cacheable",
-  1: "write-back, read- and write-allocate",
-  2: "write-through",
-  3: "write-back, read-allocate",
-} as const;
-const SHAREABILITY = { 0: "non-shareable", 2: "outer shareable", 3: "inner shareable" } as const;
-
 /** Bits 65, 127:126, 129 and 191:190 are given as without VMSAv9-128 (IDR5.D128 is 0). */
 export const Cd = layout("SMMUv3 context descriptor", "IHI 0070 5.4", 64, {
   T0SZ: bits(5, 0, "TTB0 covers 2^(64 - T0SZ) bytes"),
   TG0: bits(7, 6, "TTB0 granule", TRANSLATION_GRANULES),
-  IR0: bits(9, 8, "TTB0 inner cacheability", CACHEABILITY),
-  OR0: bits(11, 10, "TTB0 outer cacheability", CACHEABILITY),
+  IR0: bits(9, 8, "TTB0 inner cacheability", TABLE_CACHEABILITY),
+  OR0: bits(11, 10, "TTB0 outer cacheability", TABLE_CACHEABILITY),
   SH0: bits(13, 12, "TTB0 shareability", SHAREABILITY),
   EPD0: bit(14, "TTB0 walks disabled"),
   ENDI: bit(15, "Tables are big-endian"),
   T1SZ: bits(21, 16, "TTB1 covers 2^(64 - T1SZ) bytes"),
   TG1: bits(23, 22, "TTB1 granule", { 1: "16 KiB", 2: "4 KiB", 3: "64 KiB" }),
-  IR1: bits(25, 24, "TTB1 inner cacheability", CACHEABILITY),
-  OR1: bits(27, 26, "TTB1 outer cacheability", CACHEABILITY),
+  IR1: bits(25, 24, "TTB1 inner cacheability", TABLE_CACHEABILITY),
+  OR1: bits(27, 26, "TTB1 outer cacheability", TABLE_CACHEABILITY),
   SH1: bits(29, 28, "TTB1 shareability", SHAREABILITY),
   EPD1: bit(30, "TTB1 walks disabled"),
   V: bit(31, "Valid"),

@@ -123,7 +123,11 @@ export const F_ADDR_SIZE = event(
   "F_ADDR_SIZE",
   "OOR_ADDRESS",
   "7.3.14",
-  "A descriptor's address is wider than IPS, S2PS or OAS, or an untranslated address is wider than OAS.",
+  "A descriptor's address is wider than IPS or S2PS, or one that bypasses stage 1 is wider than IAS (a stream's bypass: OAS).",
+  [
+    "a table entry was overwritten, or was written for wider addresses",
+    "the device uses an address beyond memory while its stream is not translated",
+  ],
 );
 export const F_ACCESS = event(
   0x12,

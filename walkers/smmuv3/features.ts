@@ -2,8 +2,9 @@ import type { IommuState } from "../registers.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 
 const ADDRESS_BITS = [32, 36, 40, 42, 44, 48, 52, 56] as const;
-/** Widest output address that VMSAv8-64 tables can give; 56 bits need VMSAv9-128. */
-const MAX_VMSAV8_BITS = 52;
+/** Where nothing is known: what VMSAv8-64 tables can give. Wider ones need VMSAv9-128, or pass untranslated. */
+const USUAL_ADDRESS_BITS = 52;
+const WIDEST_ADDRESS_BITS = 56;
 
 /** SPLIT values of a 2-level stream table; others behave as the first (6.3.25). */
 const SPLITS = [6, 8, 10];
@@ -45,6 +46,8 @@ export class SmmuFeatures {
   stt = true;
   e0pd = true;
   epan = true;
+  /** IDR3.DPT: no more than a reason to refuse an STE here (5.2 EATS). */
+  dpt = false;
   gran4k = true;
   gran16k = true;
   gran64k = true;
@@ -52,8 +55,8 @@ export class SmmuFeatures {
   /** IDR5.VAX: 52-bit input addresses. */
   vax = true;
   /** Output address size in bits, and the most input address bits of stage 2 (3.4: OAS and IAS). */
-  oas = MAX_VMSAV8_BITS;
-  ias = MAX_VMSAV8_BITS;
+  oas = USUAL_ADDRESS_BITS;
+  ias = USUAL_ADDRESS_BITS;
   /** SMMUv3.0: addresses of 48 bits. */
   v30 = false;
 
@@ -124,6 +127,7 @@ export class SmmuFeatures {
     this.stt = idr3("STT");
     this.e0pd = idr3("E0PD");
     this.epan = idr3("EPAN");
+    this.dpt = state.capability("idr3", Idr3, "DPT", 0) !== 0;
 
     this.gran4k = idr5("GRAN4K", 1) !== 0;
     this.gran16k = idr5("GRAN16K", 1) !== 0;
@@ -131,9 +135,9 @@ export class SmmuFeatures {
     this.ds = idr5("DS", 1) !== 0;
     const inputBits = state.property("input_bits");
     this.vax = inputBits === undefined ? idr5("VAX", 1) !== 0 : inputBits > 48;
-    this.oas = Math.min(state.property("output_bits") ?? ADDRESS_BITS[idr5("OAS", 6)]!, MAX_VMSAV8_BITS);
+    this.oas = Math.min(state.property("output_bits") ?? ADDRESS_BITS[idr5("OAS", 6)]!, WIDEST_ADDRESS_BITS);
     // 3.4: VMSAv8-32 always has 40-bit intermediate addresses.
-    this.ias = Math.max((formats & 1) !== 0 ? 40 : 0, this.oas);
+    this.ias = Math.max((formats & 1) !== 0 ? 40 : 0, this.vmsav864 ? this.oas : 0);
   }
 
   #control(state: IommuState): void {
@@ -151,7 +155,9 @@ export class SmmuFeatures {
     this.split = !twoLevel ? 0 : SPLITS.includes(split) ? split : SPLITS[0]!;
     this.streamBits = Math.min(log2size, this.sidSize);
     // 6.3.24: the base is aligned by the literal LOG2SIZE: to the linear table, or to the level 1 table or 64 bytes.
-    const align = twoLevel ? Math.max(6, log2size - this.split + 3) : log2size + 6;
+    const table = twoLevel ? Math.max(6, log2size - this.split + 3) : log2size + 6;
+    // Without the register the table's size is not known, and its base is taken as it stands.
+    const align = state.has("strtab_base_cfg") ? table : 6;
     const base = new DataView(new ArrayBuffer(8));
     base.setInt32(0, state.lo("strtab_base"), true);
     base.setInt32(4, state.hi("strtab_base"), true);

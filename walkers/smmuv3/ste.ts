@@ -18,13 +18,21 @@ export const ADDRESS_SIZES = {
   7: "56 bits",
 } as const;
 
-const CACHEABILITY = {
+/** Of translation tables, which hardware may also write (S2IR0, CD.IR0 and the like). */
+export const TABLE_CACHEABILITY = {
+  0: "non-cacheable",
+  1: "write-back, read- and write-allocate",
+  2: "write-through, read-allocate",
+  3: "write-back, read-allocate",
+} as const;
+/** Of context descriptors. */
+const CD_CACHEABILITY = {
   0: "non-cacheable",
   1: "write-back, read-allocate",
-  2: "write-through",
-  3: "write-back",
+  2: "write-through, read-allocate",
+  3: "write-back, no read-allocate",
 } as const;
-const SHAREABILITY = { 0: "non-shareable", 2: "outer shareable", 3: "inner shareable" } as const;
+export const SHAREABILITY = { 0: "non-shareable", 2: "outer shareable", 3: "inner shareable" } as const;
 
 /** Values of STE.Config that let traffic pass; 0 to 3 abort. */
 export const CONFIG_BYPASS = 4;
@@ -42,7 +50,8 @@ export const S1DSS_TERMINATE = 0;
 export const S1DSS_BYPASS = 1;
 export const S1DSS_SUBSTREAM0 = 2;
 
-/** STE.STRW of a hypervisor's stream (Non-secure: NS-EL2, or NS-EL2-E2H as CR2.E2H says). */
+/** STE.STRW of a guest's or an operating system's stream, and of a hypervisor's (NS-EL2, or with CR2.E2H NS-EL2-E2H). */
+export const STRW_EL1 = 0;
 export const STRW_EL2 = 2;
 
 export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
@@ -61,8 +70,8 @@ export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   S1ContextPtr: address(55, 6, "Context descriptor, or table of them; an IPA where stage 2 translates"),
   S1CDMax: bits(63, 59, "log2 of the number of context descriptors"),
   S1DSS: bits(65, 64, "Default substream", { 0: "terminate", 1: "bypass stage 1", 2: "substream 0" }),
-  S1CIR: bits(67, 66, "S1ContextPtr inner cacheability", CACHEABILITY),
-  S1COR: bits(69, 68, "S1ContextPtr outer cacheability", CACHEABILITY),
+  S1CIR: bits(67, 66, "S1ContextPtr inner cacheability", CD_CACHEABILITY),
+  S1COR: bits(69, 68, "S1ContextPtr outer cacheability", CD_CACHEABILITY),
   S1CSH: bits(71, 70, "S1ContextPtr shareability", SHAREABILITY),
   S2HWU59: bit(72, "Hardware use of stage 2 descriptor bit 59"),
   S2HWU60: bit(73, "Hardware use of stage 2 descriptor bit 60"),
@@ -92,8 +101,8 @@ export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   IMPDEF1: ignored(159, 144, "IMPLEMENTATION DEFINED"),
   S2T0SZ: bits(165, 160, "Stage 2 input size is 64 - S2T0SZ bits"),
   S2SL0: bits(167, 166, "Stage 2 start level"),
-  S2IR0: bits(169, 168, "S2TTB inner cacheability", CACHEABILITY),
-  S2OR0: bits(171, 170, "S2TTB outer cacheability", CACHEABILITY),
+  S2IR0: bits(169, 168, "S2TTB inner cacheability", TABLE_CACHEABILITY),
+  S2OR0: bits(171, 170, "S2TTB outer cacheability", TABLE_CACHEABILITY),
   S2SH0: bits(173, 172, "S2TTB shareability", SHAREABILITY),
   S2TG: bits(175, 174, "Stage 2 granule", TRANSLATION_GRANULES),
   S2PS: bits(178, 176, "Stage 2 output size", ADDRESS_SIZES),

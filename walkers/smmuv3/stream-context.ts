@@ -9,6 +9,7 @@ import {
   S1FMT_4K_L2,
   S1FMT_64K_L2,
   S1FMT_LINEAR,
+  STRW_EL1,
   STRW_EL2,
   Ste,
 } from "./ste.ts";
@@ -47,6 +48,7 @@ const s2ttbOffset = Ste.offsetReader("S2TTB");
 
 const EATS_FULL = 1;
 const EATS_SPLIT_STAGE = 2;
+const EATS_FULL_DPT = 3;
 
 /** A valid stream table entry, decoded: everything that later steps need of it. */
 export class StreamContext {
@@ -121,12 +123,12 @@ export class StreamContext {
     if (this.config < CONFIG_BYPASS) return true;
     if (this.stage1Enabled && !features.stage1) return false;
     if (this.stage2Enabled && !features.stage2) return false;
-    if (atsIllegal(view, at, this.config, features)) return false;
     // IgnoreSTESTRW: STRW counts for stage 1 alone, and only where EL2 regimes exist.
     const strwUsed = this.config === CONFIG_STAGE1 && features.hyp;
-    const world = strw(view, at);
-    if (strwUsed && (world & 1) !== 0) return false;
-    const hypervisor = strwUsed && world === STRW_EL2;
+    const world = strwUsed ? strw(view, at) : STRW_EL1;
+    if (atsIllegal(view, at, this.config, world, features)) return false;
+    if ((world & 1) !== 0) return false;
+    const hypervisor = world === STRW_EL2;
     this.hypervisor = hypervisor;
     this.el2 = hypervisor && !features.e2h;
     this.privcfg = features.permissionsOverride ? privcfg(view, at) : 0;
@@ -256,12 +258,21 @@ export class StreamContext {
 }
 
 /** 5.2 EATS: what makes it ILLEGAL, where it is not IGNORED. */
-function atsIllegal(view: DataView, at: number, config: number, features: SmmuFeatures): boolean {
+function atsIllegal(
+  view: DataView,
+  at: number,
+  config: number,
+  world: number,
+  features: SmmuFeatures,
+): boolean {
   if (!features.ats || config === CONFIG_BYPASS) return false;
   const mode = eats(view, at);
   const stalls = s2s(view, at) !== 0;
   if (mode === EATS_SPLIT_STAGE) return config !== CONFIG_NESTED || stalls || !features.splitStageAts;
-  return mode === EATS_FULL && stalls && (config & 6) === 6;
+  // Without DPT, the encoding behaves as 0.
+  if (mode === EATS_FULL_DPT && !features.dpt) return false;
+  if (mode === EATS_FULL_DPT && world !== STRW_EL1) return true;
+  return (mode === EATS_FULL || mode === EATS_FULL_DPT) && stalls && (config & 6) === 6;
 }
 
 /** 5.2 S2T0SZ. */

@@ -7,6 +7,7 @@ import {
   CONFIG_STAGE1,
   S1FMT_4K_L2,
   S1FMT_64K_L2,
+  STRW_EL1,
 } from "../../../walkers/smmuv3/ste.ts";
 import { StreamContext } from "../../../walkers/smmuv3/stream-context.ts";
 import { SEVERE, TABLE_RULES } from "../table-rules.ts";
@@ -20,6 +21,7 @@ const STE_ILLEGAL = "IHI 0070, 5.2.2";
 
 const EATS_FULL = 1;
 const EATS_SPLIT_STAGE = 2;
+const EATS_FULL_DPT = 3;
 const RESERVED_ENCODING = 3;
 
 /**
@@ -36,10 +38,10 @@ export function judgeSte(entry: Entry, features: SmmuFeatures, lpae: boolean): S
     entry.complain(UNSUPPORTED, "Config", "expected no stage 1, since IDR0.S1P is 0", STE_ILLEGAL);
   if (stage2 && !features.stage2)
     entry.complain(UNSUPPORTED, "Config", "expected no stage 2, since IDR0.S2P is 0", STE_ILLEGAL);
-  judgeAts(entry, config, features);
   const strw = Number(entry.value("STRW"));
-  if (config === CONFIG_STAGE1 && features.hyp && (strw & 1) !== 0)
-    entry.complain(ILLEGAL, "STRW", "expected 0 or 2", STE_ILLEGAL);
+  const strwUsed = config === CONFIG_STAGE1 && features.hyp;
+  judgeAts(entry, config, strwUsed ? strw : STRW_EL1, features);
+  if (strwUsed && (strw & 1) !== 0) entry.complain(ILLEGAL, "STRW", "expected 0 or 2", STE_ILLEGAL);
   if (stage1) judgeStage1(entry, features, stage2);
   const other = stage2 && lpae && entry.value("S2AA64") === 0n;
   if (stage2 && !other) judgeStage2(entry, features);
@@ -56,7 +58,7 @@ export function judgeSte(entry: Entry, features: SmmuFeatures, lpae: boolean): S
 }
 
 /** 5.2 EATS. */
-function judgeAts(entry: Entry, config: number, features: SmmuFeatures): void {
+function judgeAts(entry: Entry, config: number, world: number, features: SmmuFeatures): void {
   if (!features.ats || config === CONFIG_BYPASS) return;
   const mode = Number(entry.value("EATS"));
   const stalls = entry.value("S2S") !== 0n;
@@ -66,7 +68,11 @@ function judgeAts(entry: Entry, config: number, features: SmmuFeatures): void {
     if (!features.splitStageAts)
       entry.complain(UNSUPPORTED, "EATS", "expected no split-stage ATS, since IDR0.NS1ATS is 1");
   }
-  if (mode === EATS_FULL && stalls && (config & 6) === 6)
+  const dpt = mode === EATS_FULL_DPT && features.dpt;
+  if (dpt && world !== STRW_EL1) entry.complain(CONFLICT, "EATS", "expected STRW to be 0");
+  if (mode === EATS_FULL_DPT && !dpt)
+    entry.complain(INEFFECTIVE, "EATS", "expected 0 to 2: without DPT it behaves as 0");
+  if ((mode === EATS_FULL || dpt) && stalls && (config & 6) === 6)
     entry.complain(CONFLICT, "EATS", "expected S2S to be 0");
 }
 

@@ -56,6 +56,20 @@ export const ARM: readonly Case[] = [
     says: { field: "HD", bits: "42" },
   },
   {
+    rule: "ineffective-field",
+    name: "SMMUv3: EATS 3, full ATS with DPT checks, without IDR3.DPT",
+    bad: armRooted([0x10000n | STAGE1, 3n << 28n]),
+    good: armRooted([0x10000n | STAGE1, 3n << 28n], { props: { dpt: 1 } }),
+    says: { field: "EATS", bits: "93:92", value: "0x3" },
+  },
+  {
+    rule: "conflicting-fields",
+    name: "SMMUv3: EATS 3 in a stream of EL2",
+    bad: armRooted([0x10000n | STAGE1, (3n << 28n) | (2n << 30n)], { props: { dpt: 1 } }),
+    good: armRooted([0x10000n | STAGE1, (1n << 28n) | (2n << 30n)], { props: { dpt: 1 } }),
+    says: { field: "EATS", value: "0x3" },
+  },
+  {
     rule: "illegal-encoding",
     name: "SMMUv3: TG0 3",
     bad: arm([CD0 | (3n << 6n), 0x20000n]),
