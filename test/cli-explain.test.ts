@@ -113,16 +113,22 @@ describe.concurrent("explain --record", () => {
     );
     expect(values(event)).toEqual({
       ...{ EVENT: 0x10, SSV: 1, SUBSTREAMID: 0x12345, STREAMID: 0x900 },
-      ...{ PNU: 1, IND: 0, RNW: 1, NSIPA: 0, S2: 1, CLASS: 1, STAG: 0xbeef, STALL: 1, TTRNW: 1 },
+      ...{ PNU: 1, IND: 0, RNW: 1, S2: 1, CLASS: 1, STAG: 0xbeef, STALL: 1, TTRNW: 1 },
       ...{ INPUTADDR: 0x7fff_0000_1234, IPA: 0x4567_8000 / 4096 },
     });
     expect(event.fields.IPA.address).toBe("0x45678000");
   });
 
   test("SMMUv3: the fetch address of F_STE_FETCH", async () => {
-    const [event, fault] = await decode("arm", "0x4200000003", "0x0", "0x0", "0x80001040");
+    const [event, fault] = await decode("arm", "0x4200000003", "0x10007", "0x0", "0x80001040");
     expect(event.fields).toMatchObject({ STREAMID: { value: "0x42" }, FETCHADDR: { address: "0x80001040" } });
+    expect(values(event)).toMatchObject({ REASON: 7, GPCF: 1 });
     expect(fault.name).toBe("F_STE_FETCH");
+  });
+
+  test("SMMUv3: C_BAD_SUBSTREAMID has a SubstreamID, and no bit that says so", async () => {
+    const [event] = await decode("arm", "0x1d00005008", "0x0", "0x0", "0x0");
+    expect(values(event)).toEqual({ EVENT: 8, SUBSTREAMID: 5, STREAMID: 0x1d });
   });
 
   test("VT-d: a read with PASID 5 from 00:03.0, reason 0x71", async () => {

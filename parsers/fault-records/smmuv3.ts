@@ -7,12 +7,10 @@ import type { FaultRecordFormat } from "./format.ts";
 
 const BYTES = 32;
 
-const header = {
-  EVENT: bits(7, 0, "Event number"),
-  SSV: bit(11, "SubstreamID is valid"),
-  SUBSTREAMID: bits(31, 12, "SubstreamID (PASID)"),
-  STREAMID: bits(63, 32, "StreamID"),
-};
+const EVENT = bits(7, 0, "Event number");
+const SUBSTREAMID = bits(31, 12, "SubstreamID (PASID)");
+const STREAMID = bits(63, 32, "StreamID");
+const header = { EVENT, SSV: bit(11, "SubstreamID is valid"), SUBSTREAMID, STREAMID };
 
 /** What the transaction was. */
 const transaction = {
@@ -36,8 +34,17 @@ const stage = {
 
 export const ConfigurationEvent = layout("SMMUv3 configuration event", "IHI 0070 7.3", BYTES, header);
 
+/** The one event whose SubstreamID is always valid. */
+export const SubstreamEvent = layout("C_BAD_SUBSTREAMID event", "IHI 0070 7.3.9", BYTES, {
+  EVENT,
+  SUBSTREAMID,
+  STREAMID,
+});
+
 export const FetchEvent = layout("SMMUv3 fetch event", "IHI 0070 7.3", BYTES, {
   ...header,
+  REASON: bits(79, 64, "IMPLEMENTATION DEFINED cause"),
+  GPCF: bit(80, "A granule protection check failed"),
   FETCHADDR: FETCH_ADDRESS,
 });
 
@@ -58,7 +65,6 @@ export const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYT
 export const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
   ...header,
   ...transaction,
-  NSIPA: bit(100, "The IPA is in the non-secure IPA space"),
   ...stage,
   TTRNW: bit(108, "The access to the translation table was a read (class TT)"),
   INPUTADDR: INPUT_ADDRESS,
@@ -71,6 +77,7 @@ const LAYOUTS: Readonly<Record<number, Layout>> = {
   3: FetchEvent,
   5: TransactionEvent,
   7: TransactionEvent,
+  8: SubstreamEvent,
   9: FetchEvent,
   11: WalkAbortEvent,
   16: TranslationEvent,
