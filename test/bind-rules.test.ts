@@ -56,6 +56,15 @@ function rv(fields: object = {}, host: TestHost = riscv()): TestCase {
   return { request: { ...request, ...fields }, host };
 }
 
+/** Second-stage schemes of 32-bit harts: Sv32x4 in capabilities, GXL in fctl. */
+function gxl(): TestHost {
+  const host = riscv();
+  return {
+    ...host,
+    regs: { ...host.regs, capabilities: host.regs!.capabilities! | (1n << 16n), fctl: 4n },
+  };
+}
+
 /** struct iommu_hwpt_vtd_s1: flags, pgtbl_addr, addr_width, __reserved. */
 function vtdS1(flags = 0n, address = BASE, width = 48, reserved = 0, host = intel()): TestCase {
   return { request: packed([flags, 8], [address, 8], [width, 4], [reserved, 4]), host };
@@ -476,7 +485,25 @@ const CASES: readonly RuleCase[] = [
     rule: "bind-nested-unsupported",
     what: "RISC-V without a second stage",
     hit: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 3 } }, riscv([17, 18])),
-    miss: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 3 } }, riscv([17])),
+    miss: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 3 } }, riscv([18])),
+  },
+  {
+    rule: "bind-nested-unsupported",
+    what: "RISC-V without Sv39x4",
+    hit: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 3 } }, riscv([17])),
+    miss: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 4 } }, riscv([17])),
+  },
+  {
+    rule: "bind-nested-unsupported",
+    what: "RISC-V with fctl.GXL and Sv39x4",
+    hit: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 3 } }, gxl()),
+    miss: rv({ stage2: { format: "riscv-x4", root: "0x4000", levels: 2 } }, gxl()),
+  },
+  {
+    rule: "bind-base-range",
+    what: "RISC-V beyond the 41 bits of Sv39x4",
+    hit: rv({ base_ptr: "0x20000000000", stage2: { format: "riscv-x4", root: "0x4000" } }, riscv([18])),
+    miss: rv({ base_ptr: "0x1fffffff000", stage2: { format: "riscv-x4", root: "0x4000" } }, riscv([18])),
   },
   {
     rule: "bind-pgtable-format",

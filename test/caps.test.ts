@@ -154,6 +154,13 @@ describe("what the registers come to", () => {
     expect(limits("riscv", { capabilities: 3n << 38n }).pasidBits).toBe(17);
     expect(limits("riscv", { capabilities: 0n }).pasidBits).toBe(0);
   });
+
+  it("RISC-V: the widest second stage", () => {
+    const bits = (capabilities: bigint, fctl = 0n) => limits("riscv", { capabilities, fctl }).secondInputBits;
+    expect([1n << 17n, 3n << 17n, 7n << 17n, 15n << 16n].map((caps) => bits(caps))).toEqual([41, 50, 59, 59]);
+    expect(bits(15n << 16n, 4n)).toBe(34); // GXL
+    expect(limits("riscv", { capabilities: 14n << 16n, fctl: 4n }).noNesting).toContain("Sv32x4");
+  });
 });
 
 describe("where capabilities come from", () => {

@@ -1,5 +1,6 @@
 import { Configuration } from "../../walkers/amd-vi/configuration.ts";
 import { ExtendedFeature2Register, ExtendedFeatureRegister } from "../../walkers/amd-vi/registers.ts";
+import { guestBits, SV32_LEVELS } from "../../walkers/page-tables/riscv-sv.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import type { TableModel } from "../../walkers/request.ts";
 import { RiscvConfig } from "../../walkers/riscv/config.ts";
@@ -142,14 +143,17 @@ function riscvLimits(state: IommuState): HostLimits {
   const config = new RiscvConfig();
   config.configure(state);
   const widest = config.pd20 ? 20 : config.pd17 ? 17 : config.pd8 ? 8 : 0;
-  const second = config.sv32x4 | config.sv39x4 | config.sv48x4 | config.sv57x4;
+  const levels = config.gxl
+    ? config.sv32x4 * SV32_LEVELS
+    : Math.max(config.sv57x4 * 5, config.sv48x4 * 4, config.sv39x4 * 3);
   return {
     model: "riscv",
     pasidBits: Math.min(widest, Math.log2(config.processIdLimit)),
     outputBits: Math.log2(config.frameLimit) + FRAME_BITS,
-    secondInputBits: WIDEST_ADDRESS,
+    secondInputBits: levels === 0 ? WIDEST_ADDRESS : guestBits(levels),
     lacking: lackingOf([["riscv", widest > 0 ? "" : "capabilities has none of PD8, PD17 and PD20"]]),
-    noNesting: second !== 0 ? "" : "capabilities has none of Sv32x4, Sv39x4, Sv48x4 and Sv57x4",
+    noNesting:
+      levels !== 0 ? "" : `capabilities has none of ${config.gxl ? "Sv32x4" : "Sv39x4, Sv48x4 and Sv57x4"}`,
     formats: formatSet([
       ["sv32", state.capability("capabilities", Capabilities, "Sv32", 1) !== 0],
       ["sv39", config.sv39 !== 0],

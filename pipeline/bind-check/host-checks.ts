@@ -2,7 +2,10 @@ import type { HostLimits } from "../../parsers/caps/host-limits.ts";
 import { Configuration } from "../../walkers/amd-vi/configuration.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { IommuState } from "../../walkers/registers.ts";
+import { secondMode } from "../../walkers/riscv/binding.ts";
+import { RiscvConfig } from "../../walkers/riscv/config.ts";
 import { Capabilities } from "../../walkers/riscv/registers.ts";
+import { secondStageLevels } from "../../walkers/riscv/rules.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
 import { type BindFindings, bitCount, hex, sizeText } from "./finding.ts";
@@ -44,7 +47,21 @@ export function checkHost(
       BIND_RULES["bind-nested-unsupported"],
       `a second stage lies under the table: expected an IOMMU that nests, found that ${limits.noNesting}`,
     );
+  else checkSecondScheme(use, host, out);
   return { pasidBits, shape };
+}
+
+/** RISC-V IOMMU 1.0, iohgatp.MODE: the scheme that a second stage of this many levels has. */
+function checkSecondScheme({ model, parent }: TableUse, { state }: BindHost, out: BindFindings): void {
+  const levels = parent?.levels;
+  if (model !== "riscv" || levels === undefined) return;
+  const config = new RiscvConfig();
+  config.configure(state);
+  if (secondStageLevels(secondMode(levels), config) !== levels)
+    out.add(
+      BIND_RULES["bind-nested-unsupported"],
+      `stage2.levels is ${levels}: expected a second stage that capabilities and fctl.GXL of this IOMMU allow`,
+    );
 }
 
 function checkFormat(use: TableUse, { limits, state }: BindHost, out: BindFindings): void {

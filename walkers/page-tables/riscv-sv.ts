@@ -89,9 +89,14 @@ export function entryShift(levels: number, level: number): number {
   return FRAME_SHIFT + (levels === SV32_LEVELS ? 10 : 9) * (level - 1);
 }
 
-/** Bits of an input address, its sign included where it has one: 32, 39, 48 or 57; an x4 scheme has two more. */
+/** Bits of an input address, its sign included where it has one: 32, 39, 48 or 57. */
 export function inputBits(levels: number): number {
   return entryShift(levels, levels + 1);
+}
+
+/** Bits of a guest physical address that the x4 scheme of this many levels translates: 34, 41, 50 or 59. */
+export function guestBits(levels: number): number {
+  return inputBits(levels) + 2;
 }
 
 /** A walker of one set of tables. Reused: its fields hold the result of the last walk. */

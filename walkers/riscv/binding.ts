@@ -86,7 +86,7 @@ export function fillBoundDevice(binding: RiscvBinding, config: RiscvConfig, d: R
 }
 
 /** iohgatp.MODE of a number of levels: Sv39x4, Sv48x4 and Sv57x4 count up from three. */
-function secondMode(levels: number): number {
+export function secondMode(levels: number): number {
   if (levels === 0) return MODE_BARE;
   return levels === 2 ? MODE_SV32 : MODE_SV39 + levels - 3;
 }

@@ -2,7 +2,7 @@
  * What the registers and properties of one RISC-V IOMMU say, as plain numbers for the walk.
  */
 import { FRAME_SHIFT } from "../memory.ts";
-import { SVPBMT, SVRSW60T59B } from "../page-tables/riscv-sv.ts";
+import { guestBits, SV32_LEVELS, SVPBMT, SVRSW60T59B } from "../page-tables/riscv-sv.ts";
 import type { IommuState } from "../registers.ts";
 import { PPN_ADDRESS_BITS, PROCESS_ID_BITS, QOSID } from "./layouts.ts";
 import { Capabilities, DDTP_3LVL, DeviceDirectoryPointer, FeaturesControl } from "./registers.ts";
@@ -69,7 +69,8 @@ export class RiscvConfig {
     // A property overrides what a register says.
     if (httu !== undefined) this.amoHwad = this.boundHardwareUpdates;
     // RISC-V IOMMU 1.0, MSI address mask and pattern: MGPAW.
-    const mgpaw = this.sv57x4 ? 59 : this.sv48x4 ? 50 : this.sv39x4 ? 41 : this.sv32x4 ? 34 : pas;
+    const levels = this.sv57x4 ? 5 : this.sv48x4 ? 4 : this.sv39x4 ? 3 : this.sv32x4 ? SV32_LEVELS : 0;
+    const mgpaw = levels === 0 ? pas : guestBits(levels);
     const pageBits = Math.max(mgpaw - FRAME_SHIFT, 0);
     this.msiPageLo = pageBits >= 32 ? -1 : 2 ** pageBits - 1;
     this.msiPageHi = pageBits > 32 ? 2 ** (pageBits - 32) - 1 : 0;

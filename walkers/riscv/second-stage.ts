@@ -5,7 +5,7 @@
  */
 import type { FaultReason } from "../fault.ts";
 import {
-  inputBits,
+  guestBits,
   SV_A,
   SV_D,
   SV_R,
@@ -57,7 +57,7 @@ export function rightsOf(leaf: number): number {
  * where SXL is 1 (RISC-V IOMMU 1.0, Translation control); else 41, 50 or 59.
  */
 export function guestAddressBits(device: RiscvDevice): number {
-  return inputBits(device.sxl !== 0 ? SV32_LEVELS : device.secondLevels) + 2;
+  return guestBits(device.sxl !== 0 ? SV32_LEVELS : device.secondLevels);
 }
 
 export class RiscvSecondStage implements SecondStage {

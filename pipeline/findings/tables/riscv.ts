@@ -11,6 +11,7 @@ import {
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
+  MSIPTP_OFF,
   PDTP_BARE,
   PDTP_PD20,
   PdtEntry,
@@ -145,6 +146,7 @@ export class RiscvTables implements TableFormat {
     const sound = judgeDevice(entry, context, this.#config);
     if (context.secondLevels !== 0) this.#judgeSecondStage(entry, context);
     if (!sound) return;
+    if (context.msiMode !== MSIPTP_OFF) this.#leads(entry, "msiptp_PPN");
     const scope = `gscid ${context.gscid} `;
     if (context.pdtv) {
       if (context.fscMode === PDTP_BARE) return;

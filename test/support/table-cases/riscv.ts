@@ -10,6 +10,9 @@ const riscv = (dc: readonly bigint[], more: Partial<Setup> = {}): Setup => ({
   props: { msi_flat: 0, ...more.props },
   memory: { "0x8000": [], "0x8060": dc, "0x10000": [], "0x20000": [], "0x24000": [], ...more.memory },
 });
+/** The same page, of extended-format contexts. */
+const extended = (dc: readonly bigint[]): Setup =>
+  riscv([], { props: { msi_flat: 1 }, memory: { "0x8060": [], "0x80c0": dc } });
 /** V, PDTV; second stage Bare; PD8 at 0x10000. */
 const PD8 = [0x21n, 0n, 0n, (1n << 60n) | 0x10n];
 /** V, PSCID; Sv39 at 0x20000. */
@@ -59,6 +62,13 @@ export const RISCV: readonly Case[] = [
     bad: riscv([0x21n, 0n, 0n, (1n << 60n) | 0x50n]),
     good: riscv(PD8),
     says: { field: "fsc_PPN", value: "0x50000" },
+  },
+  {
+    rule: "pointer-outside-memory",
+    name: "RISC-V: an MSI page table that leads nowhere, in an extended-format context",
+    bad: extended([1n, (8n << 60n) | 0x20n, 0n, 0n, (1n << 60n) | 0x50n]),
+    good: extended([1n, (8n << 60n) | 0x20n, 0n, 0n, (1n << 60n) | 0x24n]),
+    says: { structure: "Extended-format device context", field: "msiptp_PPN", value: "0x50000", index: 3 },
   },
   {
     rule: "illegal-encoding",
