@@ -7,7 +7,12 @@ import {
   IoPageFaultEvent,
   PageTabHardwareErrorEvent,
 } from "../walkers/amd-vi/events.ts";
-import { ControlRegister, DeviceTableBase, ExtendedFeatureRegister } from "../walkers/amd-vi/registers.ts";
+import {
+  ControlRegister,
+  DeviceTableBase,
+  ExtendedFeature2Register,
+  ExtendedFeatureRegister,
+} from "../walkers/amd-vi/registers.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { AmdV1Entry } from "../walkers/page-tables/amd-v1.ts";
 
@@ -18,6 +23,13 @@ function decode(layout: Layout, ...words: bigint[]): Record<string, bigint> {
     view.setBigUint64(i * 8, word, true);
   });
   return Object.fromEntries(layout.decode(view, 0).map((f) => [f.name, f.value]));
+}
+
+/** Bits that are set and of no field. */
+function undefinedBits(layout: Layout, word: bigint): number[] {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, word, true);
+  return layout.reservedSet(view, 0);
 }
 
 /** Doublewords of Linux's "Event logged [...]" lines: the kernel prints bits 59:48 as flags. */
@@ -178,6 +190,9 @@ describe("events from kernel logs", () => {
   it("INVALID_DEVICE_REQUEST device=00:00.1 address=0xfdf8000020 flags=0x0a00", () => {
     const fields = decode(InvalidDeviceRequestEvent, ...event(0x8n, 1n, 0n, 0xa00n, 0xfd_f800_0020n));
     expect(fields).toMatchObject({ EVENTCODE: 8n, TYPE: 5n, TR: 0n, GN: 0n });
+    const type = InvalidDeviceRequestEvent.fields.TYPE.values!;
+    expect(type[5]).toMatch(/interrupt or EOI.*IntCtl=0/);
+    expect(Object.keys(type)).toHaveLength(8);
   });
 
   it("hardware errors have their type in bits 58:57", () => {
@@ -202,19 +217,57 @@ describe("registers", () => {
     });
   });
 
+  it("Extended Feature Registers of processors, as their kernels print them", () => {
+    expect(undefinedBits(ExtendedFeatureRegister, 0x77e_f222_94adan)).toEqual([]);
+    // Later: PPR X2APIC NX GT IA GA PC, and secure nested paging.
+    expect(decode(ExtendedFeatureRegister, 0xa5bf_732f_a229_5afen)).toMatchObject({
+      PPRSUP: 1n,
+      XTSUP: 1n,
+      PCSUP: 1n,
+      GATS: 1n,
+      DUALPPRLOGSUP: 2n,
+      DUALEVENTLOGSUP: 2n,
+      MARCSUP: 0n,
+      BLKSTOPMRKSUP: 1n,
+      ATTRFWSUP: 1n,
+      HDSUP: 1n,
+      INVIOTLBTYPESUP: 0n,
+      GAUPDATEDISSUP: 1n,
+      FORCEPHYDESTSUP: 0n,
+      SNPSUP: 1n,
+    });
+  });
+
+  it("bits of the Extended Feature 2 Register that Linux numbers", () => {
+    for (const [bit, name] of [
+      [1, "SEVSNPIOSUP"],
+      [3, "GCR3TRPMODESUP"],
+      [11, "HTRANGEIGNORE"],
+    ] as const) {
+      const set = Object.entries(decode(ExtendedFeature2Register, 1n << BigInt(bit))).filter(([, v]) => v);
+      expect(set).toEqual([[name, 1n]]);
+    }
+    expect(decode(ExtendedFeature2Register, 0x140n)).toMatchObject({ SNPAVICSUP: 2n, NUMINTREMAPSUP: 1n });
+  });
+
   it("a control register that Linux printed", () => {
-    expect(decode(ControlRegister, 0x000c_2200_0142_148dn)).toMatchObject({
+    const set = Object.entries(decode(ControlRegister, 0x000c_2200_0142_148dn)).filter(([, v]) => v !== 0n);
+    expect(Object.fromEntries(set)).toEqual({
       IOMMUEN: 1n,
       EVENTLOGEN: 1n,
       EVENTINTEN: 1n,
-      CMDBUFEN: 1n,
+      INVTIMEOUT: 4n,
       COHERENT: 1n,
-      GTEN: 0n,
+      CMDBUFEN: 1n,
       GAEN: 1n,
+      SMIFEN: 1n,
+      SMIFLOGEN: 1n,
+      BLKSTOPMRKEN: 1n,
       EPHEN: 1n,
-      DEVTBLSEGEN: 0n,
-      GCR3TRPMODE: 0n,
+      XTEN: 1n,
+      INTCAPXTEN: 1n,
     });
+    expect(undefinedBits(ControlRegister, 0x000c_2200_0142_148dn)).toEqual([]);
     expect(decode(ControlRegister, 0x0400_0000_0001_1005n)).toMatchObject({ GTEN: 1n, GCR3TRPMODE: 1n });
   });
 

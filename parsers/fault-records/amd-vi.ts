@@ -5,6 +5,7 @@ import {
   IoPageFaultEvent,
   PageTabHardwareErrorEvent,
 } from "../../walkers/amd-vi/events.ts";
+import { AMD_VI_FAULTS } from "../../walkers/amd-vi/faults.ts";
 import { bits, type Layout, layout } from "../../walkers/layout.ts";
 import type { FaultRecordFormat } from "./format.ts";
 
@@ -12,14 +13,12 @@ import type { FaultRecordFormat } from "./format.ts";
 export const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
   operand0: bits(31, 0, "Depends on the event"),
   operand1: bits(59, 32, "Depends on the event"),
-  EVENTCODE: bits(63, 60, "Event code", {
-    5: "ILLEGAL_COMMAND_ERROR",
-    6: "COMMAND_HARDWARE_ERROR",
-    7: "IOTLB_INV_TIMEOUT",
-    9: "INVALID_PPR_REQUEST",
-    10: "EVENT_COUNTER_ZERO",
-    11: "GUEST_EVENT_FAULT",
-  }),
+  EVENTCODE: bits(
+    63,
+    60,
+    "Event code",
+    Object.fromEntries(AMD_VI_FAULTS.map(({ code, name }) => [code, name])),
+  ),
   operand2: bits(127, 64, "Depends on the event"),
 });
 

@@ -80,6 +80,14 @@ export const PageTabHardwareErrorEvent = layout("PAGE_TAB_HARDWARE_ERROR event",
   ADDRESS,
 });
 
+// Types of INVALID_DEVICE_REQUEST.
+export const INTERRUPT_READ = 0;
+export const PORT_IO = 2;
+export const INVALID_WRITE = 3;
+export const INVALID_READ = 4;
+export const RESERVED_INTERRUPT = 6;
+export const SYSTEM_MANAGEMENT = 7;
+
 export const InvalidDeviceRequestEvent = layout("INVALID_DEVICE_REQUEST event", "AMD 48882, 2.5.9", 16, {
   DEVICEID,
   PASID_HI,
@@ -87,7 +95,14 @@ export const InvalidDeviceRequestEvent = layout("INVALID_DEVICE_REQUEST event", 
   GN,
   TR,
   TYPE: bits(59, 57, "Type of request", {
-    0: "read or non-posted write in the interrupt address range",
+    [INTERRUPT_READ]: "read or non-posted write in the interrupt address range",
+    1: "translated request, and I=0 or V=0 in the device table entry",
+    [PORT_IO]: "port I/O, and IoCtl=0 in the device table entry",
+    [INVALID_WRITE]: "posted write to an invalid address range",
+    [INVALID_READ]: "read or non-posted write to an invalid address range",
+    5: "interrupt or EOI, and IntCtl=0 in the device table entry",
+    [RESERVED_INTERRUPT]: "posted write to a reserved interrupt address range",
+    [SYSTEM_MANAGEMENT]: "system management message that SysMgt of the device table entry does not allow",
   }),
   EVENTCODE,
   ADDRESS,
@@ -108,6 +123,9 @@ export const FLAG_PE = flag("PE");
 export const FLAG_RZ = flag("RZ");
 /** Type of a hardware error: nobody answered the fetch. */
 export const FLAG_MASTER_ABORT = 1 << (HARDWARE_ERROR.parts[0]![1] - FLAGS_BIT);
+
+/** Where the type of an INVALID_DEVICE_REQUEST starts in its flags. */
+export const REQUEST_TYPE_SHIFT = InvalidDeviceRequestEvent.fields.TYPE.parts[0]![1] - FLAGS_BIT;
 
 /** GN and RW as far as each event has them, by event code. */
 export const REQUEST_FLAGS: readonly number[] = requestFlags();

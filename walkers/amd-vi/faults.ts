@@ -51,19 +51,76 @@ export const PAGE_TAB_HARDWARE_ERROR: Fault = {
 export const INVALID_DEVICE_REQUEST: Fault = {
   code: 0x8,
   name: "INVALID_DEVICE_REQUEST",
-  reason: "UNKNOWN",
+  reason: "OOR_ADDRESS",
   source: "AMD 48882, 2.5.9",
   text: "The IOMMU does not accept this kind of request from this device.",
   causes: [
     "a read or an atomic in the interrupt address range 0xFEEx_xxxx",
     "a request with a PASID from a device without guest translation (GV=0, GTEn=0)",
+    "an address in the HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: a stray pointer, or memory placed there",
   ],
 };
 
-export const AMD_VI_FAULTS: readonly Fault[] = [
+/** What a device request can cause. */
+export const AMD_VI_WALK_FAULTS: readonly Fault[] = [
   ILLEGAL_DEV_TABLE_ENTRY,
   IO_PAGE_FAULT,
   DEV_TAB_HARDWARE_ERROR,
   PAGE_TAB_HARDWARE_ERROR,
   INVALID_DEVICE_REQUEST,
 ];
+
+/** What an event log may hold besides: a trace's requests are not commands, page requests or interrupts. */
+export const AMD_VI_OTHER_FAULTS: readonly Fault[] = (
+  [
+    [
+      0x5,
+      "ILLEGAL_COMMAND_ERROR",
+      "UNKNOWN",
+      "2.5.6",
+      "The command buffer holds a command that is not one, or has reserved bits set.",
+    ],
+    [0x6, "COMMAND_HARDWARE_ERROR", "UNKNOWN", "2.5.7", "The command buffer could not be read."],
+    [
+      0x7,
+      "IOTLB_INV_TIMEOUT",
+      "UNKNOWN",
+      "2.5.8",
+      "A device did not answer an INVALIDATE_IOTLB_PAGES command in time.",
+    ],
+    [
+      0x9,
+      "INVALID_PPR_REQUEST",
+      "UNKNOWN",
+      "2.5.10",
+      "The device may not make this peripheral page request.",
+    ],
+    [0xa, "EVENT_COUNTER_ZERO", "UNKNOWN", "2.5.11", "A performance counter reached zero: no fault."],
+    [
+      0xb,
+      "GUEST_EVENT_FAULT",
+      "UNKNOWN",
+      "2.5.12",
+      "An event that belongs to a guest of a virtualized IOMMU.",
+    ],
+    [
+      0xd,
+      "RMP_PAGE_FAULT",
+      "PERMISSION",
+      "2.5",
+      "The reverse map table (SNP) does not let the device use this page.",
+    ],
+    [0xe, "RMP_HW_ERROR", "INTERNAL", "2.5", "The reverse map table (SNP) could not be read."],
+  ] as const
+).map(([code, name, reason, section, text]) => ({
+  code,
+  name,
+  reason,
+  source: `AMD 48882, ${section}`,
+  text,
+}));
+
+/** Every event of the event log. */
+export const AMD_VI_FAULTS: readonly Fault[] = [...AMD_VI_WALK_FAULTS, ...AMD_VI_OTHER_FAULTS].sort(
+  (a, b) => a.code - b.code,
+);
