@@ -287,6 +287,99 @@ describe("before any table", () => {
   });
 });
 
+describe("HyperTransport range", () => {
+  // EFR2 bit 11, HTRangeIgnore, is clear.
+  const EFR2 = 1n << 3n;
+  const IOCTL = (value: bigint) => value << (99n - 64n);
+  const SYSMGT = (value: bigint) => value << (104n - 64n);
+  // Bits 11:9 of the flags are the event's type; a mainboard's log has 0xa00 for type 5.
+  const TYPE = 0x200;
+
+  /** A device whose tables map 512 GiB to 1 TiB, the range among it, one by one. */
+  function machine(efr2: bigint, word1 = 0n, registers: Record<string, bigint> = {}) {
+    const iommu = new AmdIommu({ efr2, ...registers });
+    const root = iommu.table();
+    iommu.memory.write64(root + 8n, 0x80_0000_0000n | (3n << 61n) | 1n);
+    iommu.dte(1, OPEN | (4n << 9n) | root, word1);
+    return iommu;
+  }
+
+  it.each([
+    // address, type of a posted write, type of a read
+    [0xfd_0000_0000n, 6, 0],
+    [0xfd_f7ff_ffffn, 6, 0],
+    [0xfd_f800_0000n, "msi", 0],
+    [0xfd_f8ff_ffffn, "msi", 0],
+    [0xfd_f900_0000n, 3, 4],
+    [0xfd_f90f_ffffn, 3, 4],
+    [0xfd_f910_0000n, 7, 7],
+    [0xfd_f91f_ffffn, 7, 7],
+    [0xfd_f920_0000n, 3, 4],
+    [0xfd_fbff_ffffn, 3, 4],
+    [0xfd_fc00_0000n, 2, 2],
+    [0xfd_fdff_ffffn, 2, 2],
+    [0xfd_fe00_0000n, 3, 4],
+    [0xff_ffff_ffffn, 3, 4],
+  ])("0x%x is not memory", (address, write, read) => {
+    const iommu = machine(EFR2);
+    const refused = (type: number) => ({
+      result: "fault",
+      code: 0x8,
+      name: "INVALID_DEVICE_REQUEST",
+      reason: "OOR_ADDRESS",
+      flags: type * TYPE,
+      reads: 1,
+    });
+    for (const access of ["r", "x", "rw"] as const)
+      expect(iommu.ask(1, address, { access })).toMatchObject(refused(read));
+    const written = iommu.ask(1, address, { access: "w" });
+    expect(written).toMatchObject(write === "msi" ? { result: "msi" } : refused(write as number));
+    // Once more, now that the device's contexts are known.
+    expect(iommu.ask(1, 0xfc_ffff_ffffn)).toMatchObject({ result: "ok", pa: 0xfc_ffff_ffffn });
+    expect(iommu.ask(1, address)).toMatchObject(refused(read));
+    expect(iommu.ask(1, 0x100_0000_0000n)).toMatchObject({ reason: "PTE_FETCH" });
+  });
+
+  it("is memory to an IOMMU that reports HTRangeIgnore, or says nothing", () => {
+    const published = machine(EFR2);
+    published.set({}, { htrangeignore: 1 });
+    for (const iommu of [machine(EFR2 | (1n << 11n)), published])
+      for (const address of [0xfd_0000_0000n, 0xfd_f910_0000n, 0xff_ffff_ffffn])
+        expect(iommu.ask(1, address)).toMatchObject({ result: "ok", pa: address, passthrough: false });
+    const silent = new AmdIommu();
+    silent.dte(1, OPEN);
+    expect(silent.ask(1, 0xfd_0000_0000n)).toMatchObject({ result: "ok", passthrough: true });
+  });
+
+  it("IoCtl says what becomes of port I/O, SysMgt of system management messages", () => {
+    const port = 0xfd_fc00_0cf8n;
+    const message = 0xfd_f910_0000n;
+    for (const [word1, address, access, expected] of [
+      [IOCTL(1n), port, "w", { result: "ok", pa: port, passthrough: true }],
+      [IOCTL(1n), port, "r", { result: "ok", passthrough: true }],
+      [IOCTL(2n), port, "r", { result: "ok", pa: port, passthrough: false, page: 1n << 39n }],
+      [IOCTL(2n), message, "w", { code: 0x8, flags: 7 * TYPE }],
+      [SYSMGT(1n), message, "w", { result: "ok", pa: message, passthrough: true }],
+      [SYSMGT(1n), message, "r", { code: 0x8, flags: 7 * TYPE }],
+      [SYSMGT(2n), message, "w", { code: 0x8, flags: 7 * TYPE }],
+      [SYSMGT(3n), message, "r", { result: "ok", pa: message, passthrough: false }],
+      [SYSMGT(3n), port, "w", { code: 0x8, flags: 2 * TYPE }],
+    ] as const)
+      expect(machine(EFR2, word1).ask(1, address, { access })).toMatchObject(expected);
+  });
+
+  it("concerns no request with a PASID, no device with V=0, and comes before TV and the exclusion range", () => {
+    const iommu = machine(EFR2, DTE_EX, { excl_base: 0xfd_0000_0001n, excl_limit: 0xfd_ffff_f000n });
+    expect(iommu.ask(1, 0xfd_0000_0000n)).toMatchObject({ code: 0x8, flags: 0 });
+    expect(iommu.ask(1, 0xfd_0000_0000n, { pasid: 1 })).toMatchObject({ code: 0x8, reason: "PASID_INVALID" });
+    iommu.dte(2, 0n);
+    expect(iommu.ask(2, 0xfd_0000_0000n)).toMatchObject({ result: "ok", passthrough: true });
+    iommu.dte(3, DTE_V);
+    expect(iommu.ask(3, 0xfd_0000_0000n)).toMatchObject({ code: 0x8 });
+    expect(iommu.ask(3, 0xfc_0000_0000n)).toMatchObject({ reason: "BAD_DEVICE_CONTEXT" });
+  });
+});
+
 describe("exclusion range", () => {
   it("forwards what lies in it, for all devices or those with EX", () => {
     const range = { excl_base: 0x8000_0001n, excl_limit: 0x8000_3fffn };

@@ -1,7 +1,11 @@
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
 import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
-import { type AmdViWalker, INTERRUPT_RANGE, INTERRUPT_RANGE_SHIFT } from "../../walkers/amd-vi/walker.ts";
-import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import {
+  HYPERTRANSPORT_BOUNDARIES,
+  INTERRUPT_END,
+  INTERRUPT_FIRST,
+} from "../../walkers/amd-vi/special-addresses.ts";
+import type { AmdViWalker } from "../../walkers/amd-vi/walker.ts";
 import * as amdV1 from "../../walkers/page-tables/amd-v1.ts";
 import * as x86 from "../../walkers/page-tables/x86-64.ts";
 import type { WalkResult } from "../../walkers/result.ts";
@@ -16,8 +20,6 @@ import {
 import { byteAddress, type VendorTables } from "./vendor.ts";
 
 const DEVICE_ID_BITS = 16;
-const INTERRUPT_FIRST = INTERRUPT_RANGE * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
-const INTERRUPT_END = (INTERRUPT_RANGE + 1) * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
 
 /** AMD-Vi: device table and guest CR3 tables. */
 export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> {
@@ -94,11 +96,12 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
     };
   }
 
-  /** The interrupt address range, and the exclusion range, which requests without PASID may use. */
+  /** The interrupt address range, and for requests without PASID the HyperTransport and exclusion ranges. */
   #boundaries(withPasid: boolean): number[] {
-    const { exclusion, exclusionFirst, exclusionLast } = this.walker.configuration;
+    const { exclusion, exclusionFirst, exclusionLast, ignoresHyperTransport } = this.walker.configuration;
     const frames = [INTERRUPT_FIRST, INTERRUPT_END];
     if (exclusion !== 0 && !withPasid) frames.push(exclusionFirst, exclusionLast + 1);
+    if (ignoresHyperTransport === 0 && !withPasid) frames.push(...HYPERTRANSPORT_BOUNDARIES);
     return frames.sort((a, b) => a - b);
   }
 }

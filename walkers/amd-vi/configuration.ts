@@ -33,6 +33,8 @@ export class Configuration {
   guestTranslation = 1;
   /** GCR3TRPMode, and its feature. */
   gcr3RootGuest = 1;
+  /** HTRangeIgnore: no address of the HyperTransport range is special. */
+  ignoresHyperTransport = 1;
   /** Bits of the device id that select a segment. */
   segmentBits = 0;
   readonly tableFrame = new Float64Array(SEGMENTS);
@@ -64,12 +66,14 @@ export class Configuration {
       state.field("control", ControlRegister, field, absent);
     const feature = (field: FeatureField, absent: number) =>
       state.capability("efr", ExtendedFeatureRegister, field, absent);
+    const feature2 = (field: keyof typeof ExtendedFeature2Register.fields) =>
+      state.capability("efr2", ExtendedFeature2Register, field, 1);
 
     this.enabled = control("IOMMUEN", 1);
     this.eventLog = control("EVENTLOGEN", 1);
     this.guestTranslation = control("GTEN", 1) & feature("GTSUP", 1);
-    this.gcr3RootGuest =
-      control("GCR3TRPMODE", 1) & state.capability("efr2", ExtendedFeature2Register, "GCR3TRPMODESUP", 1);
+    this.gcr3RootGuest = control("GCR3TRPMODE", 1) & feature2("GCR3TRPMODESUP");
+    this.ignoresHyperTransport = feature2("HTRANGEIGNORE");
     this.segmentBits = Math.min(control("DEVTBLSEGEN", 0), 3);
     for (let i = 0; i < SEGMENTS; i++) {
       const name = SEGMENT_BASE[i]!;

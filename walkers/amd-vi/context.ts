@@ -32,6 +32,9 @@ export class DeviceContext {
   suppress = 0;
   /** EX: the device may use the exclusion range. */
   exclusion = 0;
+  /** IoCtl and SysMgt: what becomes of port I/O and of system management messages. */
+  portIo = 0;
+  systemManagement = 0;
 
   copyFrom(d: DeviceContext): void {
     this.valid = d.valid;
@@ -49,6 +52,8 @@ export class DeviceContext {
     this.pasidLimit = d.pasidLimit;
     this.suppress = d.suppress;
     this.exclusion = d.exclusion;
+    this.portIo = d.portIo;
+    this.systemManagement = d.systemManagement;
   }
 }
 

@@ -31,6 +31,7 @@ const DOMAINID = DeviceTableEntry.reader("DOMAINID");
 const SA = DeviceTableEntry.reader("SA");
 const IOCTL = DeviceTableEntry.reader("IOCTL");
 const EX = DeviceTableEntry.reader("EX");
+const SYSMGT = DeviceTableEntry.reader("SYSMGT");
 const GUESTPAGINGMODE = DeviceTableEntry.reader("GUESTPAGINGMODE");
 
 /** Looks devices up in the device table, or in its segments (2.2.2). */
@@ -78,7 +79,9 @@ export class DeviceTable {
     for (let word = 0; word < CHECKED_WORDS; word++)
       if ((view.getUint32(at + word * 4, true) & configuration.entryReserved[word]!) !== 0)
         return this.#illegal(out, FLAG_RZ);
-    if (IOCTL(view, at) === RESERVED_IOCTL) return this.#illegal(out, FLAG_RZ);
+    device.portIo = IOCTL(view, at);
+    if (device.portIo === RESERVED_IOCTL) return this.#illegal(out, FLAG_RZ);
+    device.systemManagement = SYSMGT(view, at);
 
     device.domain = DOMAINID(view, at);
     device.suppress = SA(view, at);

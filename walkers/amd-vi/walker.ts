@@ -11,15 +11,19 @@ import { Configuration } from "./configuration.ts";
 import { AmdViBinding, DeviceContext, ProcessContext } from "./context.ts";
 import { DeviceTable } from "./device-table.ts";
 import { EventReporter } from "./event-reporter.ts";
-import { FLAG_I, FLAG_NX } from "./events.ts";
+import { FLAG_I, FLAG_NX, INTERRUPT_READ, REQUEST_TYPE_SHIFT } from "./events.ts";
 import { INVALID_DEVICE_REQUEST } from "./faults.ts";
 import { loadGcr3 } from "./gcr3-table.ts";
 import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
+import {
+  FORWARDED,
+  hyperTransportAnswer,
+  INTERRUPT,
+  inHyperTransportRange,
+  inInterruptRange,
+  TRANSLATED,
+} from "./special-addresses.ts";
 
-/** Interrupt address range FEEx_xxxx: bits 63:20 (48882, "Special Address Controls"). */
-export const INTERRUPT_RANGE = 0xfee;
-/** log2 of its size. */
-export const INTERRUPT_RANGE_SHIFT = 20;
 const ALL_ACCESS = READ | WRITE | EXECUTE;
 
 /** Walks an AMD IOMMU's tables: AMD 48882, "AMD I/O Virtualization Technology (IOMMU) Specification". */
@@ -61,7 +65,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   /** Interrupts and a disabled IOMMU, before any table. */
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = "amd";
-    if (request.addrHi === 0 && request.addrLo >>> INTERRUPT_RANGE_SHIFT === INTERRUPT_RANGE) {
+    if (inInterruptRange(request)) {
       this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
       return this.#interrupt(request, out);
     }
@@ -90,7 +94,10 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     const pasid = request.pasid;
     const events = this.#events;
     events.begin(request, pasid !== NO_PASID, this.#isUser(request), device.suppress);
-    if (pasid === NO_PASID && this.#excluded(request, device)) return passThrough(request, ALL_ACCESS, out);
+    if (pasid === NO_PASID) {
+      if (this.#isSpecial(request) && !this.#reachesTables(request, device, out)) return false;
+      if (this.#excluded(request, device)) return passThrough(request, ALL_ACCESS, out);
+    }
     // V=1, TV=0: a table walk would be needed and is terminated.
     if (device.translate === 0) return events.pageFault(out, 0, "BAD_DEVICE_CONTEXT");
     if (pasid === NO_PASID) return true;
@@ -224,10 +231,39 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     const posted = request.access === WRITE;
     if (this.configuration.enabled === 0) {
       if (!posted) return passThrough(request, ALL_ACCESS, out);
-    } else if (!posted) return this.#events.fail(out, INVALID_DEVICE_REQUEST, 0);
+    } else if (!posted) return this.#invalid(out, INTERRUPT_READ);
     else if (request.pasid !== NO_PASID) return this.#events.pageFault(out, FLAG_I, "PASID_INVALID");
     out.status = MSI;
     return false;
+  }
+
+  /** The HyperTransport range; a binding has no device table entry to say what is allowed there. */
+  #isSpecial(request: WalkRequest): boolean {
+    return (
+      this.configuration.ignoresHyperTransport === 0 &&
+      request.binding === null &&
+      inHyperTransportRange(request)
+    );
+  }
+
+  /** 2.1.2: whether a request to the HyperTransport range is translated as any other. */
+  #reachesTables(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
+    const answer = hyperTransportAnswer(request, device);
+    switch (answer) {
+      case TRANSLATED:
+        return true;
+      case FORWARDED:
+        return passThrough(request, ALL_ACCESS, out);
+      case INTERRUPT:
+        out.status = MSI;
+        return false;
+      default:
+        return this.#invalid(out, answer);
+    }
+  }
+
+  #invalid(out: WalkResult, type: number): false {
+    return this.#events.fail(out, INVALID_DEVICE_REQUEST, type << REQUEST_TYPE_SHIFT);
   }
 
   /** MMIO offset 0020h: the exclusion range is forwarded untranslated, for all devices or for those with EX=1. */

@@ -1,0 +1,89 @@
+/**
+ * The addresses that mean something else than memory in a request without PASID (AMD 48882, 2.1.2, "Special address
+ * controls"): interrupts at FEEx_xxxxh, and the range that HyperTransport uses for its own messages. An IOMMU that
+ * reports EFR2.HTRangeIgnore takes that range as memory (Linux b1e53053bf9a).
+ */
+import { FRAME_SHIFT, frameOf } from "../memory.ts";
+import { type WalkRequest, WRITE } from "../request.ts";
+import type { DeviceContext } from "./context.ts";
+import {
+  INTERRUPT_READ,
+  INVALID_READ,
+  INVALID_WRITE,
+  PORT_IO,
+  RESERVED_INTERRUPT,
+  SYSTEM_MANAGEMENT,
+} from "./events.ts";
+
+/** Interrupt address range FEEx_xxxxh: bits 63:20, and log2 of its size. */
+const INTERRUPT_RANGE = 0xfee;
+const INTERRUPT_RANGE_SHIFT = 20;
+/** Its first 4 KiB frame, and the one after the last. */
+export const INTERRUPT_FIRST = INTERRUPT_RANGE * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
+export const INTERRUPT_END = INTERRUPT_FIRST + 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
+
+export function inInterruptRange(request: WalkRequest): boolean {
+  return request.addrHi === 0 && request.addrLo >>> INTERRUPT_RANGE_SHIFT === INTERRUPT_RANGE;
+}
+
+/** The HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: bits 63:32. */
+const HYPERTRANSPORT_FIRST_HI = 0xfd;
+const HYPERTRANSPORT_LAST_HI = 0xff;
+
+export function inHyperTransportRange(request: WalkRequest): boolean {
+  return request.addrHi >= HYPERTRANSPORT_FIRST_HI && request.addrHi <= HYPERTRANSPORT_LAST_HI;
+}
+
+type Use = "reserved interrupt" | "interrupt" | "system management" | "port I/O" | "invalid";
+
+/** What the parts of the HyperTransport range are for, by their first frame. */
+const USES: readonly (readonly [number, Use])[] = [
+  [0xfd0_0000, "reserved interrupt"],
+  [0xfdf_8000, "interrupt"],
+  // PIC interrupt acknowledgement.
+  [0xfdf_9000, "invalid"],
+  [0xfdf_9100, "system management"],
+  // Page tables and address translation.
+  [0xfdf_9200, "invalid"],
+  [0xfdf_c000, "port I/O"],
+  // Configuration, device messages, reserved.
+  [0xfdf_e000, "invalid"],
+];
+
+/** First frames of the parts of the range, and the one after the last, in ascending order. */
+export const HYPERTRANSPORT_BOUNDARIES: readonly number[] = [...USES.map(([first]) => first), 0x1000_0000];
+
+// What is done with a request to the HyperTransport range, besides refusing it as an event type, 0 to 7.
+export const TRANSLATED = -1;
+export const FORWARDED = -2;
+export const INTERRUPT = -3;
+
+const CONTROL_UNTRANSLATED = 1;
+const IOCTL_TRANSLATED = 2;
+const SYSMGT_TRANSLATED = 3;
+
+/** @returns TRANSLATED, FORWARDED, INTERRUPT, or the type of INVALID_DEVICE_REQUEST that refuses the request */
+export function hyperTransportAnswer(request: WalkRequest, device: DeviceContext): number {
+  const posted = request.access === WRITE;
+  switch (useOf(frameOf(request.addrHi, request.addrLo))) {
+    case "reserved interrupt":
+      return posted ? RESERVED_INTERRUPT : INTERRUPT_READ;
+    case "interrupt":
+      return posted ? INTERRUPT : INTERRUPT_READ;
+    case "system management":
+      if (device.systemManagement === SYSMGT_TRANSLATED) return TRANSLATED;
+      // SysMgt=2 forwards INTx messages alone, which no memory request is.
+      return posted && device.systemManagement === CONTROL_UNTRANSLATED ? FORWARDED : SYSTEM_MANAGEMENT;
+    case "port I/O":
+      if (device.portIo === IOCTL_TRANSLATED) return TRANSLATED;
+      return device.portIo === CONTROL_UNTRANSLATED ? FORWARDED : PORT_IO;
+    default:
+      return posted ? INVALID_WRITE : INVALID_READ;
+  }
+}
+
+function useOf(frame: number): Use {
+  let use: Use = "invalid";
+  for (const [first, name] of USES) if (frame >= first) use = name;
+  return use;
+}
