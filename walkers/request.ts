@@ -5,6 +5,8 @@ export const EXECUTE = 4;
 
 /** "no PASID" in `WalkRequest.pasid`. */
 export const NO_PASID = -1;
+/** Bits of a PASID at most: PCIe's own limit, and so every IOMMU's. */
+export const MAX_PASID_BITS = 20;
 
 /**
  * One request, as a walker sees it: it never crosses a 4 KiB boundary. Reused from record to record.

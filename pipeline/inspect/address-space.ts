@@ -1,4 +1,5 @@
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import { entryShift } from "../../walkers/page-tables/nines.ts";
 
 /** The tables of one stage, as far as their shape goes: what their entries mean is the walker's business. */
 export interface StageTables {
@@ -51,13 +52,7 @@ export interface AddressSpace {
 export type Translation = "stage1" | "stage2" | "nested" | "passthrough";
 
 /** Tables of 512 entries of 8 bytes, whose levels count down to 1. */
-export function ninesTables(
-  stage: 1 | 2,
-  format: string,
-  frame: number,
-  levels: number,
-  shift: (level: number) => number,
-): StageTables {
+export function ninesTables(stage: 1 | 2, format: string, frame: number, levels: number): StageTables {
   return {
     stage,
     format,
@@ -67,7 +62,7 @@ export function ninesTables(
     top: levels,
     granule: FRAME_SHIFT,
     entryBytesShift: 3,
-    shift,
+    shift: entryShift,
     below: oneLess,
   };
 }

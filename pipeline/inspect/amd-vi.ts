@@ -1,11 +1,9 @@
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import { DEVICE_ID_BITS } from "../../walkers/amd-vi/device-table-entry.ts";
 import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
-import {
-  HYPERTRANSPORT_BOUNDARIES,
-  INTERRUPT_END,
-  INTERRUPT_FIRST,
-} from "../../walkers/amd-vi/special-addresses.ts";
+import { HYPERTRANSPORT_BOUNDARIES } from "../../walkers/amd-vi/hypertransport.ts";
 import type { AmdViWalker } from "../../walkers/amd-vi/walker.ts";
+import { INTERRUPT_END, INTERRUPT_FIRST } from "../../walkers/interrupt-range.ts";
 import * as amdV1 from "../../walkers/page-tables/amd-v1.ts";
 import * as x86 from "../../walkers/page-tables/x86-64.ts";
 import type { WalkResult } from "../../walkers/result.ts";
@@ -18,8 +16,6 @@ import {
   translationOf,
 } from "./address-space.ts";
 import { byteAddress, type VendorTables } from "./vendor.ts";
-
-const DEVICE_ID_BITS = 16;
 
 /** AMD-Vi: device table and guest CR3 tables. */
 export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> {
@@ -79,7 +75,7 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
 
   space(device: DeviceContext, process: ProcessContext, withPasid: boolean): AddressSpace {
     const guest = process.guest !== 0;
-    const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels, x86.entryShift) : null;
+    const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels) : null;
     const hosted = device.valid !== 0 && device.mode !== 0;
     const host = hosted ? hostTables(device) : null;
     const bits = hosted ? amdV1.inputBits(device.mode) : 64;
@@ -108,7 +104,7 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
 
 /** Entries may skip levels. */
 function hostTables({ hostRoot, mode }: DeviceContext): StageTables {
-  return { ...ninesTables(2, "amdv1", hostRoot, mode, amdV1.entryShift), used: amdV1.usedShift };
+  return { ...ninesTables(2, "amdv1", hostRoot, mode), used: amdV1.usedShift };
 }
 
 /** Guest translation is in force. */

@@ -1,4 +1,4 @@
-import * as second from "../../walkers/page-tables/vtd-second-stage.ts";
+import { INTERRUPT_END, INTERRUPT_FIRST } from "../../walkers/interrupt-range.ts";
 import * as x86 from "../../walkers/page-tables/x86-64.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import {
@@ -14,7 +14,6 @@ import {
 import { LCT_2, LRT_2, SCT_2, SPD_2, SPT_2, SRT_2 } from "../../walkers/vtd/faults.ts";
 import { TTM_EXTENDED, TTM_LEGACY } from "../../walkers/vtd/registers.ts";
 import { PASID_TABLE_BITS } from "../../walkers/vtd/scalable.ts";
-import { INTERRUPT_FIRST, INTERRUPT_LAST } from "../../walkers/vtd/translate.ts";
 import type { VtdWalker } from "../../walkers/vtd/walker.ts";
 import {
   type AddressSpace,
@@ -101,8 +100,8 @@ export class VtdTables implements VendorTables<VtdDevice, VtdProcess> {
       translation: translationOf(first, host),
       regions: this.#regions(process, first, host),
       // 3.15: requests without PASID do not reach memory there, and nothing may come out there.
-      boundaries: [INTERRUPT_FIRST, INTERRUPT_LAST + 1],
-      withheld: [INTERRUPT_FIRST, INTERRUPT_LAST],
+      boundaries: [INTERRUPT_FIRST, INTERRUPT_END],
+      withheld: [INTERRUPT_FIRST, INTERRUPT_END - 1],
       narrow: null,
       domain: process.domain,
       asid: -1,
@@ -118,9 +117,9 @@ export class VtdTables implements VendorTables<VtdDevice, VtdProcess> {
 }
 
 function firstStage(process: VtdProcess): StageTables {
-  return ninesTables(1, "x86-64", process.firstRoot, process.firstLevels, x86.entryShift);
+  return ninesTables(1, "x86-64", process.firstRoot, process.firstLevels);
 }
 
 function secondStage(process: VtdProcess): StageTables {
-  return ninesTables(2, "vtd-ss", process.secondRoot, process.secondLevels, second.entryShift);
+  return ninesTables(2, "vtd-ss", process.secondRoot, process.secondLevels);
 }

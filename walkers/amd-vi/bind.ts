@@ -1,8 +1,8 @@
 import { FRAME_MASK, frameOf } from "../memory.ts";
-import { READ, WRITE } from "../request.ts";
+import { MAX_PASID_BITS, READ, WRITE } from "../request.ts";
 import type { PasidTableConfig, Stage2Config } from "../walker.ts";
 import { AmdViBinding, type DeviceContext } from "./context.ts";
-import { gcr3TableLimit, MAX_PASID_BITS } from "./gcr3-table.ts";
+import { gcr3TableLimit } from "./gcr3-table.ts";
 
 const STAGE2_FORMAT = "amdv1";
 /** Without `paging_levels`. */

@@ -1,7 +1,7 @@
 import { FRAME_BYTES } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
+import { MAX_PASID_BITS } from "../request.ts";
 import { DeviceTableEntry } from "./device-table-entry.ts";
-import { MAX_PASID_BITS } from "./gcr3-table.ts";
 import {
   ControlRegister,
   DeviceTableBase,

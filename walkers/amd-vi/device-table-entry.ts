@@ -1,5 +1,13 @@
 import { bit, bits, frame, ignored, layout, split, splitFrame } from "../layout.ts";
 
+/** Bits of a device id. */
+export const DEVICE_ID_BITS = 16;
+/** Bits of an entry that V=1 subjects to the check of reserved bits; the others belong to interrupts. */
+export const CHECKED_BITS = 128;
+export const RESERVED_MODE = 7;
+export const RESERVED_GLX = 3;
+export const RESERVED_IOCTL = 3;
+
 /**
  * A device table entry. Bits 127:0 govern memory requests and are checked where V=1; bits 255:128 govern interrupts
  * and are checked where IV=1, except the guest paging mode, which belongs to guest translation.
@@ -16,14 +24,19 @@ export const DeviceTableEntry = layout("Device table entry", "AMD 48882, 2.2.2, 
     4: "4 levels (48 bits)",
     5: "5 levels (57 bits)",
     6: "6 levels (64 bits)",
-    7: "reserved",
+    [RESERVED_MODE]: "reserved",
   }),
   HPTROOT: frame(51, 12, "Host page table root pointer"),
   PPR: bit(52, "Peripheral page request enable", { needs: "EPHSUP" }),
   GPRP: bit(53, "Guest PPR response with PASID", { needs: "EPHSUP" }),
   GIOV: bit(54, "Guest I/O protection valid: requests without PASID use PASID 0", { needs: "GIOSUP" }),
   GV: bit(55, "Guest translation valid", { needs: "GTSUP" }),
-  GLX: bits(57, 56, "Guest CR3 table levels", { 0: "1 level", 1: "2 levels", 2: "3 levels", 3: "reserved" }),
+  GLX: bits(57, 56, "Guest CR3 table levels", {
+    0: "1 level",
+    1: "2 levels",
+    2: "3 levels",
+    [RESERVED_GLX]: "reserved",
+  }),
   GCR3TRP: splitFrame(
     [
       [127, 107],
@@ -38,7 +51,12 @@ export const DeviceTableEntry = layout("Device table entry", "AMD 48882, 2.2.2, 
   I: bit(96, "IOTLB enable"),
   SE: bit(97, "Suppress I/O page fault events after the first"),
   SA: bit(98, "Suppress all I/O page fault events"),
-  IOCTL: bits(100, 99, "Port I/O control", { 0: "abort", 1: "untranslated", 2: "translated", 3: "reserved" }),
+  IOCTL: bits(100, 99, "Port I/O control", {
+    0: "abort",
+    1: "untranslated",
+    2: "translated",
+    [RESERVED_IOCTL]: "reserved",
+  }),
   CACHE: bit(101, "IOTLB cache hint"),
   SD: bit(102, "Snoop disable"),
   EX: bit(103, "Allow exclusion"),

@@ -4,18 +4,20 @@ import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import type { Configuration } from "./configuration.ts";
 import type { DeviceContext } from "./context.ts";
-import { DeviceTableEntry } from "./device-table-entry.ts";
+import {
+  CHECKED_BITS,
+  DEVICE_ID_BITS,
+  DeviceTableEntry,
+  RESERVED_GLX,
+  RESERVED_IOCTL,
+} from "./device-table-entry.ts";
 import type { EventReporter } from "./event-reporter.ts";
 import { FLAG_MASTER_ABORT, FLAG_RZ } from "./events.ts";
 import { DEV_TAB_HARDWARE_ERROR, ILLEGAL_DEV_TABLE_ENTRY } from "./faults.ts";
 import { gcr3TableLimit } from "./gcr3-table.ts";
 
-const DEVICE_ID_BITS = 16;
 const ENTRIES_PER_FRAME = FRAME_BYTES / DeviceTableEntry.bytes;
-/** 32-bit words of an entry that V=1 subjects to the reserved-bit check: bits 127:0. */
-const CHECKED_WORDS = 4;
-const RESERVED_GLX = 3;
-const RESERVED_IOCTL = 3;
+const CHECKED_WORDS = CHECKED_BITS / 32;
 
 const V = DeviceTableEntry.reader("V");
 const TV = DeviceTableEntry.reader("TV");

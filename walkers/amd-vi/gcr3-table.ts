@@ -1,6 +1,6 @@
 import { frameHi, frameLo } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
-import { READ } from "../request.ts";
+import { MAX_PASID_BITS, READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
@@ -10,9 +10,8 @@ import type { HostStage } from "./host-stage.ts";
 
 const V = Gcr3Entry.mask.V.lo;
 const GCR3_HI = Gcr3Entry.mask.GCR3.hi;
-const PASID_BITS_PER_LEVEL = 9;
-/** PCIe's own limit. */
-export const MAX_PASID_BITS = 20;
+/** Bits of a PASID that one level indexes. */
+export const PASID_BITS_PER_LEVEL = 9;
 const INDEX_MASK = (1 << PASID_BITS_PER_LEVEL) - 1;
 
 /** Largest PASID plus one that a guest CR3 table of `glx` + 1 levels can hold. */

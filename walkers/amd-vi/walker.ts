@@ -1,3 +1,4 @@
+import { inInterruptRange } from "../interrupt-range.ts";
 import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
 import { DENIED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { X8664Walk } from "../page-tables/x86-64.ts";
@@ -20,9 +21,8 @@ import {
   hyperTransportAnswer,
   INTERRUPT,
   inHyperTransportRange,
-  inInterruptRange,
   TRANSLATED,
-} from "./special-addresses.ts";
+} from "./hypertransport.ts";
 
 const ALL_ACCESS = READ | WRITE | EXECUTE;
 
@@ -65,7 +65,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   /** Interrupts and a disabled IOMMU, before any table. */
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = "amd";
-    if (inInterruptRange(request)) {
+    if (inInterruptRange(request.addrHi, request.addrLo)) {
       this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), 0);
       return this.#interrupt(request, out);
     }

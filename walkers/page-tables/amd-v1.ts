@@ -11,6 +11,7 @@ import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
+import { entryShift, indexAt } from "./nines.ts";
 import {
   DENIED,
   FETCH_FAILED,
@@ -147,11 +148,6 @@ export class AmdV1Walk {
   }
 }
 
-/** log2 of the bytes that an entry of a level spans: the default size of a leaf there. */
-export function entryShift(level: number): number {
-  return 3 + 9 * level;
-}
-
 /**
  * log2 of the bytes that lie under an entry: fewer than its level spans where it skips levels.
  * @param lo low half of the entry
@@ -181,24 +177,6 @@ function beyond(mode: number, hi: number, lo: number): boolean {
       return hi >>> 25 !== 0;
     default:
       return false;
-  }
-}
-
-/** Index of an address into the table at a level, 0 to 511 (level 6: 0 to 127). */
-function indexAt(level: number, hi: number, lo: number): number {
-  switch (level) {
-    case 1:
-      return (lo >>> 12) & 511;
-    case 2:
-      return (lo >>> 21) & 511;
-    case 3:
-      return ((lo >>> 30) | (hi << 2)) & 511;
-    case 4:
-      return (hi >>> 7) & 511;
-    case 5:
-      return (hi >>> 16) & 511;
-    default:
-      return hi >>> 25;
   }
 }
 

@@ -5,9 +5,11 @@
  * Level numbers: 1 SS-PTE (4 KiB), 2 SS-PDE (2 MiB), 3 SS-PDPE (1 GiB), 4 SS-PML4E, 5 SS-PML5E.
  */
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
+import { FRAME_SHIFT } from "../memory.ts";
 import { EXECUTE, READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
+import { entryShift, frameMask, indexAt } from "./nines.ts";
 import {
   FETCH_FAILED,
   FLAG_UPDATE,
@@ -52,12 +54,6 @@ const ADDR_HI = SecondStageEntry.mask.ADDR.hi;
 const READ_WRITE = READ | WRITE;
 /** IR and IW, moved down, are READ and WRITE; R, W and X are READ, WRITE and EXECUTE where they stand. */
 const IO_RIGHTS_SHIFT = 29;
-
-/** Bits that a 2 MiB and a 1 GiB leaf must have clear: the page offset above 4 KiB. */
-const RESERVED_2M = 0x001f_f000;
-const RESERVED_1G = 0x3fff_f000;
-
-const INDEX_MASK = 511;
 
 /** A walker of one set of second-stage tables. Reused: its fields hold the result of the last walk. */
 export class SecondStageWalk {
@@ -137,7 +133,7 @@ export class SecondStageWalk {
         table = next;
         continue;
       }
-      this.frame = next + (level === 1 ? 0 : (lo >>> 12) & (level === 2 ? 0x1ff : 0x3_ffff));
+      this.frame = next + ((lo >>> FRAME_SHIFT) & frameMask(level));
       this.pageShift = entryShift(level);
       this.perm = execute === 0 && (perm & READ) !== 0 ? perm | EXECUTE : perm;
       return WALKED;
@@ -166,13 +162,8 @@ export class SecondStageWalk {
     if (level === 1) return false;
     // PS is reserved where there is no page of this size.
     if (level > 3 || (this.largePages & (1 << (level - 2))) === 0) return true;
-    return (lo & (level === 3 ? RESERVED_1G : RESERVED_2M)) !== 0;
+    return ((lo >>> FRAME_SHIFT) & frameMask(level)) !== 0;
   }
-}
-
-/** log2 of the bytes that an entry of a level maps. */
-export function entryShift(level: number): number {
-  return 3 + 9 * level;
 }
 
 /** Whether a 64-bit address is at or above 2^width. */
@@ -180,20 +171,4 @@ export function exceeds(hi: number, lo: number, width: number): boolean {
   if (width >= 64) return false;
   if (width >= 32) return hi >>> (width - 32) !== 0;
   return hi !== 0 || lo >>> width !== 0;
-}
-
-/** Index of an address into the table at a level, 0 to 511. */
-function indexAt(level: number, hi: number, lo: number): number {
-  switch (level) {
-    case 1:
-      return (lo >>> 12) & INDEX_MASK;
-    case 2:
-      return (lo >>> 21) & INDEX_MASK;
-    case 3:
-      return ((lo >>> 30) | (hi << 2)) & INDEX_MASK;
-    case 4:
-      return (hi >>> 7) & INDEX_MASK;
-    default:
-      return (hi >>> 16) & INDEX_MASK;
-  }
 }

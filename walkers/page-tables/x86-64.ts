@@ -6,11 +6,12 @@
  * Level numbers: 1 PTE (4 KiB), 2 PDE (2 MiB), 3 PDPE (1 GiB), 4 PML4E, 5 PML5E.
  */
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
-import { frameHi, frameLo } from "../memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
+import { entryShift, frameMask, indexAt } from "./nines.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -61,11 +62,6 @@ const G = X86Entry.mask.G.lo;
 const XD = X86Entry.mask.XD.hi;
 const PAT = X86LargeEntry.mask.PAT.lo;
 const ADDR_HI = X86Entry.mask.ADDR.hi;
-/** Bits that a 2 MiB and a 1 GiB leaf must have clear: the page offset, less PAT. */
-const RESERVED_2M = 0x001f_f000 & ~PAT;
-const RESERVED_1G = 0x3fff_f000 & ~PAT;
-
-const INDEX_MASK = 511;
 
 /** A walker of one set of x86-64 tables. Reused: its fields hold the result of the last walk. */
 export class X8664Walk {
@@ -143,7 +139,8 @@ export class X8664Walk {
       const leaf = level === 1 || (entryLo & PS) !== 0;
       if (leaf && level > 1) {
         if (level > 3 || (level === 3 && !this.gigabytePages)) return RESERVED;
-        if ((entryLo & (level === 3 ? RESERVED_1G : RESERVED_2M)) !== 0) return RESERVED;
+        // The page offset has to be clear, less PAT.
+        if ((entryLo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0) return RESERVED;
       }
       const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (next >= this.frameLimit) return ADDRESS_SIZE;
@@ -157,8 +154,7 @@ export class X8664Walk {
         table = next;
         continue;
       }
-      const inPage = level === 1 ? 0 : level === 2 ? (lo >>> 12) & 0x1ff : (lo >>> 12) & 0x3_ffff;
-      this.frame = (level === 1 ? next : next - (next & 1)) + inPage;
+      this.frame = (level === 1 ? next : next - (next & 1)) + ((lo >>> FRAME_SHIFT) & frameMask(level));
       this.pageShift = entryShift(level);
       this.writable = writable !== 0;
       this.user = user !== 0;
@@ -185,28 +181,7 @@ export class X8664Walk {
   }
 }
 
-/** log2 of the bytes that an entry of a level maps. */
-export function entryShift(level: number): number {
-  return 3 + 9 * level;
-}
-
 /** Bits of a canonical input address, its sign included: 48 or 57. */
 export function inputBits(levels: number): number {
   return entryShift(levels + 1);
-}
-
-/** Index of an address into the table at a level, 0 to 511. */
-function indexAt(level: number, hi: number, lo: number): number {
-  switch (level) {
-    case 1:
-      return (lo >>> 12) & INDEX_MASK;
-    case 2:
-      return (lo >>> 21) & INDEX_MASK;
-    case 3:
-      return ((lo >>> 30) | (hi << 2)) & INDEX_MASK;
-    case 4:
-      return (hi >>> 7) & INDEX_MASK;
-    default:
-      return (hi >>> 16) & INDEX_MASK;
-  }
 }

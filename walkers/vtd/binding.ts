@@ -1,9 +1,8 @@
 import { frameOf } from "../memory.ts";
-import type { Binding, TableModel } from "../request.ts";
+import { type Binding, MAX_PASID_BITS, type TableModel } from "../request.ts";
 import type { PasidTableConfig } from "../walker.ts";
 import { EXTENDED_CONTEXT, PASS_THROUGH, SCALABLE_CONTEXT, SECOND_STAGE, type VtdDevice } from "./context.ts";
 
-const WIDEST_PASID = 20;
 const SECOND_STAGE_FORMAT = "vtd-ss";
 
 /** A PASID table bound to a device: a scalable-mode PASID directory, or an extended-mode PASID table. */
@@ -23,7 +22,7 @@ export class VtdBinding implements Binding {
     const { stage2 } = config;
     this.model = config.model;
     this.frame = frameOf(config.baseHi, config.baseLo);
-    this.pasidLimit = 2 ** (config.pasidBits ?? WIDEST_PASID);
+    this.pasidLimit = 2 ** (config.pasidBits ?? MAX_PASID_BITS);
     this.sized = config.pasidBits !== undefined;
     this.ridPasid = config.intel?.rid_pasid ?? 0;
     this.secondRoot = stage2 === undefined ? 0 : frameOf(stage2.rootHi, stage2.rootLo);
@@ -65,9 +64,9 @@ export function wrongWith(config: PasidTableConfig): string {
   if (config.model !== "intel" && config.model !== "intel-ecs")
     return `VT-d walks PASID tables of model intel and intel-ecs, not ${config.model}`;
   if ((config.baseLo & 0xfff) !== 0) return "base_ptr of a VT-d PASID table must be aligned to 4 KiB";
-  const bits = config.pasidBits ?? WIDEST_PASID;
-  if (!Number.isInteger(bits) || bits < 0 || bits > WIDEST_PASID)
-    return `pasid_bits of a VT-d PASID table must be 0 to ${WIDEST_PASID}, not ${bits}`;
+  const bits = config.pasidBits ?? MAX_PASID_BITS;
+  if (!Number.isInteger(bits) || bits < 0 || bits > MAX_PASID_BITS)
+    return `pasid_bits of a VT-d PASID table must be 0 to ${MAX_PASID_BITS}, not ${bits}`;
   const rid = config.intel?.rid_pasid ?? 0;
   if (!Number.isInteger(rid) || rid < 0 || rid >= 2 ** bits)
     return `rid_pasid ${rid} is beyond the ${bits} bits of the PASID table`;

@@ -1,6 +1,7 @@
 import type { Layout } from "../layout.ts";
 import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
+import { MAX_PASID_BITS } from "../request.ts";
 import { ExtendedContextEntry, ExtendedPasidEntry, ExtendedRootEntry } from "./ecs-structures.ts";
 import { RTA_1_1, RTA_1_2, RTA_1_3, RTA_1_4, RTA_4, type VtdFault } from "./faults.ts";
 import {
@@ -25,8 +26,6 @@ import {
 
 /** The host address width where no `output_bits` says otherwise: what the entries' address fields can hold. */
 const WIDEST_HOST_ADDRESS = 52;
-/** ECAP.PSS + 1 at most. */
-const WIDEST_PASID = 20;
 /** First hardware generation on which execute requests are refused outright (VT-d 5.10, 7.1.3, RTA.5). */
 const VERSION_WITHOUT_EXECUTE = 8;
 
@@ -77,7 +76,7 @@ export class VtdCapabilities {
   firstStageGigabyte = true;
   firstStageFiveLevel = true;
   /** PASIDs of requests are below this one. */
-  pasidLimit = 2 ** WIDEST_PASID;
+  pasidLimit = 2 ** MAX_PASID_BITS;
   firstStage = true;
   secondStage = true;
   nested = true;
@@ -141,7 +140,7 @@ export class VtdCapabilities {
     this.largePages = cap("SSLPS", 0b11);
     this.firstStageGigabyte = cap("FS1GP", 1) !== 0;
     this.firstStageFiveLevel = cap("FS5LP", 1) !== 0;
-    this.pasidLimit = 2 ** (state.property("pasid_bits") ?? ecap("PSS", WIDEST_PASID - 1) + 1);
+    this.pasidLimit = 2 ** (state.property("pasid_bits") ?? ecap("PSS", MAX_PASID_BITS - 1) + 1);
     this.firstStage = this.#has("FSTS");
     this.secondStage = this.#has("SSTS");
     this.nested = this.#has("NEST");

@@ -2,12 +2,13 @@
  * What a walk keeps between its steps: numbers only, so that a copy is all that a stale cache entry needs to be
  * replayed later.
  */
+import { PGTT_FIRST_STAGE, PGTT_NESTED, PGTT_PASS_THROUGH, PGTT_SECOND_STAGE } from "./structures.ts";
 
-/** How requests of one kind are translated; the values of PGTT, which the other modes borrow. */
-export const FIRST_STAGE = 1;
-export const SECOND_STAGE = 2;
-export const NESTED = 3;
-export const PASS_THROUGH = 4;
+/** How requests of one kind are translated: as PGTT has it, which the other modes borrow. */
+export const FIRST_STAGE = PGTT_FIRST_STAGE;
+export const SECOND_STAGE = PGTT_SECOND_STAGE;
+export const NESTED = PGTT_NESTED;
+export const PASS_THROUGH = PGTT_PASS_THROUGH;
 
 /** Which structure a device's context came from. */
 export const LEGACY_CONTEXT = 0;

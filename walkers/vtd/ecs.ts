@@ -76,8 +76,10 @@ const firstTable = ExtendedPasidEntry.reader("FLPTPTR");
 
 const CONTEXT_SHIFT = Math.log2(ExtendedContextEntry.bytes);
 const PASID_SHIFT = Math.log2(ExtendedPasidEntry.bytes);
-/** A table of PTS = X has 2^(X+5) entries. */
-const SMALLEST_TABLE_BITS = 5;
+/** PASIDs of a table by PTS (2.4, 9.4). */
+export function tablePasids(pts: number): number {
+  return 2 ** (pts + 5);
+}
 /** PASID entries in one 4 KiB frame. */
 const TABLE_FRAME_BITS = 9;
 
@@ -115,7 +117,7 @@ export function loadExtendedDevice(
   device.secondRoot = secondTable(view, at);
   device.secondLevels = 2 + aw;
   device.pasidFrame = pasidTable(view, at);
-  device.pasidLimit = 2 ** (tableSize(view, at) + SMALLEST_TABLE_BITS);
+  device.pasidLimit = tablePasids(tableSize(view, at));
   device.ridPriv = 0;
   device.nested = nestingEnable(view, at);
   device.global = globalEnable(view, at);

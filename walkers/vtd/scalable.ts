@@ -91,8 +91,10 @@ const DIRECTORY_SHIFT = Math.log2(PasidDirectoryEntry.bytes);
 const PASID_SHIFT = Math.log2(PasidEntry.bytes);
 /** Low bits of a PASID that index a PASID table: 64 entries fill its 4 KiB. */
 export const PASID_TABLE_BITS = 6;
-/** A directory of PDTS = X has 2^(X+7) entries. */
-const SMALLEST_DIRECTORY_BITS = 7;
+/** PASIDs of a directory by PDTS: it has 2^(PDTS + 7) entries, each for a PASID table (9.4). */
+export function directoryPasids(pdts: number): number {
+  return 2 ** (pdts + 7 + PASID_TABLE_BITS);
+}
 /** Entries of a PASID directory in one 4 KiB frame. */
 const DIRECTORY_FRAME_BITS = 9;
 
@@ -162,8 +164,7 @@ export function loadScalableDevice(
     return refuseEntry(tables, out, SCT_3, device.fpd);
   if (deviceTlbEnable(view, at) === 0 && pageRequestEnable(view, at) !== 0)
     return refuseEntry(tables, out, SCT_4_1, device.fpd);
-  const bits = directorySize(view, at) + SMALLEST_DIRECTORY_BITS + PASID_TABLE_BITS;
-  device.pasidLimit = 2 ** bits;
+  device.pasidLimit = directoryPasids(directorySize(view, at));
   // 9.4: without ECAP.RPS and ECAP.RPRIVS, requests without PASID use PASID 0, unprivileged.
   device.ridPasid = caps.ridPasid ? ridPasid(view, at) : 0;
   device.ridPriv = caps.ridPriv ? ridPriv(view, at) : 0;

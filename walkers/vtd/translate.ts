@@ -2,6 +2,7 @@
  * The last step of a walk: privilege and execution checks of the PASID entry, first stage, second stage, interrupt
  * address range (Intel VT-d 5.10, sections 3.6 to 3.9, 3.15 and 7.1.3).
  */
+import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
 import { frameHi, frameLo } from "../memory.ts";
 import {
   ADDRESS_SIZE,
@@ -56,15 +57,6 @@ const A = X86Entry.mask.A.lo;
 const EA = X86Entry.mask.EA.lo;
 const XD = X86Entry.mask.XD.hi;
 const ALL_RIGHTS = READ | WRITE | EXECUTE;
-
-/** 4 KiB frames of the interrupt address range FEEx_xxxxh (3.15). */
-export const INTERRUPT_FIRST = 0xf_ee00;
-export const INTERRUPT_LAST = 0xf_eeff;
-
-/** Whether a 64-bit address is in the interrupt address range. */
-export function inInterruptRange(hi: number, lo: number): boolean {
-  return hi === 0 && lo >>> 20 === 0xfee;
-}
 
 export interface TranslateUnit extends VtdUnit {
   readonly first: X8664Walk;
@@ -293,6 +285,6 @@ function updatesDirty(unit: TranslateUnit, access: number, process: VtdProcess, 
 
 /** 3.15: a request may not come out in the interrupt address range. */
 function reachesMemory(frame: number, process: VtdProcess, out: WalkResult): boolean {
-  if (frame < INTERRUPT_FIRST || frame > INTERRUPT_LAST) return true;
+  if (frame < INTERRUPT_FIRST || frame >= INTERRUPT_END) return true;
   return refuse(out, process.legacyFaults !== 0 ? LGN_4 : SGN_8_1, process.fpd);
 }

@@ -1,3 +1,4 @@
+import { inInterruptRange } from "../interrupt-range.ts";
 import type { GuestMemory } from "../memory.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry, X8664Walk } from "../page-tables/x86-64.ts";
@@ -15,7 +16,7 @@ import { loadLegacyDevice, loadWithoutPasid } from "./legacy.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
 import { checkScalableRequest, loadScalableDevice, loadScalableProcess } from "./scalable.ts";
 import { VtdSecondStage } from "./second-stage.ts";
-import { identity, inInterruptRange, type TranslateUnit, translate } from "./translate.ts";
+import { identity, type TranslateUnit, translate } from "./translate.ts";
 import { refuse } from "./unit.ts";
 
 /**

@@ -1,8 +1,16 @@
 import { Configuration } from "../../../walkers/amd-vi/configuration.ts";
 import { type AmdViBinding, DeviceContext } from "../../../walkers/amd-vi/context.ts";
-import { DeviceTableEntry, Gcr3Entry } from "../../../walkers/amd-vi/device-table-entry.ts";
+import {
+  CHECKED_BITS,
+  DEVICE_ID_BITS,
+  DeviceTableEntry,
+  Gcr3Entry,
+  RESERVED_GLX,
+  RESERVED_IOCTL,
+  RESERVED_MODE,
+} from "../../../walkers/amd-vi/device-table-entry.ts";
 import { EventReporter } from "../../../walkers/amd-vi/event-reporter.ts";
-import { gcr3TableLimit } from "../../../walkers/amd-vi/gcr3-table.ts";
+import { gcr3TableLimit, PASID_BITS_PER_LEVEL } from "../../../walkers/amd-vi/gcr3-table.ts";
 import { HostStage } from "../../../walkers/amd-vi/host-stage.ts";
 import { FRAME_BYTES, frameHi, frameLo, type GuestMemory } from "../../../walkers/memory.ts";
 import { FOR_CONTEXT } from "../../../walkers/page-tables/stage.ts";
@@ -17,16 +25,9 @@ import type { EntryKind, RootTable, TableFormat, TableSpec } from "./table.ts";
 const ILLEGAL = TABLE_RULES["illegal-encoding"];
 const UNSUPPORTED = TABLE_RULES["unsupported-encoding"];
 
-const DEVICE_ID_BITS = 16;
 const ENTRIES = FRAME_BYTES / Gcr3Entry.bytes;
-const BITS_PER_LEVEL = 9;
 /** 2.2.2: the IOMMU reads, and software writes, a device table entry in halves of 128 bits. */
 const DTE_UNIT = 16;
-/** Bits 127:0 are checked where V=1; the others belong to interrupts. */
-const CHECKED_BITS = 128;
-const RESERVED_GLX = 3;
-const RESERVED_IOCTL = 3;
-const RESERVED_MODE = 7;
 const PHYSICAL_WIDTH = "the physical address width";
 
 const dteValid = DeviceTableEntry.reader("V");
@@ -205,7 +206,7 @@ export class AmdViTables implements TableFormat {
       entries: ENTRIES,
       ids: "pasid",
       first,
-      span: 2 ** (BITS_PER_LEVEL * level),
+      span: 2 ** (PASID_BITS_PER_LEVEL * level),
       limit: context.pasidLimit,
       device,
       resolve: guestPhysical ? this.#resolver(context) : undefined,

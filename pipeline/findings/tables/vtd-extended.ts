@@ -1,5 +1,6 @@
 import { FRAME_BYTES } from "../../../walkers/memory.ts";
 import { EXTENDED_CONTEXT, VtdDevice } from "../../../walkers/vtd/context.ts";
+import { tablePasids } from "../../../walkers/vtd/ecs.ts";
 import {
   EXT_GUEST,
   EXT_GUEST_DEVICE_TLB,
@@ -63,8 +64,7 @@ export class VtdExtendedTables {
       below.secondRoot = Number(entry.value("SLPTPTR"));
       below.secondLevels = 2 + Number(entry.value("AW"));
     }
-    // 2.4, 9.4: 2^(PTS + 5) entries.
-    const limit = Math.min(2 ** (Number(entry.value("PTS")) + 5), caps.pasidLimit);
+    const limit = Math.min(tablePasids(Number(entry.value("PTS"))), caps.pasidLimit);
     const frame = Number(entry.value("PASIDPTR"));
     if (!this.#checks.leads(entry, "PASIDPTR", frame, this.#checks.resolver(below))) return;
     entry.leadsTo(

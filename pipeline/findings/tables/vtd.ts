@@ -5,7 +5,7 @@ import type { VtdBinding } from "../../../walkers/vtd/binding.ts";
 import { VtdDevice } from "../../../walkers/vtd/context.ts";
 import { ExtendedRootEntry } from "../../../walkers/vtd/ecs-structures.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "../../../walkers/vtd/registers.ts";
-import { PASID_TABLE_BITS } from "../../../walkers/vtd/scalable.ts";
+import { directoryPasids } from "../../../walkers/vtd/scalable.ts";
 import {
   ContextEntry,
   RootEntry,
@@ -152,8 +152,7 @@ export class VtdTables implements TableFormat {
       conflict(entry, "PRE", "expected 0 where DTE is 0", "VT-d 5.10, 7.1.3, SCT.4.1");
     if (entry.value("EPTR") !== 0n && entry.value("PASIDE") === 0n)
       conflict(entry, "EPTR", "expected 0 where PASIDE is 0", "VT-d 5.10, 7.1.3, SCT.4.3");
-    // 9.4: the directory has 2^(PDTS + 7) entries, each for 64 PASIDs.
-    const size = 2 ** (Number(entry.value("PDTS")) + 7 + PASID_TABLE_BITS);
+    const size = directoryPasids(Number(entry.value("PDTS")));
     if (caps.ridPasid && Number(entry.value("RID_PASID")) >= size)
       conflict(
         entry,

@@ -1,9 +1,9 @@
 /**
- * The addresses that mean something else than memory in a request without PASID (AMD 48882, 2.1.2, "Special address
- * controls"): interrupts at FEEx_xxxxh, and the range that HyperTransport uses for its own messages. An IOMMU that
- * reports EFR2.HTRangeIgnore takes that range as memory (Linux b1e53053bf9a).
+ * The addresses that HyperTransport uses for its own messages, FD_0000_0000h to FF_FFFF_FFFFh: to them, a request
+ * without PASID is no memory request (AMD 48882, 2.1.2, "Special address controls"). An IOMMU that reports
+ * EFR2.HTRangeIgnore takes them as memory (Linux, drivers/iommu/amd/iommu.c, amd_iommu_get_resv_regions).
  */
-import { FRAME_SHIFT, frameOf } from "../memory.ts";
+import { frameOf } from "../memory.ts";
 import { type WalkRequest, WRITE } from "../request.ts";
 import type { DeviceContext } from "./context.ts";
 import {
@@ -15,23 +15,12 @@ import {
   SYSTEM_MANAGEMENT,
 } from "./events.ts";
 
-/** Interrupt address range FEEx_xxxxh: bits 63:20, and log2 of its size. */
-const INTERRUPT_RANGE = 0xfee;
-const INTERRUPT_RANGE_SHIFT = 20;
-/** Its first 4 KiB frame, and the one after the last. */
-export const INTERRUPT_FIRST = INTERRUPT_RANGE * 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
-export const INTERRUPT_END = INTERRUPT_FIRST + 2 ** (INTERRUPT_RANGE_SHIFT - FRAME_SHIFT);
-
-export function inInterruptRange(request: WalkRequest): boolean {
-  return request.addrHi === 0 && request.addrLo >>> INTERRUPT_RANGE_SHIFT === INTERRUPT_RANGE;
-}
-
-/** The HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: bits 63:32. */
-const HYPERTRANSPORT_FIRST_HI = 0xfd;
-const HYPERTRANSPORT_LAST_HI = 0xff;
+/** Bits 63:32 of its addresses. */
+const FIRST_HI = 0xfd;
+const LAST_HI = 0xff;
 
 export function inHyperTransportRange(request: WalkRequest): boolean {
-  return request.addrHi >= HYPERTRANSPORT_FIRST_HI && request.addrHi <= HYPERTRANSPORT_LAST_HI;
+  return request.addrHi >= FIRST_HI && request.addrHi <= LAST_HI;
 }
 
 type Use = "reserved interrupt" | "interrupt" | "system management" | "port I/O" | "invalid";
