@@ -7,6 +7,7 @@ import { VTD_LAYOUTS } from "../walkers/vtd/index.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
+  GlobalStatusRegister,
   RootTableAddressRegister,
 } from "../walkers/vtd/registers.ts";
 import {
@@ -124,6 +125,47 @@ const MASKS: readonly (readonly [Layout, string, number, bigint])[] = [
   [ExtendedCapabilityRegister, "FSTS", 0, B(47)],
   [ExtendedCapabilityRegister, "SMPWCS", 0, B(48)],
   [ExtendedCapabilityRegister, "RPS", 0, B(49)],
+  // What no walk asks, but `caps` and `explain` print: as Linux and QEMU number it.
+  ...(
+    [
+      ["AFL", 3, 3],
+      ["RWBF", 4, 4],
+      ["PLMR", 5, 5],
+      ["PHMR", 6, 6],
+      ["CM", 7, 7],
+      ["ZLR", 22, 22],
+      ["FRO", 33, 24],
+      ["PSI", 39, 39],
+      ["NFR", 47, 40],
+      ["MAMV", 53, 48],
+      ["DWD", 54, 54],
+      ["DRD", 55, 55],
+      ["PI", 59, 59],
+      ["ECMDS", 61, 61],
+      ["ESIRTPS", 62, 62],
+      ["ESRTPS", 63, 63],
+    ] as const
+  ).map(([name, hi, lo]) => [CapabilityRegister, name, 0, G(hi, lo)] as const),
+  ...(
+    [
+      ["C", 0, 0],
+      ["QI", 1, 1],
+      ["IR", 3, 3],
+      ["EIM", 4, 4],
+      ["IRO", 17, 8],
+      ["MHMV", 23, 20],
+      ["NWFS", 33, 33],
+      ["DIT", 41, 41],
+      ["PDS", 42, 42],
+      ["VCS", 44, 44],
+      ["PMS", 51, 51],
+      ["ADMS", 52, 52],
+      ["RPRIVS", 53, 53],
+    ] as const
+  ).map(([name, hi, lo]) => [ExtendedCapabilityRegister, name, 0, G(hi, lo)] as const),
+  ...(["CFIS", "IRTPS", "IRES", "QIES", "WBFS", "AFLS", "FLS", "RTPS", "TES"] as const).map(
+    (name, i) => [GlobalStatusRegister, name, 0, B(23 + i)] as const,
+  ),
 ];
 
 describe("VT-d structures", () => {

@@ -15,6 +15,7 @@ export const VersionRegister = layout("VER_REG", "VT-d 5.10, 11.4.1", 8, {
 
 export const CapabilityRegister = layout("CAP_REG", "VT-d 5.10, 11.4.2", 8, {
   ND: bits(2, 0, "Number of domains: domain ids have 2*ND + 4 bits"),
+  AFL: bit(3, "Advanced fault logging"),
   RWBF: bit(4, "Required write-buffer flushing"),
   PLMR: bit(5, "Protected low-memory region"),
   PHMR: bit(6, "Protected high-memory region"),
@@ -92,6 +93,8 @@ export const GlobalStatusRegister = layout("GSTS_REG", "VT-d 5.10, 11.4.4.2", 8,
   IRES: bit(25, "Interrupt remapping enabled"),
   QIES: bit(26, "Queued invalidation enabled"),
   WBFS: bit(27, "Write-buffer flush pending"),
+  AFLS: bit(28, "Advanced fault logging enabled"),
+  FLS: bit(29, "Fault log pointer set"),
   RTPS: bit(30, "Root table pointer set"),
   TES: bit(31, "Translation enabled"),
 });
