@@ -1,6 +1,13 @@
 import { decodeCommand, encodeCommand, formatCommand } from "../../parsers/commands/command.ts";
+import { REGIME_EL2 } from "../../parsers/commands/invalidation.ts";
+import type { IommuState, Word64 } from "../../walkers/registers.ts";
+import {
+  CapabilityRegister,
+  RootTableAddressRegister,
+  TTM_LEGACY,
+  TTM_SCALABLE,
+} from "../../walkers/vtd/registers.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
-
 import type { CacheName } from "./explanation.ts";
 
 /** What a cache holds that memory no longer says, as far as a command that drops it needs to know. */
@@ -13,71 +20,128 @@ export interface StaleEntry {
   readonly domain: number;
   /** ASID, PSCID or PASID that tags it; -1 for none, -2 for all (global). */
   readonly space: number;
+  /** REGIME_EL1 or REGIME_EL2. */
+  readonly regime: number;
   /** The entry that changed: 1 or 2 for a page table of that stage, 0 for a context. */
   readonly stage: number;
+  /** Both stages translate. */
+  readonly nested: boolean;
+  /** Level of the entry that changed, as the specification counts; 1 or Arm's 3 where it maps the smallest pages. */
+  readonly level: number;
+  /** Whether it pointed to another table: then everything below has changed. */
+  readonly table: boolean;
+  /** Whether it was a context: then everything has that was translated with it. */
+  readonly whole: boolean;
   /** Frame number of the input address, or of the intermediate one where only the second stage is concerned. */
   readonly frame: number;
 }
 
-type Fields = Readonly<Record<string, number>>;
-
-/** The command that would have dropped a stale entry, in the vendor's own syntax. */
-export function coveringCommand(model: IommuModel, entry: StaleEntry): string {
-  const [name, fields] = CHOICES[model](entry);
-  return formatCommand(decodeCommand(model, encodeCommand(model, name, fields)));
+/** A command, as text in the vendor's own syntax and as words. */
+export interface Advice {
+  readonly text: string;
+  readonly words: readonly Word64[];
 }
 
-const CHOICES: Readonly<Record<IommuModel, (entry: StaleEntry) => readonly [string, Fields]>> = {
+type Fields = Readonly<Record<string, number>>;
+type Choice = readonly [string, Fields];
+
+/**
+ * The command that would have dropped a stale entry, and whatever else was made from the table entry that changed.
+ * @param state of the IOMMU: not every one has every command
+ */
+export function coveringCommand(model: IommuModel, entry: StaleEntry, state: IommuState): Advice {
+  const [name, fields] = CHOICES[model](entry, state);
+  const words = encodeCommand(model, name, fields, model === "intel" ? vtdWords(state) : undefined);
+  return { text: formatCommand(decodeCommand(model, words, state)), words };
+}
+
+const CHOICES: Readonly<Record<IommuModel, (entry: StaleEntry, state: IommuState) => Choice>> = {
   intel: vtd,
   "arm-smmuv3": smmuv3,
   amd: amdVi,
   riscv,
 };
 
-/** VT-d 6.5.2. */
-function vtd(e: StaleEntry): readonly [string, Fields] {
+/** VT-d 5.10, 6.5.2.11, Table 26: scalable mode takes 256 bits only; undefined: whatever the descriptor has. */
+function vtdWords(state: IommuState): number | undefined {
+  const mode = state.field("rtaddr", RootTableAddressRegister, "TTM", TTM_LEGACY);
+  return mode === TTM_SCALABLE ? 4 : undefined;
+}
+
+const BITS_PER_LEVEL = 9;
+/** Bits of AMD's address field, from bit 12: with all but the topmost set, and S, everything is meant. */
+const AMD_EVERYTHING = 2 ** 51 - 1;
+
+/** log2 of the 4 KiB pages that an x86 entry maps. */
+function order(level: number): number {
+  return BITS_PER_LEVEL * Math.max(level - 1, 0);
+}
+
+/** First frame of a naturally aligned range of 2^order of them. */
+function aligned(frame: number, bits: number): number {
+  return frame - (frame % 2 ** bits);
+}
+
+/** VT-d 5.10, 6.5.3.3, Table 28. The address mask is that of what the entry maps. */
+function vtd(e: StaleEntry, state: IommuState): Choice {
   const DID = Math.max(e.domain, 0);
   if (e.cache === "context") return ["context-cache invalidate", { G: 3, SID: e.device, DID }];
   if (e.cache === "pasid")
     return ["PASID-cache invalidate", { G: 1, DID, PASID: Math.max(e.space, e.pasid, 0) }];
-  if (e.space >= 0 && e.stage !== 2)
-    return ["PASID-based-IOTLB invalidate", { G: 3, DID, PASID: e.space, ADDR: e.frame }];
-  // Under a first stage the second stage's own addresses are not those of the IOTLB's entries.
-  if (e.space >= 0) return ["IOTLB invalidate", { G: 2, DID }];
-  return ["IOTLB invalidate", { G: 3, DID, ADDR: e.frame }];
+  const AM = order(e.level);
+  const ADDR = aligned(e.frame, AM);
+  if (e.whole && e.stage !== 2)
+    return ["PASID-based-IOTLB invalidate", { G: 2, DID, PASID: Math.max(e.space, 0) }];
+  if (e.stage !== 2)
+    return ["PASID-based-IOTLB invalidate", { G: 3, DID, PASID: Math.max(e.space, 0), ADDR, AM }];
+  const capable = (field: "PSI" | "MAMV", absent: number) =>
+    state.capability("cap", CapabilityRegister, field, absent);
+  // Under a first stage, which intermediate addresses led to the entry is known of the last one only.
+  const byPage = !e.nested && !e.whole && capable("PSI", 1) !== 0 && AM <= capable("MAMV", 63);
+  return ["IOTLB invalidate", byPage ? { G: 3, DID, ADDR, AM } : { G: 2, DID }];
 }
 
-/** IHI 0070, 4.3 and 4.4. */
-function smmuv3(e: StaleEntry): readonly [string, Fields] {
+/** IHI 0070, 4.3 and 4.4. A command by address covers the tables on the way to it, not all that is below one of them. */
+function smmuv3(e: StaleEntry): Choice {
   if (e.cache === "context") return ["CMD_CFGI_STE", { SID: e.device }];
   if (e.cache === "pasid") return ["CMD_CFGI_CD", { SID: e.device, SSID: Math.max(e.pasid, 0) }];
   const VMID = Math.max(e.domain, 0);
+  const ADDR = e.frame;
+  const ASID = Math.max(e.space, 0);
   if (e.stage === 2) {
     // CMD_TLBI_S2_IPA leaves what stage 1 and 2 have made together (4.4.3.1).
-    return e.space === -1 ? ["CMD_TLBI_S2_IPA", { VMID, ADDR: e.frame }] : ["CMD_TLBI_S12_VMALL", { VMID }];
+    return e.nested || e.table ? ["CMD_TLBI_S12_VMALL", { VMID }] : ["CMD_TLBI_S2_IPA", { VMID, ADDR }];
   }
-  if (e.space < 0) return ["CMD_TLBI_NH_VAA", { VMID, ADDR: e.frame }];
-  return ["CMD_TLBI_NH_VA", { VMID, ASID: e.space, ADDR: e.frame }];
+  if (e.regime === REGIME_EL2) {
+    if (e.table) return ["CMD_TLBI_EL2_ALL", {}];
+    return e.space < 0 ? ["CMD_TLBI_EL2_VAA", { ADDR }] : ["CMD_TLBI_EL2_VA", { ASID, ADDR }];
+  }
+  if (e.table) return e.space < 0 ? ["CMD_TLBI_NH_ALL", { VMID }] : ["CMD_TLBI_NH_ASID", { VMID, ASID }];
+  return e.space < 0 ? ["CMD_TLBI_NH_VAA", { VMID, ADDR }] : ["CMD_TLBI_NH_VA", { VMID, ASID, ADDR }];
 }
 
-/** AMD 48882, 2.4. */
-function amdVi(e: StaleEntry): readonly [string, Fields] {
+/** AMD 48882, 2.4. With S, the lowest zero bit of the address says how much is meant. */
+function amdVi(e: StaleEntry): Choice {
   if (e.cache === "context") return ["INVALIDATE_DEVTAB_ENTRY", { DEVID: e.device }];
   const DOMID = Math.max(e.domain, 0);
-  const guest = e.space >= 0 && e.stage !== 2;
+  const guest = e.space >= 0 && e.stage !== 2 ? { GN: 1, PASID: e.space } : {};
+  const bits = order(e.level);
+  const everything = e.cache === "pasid" || e.whole || (e.nested && e.stage === 2);
+  const sized = bits === 0 ? { ADDR: e.frame } : { S: 1, ADDR: aligned(e.frame, bits) + 2 ** (bits - 1) - 1 };
   return [
     "INVALIDATE_IOMMU_PAGES",
-    { DOMID, PDE: 1, ADDR: e.frame, ...(guest ? { GN: 1, PASID: e.space } : {}) },
+    { DOMID, PDE: 1, ...guest, ...(everything ? { S: 1, ADDR: AMD_EVERYTHING } : sized) },
   ];
 }
 
 /** RISC-V IOMMU 1.0, 3.1. */
-function riscv(e: StaleEntry): readonly [string, Fields] {
+function riscv(e: StaleEntry): Choice {
   if (e.cache === "context") return ["IODIR.INVAL_DDT", { DV: 1, DID: e.device }];
   if (e.cache === "pasid") return ["IODIR.INVAL_PDT", { DV: 1, DID: e.device, PID: Math.max(e.pasid, 0) }];
   const guest = e.domain >= 0 ? { GV: 1, GSCID: e.domain } : {};
   // By address, only NL covers entries above the last level, which not every IOMMU has; without an address all do.
-  const address = e.cache === "paging-structures" ? {} : { AV: 1, ADDR: e.frame };
+  const wide = e.cache === "paging-structures" || e.table || (e.nested && e.stage === 2);
+  const address = wide ? {} : { AV: 1, ADDR: e.frame };
   if (e.stage === 2) return ["IOTINVAL.GVMA", { ...guest, ...address }];
   const space = e.space >= 0 ? { PSCV: 1, PSCID: e.space } : {};
   return ["IOTINVAL.VMA", { ...guest, ...space, ...address }];

@@ -15,6 +15,8 @@ export interface ContextVersion {
   invalidated: number;
   /** As `invalidated`, by those alone that cover the directories above the entry too. */
   forgotten: number;
+  /** The stale device context that last led to this PASID entry; null: memory has always done. */
+  through: ContextVersion | null;
 }
 
 /** An entry that refuses every request the same way, where the architecture lets a cache hold such an entry. */
@@ -50,7 +52,7 @@ export class ContextHistory {
         return version;
       }
     }
-    const version = { context, tag, own, filled: time, invalidated: 0, forgotten: 0 };
+    const version = { context, tag, own, filled: time, invalidated: 0, forgotten: 0, through: null };
     this.versions.push(version);
     return version;
   }

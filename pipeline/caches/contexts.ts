@@ -117,7 +117,7 @@ export class Contexts {
       known.process.filled = time;
       return known;
     }
-    const process = this.useProcess(caches, request.pasid, device.context, slot.context as object, time);
+    const process = this.useProcess(caches, request.pasid, device, slot.context as object, time);
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;
@@ -176,7 +176,7 @@ export class Contexts {
   useProcess(
     caches: DeviceCaches,
     pasid: number,
-    device: object,
+    { context: device }: ContextVersion,
     context: object,
     time: number,
   ): ContextVersion {

@@ -1,3 +1,4 @@
+import { REGIME_EL1 } from "../../parsers/commands/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
@@ -39,6 +40,10 @@ export interface Culprit {
   /** Tags of the entry, as in `TranslationTag`. */
   readonly domain: number;
   readonly space: number;
+  readonly regime: number;
+  readonly stages: number;
+  /** Input address as the entry has it: high half. */
+  readonly addrHi: number;
   /** Frame of the intermediate address that a stale second stage is about; -1 where both stages are not in use. */
   readonly ipaFrame: number;
   /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
@@ -95,7 +100,7 @@ export class Explanation {
     for (const version of caches.contexts.versions) {
       if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
       if (version.context instanceof CachedFailure) {
-        if (accept(version.context.result)) return this.#blame(request, version, "context", -1, -1);
+        if (accept(version.context.result)) return this.#blame(request, version, "context");
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
     }
@@ -116,17 +121,17 @@ export class Explanation {
     const past = this.#past;
     let out = past.reset();
     if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#blame(request, stale, "context", -1, -1);
+      return stale !== null && accept(out) && this.#blame(request, stale, "context");
     out = past.reset();
     const process = walker.newProcess() as object;
     if (walker.loadProcess(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
-    } else if (stale !== null && accept(out)) return this.#blame(request, stale, "context", -1, -1);
+    } else if (stale !== null && accept(out)) return this.#blame(request, stale, "context");
     for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
       if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        if (accept(entry.context.result)) return this.#blame(request, entry, "pasid", -1, -1);
+        if (accept(entry.context.result)) return this.#blame(request, entry, "pasid");
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
     }
@@ -146,7 +151,7 @@ export class Explanation {
   ): boolean {
     const tag = translationTag(this.#unit.model, device, process, request.pasid);
     if (stale !== null && accept(this.#past.translate(request, device, process)))
-      return this.#blame(request, stale, cache, tag.domain, tag.space);
+      return this.#blame(request, stale, cache);
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
       if (asked.has(set)) continue;
       asked.add(set);
@@ -194,6 +199,9 @@ export class Explanation {
           change: this.#memory.undone(),
           domain: set.domain,
           space: set.space,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
           ipaFrame: -1,
           excused,
           live: () =>
@@ -225,15 +233,19 @@ export class Explanation {
           time <= set.fog ||
           this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
         if (excused && scope === "owed") continue;
+        const extent = extentOf(then);
         this.culprit = {
           cache: "iotlb",
           filled: time,
-          change: this.#memory.undone(),
+          change: this.#memory.undone() ?? this.#changeBehind(request, entry.context),
           domain: set.domain,
           space: set.space,
-          ipaFrame: then.ipaFrame,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
+          ipaFrame: extent.ipaFrame,
           excused,
-          live: this.#liveness(set, shift, hi, lo, time, extentOf(then), device),
+          live: this.#liveness(set, shift, hi, lo, time, extent, device),
         };
         return true;
       }
@@ -270,25 +282,46 @@ export class Explanation {
     return scope === "live" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
   }
 
-  /** Finds the write that a stale context does not know of, by reading the context as it was then. Returns true. */
-  #blame(
-    request: WalkRequest,
-    version: ContextVersion,
-    cache: CacheName,
-    domain: number,
-    space: number,
-  ): true {
-    const { filled } = version;
-    this.#past.reread(request, filled, cache === "pasid");
-    const covers = cache === "context" ? coversContext : coversPasidEntry;
+  /** The write that contexts of a translation do not know of, where memory still says the same through them. */
+  #changeBehind(request: WalkRequest, context: number): Change | null {
+    const pair = this.#contexts.pair(context);
+    if (pair === undefined) return null;
+    const { device, process } = pair;
+    return this.#changeOf(request, device, false) ?? this.#changeOf(request, process, true);
+  }
+
+  /** The write that a stale context does not know of: found by reading the context as it was then. */
+  #changeOf(request: WalkRequest, version: ContextVersion, isProcess: boolean): Change | null {
+    const { filled, through } = version;
+    this.#past.reread(request, filled, isProcess);
+    const change = this.#memory.undone();
+    if (change !== null || !isProcess) return change;
+    // The entry is as it was, but the device context leads to another: it may have been stale even then.
+    this.#past.reread(request, through === null ? filled : Math.min(filled, through.filled), false);
+    return this.#memory.undone();
+  }
+
+  /** Names a stale context as what gave the answer. Returns true. */
+  #blame(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
+    const { filled, through, tag } = version;
+    const isProcess = cache === "pasid";
+    this.#past.reread(request, filled, isProcess);
+    const change = this.#memory.undone();
+    // It is what memory says through a stale device context: that one is to go first.
+    if (change === null && through !== null && isLive(through))
+      return this.#blame(request, through, "context");
+    const covers = isProcess ? coversPasidEntry : coversContext;
     this.culprit = {
       cache,
       filled,
-      change: this.#memory.undone(),
-      domain,
-      space,
+      change: change ?? this.#changeOf(request, version, isProcess),
+      domain: tag.domain,
+      space: tag.pasid,
+      regime: REGIME_EL1,
+      stages: 0,
+      addrHi: request.addrHi,
       ipaFrame: -1,
-      excused: this.#pending.some(filled, (inv) => covers(inv, version.tag)),
+      excused: this.#pending.some(filled, (inv) => covers(inv, tag)),
       live: () => version.filled === filled && isLive(version),
     };
     return true;

@@ -4,7 +4,7 @@ import type { IommuModel } from "../../walkers/walker.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import type { Contexts } from "./contexts.ts";
 import type { CachedTranslation } from "./tag-sets.ts";
-import { NOW, type VersionedMemory } from "./versioned-memory.ts";
+import { NOW, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
 
 /** A table entry's kind, and where it stands in a walk. */
 export interface Structure {
@@ -14,6 +14,10 @@ export interface Structure {
   /** 1 or 2 for a page table of that stage, else 0. */
   readonly stage: number;
   readonly level: number;
+  /** Where in its frame it begins, and its size. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly littleEndian: boolean;
 }
 
 /** An entry above the last level, as a walk read it. */
@@ -147,14 +151,15 @@ export class PastWalks {
     memory.endLook();
   }
 
-  /** Which structure a walk of memory as it is finds at an address: what a change of it is a change of. */
+  /** Which structure a walk of memory as it is finds in a word at an address: what a change of it is a change of. */
   structureAt(request: WalkRequest, frame: number, offset: number): Structure | null {
     const { engine, walker } = this.#unit;
     let found: Structure | null = null;
     walker.tables.observer = {
-      entry(layout, at, start, _view, _viewAt, stage, level) {
-        if (at === frame && offset >= start && offset < start + layout.bytes)
-          found = { name: layout.name, source: layout.source, stage, level };
+      entry(layout, at, start, _view, _viewAt, stage, level, littleEndian) {
+        const { name, source, bytes } = layout;
+        if (at === frame && offset + WORD_BYTES > start && offset < start + bytes)
+          found = { name, source, stage, level, offset: start, bytes, littleEndian };
       },
     };
     engine.walkUncached(request, walker.newDevice(), walker.newProcess());

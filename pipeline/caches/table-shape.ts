@@ -4,6 +4,8 @@ import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
 import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
 import { FIRST_STAGE, NESTED, type VtdProcess } from "../../walkers/vtd/context.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
+import type { Structure } from "./past-walks.ts";
+import type { Change } from "./versioned-memory.ts";
 
 /** The sizes that table entries above the last level map, the smallest first: those of the stage that input addresses enter. */
 export class Ladder {
@@ -84,4 +86,34 @@ export function ladderOf(model: IommuModel, device: object, process: object, hi:
       return ladder.set(p.bypass ? 2 : 1, granule, granule - 3, levels, LAST_LEVEL - 1, -1);
     }
   }
+}
+
+// Bits of a table entry's lowest byte that tell a leaf from a pointer to a table, above the last level.
+/** x86-64 and VT-d second-stage entries: PS. */
+const PAGE_SIZE = 0x80;
+/** VMSAv8-64 descriptors, 1:0: table. */
+const ARM_TABLE = 3;
+/** AMD v1: Next Level at 11:9, in the second byte; 0 and 7 are those of leaves. */
+const AMD_NEXT_LEVEL = 0xe;
+/** RISC-V: R, W and X. */
+const RISCV_RIGHTS = 0xe;
+
+/**
+ * Whether a page-table entry pointed to another table before a change of the word that it stands in.
+ * @param entry what a walk finds there now
+ */
+export function pointedToTable(model: IommuModel, entry: Structure, change: Change): boolean {
+  if (entry.stage === 0 || entry.level === (model === "arm-smmuv3" ? LAST_LEVEL : 1)) return false;
+  const at = entry.offset - change.offset;
+  const low = oldByte(change, at + (entry.littleEndian ? 0 : entry.bytes - 1));
+  if (model === "riscv") return (low & RISCV_RIGHTS) === 0;
+  if (model === "arm-smmuv3") return (low & ARM_TABLE) === ARM_TABLE;
+  if (model === "intel" || entry.stage === 1) return (low & PAGE_SIZE) === 0;
+  const next = oldByte(change, at + 1) & AMD_NEXT_LEVEL;
+  return next !== 0 && next !== AMD_NEXT_LEVEL;
+}
+
+/** A byte of the word before the change, lowest address first. */
+function oldByte({ oldHi, oldLo }: Change, index: number): number {
+  return ((index < 4 ? oldLo : oldHi) >>> (8 * (index & 3))) & 0xff;
 }

@@ -363,7 +363,7 @@ export class UnitCaches {
     for (const device of [...caches.contexts.versions]) {
       if (device !== fresh.device) {
         if (!this.#isUsable(device, coversContext)) continue;
-        const process = this.#loadProcess(caches, request, device.context, time);
+        const process = this.#loadProcess(caches, request, device, time);
         if (process !== null) enter(device, process);
       }
       for (const process of processes) enter(device, process);
@@ -374,14 +374,17 @@ export class UnitCaches {
   #loadProcess(
     caches: DeviceCaches,
     request: WalkRequest,
-    device: object,
+    device: ContextVersion,
     time: number,
   ): ContextVersion | null {
     const { walker } = this.#unit;
-    if (!walker.checkRequest(request, device, this.#past.reset())) return null;
+    const { context } = device;
+    if (!walker.checkRequest(request, context, this.#past.reset())) return null;
     const process = walker.newProcess() as object;
-    if (!walker.loadProcess(request, device, process, this.#past.reset())) return null;
-    return this.contexts.useProcess(caches, request.pasid, device, process, time);
+    if (!walker.loadProcess(request, context, process, this.#past.reset())) return null;
+    const version = this.contexts.useProcess(caches, request.pasid, device, process, time);
+    version.through = device;
+    return version;
   }
 
   #enterPair(pair: TranslationContext, request: WalkRequest, time: number): void {

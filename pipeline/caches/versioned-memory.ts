@@ -4,7 +4,8 @@ import { FRAME_BYTES, type GuestMemory } from "../../walkers/memory.ts";
 /** "as it is" in `VersionedMemory.asOf`. */
 export const NOW = Number.POSITIVE_INFINITY;
 
-const WORD_BYTES = 8;
+/** Changes are kept of words of this size. */
+export const WORD_BYTES = 8;
 /** Bytes that one change takes over all arrays below. */
 export const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4;
 const FIRST_CAPACITY = 1 << 10;

@@ -8,6 +8,7 @@ import { NO_LEVEL } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { coveringCommand } from "../caches/advice.ts";
 import type { Culprit } from "../caches/explanation.ts";
+import { pointedToTable } from "../caches/table-shape.ts";
 import type { VersionedMemory } from "../caches/versioned-memory.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
@@ -85,18 +86,29 @@ export class CacheFindings {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const stage =
-      structure?.stage ?? (culprit.cache === "iotlb" || culprit.cache === "paging-structures" ? 1 : 0);
-    const secondOnly = stage === 2 && culprit.ipaFrame >= 0;
-    const command = coveringCommand(unit.model, {
-      cache: culprit.cache,
-      device: request.device,
-      pasid: record.pasid,
-      domain: culprit.domain,
-      space: culprit.space,
-      stage,
-      frame: secondOnly ? culprit.ipaFrame : frameOf(record.addrHi, record.addrLo),
-    });
+    const translated = culprit.stages !== 0;
+    // A translation of both stages begins with the first.
+    const stage = translated ? structure?.stage || culprit.stages & 1 || culprit.stages : 0;
+    const whole = translated && structure?.stage === 0;
+    const nested = culprit.ipaFrame >= 0;
+    const command = coveringCommand(
+      unit.model,
+      {
+        cache: culprit.cache,
+        device: request.device,
+        pasid: record.pasid,
+        domain: culprit.domain,
+        space: culprit.space,
+        regime: culprit.regime,
+        stage,
+        nested,
+        level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
+        whole,
+        table: whole || (structure !== null && pointedToTable(unit.model, structure, change)),
+        frame: nested && stage === 2 ? culprit.ipaFrame : frameOf(culprit.addrHi, record.addrLo),
+      },
+      unit.state,
+    );
     const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
     const old = hex(word(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
@@ -106,13 +118,14 @@ export class CacheFindings {
       iommu: unit.id,
       dev,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation covers it: a cache may still hold the old one. Expected ${command}`,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation covers it: a cache may still hold the old one. Expected ${command.text}`,
       changed_line: change.line,
       entry_addr: address,
       old,
       new: now,
       cache: culprit.cache,
-      command,
+      command: command.text,
+      data: command.words.map((w) => hex(word(w.hi, w.lo))),
     });
   }
 
