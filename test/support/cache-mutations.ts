@@ -67,6 +67,8 @@ function offsetOf(r: Json): string {
   return pa === undefined ? result : `${BigInt(pa) - BigInt(r.addr as string)}`;
 }
 
+const pageOf = ({ addr }: Json) => BigInt(addr as string) >> 12n;
+
 interface Command {
   readonly index: number;
   readonly iommu: unknown;
@@ -191,7 +193,10 @@ export class Mutations {
     return completions.length === 0 || completions.some((c) => c.index > line && c.index < at);
   }
 
-  /** Whether the same translation was in use after an invalidation: then it may have been cached again. */
+  /**
+   * Whether the same translation was in use after an invalidation: then it may have been cached again. Also by a
+   * request that it denied, which the plain IOMMU does not cache.
+   */
   #usedAgain(line: number, records: readonly Json[], request: number): boolean {
     const at = this.#requests[request]!;
     const wanted = records[at]!;
@@ -201,7 +206,7 @@ export class Mutations {
         index < at &&
         r.type === "dma" &&
         r.pasid === wanted.pasid &&
-        offsetOf(r) === offsetOf(wanted),
+        (offsetOf(r) === offsetOf(wanted) || (offsetOf(r) === "fault" && pageOf(r) === pageOf(wanted))),
     );
   }
 }
