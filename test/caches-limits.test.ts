@@ -118,3 +118,58 @@ describe("more devices than there is memory for", () => {
     expect(Object.fromEntries(summary.verdicts)).toEqual({ "stale-after-invalidation": 1 });
   });
 });
+
+describe("more pages than there is memory for", () => {
+  const PAGES = 40_000;
+  const ROOT = 0x1000;
+  const [CONTEXTS, TOP, MIDDLE, LAST] = [0x2000, 0x3000, 0x4000, 0x5000];
+  const OLD = 0x80_0000;
+  const NEW = 0x90_0000;
+  // VT-d 5.10, 9.8: R and W. One last table stands behind every entry of the middle one: many pages, few tables.
+  const leaf = (pa: number) => word(pa | 3);
+  const trace = [
+    `{"type":"iommu","id":"d","model":"intel","regs":{"rtaddr":"${hex(ROOT)}"}}`,
+    RAM,
+    mem(ROOT, word(CONTEXTS | 1)),
+    // AW 1: 39 bits, 3 levels; DID 9.
+    mem(CONTEXTS + 0x18 * 16, word(TOP | 1) + word((9 << 8) | 1)),
+    mem(TOP, word(MIDDLE | 3)),
+    mem(MIDDLE, word(LAST | 3).repeat(512)),
+    mem(LAST, leaf(OLD).repeat(512)),
+  ];
+  const page = (n: number, more: object = {}) => dma({ addr: hex(n * 4096), ...more });
+  const old = { observed: { result: "ok", pa: hex(OLD) } };
+  const use = Array.from({ length: PAGES }, (_, n) => page(n));
+  const change = mem(LAST, leaf(NEW).repeat(512));
+  const asked = [0, 1, PAGES - 2, PAGES - 1];
+
+  async function run(memoryLimit: number | undefined, requests: readonly string[]) {
+    const answers = asked.map((n) => page(n, old));
+    const options = { ...(memoryLimit === undefined ? {} : { memoryLimit }), findings: true };
+    const { summary, records } = await replay([...trace, ...requests, change, ...answers], options);
+    const verdicts = records.filter(({ type }) => type === "outcome").slice(-asked.length);
+    return { summary, verdicts: verdicts.map(({ verdict }) => verdict), records };
+  }
+
+  test("all are kept where there is enough", async () => {
+    const { summary, verdicts } = await run(undefined, use);
+    expect(verdicts).toEqual(["stale", "stale", "stale", "stale"]);
+    expect(summary.forgotten).toBe(0);
+  });
+
+  test("the oldest go, loudly, and explain nothing any more", async () => {
+    const { summary, verdicts, records } = await run(1 << 20, use);
+    expect(verdicts).toEqual(["mismatch", "mismatch", "stale", "stale"]);
+    expect(summary.forgotten).toBeGreaterThan(PAGES / 4);
+    const [finding] = records.filter(({ rule }) => rule === "memory-limit");
+    expect(finding).toMatchObject({ severity: "warning", forgotten: summary.forgotten });
+    expect(records.at(-1)).toMatchObject({ type: "summary", forgotten: summary.forgotten });
+  });
+
+  test("what is used again stays", async () => {
+    // The last request before each sixteenth of them is one of page 0.
+    const requests = use.flatMap((line, n) => (n % (PAGES / 16) === 0 ? [page(0), line] : [line]));
+    const { verdicts } = await run(1 << 20, requests);
+    expect(verdicts).toEqual(["stale", "mismatch", "stale", "stale"]);
+  });
+});

@@ -17,6 +17,8 @@ export class CachedPages {
   readonly #budget: MemoryBudget;
   /** Entries forgotten because there was no more room. */
   evicted = 0;
+  /** How often the half in use has become the old one: what is not entered again before the next time goes. */
+  turns = 0;
 
   /** @param budget what all tables may take; a small one of each is always granted */
   constructor(budget: MemoryBudget) {
@@ -111,6 +113,7 @@ export class CachedPages {
       this.#budget.give(old.capacity * SLOT_BYTES);
     }
     this.#old = full;
+    this.turns++;
     // Others may have taken what was free: then the new half begins small, and goes when it is full.
     this.#young = this.#newHalf(this.#budget.free >= bytes ? full.capacity : FIRST_CAPACITY);
   }

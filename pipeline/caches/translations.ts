@@ -67,6 +67,11 @@ export class Translations {
     return this.#pages.bytes;
   }
 
+  /** Changes where what is still in use must be entered again, or is forgotten. */
+  get turns(): number {
+    return this.#pages.turns;
+  }
+
   get evicted(): number {
     return this.#pages.evicted + this.forgotten;
   }

@@ -56,8 +56,9 @@ export class UnitCaches {
   /** Invalidations by name. */
   readonly #invalidations = new Map<string, number>();
   readonly #denying = new WalkResult();
-  /** Tick of the latest invalidation or completion. */
+  /** Tick of the latest invalidation or completion, or of when entries in use had to be entered again. */
   #lastEvent = 0;
+  #turns = 0;
   #rootHi = 0;
   #rootLo = 0;
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
@@ -224,10 +225,19 @@ export class UnitCaches {
     let doubt = false;
     if (walk.seen <= this.#lastEvent || walk.seen <= this.#memory.lastChange) {
       doubt = this.#note(request, walk, time);
+      this.#turn(time);
       if (!doubt) walk.seen = time;
     }
     if (this.#iotlbs.length > 0) this.#simulate(request, walk);
     return doubt;
+  }
+
+  /** Where old entries are about to go, those in use are to be entered again. */
+  #turn(time: number): void {
+    const turns = this.translations.turns + this.#structures.entries.turns;
+    if (turns === this.#turns) return;
+    this.#turns = turns;
+    this.#lastEvent = time;
   }
 
   #simulate(request: WalkRequest, walk: WalkResult): void {

@@ -1,0 +1,138 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { bytesSource } from "../parsers/trace/source.ts";
+import { replay } from "../pipeline/replay-stream.ts";
+import { replayTrace } from "../pipeline/run.ts";
+import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+
+const ROOT = 0x10_0000n;
+const A = 0x1000_0000n;
+const OLD = 0x8000_0000n;
+const NEW = 0x9000_0000n;
+const SECOND: Format = {
+  levels: 4,
+  bits: 9,
+  pageBits: 12,
+  table: (next) => next | 3n,
+  leaf: (pa) => pa | 3n,
+};
+const UNITS = ["unit", "other"] as const;
+type Unit = (typeof UNITS)[number];
+
+/** Two VT-d units over one table; both have used page A, which is another one since. */
+function prepared(): Scenario {
+  const s = new Scenario("intel", { rtaddr: ROOT });
+  s.add({ type: "iommu", id: "other", model: "intel", regs: { rtaddr: "0x100000" } });
+  const table = new Radix(s, SECOND).map(A, OLD);
+  s.put(ROOT, 0x10_1001n).put(0x10_1180n, table.root | 1n, (9n << 8n) | 2n);
+  for (const unit of UNITS) ask(s, unit);
+  table.map(A, NEW);
+  return s;
+}
+
+function ask(s: Scenario, iommu: Unit, pa?: bigint): void {
+  const observed = pa === undefined ? {} : { observed: { result: "ok", pa: `0x${pa.toString(16)}` } };
+  s.add({ type: "dma", iommu, dev: "00:03.0", addr: "0x10000000", ...observed });
+}
+
+interface Step {
+  readonly unit: Unit;
+  readonly what: "old" | "new" | "invalidate" | "complete" | "inv" | "mark" | "bad";
+}
+
+function play(s: Scenario, { unit, what }: Step): void {
+  if (what === "old") ask(s, unit, OLD);
+  else if (what === "new") ask(s, unit, NEW);
+  else if (what === "invalidate") s.add({ type: "cmd", iommu: unit, data: ["0x12", "0x0"] });
+  else if (what === "complete") s.add({ type: "cmd", iommu: unit, data: ["0x25", "0x0"] });
+  else if (what === "inv") s.add({ type: "inv", iommu: unit, cache: "iotlb", granularity: "global" });
+  else if (what === "mark") s.add({ type: "mark", label: unit });
+  else s.add({ type: "dma" });
+}
+
+/**
+ * What the answers are, by looking ahead: an invalidation acts at the first completion after it, or at once where there
+ * is none before a neutral one, which says by itself what has happened.
+ */
+function expected(steps: readonly Step[]): string[] {
+  const verdicts: string[] = [];
+  const waits = new Map<Unit, boolean>();
+  for (const unit of UNITS) {
+    const first = steps.find((s) => s.unit === unit && (s.what === "complete" || s.what === "inv"));
+    waits.set(unit, first?.what === "complete");
+  }
+  const pending = new Set<Unit>();
+  const gone = new Set<Unit>();
+  for (const { unit, what } of steps) {
+    if (what === "new") verdicts.push("match");
+    if (what === "old") verdicts.push(gone.has(unit) ? "stale-after-invalidation" : "stale");
+    if (what === "inv") gone.add(unit);
+    if (what === "invalidate") (waits.get(unit) ? pending : gone).add(unit);
+    if (what === "complete") {
+      waits.set(unit, true);
+      if (pending.delete(unit)) gone.add(unit);
+    }
+  }
+  return verdicts;
+}
+
+describe("verdicts that depend on what comes later", () => {
+  const step = fc.record({
+    unit: fc.constantFrom(...UNITS),
+    what: fc.constantFrom<Step["what"]>(
+      ...(["old", "old", "new", "invalidate", "invalidate", "complete", "inv", "mark", "bad"] as const),
+    ),
+  });
+
+  it("are those of somebody who looks ahead, in the order of the input, and counted once", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+        const s = prepared();
+        const first = s.lines.length;
+        for (const each of steps) play(s, each);
+        const verdicts: string[] = [];
+        const lines: number[] = [];
+        let counted: Readonly<Record<string, number>> = {};
+        for await (const r of replay(Buffer.from(`${s.lines.join("\n")}\n`), { findings: false })) {
+          if (r.type === "summary") counted = r.verdicts ?? {};
+          if ("line" in r) lines.push(r.line);
+          if (r.type === "outcome" && r.line > first) verdicts.push(r.verdict ?? "");
+        }
+        expect(verdicts).toEqual(expected(steps));
+        expect(lines).toEqual([...lines].sort((a, b) => a - b));
+        const tally: Record<string, number> = {};
+        for (const verdict of verdicts) tally[verdict] = (tally[verdict] ?? 0) + 1;
+        expect(counted).toEqual(tally);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("are not waited for without end: past 16 MiB of output the IOMMU is taken to act at once", async () => {
+    const s = prepared();
+    play(s, { unit: "unit", what: "invalidate" });
+    const stale = s.lines.length;
+    ask(s, "unit", OLD);
+    const old = s.lines[stale]!;
+    const many = 100_000;
+    const head = `${s.lines.slice(0, stale).join("\n")}\n`;
+    const tail = `{"type":"cmd","iommu":"unit","data":["0x25","0x0"]}\n${old}\n`;
+    const written: number[] = [];
+    let seen = 0;
+    let most = 0;
+    const summary = await replayTrace(
+      bytesSource(Buffer.from(head + `${old}\n`.repeat(many) + tail)),
+      {
+        write: (bytes) => {
+          written.push(bytes.length);
+          seen += bytes.length;
+          most = Math.max(most, bytes.length);
+        },
+      },
+      { findings: false },
+    );
+    expect(Object.fromEntries(summary.verdicts)).toEqual({ "stale-after-invalidation": many + 1 });
+    expect(seen).toBeGreaterThan(2 ** 24);
+    expect(most).toBeLessThan(2 ** 24 + 2 ** 21);
+  });
+});
