@@ -11,9 +11,11 @@ import type {
 } from "../../pipeline/inspect/records.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
 import { binarySize } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";
+import { tagTexts } from "./tags.ts";
 
 const DEVICE_INDENT = "  ";
 const SPACE_INDENT = "    ";
@@ -42,7 +44,11 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   /** What follows the addresses of a range, by its size, rights and page size. */
   readonly #tails = new Map<number, Piece>();
 
+  /** The IOMMU that the records are about. */
+  #model: IommuModel = "intel";
+
   iommu(record: InspectedIommu): void {
+    this.#model = record.model;
     const name = record.iommu === undefined ? "an undeclared IOMMU" : `IOMMU ${JSON.stringify(record.iommu)}`;
     this.line(`${name}, ${record.model}: ${this.#state(record)}`);
   }
@@ -67,18 +73,21 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   devices(record: InspectedDevices): void {
     const { dev, last, count, domain } = record;
     const names = count === 1 ? dev : `${dev} to ${last} (${count} devices)`;
-    const tag = domain === undefined ? "" : `, domain ${domain}`;
-    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATIONS[record.translation]}${tag}`);
+    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATIONS[record.translation]}${this.#tags({ domain })}`);
   }
 
   space(space: InspectedSpace): void {
     const whose = space.pasid === undefined ? "without PASID" : `PASID ${space.pasid}`;
-    const domain = space.domain === undefined ? "" : `, domain ${space.domain}`;
-    const asid = space.asid === undefined ? "" : `, ASID ${space.asid}`;
     const { fault } = space;
     const why = fault === undefined ? "" : ` by ${fault.name} (${fault.code}, ${fault.reason})`;
-    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATIONS[space.translation]}${why}${domain}${asid}`);
+    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATIONS[space.translation]}${why}${this.#tags(space)}`);
     for (const table of space.tables) this.line(`${RANGE_INDENT}${tableText(table)}`);
+  }
+
+  #tags(tags: Parameters<typeof tagTexts>[1]): string {
+    return tagTexts(this.#model, tags)
+      .map((tag) => `, ${tag}`)
+      .join("");
   }
 
   range(range: RangeWalk): boolean {

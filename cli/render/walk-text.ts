@@ -3,10 +3,12 @@ import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
 import type { OutcomeRecord } from "../../pipeline/records.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
+import type { IommuModel } from "../../walkers/walker.ts";
 import { hex } from "../numbers.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
+import { tagTexts } from "./tags.ts";
 
 const INDENT = "  ";
 const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
@@ -22,7 +24,7 @@ export function walkText(trace: string, inspected: InspectedRequest): string {
     if (page.skipped > 0) lines.push("", `… ${count(page.skipped, "more page")}`);
     lines.push("", ...pageLines(page, pages.length > 1));
   }
-  lines.push("", ...outcomeLines(outcome, pages.at(-1)!.result.fault));
+  lines.push("", ...outcomeLines(inspected, pages.at(-1)!.result.fault));
   if (outcome.verdict !== undefined) lines.push("", ...verdictLines(inspected));
   return `${lines.join("\n")}\n`;
 }
@@ -94,7 +96,7 @@ function resultText(result: WalkResult): string {
   return `fault ${faultTitle(result.fault!)}`;
 }
 
-function outcomeLines(outcome: OutcomeRecord, fault: Fault | null): string[] {
+function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null): string[] {
   const lines: string[] = [];
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
@@ -112,17 +114,16 @@ function outcomeLines(outcome: OutcomeRecord, fault: Fault | null): string[] {
     if (outcome.flags !== undefined) lines.push(`${INDENT}flags of the fault record: ${outcome.flags}`);
     if (outcome.recorded === false) lines.push(`${INDENT}no fault record is written`);
   } else if (outcome.result === "msi") lines.push("outcome: interrupt, not translated as memory");
-  else lines.push(...okLines(outcome));
+  else lines.push(...okLines(outcome, model));
   lines.push(`${INDENT}${count(outcome.reads, "memory read")} without caches`);
   return lines;
 }
 
-function okLines(outcome: OutcomeRecord): string[] {
+function okLines(outcome: OutcomeRecord, model: IommuModel): string[] {
   const lines = [`outcome: ok, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`];
   const page = outcome.page === undefined ? "" : `, ${count(outcome.page, "byte")} a page`;
   lines.push(`${INDENT}rights ${outcome.perm}${page}`);
-  if (outcome.domain !== undefined) lines.push(`${INDENT}domain ${outcome.domain}`);
-  if (outcome.asid !== undefined) lines.push(`${INDENT}ASID ${outcome.asid}`);
+  for (const tag of tagTexts(model, outcome)) lines.push(`${INDENT}${tag}`);
   const runs = outcome.sg ?? [];
   for (const [pa, bytes] of runs.slice(0, MAX_RUNS)) lines.push(`${INDENT}${pa}: ${count(bytes, "byte")}`);
   if (runs.length > MAX_RUNS) lines.push(`${INDENT}… ${count(runs.length - MAX_RUNS, "more run")}`);
