@@ -15,7 +15,7 @@ export const FAULT_REASONS = {
   WALK_EABT: "a lower page table could not be read",
   PTE_FETCH: "a page-table entry is not present: the plain translation fault",
   BAD_PTE: "a page-table entry has reserved bits set or is malformed",
-  PERMISSION: "the page tables deny this kind of access",
+  PERMISSION: "this kind of access is denied",
   ACCESS: "the access flag is clear",
   OOR_ADDRESS: "the input or the output address is out of range",
 } as const;
