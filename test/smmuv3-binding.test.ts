@@ -93,6 +93,14 @@ describe("bound context descriptor tables", () => {
     expect(machine.ask(0n, { binding, pasid: 0 })).toBe("C_BAD_SUBSTREAMID");
   });
 
+  it("is one CD, whatever s1fmt says, to an SMMU without substreams", () => {
+    const machine = new Machine({ idr1: 16n });
+    context(machine, CONTEXT, 0x2000n);
+    const binding = bind(machine, config(CONTEXT, { model: "arm-2lvl", pasidBits: 8, arm: { s1fmt: 1 } }));
+    expect(machine.ask(0n, { binding })).toBe("ok 0x2000");
+    expect(machine.ask(0n, { binding, pasid: 1 })).toBe("C_BAD_SUBSTREAMID");
+  });
+
   it.each([
     [undefined, 1],
     [2, 2],

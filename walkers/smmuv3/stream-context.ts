@@ -214,8 +214,9 @@ export class StreamContext {
     features: SmmuFeatures,
   ): void {
     this.config = CONFIG_STAGE1;
-    this.s1fmt = cdmax > 0 ? format : S1FMT_LINEAR;
     this.s1cdmax = Math.min(cdmax, features.ssidSize);
+    // Without substreams, S1Fmt is IGNORED.
+    this.s1fmt = this.s1cdmax > 0 ? format : S1FMT_LINEAR;
     this.s1dss = dss;
     this.s1ContextFrame = frame;
     this.s1ContextOffset = offset;
