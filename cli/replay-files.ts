@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import type { ReplayOptions } from "../pipeline/options.ts";
@@ -10,6 +10,9 @@ import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
 import { timingLine } from "./render/timing.ts";
+
+const STDIN = 0;
+const STDOUT = 1;
 
 export interface ReplayFilesOptions
   extends MemoryLimits,
@@ -90,14 +93,16 @@ async function replayFile(
   }
 }
 
-/** @throws CliError where the output would replace what is read */
+/**
+ * @param trace "-" for standard input
+ * @param output "-" for standard output
+ * @throws CliError where the output would replace what is read, or be read in turn
+ */
 export function refuseSameFile(trace: string, output: string): void {
-  if (trace === "-" || output === "-") return;
-  const from = statSync(trace, { throwIfNoEntry: false });
-  const to = statSync(output, { throwIfNoEntry: false });
-  if (from !== undefined && to !== undefined && from.dev === to.dev && from.ino === to.ino)
-    throw new CliError(
-      `--output: expected another file than the trace, found ${JSON.stringify(output)}`,
-      true,
-    );
+  const from = trace === "-" ? fstatSync(STDIN) : statSync(trace, { throwIfNoEntry: false });
+  const to = output === "-" ? fstatSync(STDOUT) : statSync(output, { throwIfNoEntry: false });
+  if (from?.isFile() && to?.isFile() && from.dev === to.dev && from.ino === to.ino) {
+    const found = output === "-" ? "standard output that leads to it" : JSON.stringify(output);
+    throw new CliError(`--output: expected another file than the trace, found ${found}`, true);
+  }
 }

@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import {
+  closeSync,
   createWriteStream,
   existsSync,
+  openSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -192,6 +194,15 @@ describe.concurrent("--output", () => {
   test("refuses to write over its input", async () => {
     const path = variant("input.ndjson", (all) => all);
     const ran = await cli([path, "-o", path]);
+    expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("another file than the trace") });
+    expect(readFileSync(path, "utf8")).toBe(trace);
+  });
+
+  test("refuses to append to its input by redirection: it would read what it writes", async () => {
+    const path = variant("appended.ndjson", (all) => all);
+    const out = openSync(path, "a");
+    const ran = await ended(start([path], { stdio: ["ignore", out, "pipe"] }));
+    closeSync(out);
     expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("another file than the trace") });
     expect(readFileSync(path, "utf8")).toBe(trace);
   });
