@@ -1,7 +1,6 @@
 import {
   boolean,
   device,
-  type Field,
   integer,
   type JsonSchema,
   objectSchema,
@@ -11,10 +10,32 @@ import {
   text,
 } from "../parsers/trace/field.ts";
 import { schemaOf } from "../parsers/trace/input-schema.ts";
-import { ACCESSES, FAULT_CLASSES, OBSERVED_RESULTS } from "../parsers/trace/schema.ts";
-import { FAULT_REASONS } from "../walkers/fault.ts";
+import { FAULT_CLASSES, MAX_PASID, OBSERVED_RESULTS } from "../parsers/trace/schema.ts";
 import { TABLE_MODELS } from "../walkers/request.ts";
+import { DIFF_RECORDS } from "./diff/diff-schema.ts";
+import { type DiffErrorRecord, STREAMS } from "./diff/difference.ts";
+import { SEVERITIES } from "./findings/rule.ts";
+import { INSPECT_RECORDS } from "./inspect/inspect-schema.ts";
 import { DIFFERENCES, VERDICTS } from "./outcome.ts";
+import {
+  access,
+  count,
+  counts,
+  type Description,
+  type Descriptions,
+  HEX,
+  hex,
+  length,
+  level,
+  line,
+  listOf,
+  MAX_SAFE,
+  only,
+  pageSizes,
+  pasid,
+  reason,
+  schemaField,
+} from "./output-fields.ts";
 import type {
   ErrorRecord,
   FindingRecord,
@@ -25,46 +46,8 @@ import type {
   TraceRecord,
 } from "./records.ts";
 
-/** A field of an output record: only described, never read. */
-type Described = Pick<Field<unknown>, "schema"> & { readonly optional?: true };
-/** Fields of a record type, all of them, with those that may be absent marked so. */
-type Description<R> = {
-  readonly [K in Exclude<keyof R, "type">]-?: Record<never, never> extends Pick<R, K>
-    ? Described & { readonly optional: true }
-    : Described;
-};
-
-const MAX_SAFE = Number.MAX_SAFE_INTEGER;
-const HEX = "0x(0|[1-9a-f][0-9a-f]{0,15})";
-
-const line = integer(1, MAX_SAFE, "Line of the input");
-const count = (doc: string) => integer(0, MAX_SAFE, doc);
 const trace = optional(text("Path of the trace, where several are replayed into one output"));
 
-/** Hex as writers write it: lowercase, without padding. */
-function hex(doc: string): Field<unknown> {
-  return schemaField({ type: "string", pattern: `^${HEX}$`, description: doc });
-}
-
-function only(value: boolean, doc: string): Field<unknown> {
-  return schemaField({ const: value, description: doc });
-}
-
-/** Counts by name. */
-function counts(doc: string, names: JsonSchema = {}): Field<unknown> {
-  return schemaField({
-    type: "object",
-    propertyNames: names,
-    additionalProperties: count("").schema(),
-    description: doc,
-  });
-}
-
-function schemaField(schema: JsonSchema): Field<unknown> {
-  return { doc: `${schema.description}`, read: () => undefined, schema: () => schema };
-}
-
-const reason = oneOf(Object.keys(FAULT_REASONS), "fault: the generic reason");
 const run = {
   type: "array",
   prefixItems: [hex("Physical address").schema(), integer(1, MAX_SAFE, "Bytes").schema()],
@@ -78,10 +61,10 @@ const OUTCOME: Description<OutcomeRecord> = {
   ts: optional(opaque("As the input gives it")),
   iommu: optional(text("The IOMMU")),
   dev: device("The device, as the input spells it"),
-  pasid: optional(integer(0, 2 ** 20 - 1, "PASID, where the request has one")),
+  pasid: optional(integer(0, MAX_PASID, "PASID, where the request has one")),
   addr: hex("Input address"),
-  len: integer(1, 2 ** 32 - 1, "Bytes"),
-  access: oneOf(ACCESSES, "Kind of access"),
+  len: length,
+  access,
   priv: optional(boolean("As the input gives it")),
   model: oneOf(TABLE_MODELS, "Format of the table that was walked"),
   result: oneOf(OBSERVED_RESULTS, "What became of the request; msi: an interrupt-range write"),
@@ -109,7 +92,7 @@ const OUTCOME: Description<OutcomeRecord> = {
   code: optional(hex("fault: the native code, where the specification gives it one")),
   name: optional(text("fault: the specification's name for the code")),
   stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
-  level: optional(integer(-1, 6, "fault: level of the failing entry; Arm's own numbers for Arm")),
+  level: optional(level),
   class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
   entry_addr: optional(hex("fault: address of the failing entry")),
   entry: optional(hex("fault: its first 64 bits")),
@@ -125,16 +108,16 @@ const OUTCOME: Description<OutcomeRecord> = {
 
 const FINDING: Description<FindingRecord> = {
   line,
-  severity: oneOf(["error", "warning", "info"], "How bad it is"),
+  severity: oneOf(SEVERITIES, "How bad it is"),
   rule: text("The rule that found it"),
   iommu: optional(text("The IOMMU")),
   dev: optional(device("The device")),
-  pasid: optional(integer(0, 2 ** 20 - 1, "The PASID")),
+  pasid: optional(pasid),
   message: text("What was found"),
   pasids: optional(
     schemaField({
       type: "array",
-      prefixItems: [integer(0, 2 ** 20 - 1, "First").schema(), integer(0, 2 ** 20 - 1, "Last").schema()],
+      prefixItems: [integer(0, MAX_PASID, "First").schema(), integer(0, MAX_PASID, "Last").schema()],
       minItems: 2,
       items: false,
       description: "PASIDs that a table entry stands for, where there are several",
@@ -164,7 +147,8 @@ const FINDING: Description<FindingRecord> = {
   forgotten: optional(count("Cached entries that were dropped")),
 };
 
-const ERROR: Description<ErrorRecord> = {
+const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
+  stream: optional(oneOf(STREAMS, "diff: which of the two inputs")),
   line,
   code: oneOf(["json", "schema", "range", "io"], "Kind of trouble"),
   message: text("Field, what was expected, what was found"),
@@ -191,7 +175,7 @@ const STATS: Description<StatsRecord> = {
   domains: count("Different domains"),
   by_reason: counts("Faults by generic reason", reason.schema()),
   by_code: counts("Faults by native code", { pattern: `^${HEX}$` }),
-  page_sizes: counts("Translations by page size in bytes", { pattern: "^[0-9]+$" }),
+  page_sizes: pageSizes("Translations by page size in bytes"),
   reads: schemaField({
     ...objectSchema(
       {
@@ -209,20 +193,16 @@ const STATS: Description<StatsRecord> = {
   covered_pages: optional(count("Cached pages that invalidations by address covered; likewise")),
   cached_pages: optional(count("Translations that a cache may hold in the end; likewise")),
   iotlb: optional(
-    schemaField({
-      type: "array",
-      items: objectSchema(
-        {
-          entries: integer(1, MAX_SAFE, "Entries in all"),
-          ways: integer(1, MAX_SAFE, "Entries of one set"),
-          hits: count("Pages found"),
-          misses: count("Pages not found"),
-          rate: schemaField({ type: "number", minimum: 0, maximum: 1 }),
-        },
-        "A simulated IOTLB",
-      ),
-      description: "Simulated IOTLBs; likewise",
-    }),
+    listOf(
+      {
+        entries: integer(1, MAX_SAFE, "Entries in all"),
+        ways: integer(1, MAX_SAFE, "Entries of one set"),
+        hits: count("Pages found"),
+        misses: count("Pages not found"),
+        rate: schemaField({ type: "number", minimum: 0, maximum: 1 }),
+      },
+      "Simulated IOTLBs; likewise",
+    ),
   ),
 };
 
@@ -239,26 +219,31 @@ const SUMMARY: Description<SummaryRecord> = {
   ),
 };
 
+/** Every type of output record: of `replay`, of `diff` and of `inspect`. */
+const RECORDS: Descriptions = {
+  outcome: [OUTCOME, "What became of one request"],
+  finding: [FINDING, "Something worth a look"],
+  error: [ERROR, "A record of the input that could not be used"],
+  mark: [MARK, "A label of the input"],
+  trace: [TRACE, "Opens the output of one of several traces"],
+  stats: [STATS, "Counters of one IOMMU and table format"],
+  summary: [SUMMARY, "Counters of a whole replay; the last record"],
+  ...DIFF_RECORDS,
+  ...INSPECT_RECORDS,
+};
+
 /** JSON Schema (draft 2020-12) of one output record; records may have further fields. */
 export function outputSchema(): JsonSchema {
-  const described: [string, Record<string, Described>, string][] = [
-    ["outcome", OUTCOME, "What became of one request"],
-    ["finding", FINDING, "Something worth a look"],
-    ["error", ERROR, "A record of the input that could not be used"],
-    ["mark", MARK, "A label of the input"],
-    ["trace", TRACE, "Opens the output of one of several traces"],
-    ["stats", STATS, "Counters of one IOMMU and table format"],
-    ["summary", SUMMARY, "Counters of a whole replay; the last record"],
-  ];
   const fieldsFor: Readonly<Record<string, JsonSchema>> = {
     ok: { required: ["pa", "perm"] },
     fault: { required: ["reason", "name"] },
   };
+  const described = Object.entries(RECORDS);
   return {
     ...schemaOf(
       "pasid-trace output record, version 1",
-      described.map(([type, fields, doc]) => {
-        const schema = objectSchema(fields as Record<string, Field<unknown>>, doc);
+      described.map(([type, [fields, doc]]) => {
+        const schema = objectSchema(fields, doc);
         if (type !== "outcome") return [type, schema];
         const allOf = Object.entries(fieldsFor).map(([result, needed]) => ({
           if: { properties: { result: { const: result } } },
@@ -268,6 +253,6 @@ export function outputSchema(): JsonSchema {
         return [type, { ...schema, allOf }];
       }),
     ),
-    properties: { type: { enum: described.map(([type]) => type), description: "What the record is" } },
+    properties: { type: { enum: Object.keys(RECORDS), description: "What the record is" } },
   };
 }

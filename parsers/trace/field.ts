@@ -54,6 +54,8 @@ export interface Field<T> {
 
 export type OptionalField<T> = Field<T> & { readonly optional: true };
 export type Fields = { readonly [name: string]: Field<unknown> };
+/** Fields of which only the schema is needed. */
+export type DescribedFields = { readonly [name: string]: Pick<Field<unknown>, "schema" | "optional"> };
 export type TypeOf<F> = F extends Field<infer T> ? T : never;
 
 type OptionalNames<S> = { [K in keyof S]: S[K] extends { readonly optional: true } ? K : never }[keyof S];
@@ -287,7 +289,7 @@ export function object<const S extends Fields>(fields: S, doc: string): Field<Ob
   };
 }
 
-export function objectSchema(fields: Fields, doc: string): JsonSchema {
+export function objectSchema(fields: DescribedFields, doc: string): JsonSchema {
   const entries = Object.entries(fields);
   return {
     type: "object",

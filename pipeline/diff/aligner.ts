@@ -6,6 +6,9 @@ import { Resync } from "./resync.ts";
 /** How requests of two streams find each other. */
 export const ALIGNMENTS = ["auto", "seq", "content"] as const;
 export type Alignment = (typeof ALIGNMENTS)[number];
+/** How they found each other. */
+export const ALIGNED_BY = ["seq", "content"] as const;
+export type AlignedBy = (typeof ALIGNED_BY)[number];
 
 /** Requests of each stream that are looked at, at most, to get back into step. */
 export const DEFAULT_WINDOW = 65_536;
@@ -56,7 +59,7 @@ const TRUST_LASTS = 256;
 export class Aligner {
   readonly unaligned: Unaligned = { stretches: 0, a: 0, b: 0, lineA: 0, lineB: 0 };
   /** How the streams were aligned last. */
-  by: "seq" | "content";
+  by: AlignedBy;
   leftSeq: LeftSeq | null = null;
   readonly #a: AnswerStream;
   readonly #b: AnswerStream;

@@ -20,7 +20,8 @@ import { SetupLog } from "./setup-log.ts";
 export const TRACE_SIDES = ["observed", "walk"] as const;
 export type TraceSide = (typeof TRACE_SIDES)[number];
 /** What a stream's answers are: those of a trace, or a replay's outcomes. */
-export type AnswerKind = TraceSide | "outcomes";
+export const ANSWER_KINDS = [...TRACE_SIDES, "outcomes"] as const;
+export type AnswerKind = (typeof ANSWER_KINDS)[number];
 
 /** Records that could not be used and are kept to be shown; the others are counted. */
 const KEPT_ERRORS = 1000;

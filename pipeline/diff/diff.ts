@@ -4,11 +4,11 @@ import type { IommuModel } from "../../walkers/walker.ts";
 import { ByteWriter } from "../byte-writer.ts";
 import type { ReplayOptions } from "../options.ts";
 import type { LeftSeq, Unaligned } from "./aligner.ts";
-import { Aligner, type Alignment, type AlignmentSink, DEFAULT_WINDOW } from "./aligner.ts";
+import { type AlignedBy, Aligner, type Alignment, type AlignmentSink, DEFAULT_WINDOW } from "./aligner.ts";
 import { type Answer, AnswerComparison, type Depth, parseAnswer } from "./answer.ts";
 import { type AnswerKind, AnswerStream, type TraceSide } from "./answer-stream.ts";
 import { DiffCounts } from "./diff-summary.ts";
-import { type DiffClass, diffRecord, Place } from "./difference.ts";
+import { type DiffClass, type DiffErrorRecord, diffRecord, Place } from "./difference.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
 import { sameText } from "./request-queue.ts";
 import { SetupComparison, type SetupDifference } from "./setup-log.ts";
@@ -57,7 +57,7 @@ export interface DiffResult {
   readonly a: StreamReport;
   readonly b: StreamReport;
   readonly counts: DiffCounts;
-  readonly alignedBy: "seq" | "content";
+  readonly alignedBy: AlignedBy;
   readonly leftSeq: LeftSeq | null;
   readonly unaligned: Unaligned;
   readonly window: number;
@@ -188,9 +188,11 @@ function answerAt({ queue, index }: Place): Answer | null {
   return queue.hasText(index) ? parseAnswer(queue.textAt(index)) : null;
 }
 
-function writeErrors(out: ByteWriter, stream: "a" | "b", { errors }: AnswerStream): void {
-  for (const { line, code, message } of errors)
-    out.text(`${JSON.stringify({ type: "error", stream, line, code, message })}\n`);
+function writeErrors(out: ByteWriter, stream: DiffErrorRecord["stream"], { errors }: AnswerStream): void {
+  for (const { line, code, message } of errors) {
+    const record: DiffErrorRecord = { type: "error", stream, line, code, message };
+    out.text(`${JSON.stringify(record)}\n`);
+  }
 }
 
 function reportOf(stream: AnswerStream): StreamReport {

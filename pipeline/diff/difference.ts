@@ -1,5 +1,6 @@
 import type { Device } from "../../parsers/trace/devices.ts";
 import { ACCESS_BITS } from "../../parsers/trace/line-reader.ts";
+import type { ErrorRecord } from "../records.ts";
 import { ANSWER_CLASSES, type Answer } from "./answer.ts";
 import { ACCESS_MASK, PRIV, type RequestQueue } from "./request-queue.ts";
 
@@ -30,6 +31,13 @@ export interface DiffRecord {
   /** What the streams say; before it, for class "request", the fields in which the requests differ. */
   readonly a?: Answer;
   readonly b?: Answer;
+}
+
+export const STREAMS = ["a", "b"] as const;
+
+/** A record of one of the two inputs that could not be used. */
+export interface DiffErrorRecord extends ErrorRecord {
+  readonly stream: (typeof STREAMS)[number];
 }
 
 /** The request of a difference: a column index in one stream's queue. */

@@ -1,17 +1,20 @@
 import type { DiffResult, StreamReport } from "./diff.ts";
 
+export const NOTE_CODES = [
+  "setup-differs",
+  "seq-not-followed",
+  "different-requests",
+  "different-workloads",
+  "not-aligned",
+  "not-answered",
+  "nothing-compared",
+  "rule-expired",
+  "rule-unused",
+] as const;
+
 /** What must not be overlooked in a comparison; the code is for scripts, the message for people. */
 export interface DiffNote {
-  readonly code:
-    | "setup-differs"
-    | "seq-not-followed"
-    | "different-requests"
-    | "different-workloads"
-    | "not-aligned"
-    | "not-answered"
-    | "nothing-compared"
-    | "rule-expired"
-    | "rule-unused";
+  readonly code: (typeof NOTE_CODES)[number];
   readonly message: string;
 }
 

@@ -49,7 +49,8 @@ export interface AddressSpace {
   readonly asid: number;
 }
 
-export type Translation = "stage1" | "stage2" | "nested" | "passthrough";
+export const TRANSLATIONS = ["stage1", "stage2", "nested", "passthrough"] as const;
+export type Translation = (typeof TRANSLATIONS)[number];
 
 /** Tables of 512 entries of 8 bytes, whose levels count down to 1. */
 export function ninesTables(stage: 1 | 2, format: string, frame: number, levels: number): StageTables {

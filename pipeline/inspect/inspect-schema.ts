@@ -1,0 +1,165 @@
+import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
+import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import {
+  bytes,
+  count,
+  type Description,
+  type Descriptions,
+  hex,
+  level,
+  listOf,
+  only,
+  pageSizes,
+  pasid,
+  reason,
+  schemaField,
+} from "../output-fields.ts";
+import { TRANSLATIONS } from "./address-space.ts";
+import type {
+  InspectedDevice,
+  InspectedDevices,
+  InspectedIommu,
+  InspectedPasid,
+  InspectedRange,
+  InspectedTable,
+  InspectionNote,
+  InspectionSummary,
+} from "./records.ts";
+
+const U32 = 2 ** 32 - 1;
+
+const iommu = optional(text("The IOMMU"));
+const dev = device("The device, as the trace spells it, or would");
+const domain = optional(integer(0, U32, "VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID"));
+const stage = integer(1, 2, "The stage");
+const kind = text("What it is");
+const code = optional(hex("The native fault code"));
+const name = optional(text("The specification's name for it"));
+const fault = { code, name, reason: optional(reason) };
+
+const IOMMU: Description<InspectedIommu> = {
+  iommu,
+  model: oneOf(IOMMU_MODELS, "Its architecture"),
+  translation: oneOf(
+    ["enabled", "passthrough", "blocked"],
+    "What becomes of requests of devices without a binding",
+  ),
+  table: optional(
+    schemaField(objectSchema({ kind, addr: hex("Its address") }, "What the base register points to")),
+  ),
+};
+
+const DEVICE: Description<InspectedDevice> = {
+  iommu,
+  dev,
+  id: integer(0, U32, "Requester id, StreamID, DeviceID or device_id"),
+  bound: optional(only(true, "The PASID table comes from a bind record")),
+  pasid_table: optional(
+    schemaField(
+      objectSchema(
+        { kind, addr: hex("Its address"), pasids: count("PASIDs that it has room for") },
+        "Where the device's PASID structures begin",
+      ),
+    ),
+  ),
+  default_pasid: optional(pasid),
+};
+
+const DEVICES: Description<InspectedDevices> = {
+  iommu,
+  dev,
+  last: dev,
+  count: count("How many"),
+  translation: oneOf(["passthrough", "blocked"], "What becomes of their requests"),
+  domain,
+};
+
+const TABLE: Description<InspectedTable> = {
+  stage,
+  format: text("Page-table format"),
+  root: hex("Address of its root table"),
+  levels: integer(1, 6, "Levels"),
+  granule: optional(integer(4, 64, "KiB, where it is not 4")),
+  from: optional(hex("Where a stage has several: the first input address of this one")),
+};
+
+const PASID: Description<InspectedPasid> = {
+  iommu,
+  dev,
+  pasid: optional(pasid),
+  translation: oneOf([...TRANSLATIONS, "blocked"], "What becomes of its requests"),
+  domain,
+  asid: optional(integer(0, U32, "Arm ASID, RISC-V PSCID")),
+  tables: listOf(TABLE, "Its page tables"),
+  fault: optional(schemaField(objectSchema(fault, "blocked: the fault of every request"))),
+  ranges: count("Merged ranges"),
+  bytes: bytes("Bytes mapped"),
+  pages: pageSizes("Pages by their size in bytes"),
+  faulty: count("Ranges whose entries are there, and fault"),
+  complete: optional(only(false, "A limit ended the enumeration early")),
+};
+
+const RANGE: Description<InspectedRange> = {
+  iommu,
+  dev,
+  pasid: optional(pasid),
+  iova: hex("First input address"),
+  pa: hex("Where it leads"),
+  size: bytes("Bytes"),
+  perm: schemaField({ type: "string", pattern: "^[r-][w-][x-]$", description: "- for what the walk denies" }),
+  page: optional(bytes("Bytes of each page")),
+  priv: optional(only(true, "Unprivileged requests are refused")),
+  passthrough: optional(only(true, "Nothing is translated")),
+};
+
+const NOTE: Description<InspectionNote> = {
+  note: oneOf(["faulty", "limit", "effort"], "Something at fault, or an end before the end"),
+  iommu,
+  dev: optional(dev),
+  pasid: optional(pasid),
+  last: optional(
+    schemaField({
+      type: ["string", "integer"],
+      description: "The last device, or PASID, that this is said of",
+    }),
+  ),
+  count: optional(count("How many it is said of")),
+  iova: optional(hex("First input address")),
+  size: optional(bytes("Bytes")),
+  ...fault,
+  stage: optional(stage),
+  level: optional(level),
+  entry_addr: optional(hex("Address of the failing entry")),
+  entry: optional(hex("Its first 64 bits")),
+  hole: optional(only(true, "The fetch left all recorded memory")),
+  next: optional(hex("Where to go on")),
+  message: text("What it is"),
+};
+
+const SUMMARY: Description<InspectionSummary> = {
+  line: integer(0, Number.MAX_SAFE_INTEGER, "The state is that after this line"),
+  iommus: count("IOMMUs"),
+  devices: count("Devices with tables"),
+  plain_devices: count("Devices without"),
+  pasids: count("PASIDs"),
+  ranges: count("Merged ranges"),
+  bytes: bytes("Bytes mapped"),
+  pages: pageSizes("Pages by their size in bytes"),
+  faulty: count("Contexts and ranges at fault"),
+  walks: count("Walks made"),
+  complete: schemaField({ type: "boolean", description: "Nothing was left out" }),
+};
+
+/** The records of `inspect --json`. */
+export const INSPECT_RECORDS: Descriptions = {
+  iommu: [IOMMU, "inspect: an IOMMU"],
+  device: [DEVICE, "inspect: a device with tables"],
+  devices: [DEVICES, "inspect: devices one after another that have none"],
+  pasid: [
+    PASID,
+    "inspect: requests of a device with one PASID, or without; after their map and note records",
+  ],
+  map: [RANGE, "inspect: a mapped range"],
+  note: [NOTE, "inspect: something at fault, or that was left out"],
+  "inspect-summary": [SUMMARY, "inspect: counters; the last record"],
+};
