@@ -152,6 +152,16 @@ const TARGETS: Readonly<Record<string, (random: Random) => Requester>> = {
     iommu.hostDevice(3, tables[0]!, 6);
     return { walker: iommu.walker, device: 3 };
   },
+  "AMD host tables where HyperTransport has its range, and SysMgt forwards": (random) => {
+    const iommu = new AmdIommu({ efr2: 0n });
+    const tables = addresses(FIRST_TABLES, 4096);
+    fillRandomly(iommu.memory, AMD_V1, tables, 4096, LIMIT, random);
+    // 512 GiB to 1 TiB are one page.
+    iommu.memory.write64(tables[0]! + 8n, 0x80_0000_0000n | 1n | V1_READ_WRITE);
+    iommu.hostDevice(3, tables[0]!, 4);
+    iommu.memory.write64(iommu.dteAddress(3) + 8n, 7n | (1n << 40n));
+    return { walker: iommu.walker, device: 3 };
+  },
   "AMD guest tables": (random) => {
     const iommu = new AmdIommu();
     const root = flatFirst(iommu.memory, X86, random);

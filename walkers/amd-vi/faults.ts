@@ -22,7 +22,8 @@ export const IO_PAGE_FAULT: Fault = {
   source: "AMD 48882, 2.5.3",
   text: "The page tables do not map the address or do not permit the access; the flags say which.",
   causes: [
-    "PR=0: an entry is not present, TV=0, or the guest CR3 table has no entry for this PASID",
+    "PR=0: the driver unmapped the buffer, or never mapped it, before the device used it",
+    "PR=0: TV=0, or the guest CR3 table has no entry for this PASID",
     "PE=1: IR, IW, R/W, U/S or NX on some level, or IR, IW of the device table entry, deny the access",
     "RZ=1: reserved bits in an entry",
     "PR=1, PE=0, RZ=0: an invalid next level or page size, or address bits beyond the tables",
