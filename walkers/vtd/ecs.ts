@@ -48,8 +48,8 @@ import {
   SPT_4_3,
 } from "./faults.ts";
 import { loadWithoutPasid } from "./legacy.ts";
-import { fetch, type RootFaults, rootHalf, useBoundStage } from "./scalable.ts";
-import { noteSource, refuseEntry, refuseSource, type VtdUnit } from "./unit.ts";
+import { type RootFaults, rootHalf } from "./root-halves.ts";
+import { fetchEntry, noteSource, refuseEntry, refuseSource, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const present = ExtendedContextEntry.reader("P");
 const fpd = ExtendedContextEntry.reader("FPD");
@@ -177,7 +177,7 @@ export function loadExtendedProcess(
   if (nested) useBoundStage(unit, device);
   const frame = device.pasidFrame + (pasid >>> TABLE_FRAME_BITS);
   const offset = (pasid & ((1 << TABLE_FRAME_BITS) - 1)) << PASID_SHIFT;
-  if (!fetch(unit, ExtendedPasidEntry, frame, offset, nested, SPT_1, device.fpd, out)) return false;
+  if (!fetchEntry(unit, ExtendedPasidEntry, frame, offset, nested, SPT_1, device.fpd, out)) return false;
   const { view, at } = tables;
   if (pasidPresent(view, at) === 0) return refuseEntry(tables, out, SPT_2, device.fpd);
   if (anyReserved(view, at, caps.reserved.extendedPasid)) return refuseEntry(tables, out, SPT_3, device.fpd);

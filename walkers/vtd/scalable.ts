@@ -2,13 +2,11 @@
  * Scalable mode: root table, context table, PASID directory, PASID table (Intel VT-d 5.10, sections 3.4.3, 9.2,
  * 9.4, 9.5 and 9.6). A bound device starts at its PASID directory.
  */
-import type { Layout } from "../layout.ts";
 import { frameHi, frameLo } from "../memory.ts";
-import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { exceeds } from "../page-tables/vtd-second-stage.ts";
-import { NO_PASID, READ, type WalkRequest } from "../request.ts";
+import { NO_PASID, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
-import { anyReserved, anyReservedIn, type VtdCapabilities } from "./capabilities.ts";
+import { anyReserved, type VtdCapabilities } from "./capabilities.ts";
 import {
   FIRST_STAGE,
   NESTED,
@@ -44,13 +42,9 @@ import {
   SRT_3,
   type VtdFault,
 } from "./faults.ts";
+import { type RootFaults, rootHalf } from "./root-halves.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry, ScalableRootEntry } from "./structures.ts";
-import { noteSource, refuseEntry, refuseSource, type VtdUnit } from "./unit.ts";
-
-const lowerPresent = ScalableRootEntry.reader("LP");
-const lowerTable = ScalableRootEntry.reader("LCTP");
-const upperPresent = ScalableRootEntry.reader("UP");
-const upperTable = ScalableRootEntry.reader("UCTP");
+import { fetchEntry, noteSource, refuseEntry, refuseSource, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const contextPresent = ScalableContextEntry.reader("P");
 const contextFpd = ScalableContextEntry.reader("FPD");
@@ -84,8 +78,6 @@ const smep = PasidEntry.reader("SMEP");
 const extendedAccessed = PasidEntry.reader("EAFE");
 const firstTable = PasidEntry.reader("FSPTPTR");
 
-const ROOT_SHIFT = Math.log2(ScalableRootEntry.bytes);
-const ROOT_HALF_WORDS = ScalableRootEntry.bytes / 8;
 const CONTEXT_SHIFT = Math.log2(ScalableContextEntry.bytes);
 const DIRECTORY_SHIFT = Math.log2(PasidDirectoryEntry.bytes);
 const PASID_SHIFT = Math.log2(PasidEntry.bytes);
@@ -98,49 +90,7 @@ export function directoryPasids(pdts: number): number {
 /** Entries of a PASID directory in one 4 KiB frame. */
 const DIRECTORY_FRAME_BITS = 9;
 
-/** The root entry's faults, which the extended mode numbers as legacy mode does. */
-export interface RootFaults {
-  readonly fetch: VtdFault;
-  readonly notPresent: VtdFault;
-  readonly reserved: VtdFault;
-}
-
 const ROOT_FAULTS: RootFaults = { fetch: SRT_1, notPresent: SRT_2, reserved: SRT_3 };
-
-/**
- * Reads a scalable-mode (or extended) root entry.
- * @returns frame number of the context table for the device's half of the bus, or -1 with `out` filled
- */
-export function rootHalf(
-  unit: VtdUnit,
-  request: WalkRequest,
-  layout: Layout,
-  reserved: Uint32Array,
-  faults: RootFaults,
-  out: WalkResult,
-): number {
-  const { tables, caps } = unit;
-  const bus = (request.device >>> 8) & 0xff;
-  if (!tables.read(layout, caps.rootFrame, bus << ROOT_SHIFT)) {
-    refuseEntry(tables, out, faults.fetch, 0);
-    return -1;
-  }
-  const { view, at } = tables;
-  const upper = (request.device & 0x80) !== 0;
-  if ((upper ? upperPresent(view, at) : lowerPresent(view, at)) === 0) {
-    refuseEntry(tables, out, faults.notPresent, 0);
-    return -1;
-  }
-  // 7.1.3, SRT.3: each half that is present counts, whichever of them the request uses.
-  if (
-    (lowerPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, 0, ROOT_HALF_WORDS)) ||
-    (upperPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, ROOT_HALF_WORDS, reserved.length))
-  ) {
-    refuseEntry(tables, out, faults.reserved, 0);
-    return -1;
-  }
-  return upper ? upperTable(view, at) : lowerTable(view, at);
-}
 
 export function loadScalableDevice(
   unit: VtdUnit,
@@ -201,7 +151,7 @@ export function loadScalableProcess(
   const index = pasid >>> PASID_TABLE_BITS;
   const directory = device.pasidFrame + (index >>> DIRECTORY_FRAME_BITS);
   const offset = (index & ((1 << DIRECTORY_FRAME_BITS) - 1)) << DIRECTORY_SHIFT;
-  if (!fetch(unit, PasidDirectoryEntry, directory, offset, below, SPD_1, device.fpd, out)) return false;
+  if (!fetchEntry(unit, PasidDirectoryEntry, directory, offset, below, SPD_1, device.fpd, out)) return false;
   process.fpd = device.fpd | directoryFpd(tables.view, tables.at);
   if (directoryPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPD_2, process.fpd);
   if (anyReserved(tables.view, tables.at, caps.reserved.pasidDirectory))
@@ -209,7 +159,7 @@ export function loadScalableProcess(
 
   const entry = (pasid & ((1 << PASID_TABLE_BITS) - 1)) << PASID_SHIFT;
   const table = pasidTable(tables.view, tables.at);
-  if (!fetch(unit, PasidEntry, table, entry, below, SPT_1, process.fpd, out)) return false;
+  if (!fetchEntry(unit, PasidEntry, table, entry, below, SPT_1, process.fpd, out)) return false;
   process.fpd |= pasidFpd(tables.view, tables.at);
   if (pasidPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPT_2, process.fpd);
   if (anyReserved(tables.view, tables.at, caps.reserved.pasid))
@@ -227,33 +177,6 @@ function acceptsPasid(caps: VtdCapabilities, pasid: number, device: VtdDevice, o
   // A binding has no context entry whose RID_PASID could be taken.
   if (device.bound === 0 && pasid === device.ridPasid) return refuseSource(device, out, SCT_9, device.fpd);
   return true;
-}
-
-/** The second stage under a bound device's tables. */
-export function useBoundStage(unit: VtdUnit, device: VtdDevice): void {
-  const width = unit.caps.secondStageWidth(device.secondLevels);
-  const legacyFaults = device.context === SCALABLE_CONTEXT ? 0 : 1;
-  unit.second.use(device.secondRoot, device.secondLevels, width, legacyFaults, 0, 0, device.fpd);
-}
-
-/** Reads a PASID structure, where `below` says so at a guest-physical address. */
-export function fetch(
-  unit: VtdUnit,
-  layout: Layout,
-  frame: number,
-  offset: number,
-  below: boolean,
-  fault: VtdFault,
-  fpd: number,
-  out: WalkResult,
-): boolean {
-  const { tables, second } = unit;
-  let host = frame;
-  if (below) {
-    if (!second.translate(frameHi(frame), frameLo(frame) | offset, READ, FOR_CONTEXT, out)) return false;
-    host = second.frame;
-  }
-  return tables.read(layout, host, offset) || refuseEntry(tables, out, fault, fpd);
 }
 
 function decodePasidEntry(

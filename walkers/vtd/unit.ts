@@ -1,7 +1,11 @@
+import type { Layout } from "../layout.ts";
+import { frameHi, frameLo } from "../memory.ts";
+import { FOR_CONTEXT } from "../page-tables/stage.ts";
+import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import type { VtdCapabilities } from "./capabilities.ts";
-import type { EntrySource } from "./context.ts";
+import { type EntrySource, SCALABLE_CONTEXT, type VtdDevice } from "./context.ts";
 import type { VtdFault } from "./faults.ts";
 import type { VtdSecondStage } from "./second-stage.ts";
 
@@ -45,4 +49,31 @@ export function noteSource(tables: TableReader, source: EntrySource): void {
   source.entryOffset = tables.offset;
   source.entryHi = tables.hi;
   source.entryLo = tables.lo;
+}
+
+/** The second stage under a bound device's tables. */
+export function useBoundStage(unit: VtdUnit, device: VtdDevice): void {
+  const width = unit.caps.secondStageWidth(device.secondLevels);
+  const legacyFaults = device.context === SCALABLE_CONTEXT ? 0 : 1;
+  unit.second.use(device.secondRoot, device.secondLevels, width, legacyFaults, 0, 0, device.fpd);
+}
+
+/** Reads a PASID structure, where `below` says so at a guest-physical address. */
+export function fetchEntry(
+  unit: VtdUnit,
+  layout: Layout,
+  frame: number,
+  offset: number,
+  below: boolean,
+  fault: VtdFault,
+  fpd: number,
+  out: WalkResult,
+): boolean {
+  const { tables, second } = unit;
+  let host = frame;
+  if (below) {
+    if (!second.translate(frameHi(frame), frameLo(frame) | offset, READ, FOR_CONTEXT, out)) return false;
+    host = second.frame;
+  }
+  return tables.read(layout, host, offset) || refuseEntry(tables, out, fault, fpd);
 }

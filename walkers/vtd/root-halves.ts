@@ -1,0 +1,61 @@
+/**
+ * Root entries in two halves, each with the context table of half a bus: scalable mode (Intel VT-d 5.10, 9.2) and the
+ * extended mode of revisions 2.x (VT-d 2.4, 9.2), which differ in what their fields are called and in their faults.
+ */
+import type { Layout } from "../layout.ts";
+import type { WalkRequest } from "../request.ts";
+import type { WalkResult } from "../result.ts";
+import { anyReservedIn } from "./capabilities.ts";
+import type { VtdFault } from "./faults.ts";
+import { ScalableRootEntry } from "./structures.ts";
+import { refuseEntry, type VtdUnit } from "./unit.ts";
+
+const lowerPresent = ScalableRootEntry.reader("LP");
+const lowerTable = ScalableRootEntry.reader("LCTP");
+const upperPresent = ScalableRootEntry.reader("UP");
+const upperTable = ScalableRootEntry.reader("UCTP");
+
+const ROOT_SHIFT = Math.log2(ScalableRootEntry.bytes);
+const ROOT_HALF_WORDS = ScalableRootEntry.bytes / 8;
+
+/** The root entry's faults, which the extended mode numbers as legacy mode does. */
+export interface RootFaults {
+  readonly fetch: VtdFault;
+  readonly notPresent: VtdFault;
+  readonly reserved: VtdFault;
+}
+
+/**
+ * Reads a scalable-mode (or extended) root entry.
+ * @returns frame number of the context table for the device's half of the bus, or -1 with `out` filled
+ */
+export function rootHalf(
+  unit: VtdUnit,
+  request: WalkRequest,
+  layout: Layout,
+  reserved: Uint32Array,
+  faults: RootFaults,
+  out: WalkResult,
+): number {
+  const { tables, caps } = unit;
+  const bus = (request.device >>> 8) & 0xff;
+  if (!tables.read(layout, caps.rootFrame, bus << ROOT_SHIFT)) {
+    refuseEntry(tables, out, faults.fetch, 0);
+    return -1;
+  }
+  const { view, at } = tables;
+  const upper = (request.device & 0x80) !== 0;
+  if ((upper ? upperPresent(view, at) : lowerPresent(view, at)) === 0) {
+    refuseEntry(tables, out, faults.notPresent, 0);
+    return -1;
+  }
+  // 7.1.3, SRT.3: each half that is present counts, whichever of them the request uses.
+  if (
+    (lowerPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, 0, ROOT_HALF_WORDS)) ||
+    (upperPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, ROOT_HALF_WORDS, reserved.length))
+  ) {
+    refuseEntry(tables, out, faults.reserved, 0);
+    return -1;
+  }
+  return upper ? upperTable(view, at) : lowerTable(view, at);
+}
