@@ -391,6 +391,57 @@ describe("scalable mode: access rights (3.6.1)", () => {
   });
 });
 
+describe("scalable mode: flags, and page walks that do not snoop", () => {
+  /** ECAP.SMPWCS, and PWSNP in the second word. */
+  const SMPWCS = 48;
+  const PWSNP = 1n << 23n;
+  const SSADE = 0x200n;
+
+  it.each([
+    ["SMPWCS, PWSNP clear", ECAP_ALL, 0n, "SFS.9"],
+    ["SMPWCS, PWSNP set", ECAP_ALL, PWSNP, "ok"],
+    ["no SMPWCS: not software's choice", without(SMPWCS), 0n, "ok"],
+    ["ECAP not given", null, 0n, "ok"],
+  ])("a first-stage flag has to be set: %s", (_what, ecap, snoop, expected) => {
+    const registers = ecap === null ? {} : { ecap };
+    const m = scalableMachine(pasidEntry(FIRST, 0n, AW4, 9n | snoop), registers);
+    chain(m, FS, 4, IOVA, OPEN, LEAF & ~0x40n);
+    const name = (access: "r" | "w" = "r") => {
+      const seen = m.ask(IOVA, { access });
+      return seen.name ?? seen.result;
+    };
+    expect([name(), name("w")]).toEqual(["ok", expected]);
+    chain(m, FS, 4, IOVA, OPEN, LEAF);
+    expect([name(), name("w")]).toEqual(["ok", "ok"]);
+    m.put(FS + slot(4, IOVA), (FS + 0x1000n) | (OPEN & ~0x20n));
+    expect([name(), name("w")]).toEqual([expected, expected]);
+    if (expected !== "ok")
+      expect(m.ask(IOVA)).toMatchObject({
+        code: 0x90,
+        reason: "ACCESS",
+        stage: 1,
+        level: 4,
+        entry: FS + slot(4, IOVA),
+      });
+  });
+
+  it.each([
+    [PWSNP, SSADE, "ok"],
+    [0n, SSADE, "SSS.5"],
+    [0n, 0n, "ok"],
+  ])("a second-stage flag has to be set: PWSNP %s, SSADE %s", (snoop, flags, expected) => {
+    const m = scalableMachine(pasidEntry(SECOND, 0n, AW4 | flags, 9n | snoop), { ecap: ECAP_ALL });
+    chain(m, SS, 4, IOVA, 0x103n, 0x66_6103n);
+    expect(m.ask(IOVA)).toMatchObject({ result: "ok" });
+    const written = m.ask(IOVA, { access: "w" });
+    expect(written.name ?? written.result).toBe(expected);
+    if (expected !== "ok") expect(written).toMatchObject({ code: 0x7c, stage: 2, level: 1 });
+    m.put(SS + slot(4, IOVA), (SS + 0x1000n) | 3n);
+    const read = m.ask(IOVA);
+    expect(read.name ?? read.result).toBe(expected);
+  });
+});
+
 describe("scalable mode: second stage and pass-through", () => {
   it.each([3, 4, 5])("walks %i levels", (levels) => {
     const iova = levels === 3 ? 0x7f_fedc_b123n : levels === 4 ? 0xfedc_ba98_7123n : 0x1fe_dcba_9876_5123n;

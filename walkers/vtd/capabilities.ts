@@ -90,6 +90,11 @@ export class VtdCapabilities {
   ioRights = false;
   /** Hardware sets accessed and dirty flags in memory. */
   updatesFlags = true;
+  /**
+   * Page walks snoop caches only where PWSNP asks for it. Without ECAP.SMPWCS software has no say, and whether they
+   * do is the platform's business; without ECAP nothing is known. In both cases they are taken to.
+   */
+  snoopsOnRequest = false;
   reserved: ReservedBits;
 
   readonly #values = new Map<string, number>();
@@ -152,6 +157,7 @@ export class VtdCapabilities {
     this.ridPriv = this.#has("RPRIVS");
     this.snoopControl = this.#has("SC");
     this.updatesFlags = (state.property("httu") ?? 1) !== 0;
+    this.snoopsOnRequest = ecap("SMPWCS", 0) !== 0;
     this.refusesExecute = state.field("ver", VersionRegister, "MAX", 0) >= VERSION_WITHOUT_EXECUTE;
   }
 

@@ -102,6 +102,8 @@ export class VtdProcess extends EntrySource {
   secondExecute = 0;
   /** Accessed and dirty flags of the second stage are in use. */
   secondFlags = 0;
+  /** Page walks do not snoop caches: a flag that has to be set cannot be. */
+  unsnooped = 0;
   firstRoot = 0;
   firstLevels = 0;
   supervisor = 0;
@@ -126,6 +128,7 @@ export class VtdProcess extends EntrySource {
     this.secondLevels = from.secondLevels;
     this.secondExecute = from.secondExecute;
     this.secondFlags = from.secondFlags;
+    this.unsnooped = from.unsnooped;
     this.firstRoot = from.firstRoot;
     this.firstLevels = from.firstLevels;
     this.supervisor = from.supervisor;

@@ -192,6 +192,7 @@ export function loadExtendedProcess(
   process.secondLevels = device.secondLevels;
   process.secondExecute = device.secondExecute;
   process.secondFlags = 0;
+  process.unsnooped = 0;
   process.firstRoot = firstTable(view, at);
   process.firstLevels = 4 + mode;
   process.supervisor = supervisor(view, at);

@@ -72,6 +72,7 @@ export function loadWithoutPasid(device: VtdDevice, process: VtdProcess): void {
   process.secondLevels = device.secondLevels;
   process.secondExecute = 0;
   process.secondFlags = 0;
+  process.unsnooped = 0;
   process.supervisor = 0;
   process.execute = 0;
   process.global = 0;

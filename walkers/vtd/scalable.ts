@@ -69,6 +69,7 @@ const translationType = PasidEntry.reader("PGTT");
 const secondFlags = PasidEntry.reader("SSADE");
 const secondTable = PasidEntry.reader("SSPTPTR");
 const domain = PasidEntry.reader("DID");
+const pageWalkSnoop = PasidEntry.reader("PWSNP");
 const supervisor = PasidEntry.reader("SRE");
 const execute = PasidEntry.reader("ERE");
 const pagingMode = PasidEntry.reader("FSPM");
@@ -192,6 +193,7 @@ function decodePasidEntry(
   process.secondLevels = 2 + addressWidth(view, at);
   process.secondExecute = caps.executeRequests ? secondExecute(view, at) : 0;
   process.secondFlags = secondFlags(view, at);
+  process.unsnooped = caps.snoopsOnRequest ? pageWalkSnoop(view, at) ^ 1 : 0;
   process.firstRoot = firstTable(view, at);
   process.firstLevels = 4 + pagingMode(view, at);
   process.supervisor = supervisor(view, at);

@@ -103,6 +103,8 @@ export class VtdSecondStage implements SecondStage {
   #levels = 3;
   #width = 0;
   #fpd = 0;
+  /** Hardware sets flags at all. */
+  #updatesFlags = true;
   /** Reading a first-stage table counts as writing, because of accessed and dirty flags. */
   #tableAccess = READ;
 
@@ -116,7 +118,7 @@ export class VtdSecondStage implements SecondStage {
     walk.largePages = caps.largePages;
     walk.snoopControl = caps.snoopControl;
     walk.ioRights = caps.ioRights;
-    walk.updatesFlags = caps.updatesFlags;
+    this.#updatesFlags = caps.updatesFlags;
   }
 
   /**
@@ -126,6 +128,7 @@ export class VtdSecondStage implements SecondStage {
    * @param legacyFaults report conditions as legacy mode does
    * @param execute X decides on execution
    * @param flags accessed and dirty flags are in use
+   * @param unsnooped walks do not snoop caches: flags that have to be set cannot be (3.10)
    * @param fpd whether FPD was set on the way
    */
   use(
@@ -135,6 +138,7 @@ export class VtdSecondStage implements SecondStage {
     legacyFaults: number,
     execute: number,
     flags: number,
+    unsnooped: number,
     fpd: number,
   ): void {
     this.#root = root;
@@ -143,6 +147,7 @@ export class VtdSecondStage implements SecondStage {
     this.faults = legacyFaults !== 0 ? LEGACY : SCALABLE;
     this.#walk.executeEnable = execute !== 0;
     this.#walk.accessedDirty = flags !== 0;
+    this.#walk.updatesFlags = this.#updatesFlags && unsnooped === 0;
     // VT-d 5.10, 3.8.1: with SSADE, a first-stage table has to be writable to be read.
     this.#tableAccess = flags !== 0 ? READ | WRITE : READ;
     this.#fpd = fpd;

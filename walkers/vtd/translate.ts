@@ -128,6 +128,7 @@ function useSecondStage(unit: VtdUnit, process: VtdProcess): void {
     process.legacyFaults,
     process.secondExecute,
     process.secondFlags,
+    process.unsnooped,
     process.fpd,
   );
 }
@@ -163,6 +164,8 @@ function firstStage(
   const nested = process.kind === NESTED;
   first.reservedHi = unit.firstReservedHi | (process.executeDisableReserved !== 0 ? XD : 0);
   first.usedFlags = process.extendedAccessed !== 0 ? A | EA : A;
+  // 3.10: a flag in an entry that is not snooped is not set: the request faults.
+  first.updatesFlags = caps.updatesFlags && process.unsnooped === 0;
   first.frameLimit = Number.POSITIVE_INFINITY;
   if (nested) {
     useSecondStage(unit, process);
@@ -227,9 +230,9 @@ function firstStageFault(
   refuseEntry(tables, out, fault, process.fpd);
 }
 
-/** A flag has to be set: either hardware does not do it at all, or the second stage forbids it. */
-function updateFault(unit: VtdUnit, process: VtdProcess): VtdFault {
-  if (!unit.caps.updatesFlags) return SFS_9;
+/** A flag has to be set: either hardware does not do it, or the second stage forbids it. */
+function updateFault(unit: TranslateUnit, process: VtdProcess): VtdFault {
+  if (!unit.first.updatesFlags) return SFS_9;
   return process.legacyFaults !== 0 ? LGN_2 : SFS_8;
 }
 

@@ -55,7 +55,7 @@ export function noteSource(tables: TableReader, source: EntrySource): void {
 export function useBoundStage(unit: VtdUnit, device: VtdDevice): void {
   const width = unit.caps.secondStageWidth(device.secondLevels);
   const legacyFaults = device.context === SCALABLE_CONTEXT ? 0 : 1;
-  unit.second.use(device.secondRoot, device.secondLevels, width, legacyFaults, 0, 0, device.fpd);
+  unit.second.use(device.secondRoot, device.secondLevels, width, legacyFaults, 0, 0, 0, device.fpd);
 }
 
 /** Reads a PASID structure, where `below` says so at a guest-physical address. */

@@ -48,7 +48,6 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateU
     const beyond = hiBitsFrom(caps.hostWidth) & X86Entry.mask.ADDR.hi;
     this.firstReservedHi = beyond;
     this.first.gigabytePages = caps.firstStageGigabyte;
-    this.first.updatesFlags = caps.updatesFlags;
     this.second.configure(caps, beyond | (caps.ioRights ? 0 : SecondStageEntry.mask.IW.hi));
   }
 

@@ -36,3 +36,7 @@ export const UNINITIALISED = [
   "the entry belongs to another table format",
 ];
 export const WRONG_POINTER = ["the pointer was written with the wrong shift", "the table was freed"];
+export const UNSNOOPED = [
+  "PWSNP of the PASID table entry is clear",
+  "the driver did not set the accessed and dirty flags in advance",
+];

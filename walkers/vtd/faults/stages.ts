@@ -1,5 +1,14 @@
 /** Scalable mode: first stage, second stage, and general conditions (VT-d 5.10, Table 30). */
-import { fault, NOT_MAPPED, Q, READ_ONLY, UNINITIALISED, WRONG_POINTER } from "./fault.ts";
+import {
+  fault,
+  NOT_MAPPED,
+  Q,
+  READ_ONLY,
+  TABLE_30,
+  UNINITIALISED,
+  UNSNOOPED,
+  WRONG_POINTER,
+} from "./fault.ts";
 
 // ── Scalable mode: first stage ──
 export const SFS_1 = fault(
@@ -61,7 +70,9 @@ export const SFS_9 = fault(
   "SFS.9",
   Q,
   "ACCESS",
-  "a flag of a first-stage entry has to be set, and hardware is not set up to do it",
+  "a flag of a first-stage entry has to be set, and page walks are not set up to snoop caches",
+  UNSNOOPED,
+  `${TABLE_30}; 3.10, Snoop Behavior`,
 );
 
 // ── Scalable mode: second stage ──
@@ -102,7 +113,9 @@ export const SSS_5 = fault(
   "SSS.5",
   Q,
   "ACCESS",
-  "a flag of a second-stage entry has to be set, and hardware is not set up to do it",
+  "a flag of a second-stage entry has to be set, and page walks are not set up to snoop caches",
+  UNSNOOPED,
+  `${TABLE_30}; 3.10, Snoop Behavior`,
 );
 
 // ── Scalable mode: general ──
