@@ -1,7 +1,7 @@
 /**
  * The addresses that HyperTransport uses for its own messages, FD_0000_0000h to FF_FFFF_FFFFh: to them, a request
- * without PASID is no memory request (AMD 48882, 2.1.2, "Special address controls"). An IOMMU that reports
- * EFR2.HTRangeIgnore takes them as memory (Linux, drivers/iommu/amd/iommu.c, amd_iommu_get_resv_regions).
+ * without PASID is no memory request (AMD 48882, 2.1.2, table 3, "Special Address Controls (GPA)"). An IOMMU that
+ * reports EFR2.HTRangeIgnore takes them as memory (Linux, drivers/iommu/amd/iommu.c, amd_iommu_get_resv_regions).
  */
 import { frameOf } from "../memory.ts";
 import { type WalkRequest, WRITE } from "../request.ts";
