@@ -1,15 +1,15 @@
 import type { MemoryBudget } from "./memory-budget.ts";
 
-/** Bytes of one slot over all arrays below. */
+/** Bytes of one slot: tag, page in two halves, context, time. */
 export const SLOT_BYTES = 4 * 4 + 8;
 const FIRST_CAPACITY = 1 << 10;
 /** Full at 3/4: linear probing stays short. */
 const fullAt = (capacity: number) => capacity - (capacity >> 2);
 
 /**
- * Cached translations by tag and page, in typed arrays: open addressing, one slot of 24 bytes per page. Bounded:
- * a full half becomes the old one and the old one before it goes, so what has not been used for longest is
- * forgotten first.
+ * Cached translations by tag and page, in one piece of memory: open addressing, one slot of 24 bytes per page, which
+ * lies in one or two lines of the processor's cache. Bounded: a full half becomes the old one and the old one before it
+ * goes, so what has not been used for longest is forgotten first.
  */
 export class CachedPages {
   #young: Half;
@@ -52,8 +52,8 @@ export class CachedPages {
       slot = half.find(tag, hi, lo);
     }
     if (slot < 0) return false;
-    this.context = half.contexts[slot]!;
-    this.time = half.times[slot]!;
+    this.context = half.contextAt(slot);
+    this.time = half.timeAt(slot);
     return true;
   }
 
@@ -61,8 +61,7 @@ export class CachedPages {
   set(tag: number, hi: number, lo: number, context: number, time: number): void {
     const slot = this.#young.find(tag, hi, lo);
     if (slot >= 0) {
-      this.#young.contexts[slot] = context;
-      this.#young.times[slot] = time;
+      this.#young.overwrite(slot, context, time);
       return;
     }
     if (this.#young.used >= fullAt(this.#young.capacity)) this.#grow();
@@ -123,65 +122,98 @@ export class CachedPages {
 const FREE = 0;
 const REMOVED = -1;
 
+// A slot as numbers of 4 bytes, and its last 8 as one of 8.
+const INTS = SLOT_BYTES / 4;
+const HI = 1;
+const LO = 2;
+const CONTEXT = 3;
+const DOUBLES = SLOT_BYTES / 8;
+const TIME = 2;
+
 class Half {
   readonly capacity: number;
-  readonly tags: Int32Array;
-  readonly his: Int32Array;
-  readonly los: Int32Array;
-  readonly contexts: Int32Array;
-  readonly times: Float64Array;
+  readonly #ints: Int32Array;
+  readonly #doubles: Float64Array;
   /** Slots that are not free, removed ones included. */
   used = 0;
   size = 0;
 
   constructor(capacity: number) {
     this.capacity = capacity;
-    this.tags = new Int32Array(capacity);
-    this.his = new Int32Array(capacity);
-    this.los = new Int32Array(capacity);
-    this.contexts = new Int32Array(capacity);
-    this.times = new Float64Array(capacity);
+    const bytes = new ArrayBuffer(capacity * SLOT_BYTES);
+    this.#ints = new Int32Array(bytes);
+    this.#doubles = new Float64Array(bytes);
+  }
+
+  contextAt(slot: number): number {
+    return this.#ints[slot * INTS + CONTEXT]!;
+  }
+
+  timeAt(slot: number): number {
+    return this.#doubles[slot * DOUBLES + TIME]!;
+  }
+
+  overwrite(slot: number, context: number, time: number): void {
+    this.#ints[slot * INTS + CONTEXT] = context;
+    this.#doubles[slot * DOUBLES + TIME] = time;
   }
 
   find(tag: number, hi: number, lo: number): number {
+    const ints = this.#ints;
     const mask = this.capacity - 1;
     for (let slot = hash(tag, hi, lo) & mask; ; slot = (slot + 1) & mask) {
-      const t = this.tags[slot]!;
+      const at = slot * INTS;
+      const t = ints[at]!;
       if (t === FREE) return -1;
-      if (t === tag && this.los[slot] === lo && this.his[slot] === hi) return slot;
+      if (t === tag && ints[at + LO] === lo && ints[at + HI] === hi) return slot;
     }
   }
 
   insert(tag: number, hi: number, lo: number, context: number, time: number): void {
+    const ints = this.#ints;
     const mask = this.capacity - 1;
     let slot = hash(tag, hi, lo) & mask;
-    while (this.tags[slot]! > FREE) slot = (slot + 1) & mask;
-    if (this.tags[slot] === FREE) this.used++;
-    this.tags[slot] = tag;
-    this.his[slot] = hi;
-    this.los[slot] = lo;
-    this.contexts[slot] = context;
-    this.times[slot] = time;
+    while (ints[slot * INTS]! > FREE) slot = (slot + 1) & mask;
+    const at = slot * INTS;
+    if (ints[at] === FREE) this.used++;
+    ints[at] = tag;
+    ints[at + HI] = hi;
+    ints[at + LO] = lo;
+    this.overwrite(slot, context, time);
     this.size++;
   }
 
   remove(tag: number, hi: number, lo: number): void {
     const slot = this.find(tag, hi, lo);
     if (slot < 0) return;
-    this.tags[slot] = REMOVED;
+    this.#ints[slot * INTS] = REMOVED;
     this.size--;
   }
 
   forEach(visit: (tag: number, hi: number, lo: number, context: number, time: number) => void): void {
+    const ints = this.#ints;
     for (let slot = 0; slot < this.capacity; slot++) {
-      const tag = this.tags[slot]!;
-      if (tag > FREE) visit(tag, this.his[slot]!, this.los[slot]!, this.contexts[slot]!, this.times[slot]!);
+      const at = slot * INTS;
+      const tag = ints[at]!;
+      if (tag > FREE) visit(tag, ints[at + HI]!, ints[at + LO]!, ints[at + CONTEXT]!, this.timeAt(slot));
     }
   }
 }
 
+/** log2 of how many neighbouring pages have neighbouring slots: requests come in runs of them. */
+const RUN_BITS = 2;
+const RUN_MASK = (1 << RUN_BITS) - 1;
+/** The low half's bits that say the page's size, as log2. */
+const SIZE_MASK = 63;
+
 function hash(tag: number, hi: number, lo: number): number {
-  let h = Math.imul(lo ^ (lo >>> 12), 0x9e37_79b1) ^ Math.imul(hi, 0x85eb_ca6b) ^ Math.imul(tag, 0xc2b2_ae35);
+  const size = lo & SIZE_MASK;
+  const page = lo >>> size;
+  let h =
+    Math.imul((page >>> RUN_BITS) ^ (size << 20), 0x9e37_79b1) ^
+    Math.imul(hi, 0x85eb_ca6b) ^
+    Math.imul(tag, 0xc2b2_ae35);
   h ^= h >>> 15;
-  return Math.imul(h, 0x2c1b_3c6d) ^ (h >>> 12);
+  h = Math.imul(h, 0x2c1b_3c6d) ^ (h >>> 12);
+  return (h & ~RUN_MASK) | (page & RUN_MASK);
 }

@@ -1,33 +1,14 @@
 import { spawnSync } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { syntheticTrace } from "../support/trace-generator.ts";
-
-const CLI = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-const TIME = "/usr/bin/time";
+import { type Contender, contender, measure, median } from "./contenders.ts";
 
 export interface EndToEndOptions {
   readonly requests: number;
   /** Runs of each command; the medians count. */
   readonly rounds: number;
-}
-
-interface Contender {
-  readonly name: string;
-  readonly command: readonly string[];
-  readonly seconds: number[];
-  readonly kilobytes: number[];
 }
 
 /**
@@ -40,12 +21,12 @@ export function endToEnd({ requests, rounds }: EndToEndOptions): void {
     const trace = join(folder, "trace.ndjson");
     const lines = generate(trace, requests);
     const contenders = [
-      contender("pasid-replay", [process.execPath, CLI, trace]),
-      contender("pasid-replay --no-caches", [process.execPath, CLI, trace, "--no-caches"]),
-      contender("pasid-replay --stats-only", [process.execPath, CLI, trace, "--stats-only"]),
+      contender("pasid-replay", [trace]),
+      contender("pasid-replay --no-caches", [trace, "--no-caches"]),
+      contender("pasid-replay --stats-only", [trace, "--stats-only"]),
     ];
     const jq =
-      spawnSync("jq", ["--version"]).status === 0 ? contender("jq -c .", ["jq", "-c", ".", trace]) : null;
+      spawnSync("jq", ["--version"]).status === 0 ? contender("jq -c .", ["-c", ".", trace], ["jq"]) : null;
     if (jq !== null) contenders.push(jq);
     const megabytes = (statSync(trace).size / 1e6).toFixed(0);
     console.log(
@@ -57,10 +38,6 @@ export function endToEnd({ requests, rounds }: EndToEndOptions): void {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-function contender(name: string, command: readonly string[]): Contender {
-  return { name, command, seconds: [], kilobytes: [] };
 }
 
 /** Writes the trace and returns the number of its lines. */
@@ -76,19 +53,6 @@ function generate(path: string, requests: number): number {
   return lines;
 }
 
-/** Runs a command once, its output into a file, and notes how long it took and its peak memory. */
-function measure(c: Contender, folder: string): void {
-  const report = join(folder, "time");
-  const timed = existsSync(TIME) ? [TIME, "-f", "%M", "-o", report, ...c.command] : [...c.command];
-  const out = openSync(join(folder, "out.ndjson"), "w");
-  const started = performance.now();
-  const ran = spawnSync(timed[0]!, timed.slice(1), { stdio: ["ignore", out, "inherit"] });
-  c.seconds.push((performance.now() - started) / 1000);
-  closeSync(out);
-  if (ran.status !== 0) throw new Error(`${c.command.join(" ")} exits with ${ran.status}`);
-  if (existsSync(TIME)) c.kilobytes.push(Number(readFileSync(report, "utf8")));
-}
-
 function line(c: Contender, lines: number, jq: Contender | null): string {
   const seconds = median(c.seconds);
   const cells = [
@@ -99,10 +63,4 @@ function line(c: Contender, lines: number, jq: Contender | null): string {
   if (c.kilobytes.length > 0) cells.push(`${(median(c.kilobytes) / 1024).toFixed(0)} MiB peak`.padStart(14));
   if (jq !== null && c !== jq) cells.push(`${(median(jq.seconds) / seconds).toFixed(2)} times as fast as jq`);
   return cells.join("  ");
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

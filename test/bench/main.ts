@@ -1,15 +1,17 @@
 /**
  * Benchmarks:
  *
- *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end]
+ *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end] \
+ *       [--pages 10000000] [--skip-pages]
  *
- * First tasks within this process (trace reading, guest memory, walks, outcomes), then whole runs of the built command beside
- * jq. To add tasks, write a file with an `add…Tasks(bench)` and list it below. The first number in a task's name is
- * how many things one iteration does.
+ * First tasks within this process (trace reading, guest memory, walks, caches, outcomes), then whole runs of the built
+ * command beside jq, and on very many different pages. To add tasks, write a file with an `add…Tasks(bench)` and list
+ * it below. The first number in a task's name is how many things one iteration does.
  */
 import { parseArgs } from "node:util";
 import { Bench, type Task } from "tinybench";
 import build from "../support/build.ts";
+import { addCacheTasks, cachedPages } from "./caches.ts";
 import { endToEnd } from "./end-to-end.ts";
 import { addMemoryTasks } from "./memory.ts";
 import { addOutcomeWriterTasks } from "./outcome-writer.ts";
@@ -22,6 +24,8 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     "skip-tasks": { type: "boolean", default: false },
     "skip-end-to-end": { type: "boolean", default: false },
+    pages: { type: "string", default: "10000000" },
+    "skip-pages": { type: "boolean", default: false },
   },
 });
 
@@ -30,14 +34,15 @@ if (!values["skip-tasks"]) {
   addScannerTasks(bench);
   addMemoryTasks(bench);
   await addWalkTasks(bench);
+  await addCacheTasks(bench);
   addOutcomeWriterTasks(bench);
   await bench.run();
   for (const task of bench.tasks) console.log(taskLine(task));
 }
-if (!values["skip-end-to-end"]) {
-  build();
+if (!values["skip-end-to-end"] || !values["skip-pages"]) build();
+if (!values["skip-end-to-end"])
   endToEnd({ requests: Number(values.requests), rounds: Number(values.rounds) });
-}
+if (!values["skip-pages"]) cachedPages({ pages: Number(values.pages), rounds: Number(values.rounds) });
 
 /** A task's median: how long one thing takes, and how many there are in a second. */
 function taskLine(task: Task): string {
