@@ -19,7 +19,7 @@ import { TableMemory } from "./support/table-memory.ts";
 /** Memory below 64 MiB: every frame comes to life, full of descriptors and CDs, when it is first looked at. */
 const MEMORY_BITS = 26;
 const STE = 0x1_0000n;
-const MACHINES = 3000;
+const MACHINES = 3500;
 const ASKS = 10;
 
 const KINDS = { r: READ, w: WRITE, rw: READ | WRITE, x: EXECUTE } as const;
@@ -108,12 +108,13 @@ function contextDescriptor(dice: Dice, { idr0 }: Registers): bigint[] {
   const slip = () => (dice.slip(40) ? 1 : 0);
   const txsz = () => (dice.slip(40) ? dice.random(64) : (wide ? 12 : 16) + dice.random(30));
   const stall = Number((idr0 >> 24n) & 3n);
+  const ha = httu > 0 ? bit() : slip();
   const fields: CdFields = {
     V: dice.slip(60) ? 0 : 1, AA64: dice.slip(80) ? 0 : 1, IPS: dice.pick([6, 6, 5, 5, 4, 2, 1, 7]),
     T0SZ: txsz(), TG0: dice.slip(60) ? 3 : dice.random(3), EPD0: bit(12), TTB0: dice.address() & ~0xfn,
     T1SZ: txsz(), TG1: dice.slip(60) ? 0 : 1 + dice.random(3), EPD1: bit(4), TTB1: dice.address() & ~0xfn,
     ENDI: bigEndian(idr0) ? 1 : 0, DS: wide ? 1 : 0, TBI0: bit(), TBI1: bit(), PAN: bit(), EPAN: bit(), WXN: bit(3),
-    HA: httu > 0 ? bit() : slip(), HD: httu > 1 ? bit() : slip(), HAFT: slip(), AFFD: bit(),
+    HA: ha, HD: httu > 1 ? bit() : slip(), HAFT: httu === 3 && ha === 1 ? bit() : slip(), AFFD: bit(),
     S: stall === 2 || (stall === 0 && dice.once(6)) ? 1 : 0, R: dice.once(4) ? 0 : 1, A: dice.slip(20) ? 0 : 1,
     ASID: dice.slip(8) ? dice.bits(16) : dice.bits(8), HAD0: bit(), HAD1: bit(), E0PD0: bit(12), E0PD1: bit(12),
   }; // biome-ignore format: a table
@@ -140,7 +141,7 @@ function streamTableEntry(dice: Dice, { idr0, idr1, idr5 }: Registers): bigint[]
     EATS: dice.slip(3) ? dice.random(4) : 0, STRW: dice.slip(20) ? 1 : dice.pick([0, 0, 2]), PRIVCFG: dice.random(4),
     INSTCFG: dice.random(4), S2VMID: dice.slip(8) ? dice.bits(16) : dice.bits(8),
     S2TG: dice.slip(60) ? 3 : tg, S2T0SZ: 64 - inputBits, S2SL0: sl & 3, S2SL0_2: sl >> 2, S2PS: dice.pick([6, 6, 6, 5, 4, 2, 7]),
-    S2AA64: dice.slip(80) ? 0 : 1, S2ENDI: bigEndian(idr0) ? 1 : 0, S2AFFD: bit(), S2PTW: bit(4),
+    S2AA64: dice.slip(80) ? 0 : 1, S2ENDI: bigEndian(idr0) ? 1 : 0, S2AFFD: bit(4), S2PTW: bit(4),
     S2HA: httu > 0 ? bit() : slip(), S2HD: httu > 1 ? bit() : slip(), S2HAFT: slip(),
     S2S: stall === 2 || (stall === 0 && dice.once(8)) ? 1 : 0, S2R: dice.once(4) ? 0 : 1, S2DS: bit(),
     S2TTB: dice.address() & ~0xfn,

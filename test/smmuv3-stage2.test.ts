@@ -383,6 +383,19 @@ describe("both stages", () => {
     expect(machine.ask(0n, { access: WRITE })).toBe("F_PERMISSION S2 TT L3");
   });
 
+  it("with HAFT, a table descriptor whose access flag is clear is written, too", () => {
+    const ask = (cd: Record<string, number>, flags: bigint) => {
+      const { machine, s2, inner, at2 } = chain(0x55_0000_0000n | 3n | S1_RW, cd);
+      s2.map(0x55_0000_0000n, 0x77_7000n, 3, RW);
+      machine.memory.write64(at2 - HIGH, machine.memory.read64(at2 - HIGH) | flags);
+      inner(at2, AF | NORMAL | S2AP_R);
+      return [machine.ask(0n), faultAddress(machine.walk(0n)) === at2];
+    };
+    expect(ask({ HA: 1, HAFT: 1 }, 0n)).toEqual(["F_PERMISSION S2 TT L3", true]);
+    expect(ask({ HA: 1, HAFT: 1 }, AF)).toEqual(["ok 0x777000", false]);
+    expect(ask({ HA: 1 }, 0n)).toEqual(["ok 0x777000", false]);
+  });
+
   it("mixes byte orders of the two stages", () => {
     const machine = new Machine();
     const s2 = machine.tables({ ...s2shape, bigEndian: true });

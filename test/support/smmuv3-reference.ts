@@ -40,6 +40,8 @@ interface Tables {
   readonly outputBits: number;
   readonly ds: boolean;
   readonly bigEndian: boolean;
+  /** HAFT: access flags of table descriptors are set. */
+  readonly haft: boolean;
 }
 interface Leaf {
   readonly descriptor: bigint;
@@ -194,7 +196,16 @@ class Reference {
     const stride = granule - 3;
     const below = (3 - start) * stride + granule;
     if (inputBits < below + 1 || inputBits > below + stride + 4) return true;
-    this.stage2 = { granule, inputBits, start, base, outputBits, ds, bigEndian: ste(180) === 1n };
+    this.stage2 = {
+      granule,
+      inputBits,
+      start,
+      base,
+      outputBits,
+      ds,
+      bigEndian: ste(180) === 1n,
+      haft: false,
+    };
     return false;
   }
 
@@ -263,6 +274,8 @@ class Reference {
         const writable = below?.w ?? true;
         return { descriptor, level, output: output | least(input, size), size, above, at, writable };
       }
+      const readOnly = below !== undefined && !below.w;
+      if (tables.haft && d(10) === 0n && readOnly) this.translate2(at, { r: false, w: true, x: false }, "TT");
       above |= descriptor;
       table = output;
       index = least(input >> BigInt(shift(level + 1)), stride);
@@ -325,6 +338,7 @@ class Reference {
     if (this.updatesIllegal(cd(43), cd(42), cd(67))) throw bad();
     if (!one && this.idr0(12) === 0n && cd(63, 56) !== 0n) throw bad();
     const ds = this.idr5(7) === 1n && cd(186) === 1n;
+    const haft = this.idr0(7, 6) === 3n && cd(67) === 1n;
     const outputBits = Math.min(SIZES[Number(cd(34, 32))]!, this.oas);
     const half = (granule: number, txsz: number, base: bigint): Tables => {
       const wide = granule === 16 || ds;
@@ -334,7 +348,7 @@ class Reference {
       // The start level: as many levels as it takes to resolve the input.
       let start = 3;
       while (granule + (granule - 3) * (4 - start) < 64 - txsz) start--;
-      return { granule, inputBits: 64 - txsz, start, base, outputBits, ds, bigEndian: cd(15) === 1n };
+      return { granule, inputBits: 64 - txsz, start, base, outputBits, ds, bigEndian: cd(15) === 1n, haft };
     };
     return [
       low ? half(TG0[Number(cd(7, 6))]!, Number(cd(5, 0)), cd(119, 68) << 4n) : undefined,

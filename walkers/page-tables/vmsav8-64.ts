@@ -34,6 +34,8 @@ export const FINAL_LEVEL = 3;
 /** Descriptor bits 1:0. */
 const VALID = 1;
 const TABLE_OR_PAGE = 2;
+/** Access flag: of leaves, and with FEAT_HAFT of table descriptors. */
+const AF = 0x400;
 /** Bits 63:59 of a table descriptor, the hierarchical attributes, in its high half. */
 const TABLE_ATTRIBUTES = 0xf800_0000 | 0;
 /** Bits 47:32 of an output address, in the high half. */
@@ -75,6 +77,8 @@ export class TableBase {
   outputFrames = 2 ** 36;
   highBits = NO_HIGH_BITS;
   littleEndian = true;
+  /** FEAT_HAFT: hardware sets the access flag of table descriptors, too. */
+  tableAccess = false;
 
   /**
    * Sets the shape of the tables.
@@ -129,6 +133,7 @@ export class TableBase {
     this.outputFrames = b.outputFrames;
     this.highBits = b.highBits;
     this.littleEndian = b.littleEndian;
+    this.tableAccess = b.tableAccess;
   }
 }
 
@@ -216,6 +221,12 @@ export class Vmsav864Walk {
         this.pageShift = shift;
         this.frame = output + framesInto(hi, lo, shift);
         return WALKED;
+      }
+      // The update of a table's access flag is a write, which the second stage has to allow (IHI 0070 3.13.5, 3.13.6).
+      if (base.tableAccess && second !== null && (entryLo & AF) === 0 && !this.ipaWritable) {
+        const { ipaFrame, ipaOffset } = this;
+        if (!second.translate(frameHi(ipaFrame), frameLo(ipaFrame) | ipaOffset, WRITE, FOR_TABLE, out))
+          return SECOND_STAGE_FAULT;
       }
       tableHi |= entryHi & TABLE_ATTRIBUTES;
       frame = output;

@@ -153,6 +153,9 @@ export class SubstreamContext {
     high.noUnprivileged = e0pd && e0pd1(view, at) !== 0;
     low.tables.littleEndian = littleEndian;
     high.tables.littleEndian = littleEndian;
+    const tableAccess = features.httu === 3 && haft(view, at) !== 0;
+    low.tables.tableAccess = tableAccess;
+    high.tables.tableAccess = tableAccess;
     if (low.enabled) {
       const granule = granuleOfTg0(features, tg0(view, at));
       const ttb = ttb0Frame(view, at);
