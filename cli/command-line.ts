@@ -18,8 +18,11 @@ import { standardOutput } from "./output.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
-/** yargs drops a positional "-": it sees this word in its place, which no path on a command line can be. */
-const DASH = "\0-";
+/**
+ * Stands before words that yargs must take as they are: it drops a positional "-", and takes what begins with a dash
+ * for an option and the first of all for a command. No word of a command line can hold it.
+ */
+const VERBATIM = "\0";
 
 const COMMANDS: readonly Command<object>[] = [
   replayCommand,
@@ -49,15 +52,53 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
   });
   let printed = "";
   try {
-    const dashed = words.map((word) => (word === "-" ? DASH : word));
-    await parser.parseAsync(dashed, {}, (_error: unknown, _args: unknown, output: string) => {
+    await parser.parseAsync(marked(words), {}, (_error: unknown, _args: unknown, output: string) => {
       printed = output;
     });
   } catch (error) {
-    throw usageError(error, parser, words);
+    throw pointed(usageError(error, parser, words), words);
   }
   if (printed !== "") await standardOutput().write(`${printed}\n`);
-  return running ?? EXIT_OK;
+  try {
+    return await (running ?? EXIT_OK);
+  } catch (error) {
+    throw pointed(mistyped(error), words);
+  }
+}
+
+/** Marks a "-", and everything behind a "--". */
+function marked(words: readonly string[]): string[] {
+  const end = words.indexOf("--");
+  const before = end < 0 ? words : words.slice(0, end);
+  const behind = end < 0 ? [] : words.slice(end + 1);
+  return [
+    ...before.map((word) => (word === "-" ? VERBATIM + word : word)),
+    ...behind.map((word) => VERBATIM + word),
+  ];
+}
+
+function commandNames(): string[] {
+  return COMMANDS.map(({ names }) => names[0]!.split(" ")[0]!);
+}
+
+/** A wrong use of a command points to the help of that command. */
+function pointed(error: unknown, words: readonly string[]): unknown {
+  if (error instanceof CliError && error.usage && commandNames().includes(words[0]!))
+    error.command = words[0]!;
+  return error;
+}
+
+/** A mistyped command is taken for a trace that is not there. */
+function mistyped(error: unknown): unknown {
+  const { name, code, path, message } = error as {
+    name?: string;
+    code?: string;
+    path?: string;
+    message?: string;
+  };
+  if (name !== "TraceError" || code !== "missing" || path === undefined || /[./]/.test(path)) return error;
+  const near = nearest(path, commandNames());
+  return near === undefined ? error : new CliError(`${message}; did you mean the command ${near}?`, true);
 }
 
 function newParser(): Argv {
@@ -87,7 +128,7 @@ function moduleOf(
     describe,
     builder,
     handler: (args) => {
-      const given = Object.entries(args).map(([name, value]) => [name, withDashes(value)]);
+      const given = Object.entries(args).map(([name, value]) => [name, unmarked(value)]);
       const status = run(Object.fromEntries(given));
       // Awaited after parsing; until then a failure is nobody's.
       status.catch(() => {});
@@ -96,9 +137,9 @@ function moduleOf(
   };
 }
 
-function withDashes(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withDashes);
-  return value === DASH ? "-" : value;
+function unmarked(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unmarked);
+  return typeof value === "string" && value.startsWith(VERBATIM) ? value.slice(VERBATIM.length) : value;
 }
 
 function version(): string {
@@ -114,6 +155,19 @@ function usageError(error: unknown, parser: unknown, given: readonly string[]): 
       `expected at least ${missing[2]} argument${missing[2] === "1" ? "" : "s"}, found ${missing[1]}`,
       true,
     );
+  const valueless = /^Not enough arguments following: (.*)$/.exec(message);
+  if (valueless !== null) {
+    const option = dashed(valueless[1]!);
+    return new CliError(`${option}: expected a value, found none`, true);
+  }
+  const required = /^Missing required arguments?: (.*)$/.exec(message);
+  if (required !== null) {
+    const options = required[1]!.split(", ").map(dashed);
+    return new CliError(
+      `expected ${options.join(" and ")}, found ${options.length === 1 ? "none" : "neither"}`,
+      true,
+    );
+  }
   const choice = /Argument: (.*), Given: (.*), Choices: (.*)$/.exec(message);
   const dashes = given.some((word) => word.startsWith(`--${choice?.[1]}`)) ? "--" : "";
   if (choice !== null)
@@ -125,9 +179,14 @@ function usageError(error: unknown, parser: unknown, given: readonly string[]): 
   if (unknown === null) return new CliError(message, true);
   const known = Object.keys((parser as { getOptions(): { key: object } }).getOptions().key);
   const words = unknown[1]!.split(", ").filter((word, _, all) => !all.some((other) => camel(other) === word));
-  const near = nearest(words[0]!, known);
+  const near = words[0]!.length > 1 ? nearest(words[0]!, known) : undefined;
   const hint = near === undefined ? "" : `; did you mean --${near}?`;
   return new CliError(`expected known options and commands, found ${words.join(", ")}${hint}`, true);
+}
+
+/** An option by its name, as it is given. */
+function dashed(name: string): string {
+  return name.length === 1 ? `-${name}` : `--${name}`;
 }
 
 /** What yargs makes of an option with dashes, and names beside it; "" for one without any. */

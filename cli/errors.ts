@@ -4,6 +4,8 @@ import { constants } from "node:os";
 export class CliError extends Error {
   /** The command line itself is wrong: point to `--help`. */
   readonly usage: boolean;
+  /** The command whose `--help` that is. */
+  command = "";
 
   constructor(message: string, usage = false) {
     super(message);

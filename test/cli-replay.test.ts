@@ -233,20 +233,51 @@ describe.concurrent("usage", () => {
     [["--stat-only", FIXTURE], "found stat-only; did you mean --stats-only?"],
     [["decode"], "expected at least 2 arguments, found 0"],
     [["--max-line", "much", FIXTURE], 'found "much"'],
-    [["--only"], "only"],
+    [["--only"], "--only: expected a value, found none"],
+    [["--stats-only", "--only", "ok", FIXTURE], "--stats-only: expected it without --only, found both"],
+    [["--stats-only", "--no-stats", FIXTURE], "expected it without --no-stats, found both"],
+    [["replya", FIXTURE], "no such file; did you mean the command replay?"],
     [["-", "-"], "found it named twice"],
     [["-o", "a", "-o", "b", FIXTURE], "expected it once"],
   ])("%j: exit 2 and %s", async (args, message) => {
     const ran = await cli(args);
     expect(ran).toMatchObject({ status: 2, stdout: "" });
     expect(ran.stderr).toContain(message);
-    expect(ran.stderr).toMatch(/^pasid-replay: .*\nTry 'pasid-replay --help'\.\n$/);
+    const help = args[0] === "decode" ? "decode --help" : "--help";
+    expect(ran.stderr).toMatch(/^pasid-replay: .*\nTry '.*'\.\n$/);
+    expect(ran.stderr.split("\n")[1]).toBe(`Try 'pasid-replay ${help}'.`);
+  });
+
+  test("a wrong use of a command points to that command's help", async () => {
+    const ran = await cli(["check", "--config", "x.json"]);
+    expect(ran).toMatchObject({
+      status: 2,
+      stderr: "pasid-replay: expected --host, found none\nTry 'pasid-replay check --help'.\n",
+    });
+  });
+
+  test("behind -- there are only files, whatever their names", async () => {
+    const place = temporaryFolder();
+    for (const name of ["-x.ndjson", "walk"]) writeFileSync(join(place, name), trace);
+    const ran = await cli(["--stats-only", "--", "-x.ndjson", "walk"], { cwd: place });
+    expect(ran).toMatchObject({ status: 0, stderr: "" });
+    const paths = records(ran.stdout).filter((record) => record.type === "trace");
+    expect(paths.map((record) => record.path)).toEqual(["-x.ndjson", "walk"]);
+    expect((await cli(["walk", "--line", "10", "--", "walk"], { cwd: place })).status).toBe(0);
   });
 
   test("--help says what every option and name does; --version is the package's", async () => {
     const help = await cli(["--help"]);
     expect(help.status).toBe(0);
-    for (const word of ["--fail-on", "--memory-limit", "mismatches", "hazard", "walk <trace>", "Examples:"])
+    for (const word of [
+      "--fail-on",
+      "--memory-limit",
+      "mismatches",
+      "hazard",
+      "walk <trace>",
+      "Examples:",
+      "Exit status: 0",
+    ])
       expect(help.stdout).toContain(word);
     const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
     expect((await cli(["--version"])).stdout).toBe(`${version}\n`);

@@ -95,8 +95,12 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
     .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test")
-    .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}`);
+    .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}\n\n${EXIT_STATUSES}`);
 }
+
+const EXIT_STATUSES =
+  "Exit status: 0 nothing of --fail-on, 1 something of it, 2 trouble: wrong usage, an unreadable file, or a record\n" +
+  "that could not be used.";
 
 /** Progress is for a person at a terminal who does not see the output itself going by. */
 function showsProgress(outputPath: string): boolean {
@@ -114,6 +118,11 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   if (traces.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be replayed once, found it named twice", true);
   const only = args.only === undefined ? undefined : list("--only", SELECTION_NAMES, args.only);
+  if (args.statsOnly && (only !== undefined || !args.stats))
+    throw new CliError(
+      `--stats-only: expected it without ${args.stats ? "--only" : "--no-stats"}, found both`,
+      true,
+    );
   const failOn = list("--fail-on", FAIL_NAMES, args.failOn);
   const memory = memoryOptions(args);
   const iotlb = parseIotlb(args.iotlb);
@@ -128,7 +137,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       ...memory,
       outputPath,
       only: args.statsOnly ? [] : only,
-      stats: args.stats || args.statsOnly,
+      stats: args.stats,
       caches: args.caches,
       findings: args.findings,
       iotlb,

@@ -17,7 +17,9 @@ function sentence(error: unknown): string {
 }
 
 function hint(error: unknown): string {
-  if (error instanceof CliError) return error.usage ? "Try 'pasid-replay --help'.\n" : "";
+  if (error instanceof CliError && error.usage)
+    return `Try 'pasid-replay ${error.command === "" ? "" : `${error.command} `}--help'.\n`;
+  if (error instanceof CliError) return "";
   if (isTraceError(error) || systemCode(error) !== undefined) return "";
   return `This is a bug in pasid-replay: please report it, with the output under ${DEBUG_VARIABLE}=1.\n`;
 }
