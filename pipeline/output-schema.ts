@@ -190,7 +190,15 @@ const STATS: Description<StatsRecord> = {
     ),
   }),
   invalidations: optional(counts("Invalidations by name; on the first record of an IOMMU")),
-  covered_pages: optional(count("Cached pages that invalidations by address covered; likewise")),
+  redundant_invalidations: optional(
+    count("Invalidations that covered nothing that a cache could hold; likewise"),
+  ),
+  covered_pages: optional(count("Cached pages that invalidations covered; likewise")),
+  over_wide_pages: optional(
+    count(
+      "Of these, those at least that were still right, and that a narrower one would have left; likewise",
+    ),
+  ),
   cached_pages: optional(count("Translations that a cache may hold in the end; likewise")),
   iotlb: optional(
     listOf(

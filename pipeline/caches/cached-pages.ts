@@ -20,9 +20,15 @@ export class CachedPages {
   /** How often the half in use has become the old one: what is not entered again before the next time goes. */
   turns = 0;
 
-  /** @param budget what all tables may take; a small one of each is always granted */
-  constructor(budget: MemoryBudget) {
+  readonly #evicting: (tag: number, time: number) => void;
+
+  /**
+   * @param budget what all tables may take; a small one of each is always granted
+   * @param evicting told about every entry that goes for want of room
+   */
+  constructor(budget: MemoryBudget, evicting: (tag: number, time: number) => void = () => {}) {
     this.#budget = budget;
+    this.#evicting = evicting;
     this.#young = this.#newHalf(FIRST_CAPACITY);
   }
 
@@ -57,21 +63,25 @@ export class CachedPages {
     return true;
   }
 
-  /** Enters a page, or overwrites what is known of it. */
-  set(tag: number, hi: number, lo: number, context: number, time: number): void {
+  /**
+   * Enters a page, or overwrites what is known of it.
+   * @returns the time that it had; 0 where it was not known
+   */
+  set(tag: number, hi: number, lo: number, context: number, time: number): number {
     const slot = this.#young.find(tag, hi, lo);
     if (slot >= 0) {
+      const before = this.#young.timeAt(slot);
       this.#young.overwrite(slot, context, time);
-      return;
+      return before;
     }
     if (this.#young.used >= fullAt(this.#young.capacity)) this.#grow();
     this.#young.insert(tag, hi, lo, context, time);
-    this.#old?.remove(tag, hi, lo);
+    return this.#old?.remove(tag, hi, lo) ?? 0;
   }
 
-  remove(tag: number, hi: number, lo: number): void {
-    this.#young.remove(tag, hi, lo);
-    this.#old?.remove(tag, hi, lo);
+  /** @returns the time that the page had; 0 where it was not known */
+  remove(tag: number, hi: number, lo: number): number {
+    return this.#young.remove(tag, hi, lo) || (this.#old?.remove(tag, hi, lo) ?? 0);
   }
 
   clear(): void {
@@ -109,6 +119,9 @@ export class CachedPages {
     const old = this.#old;
     if (old !== null) {
       this.evicted += old.size;
+      old.forEach((tag, _hi, _lo, _context, time) => {
+        this.#evicting(tag, time);
+      });
       this.#budget.give(old.capacity * SLOT_BYTES);
     }
     this.#old = full;
@@ -183,11 +196,13 @@ class Half {
     this.size++;
   }
 
-  remove(tag: number, hi: number, lo: number): void {
+  /** @returns the time that the page had; 0 where it is not here */
+  remove(tag: number, hi: number, lo: number): number {
     const slot = this.find(tag, hi, lo);
-    if (slot < 0) return;
+    if (slot < 0) return 0;
     this.#ints[slot * INTS] = REMOVED;
     this.size--;
+    return this.timeAt(slot);
   }
 
   forEach(visit: (tag: number, hi: number, lo: number, context: number, time: number) => void): void {

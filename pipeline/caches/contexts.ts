@@ -201,20 +201,26 @@ export class Contexts {
     return processes;
   }
 
-  /** @param issued when the invalidation was issued: what was filled later stays */
-  invalidate(inv: Invalidation, issued: number): void {
+  /**
+   * @param issued when the invalidation was issued: what was filled later stays
+   * @returns how many contexts it dropped
+   */
+  invalidate(inv: Invalidation, issued: number): number {
+    let dropped = 0;
     for (const caches of this.#ofDevices(inv)) {
       if (!coversDevice(inv, caches.id)) continue;
-      if ((inv.caches & CONTEXT_CACHE) !== 0) caches.contexts.invalidate(inv, issued, coversContext);
+      if ((inv.caches & CONTEXT_CACHE) !== 0)
+        dropped += caches.contexts.invalidate(inv, issued, coversContext);
       if ((inv.caches & PASID_CACHE) === 0) continue;
-      if (inv.pasid >= 0) {
-        // That PASID's own requests, and those without, which use one PASID's entry.
-        caches.processes.get(inv.pasid)?.history.invalidate(inv, issued, coversPasidEntry);
-        caches.processes.get(NO_PASID)?.history.invalidate(inv, issued, coversPasidEntry);
-      } else
-        for (const { history } of caches.processes.values())
-          history.invalidate(inv, issued, coversPasidEntry);
+      // By PASID: its own requests, and those without, which use one PASID's entry.
+      const processes =
+        inv.pasid >= 0
+          ? [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)]
+          : caches.processes.values();
+      for (const process of processes)
+        dropped += process?.history.invalidate(inv, issued, coversPasidEntry) ?? 0;
     }
+    return dropped;
   }
 
   /** A binding of a device came or went: nothing that was cached for it before is used again. */

@@ -158,8 +158,9 @@ export class PagingStructures {
     return false;
   }
 
-  invalidate(inv: Invalidation, issued: number): void {
-    this.entries.invalidate(inv, issued);
+  /** @returns as `Translations.invalidate` */
+  invalidate(inv: Invalidation, issued: number): number {
+    return this.entries.invalidate(inv, issued);
   }
 
   clear(): void {

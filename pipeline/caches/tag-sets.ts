@@ -51,6 +51,12 @@ export class TagSet implements TranslationTag {
   split = false;
   /** All entries filled up to here are invalidated. */
   epoch = 0;
+  /** Latest tick at which one was filled. */
+  filled = 0;
+  /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
+  live = 0;
+  /** How often tables had changed when all entries were invalidated last. */
+  changes = 0;
   /** Invalidations of entries filled up to here are forgotten: whether such an entry lives is not known. */
   fog = 0;
   /** Invalidations that are not looked up page by page. */

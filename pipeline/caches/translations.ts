@@ -24,8 +24,16 @@ const MAX_RANGES = 1024;
 /** Pages whose earlier translations are kept beside the latest, and versions of each. */
 const MAX_SIDE_PAGES = 1 << 16;
 const MAX_VERSIONS = 16;
-/** Results of `invalidate` that are not a number of pages. */
-export const WHOLE_SETS = -1;
+/** Result of `invalidate`: perhaps some pages, perhaps none. */
+export const UNKNOWN = -1;
+
+/** What has happened to tables, to tell an invalidation that is wider than what has changed. */
+export interface TableHistory {
+  /** Changes of words that walks have read, so far. */
+  readonly changes: number;
+  /** Tick of the latest change behind which many pages may stand: of a table above the last level, or of a context. */
+  readonly wideChange: number;
+}
 
 /** What a translation maps, as `WalkResult` has it: whose leaf, how large, and through which intermediate page. */
 export type Extent = Pick<WalkResult, "pageShift" | "firstShift" | "ipaFrame">;
@@ -47,15 +55,20 @@ export class Translations {
   #sidePages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
-  /** Pages that invalidations covered. */
+  /** Pages that invalidations covered, as far as that is known without walking. */
   coveredPages = 0;
+  /** Of these, how many at least were still right when all of their tags were invalidated. */
+  overWidePages = 0;
 
   /**
    * @param budget for the table of pages
    * @param coverage what invalidations cover of them
    */
   constructor(budget: MemoryBudget, coverage: Coverage = TRANSLATIONS) {
-    this.#pages = new CachedPages(budget);
+    this.#pages = new CachedPages(budget, (tag, time) => {
+      const set = this.tags.all[tag - 1]!;
+      if (time > set.epoch && set.live > 0) set.live--;
+    });
     this.#coverage = coverage;
   }
 
@@ -109,7 +122,8 @@ export class Translations {
 
   /** Drops the latest translation of a page. */
   remove(set: TagSet, shift: number, hi: number, lo: number): void {
-    this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
+    const time = this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
+    if (time > set.epoch && set.live > 0) set.live--;
   }
 
   /**
@@ -128,7 +142,9 @@ export class Translations {
   ): void {
     set.saw(shift);
     if (firstShift > shift) set.split = true;
-    this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
+    const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
+    set.filled = time;
+    if (before <= set.epoch && set.live >= 0) set.live++;
   }
 
   /** Keeps a translation of a page beside the one in the table. */
@@ -180,25 +196,41 @@ export class Translations {
   /**
    * An invalidation that was issued at a tick takes effect: what was filled later stays.
    * @param inv kept as it is; not to be changed later
-   * @returns pages that were looked up and dropped; WHOLE_SETS where whole tag sets were
+   * @returns pages that it covered; UNKNOWN where only walking would tell
    */
-  invalidate(inv: Invalidation, issued: number): number {
+  invalidate(inv: Invalidation, issued: number, history: TableHistory | null = null): number {
     let dropped = 0;
+    const add = (pages: number) => {
+      dropped = pages < 0 || dropped < 0 ? UNKNOWN : dropped + pages;
+    };
     const coverage = this.#coverage;
     for (const set of this.tags.candidates(inv)) {
       if (!coverage.tags(inv, set)) continue;
-      if (coverage.all(inv, set)) {
-        set.kill(issued);
-        dropped = WHOLE_SETS;
-      } else if (!inv.anyDevice) this.#range(set, inv, issued);
+      const mayHold = set.live !== 0 || set.aside.size > 0;
+      if (coverage.all(inv, set)) add(this.#whole(set, issued, history));
+      else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
       else if (coverage.intermediate(inv, set)) {
-        if (inv.combined !== COMBINED_KEPT) this.#range(set, inv, issued);
-      } else {
-        const pages = this.#page(set, inv, issued);
-        if (dropped >= 0) dropped += pages;
-      }
+        if (inv.combined !== COMBINED_KEPT) add(this.#range(set, inv, issued, mayHold));
+      } else add(this.#page(set, inv, issued));
     }
     return dropped;
+  }
+
+  #whole(set: TagSet, issued: number, history: TableHistory | null): number {
+    const aside = set.aside.size > 0 && issued > set.epoch;
+    const { live } = set;
+    // Which of the entries were filled again since it was issued is not known.
+    const later = set.filled > issued;
+    if (live > 0 && !later) {
+      this.coveredPages += live;
+      // A change of a last-level entry is one of a page.
+      if (history !== null && history.wideChange <= set.epoch)
+        this.overWidePages += Math.max(0, live - (history.changes - set.changes));
+    }
+    set.kill(issued);
+    set.changes = history?.changes ?? 0;
+    set.live = later ? UNKNOWN : 0;
+    return later || live < 0 || (live === 0 && aside) ? UNKNOWN : live;
   }
 
   /** Everything is gone: memory as a whole was replaced. */
@@ -206,6 +238,7 @@ export class Translations {
     this.#pages.clear();
     this.#sidePages = 0;
     for (const set of this.tags.all) {
+      set.live = 0;
       set.aside.clear();
       set.ranges.length = 0;
     }
@@ -223,8 +256,9 @@ export class Translations {
   }
 
   #page(set: TagSet, inv: Invalidation, issued: number): number {
+    const mayHold = set.live !== 0 || set.aside.size > 0;
     // Entries may be smaller than the first stage's leaf, all of which an address in it names.
-    if (set.split) this.#range(set, inv, issued);
+    let unknown = set.split && this.#range(set, inv, issued, mayHold) < 0;
     let dropped = 0;
     const last = frameOf(inv.lastHi, inv.lastLo);
     const first = frameOf(inv.addrHi, inv.addrLo);
@@ -233,14 +267,14 @@ export class Translations {
       const step = 2 ** (shift - 12);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
-        if (!set.split) this.#range(set, inv, issued);
+        if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
         continue;
       }
       for (let frame = base; frame <= last; frame += step)
         if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
     }
     this.coveredPages += dropped;
-    return dropped;
+    return unknown && dropped === 0 ? UNKNOWN : dropped;
   }
 
   #drop(set: TagSet, shift: number, hi: number, lo: number, issued: number): boolean {
@@ -250,6 +284,7 @@ export class Translations {
     let dropped = false;
     if (pages.find(set.id, high, key) && pages.time > set.epoch && pages.time <= issued) {
       pages.set(set.id, high, key, pages.context, -pages.time);
+      if (set.live > 0) set.live--;
       dropped = true;
     }
     if (set.aside.size > 0)
@@ -261,11 +296,14 @@ export class Translations {
     return dropped;
   }
 
-  #range(set: TagSet, inv: Invalidation, issued: number): void {
+  /** @param mayHold the set is not known to be empty */
+  #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
     // The same page sizes of one set may each ask for it.
-    if (set.ranges.at(-1)?.inv === inv) return;
-    set.ranges.push({ inv, issued });
-    if (set.ranges.length > MAX_RANGES) this.#sweep(set);
+    if (set.ranges.at(-1)?.inv !== inv) {
+      set.ranges.push({ inv, issued });
+      if (set.ranges.length > MAX_RANGES) this.#sweep(set);
+    }
+    return mayHold ? UNKNOWN : 0;
   }
 
   /**
@@ -286,6 +324,7 @@ export class Translations {
     for (let i = 0; i < covered.length; i += 2)
       if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
         this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
+    if (set.live > 0) set.live = Math.max(0, set.live - covered.length / 2);
     for (const [key, versions] of set.aside) {
       const { frame, shift } = pageOf(key);
       for (const old of versions)

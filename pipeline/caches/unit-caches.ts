@@ -1,5 +1,6 @@
 import {
   CONTEXT_CACHE,
+  DEVICE_TLB,
   Invalidation,
   IOTLB,
   PAGING_STRUCTURES,
@@ -31,8 +32,12 @@ const SMALL_PAGE = 12;
 export interface CacheStatistics {
   /** Invalidations by the command's name, or "inv" with cache and granularity. */
   readonly invalidations?: Readonly<Record<string, number>>;
-  /** Cached pages that invalidations by address covered. */
+  /** Invalidations that covered nothing that a cache could hold. */
+  readonly redundant_invalidations?: number;
+  /** Cached pages that invalidations covered, as far as that is known without walking. */
   readonly covered_pages?: number;
+  /** Of these, those at least that were still right: no entry behind them had changed. */
+  readonly over_wide_pages?: number;
   /** Translations that a cache may hold in the end. */
   readonly cached_pages?: number;
   readonly iotlb?: readonly IotlbResult[];
@@ -59,6 +64,10 @@ export class UnitCaches {
   /** Tick of the latest invalidation or completion, or of when entries in use had to be entered again. */
   #lastEvent = 0;
   #turns = 0;
+  /** Tick of the latest invalidation that dropped a context. */
+  #contextsDropped = 0;
+  /** Invalidations that covered nothing. */
+  #redundant = 0;
   #rootHi = 0;
   #rootLo = 0;
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
@@ -192,9 +201,13 @@ export class UnitCaches {
   }
 
   #apply(inv: Invalidation, issued: number): void {
-    this.translations.invalidate(inv, issued);
-    this.#structures.invalidate(inv, issued);
-    this.contexts.invalidate(inv, issued);
+    const { changes, lastStructural } = this.#memory;
+    const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
+    const pages = this.translations.invalidate(inv, issued, history);
+    const tables = this.#structures.invalidate(inv, issued);
+    const contexts = this.contexts.invalidate(inv, issued);
+    if (contexts > 0) this.#contextsDropped = this.#memory.time;
+    if (pages === 0 && tables === 0 && contexts === 0 && inv.caches !== DEVICE_TLB) this.#redundant++;
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
   }
 
@@ -205,10 +218,13 @@ export class UnitCaches {
 
   statistics(): CacheStatistics {
     const byName = [...this.#invalidations].sort(([a], [b]) => (a < b ? -1 : 1));
+    const { coveredPages, overWidePages } = this.translations;
     const cached = this.translations.countLive();
     return {
       ...(byName.length === 0 ? {} : { invalidations: Object.fromEntries(byName) }),
-      ...(this.translations.coveredPages === 0 ? {} : { covered_pages: this.translations.coveredPages }),
+      ...(this.#redundant === 0 ? {} : { redundant_invalidations: this.#redundant }),
+      ...(coveredPages === 0 ? {} : { covered_pages: coveredPages }),
+      ...(overWidePages === 0 ? {} : { over_wide_pages: overWidePages }),
       ...(cached === 0 ? {} : { cached_pages: cached }),
       ...(this.#iotlbs.length === 0 ? {} : { iotlb: this.#iotlbs.map((iotlb) => iotlb.result()) }),
     };

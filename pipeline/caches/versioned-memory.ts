@@ -60,6 +60,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   line = 0;
   /** When the last change was: what was read later is still so. */
   lastChange = 0;
+  /** How many there were. */
+  changes = 0;
   /** When a table above the last level last changed, as far as such tables are known (`watchTable`). */
   lastStructural = 0;
   readonly #tables = new Set<number>();
@@ -195,6 +197,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#before[at] = before === undefined ? 0 : n - before;
     this.#latest.set(frame, n);
     this.lastChange = time;
+    this.changes++;
     if (this.#anyTable || this.#tables.has(frame)) this.lastStructural = time;
   }
 
