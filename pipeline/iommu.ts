@@ -8,8 +8,9 @@ import { MSI, NO_LEVEL, OK } from "../walkers/result.ts";
 import { IOMMU_MODELS, type IommuModel, type Stage2Config } from "../walkers/walker.ts";
 import { inspectRequest, type PageWalk } from "./inspection.ts";
 import { IommuUnit } from "./iommu-unit.ts";
-import { LibraryError } from "./library-error.ts";
+import { LibraryError, unknownName } from "./library-error.ts";
 import { type Memory, split } from "./memory.ts";
+import { DEVICE_BITS, propertyProblem } from "./model-limits.ts";
 import { Outcome } from "./outcome.ts";
 import { walkRequest } from "./request-walk.ts";
 
@@ -114,8 +115,7 @@ export class Iommu {
 
   /** @throws LibraryError ("argument") for an unknown model */
   constructor(model: IommuModel, memory: Memory, settings: IommuSettings = {}) {
-    if (!IOMMU_MODELS.includes(model))
-      throw new LibraryError("argument", `model: expected one of ${IOMMU_MODELS.join(", ")}, found ${model}`);
+    if (!IOMMU_MODELS.includes(model)) throw unknownName("model", IOMMU_MODELS, model);
     this.model = model;
     this.#unit = new IommuUnit(undefined, model, memory.guest);
     this.configure(settings);
@@ -126,7 +126,12 @@ export class Iommu {
     const registers = Object.entries(settings.registers ?? {}).map(
       ([name, value]) => [name, split(name, value)] as [string, { hi: number; lo: number }],
     );
-    this.#unit.configure(registers, Object.entries(settings.props ?? {}));
+    const props = Object.entries(settings.props ?? {});
+    for (const [name, value] of props) {
+      const problem = propertyProblem(name, value);
+      if (problem !== null) throw new LibraryError("argument", `props.${name}: ${problem}`);
+    }
+    this.#unit.configure(registers, props);
   }
 
   /**
@@ -166,7 +171,8 @@ export class Iommu {
   }
 
   #take(given: Request): number {
-    const { pasid, bytes = 1 } = given;
+    const { pasid, bytes = 1, access = "r" } = given;
+    if (!Object.hasOwn(ACCESS_BITS, access)) throw unknownName("access", Object.keys(ACCESS_BITS), access);
     if (pasid !== undefined && !(Number.isInteger(pasid) && pasid >= 0 && pasid < 2 ** 20))
       throw new LibraryError("argument", `pasid: expected 0 to ${2 ** 20 - 1}, found ${pasid}`);
     if (!(Number.isInteger(bytes) && bytes >= 1 && bytes < 2 ** 32))
@@ -178,19 +184,20 @@ export class Iommu {
     request.pasid = pasid ?? NO_PASID;
     request.addrHi = address.hi;
     request.addrLo = address.lo;
-    request.access = ACCESS_BITS[given.access ?? "r"];
+    request.access = ACCESS_BITS[access];
     request.priv = given.privileged ?? false;
     request.binding = this.#unit.binding(request.device);
     return bytes;
   }
 
   #deviceNumber(device: string | number): number {
-    if (typeof device === "number") {
-      if (Number.isInteger(device) && device >= 0 && device < 2 ** 32) return device;
-      throw new LibraryError("argument", `device: expected a number below 2^32, found ${device}`);
+    const bits = DEVICE_BITS[this.model];
+    const parsed = typeof device === "number" ? { id: device } : this.#devices.parse(device);
+    if (typeof parsed !== "string") {
+      const { id } = parsed;
+      if (Number.isInteger(id) && id >= 0 && id < 2 ** bits) return id;
+      throw new LibraryError("argument", `device: expected an id of ${bits} bits, found ${device}`);
     }
-    const parsed = this.#devices.parse(device);
-    if (typeof parsed !== "string") return parsed.id;
     throw new LibraryError(
       "argument",
       `device: expected a name such as "00:03.0" or "sid:7", found ${JSON.stringify(device)}`,

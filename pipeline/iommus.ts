@@ -7,6 +7,7 @@ import type { Binding } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import type { UnitCaches } from "./caches/unit-caches.ts";
 import { IommuUnit } from "./iommu-unit.ts";
+import { DEVICE_BITS, propertyProblem } from "./model-limits.ts";
 import { RequestNames } from "./outcome-writer.ts";
 
 /** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
@@ -29,17 +30,6 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Ids on the interconnect of each model: a wider one cannot come from a device of it. */
-const DEVICE_BITS: Readonly<Record<IommuModel, number>> = { intel: 16, "arm-smmuv3": 32, amd: 16, riscv: 24 };
-
-/** Properties that count bits, and the fewest there can be. What is no such number would be as if nothing had been said. */
-const BIT_COUNTS: ReadonlyMap<string, number> = new Map([
-  ["pasid_bits", 0],
-  ["ssid_bits", 0],
-  ["asid_bits", 0],
-  ["input_bits", 12],
-  ["output_bits", 32],
-]);
 /** IOMMUs of one trace: each keeps some 50 KB. The largest machines have a few dozen. */
 const MAX_IOMMUS = 1 << 12;
 
@@ -72,14 +62,11 @@ export class Iommus {
   /** Declares an IOMMU, or adds registers and properties to one. */
   declare(record: RecordOf<"iommu">): Problem | null {
     for (const [name, value] of record.props ?? []) {
-      const least = BIT_COUNTS.get(name);
-      if (
-        least !== undefined &&
-        !(Number.isInteger(value) && (value as number) >= least && (value as number) <= 64)
-      )
+      const problem = propertyProblem(name, value);
+      if (problem !== null)
         return {
           code: typeof value === "number" ? "range" : "schema",
-          message: `iommu.props.${name}: expected an integer ${least} to 64, found ${JSON.stringify(value)}`,
+          message: `iommu.props.${name}: ${problem}`,
         };
     }
     const known = this.#byId.get(record.id);

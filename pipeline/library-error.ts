@@ -14,3 +14,11 @@ export class LibraryError extends Error {
     this.code = code;
   }
 }
+
+/** For a name that is none of a few. */
+export function unknownName(what: string, known: readonly string[], found: unknown): LibraryError {
+  return new LibraryError(
+    "argument",
+    `${what}: expected one of ${known.join(", ")}, found ${JSON.stringify(found) ?? typeof found}`,
+  );
+}

@@ -1,9 +1,10 @@
+import { constants } from "node:buffer";
 import { dirname, resolve } from "node:path";
 import { GuestMemory } from "../parsers/memory/guest-memory.ts";
 import type { MemoryError } from "../parsers/memory/memory-image.ts";
-import { openSnapshot, type SnapshotFormat } from "../parsers/memory/open-snapshot.ts";
+import { openSnapshot, SNAPSHOT_FORMATS, type SnapshotFormat } from "../parsers/memory/open-snapshot.ts";
 import { FRAME_BYTES, FRAME_MASK } from "../walkers/memory.ts";
-import { LibraryError } from "./library-error.ts";
+import { LibraryError, unknownName } from "./library-error.ts";
 
 /** How a memory file is read. */
 export interface MemoryFileOptions {
@@ -28,9 +29,12 @@ export class Memory {
    * @throws LibraryError ("memory") where it cannot be read
    */
   static fromFile(path: string, options: MemoryFileOptions = {}): Memory {
+    const { format = "auto" } = options;
+    if (!SNAPSHOT_FORMATS.includes(format)) throw unknownName("format", SNAPSHOT_FORMATS, format);
     const memory = new Memory();
     const opened = openSnapshot(resolve(path), dirname(resolve(path)), {
-      format: options.format ?? "auto",
+      format,
+      expected: "a memory file",
       ...halves("base", options.base ?? 0n),
       ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
     });
@@ -49,6 +53,8 @@ export class Memory {
   /** Writes bytes; they exist from then on. */
   write(address: bigint, data: Uint8Array): void {
     const at = split("address", address);
+    if (!(data instanceof Uint8Array))
+      throw new LibraryError("argument", `data: expected a Uint8Array, found ${typeof data}`);
     check(this.guest.write(at.hi, at.lo, data));
   }
 
@@ -57,7 +63,10 @@ export class Memory {
    * @returns null where any of them is in a hole
    */
   read(address: bigint, bytes: number): Uint8Array | null {
-    split("address", address + BigInt(bytes));
+    split("address", address);
+    if (!(Number.isInteger(bytes) && bytes >= 0 && bytes <= constants.MAX_LENGTH))
+      throw new LibraryError("argument", `bytes: expected 0 to ${constants.MAX_LENGTH}, found ${bytes}`);
+    if (bytes > 0) split("address + bytes - 1", address + BigInt(bytes) - 1n);
     const out = new Uint8Array(bytes);
     for (let done = 0; done < bytes; ) {
       const at = address + BigInt(done);
@@ -84,6 +93,8 @@ export class Memory {
 
 /** A 64-bit number as two int32 halves. */
 export function split(name: string, value: bigint): { hi: number; lo: number } {
+  if (typeof value !== "bigint")
+    throw new LibraryError("argument", `${name}: expected a bigint, found ${typeof value}`);
   if (value < 0n || value >= 1n << 64n)
     throw new LibraryError("argument", `${name}: expected a 64-bit number, found ${value}`);
   return { hi: Number(BigInt.asIntN(32, value >> 32n)), lo: Number(BigInt.asIntN(32, value)) };

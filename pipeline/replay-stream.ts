@@ -4,10 +4,13 @@ import { unpacked } from "../parsers/trace/decompress.ts";
 import type { ByteSource } from "../parsers/trace/source.ts";
 import { bytesSource, ChunkSource, openTrace } from "../parsers/trace/source.ts";
 import { Handoff } from "./handoff.ts";
+import { LibraryError, unknownName } from "./library-error.ts";
 import type { ReplayOptions } from "./options.ts";
+import { DIFFERENCES } from "./outcome.ts";
 import type { OutputRecord } from "./records.ts";
 import { replayTrace } from "./run.ts";
-import { type SelectionName, selectionOf } from "./selection.ts";
+import { SELECTIONS, type SelectionName, selectionOf } from "./selection.ts";
+import { PA_GRANULARITIES } from "./verdict.ts";
 
 /**
  * A trace: a file by its path or file URL ("-" is standard input), its bytes, or a stream of them (a Readable, a
@@ -25,7 +28,7 @@ export type StreamOptions = Partial<Omit<ReplayOptions, "only">> & {
  * `stats` is false. A record of the trace that cannot be used becomes an `error` record. Leaving the loop early
  * closes the trace.
  *
- * @throws TraceError where the trace cannot be opened
+ * @throws TraceError where the trace cannot be opened; LibraryError ("argument") for options that make no sense
  */
 export async function* replay(
   input: TraceInput,
@@ -46,6 +49,7 @@ export async function* replayBytes(
   input: TraceInput,
   options: StreamOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  checkOptions(options);
   const { only, ...rest } = options;
   const source = await sourceOf(input);
   const handoff = new Handoff<Uint8Array>();
@@ -65,10 +69,33 @@ export async function* replayBytes(
   }
 }
 
+/** Options that would otherwise be as if nothing had been said: callers without a compiler make mistakes, too. */
+function checkOptions({ only, compare, paGranularity, ...rest }: StreamOptions): void {
+  for (const name of only ?? [])
+    if (!Object.hasOwn(SELECTIONS, name)) throw unknownName("only", Object.keys(SELECTIONS), name);
+  if (compare !== undefined && !DIFFERENCES.includes(compare))
+    throw unknownName("compare", DIFFERENCES, compare);
+  if (paGranularity !== undefined && !PA_GRANULARITIES.includes(paGranularity))
+    throw unknownName("paGranularity", PA_GRANULARITIES, paGranularity);
+  for (const name of ["maxLineBytes", "memoryLimit", "snapshotCacheBytes"] as const) {
+    const bytes = rest[name];
+    if (bytes !== undefined && !(typeof bytes === "number" && bytes > 0))
+      throw new LibraryError(
+        "argument",
+        `${name}: expected a number of bytes, found ${JSON.stringify(bytes)}`,
+      );
+  }
+}
+
 async function sourceOf(input: TraceInput): Promise<ByteSource> {
   if (typeof input === "string") return openTrace(input);
   if (input instanceof URL) return openTrace(fileURLToPath(input));
   if (input instanceof Uint8Array) return unpacked(bytesSource(input));
+  if (typeof input?.[Symbol.asyncIterator] !== "function")
+    throw new LibraryError(
+      "argument",
+      `input: expected a path, a URL, bytes or a stream of bytes, found ${input === null ? "null" : typeof input}`,
+    );
   const stream = input as { destroy?: () => void };
   return unpacked(new ChunkSource("stream", input, () => stream.destroy?.()));
 }

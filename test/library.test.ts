@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { cli, FIXTURE, ROOT, temporaryFolder } from "./support/cli.ts";
 
 /** The built package, by its own name: through the export map of package.json. */
@@ -64,6 +64,50 @@ describe("replay", () => {
       break;
     }
     expect(input.destroyed).toBe(true);
+  });
+
+  test("leaving early ends a generator and a web stream, too", async () => {
+    const line = `${readFileSync(FIXTURE, "utf8").trimEnd().split("\n").slice(0, 10).join("\n")}\n`;
+    let ended = false;
+    async function* generator() {
+      try {
+        for (;;) yield line;
+      } finally {
+        ended = true;
+      }
+    }
+    for await (const _ of replay(generator())) break;
+    await vi.waitFor(() => expect(ended).toBe(true));
+    let cancelled = false;
+    const web = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(Buffer.from(line)),
+      cancel() {
+        cancelled = true;
+      },
+    });
+    for await (const _ of replay(web as unknown as AsyncIterable<Uint8Array>)) break;
+    await vi.waitFor(() => expect(cancelled).toBe(true));
+  });
+
+  test.each([
+    [FIXTURE, { only: ["stale", "fault"] }, "only: expected one of"],
+    [FIXTURE, { compare: "all" }, 'compare: expected one of result, pa, code, record, found "all"'],
+    [FIXTURE, { paGranularity: 1 }, "paGranularity: expected one of exact, page, found 1"],
+    [FIXTURE, { memoryLimit: "1G" }, 'memoryLimit: expected a number of bytes, found "1G"'],
+    [FIXTURE, { maxLineBytes: 0 }, "maxLineBytes: expected a number of bytes, found 0"],
+    [null, {}, "input: expected a path, a URL, bytes or a stream of bytes, found null"],
+    [5, {}, "found number"],
+  ])("refuses %j with %j", async (input, options, message) => {
+    await expect(collect(replay(input as never, options as never))).rejects.toMatchObject({
+      name: "LibraryError",
+      code: "argument",
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test("chunks that are no bytes are a TraceError", async () => {
+    const numbers = Readable.from([5]);
+    await expect(collect(replay(numbers))).rejects.toMatchObject({ name: "TraceError", code: "unreadable" });
   });
 
   test("throws a TraceError where there is no trace, and hands on no half of a broken one", async () => {
@@ -184,29 +228,85 @@ describe("Iommu", () => {
     expect(pages[63]!.steps.at(-1)!.words).toEqual([0n]);
   });
 
-  test("refuses what makes no sense, with a code", () => {
-    const iommu = bound();
-    const codes = [
-      () => new Iommu("ibm" as "intel", tables()),
-      () => iommu.walk({ device, address: -1n }),
-      () => iommu.walk({ device, address: 2n ** 64n - 1n, bytes: 2 }),
-      () => iommu.walk({ device, address: 0n, pasid: 2 ** 20 }),
-      () => iommu.walk({ device: "nobody", address: 0n }),
-      () => iommu.bind(device, { model: "riscv", base: 0n }),
+  // A caller without a compiler makes all sorts of mistakes: none may pass for something else.
+  const careless = (value: unknown) => value as never;
+  test.each<[code: string, message: string, (iommu: InstanceType<typeof Iommu>) => unknown]>([
+    [
+      "argument",
+      'model: expected one of intel, arm-smmuv3, amd, riscv, found "ibm"',
+      () => new Iommu(careless("ibm"), tables()),
+    ],
+    [
+      "argument",
+      "props.output_bits: expected an integer 32 to 64, found 5",
+      () => new Iommu("amd", tables(), { props: { output_bits: 5 } }),
+    ],
+    [
+      "argument",
+      "cap: expected a bigint, found number",
+      () => new Iommu("intel", tables(), { registers: { cap: careless(5) } }),
+    ],
+    [
+      "argument",
+      "address: expected a 64-bit number, found -1",
+      (iommu) => iommu.walk({ device, address: -1n }),
+    ],
+    [
+      "argument",
+      "address: expected a bigint, found number",
+      (iommu) => iommu.walk({ device, address: careless(4096) }),
+    ],
+    ["argument", "address + bytes - 1", (iommu) => iommu.walk({ device, address: 2n ** 64n - 1n, bytes: 2 })],
+    [
+      "argument",
+      "pasid: expected 0 to 1048575, found 1048576",
+      (iommu) => iommu.walk({ device, address: 0n, pasid: 2 ** 20 }),
+    ],
+    [
+      "argument",
+      'access: expected one of r, w, rw, x, found "q"',
+      (iommu) => iommu.walk({ device, address: 0n, access: careless("q") }),
+    ],
+    ["argument", 'found "nobody"', (iommu) => iommu.walk({ device: "nobody", address: 0n })],
+    [
+      "argument",
+      "device: expected an id of 16 bits, found 65536",
+      (iommu) => iommu.walk({ device: 2 ** 16, address: 0n }),
+    ],
+    [
+      "argument",
+      "device: expected an id of 16 bits, found sid:0x10000",
+      (iommu) => iommu.walk({ device: "sid:0x10000", address: 0n }),
+    ],
+    [
+      "binding",
+      "model: expected a table of intel, found riscv",
+      (iommu) => iommu.bind(device, { model: "riscv", base: 0n }),
+    ],
+    [
+      "memory",
+      "expected a memory file, found no such file (ENOENT)",
       () => Memory.fromFile(join(folder, "none")),
-      () => tables().write(2n ** 64n - 4n, new Uint8Array(8)),
-    ].map((call) => {
-      try {
-        call();
-      } catch (error) {
-        return error instanceof LibraryError && error.code;
-      }
-      return "nothing";
-    });
-    expect(codes).toEqual([
-      ...["argument", "argument", "argument", "argument", "argument"],
-      ...["binding", "memory", "memory"],
-    ]);
+    ],
+    [
+      "argument",
+      'format: expected one of auto, elf, raw, lime, kdump, found "zip"',
+      () => Memory.fromFile(FIXTURE, { format: careless("zip") }),
+    ],
+    ["memory", "expected it to end at 2^64", () => tables().write(2n ** 64n - 4n, new Uint8Array(8))],
+    ["argument", "data: expected a Uint8Array, found string", () => tables().write(0n, careless("00"))],
+    ["argument", "bytes: expected 0 to", () => tables().read(0n, -1)],
+    ["argument", "bytes: expected 0 to", () => tables().read(0n, 2 ** 60)],
+  ])("refuses what makes no sense: %s, %s", (code, message, call) => {
+    const iommu = bound();
+    let error: unknown;
+    try {
+      call(iommu);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(LibraryError);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
   });
 });
 

@@ -20,6 +20,8 @@ export interface SnapshotOptions extends CacheOptions {
   readonly baseLo?: number;
   /** Files, or folders with all that is in them, that may be opened though they are not beside the trace. */
   readonly allow?: readonly string[];
+  /** What messages call the file that is not there; default "a file beside the trace". */
+  readonly expected?: string;
 }
 
 export type OpenedSnapshot =
@@ -42,7 +44,8 @@ export function openSnapshot(
   traceFolder: string,
   options: SnapshotOptions = {},
 ): OpenedSnapshot {
-  const found = resolvePath(path, traceFolder, options.allow ?? []);
+  const { allow = [], expected = "a file beside the trace" } = options;
+  const found = resolvePath(path, traceFolder, allow, expected);
   if (!found.ok) return found;
   const file = SnapshotFile.open(found.path, path, options);
   if (typeof file === "string") return { ok: false, error: file };
@@ -57,13 +60,14 @@ function resolvePath(
   path: string,
   traceFolder: string,
   allow: readonly string[],
+  expected: string,
 ): { ok: true; path: string } | { ok: false; error: string } {
   let real: string;
   try {
     real = realpathSync(resolve(traceFolder, path));
     if (isWithin(real, realpathSync(traceFolder))) return { ok: true, path: real };
   } catch (error) {
-    return { ok: false, error: `${path}: expected a file beside the trace, found ${reasonOf(error)}` };
+    return { ok: false, error: `${path}: expected ${expected}, found ${reasonOf(error)}` };
   }
   for (const allowed of allow) {
     try {

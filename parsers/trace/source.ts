@@ -1,7 +1,7 @@
 /** Where the bytes of a trace come from: a file or standard input, compressed or not. */
 import { type FileHandle, open } from "node:fs/promises";
 import { unpacked } from "./decompress.ts";
-import { systemError } from "./errors.ts";
+import { systemError, TraceError } from "./errors.ts";
 
 export interface ByteSource {
   /** For messages: the file's path, or "-" for standard input. */
@@ -148,7 +148,10 @@ export class ChunkSource implements ByteSource {
         throw systemError(this.path, error);
       }
       if (next.done === true) return 0;
-      this.#rest = typeof next.value === "string" ? Buffer.from(next.value, "utf8") : next.value;
+      const chunk: unknown = next.value;
+      if (typeof chunk !== "string" && !(chunk instanceof Uint8Array))
+        throw new TraceError("unreadable", this.path, `expected bytes or text, found ${typeof chunk}`);
+      this.#rest = typeof chunk === "string" ? Buffer.from(chunk, "utf8") : chunk;
     }
     const n = Math.min(length, this.#rest.length);
     target.set(this.#rest.subarray(0, n), at);
@@ -159,6 +162,8 @@ export class ChunkSource implements ByteSource {
 
   async close(): Promise<void> {
     this.#close();
+    // Not waited for: a generator that waits for its own next chunk ends only then.
+    this.#chunks.return?.().catch(() => {});
   }
 }
 
