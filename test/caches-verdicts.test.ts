@@ -237,7 +237,7 @@ describe("who owes what", () => {
     s.put(small, SECOND_PA | 3n);
     s.put(table.entry(A, 2), small | 3n);
     const [old, fresh] = [s.dma(AT_A, FIRST_PA), s.dma(AT_A, SECOND_PA)];
-    s.cmd(0x9_0032n, A + 0x5000n).cmd(...WAIT);
+    s.cmd(0x9_0032n, A | 9n).cmd(...WAIT);
     const after = [s.dma(AT_A, FIRST_PA), s.dma(AT_A, SECOND_PA)];
     const run = await s.run();
     expect([old, fresh, ...after].map((seq) => run.verdict(seq))).toEqual([

@@ -128,7 +128,11 @@ describe("VT-d: what a descriptor drops of the IOTLB", () => {
     ["PASID 6 of domain 9, nested", q(0x6_0009_0026n), ["nested a"]],
     ["PASID 1, page a", q(0x1_0009_0036n, A), ["fs a"]],
     ["PASID 1, pages a and b", q(0x1_0009_0036n, A | 1n), ["fs a", "fs b"]],
-    ["PASID 1, anywhere in the large page", q(0x1_0009_0036n, LARGE + 0x1f_f000n), ["fs large"]],
+    ["PASID 1, the large page, AM 9", q(0x1_0009_0036n, LARGE | 9n), ["fs large"]],
+    ["PASID 1, more than the large page, AM 10", q(0x1_0009_0036n, LARGE | 10n), ["fs large"]],
+    // 6.5.3.2: hardware may keep it in pieces.
+    ["PASID 1, that piece of the large page, AM 0", q(0x1_0009_0036n, LARGE + 0x5000n), ["fs large"]],
+    ["PASID 1, another piece of the large page, AM 0", q(0x1_0009_0036n, LARGE + 0x1f_f000n), []],
     ["PASID 1, behind the large page", q(0x1_0009_0036n, LARGE + 0x20_0000n), []],
     ["PASID 6, page a, nested", q(0x6_0009_0036n, A), ["nested a"]],
     ["PASID cache, global", q(0x37n), []],

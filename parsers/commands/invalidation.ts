@@ -112,6 +112,12 @@ export class Invalidation {
   lastHi = -1;
   lastLo = -1;
 
+  /**
+   * Of a larger page, only the 4 KiB in the range are sure to go: hardware may keep it in pieces, and the range is to
+   * be that of the whole page (VT-d 5.10, 6.5.3.2).
+   */
+  inPieces = false;
+
   /** BOTH_STAGES, FIRST_STAGE or SECOND_STAGE; with SECOND_STAGE, the address is an input of the second stage. */
   stage = BOTH_STAGES;
   combined = COMBINED_KEPT;
@@ -145,6 +151,7 @@ export class Invalidation {
     this.addrLo = 0;
     this.lastHi = -1;
     this.lastLo = -1;
+    this.inPieces = false;
     this.stage = BOTH_STAGES;
     this.combined = COMBINED_KEPT;
     this.leafOnly = false;

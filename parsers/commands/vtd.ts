@@ -116,7 +116,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       covers:
         "Global: all translations and paging structures. Domain-selective: all with the domain id, whatever the stage and the PASID. Page-selective: second-stage and pass-through entries with the domain id whose input address is among the 2^AM pages, and all first-stage and nested entries with the domain id, their paging structures included, whatever their address; with IH=0 also second-stage paging structures for that range.",
       doesNotCover:
-        "Context entries, PASID entries and device-TLBs. Page-selective with IH=1 leaves second-stage paging structures above the last level.",
+        "Context entries, PASID entries and device-TLBs. Page-selective leaves those pieces of a larger page that are not among the 2^AM pages, and with IH=1 second-stage paging structures above the last level.",
     },
     check(view, caps, problems) {
       const g = iotlb.G(view, 0);
@@ -143,7 +143,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         out.combined = COMBINED_DROPPED;
         // Table 23: IH spares paging structures of the second stage alone.
         out.leafOnly = iotlb.IH(view, 0) !== 0;
-        alignedRange(out, iotlb.ADDR(view, 0), iotlb.AM(view, 0));
+        pageRange(out, iotlb.ADDR(view, 0), iotlb.AM(view, 0));
       }
       return g !== 0;
     },
@@ -227,7 +227,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       covers:
         "PASID-selective: all translations with domain id and PASID, whatever the stage, and their first-stage paging structures. Page-selective-within-PASID: first-stage and nested ones whose input address is among the 2^AM pages; with IH=0 also their paging structures.",
       doesNotCover:
-        "PASID entries, device-TLBs, other PASIDs of the domain, second-stage paging structures. Page-selective leaves second-stage and pass-through entries, and with IH=1 paging structures above the last level.",
+        "PASID entries, device-TLBs, other PASIDs of the domain, second-stage paging structures. Page-selective leaves second-stage and pass-through entries, pieces of a larger page that are not among the 2^AM pages, and with IH=1 paging structures above the last level.",
     },
     check(view, _caps, problems) {
       const g = piotlb.G(view, 0);
@@ -242,7 +242,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       if (g === PIOTLB_PAGE) {
         out.stage = FIRST_STAGE;
         if (piotlb.IH(view, 0) !== 0) out.onLeaves();
-        alignedRange(out, piotlb.ADDR(view, 0), piotlb.AM(view, 0));
+        pageRange(out, piotlb.ADDR(view, 0), piotlb.AM(view, 0));
       }
       return g >= PIOTLB_PASID;
     },
@@ -397,6 +397,12 @@ function readCaps(state: IommuState): VtdCommandCaps {
   caps.scalableSupport = state.capability("ecap", ExtendedCapabilityRegister, "SMTS", -1);
   caps.translationTable = state.field("rtaddr", RootTableAddressRegister, "TTM", -1);
   return caps;
+}
+
+/** 2^AM pages; 6.5.3.2: the address mask of a large page is not 0. */
+function pageRange(out: Invalidation, frame: number, am: number): void {
+  alignedRange(out, frame, am);
+  out.inPieces = true;
 }
 
 function checkDeviceTlb(caps: VtdCommandCaps, problems: Problems, source: string): void {

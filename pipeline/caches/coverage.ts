@@ -130,6 +130,8 @@ export interface Coverage {
   /** Whether what it covers can be told only from where a first stage leads to. */
   intermediate(inv: Invalidation, set: TagSet): boolean;
   page: typeof coversPage;
+  /** Whether an entry may be kept in pieces (`Invalidation.inPieces`). */
+  readonly pieces: boolean;
   /** Whether an entry of this size is of the granule and level that it is about. */
   granule(inv: Invalidation, shift: number): boolean;
 }
@@ -139,6 +141,7 @@ export const TRANSLATIONS: Coverage = {
   all: coversAll,
   intermediate: selectsIntermediate,
   page: coversPage,
+  pieces: true,
   granule: fitsGranule,
 };
 
@@ -156,6 +159,7 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
     if (selectsIntermediate(inv, set)) return false;
     return this.granule(inv, shift) && overlaps(inv, frameOf(hi, lo), shift);
   },
+  pieces: false,
   /** IHI 0070, 4.4.1.1: with TTL, table descriptors of the levels above that of the leaf. */
   granule(inv, shift) {
     const { granule } = inv;

@@ -17,6 +17,7 @@ import {
   type TranslationTag,
 } from "./tag-sets.ts";
 
+const SMALL_PAGE = 12;
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
 /** Ranges that a tag set keeps before all of its entries are looked at. */
@@ -260,6 +261,7 @@ export class Translations {
     // Entries may be smaller than the first stage's leaf, all of which an address in it names.
     let unknown = set.split && this.#range(set, inv, issued, mayHold) < 0;
     let dropped = 0;
+    let inPart = false;
     const last = frameOf(inv.lastHi, inv.lastLo);
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
@@ -270,9 +272,12 @@ export class Translations {
         if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
         continue;
       }
-      for (let frame = base; frame <= last; frame += step)
-        if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
+      for (let frame = base; frame <= last; frame += step) {
+        if (this.#inPieces(inv) && (frame < first || frame + step - 1 > last)) inPart = true;
+        else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
+      }
     }
+    if (inPart && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
     this.coveredPages += dropped;
     return unknown && dropped === 0 ? UNKNOWN : dropped;
   }
@@ -351,17 +356,25 @@ export class Translations {
   /** Whether what an invalidation covers in a set can be told only by walking. */
   #needsWalk(inv: Invalidation, set: TagSet): boolean {
     return (
-      set.split || !inv.anyDevice || (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
+      set.split ||
+      !inv.anyDevice ||
+      (this.#inPieces(inv) && set.nextShift(SMALL_PAGE) !== 0) ||
+      (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
 
   /** Whether an invalidation whose tags match covers a translation. */
   #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
-    const shift = Math.max(extent.pageShift, 12);
-    return (
-      coversDevice(inv, device) &&
-      this.#coverage.page(inv, set, hi, lo, shift, extent.firstShift, extent.ipaFrame)
-    );
+    if (!coversDevice(inv, device)) return false;
+    // Of a piece, the stages' leaves do not matter.
+    const [shift, firstShift] = this.#inPieces(inv)
+      ? [SMALL_PAGE, 0]
+      : [Math.max(extent.pageShift, SMALL_PAGE), extent.firstShift];
+    return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
+  }
+
+  #inPieces(inv: Invalidation): boolean {
+    return inv.inPieces && this.#coverage.pieces;
   }
 }
 
