@@ -590,7 +590,7 @@ describe("contexts", () => {
       E0PD0: 1,
       E0PD1: 1,
     };
-    const rest = { AFFD: 1, WXN: 1, PAN: 1, EPAN: 1, HA: 1, HD: 1, R: 0, S: 1, ASID: 77 };
+    const rest = { AFFD: 1, WXN: 1, PAN: 1, EPAN: 1, HA: 1, HD: 1, HAFT: 1, R: 0, S: 1, ASID: 77 };
     const substreams = { S1CDMax: 7, S1Fmt: 2, S1DSS: 2, PRIVCFG: 3, INSTCFG: 2, S2VMID: 99 };
     const second = { S2FWB: 1, S2AFFD: 1, S2PTW: 1, S2HA: 1, S2HD: 1, S2R: 0, S2S: 1 };
     machine.ste({ Config: 7, S1ContextPtr: 0x5_6780n, ...substreams, ...stage2Of(s2, second) });
@@ -600,6 +600,7 @@ describe("contexts", () => {
     device.el2 = true;
     device.hypervisor = true;
     device.s1stalld = true;
+    device.s1pie = true;
     const deviceCopy = walker.newDevice();
     deviceCopy.copyFrom(device);
     expect(deviceCopy).toEqual(device);

@@ -48,6 +48,11 @@ export const TABLE_RULES = rules({
     text: "A field of a valid entry asks for something that has no effect here: the IOMMU treats it as if it were another value.",
     source: "IHI 0070, 5.2 and 5.4; AMD 48882, 2.2.2",
   },
+  "not-modelled": {
+    severity: "warning",
+    text: "A valid entry enables something that is not modelled: what is said of requests that use the entry may be wrong.",
+    source: "IHI 0070, 5.2 and 5.4",
+  },
   "reserved-domain-id": {
     severity: "error",
     text: "Domain id 0 is used although CAP.CM reserves it for not-present entries.",

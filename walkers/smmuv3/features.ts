@@ -48,6 +48,10 @@ export class SmmuFeatures {
   epan = true;
   /** IDR3.DPT: no more than a reason to refuse an STE here (5.2 EATS). */
   dpt = false;
+  /** IDR3.S1PI, S2PI and S2PO: not modelled, but what enables them is pointed at. */
+  s1pi = false;
+  s2pi = false;
+  s2po = false;
   gran4k = true;
   gran16k = true;
   gran64k = true;
@@ -127,7 +131,12 @@ export class SmmuFeatures {
     this.stt = idr3("STT");
     this.e0pd = idr3("E0PD");
     this.epan = idr3("EPAN");
-    this.dpt = state.capability("idr3", Idr3, "DPT", 0) !== 0;
+    const stated = (field: "DPT" | "S1PI" | "S2PI" | "S2PO") =>
+      state.capability("idr3", Idr3, field, 0) !== 0;
+    this.dpt = stated("DPT");
+    this.s1pi = stated("S1PI");
+    this.s2pi = stated("S2PI");
+    this.s2po = stated("S2PO");
 
     this.gran4k = idr5("GRAN4K", 1) !== 0;
     this.gran16k = idr5("GRAN16K", 1) !== 0;

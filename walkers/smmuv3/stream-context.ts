@@ -23,6 +23,7 @@ const s1cdmax = Ste.reader("S1CDMax");
 const s1dss = Ste.reader("S1DSS");
 const s2fwb = Ste.reader("S2FWB");
 const s1stalld = Ste.reader("S1STALLD");
+const s1pie = Ste.reader("S1PIE");
 const eats = Ste.reader("EATS");
 const strw = Ste.reader("STRW");
 const privcfg = Ste.reader("PRIVCFG");
@@ -61,6 +62,8 @@ export class StreamContext {
   s1ContextFrame = 0;
   s1ContextOffset = 0;
   s1stalld = false;
+  /** Permission indirection, which is not modelled, is enabled where the CD enables it, too. */
+  s1pie = false;
   /** StreamWorld is any-EL2 without E2H: one privilege level, TTB0 alone, no ASID. */
   el2 = false;
   /** StreamWorld is any-EL2 or any-EL2-E2H: a translation regime of its own (3.17). */
@@ -96,6 +99,7 @@ export class StreamContext {
     this.s1ContextFrame = d.s1ContextFrame;
     this.s1ContextOffset = d.s1ContextOffset;
     this.s1stalld = d.s1stalld;
+    this.s1pie = d.s1pie;
     this.el2 = d.el2;
     this.hypervisor = d.hypervisor;
     this.privcfg = d.privcfg;
@@ -144,6 +148,7 @@ export class StreamContext {
 
   #decodeStage1(view: DataView, at: number, features: SmmuFeatures): boolean {
     this.s1stalld = s1stalld(view, at) !== 0;
+    this.s1pie = features.s1pi && s1pie(view, at) !== 0;
     if (this.s1stalld && features.stallModel !== 0) return false;
     // Without substreams, S1CDMax is IGNORED and S1ContextPtr points at one descriptor.
     const cdmax = features.ssidSize === 0 ? 0 : s1cdmax(view, at);
@@ -221,6 +226,7 @@ export class StreamContext {
     this.s1ContextFrame = frame;
     this.s1ContextOffset = offset;
     this.s1stalld = false;
+    this.s1pie = features.s1pi;
     this.hypervisor = false;
     this.el2 = false;
     this.privcfg = 0;

@@ -41,6 +41,12 @@ export function judgeCd(
   if (!stream.el2 && !features.asid16 && entry.value("ASID") > 0xffn)
     entry.complain(UNSUPPORTED, "ASID", "expected 8 bits, since IDR0.ASID16 is 0", CD_ILLEGAL);
   for (const half of used) judgeHalf(entry, half, features);
+  if (stream.s1pie && entry.value("PIE") !== 0n)
+    entry.complain(
+      TABLE_RULES["not-modelled"],
+      "PIE",
+      "permissions are taken from the descriptors themselves",
+    );
 
   const context = new SubstreamContext();
   if (!context.decode(entry.view, entry.at, stream, features)) {

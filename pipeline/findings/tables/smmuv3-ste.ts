@@ -17,6 +17,7 @@ const ILLEGAL = TABLE_RULES["illegal-encoding"];
 const UNSUPPORTED = TABLE_RULES["unsupported-encoding"];
 const CONFLICT = TABLE_RULES["conflicting-fields"];
 const INEFFECTIVE = TABLE_RULES["ineffective-field"];
+const NOT_MODELLED = TABLE_RULES["not-modelled"];
 const STE_ILLEGAL = "IHI 0070, 5.2.2";
 
 const EATS_FULL = 1;
@@ -130,6 +131,10 @@ function judgeStage2(entry: Entry, features: SmmuFeatures): void {
   else if (granule === 0)
     entry.complain(UNSUPPORTED, "S2TG", "expected a granule that IDR5 reports", STE_ILLEGAL);
   if (granule !== 0) judgeStage2Shape(entry, features, granule);
+  if (features.s2pi && entry.value("S2PIE") !== 0n)
+    entry.complain(NOT_MODELLED, "S2PIE", "permissions are taken from the descriptors themselves");
+  if (features.s2po && entry.value("S2POE") !== 0n)
+    entry.complain(NOT_MODELLED, "S2POE", "permissions are taken as without overlays");
 }
 
 function judgeStage2Shape(entry: Entry, features: SmmuFeatures, granule: number): void {

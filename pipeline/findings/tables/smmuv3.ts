@@ -165,7 +165,7 @@ export class SmmuV3Tables implements TableFormat {
    */
   #cdTable(stream: StreamContext, device: number, scope: string, sized: boolean): TableSpec {
     const { s1cdmax, s1fmt } = stream;
-    const context = `${scope}${stage2Name(stream)} ${stream.s1stalld ? "S1STALLD" : ""} ${stream.el2} ${stream.hypervisor}`;
+    const context = `${scope}${stage2Name(stream)} ${stream.s1stalld ? "S1STALLD" : ""} ${stream.s1pie ? "S1PIE" : ""} ${stream.el2} ${stream.hypervisor}`;
     const splitBits = cdSplit(s1fmt);
     const linear = splitBits === 0;
     const shift = linear ? ENTRY_SHIFT : L1_SHIFT;

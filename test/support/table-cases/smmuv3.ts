@@ -70,6 +70,40 @@ export const ARM: readonly Case[] = [
     says: { field: "EATS", value: "0x3" },
   },
   {
+    rule: "not-modelled",
+    name: "SMMUv3: permission indirection of a bound table, of an SMMU that has it",
+    bad: arm([CD0, 0x20000n, 1n << 59n], { props: { s1pi: 1 } }),
+    good: arm([CD0, 0x20000n, 1n << 59n]),
+    says: { field: "PIE", bits: "187" },
+  },
+  {
+    rule: "not-modelled",
+    name: "SMMUv3: permission indirection where both STE and CD enable it",
+    bad: armRooted([0x10000n | STAGE1, 1n << 24n], {
+      props: { s1pi: 1 },
+      memory: { "0x10000": [CD0, 0x20000n, 1n << 59n] },
+    }),
+    good: armRooted([0x10000n | STAGE1, 0n], {
+      props: { s1pi: 1 },
+      memory: { "0x10000": [CD0, 0x20000n, 1n << 59n] },
+    }),
+    says: { field: "PIE" },
+  },
+  {
+    rule: "not-modelled",
+    name: "SMMUv3: stage 2 permission indirection",
+    bad: armRooted([STAGE2, 0n, S2 | (1n << 60n), 0x20000n], { props: { s2pi: 1 } }),
+    good: armRooted([STAGE2, 0n, S2 | (1n << 60n), 0x20000n]),
+    says: { field: "S2PIE", bits: "188" },
+  },
+  {
+    rule: "not-modelled",
+    name: "SMMUv3: stage 2 permission overlays",
+    bad: armRooted([STAGE2, 0n, S2 | (1n << 61n), 0x20000n], { props: { s2po: 1 } }),
+    good: armRooted([STAGE2, 0n, S2 | (1n << 61n), 0x20000n]),
+    says: { field: "S2POE", bits: "189" },
+  },
+  {
     rule: "illegal-encoding",
     name: "SMMUv3: TG0 3",
     bad: arm([CD0 | (3n << 6n), 0x20000n]),
