@@ -75,13 +75,13 @@ export class Names {
   }
 
   internText(text: string): number {
-    const bytes = encoder.encode(text);
-    return this.intern(bytes, 0, bytes.length);
+    const length = encode(text);
+    return this.intern(scratch, 0, length);
   }
 
   findText(text: string): number {
-    const bytes = encoder.encode(text);
-    return this.find(bytes, 0, bytes.length);
+    const length = encode(text);
+    return this.find(scratch, 0, length);
   }
 
   /** The slot of a name, or the free one where it belongs. */
@@ -137,6 +137,17 @@ export class Names {
 }
 
 const encoder = new TextEncoder();
+/** Bytes of UTF-8 that a unit of a string takes at most. */
+const MOST_UTF8 = 3;
+/** The text that is looked for: names come by the million, and each is looked for once. */
+let scratch: Uint8Array = new Uint8Array(256);
+
+/** Encodes a text to `scratch`; returns its length there. */
+function encode(text: string): number {
+  if (text.length * MOST_UTF8 > scratch.length) scratch = new Uint8Array(text.length * MOST_UTF8);
+  return encoder.encodeInto(text, scratch).written;
+}
+
 // A name may begin with U+FEFF: it is part of the name, not a byte order mark.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
