@@ -88,6 +88,9 @@ describe.concurrent("inspect", () => {
     expect(await complaint("--pasid", "1048576")).toContain("at most 1048575");
     expect(await complaint("--iommu", "x")).toContain('expected an IOMMU of the trace (none), found "x"');
     expect(await complaint("--dev", "eth0")).toContain('expected a device such as "00:03.0"');
+    expect(await complaint("--dev", "sid:70000")).toContain(
+      "expected a device id of 16 bits behind intel, found 70000",
+    );
     expect(await complaint("-o", FIXTURE)).toContain("--output: expected another file than the trace");
     expect(await complaint("--maps", "--from", "0x10000000000000000")).toContain("--from: expected a 64-bit");
   });

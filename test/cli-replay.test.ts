@@ -217,6 +217,17 @@ describe.concurrent("--output", () => {
     sink.destroy();
   });
 
+  test("a file that cannot grow any further is an error, and is not left behind half-written", async () => {
+    const place = temporaryFolder();
+    const full = long("grown.ndjson", 5000);
+    // In units of 512 or 1024 bytes: a disk that is full in the middle of a write.
+    const script = 'ulimit -f 100 && exec "$0" "$@"';
+    const child = spawn("/bin/sh", ["-c", script, CLI, full, "-o", join(place, "out.ndjson")]);
+    const ran = await ended(child);
+    expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("too large (EFBIG)") });
+    expect(readdirSync(place)).toEqual([]);
+  });
+
   test("says so where the folder does not exist", async () => {
     const ran = await cli([FIXTURE, "-o", join(folder, "no/such/out.ndjson")]);
     expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("ENOENT") });

@@ -54,7 +54,34 @@ function errorOf(name: string, options: SnapshotOptions = {}): string {
 const byte = (memory: GuestMemory, frame: number, offset = 0): number | null =>
   memory.fetch(frame, offset, 1) ? memory.view.getUint8(memory.at) : null;
 
+/** Does something without the rights of root, who may read everything. */
+function asNobody<T>(action: () => T): T {
+  if (process.geteuid!() !== 0) return action();
+  process.seteuid!(65_534);
+  try {
+    return action();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
 describe("where a snapshot may be", () => {
+  it.skipIf(process.geteuid === undefined)("refuses a file that may not be read, or a folder", () => {
+    folder.write("secret.raw", page(1));
+    fs.chmodSync(folder.path, 0o755);
+    fs.chmodSync(join(folder.path, "secret.raw"), 0);
+    fs.mkdirSync(join(folder.path, "closed"), 0o700);
+    folder.write("closed/b.raw", page(1));
+    fs.chmodSync(join(folder.path, "closed"), 0);
+    expect(asNobody(() => errorOf("secret.raw"))).toBe(
+      "secret.raw: expected a readable file, found no permission (EACCES)",
+    );
+    expect(asNobody(() => errorOf("closed/b.raw"))).toBe(
+      "closed/b.raw: expected a file beside the trace, found no permission (EACCES)",
+    );
+    fs.chmodSync(join(folder.path, "closed"), 0o700);
+  });
+
   it("opens files beside the trace and below", () => {
     folder.write("a.raw", page(1));
     fs.mkdirSync(join(folder.path, "sub"));

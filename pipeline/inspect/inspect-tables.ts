@@ -1,6 +1,7 @@
 import type { ByteSource } from "../../parsers/trace/source.ts";
 import { NO_PASID } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
+import { DEVICE_BITS } from "../model-limits.ts";
 import type { ReplayOptions } from "../options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";
@@ -44,8 +45,9 @@ export async function inspectTables(
   const state = new TraceState(options);
   try {
     await state.read(source, selection.at ?? Number.POSITIVE_INFINITY);
-    const units = unitsOf(state, selection.iommu);
+    const named = unitsOf(state, selection.iommu);
     const device = deviceOf(state, selection.dev);
+    const units = device === undefined ? named : unitsWith(named, device);
     const budget = new Budget(selection.walks);
     const total = new Tally();
     for (const unit of units) {
@@ -93,6 +95,16 @@ function unitsOf(state: TraceState, id: string | undefined): readonly IommuUnit[
   if (units.length > 0) return units;
   const known = state.units.map((unit) => JSON.stringify(unit.id)).join(", ") || "none";
   throw new SelectionError(`expected an IOMMU of the trace (${known}), found ${JSON.stringify(id)}`);
+}
+
+/** Those that a device with this id can sit behind. */
+function unitsWith(units: readonly IommuUnit[], device: number): readonly IommuUnit[] {
+  const found = units.filter(({ model }) => device < 2 ** DEVICE_BITS[model]);
+  if (found.length > 0 || units.length === 0) return found;
+  const [{ model }] = units as [IommuUnit];
+  throw new SelectionError(
+    `expected a device id of ${DEVICE_BITS[model]} bits behind ${model}, found ${device}`,
+  );
 }
 
 /** Id of a device by its name, whether the trace names it or not. */

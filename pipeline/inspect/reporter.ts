@@ -95,7 +95,12 @@ export class Reporter {
   /** @param frame first input frame of the range that is not told of any more */
   limit(name: SpaceName, limit: number, frame: number): void {
     const next = hexOf(BigInt(frame) << 12n);
-    this.#note({ note: "limit", ...name, next, message: `the limit of ${limit} ranges is reached` });
+    this.#note({
+      note: "limit",
+      ...name,
+      next,
+      message: `the limit of ${limit} range${limit === 1 ? "" : "s"} is reached`,
+    });
   }
 
   /** The budget is spent. Whoever was at work then says where; those around it say nothing more. */
