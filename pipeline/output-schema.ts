@@ -138,7 +138,10 @@ const FINDING: Description<FindingRecord> = {
   old: optional(hex("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
   cache: optional(
-    oneOf(["context", "pasid", "iotlb", "paging-structures"], "The cache that may hold the old entry"),
+    oneOf(
+      ["context", "pasid", "iotlb", "paging-structures", "devtlb"],
+      "The cache that may hold the old entry",
+    ),
   ),
   command: optional(text("The invalidation that was owed, in the vendor's own syntax")),
   data: optional(

@@ -133,6 +133,7 @@ export class Replay implements TraceHandler {
     if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
     this.#judge.judge(record, request, outcome, caches, doubt);
     if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
+    if (caches !== null && caches.deviceCulprit !== null) this.#noteDevice(line, record, request, route.unit);
     if (outcome.status === FAULT) this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
     if (this.#held.concerns(route.unit, outcome))
@@ -281,6 +282,12 @@ export class Replay implements TraceHandler {
     if (culprit === null || culprit.excused || this.#cacheFindings === null) return;
     if (outcome.verdict === "stale" || outcome.verdict === "hazard")
       this.#cacheFindings.staleUse(line, record, request, unit, culprit);
+  }
+
+  #noteDevice(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit): void {
+    const caches = unit.caches!;
+    this.#cacheFindings?.staleDevice(line, record, request, unit, caches.deviceCulprit!);
+    caches.deviceCulprit = null;
   }
 
   #count(unit: IommuUnit, device: number, record: DmaRecord, outcome: Outcome): void {

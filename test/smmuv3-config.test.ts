@@ -598,6 +598,7 @@ describe("contexts", () => {
     const view = machine.memory.frames.get(Number(STREAM_TABLE >> 12n))!;
     expect(device.decode(view, 0, walker.features)).toBe(true);
     device.el2 = true;
+    device.ats = true;
     device.hypervisor = true;
     device.s1stalld = true;
     device.s1pie = true;

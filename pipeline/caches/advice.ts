@@ -69,8 +69,10 @@ function vtdWords(state: IommuState): number | undefined {
 }
 
 const BITS_PER_LEVEL = 9;
-/** Bits of AMD's address field, from bit 12: with all but the topmost set, and S, everything is meant. */
-const AMD_EVERYTHING = 2 ** 51 - 1;
+/** Address bits from 12 up: with all but the topmost set, and S, everything is meant (AMD, PCIe ATS). */
+const EVERYTHING = 2 ** 51 - 1;
+/** CMD_ATC_INV: the size that is all addresses. */
+const ATC_ALL = 52;
 
 /** log2 of the 4 KiB pages that an x86 entry maps. */
 function order(level: number): number {
@@ -84,6 +86,12 @@ function aligned(frame: number, bits: number): number {
 
 /** VT-d 5.10, 6.5.3.3, Table 28. The address mask is that of what the entry maps. */
 function vtd(e: StaleEntry, state: IommuState): Choice {
+  if (e.cache === "devtlb") {
+    const target = { SID: e.device, ...sizedAddress(e) };
+    return e.pasid < 0
+      ? ["device-TLB invalidate", target]
+      : ["PASID-based-device-TLB invalidate", { ...target, PASID: e.pasid }];
+  }
   const DID = Math.max(e.domain, 0);
   if (e.cache === "context") return ["context-cache invalidate", { G: 3, SID: e.device, DID }];
   if (e.cache === "pasid")
@@ -101,8 +109,21 @@ function vtd(e: StaleEntry, state: IommuState): Choice {
   return ["IOTLB invalidate", byPage ? { G: 3, DID, ADDR, AM } : { G: 2, DID }];
 }
 
+/** S and an address that says the size, as PCIe ATS, AMD and RISC-V have it. */
+function sizedAddress(e: StaleEntry): Fields {
+  if (e.whole) return { S: 1, ADDR: EVERYTHING };
+  const bits = order(e.level);
+  return bits === 0 ? { ADDR: e.frame } : { S: 1, ADDR: aligned(e.frame, bits) + 2 ** (bits - 1) - 1 };
+}
+
 /** IHI 0070, 4.3 and 4.4. A command by address covers the tables on the way to it, not all that is below one of them. */
 function smmuv3(e: StaleEntry): Choice {
+  if (e.cache === "devtlb") {
+    const stream = e.pasid < 0 ? {} : { SSV: 1, SSID: e.pasid };
+    // What a block or a table maps depends on the granule, which this command does not know.
+    const small = e.level === 3 && !e.whole;
+    return ["CMD_ATC_INV", { SID: e.device, ...stream, ...(small ? { ADDR: e.frame } : { SIZE: ATC_ALL }) }];
+  }
   if (e.cache === "context") return ["CMD_CFGI_STE", { SID: e.device }];
   if (e.cache === "pasid") return ["CMD_CFGI_CD", { SID: e.device, SSID: Math.max(e.pasid, 0) }];
   const VMID = Math.max(e.domain, 0);
@@ -122,20 +143,27 @@ function smmuv3(e: StaleEntry): Choice {
 
 /** AMD 48882, 2.4. With S, the lowest zero bit of the address says how much is meant. */
 function amdVi(e: StaleEntry): Choice {
+  if (e.cache === "devtlb") {
+    const guest = e.pasid < 0 ? {} : { GN: 1, PASID: e.pasid };
+    return ["INVALIDATE_IOTLB_PAGES", { DEVID: e.device, QUEUEID: e.device, ...guest, ...sizedAddress(e) }];
+  }
   if (e.cache === "context") return ["INVALIDATE_DEVTAB_ENTRY", { DEVID: e.device }];
   const DOMID = Math.max(e.domain, 0);
   const guest = e.space >= 0 && e.stage !== 2 ? { GN: 1, PASID: e.space } : {};
-  const bits = order(e.level);
   const everything = e.cache === "pasid" || e.whole || (e.nested && e.stage === 2);
-  const sized = bits === 0 ? { ADDR: e.frame } : { S: 1, ADDR: aligned(e.frame, bits) + 2 ** (bits - 1) - 1 };
   return [
     "INVALIDATE_IOMMU_PAGES",
-    { DOMID, PDE: 1, ...guest, ...(everything ? { S: 1, ADDR: AMD_EVERYTHING } : sized) },
+    { DOMID, PDE: 1, ...guest, ...(everything ? { S: 1, ADDR: EVERYTHING } : sizedAddress(e)) },
   ];
 }
 
 /** RISC-V IOMMU 1.0, 3.1. */
 function riscv(e: StaleEntry): Choice {
+  if (e.cache === "devtlb") {
+    const segment = Math.floor(e.device / 2 ** 16);
+    const target = { RID: e.device % 2 ** 16, ...(segment === 0 ? {} : { DSV: 1, DSEG: segment }) };
+    return ["ATS.INVAL", { ...target, ...(e.pasid < 0 ? {} : { PV: 1, PID: e.pasid }), ...sizedAddress(e) }];
+  }
   if (e.cache === "context") return ["IODIR.INVAL_DDT", { DV: 1, DID: e.device }];
   if (e.cache === "pasid") return ["IODIR.INVAL_PDT", { DV: 1, DID: e.device, PID: Math.max(e.pasid, 0) }];
   const guest = e.domain >= 0 ? { GV: 1, GSCID: e.domain } : {};

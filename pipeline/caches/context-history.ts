@@ -13,8 +13,6 @@ export interface ContextVersion {
   filled: number;
   /** Tick of the latest invalidation that covered it and has completed; 0: none. It is live while filled later. */
   invalidated: number;
-  /** As `invalidated`, by those alone that cover the directories above the entry too. */
-  forgotten: number;
   /** The stale device context that last led to this PASID entry; null: memory has always done. */
   through: ContextVersion | null;
 }
@@ -52,7 +50,7 @@ export class ContextHistory {
         return version;
       }
     }
-    const version = { context, tag, own, filled: time, invalidated: 0, forgotten: 0, through: null };
+    const version = { context, tag, own, filled: time, invalidated: 0, through: null };
     this.versions.push(version);
     return version;
   }
@@ -68,7 +66,6 @@ export class ContextHistory {
       if (version.filled > time || !covers(inv, version.tag)) continue;
       if (isLive(version)) dropped++;
       version.invalidated = Math.max(version.invalidated, time);
-      if (!inv.leafOnly) version.forgotten = Math.max(version.forgotten, time);
     }
     return dropped;
   }

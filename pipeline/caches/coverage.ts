@@ -11,6 +11,7 @@ import {
   CONTEXT_CACHE,
   coversDevice,
   coversDomain,
+  DEVICE_TLB,
   FIRST_STAGE,
   type Invalidation,
   IOTLB,
@@ -168,6 +169,12 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
     if (!Number.isInteger(levels) || levels < 1) return false;
     return inv.level === NO_LEVEL || LAST_LEVEL - levels < inv.level;
   },
+};
+
+/** Translations in a device, in whose tags the device stands in the place of the domain. */
+export const DEVICE_TRANSLATIONS: Coverage = {
+  ...TRANSLATIONS,
+  tags: (inv, set) => coversTags(inv, set, DEVICE_TLB),
 };
 
 function overlaps(inv: Invalidation, frame: number, shift: number): boolean {

@@ -27,7 +27,7 @@ export type Scope =
   /** Those too that an invalidation has covered. */
   | "dead";
 
-export type CacheName = "context" | "pasid" | "iotlb" | "paging-structures";
+export type CacheName = "context" | "pasid" | "iotlb" | "paging-structures" | "devtlb";
 
 /** What a stale answer came from, for the finding about it. */
 export interface Culprit {

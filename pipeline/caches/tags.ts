@@ -31,6 +31,8 @@ interface Tagging<D, P> {
   /** Whether a cache of PASID entries holds what says how to translate; otherwise the device's context alone does. */
   ownEntry(device: D, process: P, pasid: number): boolean;
   translation(device: D, process: P, pasid: number): TranslationTag;
+  /** Whether the device may keep translations by itself: its context allows ATS. */
+  deviceTlb(device: D): boolean;
 }
 
 function tag(domain: number, space: number, first: boolean, second: boolean): TranslationTag {
@@ -58,6 +60,7 @@ const VTD: Tagging<VtdDevice, VtdProcess> = {
     const space = tagged ? this.pasidEntry(device, pasid) : NONE;
     return tag(process.domain, space, first, process.kind !== FIRST_STAGE);
   },
+  deviceTlb: (device) => device.deviceTlb !== 0,
 };
 
 /** IHI 0070, 3.17: VMID where stage 2 is implemented and the StreamWorld is EL1, ASID with stage 1. */
@@ -75,6 +78,7 @@ const SMMUV3: Tagging<StreamContext, SubstreamContext> = {
       withoutTopByte: first,
     };
   },
+  deviceTlb: (device) => device.ats,
 };
 
 /** AMD 48882, 2.4: DomainID always, PASID where guest tables take part. */
@@ -86,6 +90,7 @@ const AMD_VI: Tagging<DeviceContext, ProcessContext> = {
     const first = process.guest !== 0;
     return tag(device.domain, first ? Math.max(pasid, 0) : NONE, first, device.mode !== 0);
   },
+  deviceTlb: (device) => device.iotlb !== 0,
 };
 
 /** RISC-V IOMMU 1.0, Caching in-memory data structures: GSCID with a second stage, PSCID with a first. */
@@ -98,6 +103,7 @@ const RISCV: Tagging<RiscvDevice, RiscvProcess> = {
     const second = device.secondLevels !== 0;
     return tag(second ? device.gscid : NONE, first ? process.pscid : NONE, first, second);
   },
+  deviceTlb: (device) => device.enAts !== 0,
 };
 
 const TAGGING: Readonly<Record<IommuModel, Tagging<never, never>>> = {
@@ -128,6 +134,11 @@ export function refusedTag(state: IommuState, model: IommuModel, id: number): Co
   const scalable = state.field("rtaddr", RootTableAddressRegister, "TTM", TTM_LEGACY) === TTM_SCALABLE;
   const domain = model === "intel" && !scalable ? VTD_INVALID_DOMAIN : NONE;
   return { device: id, domain, pasid: NONE, asid: NONE };
+}
+
+/** Whether a device may keep translations by itself, by its context. */
+export function hasDeviceTlb(model: IommuModel, device: object): boolean {
+  return TAGGING[model].deviceTlb(device as never);
 }
 
 /** How it tags a cached device context. */

@@ -15,6 +15,7 @@ import { Summary } from "../statistics.ts";
 import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./contexts.ts";
 import { coversContext, coversPasidEntry } from "./coverage.ts";
+import { DeviceTlbs } from "./device-tlbs.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
@@ -55,6 +56,7 @@ export class UnitCaches {
   readonly #past: PastWalks;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
+  readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
   #failures: CachedFailures;
   readonly #iotlbs: readonly IotlbSimulation[];
@@ -86,6 +88,7 @@ export class UnitCaches {
     this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.model, memory, this.#past, this.#pending, budgets.pages);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -98,6 +101,9 @@ export class UnitCaches {
     this.#failures = cachedFailures(unit.model, unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
+
+  /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
+  deviceCulprit: Culprit | null = null;
 
   /** What the last explanation found. */
   get culprit(): Culprit | null {
@@ -122,7 +128,11 @@ export class UnitCaches {
   /** Entries that were forgotten while a cache could still hold them: verdicts may be incomplete. */
   get forgotten(): number {
     return (
-      this.translations.evicted + this.#structures.entries.evicted + this.contexts.forgotten + this.#past.lost
+      this.translations.evicted +
+      this.#structures.entries.evicted +
+      this.#deviceTlbs.entries.evicted +
+      this.contexts.forgotten +
+      this.#past.lost
     );
   }
 
@@ -134,6 +144,7 @@ export class UnitCaches {
     this.contexts.clear();
     this.translations.clear();
     this.#structures.clear();
+    this.#deviceTlbs.entries.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
   }
@@ -206,6 +217,7 @@ export class UnitCaches {
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued);
+    this.#deviceTlbs.invalidate(inv, issued);
     if (contexts > 0) this.#contextsDropped = this.#memory.time;
     if (pages === 0 && tables === 0 && contexts === 0 && inv.caches !== DEVICE_TLB) this.#redundant++;
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
@@ -250,7 +262,7 @@ export class UnitCaches {
 
   /** Where old entries are about to go, those in use are to be entered again. */
   #turn(time: number): void {
-    const turns = this.translations.turns + this.#structures.entries.turns;
+    const turns = this.translations.turns + this.#structures.entries.turns + this.#deviceTlbs.entries.turns;
     if (turns === this.#turns) return;
     this.#turns = turns;
     this.#lastEvent = time;
@@ -285,6 +297,8 @@ export class UnitCaches {
     if (this.#noteTranslation(set, pair, request, walk, time)) doubt = true;
     if (this.#anyLive(other, 0, request, time)) doubt = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent)) doubt = true;
+    const kept = this.#deviceTlbs.use(pair, request, walk, time);
+    if (kept !== null) this.deviceCulprit = kept;
     if (doubt) this.#enterStale(caches, request, pair, time);
     return doubt;
   }

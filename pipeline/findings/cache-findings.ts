@@ -73,6 +73,21 @@ export class CacheFindings {
     this.#reportMissing(line, key, dev, record, request, unit, culprit);
   }
 
+  /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
+  staleDevice(
+    line: number,
+    record: DmaRecord,
+    request: WalkRequest,
+    unit: IommuUnit,
+    culprit: Culprit,
+  ): void {
+    const { change, excused } = culprit;
+    if (change === null || excused) return;
+    const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
+    const dev = this.#names.devices.get(record.dev).text;
+    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+  }
+
   #reportMissing(
     line: number,
     key: string,
@@ -89,7 +104,10 @@ export class CacheFindings {
     const translated = culprit.stages !== 0;
     // A translation of both stages begins with the first.
     const stage = translated ? structure?.stage || culprit.stages & 1 || culprit.stages : 0;
-    const whole = translated && structure?.stage === 0;
+    const inDevice = culprit.cache === "devtlb";
+    // Which input addresses an entry of the second stage is behind is not known, but of the request's.
+    const behind = inDevice && structure?.stage === 2 && (culprit.stages & 1) !== 0;
+    const whole = translated && (structure?.stage === 0 || behind);
     const nested = culprit.ipaFrame >= 0;
     const command = coveringCommand(
       unit.model,
@@ -114,11 +132,13 @@ export class CacheFindings {
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
-    this.#findings.report(line, CACHE_RULES["missing-invalidation"], key, {
+    const rule = CACHE_RULES[inDevice ? "missing-device-tlb-invalidation" : "missing-invalidation"];
+    const holder = inDevice ? `the device, which has ATS enabled,` : "a cache";
+    this.#findings.report(line, rule, key, {
       iommu: unit.id,
       dev,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation covers it: a cache may still hold the old one. Expected ${command.text}`,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one. Expected ${command.text}`,
       changed_line: change.line,
       entry_addr: address,
       old,

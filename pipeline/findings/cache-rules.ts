@@ -7,6 +7,11 @@ export const CACHE_RULES = rules({
     text: "A table entry was changed and used again while a cache could still hold the old one: the driver owes an invalidation.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
+  "missing-device-tlb-invalidation": {
+    severity: "warning",
+    text: "A table entry was changed that a device with ATS has used: the device may keep the old translation by itself, and the driver owes an invalidation of its TLB.",
+    source: "VT-d 5.10, 6.5.3.3; IHI 0070, 3.9.1 and 4.5.1; AMD 48882, 2.4.4; RISC-V IOMMU 1.0, 3.1.4",
+  },
   "late-invalidation": {
     severity: "warning",
     text: "The invalidation for a changed entry came only after the entry had been used again.",

@@ -28,6 +28,8 @@ export class DeviceContext {
   guestLevels = 4;
   /** One more than the largest PASID. */
   pasidLimit = 0;
+  /** I: the device may keep translations by itself (ATS). */
+  iotlb = 0;
   /** SA: no IO_PAGE_FAULT event is logged. */
   suppress = 0;
   /** EX: the device may use the exclusion range. */
@@ -50,6 +52,7 @@ export class DeviceContext {
     this.gcr3RootGuest = d.gcr3RootGuest;
     this.guestLevels = d.guestLevels;
     this.pasidLimit = d.pasidLimit;
+    this.iotlb = d.iotlb;
     this.suppress = d.suppress;
     this.exclusion = d.exclusion;
     this.portIo = d.portIo;

@@ -30,6 +30,7 @@ const GCR3TRP = DeviceTableEntry.reader("GCR3TRP");
 const IR = DeviceTableEntry.reader("IR");
 const IW = DeviceTableEntry.reader("IW");
 const DOMAINID = DeviceTableEntry.reader("DOMAINID");
+const I = DeviceTableEntry.reader("I");
 const SA = DeviceTableEntry.reader("SA");
 const IOCTL = DeviceTableEntry.reader("IOCTL");
 const EX = DeviceTableEntry.reader("EX");
@@ -75,6 +76,7 @@ export class DeviceTable {
     // Table 8: with V=0 nothing else in the entry counts, and every address is forwarded untranslated.
     device.valid = V(view, at);
     device.domain = -1;
+    device.iotlb = 0;
     device.suppress = 0;
     if (device.valid === 0) return true;
 
@@ -86,6 +88,7 @@ export class DeviceTable {
     device.systemManagement = SYSMGT(view, at);
 
     device.domain = DOMAINID(view, at);
+    device.iotlb = I(view, at);
     device.suppress = SA(view, at);
     device.exclusion = EX(view, at);
     device.translate = TV(view, at);

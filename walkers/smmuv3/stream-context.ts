@@ -71,6 +71,8 @@ export class StreamContext {
   /** Effective PRIVCFG and INSTCFG: 0 where the incoming attribute is used. */
   privcfg = 0;
   instcfg = 0;
+  /** EATS: the device may keep translations by itself. */
+  ats = false;
   /** S2VMID, or -1 where translations are not tagged with it. */
   vmid = -1;
 
@@ -104,6 +106,7 @@ export class StreamContext {
     this.hypervisor = d.hypervisor;
     this.privcfg = d.privcfg;
     this.instcfg = d.instcfg;
+    this.ats = d.ats;
     this.vmid = d.vmid;
     this.stage2.copyFrom(d.stage2);
     this.s2fwb = d.s2fwb;
@@ -137,6 +140,7 @@ export class StreamContext {
     this.el2 = hypervisor && !features.e2h;
     this.privcfg = features.permissionsOverride ? privcfg(view, at) : 0;
     this.instcfg = features.permissionsOverride ? instcfg(view, at) : 0;
+    this.ats = features.ats && this.config !== CONFIG_BYPASS && eats(view, at) !== 0;
     this.vmid = -1;
     if (features.stage2 && this.config !== CONFIG_BYPASS && !hypervisor) {
       this.vmid = s2vmid(view, at);
@@ -231,6 +235,7 @@ export class StreamContext {
     this.el2 = false;
     this.privcfg = 0;
     this.instcfg = 0;
+    this.ats = false;
     this.vmid = -1;
   }
 

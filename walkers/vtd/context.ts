@@ -37,6 +37,8 @@ export class VtdDevice extends EntrySource {
   bound = 0;
   fpd = 0;
   domain = -1;
+  /** The device may keep translations by itself (ATS). */
+  deviceTlb = 0;
   /** SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
   kind = SECOND_STAGE;
   /** Second stage: root table, 0 levels where there is none (the identity). */
@@ -70,6 +72,7 @@ export class VtdDevice extends EntrySource {
     this.bound = from.bound;
     this.fpd = from.fpd;
     this.domain = from.domain;
+    this.deviceTlb = from.deviceTlb;
     this.kind = from.kind;
     this.secondRoot = from.secondRoot;
     this.secondLevels = from.secondLevels;

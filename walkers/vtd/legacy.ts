@@ -55,6 +55,7 @@ export function loadLegacyDevice(
 
   device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : SECOND_STAGE;
   device.domain = domain(view, at);
+  device.deviceTlb = type === TT_DEVICE_TLB ? 1 : 0;
   device.secondRoot = secondStageTable(view, at);
   device.secondLevels = 2 + aw;
   device.ridPriv = 0;

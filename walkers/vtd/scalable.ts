@@ -124,6 +124,7 @@ export function loadScalableDevice(
   device.translatedPasidWithoutPasid = translatedPasid(view, at) & (device.pasidEnabled ^ 1);
   device.pasidFrame = directoryTable(view, at);
   device.domain = -1;
+  device.deviceTlb = deviceTlbEnable(view, at);
   device.secondLevels = 0;
   noteSource(tables, device);
   return true;
