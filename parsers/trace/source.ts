@@ -1,5 +1,7 @@
 /** Where the bytes of a trace come from: a file or standard input, compressed or not. */
+import { readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { unpacked } from "./decompress.ts";
 import { systemError, TraceError } from "./errors.ts";
 
@@ -53,20 +55,19 @@ async function openFile(path: string): Promise<ByteSource> {
   }
 }
 
-/** What is read ahead of a regular file. */
-const AHEAD_BYTES = 512 * 1024;
+/** Reads of a regular file between two turns of the event loop, which signals and progress need. */
+const READS_PER_TURN = 16;
 
-/** A file. Of a regular one the next bytes are read while those before them are used. */
+/**
+ * A file. A regular one is read synchronously: its bytes are nearly always in memory already, and to hand them over from
+ * another thread takes longer than to copy them.
+ */
 class FileSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
   consumed = 0;
   readonly #file: FileHandle;
-  /** The read under way: its bytes, or why there are none. It never rejects, since nobody may come to wait for it. */
-  #ahead: Promise<Uint8Array | Error> | null = null;
-  #buffer: Uint8Array | null = null;
-  /** Bytes that were read ahead and not taken yet. */
-  #rest: Uint8Array = new Uint8Array(0);
+  #reads = 0;
 
   constructor(path: string, file: FileHandle, size: number | undefined) {
     this.path = path;
@@ -75,44 +76,24 @@ class FileSource implements ByteSource {
   }
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
-    // What comes from a terminal or a FIFO comes when it comes: nothing is gained by asking for it early.
-    if (this.size === undefined) return this.#readNow(target, at, length);
-    if (this.#rest.length === 0) {
-      const read = await (this.#ahead ?? this.#readAhead());
-      this.#ahead = null;
-      if (read instanceof Error) throw systemError(this.path, read);
-      this.#rest = read;
-    }
-    const n = Math.min(length, this.#rest.length);
-    target.set(this.#rest.subarray(0, n), at);
-    this.#rest = this.#rest.subarray(n);
-    this.consumed += n;
-    if (n > 0 && this.#rest.length === 0) this.#ahead = this.#readAhead();
-    return n;
-  }
-
-  async #readNow(target: Uint8Array, at: number, length: number): Promise<number> {
     try {
-      const { bytesRead } = await this.#file.read(target, at, length, null);
-      this.consumed += bytesRead;
-      return bytesRead;
+      const n = await this.#bytes(target, at, length);
+      this.consumed += n;
+      return n;
     } catch (error) {
       throw systemError(this.path, error);
     }
   }
 
-  #readAhead(): Promise<Uint8Array | Error> {
-    const buffer = this.#buffer ?? new Uint8Array(AHEAD_BYTES);
-    this.#buffer = buffer;
-    return this.#file.read(buffer, 0, buffer.length, null).then(
-      ({ bytesRead }) => buffer.subarray(0, bytesRead),
-      (error: Error) => error,
-    );
+  async #bytes(target: Uint8Array, at: number, length: number): Promise<number> {
+    // What comes from a terminal or a FIFO comes when it comes.
+    if (this.size === undefined) return (await this.#file.read(target, at, length, null)).bytesRead;
+    if (++this.#reads % READS_PER_TURN === 0) await setImmediate();
+    return readSync(this.#file.fd, target, at, length, null);
   }
 
-  async close(): Promise<void> {
-    await this.#ahead;
-    await this.#file.close();
+  close(): Promise<void> {
+    return this.#file.close();
   }
 
   async reopen(): Promise<ByteSource | undefined> {
