@@ -1,4 +1,4 @@
-import type { Fault } from "../walkers/fault.ts";
+import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
@@ -9,11 +9,11 @@ export function faultsNamed(vendor: string, faults: readonly Fault[], given: str
   const code = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : undefined;
   const wanted = given.toLowerCase();
   const found = faults.filter((fault) =>
-    code === undefined ? fault.name.toLowerCase() === wanted : fault.code === code,
+    code === undefined ? fault.name.toLowerCase() === wanted : hasCode(fault) && fault.code === code,
   );
   if (found.length > 0) return found;
   if (code !== undefined) {
-    const codes = [...new Set(faults.map((fault) => fault.code))].sort((a, b) => a - b);
+    const codes = [...new Set(faults.filter(hasCode).map((fault) => fault.code))].sort((a, b) => a - b);
     throw new CliError(`expected a fault code of ${vendor} (${codes.map(hex).join(" ")}), found ${given}`);
   }
   const names = faults.map((fault) => fault.name);

@@ -35,4 +35,9 @@ test("words that are none, and too many of them, are said to be", async () => {
   expect(bad.stderr).toContain('found "zzz"');
   const many = await cli(["decode", "riscv", "1", "2", "3"]);
   expect(many.stdout).toContain("expected 2 words, found 3");
+  const none = await cli(["decode", "riscv", "0", "0"]);
+  expect(none).toMatchObject({
+    status: 1,
+    stdout: expect.stringContaining("illegal: OPCODE: expected a defined"),
+  });
 });

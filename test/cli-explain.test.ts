@@ -31,6 +31,17 @@ describe.concurrent("explain", () => {
     }
   });
 
+  test("what has no code is known by its name, and is no meaning of an empty record", async () => {
+    const none = SMMUV3_FAULTS.filter(({ code }) => code === 0);
+    expect(none.map(({ name }) => name)).toContain("GBPA.ABORT");
+    const listed = records((await cli(["explain", "arm", "--json"])).stdout);
+    expect(listed.filter((record) => record.code === undefined).length).toBe(none.length);
+    expect((await cli(["explain", "arm", "gbpa.abort"])).stdout).toMatch(/^Arm SMMUv3 GBPA\.ABORT\n/);
+    expect(await cli(["explain", "arm", "0"])).toMatchObject({ status: 2, stdout: "" });
+    const empty = await cli(["explain", "arm", "--event", "0", "0", "0", "0"]);
+    expect(empty.stdout).toContain("Arm SMMUv3: no fault has the code 0x0\n");
+  });
+
   test("conditions that share a code are all shown", async () => {
     const listed = records((await cli(["explain", "intel", "--json"])).stdout);
     const shared = listed.filter((a) => listed.filter((b) => b.code === a.code).length > 1);

@@ -24,7 +24,7 @@ export type FaultReason = keyof typeof FAULT_REASONS;
 
 /** One fault of a vendor's specification. Declared once per vendor; walkers report a reference to it. */
 export interface Fault {
-  /** The native fault code or event number. */
+  /** The native fault code or event number; 0 where the specification has none: the request is only terminated. */
   readonly code: number;
   /** The name as the specification (or, where it gives only numbers, Linux or this document's tables) spells it. */
   readonly name: string;
@@ -35,4 +35,9 @@ export interface Fault {
   readonly text: string;
   /** What most often brings it about, for a person who debugs it; printed by `explain`. */
   readonly causes?: readonly string[];
+}
+
+/** Whether the specification gives a fault a code: no code that it defines is 0. */
+export function hasCode({ code }: Pick<Fault, "code">): boolean {
+  return code !== 0;
 }

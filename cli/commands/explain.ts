@@ -1,4 +1,5 @@
 import type { Argv } from "yargs";
+import { hasCode } from "../../walkers/fault.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus } from "../exit-status.ts";
@@ -68,7 +69,7 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     const record = lookup.bytesOf("--record", args.record, vendor.record.bytes);
     const code = vendor.record.code(record);
     const layout = vendor.record.layout(code);
-    const faults = vendor.faults.filter((fault) => fault.code === code);
+    const faults = vendor.faults.filter((fault) => hasCode(fault) && fault.code === code);
     await output.write(render.recordText(model, title, layout, record, code, faults));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));

@@ -15,7 +15,8 @@ export function commandText(command: DecodedCommand): string {
   lines[0] += source;
   for (const line of structureLines(words(command), command.fields, [])) lines.push(`  ${line}`);
   for (const problem of command.problems) {
-    const field = problem.field === "" ? "" : `${problem.field} (bits ${problem.bits}): `;
+    const bits = problem.bits === "" ? "" : ` (bits ${problem.bits})`;
+    const field = problem.field === "" ? "" : `${problem.field}${bits}: `;
     lines.push(`  ${problem.kind}: ${field}${problem.message} [${problem.source}]`);
   }
   const coverage = coverageOf(command);

@@ -1,5 +1,5 @@
 /** What `explain-text.ts` says, as NDJSON. */
-import { FAULT_REASONS, type Fault } from "../../walkers/fault.ts";
+import { FAULT_REASONS, type Fault, hasCode } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 import { decodedFields } from "./walk-json.ts";
@@ -49,7 +49,7 @@ function faultRecord(model: string, fault: Fault): object {
   return {
     type: "fault",
     vendor: model,
-    code: hex(fault.code),
+    ...(hasCode(fault) ? { code: hex(fault.code) } : {}),
     name: fault.name,
     reason: fault.reason,
     reason_text: FAULT_REASONS[fault.reason],

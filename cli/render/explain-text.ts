@@ -1,4 +1,4 @@
-import type { Fault } from "../../walkers/fault.ts";
+import { type Fault, hasCode } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
@@ -14,7 +14,10 @@ export function faultText(_model: string, title: string, faults: readonly Fault[
 /** Every fault of a vendor, one a line. */
 export function allText(_model: string, title: string, faults: readonly Fault[]): string {
   const sorted = [...faults].sort((a, b) => a.code - b.code);
-  return text([`${title}:`, ...table(sorted.map((f) => [hex(f.code), f.name, f.reason, f.text]))]);
+  return text([
+    `${title}:`,
+    ...table(sorted.map((f) => [hasCode(f) ? hex(f.code) : "-", f.name, f.reason, f.text])),
+  ]);
 }
 
 /** A raw fault record: its fields, then what its code means. */

@@ -1,4 +1,4 @@
-import { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
+import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import { hex } from "../numbers.ts";
 
 /** A text as a sentence: a capital first, a full stop last. */
@@ -7,9 +7,9 @@ export function sentence(text: string): string {
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }
 
-/** "F_TRANSLATION (0x10)". */
+/** "F_TRANSLATION (0x10)"; only the name where there is no code. */
 export function faultTitle(fault: Fault): string {
-  return `${fault.name} (${hex(fault.code)})`;
+  return hasCode(fault) ? `${fault.name} (${hex(fault.code)})` : fault.name;
 }
 
 /** What a fault means: sentence, source, generic reason, likely causes. */
