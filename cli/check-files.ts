@@ -94,6 +94,7 @@ async function readHosts(path: string, wanted: string | undefined): Promise<read
 function openMemory(path: string, { base, format }: CheckOptions): GuestMemory {
   const opened = openSnapshot(path, ".", {
     allow: [path],
+    expected: "a memory file",
     format,
     baseHi: Number(base >> 32n) | 0,
     baseLo: Number(base & LOW_HALF) | 0,
