@@ -80,11 +80,11 @@ export class TagSet implements TranslationTag {
 
   /** The smallest page size seen that is larger than this one, as log2; 0 where there is none. */
   nextShift(after: number): number {
-    if ((this.#shiftsLo | this.#shiftsHi) === 0) return 0;
-    for (let shift = after + 1; shift < 64; shift++) {
-      if (((shift < 32 ? this.#shiftsLo >>> shift : this.#shiftsHi >>> (shift - 32)) & 1) !== 0) return shift;
-    }
-    return 0;
+    // Bits above that of `after`: a shift by 31 leaves none.
+    const lo = after < 32 ? this.#shiftsLo & (-2 << after) : 0;
+    if (lo !== 0) return 31 - Math.clz32(lo & -lo);
+    const hi = after < 32 ? this.#shiftsHi : this.#shiftsHi & (-2 << (after - 32));
+    return hi === 0 ? 0 : 63 - Math.clz32(hi & -hi);
   }
 
   /** High half of an address as entries of this set have it. */
