@@ -12,9 +12,8 @@ import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
 import { Summary } from "../statistics.ts";
-import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
-import { Contexts, type DeviceCaches, type TranslationContext } from "./contexts.ts";
-import { coversContext, coversPasidEntry } from "./coverage.ts";
+import { type ContextVersion, isLive } from "./context-history.ts";
+import { Contexts, type TranslationContext } from "./contexts.ts";
 import { DeviceTlbs } from "./device-tlbs.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
@@ -22,6 +21,7 @@ import type { CacheBudgets } from "./memory-budget.ts";
 import { PagingStructures } from "./paging-structures.ts";
 import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
+import { StaleContexts } from "./stale-contexts.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { refusedTag } from "./tags.ts";
 import { Translations } from "./translations.ts";
@@ -56,6 +56,7 @@ export class UnitCaches {
   readonly #past: PastWalks;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
+  readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
   #failures: CachedFailures;
@@ -88,6 +89,14 @@ export class UnitCaches {
     this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
+    this.#stale = new StaleContexts(
+      unit.walker,
+      memory,
+      this.contexts,
+      this.translations,
+      this.#past,
+      this.#pending,
+    );
     this.#deviceTlbs = new DeviceTlbs(unit.model, memory, this.#past, this.#pending, budgets.pages);
     this.#explanation = new Explanation(
       unit,
@@ -299,7 +308,7 @@ export class UnitCaches {
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent)) doubt = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.deviceCulprit = kept;
-    if (doubt) this.#enterStale(caches, request, pair, time);
+    if (doubt) this.#stale.enter(caches, request, pair, time);
     return doubt;
   }
 
@@ -385,72 +394,6 @@ export class UnitCaches {
       if (!translations.dead && translations.time < time) return true;
     }
     return false;
-  }
-
-  /**
-   * What a stale context or PASID entry translates may be cached as well, and then outlives it. Not where an
-   * invalidation of the stale entry has been issued: those of what it made come after that one.
-   */
-  #enterStale(caches: DeviceCaches, request: WalkRequest, fresh: TranslationContext, time: number): void {
-    const { pasid } = request;
-    const processes = caches.processes
-      .get(pasid)!
-      .history.versions.filter(
-        (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
-      );
-    const enter = (device: ContextVersion, process: ContextVersion) =>
-      this.#enterPair(this.contexts.pairOf(caches, pasid, device, process), request, time);
-    for (const device of [...caches.contexts.versions]) {
-      if (device !== fresh.device) {
-        if (!this.#isUsable(device, coversContext)) continue;
-        const process = this.#loadProcess(caches, request, device, time);
-        if (process !== null) enter(device, process);
-      }
-      for (const process of processes) enter(device, process);
-    }
-  }
-
-  /** The PASID entry that a stale device context leads to; null: it refuses the request. */
-  #loadProcess(
-    caches: DeviceCaches,
-    request: WalkRequest,
-    device: ContextVersion,
-    time: number,
-  ): ContextVersion | null {
-    const { walker } = this.#unit;
-    const { context } = device;
-    if (!walker.checkRequest(request, context, this.#past.reset())) return null;
-    const process = walker.newProcess() as object;
-    if (!walker.loadProcess(request, context, process, this.#past.reset())) return null;
-    const version = this.contexts.useProcess(caches, request.pasid, device, process, time);
-    version.through = device;
-    return version;
-  }
-
-  #enterPair(pair: TranslationContext, request: WalkRequest, time: number): void {
-    const { translations } = this;
-    const { addrHi: hi, addrLo: lo } = request;
-    const walk = this.#past.translate(request, pair.device.context, pair.process.context);
-    if (walk.status !== OK || walk.pageShift === 0) return;
-    const set = walk.global ? pair.globalTags : pair.tags;
-    const { pageShift: shift } = walk;
-    if (!translations.find(set, shift, hi, lo)) {
-      translations.enter(set, shift, walk.firstShift, hi, lo, pair.id, time);
-      return;
-    }
-    if (translations.context === pair.id) return;
-    const known = translations
-      .earlier(set, shift, hi, lo)
-      .find((old) => old.context === pair.id && !old.dead);
-    if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
-      known.time = time;
-    else translations.setAside(set, shift, hi, lo, { context: pair.id, time, dead: false });
-  }
-
-  /** Live, and no invalidation of it is on its way. */
-  #isUsable(version: ContextVersion, covers: typeof coversContext | typeof coversPasidEntry): boolean {
-    if (!isLive(version) || version.context instanceof CachedFailure) return false;
-    return !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
   }
 
   // ── answers ──
