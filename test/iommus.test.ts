@@ -45,6 +45,19 @@ describe("the IOMMUs of a trace", () => {
   });
 });
 
+describe("names of registers and capabilities", () => {
+  // SMMU_GBPA.ABORT (IHI 0070 6.3.15) is bit 20; with SMMU_CR0.SMMUEN clear it decides on every request.
+  it.each([["gbpa"], ["GBPA"]])("mean the same in any case: %s", async (gbpa) => {
+    const { summary } = await replay([
+      `{"type":"iommu","id":"s","model":"arm-smmuv3","regs":{"cr0":"0x0","${gbpa}":"0x100000"}}`,
+      '{"type":"dma","dev":"sid:1","addr":"0x1000"}',
+      `{"type":"reg","iommu":"s","name":"${gbpa}","value":"0x0"}`,
+      '{"type":"dma","dev":"sid:1","addr":"0x1000"}',
+    ]);
+    expect([summary.errors, summary.faults]).toEqual([0, 1]);
+  });
+});
+
 describe("records of unknown types", () => {
   it("are counted by name, of which there may be very many", async () => {
     const lines = Array.from({ length: 1500 }, (_, n) => `{"type":"new-${n}"}`);

@@ -180,6 +180,12 @@ export function text(doc: string): Field<string> {
   };
 }
 
+/** The name of a register or capability. Specifications write them in capitals, the contract in lower case. */
+export function registerName(doc: string): Field<string> {
+  const { read, schema } = text(doc);
+  return { doc, schema, read: (value, path, check) => read(value, path, check)?.toLowerCase() };
+}
+
 /** Any text, the empty one too. */
 export function anyText(doc: string): Field<string> {
   return {
@@ -248,7 +254,7 @@ export function list<T>(items: Field<T>, min: number, max: number, doc: string):
   };
 }
 
-/** An object whose field names are the producer's. */
+/** An object whose fields are named after registers or capabilities; see `registerName`. */
 export function mapOf<T>(values: Field<T>, doc: string): Field<ReadonlyMap<string, T>> {
   return {
     doc,
@@ -259,7 +265,7 @@ export function mapOf<T>(values: Field<T>, doc: string): Field<ReadonlyMap<strin
       }
       const out = new Map<string, T>();
       for (const [name, item] of Object.entries(value))
-        out.set(name, values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
+        out.set(name.toLowerCase(), values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
       return out;
     },
     schema: () => ({ type: "object", additionalProperties: values.schema(), description: doc }),

@@ -20,6 +20,7 @@ import {
   oneOf,
   opaque,
   optional,
+  registerName,
   size64,
   type TypeOf,
   text,
@@ -167,7 +168,7 @@ export const RECORDS = {
   }),
   reg: declare("A register changes from here on", {
     iommu: iommuName,
-    name: text("The specification's name in lower case"),
+    name: registerName("The specification's name in lower case"),
     value: hex64("Its new value"),
   }),
   ram: declare("Guest RAM exists here, zero until written", {
