@@ -652,3 +652,31 @@ describe.each(VENDORS)("%s: the command that was owed", (model, cases) => {
     expect(seqs.map((seq) => result.verdict(seq))).toEqual(seqs.map(() => ""));
   });
 });
+
+describe("an invalidation that nothing waits for", () => {
+  // Everything: IOTLB global, CMD_TLBI_NSNH_ALL, INVALIDATE_IOMMU_ALL, IOTINVAL.VMA.
+  it.each<[IommuModel, readonly bigint[], string]>([
+    ["intel", [0x12n, 0n], "invalidation wait"],
+    ["arm-smmuv3", [0x30n, 0n], "CMD_SYNC"],
+    ["amd", [8n << 60n, 0n], "COMPLETION_WAIT"],
+    ["riscv", [1n, 0n], "IOFENCE.C"],
+  ])("%s: the finding names what was to follow", async (model, words, completion) => {
+    const complete = COMPLETE[model].slice(0, 2);
+    const s = new Scenario(model, {});
+    s.cmd(...complete).cmd(...words);
+    const issued = s.lines.length;
+    const [finding, ...more] = (await s.cmd(...words).run()).of("finding");
+    expect(finding).toMatchObject({ rule: "missing-completion", issued_line: issued });
+    expect(finding!.message).toContain(
+      `2 invalidations from line ${issued} on: expected a completion (${completion})`,
+    );
+    expect(more).toEqual([]);
+    const waited = new Scenario(model, {});
+    waited
+      .cmd(...complete)
+      .cmd(...words)
+      .cmd(...words)
+      .cmd(...complete);
+    expect((await waited.run()).of("finding")).toEqual([]);
+  });
+});
