@@ -58,6 +58,22 @@ function scalable(ats: boolean): Subject {
   };
 }
 
+function extended(ats: boolean): Subject {
+  const s = new Scenario("intel", { rtaddr: 0x10_0800n }, { ecs: 1 });
+  const table = new Radix(s, x86(0x27n, 0x67n));
+  const pasids = s.allocate();
+  // T at 4:2: 101b allows a device-TLB, 100b does not; PASIDE at 11. AW 4 levels, DID 9.
+  s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, (ats ? 0x15n : 0x11n) | 0x800n, 0x902n, pasids, 0n);
+  s.put(pasids + 40n, table.root | 1n);
+  return {
+    s,
+    table,
+    dma: { dev: "00:03.0", pasid: 5 },
+    iommu: () => s.cmd(0x12n, 0n),
+    complete: () => s.cmd(0x25n, 0n),
+  };
+}
+
 function smmu(ats: boolean): Subject {
   const s = new Scenario("arm-smmuv3", { strtab_base: 0x1_0000n, strtab_base_cfg: 8n });
   const table = new Radix(s, {
@@ -131,6 +147,12 @@ const SUBJECTS: [string, (ats: boolean) => Subject, string, string][] = [
   [
     "VT-d scalable mode",
     scalable,
+    "PASID-based-device-TLB invalidate: SID 0x18, PASID 5, G 0, addr 0x10000000, S 0, MIP 0",
+    "PASID-based-device-TLB invalidate: SID 0x18, PASID 5, G 0, addr 0x100ff000, S 1, MIP 0",
+  ],
+  [
+    "VT-d extended mode",
+    extended,
     "PASID-based-device-TLB invalidate: SID 0x18, PASID 5, G 0, addr 0x10000000, S 0, MIP 0",
     "PASID-based-device-TLB invalidate: SID 0x18, PASID 5, G 0, addr 0x100ff000, S 1, MIP 0",
   ],

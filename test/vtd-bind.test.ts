@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { VtdBinding } from "../walkers/vtd/binding.ts";
+import { VtdDevice } from "../walkers/vtd/context.ts";
 import type { PasidTableConfig } from "../walkers/walker.ts";
 import {
   chain,
@@ -168,6 +170,18 @@ describe("a bound extended-mode PASID table", () => {
     expect(m.ask(IOVA, { binding, pasid: 0x2000 })).toMatchObject({ name: "SCT.7" });
     expect(m.ask(IOVA, { binding })).toMatchObject({ result: "ok", pa: IOVA, passthrough: true });
   });
+});
+
+it.each(["intel", "intel-ecs"] as const)("a context that is used again keeps nothing: %s", (model) => {
+  const binding = new VtdMachine().bind({ model }) as VtdBinding;
+  const fresh = new VtdDevice();
+  binding.fill(fresh);
+  const used = new VtdDevice();
+  for (const field of Object.keys(used)) Object.assign(used, { [field]: 99 });
+  binding.fill(used);
+  // Without an entry, where it stands and what it says mean nothing.
+  const noEntry = { entryOffset: 0, entryHi: 0, entryLo: 0 };
+  expect({ ...used, ...noEntry }).toEqual({ ...fresh, ...noEntry });
 });
 
 describe("bindings that cannot be", () => {

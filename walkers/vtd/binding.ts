@@ -30,7 +30,10 @@ export class VtdBinding implements Binding {
     this.domain = stage2?.domain ?? -1;
   }
 
-  /** The context that a device has through this binding: everything that a context entry could enable is. */
+  /**
+   * The context that a device has through this binding: everything that a context entry could enable is, but for
+   * device-TLBs, which no configuration of a binding speaks of.
+   */
   fill(device: VtdDevice): void {
     const extended = this.model === "intel-ecs";
     const nested = this.secondLevels !== 0;
@@ -39,6 +42,7 @@ export class VtdBinding implements Binding {
     device.bound = 1;
     device.fpd = 0;
     device.domain = this.domain;
+    device.deviceTlb = 0;
     device.kind = nested ? SECOND_STAGE : PASS_THROUGH;
     device.secondRoot = this.secondRoot;
     device.secondLevels = this.secondLevels;

@@ -114,6 +114,7 @@ export function loadExtendedDevice(
   // Plain pass-through blocks requests with PASID, whatever PASIDE says.
   if (type === EXT_PASS_THROUGH) device.pasidEnabled = 0;
   device.domain = domain(view, at);
+  device.deviceTlb = type === EXT_HOST_DEVICE_TLB || type === EXT_GUEST_DEVICE_TLB ? 1 : 0;
   device.secondRoot = secondTable(view, at);
   device.secondLevels = 2 + aw;
   device.pasidFrame = pasidTable(view, at);
