@@ -1,4 +1,4 @@
-import type { ByteSource } from "../parsers/trace/source.ts";
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { onInterrupt } from "./signals.ts";
 import { formatBytes, formatCount } from "./size.ts";
 

@@ -1,8 +1,8 @@
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { LineReader } from "../parsers/trace/line-reader.ts";
 import { type ErrorCode, readTrace, type TraceHandler } from "../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../parsers/trace/records.ts";
 import type { PlainRecord } from "../parsers/trace/schema.ts";
-import type { ByteSource } from "../parsers/trace/source.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import { ByteWriter } from "./byte-writer.ts";

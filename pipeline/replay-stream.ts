@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { unpacked } from "../parsers/trace/decompress.ts";
-import type { ByteSource } from "../parsers/trace/source.ts";
 import { bytesSource, ChunkSource, openTrace } from "../parsers/trace/source.ts";
 import { Handoff } from "./handoff.ts";
 import { LibraryError, unknownName } from "./library-error.ts";

@@ -1,6 +1,6 @@
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { readTrace } from "../parsers/trace/reader.ts";
 import { TraceNames } from "../parsers/trace/records.ts";
-import type { ByteSource } from "../parsers/trace/source.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
 import { Replay } from "./replay.ts";

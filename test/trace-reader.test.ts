@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { type ReadOptions, readTrace } from "../parsers/trace/reader.ts";
 import { TraceNames } from "../parsers/trace/records.ts";
-import { type ByteSource, bytesSource } from "../parsers/trace/source.ts";
+import { bytesSource } from "../parsers/trace/source.ts";
 
 /** Reads a trace and lists what its records say, one text each. */
 function read(text: string | Uint8Array, options: ReadOptions & { step?: number } = {}) {

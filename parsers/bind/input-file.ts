@@ -1,5 +1,6 @@
+import type { ByteSource } from "../trace/byte-source.ts";
 import { isTraceError, TraceError, type TraceErrorCode } from "../trace/errors.ts";
-import { type ByteSource, openTrace } from "../trace/source.ts";
+import { openTrace } from "../trace/source.ts";
 
 const CHUNK_BYTES = 64 * 2 ** 10;
 

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { readInput } from "../bind/input.ts";
 import { openInput, readUpTo } from "../bind/input-file.ts";
+import type { ByteSource } from "../trace/byte-source.ts";
 import { isObject } from "../trace/field.ts";
-import type { ByteSource } from "../trace/source.ts";
 import { hostsOfJson } from "./caps-json.ts";
 import type { HostCapabilities } from "./host.ts";
 import { hostOfHwInfo } from "./hw-info.ts";

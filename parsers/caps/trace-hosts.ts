@@ -1,8 +1,8 @@
 import { IommuState } from "../../walkers/registers.ts";
+import type { ByteSource } from "../trace/byte-source.ts";
 import { readTrace } from "../trace/reader.ts";
 import { TraceNames } from "../trace/records.ts";
 import type { PlainRecord } from "../trace/schema.ts";
-import type { ByteSource } from "../trace/source.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
 
 /** Ends the reading: nothing after the first request changes what the IOMMUs are at it. */

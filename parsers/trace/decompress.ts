@@ -4,8 +4,8 @@
  */
 import type { Transform } from "node:stream";
 import zlib from "node:zlib";
+import type { ByteSource } from "./byte-source.ts";
 import { TraceError } from "./errors.ts";
-import type { ByteSource } from "./source.ts";
 
 /** What one step of decompression takes: small, because gzip may make a thousand times as much of it. */
 const STEP_BYTES = 64 * 1024;

@@ -2,12 +2,13 @@
  * The front door of trace reading: bytes in, records out to a handler, in order and without an allocation per
  * record. Line numbers count from 1.
  */
+
+import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import type { TraceHandler } from "./line-reader.ts";
 import { TraceNames } from "./records.ts";
 import { type Layout, sniffLayout } from "./sniff.ts";
-import type { ByteSource } from "./source.ts";
 
 export type { ErrorCode } from "./field.ts";
 export type { TraceHandler } from "./line-reader.ts";

@@ -2,26 +2,9 @@
 import { readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
+import type { ByteSource } from "./byte-source.ts";
 import { unpacked } from "./decompress.ts";
 import { systemError, TraceError } from "./errors.ts";
-
-export interface ByteSource {
-  /** For messages: the file's path, or "-" for standard input. */
-  readonly path: string;
-  /** Bytes of the input taken so far (before decompression), for progress. */
-  readonly consumed: number;
-  /** Size of the input in bytes (before decompression), or undefined where it is not known. */
-  readonly size: number | undefined;
-  /**
-   * Puts up to `length` bytes into `target` from offset `at`.
-   * @returns how many; 0 at the end
-   * @throws TraceError where the input breaks off or cannot be read; what was returned before it stands
-   */
-  read(target: Uint8Array, at: number, length: number): Promise<number>;
-  close(): Promise<void>;
-  /** The same input from its start; undefined where it cannot be read twice. */
-  reopen?(): Promise<ByteSource | undefined>;
-}
 
 /**
  * Opens a trace. Whether it is gzip or zstd, its first bytes say, not its name.

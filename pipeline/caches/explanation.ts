@@ -1,7 +1,7 @@
 import { REGIME_EL1 } from "../../parsers/commands/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { CachedIommu } from "./cached-iommu.ts";
 import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
 import type { Contexts, DeviceCaches } from "./contexts.ts";
 import { coversContext, coversPasidEntry } from "./coverage.ts";
@@ -56,7 +56,7 @@ type Accept = (walk: WalkResult) => boolean;
 
 /** Looks in the caches of one IOMMU for what could have given an answer. */
 export class Explanation {
-  readonly #unit: IommuUnit;
+  readonly #unit: CachedIommu;
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #translations: Translations;
@@ -66,7 +66,7 @@ export class Explanation {
   culprit: Culprit | null = null;
 
   constructor(
-    unit: IommuUnit,
+    unit: CachedIommu,
     memory: VersionedMemory,
     contexts: Contexts,
     translations: Translations,

@@ -1,7 +1,7 @@
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { CachedIommu } from "./cached-iommu.ts";
 import type { Contexts } from "./contexts.ts";
 import type { CachedTranslation } from "./tag-sets.ts";
 import { NOW, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
@@ -33,14 +33,14 @@ export type Path = ReadonlyMap<number, PathEntry>;
 
 /** Walks that start from what a cache may hold, or that read memory as it once was. They enter nothing. */
 export class PastWalks {
-  readonly #unit: IommuUnit;
+  readonly #unit: CachedIommu;
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #scratch = new WalkResult();
   /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
   lost = 0;
 
-  constructor(unit: IommuUnit, memory: VersionedMemory, contexts: Contexts) {
+  constructor(unit: CachedIommu, memory: VersionedMemory, contexts: Contexts) {
     this.#unit = unit;
     this.#memory = memory;
     this.#contexts = contexts;

@@ -9,9 +9,9 @@ import {
 import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
 import { Summary } from "../statistics.ts";
+import type { CachedIommu } from "./cached-iommu.ts";
 import { type ContextVersion, isLive } from "./context-history.ts";
 import { Contexts, type TranslationContext } from "./contexts.ts";
 import { DeviceTlbs } from "./device-tlbs.ts";
@@ -51,7 +51,7 @@ export interface CacheStatistics {
 export class UnitCaches {
   readonly translations: Translations;
   readonly contexts: Contexts;
-  readonly #unit: IommuUnit;
+  readonly #unit: CachedIommu;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
   readonly #structures: PagingStructures;
@@ -78,7 +78,7 @@ export class UnitCaches {
 
   /** @param iotlbs IOTLBs to simulate beside */
   constructor(
-    unit: IommuUnit,
+    unit: CachedIommu,
     memory: VersionedMemory,
     budgets: CacheBudgets,
     iotlbs: readonly IotlbGeometry[] = [],

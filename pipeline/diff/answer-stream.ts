@@ -1,12 +1,12 @@
 import { NoDocumentFeed, OutcomeFeed, type OutcomeHandler } from "../../parsers/outcomes/outcome-feed.ts";
 import type { OutcomeLine } from "../../parsers/outcomes/outcome-line.ts";
 import { type StreamKind, streamKind } from "../../parsers/outcomes/stream-kind.ts";
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { Feed } from "../../parsers/trace/line-feed.ts";
 import { type ErrorCode, readInput, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Layout } from "../../parsers/trace/sniff.ts";
-import type { ByteSource } from "../../parsers/trace/source.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { ByteWriter } from "../byte-writer.ts";
 import { Handoff } from "../handoff.ts";

@@ -1,5 +1,5 @@
 /** Compares two streams of answers to the same requests: recordings of one workload, or outcomes of replays. */
-import type { ByteSource } from "../../parsers/trace/source.ts";
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { ByteWriter } from "../byte-writer.ts";
 import type { ReplayOptions } from "../options.ts";

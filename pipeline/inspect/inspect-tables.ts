@@ -1,4 +1,4 @@
-import type { ByteSource } from "../../parsers/trace/source.ts";
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { NO_PASID } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import { DEVICE_BITS } from "../model-limits.ts";

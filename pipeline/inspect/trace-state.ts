@@ -1,7 +1,7 @@
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { type ErrorCode, readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import type { ByteSource } from "../../parsers/trace/source.ts";
 import type { Binding } from "../../walkers/request.ts";
 import { ByteWriter } from "../byte-writer.ts";
 import type { IommuUnit } from "../iommu-unit.ts";

@@ -48,8 +48,9 @@ import {
   SPT_4_3,
 } from "./faults.ts";
 import { loadWithoutPasid } from "./legacy.ts";
+import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
-import { fetchEntry, noteSource, refuseEntry, refuseSource, useBoundStage, type VtdUnit } from "./unit.ts";
+import { fetchEntry, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const present = ExtendedContextEntry.reader("P");
 const fpd = ExtendedContextEntry.reader("FPD");

@@ -4,8 +4,9 @@ import type { WalkResult } from "../result.ts";
 import { anyReserved } from "./capabilities.ts";
 import { LEGACY_CONTEXT, PASS_THROUGH, SECOND_STAGE, type VtdDevice, type VtdProcess } from "./context.ts";
 import { LCT_1, LCT_2, LCT_3, LCT_4_1, LCT_4_2, LRT_1, LRT_2, LRT_3 } from "./faults.ts";
+import { noteSource, refuseEntry } from "./refusals.ts";
 import { ContextEntry, RootEntry, TT_DEVICE_TLB, TT_PASS_THROUGH } from "./structures.ts";
-import { noteSource, refuseEntry, type VtdUnit } from "./unit.ts";
+import type { VtdUnit } from "./unit.ts";
 
 const rootPresent = RootEntry.reader("P");
 const contextTable = RootEntry.reader("CTP");

@@ -7,8 +7,9 @@ import type { WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { anyReservedIn } from "./capabilities.ts";
 import type { VtdFault } from "./faults.ts";
+import { refuseEntry } from "./refusals.ts";
 import { ScalableRootEntry } from "./structures.ts";
-import { refuseEntry, type VtdUnit } from "./unit.ts";
+import type { VtdUnit } from "./unit.ts";
 
 const lowerPresent = ScalableRootEntry.reader("LP");
 const lowerTable = ScalableRootEntry.reader("LCTP");

@@ -42,9 +42,10 @@ import {
   SRT_3,
   type VtdFault,
 } from "./faults.ts";
+import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry, ScalableRootEntry } from "./structures.ts";
-import { fetchEntry, noteSource, refuseEntry, refuseSource, useBoundStage, type VtdUnit } from "./unit.ts";
+import { fetchEntry, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const contextPresent = ScalableContextEntry.reader("P");
 const contextFpd = ScalableContextEntry.reader("FPD");

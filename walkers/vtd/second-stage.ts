@@ -39,7 +39,7 @@ import {
   SSS_5,
   type VtdFault,
 } from "./faults.ts";
-import { refuse } from "./unit.ts";
+import { refuse } from "./refusals.ts";
 
 /** The faults of second-stage conditions, which legacy and scalable mode number differently. */
 interface StageFaults {

@@ -51,7 +51,8 @@ import {
   SPT_6,
   type VtdFault,
 } from "./faults.ts";
-import { refuse, refuseEntry, refuseSource, type VtdUnit } from "./unit.ts";
+import { refuse, refuseEntry, refuseSource } from "./refusals.ts";
+import type { VtdUnit } from "./unit.ts";
 
 const A = X86Entry.mask.A.lo;
 const EA = X86Entry.mask.EA.lo;

@@ -13,11 +13,11 @@ import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice, VtdProcess } from "./con
 import { checkExtendedRequest, loadExtendedDevice, loadExtendedProcess } from "./ecs.ts";
 import { INTERRUPT_RANGE, RTA_2, RTA_5 } from "./faults.ts";
 import { loadLegacyDevice, loadWithoutPasid } from "./legacy.ts";
+import { refuse } from "./refusals.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
 import { checkScalableRequest, loadScalableDevice, loadScalableProcess } from "./scalable.ts";
 import { VtdSecondStage } from "./second-stage.ts";
 import { identity, type TranslateUnit, translate } from "./translate.ts";
-import { refuse } from "./unit.ts";
 
 /**
  * Intel VT-d: legacy, scalable and abort mode (Architecture Specification, revision 5.10; execute requests as in
