@@ -148,6 +148,7 @@ export class Replay implements TraceHandler {
     const count = (end - start) >>> 1;
     const tables = this.#tables?.concerns(addrHi, addrLo, count) ? this.#tables : null;
     tables?.writing(addrHi, addrLo, count);
+    this.#past.byIommu = record.byIommu;
     this.#fail(line, this.memory.writeHex(bytes, start, end, addrHi, addrLo));
     tables?.written(line);
   }

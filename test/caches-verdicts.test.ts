@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { type Format, hex, Radix, Scenario } from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;
 const CONTEXTS = 0x10_1000n;
@@ -192,6 +192,46 @@ describe("who owes what", () => {
     });
     expect(late).toMatchObject({ rule: "late-invalidation", changed_line: changed, requests: 2 });
     expect(run.of("finding")).toHaveLength(2);
+  });
+
+  it("a page unmapped and mapped anew was stale from the unmapping on", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA);
+    s.dma(AT_A);
+    const leaf = table.entry(A);
+    s.put(leaf, 0n);
+    const unmapped = s.lines.length;
+    table.map(A, SECOND_PA);
+    s.dma(AT_A);
+    const [missing] = (await s.run()).of("finding");
+    expect(missing).toMatchObject({
+      rule: "missing-invalidation",
+      changed_line: unmapped,
+      entry_addr: hex(leaf),
+      old: hex(FIRST_PA | 3n),
+      new: hex(SECOND_PA | 3n),
+    });
+    expect(missing!.message).toContain(
+      `was changed in line ${unmapped} from ${hex(FIRST_PA | 3n)} (it is ${hex(SECOND_PA | 3n)} now)`,
+    );
+  });
+
+  it("what the IOMMU writes itself, and what became as it was, is not the change", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA);
+    s.dma(AT_A);
+    const leaf = table.entry(A);
+    s.put(leaf, 0n);
+    table.map(A, FIRST_PA);
+    const accessed = Buffer.alloc(8);
+    accessed.writeBigUInt64LE(FIRST_PA | 0x103n);
+    s.add({ type: "mem", addr: hex(leaf), data: accessed.toString("hex"), by: "iommu" });
+    table.map(A, SECOND_PA);
+    const changed = s.lines.length;
+    s.dma(AT_A);
+    const [missing] = (await s.run()).of("finding");
+    expect(missing).toMatchObject({ changed_line: changed, old: hex(FIRST_PA | 0x103n) });
+    expect(missing!.message).toContain(`in line ${changed} from ${hex(FIRST_PA | 0x103n)} to`);
   });
 
   it("a page that becomes another one and back is no hazard any more", async () => {

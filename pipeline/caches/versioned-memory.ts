@@ -7,7 +7,7 @@ export const NOW = Number.POSITIVE_INFINITY;
 /** Changes are kept of words of this size. */
 export const WORD_BYTES = 8;
 /** Bytes that one change takes over all arrays below. */
-export const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4;
+export const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4 + 1;
 const FIRST_CAPACITY = 1 << 10;
 const NONE = -1;
 /** Frames that are known to hold tables above the last level. */
@@ -24,6 +24,8 @@ export interface Change {
   readonly offset: number;
   readonly oldHi: number;
   readonly oldLo: number;
+  /** It was changed again since. */
+  readonly again: boolean;
 }
 
 /**
@@ -44,6 +46,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #los = new Int32Array(FIRST_CAPACITY);
   /** Number (modulo capacity) of the change before this one in the same frame. */
   #before = new Int32Array(FIRST_CAPACITY);
+  /** Whether the recorded IOMMU made the change. */
+  #own = new Uint8Array(FIRST_CAPACITY);
   #next = 0;
   /** Number of the latest change of each frame that has any. */
   readonly #latest = new Map<number, number>();
@@ -53,6 +57,10 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   at = 0;
   /** The tick that fetches see; NOW outside of a look into the past. */
   asOf = NOW;
+  /** The last look saw what was at this tick. */
+  #looked = 0;
+  /** The bytes that are being written come from the recorded IOMMU itself. */
+  byIommu = false;
   /** Number of the latest change that a look into the past has undone, or -1. */
   #undone = NONE;
   /** Tick and line of the record that is replayed: when a change is. */
@@ -105,6 +113,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   /** Fetches see memory as it was at a tick, until `endLook`. */
   look(time: number): void {
     this.asOf = time;
+    this.#looked = time;
     this.#undone = NONE;
   }
 
@@ -112,18 +121,46 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.asOf = NOW;
   }
 
-  /** The latest change that the last look has undone; null where what it read has not changed. */
+  /**
+   * The change that what the last look has read does not know of; null where that has not changed. Of the word that
+   * was changed last, it is the write that took it from what was read: a page that was unmapped and mapped anew was
+   * stale from the first of the two on. What the IOMMU itself wrote (accessed and dirty bits) asks for no invalidation.
+   */
   undone(): Change | null {
-    const n = this.#undone;
-    if (n === NONE) return null;
-    const at = n % this.#capacity;
+    const latest = this.#undone;
+    if (latest === NONE) return null;
+    const word = this.#offsets[latest % this.#capacity]!;
+    const changes: number[] = [];
+    const oldest = Math.max(0, this.#next - this.#capacity);
+    for (let n = latest; n >= oldest; ) {
+      const at = n % this.#capacity;
+      if (this.#times[at]! <= this.#looked) break;
+      if (this.#offsets[at] === word) changes.push(at);
+      const distance = this.#before[at]!;
+      if (distance === 0) break;
+      n -= distance;
+    }
+    let left = latest % this.#capacity;
+    let readHi = 0;
+    let readLo = 0;
+    for (let i = changes.length - 1, known = false; i >= 0; i--) {
+      const at = changes[i]!;
+      const hi = this.#his[at]!;
+      const lo = this.#los[at]!;
+      if (known && (hi !== readHi || lo !== readLo)) continue;
+      known = this.#own[at] === 0;
+      readHi = hi;
+      readLo = lo;
+      if (known) left = at;
+    }
     return {
-      time: this.#times[at]!,
-      line: this.#lines[at]!,
-      frame: this.#frames[at]!,
-      offset: this.#offsets[at]!,
-      oldHi: this.#his[at]!,
-      oldLo: this.#los[at]!,
+      time: this.#times[left]!,
+      line: this.#lines[left]!,
+      frame: this.#frames[left]!,
+      offset: word,
+      oldHi: this.#his[left]!,
+      oldLo: this.#los[left]!,
+      again: left !== changes[0],
     };
   }
 
@@ -192,6 +229,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#offsets[at] = offset;
     this.#his[at] = hi;
     this.#los[at] = lo;
+    this.#own[at] = this.byIommu ? 1 : 0;
     const before = this.#latest.get(frame);
     // As a distance: it stays right whatever the ring's size.
     this.#before[at] = before === undefined ? 0 : n - before;
@@ -241,12 +279,13 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#offsets = larger(this.#offsets, new Int32Array(capacity));
     this.#his = larger(this.#his, new Int32Array(capacity));
     this.#los = larger(this.#los, new Int32Array(capacity));
+    this.#own = larger(this.#own, new Uint8Array(capacity));
     this.#before = larger(this.#before, new Int32Array(capacity));
     this.#capacity = capacity;
   }
 }
 
-function larger<A extends Float64Array | Int32Array>(from: A, to: A): A {
+function larger<A extends Float64Array | Int32Array | Uint8Array>(from: A, to: A): A {
   to.set(from);
   return to;
 }

@@ -138,7 +138,7 @@ export class CacheFindings {
       iommu: unit.id,
       dev,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} to ${now} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one. Expected ${command.text}`,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one. Expected ${command.text}`,
       changed_line: change.line,
       entry_addr: address,
       old,
