@@ -223,6 +223,19 @@ export class Contexts {
     return dropped;
   }
 
+  /** The address spaces that translations through the PASID entries which an invalidation names are tagged with. */
+  spacesOf(inv: Invalidation): Set<number> {
+    const spaces = new Set<number>();
+    for (const caches of this.#ofDevices(inv)) {
+      if (!coversDevice(inv, caches.id)) continue;
+      // By PASID: its own requests, and those without, which use one PASID's entry.
+      for (const requests of [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)])
+        for (const { process, tags } of requests?.pairs ?? [])
+          if (process.tag.pasid === inv.pasid && tags.space >= 0) spaces.add(tags.space);
+    }
+    return spaces;
+  }
+
   /** A binding of a device came or went: nothing that was cached for it before is used again. */
   drop(device: number): void {
     for (const caches of this.#named(device)) this.#forget(caches);

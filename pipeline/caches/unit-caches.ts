@@ -18,6 +18,7 @@ import { DeviceTlbs } from "./device-tlbs.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
+import { inTagsOf } from "./neutral.ts";
 import { PagingStructures } from "./paging-structures.ts";
 import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
@@ -199,7 +200,10 @@ export class UnitCaches {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
-    this.#apply(inv.clone(), time);
+    const parts = inTagsOf(this.#unit.model, inv.clone(), (of) => this.contexts.spacesOf(of));
+    let dropped = false;
+    for (const part of parts) if (this.#drop(part, time)) dropped = true;
+    if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
   }
 
   /** It is known whether the system waits for its invalidations, or is taken to be. */
@@ -221,6 +225,11 @@ export class UnitCaches {
   }
 
   #apply(inv: Invalidation, issued: number): void {
+    if (!this.#drop(inv, issued) && inv.caches !== DEVICE_TLB) this.#redundant++;
+  }
+
+  /** @returns whether there was, or may have been, something of the IOMMU's own to drop */
+  #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
     const pages = this.translations.invalidate(inv, issued, history);
@@ -228,8 +237,8 @@ export class UnitCaches {
     const contexts = this.contexts.invalidate(inv, issued);
     this.#deviceTlbs.invalidate(inv, issued);
     if (contexts > 0) this.#contextsDropped = this.#memory.time;
-    if (pages === 0 && tables === 0 && contexts === 0 && inv.caches !== DEVICE_TLB) this.#redundant++;
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
+    return pages !== 0 || tables !== 0 || contexts > 0;
   }
 
   /** Counts an invalidation for the statistics, whether it takes effect or not. */
