@@ -9,6 +9,7 @@ import type { WalkResult } from "../../walkers/result.ts";
 import { CachedPages } from "./cached-pages.ts";
 import { type Coverage, TRANSLATIONS } from "./coverage.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
 import {
   type CachedTranslation,
   GLOBAL_SPACE,
@@ -376,29 +377,4 @@ export class Translations {
   #inPieces(inv: Invalidation): boolean {
     return inv.inPieces && this.#coverage.pieces;
   }
-}
-
-/** Bits of a key's low half that hold log2 of the page's size. */
-const SHIFT_BITS = 63;
-
-/** Base of the page that holds an address; the low half carries log2 of its size below bit 12. */
-function baseHi(hi: number, shift: number): number {
-  return shift <= 32 ? hi : (hi >> (shift - 32)) << (shift - 32);
-}
-
-function baseLo(lo: number, shift: number): number {
-  return (shift >= 32 ? 0 : (lo >> shift) << shift) | shift;
-}
-
-/** A page as one number: twice its first frame plus its frames, which no other page has. */
-function pageKey(hi: number, lo: number, shift: number): number {
-  const frame = frameOf(hi, lo);
-  const frames = 2 ** (shift - 12);
-  return 2 * (frame - (frame % frames)) + frames;
-}
-
-function pageOf(key: number): { frame: number; shift: number } {
-  let frames = 1;
-  while (Math.floor(key / frames) % 2 === 0) frames *= 2;
-  return { frame: (key - frames) / 2, shift: 12 + Math.log2(frames) };
 }

@@ -7,7 +7,7 @@ import {
   PASID_CACHE,
 } from "../../parsers/commands/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
+import { OK, type WalkResult } from "../../walkers/result.ts";
 import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
 import { Summary } from "../statistics.ts";
@@ -20,15 +20,13 @@ import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.
 import type { CacheBudgets } from "./memory-budget.ts";
 import { inTagsOf } from "./neutral.ts";
 import { PagingStructures } from "./paging-structures.ts";
-import { PastWalks, type Structure, sameAnswer, sameTranslation } from "./past-walks.ts";
+import { PastWalks, type Structure } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
 import { StaleContexts } from "./stale-contexts.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { refusedTag } from "./tags.ts";
 import { Translations } from "./translations.ts";
+import { UsedTranslations } from "./used-translations.ts";
 import type { VersionedMemory } from "./versioned-memory.ts";
-
-const SMALL_PAGE = 12;
 
 /** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
 export interface CacheStatistics {
@@ -55,6 +53,7 @@ export class UnitCaches {
   readonly #unit: CachedIommu;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
+  readonly #used: UsedTranslations;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
   readonly #stale: StaleContexts;
@@ -64,7 +63,6 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Invalidations by name. */
   readonly #invalidations = new Map<string, number>();
-  readonly #denying = new WalkResult();
   /** Tick of the latest invalidation or completion, or of when entries in use had to be entered again. */
   #lastEvent = 0;
   #turns = 0;
@@ -89,6 +87,7 @@ export class UnitCaches {
     this.translations = new Translations(budgets.pages);
     this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
+    this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
     this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
     this.#stale = new StaleContexts(
       unit.walker,
@@ -310,10 +309,7 @@ export class UnitCaches {
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersLive(caches.processes.get(request.pasid)!.history.versions, pair.process)) doubt = true;
-    const set = walk.global ? pair.globalTags : pair.tags;
-    const other = walk.global ? pair.tags : pair.globalTags;
-    if (this.#noteTranslation(set, pair, request, walk, time)) doubt = true;
-    if (this.#anyLive(other, 0, request, time)) doubt = true;
+    if (this.#used.use(pair, request, walk, time, this.#failures)) doubt = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent)) doubt = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.deviceCulprit = kept;
@@ -330,79 +326,6 @@ export class UnitCaches {
       this.contexts.refusedDevice(caches, refusedTag(state, model, caches.id), walk, time);
     }
     return caches.contexts.versions.some(isLive);
-  }
-
-  /** Enters a translation; true where an earlier one of the page may still be cached and is another. */
-  #noteTranslation(
-    set: TagSet,
-    pair: TranslationContext,
-    request: WalkRequest,
-    walk: WalkResult,
-    time: number,
-  ): boolean {
-    let shift = 0;
-    if (walk.status === OK) shift = walk.pageShift;
-    else if (walk.status === FAULT && walk.stage !== 0) {
-      if (walk.reason === "PERMISSION") return this.#noteDenial(pair, request, time);
-      const kept = walk.stage === 1 ? this.#failures.firstStage : this.#failures.secondStage;
-      if (kept && walk.entryKnown) shift = SMALL_PAGE;
-    }
-    if (shift === 0) return this.#anyLive(set, 0, request, time);
-    const doubt = this.#replace(set, pair, shift, request, walk);
-    this.translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
-    return doubt || this.#anyLive(set, shift, request, time);
-  }
-
-  /** A translation that denies a request is one all the same: it may be cached. */
-  #noteDenial(pair: TranslationContext, request: WalkRequest, time: number): boolean {
-    const walk = this.#past.translateAnyway(request, pair.device.context, pair.process.context);
-    const set = walk.global ? pair.globalTags : pair.tags;
-    let doubt = false;
-    if (walk.status === OK && walk.pageShift !== 0) {
-      const { addrHi, addrLo } = request;
-      const denying = this.#denying;
-      denying.copyFrom(walk);
-      doubt = this.#replace(set, pair, denying.pageShift, request, denying);
-      this.translations.enter(set, denying.pageShift, denying.firstShift, addrHi, addrLo, pair.id, time);
-    }
-    return this.#anyLive(set, 0, request, time) || doubt;
-  }
-
-  /** Sets aside what is known of a page where it is another translation; true where that may change the answer. */
-  #replace(
-    set: TagSet,
-    pair: TranslationContext,
-    shift: number,
-    request: WalkRequest,
-    walk: WalkResult,
-  ): boolean {
-    const { translations } = this;
-    const { addrHi: hi, addrLo: lo } = request;
-    if (!translations.find(set, shift, hi, lo)) return false;
-    if (translations.context === pair.id && translations.time >= this.#memory.lastChange) return false;
-    const old: CachedTranslation = {
-      context: translations.context,
-      time: translations.time,
-      dead: translations.dead,
-    };
-    const then = this.#past.asItWas(old, request);
-    if (then === null || sameTranslation(then, walk)) return false;
-    const device = this.contexts.pair(old.context)?.deviceId ?? 0;
-    old.dead ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
-    translations.setAside(set, shift, hi, lo, old);
-    return !old.dead && !sameAnswer(then, walk);
-  }
-
-  /** Whether translations of a page are live that were set aside, or are of another size than the one just entered. */
-  #anyLive(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
-    const { translations } = this;
-    for (let other = set.nextShift(0); other !== 0; other = set.nextShift(other)) {
-      for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
-        if (!old.dead && old.time > set.epoch) return true;
-      if (other === entered || !translations.find(set, other, request.addrHi, request.addrLo)) continue;
-      if (!translations.dead && translations.time < time) return true;
-    }
-    return false;
   }
 
   // ── answers ──
