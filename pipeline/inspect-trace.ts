@@ -7,6 +7,7 @@ import { WalkRequest } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { inspectRequest, type PageWalk } from "./inspection.ts";
+import { aim } from "./iommus.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
 import type { ErrorRecord, OutcomeRecord, OutputRecord } from "./records.ts";
 import { Replay } from "./replay.ts";
@@ -178,13 +179,7 @@ class TraceInspection implements TraceHandler {
     const route = this.#replay.iommus.route(record);
     if ("code" in route) throw new InspectionError(`line ${line}: ${route.message}`);
     const request = new WalkRequest();
-    request.device = route.id;
-    request.pasid = record.pasid;
-    request.addrHi = record.addrHi;
-    request.addrLo = record.addrLo;
-    request.access = record.access;
-    request.priv = record.priv;
-    request.binding = route.binding;
+    aim(request, route, record);
     // First the replay's own word: it also refuses what cannot be walked.
     this.#options.only = selectionOf(undefined);
     this.#replay.dma(line, record);

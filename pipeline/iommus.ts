@@ -3,7 +3,7 @@ import type { DmaRecord, TraceNames } from "../parsers/trace/records.ts";
 import type { RecordOf } from "../parsers/trace/schema.ts";
 import type { GuestMemory } from "../walkers/memory.ts";
 import { HOST_MODEL, MODEL_OWNER } from "../walkers/registry.ts";
-import type { Binding } from "../walkers/request.ts";
+import type { Binding, WalkRequest } from "../walkers/request.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import type { UnitCaches } from "./caches/unit-caches.ts";
 import { IommuUnit } from "./iommu-unit.ts";
@@ -22,6 +22,17 @@ export interface Route {
   readonly names: RequestNames;
   /** It holds while nothing has been declared, bound or unbound since. */
   readonly version: number;
+}
+
+/** Makes a request of a record, but for its length: a walk is of one page. */
+export function aim(request: WalkRequest, route: Route, record: DmaRecord): void {
+  request.device = route.id;
+  request.pasid = record.pasid;
+  request.addrHi = record.addrHi;
+  request.addrLo = record.addrLo;
+  request.access = record.access;
+  request.priv = record.priv;
+  request.binding = route.binding;
 }
 
 /** Why a record cannot be used: what an `error` record says. */

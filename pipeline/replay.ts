@@ -18,7 +18,7 @@ import { Findings } from "./findings/findings.ts";
 import { TableFindings } from "./findings/table-findings.ts";
 import { HeldVerdicts } from "./held-verdicts.ts";
 import { IommuUnit } from "./iommu-unit.ts";
-import { Iommus, type Problem } from "./iommus.ts";
+import { aim, Iommus, type Problem } from "./iommus.ts";
 import { Judge } from "./judge.ts";
 import type { ReplayOptions } from "./options.ts";
 import { Outcome } from "./outcome.ts";
@@ -119,13 +119,7 @@ export class Replay implements TraceHandler {
       return;
     }
     const request = this.#request;
-    request.device = route.id;
-    request.pasid = record.pasid;
-    request.addrHi = record.addrHi;
-    request.addrLo = record.addrLo;
-    request.access = record.access;
-    request.priv = record.priv;
-    request.binding = route.binding;
+    aim(request, route, record);
     const outcome = this.#outcome;
     const { caches } = route.unit;
     const doubt = walkRequest(route.unit.engine, request, record.len, outcome, caches, this.#past.time);

@@ -43,9 +43,13 @@ function named<F extends string>(layout: Layout<F>, field: F, value: number): st
   return layout.fields[field].values?.[value] ?? String(value);
 }
 
-function checkStream(view: DataView, caps: Caps, problems: Problems, substream: boolean): void {
+function checkSecurity(view: DataView, problems: Problems): void {
   if (stream.SSEC(view, 0) !== 0)
     problems.illegal("SSEC", "expected 0 on the Non-secure Command queue, found 1", "IHI 0070, 4.1.6");
+}
+
+function checkStream(view: DataView, caps: Caps, problems: Problems, substream: boolean): void {
+  checkSecurity(view, problems);
   if (stream.SID(view, 0) >= 2 ** caps.sidBits)
     problems.unpredictable(
       "SID",
@@ -128,11 +132,8 @@ const specs: readonly Spec[] = [
       covers: "All STEs, CDs, L1 tables on the way to them, and VMS information, of all StreamIDs.",
       doesNotCover: "TLB entries and ATCs.",
     },
-    check(view, _caps, problems) {
-      // The StreamID does not matter here (4.3.6).
-      if (stream.SSEC(view, 0) !== 0)
-        problems.illegal("SSEC", "expected 0 on the Non-secure Command queue, found 1", "IHI 0070, 4.1.6");
-    },
+    // The StreamID does not matter here (4.3.6).
+    check: (view, _caps, problems) => checkSecurity(view, problems),
     invalidate(_view, _caps, out) {
       out.caches = CONTEXT_CACHE | PASID_CACHE;
       return true;
@@ -189,8 +190,7 @@ const specs: readonly Spec[] = [
     },
     check(view, caps, problems) {
       requires(caps.mpam, "IDR3.MPAM", problems, "IHI 0070, 4.3.5");
-      if (stream.SSEC(view, 0) !== 0)
-        problems.illegal("SSEC", "expected 0 on the Non-secure Command queue, found 1", "IHI 0070, 4.1.6");
+      checkSecurity(view, problems);
     },
     operands: (view) => `VMID ${vmid(view, 0)}`,
   },

@@ -77,6 +77,7 @@ const PIOTLB_PASID = 2;
 const PIOTLB_PAGE = 3;
 const PC_DOMAIN = 0;
 const PC_PASID = 1;
+const PC_RESERVED = 2;
 const PC_GLOBAL = 3;
 
 const specs: readonly CommandSpec<VtdCommandCaps>[] = [
@@ -265,7 +266,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         "Translations that came from the old PASID entry (a PASID-based-IOTLB or IOTLB invalidation must follow), context entries and device-TLBs.",
     },
     check(view, _caps, problems) {
-      if (pc.G(view, 0) === 2)
+      if (pc.G(view, 0) === PC_RESERVED)
         problems.illegal("G", "expected granularity 0, 1 or 3, found 2", "VT-d 5.10, 6.5.2.2");
     },
     invalidate(view, caps, out) {
@@ -273,7 +274,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       out.caches = PASID_CACHE;
       if (g === PC_DOMAIN || g === PC_PASID) out.onDomain(pc.DID(view, 0) & caps.domainMask);
       if (g === PC_PASID) out.onPasid(pc.PASID(view, 0));
-      return g !== 2;
+      return g !== PC_RESERVED;
     },
     operands(view) {
       const g = pc.G(view, 0);

@@ -269,18 +269,8 @@ export class UnitInspector {
   /** @returns whether the enumeration came to the end of the address space */
   async #ranges(name: SpaceName, space: AddressSpace): Promise<boolean> {
     const { maps, from, limit } = this.#options;
-    const { walker } = this.#unit;
     const sink = this.#sink;
-    const walk = new RangeWalk(
-      walker,
-      this.#request,
-      this.#device,
-      this.#process,
-      space,
-      this.#trail,
-      this.#budget,
-      from,
-    );
+    const walk = this.#walkOf(space, from);
     for (;;) {
       const kind = walk.next();
       if (kind === END) return true;
@@ -307,9 +297,12 @@ export class UnitInspector {
 
   /** Whether requests of a context without tables reach memory at all. */
   #passes(space: AddressSpace | null): boolean {
-    if (space === null) return false;
-    const walker = this.#unit.walker;
-    const walk = new RangeWalk(
+    return space !== null && this.#walkOf(space).next() === PAGES;
+  }
+
+  #walkOf(space: AddressSpace, from?: number): RangeWalk {
+    const { walker } = this.#unit;
+    return new RangeWalk(
       walker,
       this.#request,
       this.#device,
@@ -317,7 +310,7 @@ export class UnitInspector {
       space,
       this.#trail,
       this.#budget,
+      from,
     );
-    return walk.next() === PAGES;
   }
 }

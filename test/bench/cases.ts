@@ -3,6 +3,7 @@ import { type DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
 import { ByteWriter } from "../../pipeline/byte-writer.ts";
 import type { IommuUnit } from "../../pipeline/iommu-unit.ts";
+import { aim } from "../../pipeline/iommus.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/options.ts";
 import { Replay } from "../../pipeline/replay.ts";
 import { NOTHING } from "../../pipeline/selection.ts";
@@ -49,13 +50,7 @@ function caseOf(replay: Replay, record: DmaRecord): Case | null {
   const route = replay.iommus.route(record);
   if ("code" in route) throw new Error(route.message);
   const request = new WalkRequest();
-  request.device = route.id;
-  request.pasid = record.pasid;
-  request.addrHi = record.addrHi;
-  request.addrLo = record.addrLo;
-  request.access = record.access;
-  request.priv = record.priv;
-  request.binding = route.binding;
+  aim(request, route, record);
   const walk = route.unit.engine.walk(request);
   return walk.status === OK && walk.pageShift === PAGE_SHIFT ? { unit: route.unit, request } : null;
 }

@@ -21,6 +21,10 @@ export const EXT_PASS_THROUGH = 2;
 export const EXT_GUEST = 4;
 export const EXT_GUEST_DEVICE_TLB = 5;
 
+export function allowsDeviceTlb(type: number): boolean {
+  return type === EXT_HOST_DEVICE_TLB || type === EXT_GUEST_DEVICE_TLB;
+}
+
 export const ExtendedContextEntry = layout("VT-d extended context entry", "VT-d 2.4, 9.4", 32, {
   P: bit(0, "Present"),
   FPD: bit(1, "Fault processing disable: qualified faults are not recorded"),

@@ -21,6 +21,7 @@ import {
   type VtdProcess,
 } from "./context.ts";
 import {
+  allowsDeviceTlb,
   EXT_GUEST,
   EXT_GUEST_DEVICE_TLB,
   EXT_HOST,
@@ -40,8 +41,6 @@ import {
   LRT_2,
   LRT_3,
   SCT_6,
-  SCT_7,
-  SGN_10,
   SPT_1,
   SPT_2,
   SPT_3,
@@ -50,7 +49,7 @@ import {
 import { loadWithoutPasid } from "./legacy.ts";
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
-import { fetchEntry, useBoundStage, type VtdUnit } from "./unit.ts";
+import { fetchEntry, hasRoomFor, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const present = ExtendedContextEntry.reader("P");
 const fpd = ExtendedContextEntry.reader("FPD");
@@ -115,7 +114,7 @@ export function loadExtendedDevice(
   // Plain pass-through blocks requests with PASID, whatever PASIDE says.
   if (type === EXT_PASS_THROUGH) device.pasidEnabled = 0;
   device.domain = domain(view, at);
-  device.deviceTlb = type === EXT_HOST_DEVICE_TLB || type === EXT_GUEST_DEVICE_TLB ? 1 : 0;
+  device.deviceTlb = allowsDeviceTlb(type) ? 1 : 0;
   device.secondRoot = secondTable(view, at);
   device.secondLevels = 2 + aw;
   device.pasidFrame = pasidTable(view, at);
@@ -172,8 +171,7 @@ export function loadExtendedProcess(
   }
   const { tables, caps } = unit;
   const pasid = request.pasid;
-  if (pasid >= caps.pasidLimit) return refuseSource(device, out, SGN_10, device.fpd);
-  if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
+  if (!hasRoomFor(pasid, unit, device, out)) return false;
 
   const nested = device.nested !== 0;
   if (nested) useBoundStage(unit, device);
@@ -184,8 +182,7 @@ export function loadExtendedProcess(
   if (pasidPresent(view, at) === 0) return refuseEntry(tables, out, SPT_2, device.fpd);
   if (anyReserved(view, at, caps.reserved.extendedPasid)) return refuseEntry(tables, out, SPT_3, device.fpd);
   const mode = pagingMode(view, at);
-  if (mode > 1 || (mode === 1 && !caps.firstStageFiveLevel))
-    return refuseEntry(tables, out, SPT_4_3, device.fpd);
+  if (!caps.supportsPaging(mode)) return refuseEntry(tables, out, SPT_4_3, device.fpd);
 
   process.kind = nested ? NESTED : FIRST_STAGE;
   process.fpd = device.fpd;

@@ -24,9 +24,7 @@ import {
   SCT_4_2,
   SCT_4_3,
   SCT_6,
-  SCT_7,
   SCT_9,
-  SGN_10,
   SPD_1,
   SPD_2,
   SPD_3,
@@ -45,7 +43,7 @@ import {
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry, ScalableRootEntry } from "./structures.ts";
-import { fetchEntry, useBoundStage, type VtdUnit } from "./unit.ts";
+import { fetchEntry, hasRoomFor, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const contextPresent = ScalableContextEntry.reader("P");
 const contextFpd = ScalableContextEntry.reader("FPD");
@@ -147,7 +145,7 @@ export function loadScalableProcess(
 ): boolean {
   const { tables, caps } = unit;
   const pasid = request.pasid === NO_PASID ? device.ridPasid : request.pasid;
-  if (request.pasid !== NO_PASID && !acceptsPasid(caps, pasid, device, out)) return false;
+  if (request.pasid !== NO_PASID && !acceptsPasid(pasid, unit, device, out)) return false;
 
   const below = device.bound !== 0 && device.secondLevels !== 0;
   if (below) useBoundStage(unit, device);
@@ -174,9 +172,8 @@ export function loadScalableProcess(
 }
 
 /** 7.1.3, SGN.10, SCT.7 and SCT.9: the PASID of a request that has one. */
-function acceptsPasid(caps: VtdCapabilities, pasid: number, device: VtdDevice, out: WalkResult): boolean {
-  if (pasid >= caps.pasidLimit) return refuseSource(device, out, SGN_10, device.fpd);
-  if (pasid >= device.pasidLimit) return refuseSource(device, out, SCT_7, device.fpd);
+function acceptsPasid(pasid: number, unit: VtdUnit, device: VtdDevice, out: WalkResult): boolean {
+  if (!hasRoomFor(pasid, unit, device, out)) return false;
   // A binding has no context entry whose RID_PASID could be taken.
   if (device.bound === 0 && pasid === device.ridPasid) return refuseSource(device, out, SCT_9, device.fpd);
   return true;
@@ -248,8 +245,7 @@ function misprogrammed(
     if (!caps.supportsWidth(addressWidth(view, at))) return SPT_4_1;
   }
   if (type === FIRST_STAGE || type === NESTED) {
-    const mode = pagingMode(view, at);
-    if (mode > 1 || (mode === 1 && !caps.firstStageFiveLevel)) return SPT_4_3;
+    if (!caps.supportsPaging(pagingMode(view, at))) return SPT_4_3;
   }
   if (process.kind === NESTED) {
     const width = caps.secondStageWidth(process.secondLevels);

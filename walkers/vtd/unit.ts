@@ -6,8 +6,8 @@ import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import type { VtdCapabilities } from "./capabilities.ts";
 import { SCALABLE_CONTEXT, type VtdDevice } from "./context.ts";
-import type { VtdFault } from "./faults.ts";
-import { refuseEntry } from "./refusals.ts";
+import { SCT_7, SGN_10, type VtdFault } from "./faults.ts";
+import { refuseEntry, refuseSource } from "./refusals.ts";
 import type { VtdSecondStage } from "./second-stage.ts";
 
 /** What the steps of a walk share: the reader of tables, the unit's setup, and its second stage. */
@@ -15,6 +15,12 @@ export interface VtdUnit {
   readonly tables: TableReader;
   readonly caps: VtdCapabilities;
   readonly second: VtdSecondStage;
+}
+
+/** 7.1.3, SGN.10 and SCT.7: a request's PASID, against what the unit takes and what its table holds. */
+export function hasRoomFor(pasid: number, { caps }: VtdUnit, device: VtdDevice, out: WalkResult): boolean {
+  if (pasid >= caps.pasidLimit) return refuseSource(device, out, SGN_10, device.fpd);
+  return pasid < device.pasidLimit || refuseSource(device, out, SCT_7, device.fpd);
 }
 
 /** The second stage under a bound device's tables. */

@@ -2,6 +2,7 @@ import { FRAME_BYTES } from "../../../walkers/memory.ts";
 import { EXTENDED_CONTEXT, VtdDevice } from "../../../walkers/vtd/context.ts";
 import { tablePasids } from "../../../walkers/vtd/ecs.ts";
 import {
+  allowsDeviceTlb,
   EXT_GUEST,
   EXT_GUEST_DEVICE_TLB,
   EXT_HOST,
@@ -43,8 +44,7 @@ export class VtdExtendedTables {
     const type = Number(entry.value("T"));
     const pasids = entry.value("PASIDE") !== 0n;
     if (type > EXT_GUEST_DEVICE_TLB || type === 3) illegal(entry, "T", "expected 0 to 2, 4 or 5");
-    if ((type === EXT_HOST_DEVICE_TLB || type === EXT_GUEST_DEVICE_TLB) && !caps.deviceTlb)
-      lacks(entry, "T", "ECAP.DT");
+    if (allowsDeviceTlb(type) && !caps.deviceTlb) lacks(entry, "T", "ECAP.DT");
     const passes = type === EXT_PASS_THROUGH || type === EXT_GUEST || type === EXT_GUEST_DEVICE_TLB;
     if (passes && !caps.passThrough) lacks(entry, "T", "ECAP.PT");
     if ((type === EXT_GUEST || type === EXT_GUEST_DEVICE_TLB) && !pasids)
