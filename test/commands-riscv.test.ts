@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeCommand, encodeCommand, formatCommand } from "../parsers/commands/command.ts";
+import { encodeCommand, formatCommand } from "../parsers/commands/command.ts";
 import {
-  ACCEPTED,
   ANY,
   COMBINED_BY_ADDRESS,
   CONTEXT_CACHE,
@@ -16,12 +15,17 @@ import {
   SECOND_STAGE,
   UNPREDICTABLE,
 } from "../parsers/commands/invalidation.ts";
-import type { IommuState } from "../walkers/registers.ts";
-import { rangeOf, state, words } from "./support/command-words.ts";
+import {
+  commandsOf,
+  expectNoInvalidation,
+  expectTaken,
+  rangeOf,
+  state,
+  withBit,
+  words,
+} from "./support/command-words.ts";
 
-const decode = (w0: bigint, w1 = 0n, known?: IommuState) => decodeCommand("riscv", words(w0, w1), known);
-const problems = (w0: bigint, w1 = 0n, known?: IommuState) =>
-  decode(w0, w1, known).problems.map((p) => `${p.kind} ${p.field || p.bits}`);
+const { decode, problems } = commandsOf("riscv");
 
 const VMA = 0x001n;
 const GVMA = 0x081n;
@@ -47,11 +51,7 @@ describe("commands that the reference model and QEMU took", () => {
     [0x200200000003n, 0x0n, "IODIR.INVAL_DDT DID 0x20"],
     [0x4ae70200002083n, 0x0n, "IODIR.INVAL_PDT DID 0x4ae7 PID 0x2"],
   ])("%s %s", (w0, w1, text) => {
-    const command = decode(w0, w1, REFERENCE);
-    expect(formatCommand(command)).toBe(text);
-    expect(command.problems).toEqual([]);
-    expect(command.invalidation?.status ?? ACCEPTED).toBe(ACCEPTED);
-    expect(command.completion).toBe(text === "IOFENCE.C");
+    expectTaken(decode(w0, w1, REFERENCE), text, text === "IOFENCE.C");
   });
 });
 
@@ -179,9 +179,7 @@ describe("directory, fence and ATS commands", () => {
       "ATS.PRGR RID 0x310 PID 0x5 PRGI 7 Response Failure",
     ],
   ])("%s %s invalidates nothing", (w0, w1, text) => {
-    const command = decode(w0, w1);
-    expect(formatCommand(command)).toBe(text);
-    expect([command.invalidation, command.problems]).toEqual([null, []]);
+    expectNoInvalidation(decode(w0, w1), text);
   });
 });
 
@@ -228,8 +226,7 @@ describe("illegal commands", () => {
     [0x004n, 34n],
     [0x004n, 39n],
   ])("%s with bit %s", (w0, bit) => {
-    const value = w0 | (1n << bit);
-    expect(problems(value & (2n ** 64n - 1n), value >> 64n)).toEqual([`illegal ${bit}`]);
+    expect(problems(...withBit(w0, bit))).toEqual([`illegal ${bit}`]);
   });
 
   it("bits that the IOMMU's extensions define", () => {
