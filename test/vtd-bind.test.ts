@@ -7,7 +7,10 @@ import {
   DIRECTORY,
   FIRST,
   FS,
+  IOVA,
+  LEAF,
   NEST,
+  OPEN,
   PASIDS,
   PASS,
   pasidEntry,
@@ -15,10 +18,6 @@ import {
   SS,
   VtdMachine,
 } from "./support/vtd-machine.ts";
-
-const IOVA = 0x12_3456_7890n;
-const OPEN = 0x27n;
-const LEAF = 0x55_5067n;
 
 function boundMachine(entry: bigint[]) {
   return new VtdMachine()

@@ -1,9 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { CONTEXT, chain, EXTENDED, FS, PASIDS, ROOT, SS, slot, VtdMachine } from "./support/vtd-machine.ts";
+import {
+  CONTEXT,
+  chain,
+  EXTENDED,
+  FS,
+  IOVA,
+  LEAF,
+  OPEN,
+  PASIDS,
+  ROOT,
+  SS,
+  slot,
+  VtdMachine,
+} from "./support/vtd-machine.ts";
 
-const IOVA = 0x12_3456_7890n;
-const OPEN = 0x27n;
-const LEAF = 0x55_5067n;
 const ECAP_ALL = 0x7fff_ffff_ffff_ffffn;
 /** Extended context entry, first word: P, PASIDE, NESTE; T in place. */
 const PASIDE = 0x800n;

@@ -6,11 +6,16 @@ import {
   CONTEXT,
   chain,
   DIRECTORY,
+  ECAP_ALL,
   EXTENDED,
+  ecapWithout,
   FIRST,
   FS,
+  IOVA,
+  LEAF,
   legacyMachine,
   NEST,
+  OPEN,
   PASIDS,
   PASS,
   pasidEntry,
@@ -24,15 +29,9 @@ import {
   VtdMachine,
 } from "./support/vtd-machine.ts";
 
-const IOVA = 0x12_3456_7890n;
 const HOLE = 0x7_0000_0000n;
-/** P, R/W, U/S, A; with D for a leaf that is written. */
-const OPEN = 0x27n;
-const LEAF = 0x55_5000n | 0x67n;
 const SS_LEAF = 0x66_6000n | 3n;
-const ECAP_ALL = 0x7eff_fffe_f7ff_ffffn;
 const CAP_ALL = 0x1100_000c_003f_0e06n;
-const without = (bit: number) => ECAP_ALL & ~(1n << BigInt(bit));
 
 /** The second stage maps everything below 1 GiB to itself. */
 function identitySecondStage(m: VtdMachine, rights = 3n): VtdMachine {
@@ -162,21 +161,21 @@ const ROWS: readonly Row[] = [
     0x30,
     "BAD_DEVICE_CONTEXT",
     false,
-    () => new VtdMachine({ rtaddr: ROOT | ABORT, ecap: without(52) }).ask(IOVA),
+    () => new VtdMachine({ rtaddr: ROOT | ABORT, ecap: ecapWithout(52) }).ask(IOVA),
   ],
   [
     "RTA.1.2",
     0x30,
     "BAD_DEVICE_CONTEXT",
     false,
-    () => new VtdMachine({ rtaddr: ROOT | EXTENDED, ecap: without(24) }).ask(IOVA),
+    () => new VtdMachine({ rtaddr: ROOT | EXTENDED, ecap: ecapWithout(24) }).ask(IOVA),
   ],
   [
     "RTA.1.3",
     0x30,
     "BAD_DEVICE_CONTEXT",
     false,
-    () => new VtdMachine({ rtaddr: ROOT | SCALABLE, ecap: without(43) }).ask(IOVA),
+    () => new VtdMachine({ rtaddr: ROOT | SCALABLE, ecap: ecapWithout(43) }).ask(IOVA),
   ],
   ["RTA.1.4", 0x30, "BAD_DEVICE_CONTEXT", false, () => legacyMachine({ rtaddr: ROOT | 0x80n }).ask(IOVA)],
   ["RTA.2", 0x31, "PASID_INVALID", false, () => legacyMachine().ask(IOVA, { pasid: 1 })],
@@ -507,7 +506,7 @@ describe("which capability allows what", () => {
     ["PT", 6, "SPT.4.2", pasidEntry(PASS)],
   ] as const)("without ECAP.%s", (_name, bit, fault, entry) => {
     const words = fault === "SPT.4.2" && bit === 47 ? [AW4 | FIRST | 1n, 9n, 0n, 0n] : [...entry];
-    const m = scalableMachine(words, { ecap: without(bit), cap: CAP_ALL });
+    const m = scalableMachine(words, { ecap: ecapWithout(bit), cap: CAP_ALL });
     expect(m.ask(IOVA)).toMatchObject({ name: fault });
   });
 });

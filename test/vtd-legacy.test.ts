@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { CONTEXT, chain, legacyMachine, ROOT, SS, slot, VtdMachine } from "./support/vtd-machine.ts";
+import { CONTEXT, chain, IOVA, legacyMachine, ROOT, SS, slot, VtdMachine } from "./support/vtd-machine.ts";
 
-const IOVA = 0x12_3456_7890n;
 const HOLE = 0x7_0000_0000n;
 /** CAP of a unit with 48-bit addresses, 3 and 4 levels, no large pages, 8-bit domain ids. */
 const CAP_SMALL = 0x002f_0602n;

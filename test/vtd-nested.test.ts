@@ -3,7 +3,9 @@ import {
   AW4,
   chain,
   FS,
+  IOVA,
   NEST,
+  OPEN,
   PASIDS,
   pasidEntry,
   SS,
@@ -11,8 +13,6 @@ import {
   slot,
 } from "./support/vtd-machine.ts";
 
-const IOVA = 0x12_3456_7890n;
-const OPEN = 0x27n;
 /** Guest-physical page of the buffer, and where the second stage puts things. */
 const GPA = 0x8000_0000n;
 const HPA = 0x9_8765_4000n;

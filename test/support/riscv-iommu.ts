@@ -13,6 +13,10 @@ import { TableMemory } from "./table-memory.ts";
 
 /** capabilities with all features: version 1.0, every scheme, MSI_FLAT, MSI_MRIF, AMO, ATS, T2GPA, END, PAS 56, PD*, QOSID. */
 export const ALL_CAPABILITIES = 0x0000_0ff8_0fef_cf10n;
+
+export function capabilitiesWithout(...bits: bigint[]): bigint {
+  return bits.reduce((capabilities, bit) => capabilities & ~(1n << bit), ALL_CAPABILITIES);
+}
 export const CAP_MSI_FLAT = 1n << 22n;
 export const CAP_END = 1n << 27n;
 

@@ -160,6 +160,20 @@ export function legacyMachine(
     .put(CONTEXT + 0x180n, SS | 1n, 0x0702n);
 }
 
+/** An address whose index differs at every level. */
+export const IOVA = 0x12_3456_7890n;
+/** P, R/W, U/S, A: what a first-stage table entry needs. */
+export const OPEN = 0x27n;
+/** A first-stage page at 0x555000, dirty already. */
+export const LEAF = 0x55_5067n;
+
+/** Every capability of ECAP_REG but those of deferred invalidation (DIS) and of translated requests (PTRS). */
+export const ECAP_ALL = 0x7eff_fffe_f7ff_ffffn;
+
+export function ecapWithout(...bits: number[]): bigint {
+  return bits.reduce((ecap, bit) => ecap & ~(1n << BigInt(bit)), ECAP_ALL);
+}
+
 /** PGTT, in place. */
 export const FIRST = 0x40n;
 export const SECOND = 0x80n;
