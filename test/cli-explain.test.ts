@@ -1,7 +1,8 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
+import { replay } from "../pipeline/index.ts";
 import { AMD_VI_FAULTS } from "../walkers/amd-vi/index.ts";
 import { FAULT_REASONS } from "../walkers/fault.ts";
 import { RISCV_FAULTS } from "../walkers/riscv/index.ts";
@@ -93,6 +94,28 @@ describe.concurrent("explain", () => {
   });
 });
 
+describe("the reasons of a code", () => {
+  const tables = { intel: VTD_FAULTS, arm: SMMUV3_FAULTS, amd: AMD_VI_FAULTS, riscv: RISCV_FAULTS };
+
+  test.each(Object.entries(tables))(
+    "of %s are all that a replay of its samples gives",
+    async (vendor, faults) => {
+      const folder = join(ROOT, "samples", vendor);
+      const seen = new Set<string>();
+      for (const file of readdirSync(folder).filter((name) =>
+        /^[^.]+(\.\d[^.]*)*\.ndjson(\.gz)?$/.test(name),
+      ))
+        for await (const record of replay(join(folder, file), { only: ["faults"], findings: false }))
+          if (record.type === "outcome") seen.add(`${record.name} ${record.reason}`);
+      expect(seen.size).toBeGreaterThan(5);
+      const known = faults.flatMap(({ name, reason, others = [] }) =>
+        [reason, ...others].map((each) => `${name} ${each}`),
+      );
+      expect([...seen].filter((pair) => !known.includes(pair))).toEqual([]);
+    },
+  );
+});
+
 /** Raw fault records: words with the bits at the places that the specifications (and Linux's masks) give them. */
 describe.concurrent("explain --record", () => {
   const decode = async (vendor: string, ...words: string[]) => {
@@ -166,6 +189,17 @@ describe.concurrent("explain --record", () => {
     });
     expect(event.fields.ADDRESS.value).toBe("0xdeadb000");
     expect(fault.name).toBe("IO_PAGE_FAULT");
+  });
+
+  test.each([
+    [0x20, ["PTE_FETCH", "PASID_INVALID", "BAD_DEVICE_CONTEXT", "SOURCEID_INVALID"]],
+    [0x70, ["PERMISSION"]],
+    [0x90, ["BAD_PTE"]],
+    [0x10, ["BAD_PTE", "OOR_ADDRESS"]],
+  ] as const)("AMD-Vi: flags %i of an IO_PAGE_FAULT say why", async (flags, reasons) => {
+    const low = (2n << 60n) | (BigInt(flags) << 48n) | 0x18n;
+    const [, fault] = await decode("amd", `0x${low.toString(16)}`, "0x1000");
+    expect([fault.reason, ...(fault.other_reasons ?? [])]).toEqual(reasons);
   });
 
   test("AMD-Vi: an event that is not a request's", async () => {

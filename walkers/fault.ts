@@ -29,6 +29,8 @@ export interface Fault {
   /** The name as the specification (or, where it gives only numbers, Linux or this document's tables) spells it. */
   readonly name: string;
   readonly reason: FaultReason;
+  /** Other reasons that the same code is reported for: an outcome, and often the native record, says which. */
+  readonly others?: readonly FaultReason[];
   /** Document and section that define it. */
   readonly source: string;
   /** One sentence on what it means. */

@@ -70,7 +70,8 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     const code = vendor.record.code(record);
     const layout = vendor.record.layout(code);
     const faults = vendor.faults.filter((fault) => hasCode(fault) && fault.code === code);
-    await output.write(render.recordText(model, title, layout, record, code, faults));
+    const reasons = vendor.record.reasons?.(record);
+    await output.write(render.recordText(model, title, layout, record, code, faults, reasons));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));
     if (args.words === undefined) await output.write(render.declarationText(model, layout));

@@ -1,7 +1,8 @@
 /** What `explain-text.ts` says, as NDJSON. */
-import { FAULT_REASONS, type Fault, hasCode } from "../../walkers/fault.ts";
+import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
+import { reasonsOf } from "./sentence.ts";
 import { decodedFields } from "./walk-json.ts";
 
 export function faultText(model: string, _title: string, faults: readonly Fault[]): string {
@@ -20,9 +21,10 @@ export function recordText(
   record: DataView,
   code: number,
   faults: readonly Fault[],
+  reasons: readonly FaultReason[] | undefined,
 ): string {
   const entry = { ...entryRecord(model, "fault-record", layout, record), code: hex(code) };
-  return lines([entry, ...faults.map((fault) => faultRecord(model, fault))]);
+  return lines([entry, ...faults.map((fault) => faultRecord(model, fault, reasons))]);
 }
 
 export function entryText(model: string, layout: Layout, words: DataView): string {
@@ -45,14 +47,20 @@ export function declarationText(model: string, layout: Layout): string {
   ]);
 }
 
-function faultRecord(model: string, fault: Fault): object {
+function faultRecord(
+  model: string,
+  fault: Fault,
+  reasons: readonly FaultReason[] = reasonsOf(fault),
+): object {
+  const [reason, ...others] = reasons;
   return {
     type: "fault",
     vendor: model,
     ...(hasCode(fault) ? { code: hex(fault.code) } : {}),
     name: fault.name,
-    reason: fault.reason,
-    reason_text: FAULT_REASONS[fault.reason],
+    reason,
+    reason_text: FAULT_REASONS[reason!],
+    ...(others.length > 0 ? { other_reasons: others } : {}),
     text: fault.text,
     source: fault.source,
     causes: fault.causes ?? [],

@@ -1,4 +1,4 @@
-import { type Fault, hasCode } from "../../walkers/fault.ts";
+import { type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
@@ -28,9 +28,10 @@ export function recordText(
   record: DataView,
   code: number,
   faults: readonly Fault[],
+  reasons: readonly FaultReason[] | undefined,
 ): string {
   const meaning =
-    faults.length > 0 ? blocks(title, faults) : [`${title}: no fault has the code ${hex(code)}`];
+    faults.length > 0 ? blocks(title, faults, reasons) : [`${title}: no fault has the code ${hex(code)}`];
   return text([...entryLines(layout, record), "", ...meaning]);
 }
 
@@ -52,11 +53,11 @@ export function declarationText(_model: string, layout: Layout): string {
   ]);
 }
 
-function blocks(title: string, faults: readonly Fault[]): string[] {
+function blocks(title: string, faults: readonly Fault[], reasons?: readonly FaultReason[]): string[] {
   return faults.flatMap((fault, i) => [
     ...(i === 0 ? [] : [""]),
     `${title} ${faultTitle(fault)}`,
-    ...indented(faultLines(fault)),
+    ...indented(faultLines(fault, reasons)),
   ]);
 }
 

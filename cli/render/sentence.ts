@@ -12,9 +12,17 @@ export function faultTitle(fault: Fault): string {
   return hasCode(fault) ? `${fault.name} (${hex(fault.code)})` : fault.name;
 }
 
+/** All generic reasons that a code may stand for, the usual one first. */
+export function reasonsOf(fault: Fault): readonly FaultReason[] {
+  return [fault.reason, ...(fault.others ?? [])];
+}
+
 /** What a fault means: sentence, source, generic reason, likely causes. */
-export function faultLines(fault: Fault, reason: FaultReason = fault.reason): string[] {
-  const lines = [`${sentence(fault.text)} [${fault.source}]`, `${reason}: ${FAULT_REASONS[reason]}`];
+export function faultLines(fault: Fault, reasons: readonly FaultReason[] = reasonsOf(fault)): string[] {
+  const lines = [
+    `${sentence(fault.text)} [${fault.source}]`,
+    ...reasons.map((name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`),
+  ];
   if (fault.causes !== undefined && fault.causes.length > 0) {
     lines.push("Likely causes:");
     for (const cause of fault.causes) lines.push(`  - ${cause}`);

@@ -104,7 +104,7 @@ function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null)
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, outcome.reason)));
+      lines.push(...indented(faultLines(fault, [outcome.reason])));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

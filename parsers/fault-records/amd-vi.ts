@@ -5,7 +5,8 @@ import {
   IoPageFaultEvent,
   PageTabHardwareErrorEvent,
 } from "../../walkers/amd-vi/events.ts";
-import { AMD_VI_FAULTS } from "../../walkers/amd-vi/faults.ts";
+import { AMD_VI_FAULTS, IO_PAGE_FAULT } from "../../walkers/amd-vi/faults.ts";
+import type { FaultReason } from "../../walkers/fault.ts";
 import { bits, type Layout, layout } from "../../walkers/layout.ts";
 import type { FaultRecordFormat } from "./format.ts";
 
@@ -38,4 +39,21 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
   bytes: OtherEvent.bytes,
   code: (record) => eventCode(record, 0),
   layout: (code) => LAYOUTS[code] ?? OtherEvent,
+  reasons: (record) => (eventCode(record, 0) === IO_PAGE_FAULT.code ? pageFaultReasons(record) : undefined),
 };
+
+const pageFault = {
+  interrupt: IoPageFaultEvent.reader("I"),
+  present: IoPageFaultEvent.reader("PR"),
+  permission: IoPageFaultEvent.reader("PE"),
+  reserved: IoPageFaultEvent.reader("RZ"),
+};
+
+/** AMD 48882, 2.5.3: what PR says, and with PR=1 alone PE and RZ. An interrupt request has other tables. */
+function pageFaultReasons(record: DataView): readonly FaultReason[] | undefined {
+  if (pageFault.interrupt(record, 0) !== 0) return undefined;
+  if (pageFault.present(record, 0) === 0)
+    return ["PTE_FETCH", "PASID_INVALID", "BAD_DEVICE_CONTEXT", "SOURCEID_INVALID"];
+  if (pageFault.permission(record, 0) !== 0) return ["PERMISSION"];
+  return pageFault.reserved(record, 0) !== 0 ? ["BAD_PTE"] : ["BAD_PTE", "OOR_ADDRESS"];
+}

@@ -1,3 +1,4 @@
+import type { FaultReason } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 
 /** What an IOMMU writes into its fault log: little-endian, one size for all kinds of fault. */
@@ -9,4 +10,6 @@ export interface FaultRecordFormat {
   code(record: DataView): number;
   /** The layout of records of this code: all of one vendor's share the place of the code. */
   layout(code: number): Layout;
+  /** The generic reasons that a record leaves possible, the likeliest first; undefined where its code alone says. */
+  reasons?(record: DataView): readonly FaultReason[] | undefined;
 }

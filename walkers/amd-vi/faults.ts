@@ -19,6 +19,7 @@ export const IO_PAGE_FAULT: Fault = {
   code: 0x2,
   name: "IO_PAGE_FAULT",
   reason: "PTE_FETCH",
+  others: ["PERMISSION", "BAD_PTE", "OOR_ADDRESS", "PASID_INVALID", "BAD_DEVICE_CONTEXT", "SOURCEID_INVALID"],
   source: "AMD 48882, 2.5.3",
   text: "The page tables do not map the address or do not permit the access; the flags say which.",
   causes: [
@@ -44,6 +45,7 @@ export const PAGE_TAB_HARDWARE_ERROR: Fault = {
   code: 0x4,
   name: "PAGE_TAB_HARDWARE_ERROR",
   reason: "WALK_EABT",
+  others: ["PGD_FETCH", "PASID_FETCH"],
   source: "AMD 48882, 2.5.5",
   text: "A page table or guest CR3 table entry could not be read.",
   causes: ["a root or next-table address points outside memory"],
@@ -53,6 +55,7 @@ export const INVALID_DEVICE_REQUEST: Fault = {
   code: 0x8,
   name: "INVALID_DEVICE_REQUEST",
   reason: "OOR_ADDRESS",
+  others: ["PASID_INVALID"],
   source: "AMD 48882, 2.5.9",
   text: "The IOMMU does not accept this kind of request from this device.",
   causes: [

@@ -13,8 +13,17 @@ function cause(
   reason: FaultReason,
   text: string,
   causes: readonly string[] = [],
+  others: readonly FaultReason[] = [],
 ): Fault {
-  return { code, name, reason, source: SOURCE, text, ...(causes.length > 0 ? { causes } : {}) };
+  return {
+    code,
+    name,
+    reason,
+    ...(others.length > 0 ? { others } : {}),
+    source: SOURCE,
+    text,
+    ...(causes.length > 0 ? { causes } : {}),
+  };
 }
 
 const NOT_MAPPED = [
@@ -23,6 +32,7 @@ const NOT_MAPPED = [
   "U, R, W or X deny the access",
   "the address is wider than the scheme translates",
 ];
+const REFUSED: readonly FaultReason[] = ["PERMISSION", "BAD_PTE", "ACCESS", "OOR_ADDRESS"];
 const TABLE_UNREADABLE = [
   "a page-table page is outside memory or beyond capabilities.PAS",
   "the byte order of the tables is not what tc.SBE or fctl.BE says",
@@ -34,6 +44,7 @@ export const INSTRUCTION_ACCESS_FAULT = cause(
   "WALK_EABT",
   "A page-table entry could not be read for a read-for-execute, or such a request went to an interrupt file.",
   TABLE_UNREADABLE,
+  ["PGD_FETCH", "PERMISSION"],
 );
 export const READ_ADDRESS_MISALIGNED = cause(
   4,
@@ -47,6 +58,7 @@ export const READ_ACCESS_FAULT = cause(
   "WALK_EABT",
   "A page-table entry could not be read for a read.",
   TABLE_UNREADABLE,
+  ["PGD_FETCH"],
 );
 export const WRITE_ADDRESS_MISALIGNED = cause(
   6,
@@ -60,6 +72,7 @@ export const WRITE_ACCESS_FAULT = cause(
   "WALK_EABT",
   "A page-table entry could not be read for a write or atomic.",
   TABLE_UNREADABLE,
+  ["PGD_FETCH"],
 );
 export const INSTRUCTION_PAGE_FAULT = cause(
   12,
@@ -67,6 +80,7 @@ export const INSTRUCTION_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The first stage refuses a read-for-execute.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const READ_PAGE_FAULT = cause(
   13,
@@ -74,6 +88,7 @@ export const READ_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The first stage refuses a read.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const WRITE_PAGE_FAULT = cause(
   15,
@@ -81,6 +96,7 @@ export const WRITE_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The first stage refuses a write or atomic.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const INSTRUCTION_GUEST_PAGE_FAULT = cause(
   20,
@@ -88,6 +104,7 @@ export const INSTRUCTION_GUEST_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The second stage refuses a read-for-execute, or a table access on its behalf.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const READ_GUEST_PAGE_FAULT = cause(
   21,
@@ -95,6 +112,7 @@ export const READ_GUEST_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The second stage refuses a read, or a table access on its behalf.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const WRITE_GUEST_PAGE_FAULT = cause(
   23,
@@ -102,6 +120,7 @@ export const WRITE_GUEST_PAGE_FAULT = cause(
   "PTE_FETCH",
   "The second stage refuses a write or atomic, or a table access on its behalf.",
   NOT_MAPPED,
+  REFUSED,
 );
 export const ALL_INBOUND_DISALLOWED = cause(
   256,
@@ -145,6 +164,7 @@ export const TRANSACTION_DISALLOWED = cause(
     "a process_id though tc.PDTV is 0, or one wider than pdtp.MODE",
     "a supervisor request though ta.ENS is 0",
   ],
+  ["SOURCEID_INVALID", "PASID_INVALID"],
 );
 export const MSI_PTE_LOAD_ACCESS_FAULT = cause(
   261,

@@ -7,8 +7,17 @@ function event(
   section: string,
   text: string,
   causes: readonly string[] = [],
+  others: readonly FaultReason[] = [],
 ): Fault {
-  return { code, name, reason, source: `IHI 0070 ${section}`, text, causes };
+  return {
+    code,
+    name,
+    reason,
+    ...(others.length > 0 ? { others } : {}),
+    source: `IHI 0070 ${section}`,
+    text,
+    causes,
+  };
 }
 
 export const F_UUT = event(
@@ -106,6 +115,7 @@ export const F_WALK_EABT = event(
   "7.3.12",
   "A translation table descriptor could not be read.",
   ["a table address points outside memory", "a table was freed while still in use"],
+  ["PGD_FETCH"],
 );
 export const F_TRANSLATION = event(
   0x10,
@@ -117,6 +127,7 @@ export const F_TRANSLATION = event(
     "the buffer was never mapped, or was unmapped while the device used it",
     "EPD0 or EPD1 disables this half",
   ],
+  ["BAD_PTE", "OOR_ADDRESS", "PERMISSION"],
 );
 export const F_ADDR_SIZE = event(
   0x11,

@@ -21,8 +21,18 @@ export function fault(
   text: string,
   causes?: readonly string[],
   source = TABLE_30,
+  others?: readonly FaultReason[],
 ): VtdFault {
-  return { code, name, reason, source, text, qualified, ...(causes ? { causes } : {}) };
+  return {
+    code,
+    name,
+    reason,
+    ...(others ? { others } : {}),
+    source,
+    text,
+    qualified,
+    ...(causes ? { causes } : {}),
+  };
 }
 
 // What often brings several of them about.

@@ -1,5 +1,5 @@
 /** Legacy mode, the extended mode of revisions 2.x, and the interrupt address range. */
-import { fault, N, NOT_MAPPED, Q, READ_ONLY, TABLE_15, UNINITIALISED, WRONG_POINTER } from "./fault.ts";
+import { fault, N, NOT_MAPPED, Q, READ_ONLY, TABLE_15, TABLE_30, UNINITIALISED, WRONG_POINTER } from "./fault.ts";
 
 // ── Legacy mode: root and context tables ──
 export const LRT_1 = fault(
@@ -102,6 +102,8 @@ export const LGN_2 = fault(
   "PERMISSION",
   "a write or atomic request met an entry without write permission",
   [...READ_ONLY, ...NOT_MAPPED],
+  TABLE_30,
+  ["PTE_FETCH"],
 );
 export const LGN_3 = fault(
   0x6,
@@ -110,6 +112,8 @@ export const LGN_3 = fault(
   "PERMISSION",
   "a read or atomic request met an entry without read permission",
   [...READ_ONLY, ...NOT_MAPPED],
+  TABLE_30,
+  ["PTE_FETCH"],
 );
 export const LGN_4 = fault(
   0xe,
