@@ -1,5 +1,15 @@
 /** Legacy mode, the extended mode of revisions 2.x, and the interrupt address range. */
-import { fault, N, NOT_MAPPED, Q, READ_ONLY, TABLE_15, TABLE_30, UNINITIALISED, WRONG_POINTER } from "./fault.ts";
+import {
+  fault,
+  N,
+  NOT_MAPPED,
+  Q,
+  READ_ONLY,
+  TABLE_15,
+  TABLE_30,
+  UNINITIALISED,
+  WRONG_POINTER,
+} from "./fault.ts";
 
 // ── Legacy mode: root and context tables ──
 export const LRT_1 = fault(
