@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type OutputRecord, replay } from "../pipeline/index.ts";
 import { TABLE_MODELS } from "../walkers/request.ts";
 import { cli, ROOT } from "./support/cli.ts";
 
@@ -54,6 +55,14 @@ describe("README", () => {
       printed = printed.slice(0, Number(head![1]));
     }
     if (!matches(example.output, printed)) expect(printed.join("\n")).toBe(example.output.join("\n"));
+  });
+
+  test("shows a trace that replays as it was recorded", async () => {
+    const [, trace] = /```json\n(\{"type":"header"[\s\S]*?)```/.exec(README)!;
+    const records: OutputRecord[] = [];
+    for await (const record of replay(Buffer.from(trace!))) records.push(record);
+    expect(records.filter((record) => record.type === "finding" || record.type === "error")).toEqual([]);
+    expect(records[0]).toMatchObject({ type: "outcome", result: "ok", page: 2 ** 30, verdict: "match" });
   });
 
   test("has an example of some length", () => {
