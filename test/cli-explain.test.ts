@@ -169,7 +169,11 @@ describe.concurrent("explain --record", () => {
     const high = (1n << 63n) | (1n << 62n) | (5n << 40n) | (0x71n << 32n) | (1n << 31n) | (1n << 29n) | 0x18n;
     const [record, fault] = await decode("vtd", "0x7f0000002000", `0x${high.toString(16)}`);
     expect(values(record)).toMatchObject({ SID: 0x18, PRIV: 1, EXE: 0, PP: 1, FR: 0x71, PN: 5, AT: 0, F: 1 });
-    expect(record.fields).toMatchObject({ FI: { address: "0x7f0000002000" }, T: { name: "read" } });
+    expect(record.fields).toMatchObject({
+      FI: { address: "0x7f0000002000" },
+      SID: { value: "0x18", name: "00:03.0" },
+      T: { name: "read" },
+    });
     expect(fault.name).toBe("SFS.2");
     // The same as one 128-bit number.
     const whole = `0x${((high << 64n) | 0x7f0000002000n).toString(16)}`;
@@ -188,6 +192,7 @@ describe.concurrent("explain --record", () => {
       EVENTCODE: 2,
     });
     expect(event.fields.ADDRESS.value).toBe("0xdeadb000");
+    expect(event.fields.DEVICEID.name).toBe("00:03.0");
     expect(fault.name).toBe("IO_PAGE_FAULT");
   });
 

@@ -4,7 +4,11 @@
  * and generators use. What a declaration does not list is reserved.
  */
 
+import { pciName } from "./pci.ts";
+
 interface FieldOptions {
+  /** The number is a PCI requester id. */
+  readonly requester?: true;
   /** Name of the capability without which these bits are reserved. */
   readonly needs?: string;
   /** Enumerators: value to name. */
@@ -34,6 +38,11 @@ export function bits(
   options: FieldOptions = {},
 ): Field {
   return { kind: "bits", parts: [[hi, lo]], doc, ...(values ? { values } : {}), ...options };
+}
+
+/** Bits hi:lo are a PCI requester id. */
+export function requester(hi: number, lo: number, doc: string): Field {
+  return bits(hi, lo, doc, undefined, { requester: true });
 }
 
 /** Bits hi:lo hold a 4 KiB frame number (whatever their position in the word). */
@@ -269,6 +278,7 @@ function textOf(field: Field, value: bigint): string {
     const lo = field.parts[0]![1] % 64;
     return `0x${(value << BigInt(lo)).toString(16)}`;
   }
+  if (field.requester) return value === 0n ? "" : pciName(Number(value));
   return field.values?.[Number(value)] ?? "";
 }
 

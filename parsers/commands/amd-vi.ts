@@ -3,7 +3,7 @@
  * (drivers/iommu/amd/iommu.c) and QEMU (hw/i386/amd_iommu.c) use.
  */
 import { ExtendedFeatureRegister } from "../../walkers/amd-vi/registers.ts";
-import { address, bit, bits, type Field, layout, split } from "../../walkers/layout.ts";
+import { address, bit, bits, type Field, layout, requester, split } from "../../walkers/layout.ts";
 import { alignedRange, FRAME_BITS, sizeInAddress } from "./address-range.ts";
 import { type CommandSet, type CommandSpec, hex, hexAddress, readers } from "./command-set.ts";
 import {
@@ -21,7 +21,7 @@ import {
 
 const BYTES = 16;
 const OP = bits(63, 60, "Opcode");
-const DEVID = bits(15, 0, "DeviceID");
+const DEVID = requester(15, 0, "DeviceID");
 const GUESTID = "GuestID";
 const S = bit(64, "Size stands in the address");
 const GN = bit(66, "Address is a guest virtual one, of the PASID", { needs: "GTSUP" });

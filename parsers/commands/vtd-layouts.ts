@@ -3,7 +3,7 @@
  * set; all fields are in the lower 128. Bits are those that Linux (drivers/iommu/intel/iommu.h, QI_*) and QEMU
  * (intel_iommu_internal.h, VTD_INV_DESC_*) use.
  */
-import { address, bit, bits, type Field, layout, split } from "../../walkers/layout.ts";
+import { address, bit, bits, type Field, layout, requester, split } from "../../walkers/layout.ts";
 
 const BYTES = 32;
 /** Bits 11:9 extend the type. */
@@ -36,7 +36,7 @@ function descriptor<F extends string>(name: string, section: string, fields: { r
 export const ContextCacheInvalidate = descriptor("context-cache invalidate", "6.5.2.1", {
   G: bits(5, 4, "Granularity", { 1: "global", 2: "domain-selective", 3: "device-selective" }),
   DID,
-  SID: bits(47, 32, "Source id"),
+  SID: requester(47, 32, "Source id"),
   FM: bits(49, 48, "Function mask", {
     0: "no bit of the function number",
     1: "bit 2 of the function number",
@@ -72,7 +72,7 @@ export const PasidIotlbInvalidate = descriptor("PASID-based-IOTLB invalidate", "
 
 export const DeviceTlbInvalidate = descriptor("device-TLB invalidate", "6.5.2.5", {
   MIP: bits(20, 16, MIP_DOC),
-  SID: bits(47, 32, "Source id"),
+  SID: requester(47, 32, "Source id"),
   PFSID,
   S: bit(64, "Size stands in the address"),
   ADDR,
@@ -80,7 +80,7 @@ export const DeviceTlbInvalidate = descriptor("device-TLB invalidate", "6.5.2.5"
 
 export const PasidDeviceTlbInvalidate = descriptor("PASID-based-device-TLB invalidate", "6.5.2.6", {
   MIP: bits(8, 4, MIP_DOC),
-  SID: bits(31, 16, "Source id"),
+  SID: requester(31, 16, "Source id"),
   PASID,
   PFSID,
   G: bit(64, "All PASIDs"),

@@ -1,4 +1,4 @@
-import { bit, bits, frame, layout, split } from "../../walkers/layout.ts";
+import { bit, bits, frame, layout, requester, split } from "../../walkers/layout.ts";
 import type { FaultRecordFormat } from "./format.ts";
 
 /** One fault recording register (FRCD_REG): 128 bits. */
@@ -8,7 +8,7 @@ export const FaultRecordingRegister = layout(
   16,
   {
     FI: frame(63, 12, "Page address; for an interrupt request, bits 63:48 are its index"),
-    SID: bits(79, 64, "Source identifier (requester id)"),
+    SID: requester(79, 64, "Source identifier (requester id)"),
     PRIV: bit(93, "Privileged access was requested"),
     EXE: bit(94, "Execute permission was requested"),
     PP: bit(95, "The request has a PASID"),

@@ -1,4 +1,5 @@
 import type { Device, Devices } from "../../parsers/trace/devices.ts";
+import { pciName } from "../../walkers/pci.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 
 /** How the contract numbers devices that have no PCI name. */
@@ -46,10 +47,4 @@ function isPci({ text }: Device): boolean {
 function segmentOf({ text }: Device): string {
   const parts = text.split(":");
   return parts.length === 3 ? `${parts[0]}:` : "";
-}
-
-/** "bb:dd.f" of a requester id. */
-function pciName(id: number): string {
-  const two = (n: number) => n.toString(16).padStart(2, "0");
-  return `${two(id >>> 8)}:${two((id >>> 3) & 0x1f)}.${id & 7}`;
 }

@@ -1,4 +1,4 @@
-import { bit, bits, layout } from "../layout.ts";
+import { bit, bits, layout, requester } from "../layout.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
   ILLEGAL_DEV_TABLE_ENTRY,
@@ -11,7 +11,7 @@ import {
  * Entries of the event log that a request can cause. Bits 59:48 are what Linux prints as "flags"; the constants
  * below are those bits at that place.
  */
-const DEVICEID = bits(15, 0, "Device id");
+const DEVICEID = requester(15, 0, "Device id");
 const PASID_HI = bits(19, 16, "PASID bits 19:16");
 const PASID_LO = bits(47, 32, "PASID bits 15:0");
 const GN = bit(48, "The address is a guest-virtual address");

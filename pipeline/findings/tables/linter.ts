@@ -1,4 +1,5 @@
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
+import { pciName } from "../../../walkers/pci.ts";
 import type { Binding } from "../../../walkers/request.ts";
 import type { IommuModel } from "../../../walkers/walker.ts";
 import { TABLE_RULES, type TableRule } from "../table-rules.ts";
@@ -322,8 +323,7 @@ export class TableLinter {
 export function deviceName(model: IommuModel, id: number): string {
   if (model === "arm-smmuv3") return `sid:${id}`;
   if (model === "riscv") return `did:${id}`;
-  const two = (n: number) => n.toString(16).padStart(2, "0");
-  return `${two((id >> 8) & 0xff)}:${two((id >> 3) & 0x1f)}.${id & 7}`;
+  return pciName(id);
 }
 
 function framesOf(spec: TableSpec): number[] {
