@@ -14,13 +14,13 @@ export const RESERVED = 3;
 export const OUT_OF_RANGE = 4;
 /** An address in an entry is wider than the output width (Arm: address size fault). */
 export const ADDRESS_SIZE = 5;
-export const DENIED = 7;
+export const DENIED = 6;
 /** The second stage faulted under this walk; the result already says how. */
-export const SECOND_STAGE_FAULT = 8;
+export const SECOND_STAGE_FAULT = 7;
 /** Hardware has to set an accessed flag in the entry, and cannot: the stage below or the IOMMU forbids it. */
-export const FLAG_UPDATE = 9;
+export const FLAG_UPDATE = 8;
 
-export type WalkStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+export type WalkStatus = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 /** What a second-stage translation is for: it decides the class of a fault. */
 export const FOR_DATA = 0;
