@@ -1,6 +1,8 @@
+import type { ACCESSES } from "../parsers/trace/accesses.ts";
 import type { DmaRecord, TraceNames } from "../parsers/trace/records.ts";
-import type { ACCESSES, RecordOf } from "../parsers/trace/schema.ts";
+import type { RecordOf } from "../parsers/trace/schema.ts";
 import type { FaultReason } from "../walkers/fault.ts";
+import { frameOf } from "../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import { CACHE_RULES } from "./findings/cache-rules.ts";
@@ -158,9 +160,9 @@ export class FaultPairing {
     if (record.pasid !== undefined && this.#pasids[slot] !== record.pasid) return false;
     if (record.addr === undefined) return true;
     // Logs give addresses to the page: the request's pages are what counts.
-    const first = pageOf(this.#addrHis[slot]!, this.#addrLos[slot]!);
+    const first = frameOf(this.#addrHis[slot]!, this.#addrLos[slot]!);
     const bytes = (this.#addrLos[slot]! & 0xfff) + this.#lengths[slot]!;
-    const page = pageOf(record.addr.hi, record.addr.lo);
+    const page = frameOf(record.addr.hi, record.addr.lo);
     return page >= first && page < first + Math.ceil(bytes / 4096);
   }
 
@@ -184,8 +186,4 @@ export class FaultPairing {
       },
     );
   }
-}
-
-function pageOf(hi: number, lo: number): number {
-  return (hi >>> 0) * 0x10_0000 + (lo >>> 12);
 }

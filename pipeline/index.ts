@@ -6,7 +6,7 @@
  *
  * Addresses and register values are bigint here; everything else is a number.
  */
-export type { SnapshotFormat } from "../parsers/memory/open-snapshot.ts";
+export type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../parsers/trace/errors.ts";
 export { FAULT_REASONS, type Fault, type FaultReason } from "../walkers/fault.ts";
 export type { DecodedField, Field, Layout } from "../walkers/layout.ts";

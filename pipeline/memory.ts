@@ -2,7 +2,8 @@ import { constants } from "node:buffer";
 import { dirname, resolve } from "node:path";
 import { GuestMemory } from "../parsers/memory/guest-memory.ts";
 import type { MemoryError } from "../parsers/memory/memory-image.ts";
-import { openSnapshot, SNAPSHOT_FORMATS, type SnapshotFormat } from "../parsers/memory/open-snapshot.ts";
+import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
+import { SNAPSHOT_FORMATS, type SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 import { FRAME_BYTES, FRAME_MASK } from "../walkers/memory.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 

@@ -1,4 +1,5 @@
 /** What the descriptions of output records are made of: they are written, never read. */
+import { ACCESSES } from "../parsers/trace/accesses.ts";
 import {
   type DescribedFields,
   type Field,
@@ -7,7 +8,7 @@ import {
   objectSchema,
   oneOf,
 } from "../parsers/trace/field.ts";
-import { ACCESSES, MAX_LENGTH, MAX_PASID } from "../parsers/trace/schema.ts";
+import { MAX_LENGTH, MAX_PASID } from "../parsers/trace/schema.ts";
 import { FAULT_REASONS } from "../walkers/fault.ts";
 
 /** A field of an output record: only described, never read. */

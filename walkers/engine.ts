@@ -1,4 +1,5 @@
 import { FaultCache } from "./fault-cache.ts";
+import { FRAME_MASK } from "./memory.ts";
 import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
 import { TranslationCache } from "./translation-cache.ts";
@@ -131,7 +132,7 @@ export class WalkEngine {
     this.device = device;
     this.process = process;
     const result = translations.result;
-    result.offset = request.addrLo & 0xfff;
+    result.offset = request.addrLo & FRAME_MASK;
     return result;
   }
 

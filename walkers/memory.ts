@@ -29,6 +29,8 @@ export interface GuestMemory {
 export const FRAME_SHIFT = 12;
 export const FRAME_BYTES = 1 << FRAME_SHIFT;
 export const FRAME_MASK = FRAME_BYTES - 1;
+/** Frames there are in 64 bits of address: a frame number is below this. */
+export const FRAMES = 2 ** (64 - FRAME_SHIFT);
 
 /** High 32 bits of the byte address of a frame (as int32). */
 export function frameHi(frame: number): number {

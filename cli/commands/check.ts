@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { SNAPSHOT_FORMATS } from "../../parsers/memory/open-snapshot.ts";
+import { SNAPSHOT_FORMATS } from "../../parsers/memory/snapshot-formats.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";

@@ -1,4 +1,5 @@
 import type { Argv } from "yargs";
+import { ACCESSES } from "../../parsers/trace/accesses.ts";
 import type { InspectionTarget } from "../../pipeline/inspect-trace.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
@@ -8,7 +9,6 @@ import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
-const ACCESSES = ["r", "w", "rw", "x"] as const;
 /** Options that describe a request which is not in the trace. */
 const REQUEST_OPTIONS = ["dev", "addr", "iommu", "pasid", "len", "access", "priv", "at"] as const;
 

@@ -3,11 +3,11 @@ import type { DiffResult, StreamReport } from "../../pipeline/diff/diff.ts";
 import type { Change, Tally } from "../../pipeline/diff/diff-summary.ts";
 import type { DiffRecord } from "../../pipeline/diff/difference.ts";
 import { diffNotes } from "../../pipeline/diff/summary-record.ts";
+import { ACCESS_WORDS } from "./access.ts";
 
 const INDENT = "  ";
 /** Rows of a table before it is cut. */
 const MAX_ROWS = 20;
-const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
 
 /** The specification's names of fault codes ("0x58"). */
 export type CodeNames = ReadonlyMap<string, string>;

@@ -5,13 +5,13 @@ import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { hex } from "../numbers.ts";
+import { ACCESS_WORDS } from "./access.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { tagTexts } from "./tags.ts";
 
 const INDENT = "  ";
-const ACCESS_WORDS = { r: "read", w: "write", rw: "atomic", x: "read for execute" } as const;
 
 /** Physical runs that are listed. */
 const MAX_RUNS = 64;

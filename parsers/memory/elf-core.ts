@@ -3,7 +3,7 @@
  * address. Layouts: System V ABI (gabi), chapter 4 "ELF Header" and chapter 5 "Program Header"; PN_XNUM: section
  * header 0, `sh_info`. The byte order that the file states is that of its headers; guest memory is bytes.
  */
-import { FRAME_MASK, frameOf } from "../../walkers/memory.ts";
+import { FRAME_MASK, FRAMES, frameOf } from "../../walkers/memory.ts";
 import { RangeSet } from "./range-set.ts";
 import { addressText, endOf, type Segment, SegmentImage } from "./segment-image.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
@@ -43,8 +43,6 @@ const PN_XNUM = 0xffff;
 const MAX_PROGRAM_HEADERS = 1 << 20;
 /** Program headers read at once. */
 const BATCH = 1024;
-
-const FRAMES = 2 ** 52;
 
 /**
  * Reads the headers of an ELF core.

@@ -1,4 +1,10 @@
-import { FRAME_BYTES, FRAME_MASK, frameOf, type GuestMemory as WalkerMemory } from "../../walkers/memory.ts";
+import {
+  FRAME_BYTES,
+  FRAME_MASK,
+  FRAMES,
+  frameOf,
+  type GuestMemory as WalkerMemory,
+} from "../../walkers/memory.ts";
 import { addBytes, type ByteMask, countBytes, hasBytes } from "./byte-mask.ts";
 import { HexDecoder } from "./hex.ts";
 import {
@@ -20,8 +26,6 @@ const FRONT_SLOTS = 1 << 12;
 const MAX_SERVED = 1 << 17;
 /** Frames remembered as fetched, for the watcher; past it every frame counts as one: it costs time, not memory. */
 const MAX_WATCHED = 1 << 20;
-/** Frames there are: a frame number is below 2^52. */
-const FRAMES = 2 ** 52;
 /** From this many bytes on, a call into native code beats a loop. */
 const NATIVE_COPY = 96;
 

@@ -7,10 +7,7 @@ import { LIME_MAGIC, openLime } from "./lime.ts";
 import type { MemoryImage } from "./memory-image.ts";
 import { openRaw } from "./raw.ts";
 import { type CacheOptions, reasonOf, SnapshotFile } from "./snapshot-file.ts";
-
-/** `format` of the trace contract's `snapshot` record. */
-export const SNAPSHOT_FORMATS = ["auto", "elf", "raw", "lime", "kdump"] as const;
-export type SnapshotFormat = (typeof SNAPSHOT_FORMATS)[number];
+import type { SnapshotFormat } from "./snapshot-formats.ts";
 
 export interface SnapshotOptions extends CacheOptions {
   /** Default `auto`: by content, and raw where nothing is recognised. */

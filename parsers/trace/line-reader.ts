@@ -2,14 +2,15 @@
  * Reads one line of any kind by JSON.parse and the schema: the truth about what a record is and which message a
  * bad one gets. The scanner takes over the two common record types where nothing about them is unusual.
  */
+
 import { isUtf8 } from "node:buffer";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
+import type { ACCESSES } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
 import { DmaRecord, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
 import {
-  type ACCESSES,
   type DmaInput,
   isRecordType,
   type MemInput,

@@ -2,7 +2,10 @@
  * The input records of the pasid-trace contract, version 1. This is their one declaration: types, validation,
  * messages and JSON Schema (input-schema.ts) derive from it.
  */
+
 import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { SNAPSHOT_FORMATS } from "../memory/snapshot-formats.ts";
+import { ACCESSES } from "./accesses.ts";
 import {
   anyText,
   boolean,
@@ -33,10 +36,8 @@ export const MAX_LENGTH = 2 ** 32 - 1;
 const U8 = 255;
 const U32 = 2 ** 32 - 1;
 
-export const ACCESSES = ["r", "w", "rw", "x"] as const;
 export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
 export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
-export const SNAPSHOT_FORMATS = ["auto", "elf", "raw", "lime", "kdump"] as const;
 export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
 export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
 export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;

@@ -2,7 +2,7 @@ import { VTD_S1_FLAGS, VtdStage1Layout } from "../../parsers/bind/c-structures.t
 import type { SmmuSteRequest, VtdStage1Request } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { SmmuFeatures } from "../../walkers/smmuv3/features.ts";
-import { CONFIG_BYPASS, CONFIG_STAGE1, Ste } from "../../walkers/smmuv3/ste.ts";
+import { CONFIG_BYPASS, CONFIG_STAGE1, EATS_FULL, Ste } from "../../walkers/smmuv3/ste.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
@@ -33,8 +33,6 @@ const GUEST_FIELDS: ReadonlySet<string> = new Set([
 ]);
 /** STE.Config of a stream whose transactions are terminated. */
 const CONFIG_ABORT = 0;
-/** STE.EATS: ATS requests are refused, or translated by both stages. */
-const EATS_FULL = 1;
 /** IDR0.STALL_MODEL: both fault models. */
 const STALL_AND_TERMINATE = 0;
 /** STE.S1Fmt. */

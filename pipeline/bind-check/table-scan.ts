@@ -1,14 +1,11 @@
 import { Gcr3Entry } from "../../walkers/amd-vi/device-table-entry.ts";
 import type { Layout } from "../../walkers/layout.ts";
-import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, FRAMES, type GuestMemory } from "../../walkers/memory.ts";
 import { PdtEntry, ProcessContextLayout } from "../../walkers/riscv/layouts.ts";
 import { Cd, L1Cd } from "../../walkers/smmuv3/cd.ts";
 import { ExtendedPasidEntry } from "../../walkers/vtd/ecs-structures.ts";
 import { PasidDirectoryEntry, PasidEntry } from "../../walkers/vtd/structures.ts";
 import { isTwoLevel, leafBytes, type TableUse } from "./shape.ts";
-
-/** Frames there are in 64 bits of address. */
-const FRAMES = 2 ** (64 - FRAME_SHIFT);
 
 /** What a scan tells of a table's present entries. */
 export interface TableVisitor {

@@ -1,5 +1,6 @@
 import { decodeCommand, encodeCommand, formatCommand } from "../../parsers/commands/command.ts";
 import { REGIME_EL2 } from "../../parsers/commands/invalidation.ts";
+import { BITS_PER_LEVEL } from "../../walkers/page-tables/nines.ts";
 import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import {
   CapabilityRegister,
@@ -68,7 +69,6 @@ function vtdWords(state: IommuState): number | undefined {
   return mode === TTM_SCALABLE ? 4 : undefined;
 }
 
-const BITS_PER_LEVEL = 9;
 /** Address bits from 12 up: with all but the topmost set, and S, everything is meant (AMD, PCIe ATS). */
 const EVERYTHING = 2 ** 51 - 1;
 /** CMD_ATC_INV: the size that is all addresses. */

@@ -2,6 +2,7 @@
  * What of an IOMMU's caches an invalidation is sure to drop: the one place where the model of the caches and the
  * decoded commands meet.
  */
+
 import {
   ANY,
   BOTH_STAGES,
@@ -22,13 +23,9 @@ import {
   SECOND_STAGE,
 } from "../../parsers/commands/invalidation.ts";
 import { frameOf } from "../../walkers/memory.ts";
+import { FINAL_LEVEL } from "../../walkers/page-tables/vmsav8-64.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import { GLOBAL_SPACE, type TagSet } from "./tag-sets.ts";
-
-const FIRST = 1;
-const SECOND = 2;
-/** Arm: the level of the last leaves. */
-const LAST_LEVEL = 3;
+import { FIRST, GLOBAL_SPACE, SECOND, type TagSet } from "./tag-sets.ts";
 
 /** How a context or a PASID entry is tagged in the cache that holds it. */
 export interface ContextTag {
@@ -120,7 +117,7 @@ export function fitsGranule(inv: Invalidation, leafShift: number): boolean {
   if (granule === 0) return true;
   const levels = (leafShift - granule) / (granule - 3);
   if (!Number.isInteger(levels) || levels < 0) return false;
-  return inv.level === NO_LEVEL || inv.level === LAST_LEVEL - levels;
+  return inv.level === NO_LEVEL || inv.level === FINAL_LEVEL - levels;
 }
 
 /** What an invalidation covers of one of the caches that are tagged and looked up by address. */
@@ -167,7 +164,7 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
     if (granule === 0) return true;
     const levels = (shift - granule) / (granule - 3);
     if (!Number.isInteger(levels) || levels < 1) return false;
-    return inv.level === NO_LEVEL || LAST_LEVEL - levels < inv.level;
+    return inv.level === NO_LEVEL || FINAL_LEVEL - levels < inv.level;
   },
 };
 

@@ -7,13 +7,9 @@ import { PAGING_STRUCTURE_ENTRIES } from "./coverage.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { type PastWalks, type Path, sameEntry } from "./past-walks.ts";
 import { type Ladder, ladderOf } from "./table-shape.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
+import { type CachedTranslation, NO_TAG, SECOND, type TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
 import { NOW, type VersionedMemory } from "./versioned-memory.ts";
-
-/** `TranslationTag.stages` of a second stage alone, and `space` without one. */
-const SECOND = 2;
-const NO_SPACE = -1;
 
 /** A region of the input address space that one table entry above the last level maps. */
 export interface Region {
@@ -55,10 +51,7 @@ export class PagingStructures {
     let set = this.#sets.get(translations);
     if (set === undefined) {
       // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
-      set = this.entries.tags.of(
-        translations,
-        translations.stages === SECOND ? NO_SPACE : translations.space,
-      );
+      set = this.entries.tags.of(translations, translations.stages === SECOND ? NO_TAG : translations.space);
       this.#sets.set(translations, set);
     }
     return set;

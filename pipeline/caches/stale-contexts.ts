@@ -9,7 +9,7 @@ import type { PendingInvalidations } from "./pending.ts";
 import type { Translations } from "./translations.ts";
 import type { VersionedMemory } from "./versioned-memory.ts";
 
-/** Enters what an IOMMU may cache that goes on from a device context or a PASID entry of earlier. */
+/** Enters what an IOMMU may cache by way of a device context or a PASID entry that it has cached and that is old. */
 export class StaleContexts {
   readonly #walker: IommuWalker;
   readonly #memory: VersionedMemory;

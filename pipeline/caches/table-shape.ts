@@ -1,4 +1,8 @@
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import { BITS_PER_LEVEL } from "../../walkers/page-tables/nines.ts";
+import { SV32_LEVELS } from "../../walkers/page-tables/riscv-sv.ts";
+import { FINAL_LEVEL } from "../../walkers/page-tables/vmsav8-64.ts";
 import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
 import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
 import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
@@ -46,12 +50,7 @@ export class Ladder {
   }
 }
 
-const FOUR_KIB = 12;
-const NINE_BITS = 9;
-const SV32_LEVELS = 2;
 const SV32_BITS = 10;
-/** Arm: the last level, and that above it. */
-const LAST_LEVEL = 3;
 
 const ladder = new Ladder();
 
@@ -64,26 +63,26 @@ export function ladderOf(model: IommuModel, device: object, process: object, hi:
     case "intel": {
       const p = process as VtdProcess;
       const first = p.kind === FIRST_STAGE || p.kind === NESTED;
-      return ladder.set(first ? 1 : 2, FOUR_KIB, NINE_BITS, first ? p.firstLevels : p.secondLevels);
+      return ladder.set(first ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, first ? p.firstLevels : p.secondLevels);
     }
     case "amd": {
       const d = device as DeviceContext;
       const guest = (process as ProcessContext).guest !== 0;
-      return ladder.set(guest ? 1 : 2, FOUR_KIB, NINE_BITS, guest ? d.guestLevels : d.mode);
+      return ladder.set(guest ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, guest ? d.guestLevels : d.mode);
     }
     case "riscv": {
       const { firstLevels } = process as RiscvProcess;
       const levels = firstLevels || (device as RiscvDevice).secondLevels;
-      const bits = levels === SV32_LEVELS ? SV32_BITS : NINE_BITS;
-      return ladder.set(firstLevels === 0 ? 2 : 1, FOUR_KIB, bits, levels);
+      const bits = levels === SV32_LEVELS ? SV32_BITS : BITS_PER_LEVEL;
+      return ladder.set(firstLevels === 0 ? 2 : 1, FRAME_SHIFT, bits, levels);
     }
     case "arm-smmuv3": {
       const d = device as StreamContext;
       const p = process as SubstreamContext;
       const high = !p.onePrivilege && (hi & 0x80_0000) !== 0;
       const { granule, startLevel } = p.bypass ? d.stage2 : (high ? p.high : p.low).tables;
-      const levels = p.bypass && !d.stage2Enabled ? 0 : LAST_LEVEL - startLevel + 1;
-      return ladder.set(p.bypass ? 2 : 1, granule, granule - 3, levels, LAST_LEVEL - 1, -1);
+      const levels = p.bypass && !d.stage2Enabled ? 0 : FINAL_LEVEL - startLevel + 1;
+      return ladder.set(p.bypass ? 2 : 1, granule, granule - 3, levels, FINAL_LEVEL - 1, -1);
     }
   }
 }
@@ -103,7 +102,7 @@ const RISCV_RIGHTS = 0xe;
  * @param entry what a walk finds there now
  */
 export function pointedToTable(model: IommuModel, entry: Structure, change: Change): boolean {
-  if (entry.stage === 0 || entry.level === (model === "arm-smmuv3" ? LAST_LEVEL : 1)) return false;
+  if (entry.stage === 0 || entry.level === (model === "arm-smmuv3" ? FINAL_LEVEL : 1)) return false;
   const at = entry.offset - change.offset;
   const low = oldByte(change, at + (entry.littleEndian ? 0 : entry.bytes - 1));
   if (model === "riscv") return (low & RISCV_RIGHTS) === 0;

@@ -6,22 +6,25 @@ export interface PageRange {
   readonly issued: number;
 }
 
+/** `TranslationTag.stages`, as bits. */
+export const FIRST = 1;
+export const SECOND = 2;
+/** `domain` or `space` of a translation without one. */
+export const NO_TAG = -1;
+
 /** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
 export interface TranslationTag {
-  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1: none. */
+  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; or NO_TAG. */
   domain: number;
-  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; -1: none. */
+  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; or NO_TAG. */
   space: number;
-  /** Stages that translate: 1 first, 2 second, 3 both. */
+  /** Stages that translate: FIRST | SECOND. */
   stages: number;
   /** Arm: REGIME_EL1 or REGIME_EL2, which share no entries; REGIME_EL1 for everybody else. */
   regime: number;
   /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
   withoutTopByte: boolean;
 }
-
-/** `TranslationTag.domain` without one. */
-const NO_DOMAIN = -1;
 
 /** Marks global translations, which belong to every address space of a domain. */
 export const GLOBAL_SPACE = -2;
@@ -134,7 +137,7 @@ export class TagSets {
       yield* this.all;
       return;
     }
-    const domain = inv.domain === NONE ? NO_DOMAIN : inv.domain;
+    const domain = inv.domain === NONE ? NO_TAG : inv.domain;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (space < 0) {
       yield* this.#byDomain.get(domain) ?? [];

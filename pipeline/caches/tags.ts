@@ -16,11 +16,7 @@ import {
 import { RootTableAddressRegister, TTM_LEGACY, TTM_SCALABLE } from "../../walkers/vtd/registers.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import type { ContextTag } from "./coverage.ts";
-import type { TranslationTag } from "./tag-sets.ts";
-
-const FIRST = 1;
-const SECOND = 2;
-const NONE = -1;
+import { FIRST, NO_TAG, SECOND, type TranslationTag } from "./tag-sets.ts";
 
 /** How one vendor tags what it caches. */
 interface Tagging<D, P> {
@@ -50,14 +46,14 @@ function tag(domain: number, space: number, first: boolean, second: boolean): Tr
  * RID_PASID. Revisions differ on whether devices of one domain share translations: here they do.
  */
 const VTD: Tagging<VtdDevice, VtdProcess> = {
-  deviceDomain: (device) => (device.context === SCALABLE_CONTEXT ? NONE : device.domain),
+  deviceDomain: (device) => (device.context === SCALABLE_CONTEXT ? NO_TAG : device.domain),
   pasidEntry: (device, pasid) => (pasid === NO_PASID ? device.ridPasid : pasid),
   ownEntry: (device, _process, pasid) =>
     device.context === SCALABLE_CONTEXT || (device.context === EXTENDED_CONTEXT && pasid !== NO_PASID),
   translation(device, process, pasid) {
     const first = process.kind === FIRST_STAGE || process.kind === NESTED;
     const tagged = first || device.context === SCALABLE_CONTEXT;
-    const space = tagged ? this.pasidEntry(device, pasid) : NONE;
+    const space = tagged ? this.pasidEntry(device, pasid) : NO_TAG;
     return tag(process.domain, space, first, process.kind !== FIRST_STAGE);
   },
   deviceTlb: (device) => device.deviceTlb !== 0,
@@ -71,7 +67,7 @@ const SMMUV3: Tagging<StreamContext, SubstreamContext> = {
   translation(device, process) {
     const first = !process.bypass;
     return {
-      ...tag(device.vmid, first ? process.asid : NONE, first, device.stage2Enabled),
+      ...tag(device.vmid, first ? process.asid : NO_TAG, first, device.stage2Enabled),
       regime: device.hypervisor ? REGIME_EL2 : REGIME_EL1,
       // An address that TBI lets pass is the same page whatever its top byte, and without TBI none passes whose top
       // byte is not the sign of bit 55.
@@ -88,7 +84,7 @@ const AMD_VI: Tagging<DeviceContext, ProcessContext> = {
   ownEntry: (_device, process) => process.guest !== 0,
   translation(device, process, pasid) {
     const first = process.guest !== 0;
-    return tag(device.domain, first ? Math.max(pasid, 0) : NONE, first, device.mode !== 0);
+    return tag(device.domain, first ? Math.max(pasid, 0) : NO_TAG, first, device.mode !== 0);
   },
   deviceTlb: (device) => device.iotlb !== 0,
 };
@@ -101,7 +97,7 @@ const RISCV: Tagging<RiscvDevice, RiscvProcess> = {
   translation(device, process) {
     const first = process.firstLevels !== 0;
     const second = device.secondLevels !== 0;
-    return tag(second ? device.gscid : NONE, first ? process.pscid : NONE, first, second);
+    return tag(second ? device.gscid : NO_TAG, first ? process.pscid : NO_TAG, first, second);
   },
   deviceTlb: (device) => device.enAts !== 0,
 };
@@ -132,8 +128,8 @@ const VTD_INVALID_DOMAIN = 0;
 /** How it tags a device context that is cached although it is not valid. */
 export function refusedTag(state: IommuState, model: IommuModel, id: number): ContextTag {
   const scalable = state.field("rtaddr", RootTableAddressRegister, "TTM", TTM_LEGACY) === TTM_SCALABLE;
-  const domain = model === "intel" && !scalable ? VTD_INVALID_DOMAIN : NONE;
-  return { device: id, domain, pasid: NONE, asid: NONE };
+  const domain = model === "intel" && !scalable ? VTD_INVALID_DOMAIN : NO_TAG;
+  return { device: id, domain, pasid: NO_TAG, asid: NO_TAG };
 }
 
 /** Whether a device may keep translations by itself, by its context. */
@@ -143,7 +139,7 @@ export function hasDeviceTlb(model: IommuModel, device: object): boolean {
 
 /** How it tags a cached device context. */
 export function deviceTag(model: IommuModel, id: number, device: object): ContextTag {
-  return { device: id, domain: TAGGING[model].deviceDomain(device as never), pasid: NONE, asid: NONE };
+  return { device: id, domain: TAGGING[model].deviceDomain(device as never), pasid: NO_TAG, asid: NO_TAG };
 }
 
 /** How it tags a cached PASID entry. */

@@ -4,7 +4,7 @@ import {
   type Invalidation,
   SECOND_STAGE,
 } from "../../parsers/commands/invalidation.ts";
-import { frameHi, frameLo, frameOf } from "../../walkers/memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../walkers/memory.ts";
 import type { WalkResult } from "../../walkers/result.ts";
 import { CachedPages } from "./cached-pages.ts";
 import { type Coverage, TRANSLATIONS } from "./coverage.ts";
@@ -18,7 +18,6 @@ import {
   type TranslationTag,
 } from "./tag-sets.ts";
 
-const SMALL_PAGE = 12;
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
 /** Ranges that a tag set keeps before all of its entries are looked at. */
@@ -359,7 +358,7 @@ export class Translations {
     return (
       set.split ||
       !inv.anyDevice ||
-      (this.#inPieces(inv) && set.nextShift(SMALL_PAGE) !== 0) ||
+      (this.#inPieces(inv) && set.nextShift(FRAME_SHIFT) !== 0) ||
       (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
@@ -369,8 +368,8 @@ export class Translations {
     if (!coversDevice(inv, device)) return false;
     // Of a piece, the stages' leaves do not matter.
     const [shift, firstShift] = this.#inPieces(inv)
-      ? [SMALL_PAGE, 0]
-      : [Math.max(extent.pageShift, SMALL_PAGE), extent.firstShift];
+      ? [FRAME_SHIFT, 0]
+      : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
     return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 

@@ -175,7 +175,7 @@ export class UnitCaches {
     this.#apply(everything, this.#memory.time);
   }
 
-  /** A table was bound to a device, or was unbound: the host sees to it that the device's caches hold nothing older. */
+  /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
   rebound(device: number): void {
     this.#lastEvent = this.#memory.time;
     this.contexts.drop(device);

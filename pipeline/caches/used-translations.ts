@@ -1,3 +1,4 @@
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import type { Contexts, TranslationContext } from "./contexts.ts";
@@ -6,8 +7,6 @@ import { type PastWalks, sameAnswer, sameTranslation } from "./past-walks.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import type { Translations } from "./translations.ts";
 import type { VersionedMemory } from "./versioned-memory.ts";
-
-const SMALL_PAGE = 12;
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
 export class UsedTranslations {
@@ -55,7 +54,7 @@ export class UsedTranslations {
     else if (walk.status === FAULT && walk.stage !== 0) {
       if (walk.reason === "PERMISSION") return this.#enterDenial(pair, request, time);
       const kept = walk.stage === 1 ? failures.firstStage : failures.secondStage;
-      if (kept && walk.entryKnown) shift = SMALL_PAGE;
+      if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
     if (shift === 0) return this.#anyLive(set, 0, request, time);
     const doubt = this.#replace(set, pair, shift, request, walk);

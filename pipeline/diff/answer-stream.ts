@@ -221,7 +221,7 @@ class TraceAnswers implements TraceHandler {
     this.#stream.answers = side;
     if (side === "walk") return;
     this.close();
-    // Of a replay that nobody asked for, its complaints neither.
+    // A replay that is not asked for has no complaints either.
     this.#out.take();
   }
 }

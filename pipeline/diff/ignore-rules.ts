@@ -2,9 +2,9 @@
  * Known deviations: rules that say which differences are expected, why, and until when. What a rule takes is counted
  * under its name; a rule that takes nothing, or has expired, is reported, so that a list does not outlive its reasons.
  */
+import { ACCESSES } from "../../parsers/trace/accesses.ts";
 import { type Device, Devices } from "../../parsers/trace/devices.ts";
 import { isObject } from "../../parsers/trace/field.ts";
-import { ACCESSES } from "../../parsers/trace/schema.ts";
 import { show } from "../../parsers/trace/show.ts";
 import type { Answer } from "./answer.ts";
 import { DIFF_CLASSES, type DiffClass, type Place } from "./difference.ts";

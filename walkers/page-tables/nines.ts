@@ -4,7 +4,7 @@
  */
 import { FRAME_SHIFT } from "../memory.ts";
 
-const BITS_PER_LEVEL = 9;
+export const BITS_PER_LEVEL = 9;
 const INDEX_MASK = (1 << BITS_PER_LEVEL) - 1;
 
 /** log2 of the bytes that an entry of a level spans. */

@@ -127,7 +127,7 @@ export function translateMsi(
     tables.blame(out);
     return out.fail(MSI_PTE_NOT_VALID);
   }
-  // 10 to 14. The format; a custom one (C = 1) is nobody's that we know.
+  // 10 to 14. The format; a custom one (C = 1) is not known here.
   const mode = field.M(view, at);
   const usable =
     field.C(view, at) === 0 &&

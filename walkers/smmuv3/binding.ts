@@ -1,4 +1,4 @@
-import { frameOf } from "../memory.ts";
+import { FRAME_MASK, frameOf } from "../memory.ts";
 import { GRANULE_4K, GRANULE_16K, GRANULE_64K, startLevelOf } from "../page-tables/vmsav8-64.ts";
 import { stage2Consistent } from "../page-tables/vmsav8-64-stage2.ts";
 import type { Binding, TableModel } from "../request.ts";
@@ -25,7 +25,7 @@ export class SmmuV3Binding implements Binding {
   constructor(config: PasidTableConfig, s1fmt: number, stage2: BoundStage2 | undefined) {
     this.model = config.model;
     this.frame = frameOf(config.baseHi, config.baseLo);
-    this.offset = config.baseLo & 0xfff;
+    this.offset = config.baseLo & FRAME_MASK;
     this.s1fmt = s1fmt;
     this.s1dss = config.arm?.s1dss ?? 0;
     this.ssidBits = config.pasidBits;
@@ -86,7 +86,7 @@ function compileStage2(config: Stage2Config): BoundStage2 | string {
     return `stage2.levels is ${config.levels}: does not fit t0sz ${t0sz} and the ${2 ** (granule - 10)} KiB granule`;
   return {
     frame: frameOf(config.rootHi, config.rootLo),
-    offset: config.rootLo & 0xfff,
+    offset: config.rootLo & FRAME_MASK,
     granule,
     inputBits,
     startLevel,

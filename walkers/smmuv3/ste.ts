@@ -54,6 +54,11 @@ export const S1DSS_SUBSTREAM0 = 2;
 export const STRW_EL1 = 0;
 export const STRW_EL2 = 2;
 
+/** STE.EATS: ATS requests are translated by all stages, by stage 1 alone, by all with DPT checks; 0 refuses them. */
+export const EATS_FULL = 1;
+export const EATS_SPLIT_STAGE = 2;
+export const EATS_FULL_DPT = 3;
+
 export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   V: bit(0, "Valid"),
   Config: bits(3, 1, "Stream configuration", {

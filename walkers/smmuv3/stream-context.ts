@@ -6,6 +6,9 @@ import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
   CONFIG_STAGE1,
+  EATS_FULL,
+  EATS_FULL_DPT,
+  EATS_SPLIT_STAGE,
   S1FMT_4K_L2,
   S1FMT_64K_L2,
   S1FMT_LINEAR,
@@ -46,10 +49,6 @@ const s2haft = Ste.reader("S2HAFT");
 const s2ds = Ste.reader("S2DS");
 const s2ttbFrame = Ste.reader("S2TTB");
 const s2ttbOffset = Ste.offsetReader("S2TTB");
-
-const EATS_FULL = 1;
-const EATS_SPLIT_STAGE = 2;
-const EATS_FULL_DPT = 3;
 
 /** A valid stream table entry, decoded: everything that later steps need of it. */
 export class StreamContext {

@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "../fault.ts";
-import { frameHi, frameLo } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
@@ -18,10 +18,10 @@ const l1cdValid = L1Cd.reader("V");
 const l1cdFrame = L1Cd.reader("L2Ptr");
 
 /** log2 of the sizes of an STE and a CD, and of their level 1 descriptors. */
-const ENTRY_SHIFT = 6;
-const L1_SHIFT = 3;
+export const ENTRY_SHIFT = 6;
+export const L1_SHIFT = 3;
 /** Spans beyond this are reserved (5.1). */
-const MAX_SPAN = 11;
+export const MAX_SPAN = 11;
 /** CDs in a leaf table of a 2-level context descriptor table, log2: 4 KiB and 64 KiB. */
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
@@ -121,7 +121,7 @@ export class StructureReader {
     device: StreamContext,
     out: WalkResult,
   ): boolean {
-    const inFrame = at & 0xfff;
+    const inFrame = at & FRAME_MASK;
     let from = frame + (at >>> 12);
     if (device.stage2Enabled) {
       const second = this.#stage2;

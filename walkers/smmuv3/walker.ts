@@ -1,6 +1,5 @@
 import type { Fault, FaultReason } from "../fault.ts";
-import type { GuestMemory } from "../memory.ts";
-import { frameHi, frameLo, frameOf } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
 import { FETCH_FAILED, FOR_DATA, FOR_TABLE, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { Vmsav864Walk } from "../page-tables/vmsav8-64.ts";
 import {
@@ -160,7 +159,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       out.asid = process.asid;
       if (!this.#translateStage1(hi, lo, access, privileged, process, second, out)) return;
       hi = frameHi(this.#stage1.frame);
-      lo = frameLo(this.#stage1.frame) | (lo & 0xfff);
+      lo = frameLo(this.#stage1.frame) | (lo & FRAME_MASK);
       if (second !== null) {
         out.ipaFrame = this.#stage1.frame;
         out.firstShift = out.pageShift;
@@ -173,7 +172,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       out.perm &= second.perm;
     }
     out.status = OK;
-    out.offset = request.addrLo & 0xfff;
+    out.offset = request.addrLo & FRAME_MASK;
   }
 
   /** 3.4: an address that bypasses stage 1 must be within the IAS, and in a stream that bypasses all, the OAS. */
@@ -310,5 +309,5 @@ function passThrough(request: WalkRequest, out: WalkResult): void {
   out.passthrough = true;
   out.perm = READ | WRITE | EXECUTE;
   out.frame = frameOf(request.addrHi, request.addrLo);
-  out.offset = request.addrLo & 0xfff;
+  out.offset = request.addrLo & FRAME_MASK;
 }

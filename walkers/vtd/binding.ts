@@ -1,4 +1,4 @@
-import { frameOf } from "../memory.ts";
+import { FRAME_MASK, frameOf } from "../memory.ts";
 import { type Binding, MAX_PASID_BITS, type TableModel } from "../request.ts";
 import type { PasidTableConfig } from "../walker.ts";
 import { EXTENDED_CONTEXT, PASS_THROUGH, SCALABLE_CONTEXT, SECOND_STAGE, type VtdDevice } from "./context.ts";
@@ -67,7 +67,7 @@ export class VtdBinding implements Binding {
 export function wrongWith(config: PasidTableConfig): string {
   if (config.model !== "intel" && config.model !== "intel-ecs")
     return `VT-d walks PASID tables of model intel and intel-ecs, not ${config.model}`;
-  if ((config.baseLo & 0xfff) !== 0) return "base_ptr of a VT-d PASID table must be aligned to 4 KiB";
+  if ((config.baseLo & FRAME_MASK) !== 0) return "base_ptr of a VT-d PASID table must be aligned to 4 KiB";
   const bits = config.pasidBits ?? MAX_PASID_BITS;
   if (!Number.isInteger(bits) || bits < 0 || bits > MAX_PASID_BITS)
     return `pasid_bits of a VT-d PASID table must be 0 to ${MAX_PASID_BITS}, not ${bits}`;
@@ -78,7 +78,7 @@ export function wrongWith(config: PasidTableConfig): string {
   if (stage2 === undefined) return "";
   if (stage2.format !== SECOND_STAGE_FORMAT)
     return `the second stage under a VT-d PASID table must be ${SECOND_STAGE_FORMAT}, not ${stage2.format}`;
-  if ((stage2.rootLo & 0xfff) !== 0) return "root of a VT-d second stage must be aligned to 4 KiB";
+  if ((stage2.rootLo & FRAME_MASK) !== 0) return "root of a VT-d second stage must be aligned to 4 KiB";
   const levels = stage2.levels ?? 4;
   if (levels < 3 || levels > 5) return `a VT-d second stage has 3 to 5 levels, not ${levels}`;
   return "";

@@ -3,7 +3,7 @@
  * address range (Intel VT-d 5.10, sections 3.6 to 3.9, 3.15 and 7.1.3).
  */
 import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
-import { frameHi, frameLo } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, frameOf } from "../memory.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -107,15 +107,15 @@ function passThrough(unit: VtdUnit, request: WalkRequest, process: VtdProcess, o
     refuse(out, process.legacyFaults !== 0 ? LGN_1_3 : SGN_4_2, process.fpd);
     return;
   }
-  const frame = (request.addrHi >>> 0) * 0x10_0000 + (request.addrLo >>> 12);
+  const frame = frameOf(request.addrHi, request.addrLo);
   if (!reachesMemory(frame, process, out)) return;
   identity(request, out);
 }
 
 /** The output is the input. */
 export function identity(request: WalkRequest, out: WalkResult): void {
-  out.frame = (request.addrHi >>> 0) * 0x10_0000 + (request.addrLo >>> 12);
-  out.offset = request.addrLo & 0xfff;
+  out.frame = frameOf(request.addrHi, request.addrLo);
+  out.offset = request.addrLo & FRAME_MASK;
   out.perm = ALL_RIGHTS;
   out.passthrough = true;
 }
@@ -147,7 +147,7 @@ function secondStage(
   if (!second.translateRequest(request.addrHi, request.addrLo, access, out)) return;
   if (!reachesMemory(second.frame, process, out)) return;
   out.frame = second.frame;
-  out.offset = request.addrLo & 0xfff;
+  out.offset = request.addrLo & FRAME_MASK;
   out.pageShift = second.pageShift;
   out.perm = second.perm & (process.execute !== 0 && request.pasid !== NO_PASID ? ALL_RIGHTS : READ | WRITE);
 }
@@ -189,7 +189,7 @@ function firstStage(
   if (nested) {
     out.ipaFrame = frame;
     out.firstShift = first.pageShift;
-    const lo = frameLo(frame) | (addrLo & 0xfff);
+    const lo = frameLo(frame) | (addrLo & FRAME_MASK);
     if (!second.translate(frameHi(frame), lo, access, FOR_DATA, out)) return;
     frame = second.frame;
     out.pageShift = Math.min(first.pageShift, second.pageShift);
@@ -197,7 +197,7 @@ function firstStage(
   }
   if (!reachesMemory(frame, process, out)) return;
   out.frame = frame;
-  out.offset = addrLo & 0xfff;
+  out.offset = addrLo & FRAME_MASK;
   // G means something only in the extended mode, under PGE; scalable mode ignores it (9.7).
   out.global = process.global !== 0 && first.global;
 }

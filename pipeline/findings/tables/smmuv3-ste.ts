@@ -5,6 +5,9 @@ import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
   CONFIG_STAGE1,
+  EATS_FULL,
+  EATS_FULL_DPT,
+  EATS_SPLIT_STAGE,
   S1FMT_4K_L2,
   S1FMT_64K_L2,
   STRW_EL1,
@@ -20,9 +23,6 @@ const INEFFECTIVE = TABLE_RULES["ineffective-field"];
 const NOT_MODELLED = TABLE_RULES["not-modelled"];
 const STE_ILLEGAL = "IHI 0070, 5.2.2";
 
-const EATS_FULL = 1;
-const EATS_SPLIT_STAGE = 2;
-const EATS_FULL_DPT = 3;
 const RESERVED_ENCODING = 3;
 
 /**

@@ -11,6 +11,7 @@ import { Idr0 } from "../../../walkers/smmuv3/registers.ts";
 import { Stage2 } from "../../../walkers/smmuv3/stage2.ts";
 import { L1Std, S1FMT_4K_L2, S1FMT_LINEAR, Ste } from "../../../walkers/smmuv3/ste.ts";
 import { StreamContext } from "../../../walkers/smmuv3/stream-context.ts";
+import { ENTRY_SHIFT, L1_SHIFT, MAX_SPAN } from "../../../walkers/smmuv3/structures.ts";
 import { TableReader } from "../../../walkers/table-reader.ts";
 import { TABLE_RULES } from "../table-rules.ts";
 import type { Entry } from "./entry.ts";
@@ -20,10 +21,6 @@ import type { EntryKind, RootTable, TableFormat, TableSpec } from "./table.ts";
 
 /** 3.21.3: what is single-copy atomic. */
 const ATOMIC_BYTES = 8;
-/** log2 of the sizes of an STE and a CD, and of their level 1 descriptors. */
-const ENTRY_SHIFT = 6;
-const L1_SHIFT = 3;
-const MAX_SPAN = 11;
 /** log2 of the descriptors in a leaf table of a 2-level context descriptor table, of 4 KiB and of 64 KiB. */
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
