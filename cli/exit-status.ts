@@ -24,7 +24,7 @@ export const FAIL_LEVELS = {
   },
   stale: {
     text: "a request that was answered from a stale entry for want of an invalidation",
-    found: (s) => s.verdicts.has("stale"),
+    found: (s) => s.owed > 0,
   },
   hazard: {
     text: "a request that a stale entry could answer differently",

@@ -274,6 +274,7 @@ export class Replay implements TraceHandler {
     }
     Summary.count(this.summary.verdicts, outcome.verdict);
     const { culprit } = this.#judge;
+    if (outcome.verdict === "stale" && culprit?.excused !== true) this.summary.owed++;
     if (culprit === null || culprit.excused || this.#cacheFindings === null) return;
     if (outcome.verdict === "stale" || outcome.verdict === "hazard")
       this.#cacheFindings.staleUse(line, record, request, unit, culprit);

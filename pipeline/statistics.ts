@@ -123,6 +123,8 @@ export class Summary {
   lines = 0;
   errors = 0;
   faults = 0;
+  /** `stale` answers that no invalidation on its way to completion excuses. */
+  owed = 0;
   /** Entries of the model of the caches that were dropped for want of memory: verdicts may be incomplete. */
   forgotten = 0;
   readonly records = new Map<string, number>();

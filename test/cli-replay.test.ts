@@ -144,6 +144,30 @@ describe.concurrent("exit status", () => {
     expect((await cli([stale, "--fail-on", "finding,hazard", "--no-caches"])).status).toBe(0);
   });
 
+  test("--fail-on stale: for want of an invalidation, not while one is on its way", async () => {
+    const iommu = '{"type":"iommu","id":"dmar0","model":"intel"}';
+    const moved = '{"type":"mem","addr":"0x6008","data":"0770341200000000"}';
+    const command = (...data: string[]) => JSON.stringify({ type: "cmd", iommu: "dmar0", data });
+    const wait = command("0x25", "0x0", "0x0", "0x0");
+    const page = command("0x500030036", "0x7f0000001000", "0x0", "0x0");
+    const trace = (name: string, ...between: string[]) =>
+      variant(name, (all) => [iommu, ...all.slice(0, 9), wait, all[9]!, moved, ...between, all[9]!, wait]);
+    for (const [path, status] of [
+      [trace("owed.ndjson"), 1],
+      [trace("pending.ndjson", page), 0],
+    ] as const) {
+      const ran = await cli([path, "--fail-on", "stale"]);
+      expect(ran.status).toBe(status);
+      expect(
+        records(ran.stdout)
+          .filter((r) => r.type === "outcome")
+          .map((r) => r.verdict),
+      ).toEqual(["match", "stale"]);
+      const rules = records(ran.stdout).flatMap((r) => (r.type === "finding" ? [r.rule] : []));
+      expect(rules).toEqual(status === 1 ? ["missing-invalidation"] : []);
+    }
+  });
+
   test("2 for a record that cannot be used, whatever else there is", async () => {
     const broken = variant("broken.ndjson", (all) => [...all, "{"]);
     const ran = await cli([broken]);
