@@ -2,7 +2,7 @@
  * Devices with ATS: what they may keep by themselves has no part in verdicts, but an invalidation of it is owed.
  */
 import { describe, expect, it } from "vitest";
-import { type Dma, type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { type Dma, Radix, Scenario, VTD_SECOND, X86_64, x86 } from "./support/cache-scenario.ts";
 import { ALL_CAPABILITIES } from "./support/riscv-iommu.ts";
 import { cdWords, steWords } from "./support/smmuv3-machine.ts";
 
@@ -10,14 +10,6 @@ const A = 0x1000_0000n;
 const B = 0x1000_1000n;
 const OLD = 0x8000_0000n;
 const NEW = 0x9000_0000n;
-
-const x86 = (table: bigint, leaf: bigint): Format => ({
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | table,
-  leaf: (pa, level) => pa | leaf | (level > 1 ? 0x80n : 0n),
-});
 
 interface Subject {
   readonly s: Scenario;
@@ -30,7 +22,7 @@ interface Subject {
 
 function legacy(ats: boolean): Subject {
   const s = new Scenario("intel", { rtaddr: 0x10_0000n });
-  const table = new Radix(s, x86(3n, 3n));
+  const table = new Radix(s, VTD_SECOND);
   // TT at 3:2: 01b allows a device-TLB.
   s.put(0x10_0000n, 0x10_1001n).put(0x10_1180n, table.root | (ats ? 5n : 1n), (9n << 8n) | 2n);
   return {
@@ -44,7 +36,7 @@ function legacy(ats: boolean): Subject {
 
 function scalable(ats: boolean): Subject {
   const s = new Scenario("intel", { rtaddr: 0x10_0400n });
-  const table = new Radix(s, x86(0x27n, 0x67n));
+  const table = new Radix(s, X86_64);
   const [directory, pasids] = [s.allocate(), s.allocate()];
   // P, DTE at 2, PASIDE at 3.
   s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, directory | (ats ? 0xdn : 9n), 0n);
@@ -60,7 +52,7 @@ function scalable(ats: boolean): Subject {
 
 function extended(ats: boolean): Subject {
   const s = new Scenario("intel", { rtaddr: 0x10_0800n }, { ecs: 1 });
-  const table = new Radix(s, x86(0x27n, 0x67n));
+  const table = new Radix(s, X86_64);
   const pasids = s.allocate();
   // T at 4:2: 101b allows a device-TLB, 100b does not; PASIDE at 11. AW 4 levels, DID 9.
   s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, (ats ? 0x15n : 0x11n) | 0x800n, 0x902n, pasids, 0n);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { type Format, Radix, Scenario, VTD_SECOND, X86_64, x86 } from "./support/cache-scenario.ts";
 import { ALL_CAPABILITIES } from "./support/riscv-iommu.ts";
 import { cdWords, steWords } from "./support/smmuv3-machine.ts";
 
@@ -24,16 +24,8 @@ interface Subject {
   complete(): void;
 }
 
-const x86 = (table: bigint, leaf: bigint): Format => ({
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | table,
-  leaf: (pa) => pa | leaf,
-});
-
 function vtd(): Subject {
-  const format = x86(3n, 3n);
+  const format = VTD_SECOND;
   const s = new Scenario("intel", { rtaddr: 0x10_0000n });
   const table = new Radix(s, format);
   s.put(0x10_0000n, 0x10_1001n).put(0x10_1180n, table.root | 1n, (9n << 8n) | 2n);
@@ -219,7 +211,7 @@ describe("SMMUv3: the level hint", () => {
 /** 6.5.2.3 and 6.5.2.4, Tables 23 and 24. */
 describe("VT-d: the invalidation hint for a first stage", () => {
   function scalable(): Subject {
-    const format = x86(0x27n, 0x67n);
+    const format = X86_64;
     const s = new Scenario("intel", { rtaddr: 0x10_0400n });
     const table = new Radix(s, format);
     const [directory, pasids] = [s.allocate(), s.allocate()];

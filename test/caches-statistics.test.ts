@@ -1,22 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;
 const CONTEXTS = 0x10_1000n;
 const A = 0x1000_0000n;
 const PA = 0x8000_0000n;
-const SECOND: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 3n,
-  leaf: (pa) => pa | 3n,
-};
 const DEV = "00:03.0";
 
 /** VT-d in legacy mode; three pages of domain 9. */
 class Machine extends Scenario {
-  readonly table = new Radix(this, SECOND);
+  readonly table = new Radix(this, VTD_SECOND);
   readonly pages = [0n, 1n, 2n].map((n) => A + n * 0x1000n);
 
   constructor() {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Format, hex, Radix, Scenario } from "./support/cache-scenario.ts";
+import { hex, Radix, Scenario, VTD_SECOND, X86_64 } from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;
 const CONTEXTS = 0x10_1000n;
@@ -8,20 +8,6 @@ const B = 0x1000_1000n;
 const FIRST_PA = 0x8000_0000n;
 const SECOND_PA = 0x9000_0000n;
 const THIRD_PA = 0xa000_0000n;
-const SECOND: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 3n,
-  leaf: (pa, level) => pa | 3n | (level > 1 ? 0x80n : 0n),
-};
-const FIRST: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 0x27n,
-  leaf: (pa) => pa | 0x67n,
-};
 const DEV = { dev: "00:03.0" };
 const AT_A = { ...DEV, addr: A };
 const WAIT = [0x25n, 0n] as const;
@@ -30,7 +16,7 @@ const GLOBAL_IOTLB = [0x12n, 0n] as const;
 /** Legacy mode, device 00:03.0 behind a second stage, domain 9. */
 function legacy(regs: Readonly<Record<string, bigint>> = {}, props: Readonly<Record<string, unknown>> = {}) {
   const s = new Scenario("intel", { rtaddr: ROOT, ...regs }, props);
-  const table = new Radix(s, SECOND);
+  const table = new Radix(s, VTD_SECOND);
   s.put(ROOT, CONTEXTS | 1n);
   context(s, table);
   return { s, table };
@@ -310,7 +296,7 @@ describe("VT-d with CAP_REG.CM", () => {
 
   it("a context entry that is not present", async () => {
     const s = new Scenario("intel", { rtaddr: ROOT, cap: CAP });
-    const table = new Radix(s, SECOND).map(A, FIRST_PA);
+    const table = new Radix(s, VTD_SECOND).map(A, FIRST_PA);
     s.put(ROOT, CONTEXTS | 1n);
     s.dma(AT_A, {});
     context(s, table);
@@ -334,7 +320,7 @@ describe("registers and bindings", () => {
 
   function moved(cap: bigint) {
     const { s, table } = legacy({ cap });
-    const other = new Radix(s, SECOND).map(A, SECOND_PA);
+    const other = new Radix(s, VTD_SECOND).map(A, SECOND_PA);
     table.map(A, FIRST_PA);
     const contexts = s.allocate();
     s.put(newRoot, contexts | 1n).put(contexts + 0x180n, other.root | 1n, (9n << 8n) | 2n);
@@ -385,9 +371,9 @@ describe("registers and bindings", () => {
       s.add({ type: "bind", iommu: "unit", dev: "00:03.0", config });
     };
     const request = { ...AT_A, pasid: 1 };
-    bind(new Radix(s, FIRST).map(A, FIRST_PA));
+    bind(new Radix(s, X86_64).map(A, FIRST_PA));
     s.dma(request, FIRST_PA);
-    bind(new Radix(s, FIRST).map(A, SECOND_PA));
+    bind(new Radix(s, X86_64).map(A, SECOND_PA));
     const [old, fresh] = [s.dma(request, FIRST_PA), s.dma(request, SECOND_PA)];
     const run = await s.run();
     expect([old, fresh].map((seq) => run.verdict(seq))).toEqual(["mismatch", "match"]);
@@ -397,7 +383,7 @@ describe("registers and bindings", () => {
     const s = new Scenario("intel", {});
     const [directory, pasids] = [s.allocate(), s.allocate()];
     const [before, after] = [FIRST_PA, SECOND_PA].map((pa) =>
-      new Radix(s, FIRST).map(A, THIRD_PA).map(B, pa),
+      new Radix(s, X86_64).map(A, THIRD_PA).map(B, pa),
     );
     const entry = (table: Radix) => s.put(pasids + 64n, 0x49n, 9n, table.root, 0n);
     s.put(directory, pasids | 1n);
@@ -419,7 +405,7 @@ describe("what a stale context makes", () => {
   it("outlives the context: translations must be invalidated after it", async () => {
     const { s, table } = legacy();
     s.cmd(...WAIT);
-    const other = new Radix(s, SECOND).map(A, THIRD_PA).map(B, SECOND_PA);
+    const other = new Radix(s, VTD_SECOND).map(A, THIRD_PA).map(B, SECOND_PA);
     table.map(A, THIRD_PA).map(B, FIRST_PA);
     s.dma(AT_A);
     context(s, other);
@@ -438,7 +424,7 @@ describe("what a stale context makes", () => {
   it("does not where the context's own invalidation was issued first", async () => {
     const { s, table } = legacy();
     s.cmd(...WAIT);
-    const other = new Radix(s, SECOND).map(A, THIRD_PA).map(B, SECOND_PA);
+    const other = new Radix(s, VTD_SECOND).map(A, THIRD_PA).map(B, SECOND_PA);
     table.map(A, THIRD_PA).map(B, FIRST_PA);
     s.dma(AT_A);
     context(s, other);
@@ -456,7 +442,7 @@ describe("what a stale context makes", () => {
   it("legacy mode has no PASID cache: after context cache and IOTLB there is nothing old", async () => {
     const { s, table } = legacy();
     s.cmd(...WAIT);
-    const other = new Radix(s, SECOND).map(A, SECOND_PA);
+    const other = new Radix(s, VTD_SECOND).map(A, SECOND_PA);
     table.map(A, FIRST_PA);
     s.dma(AT_A);
     context(s, other);

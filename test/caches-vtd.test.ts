@@ -1,24 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { covered, type Format, type Place, Radix, Scenario } from "./support/cache-scenario.ts";
+import {
+  covered,
+  type Format,
+  type Place,
+  Radix,
+  Scenario,
+  VTD_SECOND,
+  X86_64,
+} from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;
 const CONTEXTS = 0x10_1000n;
 const SCALABLE = 0x400n;
 
-const FIRST: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 0x27n,
-  leaf: (pa, level) => pa | 0x67n | (level > 1 ? 0x80n : 0n),
-};
-const SECOND: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 3n,
-  leaf: (pa, level) => pa | 3n | (level > 1 ? 0x80n : 0n),
-};
 const A = 0x1000_0000n;
 const B = 0x1000_1000n;
 const C = 0x1000_3000n;
@@ -72,15 +66,15 @@ class Scalable extends Scenario {
 
 function translations(): { scenario: Scalable; places: Record<string, Place> } {
   const s = new Scalable();
-  const fs = new Radix(s, FIRST);
-  const fs2 = new Radix(s, FIRST);
-  const fsx = new Radix(s, FIRST);
-  const ss = new Radix(s, SECOND);
-  const ssx = new Radix(s, SECOND);
+  const fs = new Radix(s, X86_64);
+  const fs2 = new Radix(s, X86_64);
+  const fsx = new Radix(s, X86_64);
+  const ss = new Radix(s, VTD_SECOND);
+  const ssx = new Radix(s, VTD_SECOND);
   // Nested: the second stage is the identity for the tables and for where the first stage leads to.
-  const host = new Radix(s, SECOND);
+  const host = new Radix(s, VTD_SECOND);
   for (let gib = 0n; gib < 4n; gib++) host.map(gib << 30n, gib << 30n, 3);
-  const nest = new Radix(s, FIRST);
+  const nest = new Radix(s, X86_64);
   s.entry(1, 9n, fs, null);
   s.entry(2, 9n, fs2, null);
   s.entry(3, 5n, fsx, null);
@@ -192,7 +186,7 @@ function changingEntry(
   table: bigint,
   asRid = false,
 ): Place {
-  const { before, after, old } = twoTables(s, FIRST);
+  const { before, after, old } = twoTables(s, X86_64);
   s.entry(pasid, did, before, null, table);
   const by = { dev, ...(asRid ? {} : { pasid }) };
   return {
@@ -242,7 +236,7 @@ describe("VT-d: what a descriptor drops of the context cache", () => {
   function scalable() {
     const s = new Scalable();
     const changing = (dev: string, sid: bigint): Place => {
-      const { before, after, old } = twoTables(s, FIRST);
+      const { before, after, old } = twoTables(s, X86_64);
       const [first, second] = [before, after].map((table) => {
         const directory = s.allocate();
         const pasids = s.allocate();
@@ -283,7 +277,7 @@ describe("VT-d: what a descriptor drops of the context cache", () => {
     const s = new Scenario("intel", { rtaddr: ROOT });
     s.put(ROOT, CONTEXTS | 1n);
     const changing = (dev: string, sid: bigint, did: bigint): Place => {
-      const { before, after, old } = twoTables(s, SECOND);
+      const { before, after, old } = twoTables(s, VTD_SECOND);
       const context = (table: Radix) => s.put(CONTEXTS + sid * 16n, table.root | 1n, (did << 8n) | 2n);
       context(before);
       return { request: { dev, addr: A }, probe: { dev, addr: X }, old, change: () => context(after) };

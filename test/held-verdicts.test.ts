@@ -3,19 +3,12 @@ import { describe, expect, it } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
 import { replay } from "../pipeline/replay-stream.ts";
 import { replayTrace } from "../pipeline/run.ts";
-import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;
 const A = 0x1000_0000n;
 const OLD = 0x8000_0000n;
 const NEW = 0x9000_0000n;
-const SECOND: Format = {
-  levels: 4,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | 3n,
-  leaf: (pa) => pa | 3n,
-};
 const UNITS = ["unit", "other"] as const;
 type Unit = (typeof UNITS)[number];
 
@@ -23,7 +16,7 @@ type Unit = (typeof UNITS)[number];
 function prepared(): Scenario {
   const s = new Scenario("intel", { rtaddr: ROOT });
   s.add({ type: "iommu", id: "other", model: "intel", regs: { rtaddr: "0x100000" } });
-  const table = new Radix(s, SECOND).map(A, OLD);
+  const table = new Radix(s, VTD_SECOND).map(A, OLD);
   s.put(ROOT, 0x10_1001n).put(0x10_1180n, table.root | 1n, (9n << 8n) | 2n);
   for (const unit of UNITS) ask(s, unit);
   table.map(A, NEW);

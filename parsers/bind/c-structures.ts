@@ -77,6 +77,11 @@ export function endOf<F extends string>(structure: Layout<F>, field: F): number 
   return (structure.fields[field].parts[0]![0] + 1) / 8;
 }
 
+/** Where the fields end that every table has, in either layout, and those of an Arm table. */
+export const OLDER_END = endOf(OlderConfigLayout, "pasid_bits");
+export const PASID_BITS_END = endOf(PasidTableConfigLayout, "pasid_bits");
+export const S1DSS_END = endOf(PasidTableConfigLayout, "s1dss");
+
 /** A view on bytes, lengthened with zeros to the structure's size. */
 export function viewOf(bytes: Uint8Array, structure: Layout): DataView {
   const padded = new Uint8Array(Math.max(bytes.length, structure.bytes));

@@ -3,8 +3,11 @@ import { Ste } from "../../walkers/smmuv3/ste.ts";
 import { CONFIG_MODELS } from "../trace/schema.ts";
 import {
   endOf,
+  OLDER_END,
   OlderConfigLayout,
+  PASID_BITS_END,
   PasidTableConfigLayout,
+  S1DSS_END,
   SMMU_STE_BYTES,
   VTD_S1_RESERVED,
   VtdStage1Layout,
@@ -12,10 +15,7 @@ import {
 } from "./c-structures.ts";
 import type { BindRequest, PasidTableRequest, SmmuSteRequest } from "./request.ts";
 
-const PASID_BITS_END = endOf(PasidTableConfigLayout, "pasid_bits");
-const OLDER_END = endOf(OlderConfigLayout, "pasid_bits");
 const S1FMT_END = endOf(PasidTableConfigLayout, "s1fmt");
-const S1DSS_END = endOf(PasidTableConfigLayout, "s1dss");
 const HEADER_END = endOf(PasidTableConfigLayout, "bytes");
 /** The enumerators that have a number: those of `enum pasid_table_model`. */
 const ENUMERATORS = Object.keys(PasidTableConfigLayout.fields.model.values!).length;

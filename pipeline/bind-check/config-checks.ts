@@ -1,8 +1,9 @@
 import {
   CONFIG_VERSION,
-  endOf,
-  OlderConfigLayout,
+  OLDER_END,
+  PASID_BITS_END,
   PasidTableConfigLayout,
+  S1DSS_END,
 } from "../../parsers/bind/c-structures.ts";
 import type { PasidTableRequest, VendorFields } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
@@ -12,10 +13,6 @@ import type { IommuModel } from "../../walkers/walker.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
 import { type BindFindings, bitCount } from "./finding.ts";
 import { effectiveS1fmt, isTwoLevel, type TableUse } from "./shape.ts";
-
-const OLDER_END = endOf(OlderConfigLayout, "pasid_bits");
-const MODEL_END = endOf(PasidTableConfigLayout, "pasid_bits");
-const ARM_END = endOf(PasidTableConfigLayout, "s1dss");
 
 /** `pdtp.MODE` by name: how many bits of the process_id it indexes (RISC-V IOMMU 1.0, "Leaf DDT entry"). */
 const DIRECTORY_BITS: Readonly<Record<string, number>> = { PD8: 8, PD17: 17, PD20: 20 };
@@ -79,23 +76,23 @@ function checkSize(request: PasidTableRequest, out: BindFindings): void {
   if (bytes < OLDER_END)
     out.add(
       BIND_RULES["bind-bytes-small"],
-      `bytes is ${bytes}: expected at least ${OLDER_END}, where the layout without model ends, or ${MODEL_END} with it`,
+      `bytes is ${bytes}: expected at least ${OLDER_END}, where the layout without model ends, or ${PASID_BITS_END} with it`,
     );
   else if (bytes > known)
     out.add(BIND_RULES["bind-bytes-large"], `bytes is ${bytes}: expected ${known} at most`);
   else if (passed !== undefined && bytes > passed)
     out.add(BIND_RULES["bind-bytes-large"], `bytes is ${bytes}: expected no more than the ${passed} passed`);
-  else if (hasModel && bytes < MODEL_END)
+  else if (hasModel && bytes < PASID_BITS_END)
     out.add(
       BIND_RULES["bind-bytes-fields"],
-      `bytes is ${bytes}, the layout without model: expected at least ${MODEL_END} with model ${model ?? request.unknownModel}`,
+      `bytes is ${bytes}, the layout without model: expected at least ${PASID_BITS_END} with model ${model ?? request.unknownModel}`,
     );
-  else if (!hasModel && bytes >= MODEL_END)
+  else if (!hasModel && bytes >= PASID_BITS_END)
     out.add(BIND_RULES["bind-bytes-fields"], `bytes is ${bytes}, the layout with model: expected a model`);
-  else if ((model === "arm-1lvl" || model === "arm-2lvl") && bytes < ARM_END)
+  else if ((model === "arm-1lvl" || model === "arm-2lvl") && bytes < S1DSS_END)
     out.add(
       BIND_RULES["bind-bytes-fields"],
-      `bytes is ${bytes}: expected at least ${ARM_END} with model ${model}, so that s1fmt and s1dss are there`,
+      `bytes is ${bytes}: expected at least ${S1DSS_END} with model ${model}, so that s1fmt and s1dss are there`,
     );
 }
 

@@ -135,6 +135,23 @@ export interface Format {
   leaf(pa: bigint, level: number): bigint;
 }
 
+/**
+ * x86-64 tables of 4 levels. VT-d's second stage has the same shape, with other flags.
+ * @param table flags of an entry that leads to a table
+ * @param leaf flags of one that maps a page
+ */
+export const x86 = (table: bigint, leaf: bigint): Format => ({
+  levels: 4,
+  bits: 9,
+  pageBits: 12,
+  table: (next) => next | table,
+  leaf: (pa, level) => pa | leaf | (level > 1 ? 0x80n : 0n),
+});
+/** VT-d's first stage and AMD-Vi's v2 tables: P, R/W, U/S, A; and D in a leaf. */
+export const X86_64 = x86(0x27n, 0x67n);
+/** R, W. */
+export const VTD_SECOND = x86(3n, 3n);
+
 /** A page table in a scenario's memory. */
 export class Radix {
   readonly root: bigint;

@@ -1,6 +1,6 @@
 import { gcr3Pieces } from "../amd-iommu.ts";
-import { type Format, Radix, Scenario } from "../cache-scenario.ts";
-import { type Cases, entryCase, nestedCases, ofFirst, ofSecond, prefixed, tableCases, x86 } from "./case.ts";
+import { type Format, Radix, Scenario, X86_64 } from "../cache-scenario.ts";
+import { type Cases, entryCase, nestedCases, ofFirst, ofSecond, prefixed, tableCases } from "./case.ts";
 
 const DEVICES = 0x10_0000n;
 const RIGHTS = 3n << 61n;
@@ -11,12 +11,11 @@ const V1: Format = {
   table: (next, level) => next | (BigInt(level - 1) << 9n) | 1n | RIGHTS,
   leaf: (pa) => pa | 1n | RIGHTS,
 };
-const V2 = x86(4, 0x27n, 0x67n);
 
 /** The guest's tables are the first stage, the host's the second. */
 function device(kind: "host" | "guest" | "nested") {
   const s = new Scenario("amd", { dev_tab_base: DEVICES | 1n });
-  const [second, first, table] = [new Radix(s, V1), new Radix(s, V2), s.allocate()];
+  const [second, first, table] = [new Radix(s, V1), new Radix(s, X86_64), s.allocate()];
   const dte = (to: Radix) => {
     const [low, high] = kind === "host" ? [0n, 0n] : gcr3Pieces(table);
     const mode = kind === "guest" ? 0n : (4n << 9n) | to.root;
@@ -62,7 +61,7 @@ export const AMD: Cases = {
   ),
   "a guest CR3 table entry": entryCase(
     ofFirst(() => device("guest")),
-    V2,
+    X86_64,
     ({ gcr3 }, to) => gcr3(to),
     guest(EVERYTHING),
   ),

@@ -55,15 +55,6 @@ export function ofSecond<T extends TwoStages>(make: () => T): () => T & OneStage
   };
 }
 
-/** x86-64 tables. VT-d's second stage has the same shape, with other flags. */
-export const x86 = (levels: number, table: bigint, leaf: bigint): Format => ({
-  levels,
-  bits: 9,
-  pageBits: 12,
-  table: (next) => next | table,
-  leaf: (pa, level) => pa | leaf | (level > 1 ? 0x80n : 0n),
-});
-
 export function prefixed(name: string, cases: Cases): Cases {
   return Object.fromEntries(Object.entries(cases).map(([key, make]) => [`${name}: ${key}`, make]));
 }

@@ -1,4 +1,4 @@
-import { Radix, Scenario } from "../cache-scenario.ts";
+import { Radix, Scenario, VTD_SECOND, X86_64 } from "../cache-scenario.ts";
 import {
   A,
   type Cases,
@@ -12,18 +12,15 @@ import {
   prefixed,
   tableCases,
   X,
-  x86,
 } from "./case.ts";
 
-const FS = x86(4, 0x27n, 0x67n);
-const SS = x86(4, 3n, 3n);
 const ROOT = 0x10_0000n;
 const CONTEXTS = 0x10_1000n;
 const DEV = "00:03.0";
 
 function legacy(cap?: bigint) {
   const s = new Scenario("intel", { rtaddr: ROOT, ...(cap === undefined ? {} : { cap }) });
-  const table = new Radix(s, SS);
+  const table = new Radix(s, VTD_SECOND);
   const context = (to: Radix, domain: bigint) => s.put(CONTEXTS + 0x180n, to.root | 1n, (domain << 8n) | 2n);
   s.put(ROOT, CONTEXTS | 1n);
   context(table, 9n);
@@ -34,8 +31,8 @@ function legacy(cap?: bigint) {
 function scalable(pasid: number, kind: 1 | 2 | 3) {
   const s = new Scenario("intel", { rtaddr: ROOT | 0x400n });
   const [directory, pasids] = [s.allocate(), s.allocate()];
-  const first = new Radix(s, FS);
-  const second = new Radix(s, SS);
+  const first = new Radix(s, X86_64);
+  const second = new Radix(s, VTD_SECOND);
   const entry = (fs: Radix) =>
     s.put(
       pasids + BigInt(pasid) * 64n,
@@ -68,7 +65,7 @@ export const INTEL: Cases = {
   ),
   "legacy: a context entry": entryCase(
     legacy,
-    SS,
+    VTD_SECOND,
     ({ context }, to) => context(to, 8n),
     "context-cache invalidate: device-selective, DID 9, SID 0x18, FM 0",
   ),
@@ -97,7 +94,7 @@ export const INTEL: Cases = {
   ),
   "a PASID entry": entryCase(
     ofFirst(() => scalable(5, 1)),
-    FS,
+    X86_64,
     ({ entry }, to) => entry(to),
     "PASID-cache invalidate: PASID-selective, DID 9, PASID 5",
   ),
@@ -105,7 +102,7 @@ export const INTEL: Cases = {
     const { s, first, dma } = scalable(5, 1);
     first.map(A, OLD);
     const [directory, pasids] = [s.allocate(), s.allocate()];
-    const other = new Radix(s, FS).map(X, NEW);
+    const other = new Radix(s, X86_64).map(X, NEW);
     // Of another domain: the same tags must not mean two things.
     s.put(directory, pasids | 1n).put(pasids + 5n * 64n, 0x49n, 8n, other.root, 0n);
     return {
