@@ -5,9 +5,7 @@ import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
   RootTableAddressRegister,
-  TTM_ABORT,
   TTM_LEGACY,
-  TTM_SCALABLE,
 } from "../../walkers/vtd/registers.ts";
 import { alignedRange, NO_SIZE, sizeInAddress } from "./address-range.ts";
 import { type CommandSet, type CommandSpec, hex, hexAddress, type Problems, readers } from "./command-set.ts";
@@ -369,21 +367,28 @@ export const VTD_COMMANDS: CommandSet<VtdCommandCaps> = {
   has(caps, capability) {
     return capability === "DIT" ? caps.throttle : caps.pageRequestDrain;
   },
-  /** Table 26: the widths and types that each mode takes. */
+  /**
+   * Table 26: the types that each mode takes. The width is IQA_REG.DW's, which a trace does not have: of a 256-bit
+   * descriptor many logs keep the first 128 bits, and zeros that fill up a 128-bit one do no harm.
+   */
   checkAll(view, words, caps, problems) {
     const source = "VT-d 5.10, 6.5.2.11, Table 26";
     const mode = caps.translationTable;
-    if (words === 2 && (mode === TTM_SCALABLE || mode === TTM_ABORT)) {
-      const name = mode === TTM_SCALABLE ? "scalable" : "abort";
-      problems.illegal("", `expected 256 bits, as ${name} mode needs, found 128`, source);
-    }
-    if (words === 4 && caps.scalableSupport === 0)
+    if (words === 4 && caps.scalableSupport === 0 && !isZero(view, UPPER_HALF))
       problems.illegal("", "expected 128 bits without ECAP_REG.SMTS, found 256", "VT-d 5.10, IQA_REG.DW");
     const type = typeOf(view, 0);
     if (mode === TTM_LEGACY && type > LEGACY_TYPES)
       problems.illegal("TYPE", `expected a type 1h to 5h in legacy mode, found ${hex(type)}`, source);
   },
 };
+
+/** Where the second half of a 256-bit descriptor begins. */
+const UPPER_HALF = 16;
+
+function isZero(view: DataView, from: number): boolean {
+  for (let at = from; at < view.byteLength; at++) if (view.getUint8(at) !== 0) return false;
+  return true;
+}
 
 function readCaps(state: IommuState): VtdCommandCaps {
   const caps = new VtdCommandCaps();
