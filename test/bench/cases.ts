@@ -1,6 +1,6 @@
 import { readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
-import { bytesSource } from "../../parsers/trace/source.ts";
+import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
 import { ByteWriter } from "../../pipeline/byte-writer.ts";
 import type { IommuUnit } from "../../pipeline/iommu-unit.ts";
 import { aim } from "../../pipeline/iommus.ts";
@@ -43,6 +43,36 @@ export async function collectCases({ caches }: { caches: boolean }): Promise<Cas
   };
   await readTrace(bytesSource(Buffer.from(text)), handler, { names });
   return cases;
+}
+
+/**
+ * Requests of a recording that page tables translate as memory is at its end. Registers stay as they are declared: some
+ * recordings end with the IOMMU turned off.
+ */
+export async function recordedCases(path: string): Promise<Case[]> {
+  const names = new TraceNames();
+  const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: NOTHING, caches: false });
+  const cases: Case[] = [];
+  const handler: TraceHandler = {
+    dma: (_line, record) => {
+      const route = replay.iommus.route(record);
+      if ("code" in route) return;
+      const request = new WalkRequest();
+      aim(request, route, record);
+      cases.push({ unit: route.unit, request });
+    },
+    mem: (line, record) => replay.mem(line, record),
+    record: (line, record) => {
+      if (record.type !== "reg") replay.record(line, record);
+    },
+    unknown() {},
+    error() {},
+  };
+  await readTrace(await openTrace(path), handler, { names });
+  return cases.filter(({ unit, request }) => {
+    const walk = unit.engine.walk(request);
+    return walk.status === OK && walk.pageShift !== 0;
+  });
 }
 
 /** A request that is translated by 4 KiB pages, or null. */

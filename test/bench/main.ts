@@ -16,6 +16,7 @@ import { endToEnd } from "./end-to-end.ts";
 import { addMemoryTasks } from "./memory.ts";
 import { addOutcomeWriterTasks } from "./outcome-writer.ts";
 import { addScannerTasks } from "./scanner.ts";
+import { addVendorWalkTasks } from "./vendor-walks.ts";
 import { addWalkTasks } from "./walks.ts";
 
 const { values } = parseArgs({
@@ -34,6 +35,7 @@ if (!values["skip-tasks"]) {
   addScannerTasks(bench);
   addMemoryTasks(bench);
   await addWalkTasks(bench);
+  await addVendorWalkTasks(bench);
   await addCacheTasks(bench);
   addOutcomeWriterTasks(bench);
   await bench.run();
