@@ -57,6 +57,8 @@ export async function replayTrace(
     await writing;
     return replay.summary;
   } finally {
+    // Whoever closes the output next must not find it still being written.
+    await writing.catch(() => {});
     replay.memory.close();
   }
 }

@@ -1,5 +1,7 @@
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
-import { type DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import { TraceNames } from "../../parsers/trace/records.ts";
+import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
 import { ByteWriter } from "../../pipeline/byte-writer.ts";
 import type { IommuUnit } from "../../pipeline/iommu-unit.ts";
@@ -26,61 +28,44 @@ export interface Case {
  */
 export async function collectCases({ caches }: { caches: boolean }): Promise<Case[]> {
   const text = [...syntheticTrace({ requests: 20_000, seed: 1 })].join("");
+  const cases = await casesOf(bytesSource(Buffer.from(text)), caches, () => true);
+  return cases.filter(({ unit, request }) => unit.engine.walk(request).pageShift === PAGE_SHIFT);
+}
+
+/** Requests of a recording. Registers stay as they are declared: some recordings end with the IOMMU turned off. */
+export async function recordedCases(path: string): Promise<Case[]> {
+  return casesOf(await openTrace(path), false, ({ type }) => type !== "reg");
+}
+
+/** Requests of a trace that page tables translate as memory is at its end. */
+async function casesOf(
+  source: ByteSource,
+  caches: boolean,
+  wanted: (record: PlainRecord) => boolean,
+): Promise<Case[]> {
   const names = new TraceNames();
   const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: NOTHING, caches });
   const cases: Case[] = [];
   const handler: TraceHandler = {
-    dma: (_line, record) => {
-      const found = caseOf(replay, record);
-      if (found !== null) cases.push(found);
-    },
-    mem: (line, record) => replay.mem(line, record),
-    record: (line, record) => replay.record(line, record),
-    unknown() {},
-    error(line, _code, message) {
-      throw new Error(`line ${line}: ${message}`);
-    },
-  };
-  await readTrace(bytesSource(Buffer.from(text)), handler, { names });
-  return cases;
-}
-
-/**
- * Requests of a recording that page tables translate as memory is at its end. Registers stay as they are declared: some
- * recordings end with the IOMMU turned off.
- */
-export async function recordedCases(path: string): Promise<Case[]> {
-  const names = new TraceNames();
-  const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: NOTHING, caches: false });
-  const cases: Case[] = [];
-  const handler: TraceHandler = {
-    dma: (_line, record) => {
+    dma: (line, record) => {
       const route = replay.iommus.route(record);
-      if ("code" in route) return;
+      if ("code" in route) throw new Error(`line ${line}: ${route.message}`);
       const request = new WalkRequest();
       aim(request, route, record);
       cases.push({ unit: route.unit, request });
     },
     mem: (line, record) => replay.mem(line, record),
     record: (line, record) => {
-      if (record.type !== "reg") replay.record(line, record);
+      if (wanted(record)) replay.record(line, record);
     },
     unknown() {},
-    error() {},
+    error(line, _code, message) {
+      throw new Error(`line ${line}: ${message}`);
+    },
   };
-  await readTrace(await openTrace(path), handler, { names });
+  await readTrace(source, handler, { names });
   return cases.filter(({ unit, request }) => {
     const walk = unit.engine.walk(request);
     return walk.status === OK && walk.pageShift !== 0;
   });
-}
-
-/** A request that is translated by 4 KiB pages, or null. */
-function caseOf(replay: Replay, record: DmaRecord): Case | null {
-  const route = replay.iommus.route(record);
-  if ("code" in route) throw new Error(route.message);
-  const request = new WalkRequest();
-  aim(request, route, record);
-  const walk = route.unit.engine.walk(request);
-  return walk.status === OK && walk.pageShift === PAGE_SHIFT ? { unit: route.unit, request } : null;
 }
