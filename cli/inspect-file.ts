@@ -5,7 +5,7 @@ import {
   InspectionError,
   type InspectionTarget,
   inspectTrace,
-} from "../pipeline/inspect-trace.ts";
+} from "../pipeline/walk/walk-trace.ts";
 import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { reportProblems } from "./problems.ts";

@@ -1,5 +1,5 @@
-import type { FaultRecordFormat } from "../parsers/fault-records/format.ts";
 import type { Fault } from "../walkers/fault.ts";
+import type { FaultRecordFormat } from "../walkers/fault-record.ts";
 import type { Layout } from "../walkers/layout.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import { CliError } from "./errors.ts";
@@ -26,7 +26,7 @@ export const VENDORS: Readonly<Record<IommuModel, VendorEntry>> = {
     aliases: ["vtd", "vt-d", "dmar", "intel-iommu"],
     async load() {
       const { VTD_FAULTS, VTD_LAYOUTS } = await import("../walkers/vtd/index.ts");
-      const { VTD_FAULT_RECORD } = await import("../parsers/fault-records/vtd.ts");
+      const { VTD_FAULT_RECORD } = await import("../walkers/vtd/fault-record.ts");
       return { faults: VTD_FAULTS, layouts: VTD_LAYOUTS, record: VTD_FAULT_RECORD };
     },
   },
@@ -35,7 +35,7 @@ export const VENDORS: Readonly<Record<IommuModel, VendorEntry>> = {
     aliases: ["arm", "smmu", "smmuv3"],
     async load() {
       const { SMMUV3_FAULTS, SMMUV3_LAYOUTS } = await import("../walkers/smmuv3/index.ts");
-      const { SMMUV3_FAULT_RECORD } = await import("../parsers/fault-records/smmuv3.ts");
+      const { SMMUV3_FAULT_RECORD } = await import("../walkers/smmuv3/fault-record.ts");
       return { faults: SMMUV3_FAULTS, layouts: SMMUV3_LAYOUTS, record: SMMUV3_FAULT_RECORD };
     },
   },
@@ -44,7 +44,7 @@ export const VENDORS: Readonly<Record<IommuModel, VendorEntry>> = {
     aliases: ["amd-vi", "amdvi", "amd-iommu"],
     async load() {
       const { AMD_VI_FAULTS, AMD_VI_LAYOUTS } = await import("../walkers/amd-vi/index.ts");
-      const { AMD_VI_FAULT_RECORD } = await import("../parsers/fault-records/amd-vi.ts");
+      const { AMD_VI_FAULT_RECORD } = await import("../walkers/amd-vi/fault-record.ts");
       return { faults: AMD_VI_FAULTS, layouts: AMD_VI_LAYOUTS, record: AMD_VI_FAULT_RECORD };
     },
   },
@@ -53,7 +53,7 @@ export const VENDORS: Readonly<Record<IommuModel, VendorEntry>> = {
     aliases: ["risc-v", "riscv-iommu"],
     async load() {
       const { RISCV_FAULTS, RISCV_LAYOUTS } = await import("../walkers/riscv/index.ts");
-      const { RISCV_FAULT_RECORD } = await import("../parsers/fault-records/riscv.ts");
+      const { RISCV_FAULT_RECORD } = await import("../walkers/riscv/fault-record.ts");
       return { faults: RISCV_FAULTS, layouts: RISCV_LAYOUTS, record: RISCV_FAULT_RECORD };
     },
   },

@@ -6,8 +6,8 @@ import { stateOf } from "../parsers/caps/host.ts";
 import { CAPABILITY_REGISTERS } from "../parsers/caps/registers.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
 import { BIND_RULES } from "../pipeline/findings/bind-rules.ts";
-import { SEVERITIES } from "../pipeline/findings/rule.ts";
 import { Layout } from "../walkers/layout.ts";
+import { SEVERITIES } from "../walkers/tables/rule.ts";
 import {
   amdvi,
   answerOf,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import type { ReplayOptions } from "../pipeline/options.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import type { ReplayOptions } from "../pipeline/replay/options.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 
 async function replay(lines: readonly string[], options: Partial<ReplayOptions>) {
   const chunks: Buffer[] = [];

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fromInvRecord } from "../parsers/commands/inv-record.ts";
+import { Devices } from "../parsers/trace/devices.ts";
+import { fromInvRecord } from "../parsers/trace/inv-record.ts";
+import type { RecordOf } from "../parsers/trace/schema.ts";
 import {
   ANY,
   BOTH_STAGES,
@@ -12,9 +14,7 @@ import {
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
-} from "../parsers/commands/invalidation.ts";
-import { Devices } from "../parsers/trace/devices.ts";
-import type { RecordOf } from "../parsers/trace/schema.ts";
+} from "../walkers/invalidation.ts";
 import { MAX64, rangeOf, word } from "./support/command-words.ts";
 
 const devices = new Devices();

@@ -7,8 +7,8 @@ import {
   decodeCommand,
   encodeCommand,
   formatCommand,
-} from "../parsers/commands/command.ts";
-import { DEVICE_TLB, REJECTED } from "../parsers/commands/invalidation.ts";
+} from "../walkers/commands/command.ts";
+import { DEVICE_TLB, REJECTED } from "../walkers/invalidation.ts";
 import { IOMMU_MODELS } from "../walkers/walker.ts";
 import { MAX64, state, unsigned, word, words } from "./support/command-words.ts";
 

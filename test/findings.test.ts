@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Findings } from "../pipeline/findings/findings.ts";
-import { Summary } from "../pipeline/statistics.ts";
+import { Summary } from "../pipeline/output/statistics.ts";
 
 const RULE = { id: "some-rule", severity: "warning", text: "", source: "" } as const;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { COMMAND_SETS } from "../parsers/commands/command.ts";
 import { AMD_VI_LAYOUTS } from "../walkers/amd-vi/index.ts";
+import { COMMAND_SETS } from "../walkers/commands/command.ts";
 import { bits, type Layout, layout } from "../walkers/layout.ts";
 import { RISCV_LAYOUTS } from "../walkers/riscv/index.ts";
 import { SMMUV3_LAYOUTS } from "../walkers/smmuv3/index.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type OutputRecord, replay } from "../pipeline/index.ts";
+import { type OutputRecord, replay } from "../pipeline/library/index.ts";
 import { TABLE_MODELS } from "../walkers/request.ts";
 import { cli, ROOT } from "./support/cli.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TABLE_RULES } from "../pipeline/findings/table-rules.ts";
+import { TABLE_RULES } from "../walkers/tables/table-rules.ts";
 import { AMD } from "./support/table-cases/amd-vi.ts";
 import type { Case } from "./support/table-cases/case.ts";
 import { RISCV } from "./support/table-cases/riscv.ts";

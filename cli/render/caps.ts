@@ -1,10 +1,10 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
 import { type HostLimits, limitsOf } from "../../parsers/caps/host-limits.ts";
-import { PAGE_TABLE_FORMATS } from "../../parsers/caps/page-table-formats.ts";
 import { CAPABILITY_REGISTERS } from "../../parsers/caps/registers.ts";
 import { sizeText } from "../../pipeline/bind-check/finding.ts";
 import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { hex } from "../numbers.ts";
 import { sentence } from "./sentence.ts";

@@ -3,7 +3,7 @@ import {
   type CommandCoverage,
   type DecodedCommand,
   formatCommand,
-} from "../../parsers/commands/command.ts";
+} from "../../walkers/commands/command.ts";
 import { hex } from "../numbers.ts";
 import { sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";

@@ -1,4 +1,3 @@
-import { type Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
@@ -10,6 +9,7 @@ import type {
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { binarySize } from "../size.ts";

@@ -1,6 +1,6 @@
-import { PAGE_TABLE_FORMATS, type PageTableFormat } from "../../parsers/caps/page-table-formats.ts";
 import { Gcr3Entry } from "../../walkers/amd-vi/device-table-entry.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import { PAGE_TABLE_FORMATS, type PageTableFormat } from "../../walkers/page-tables/formats.ts";
 import { RiscvConfig } from "../../walkers/riscv/config.ts";
 import { MODE_SV39, MODE_SV48, MODE_SV57, ProcessContextLayout } from "../../walkers/riscv/layouts.ts";
 import { Cd } from "../../walkers/smmuv3/cd.ts";

@@ -1,4 +1,4 @@
-import type { Rule } from "../findings/rule.ts";
+import type { Rule } from "../../walkers/tables/rule.ts";
 
 /** What is wrong with a binding. */
 export interface BindFinding {

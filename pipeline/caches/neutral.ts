@@ -6,7 +6,7 @@ import {
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
-} from "../../parsers/commands/invalidation.ts";
+} from "../../walkers/invalidation.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 
 /** IOMMUs that tag translations with the ASID or PSCID that a PASID's entry names; the others tag with the PASID. */

@@ -8,8 +8,8 @@ import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
 import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
 import { FIRST_STAGE, NESTED, type VtdProcess } from "../../walkers/vtd/context.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
-import type { Structure } from "./past-walks.ts";
-import type { Change } from "./versioned-memory.ts";
+import type { Structure } from "./history/past-walks.ts";
+import type { Change } from "./history/versioned-memory.ts";
 
 /** The sizes that table entries above the last level map, the smallest first: those of the stage that input addresses enter. */
 export class Ladder {

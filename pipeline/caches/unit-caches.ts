@@ -5,28 +5,28 @@ import {
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
-} from "../../parsers/commands/invalidation.ts";
+} from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
-import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
-import { Summary } from "../statistics.ts";
+import { Summary } from "../output/statistics.ts";
+import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./answers/explanation.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
-import { type ContextVersion, isLive } from "./context-history.ts";
-import { Contexts, type TranslationContext } from "./contexts.ts";
-import { DeviceTlbs } from "./device-tlbs.ts";
-import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
+import { type ContextVersion, isLive } from "./contexts/context-history.ts";
+import { Contexts, type TranslationContext } from "./contexts/contexts.ts";
+import { StaleContexts } from "./contexts/stale-contexts.ts";
 import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
+import { PastWalks, type Structure } from "./history/past-walks.ts";
+import type { VersionedMemory } from "./history/versioned-memory.ts";
+import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "./iotlb-simulation.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
 import { inTagsOf } from "./neutral.ts";
-import { PagingStructures } from "./paging-structures.ts";
-import { PastWalks, type Structure } from "./past-walks.ts";
 import { PendingInvalidations } from "./pending.ts";
-import { StaleContexts } from "./stale-contexts.ts";
 import { refusedTag } from "./tags.ts";
-import { Translations } from "./translations.ts";
-import { UsedTranslations } from "./used-translations.ts";
-import type { VersionedMemory } from "./versioned-memory.ts";
+import { DeviceTlbs } from "./translations/device-tlbs.ts";
+import { PagingStructures } from "./translations/paging-structures.ts";
+import { Translations } from "./translations/translations.ts";
+import { UsedTranslations } from "./translations/used-translations.ts";
 
 /** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
 export interface CacheStatistics {

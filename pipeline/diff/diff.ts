@@ -1,8 +1,8 @@
 /** Compares two streams of answers to the same requests: recordings of one workload, or outcomes of replays. */
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
-import { ByteWriter } from "../byte-writer.ts";
-import type { ReplayOptions } from "../options.ts";
+import { ByteWriter } from "../output/byte-writer.ts";
+import type { ReplayOptions } from "../replay/options.ts";
 import type { LeftSeq, Unaligned } from "./aligner.ts";
 import { type AlignedBy, Aligner, type Alignment, type AlignmentSink, DEFAULT_WINDOW } from "./aligner.ts";
 import { type Answer, AnswerComparison, type Depth, parseAnswer } from "./answer.ts";

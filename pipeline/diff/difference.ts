@@ -1,6 +1,6 @@
 import type { Device } from "../../parsers/trace/devices.ts";
 import { ACCESS_BITS } from "../../parsers/trace/line-reader.ts";
-import type { ErrorRecord } from "../records.ts";
+import type { ErrorRecord } from "../output/records.ts";
 import { ANSWER_CLASSES, type Answer } from "./answer.ts";
 import { ACCESS_MASK, PRIV, type RequestQueue } from "./request-queue.ts";
 

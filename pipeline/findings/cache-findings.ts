@@ -1,16 +1,16 @@
-import { decodeCommand, formatCommand } from "../../parsers/commands/command.ts";
-import { REJECTED } from "../../parsers/commands/invalidation.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
+import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
+import { REJECTED } from "../../walkers/invalidation.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { coveringCommand } from "../caches/advice.ts";
-import type { Culprit } from "../caches/explanation.ts";
+import type { Culprit } from "../caches/answers/explanation.ts";
+import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import { pointedToTable } from "../caches/table-shape.ts";
-import type { VersionedMemory } from "../caches/versioned-memory.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { IommuUnit } from "../replay/iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 

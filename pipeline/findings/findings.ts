@@ -1,5 +1,5 @@
-import { Summary } from "../statistics.ts";
-import type { Rule } from "./rule.ts";
+import type { Rule } from "../../walkers/tables/rule.ts";
+import { Summary } from "../output/statistics.ts";
 
 /** What a finding says beside its rule: who is concerned, the sentence, and fields of the rule's own. */
 export interface FindingDetails {

@@ -1,7 +1,8 @@
 import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
 import type { Binding } from "../../walkers/request.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { TableFormat } from "../../walkers/tables/table.ts";
+import type { IommuUnit } from "../replay/iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
 import { tablesOf } from "./tables/formats.ts";
 import {
@@ -12,7 +13,6 @@ import {
   TableLinter,
 } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
-import type { TableFormat } from "./tables/table.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
 
 const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;

@@ -1,4 +1,5 @@
 import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
+import { TRANSLATIONS } from "../../walkers/page-tables/address-space.ts";
 import { IOMMU_MODELS } from "../../walkers/walker.ts";
 import {
   bytes,
@@ -13,8 +14,7 @@ import {
   pasid,
   reason,
   schemaField,
-} from "../output-fields.ts";
-import { TRANSLATIONS } from "./address-space.ts";
+} from "../output/output-fields.ts";
 import type {
   InspectedDevice,
   InspectedDevices,

@@ -1,8 +1,8 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { NO_PASID } from "../../walkers/request.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
-import { DEVICE_BITS } from "../model-limits.ts";
-import type { ReplayOptions } from "../options.ts";
+import type { IommuUnit } from "../replay/iommu-unit.ts";
+import { DEVICE_BITS } from "../replay/model-limits.ts";
+import type { ReplayOptions } from "../replay/options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";
 import type { InspectionSink } from "./sink.ts";

@@ -1,8 +1,9 @@
 import type { Devices } from "../../parsers/trace/devices.ts";
+import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
-import type { AddressSpace } from "./address-space.ts";
+import type { VendorTables } from "../../walkers/tables/enumeration.ts";
+import type { IommuUnit } from "../replay/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
@@ -13,7 +14,6 @@ import { hexOf, pasidTableOf, refusalOf, type SpaceName, tablesOf } from "./repo
 import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
-import type { VendorTables } from "./vendor.ts";
 import { vendorTables } from "./vendors.ts";
 
 /** What to enumerate. */

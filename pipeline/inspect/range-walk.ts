@@ -1,8 +1,8 @@
 import { FRAME_BYTES, FRAME_SHIFT, frameHi, frameLo } from "../../walkers/memory.ts";
+import type { AddressSpace, Region, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
-import type { AddressSpace, Region, StageTables } from "./address-space.ts";
 import type { Budget } from "./budget.ts";
 import type { ReadTrail } from "./read-trail.ts";
 

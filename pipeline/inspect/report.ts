@@ -1,8 +1,8 @@
 import { FRAME_BYTES } from "../../walkers/memory.ts";
+import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
-import type { AddressSpace, StageTables } from "./address-space.ts";
+import { byteAddress } from "../../walkers/tables/enumeration.ts";
 import type { InspectedDevice, InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
-import { byteAddress } from "./vendor.ts";
 
 /** Whose requests an address space is that of. */
 export interface SpaceName {

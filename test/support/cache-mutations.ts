@@ -3,8 +3,9 @@
  * it. Whether that shows is decided by an IOMMU of plain maps that caches everything (caching-iommu.ts); whether the
  * replay sees it, and sees nothing where nothing shows, is counted.
  */
-import { decodeCommand } from "../../parsers/commands/command.ts";
-import { replay } from "../../pipeline/replay-stream.ts";
+
+import { replay } from "../../pipeline/library/replay-stream.ts";
+import { decodeCommand } from "../../walkers/commands/command.ts";
 import type { IommuModel } from "../../walkers/walker.ts";
 import { record } from "./caching-iommu.ts";
 

@@ -2,7 +2,7 @@
  * Small traces about caches: tables written word by word with the specifications' numbers, requests, changes and
  * invalidations, and the verdicts that a replay gives.
  */
-import { replay, type StreamOptions } from "../../pipeline/replay-stream.ts";
+import { replay, type StreamOptions } from "../../pipeline/library/replay-stream.ts";
 
 export type Record_ = Readonly<{ type: string } & { [field: string]: unknown }>;
 

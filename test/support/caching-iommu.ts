@@ -2,18 +2,19 @@
  * An IOMMU that caches everything it uses, for ever, and drops what an invalidation covers: plain maps and lists, no
  * bounds, no past. What it answers is lawful; where it is told to keep an entry that an invalidation covers, it is not.
  */
-import { CommandDecoder } from "../../parsers/commands/command.ts";
-import {
-  ACCEPTED,
-  CONTEXT_CACHE,
-  type Invalidation,
-  PASID_CACHE,
-} from "../../parsers/commands/invalidation.ts";
+
 import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
-import { coversContext, coversPage, coversPasidEntry, coversTags } from "../../pipeline/caches/coverage.ts";
-import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/tag-sets.ts";
+import {
+  coversContext,
+  coversPage,
+  coversPasidEntry,
+  coversTags,
+} from "../../pipeline/caches/answers/coverage.ts";
 import { deviceTag, hasOwnEntry, processTag, translationTag } from "../../pipeline/caches/tags.ts";
+import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/translations/tag-sets.ts";
+import { CommandDecoder } from "../../walkers/commands/command.ts";
+import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import { createWalker } from "../../walkers/registry.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";

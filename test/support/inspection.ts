@@ -2,13 +2,14 @@
  * Enumerates an address space with the range walk, and holds what it finds against walks of single addresses through an
  * engine of their own.
  */
-import type { AddressSpace } from "../../pipeline/inspect/address-space.ts";
+
 import { Budget } from "../../pipeline/inspect/budget.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "../../pipeline/inspect/range-walk.ts";
 import { ReadTrail } from "../../pipeline/inspect/read-trail.ts";
 import { vendorTables } from "../../pipeline/inspect/vendors.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { Fault } from "../../walkers/fault.ts";
+import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";

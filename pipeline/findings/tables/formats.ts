@@ -1,10 +1,10 @@
+import { AmdViTables } from "../../../walkers/amd-vi/tables.ts";
 import type { GuestMemory } from "../../../walkers/memory.ts";
+import { RiscvTables } from "../../../walkers/riscv/tables.ts";
+import { SmmuV3Tables } from "../../../walkers/smmuv3/tables.ts";
+import type { TableFormat } from "../../../walkers/tables/table.ts";
+import { VtdTables } from "../../../walkers/vtd/tables.ts";
 import type { IommuModel } from "../../../walkers/walker.ts";
-import { AmdViTables } from "./amd-vi.ts";
-import { RiscvTables } from "./riscv.ts";
-import { SmmuV3Tables } from "./smmuv3.ts";
-import type { TableFormat } from "./table.ts";
-import { VtdTables } from "./vtd.ts";
 
 /** The tables of an IOMMU model over a guest memory. */
 export function tablesOf(model: IommuModel, memory: GuestMemory): TableFormat {

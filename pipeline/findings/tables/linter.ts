@@ -1,10 +1,10 @@
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
 import { pciName } from "../../../walkers/pci.ts";
 import type { Binding } from "../../../walkers/request.ts";
+import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "../../../walkers/tables/entry.ts";
+import type { RootTable, TableFormat, TableSpec, Tag } from "../../../walkers/tables/table.ts";
+import { TABLE_RULES, type TableRule } from "../../../walkers/tables/table-rules.ts";
 import type { IommuModel } from "../../../walkers/walker.ts";
-import { TABLE_RULES, type TableRule } from "../table-rules.ts";
-import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "./entry.ts";
-import type { RootTable, TableFormat, TableSpec, Tag } from "./table.ts";
 import { TagIndex } from "./tags.ts";
 
 /**

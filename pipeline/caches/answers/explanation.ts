@@ -1,0 +1,329 @@
+import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import type { WalkResult } from "../../../walkers/result.ts";
+import type { CachedIommu } from "../cached-iommu.ts";
+import { CachedFailure, type ContextVersion, isLive } from "../contexts/context-history.ts";
+import type { Contexts, DeviceCaches } from "../contexts/contexts.ts";
+import type { PastWalks } from "../history/past-walks.ts";
+import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
+import type { PendingInvalidations } from "../pending.ts";
+import { translationTag } from "../tags.ts";
+import type { PagingStructures } from "../translations/paging-structures.ts";
+import type { TagSet } from "../translations/tag-sets.ts";
+import { type Extent, extentOf, type Translations } from "../translations/translations.ts";
+import { coversContext, coversPasidEntry } from "./coverage.ts";
+
+/** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
+export const UNEXPLAINED = 0;
+export const LIVE = 1;
+export const DEAD = 2;
+
+/** Which entries may explain an answer. */
+export type Scope =
+  /** Those that nothing has invalidated, nor is about to: whoever changed what is behind them owes an invalidation. */
+  | "owed"
+  /** Those that nothing has invalidated: an invalidation may have been issued, and not completed. */
+  | "live"
+  /** Those too that an invalidation has covered. */
+  | "dead";
+
+export type CacheName = "context" | "pasid" | "iotlb" | "paging-structures" | "devtlb";
+
+/** What a stale answer came from, for the finding about it. */
+export interface Culprit {
+  /** Which cache would hold it. */
+  readonly cache: CacheName;
+  /** Tick since when it is out of date. */
+  readonly filled: number;
+  /** The change of memory that the cache does not know of; null where it is not known any more. */
+  readonly change: Change | null;
+  /** Tags of the entry, as in `TranslationTag`. */
+  readonly domain: number;
+  readonly space: number;
+  readonly regime: number;
+  readonly stages: number;
+  /** Input address as the entry has it: high half. */
+  readonly addrHi: number;
+  /** Frame of the intermediate address that a stale second stage is about; -1 where both stages are not in use. */
+  readonly ipaFrame: number;
+  /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
+  readonly excused: boolean;
+  /** Whether nothing has invalidated it yet. */
+  readonly live: () => boolean;
+}
+
+type Accept = (walk: WalkResult) => boolean;
+
+/** Looks in the caches of one IOMMU for what could have given an answer. */
+export class Explanation {
+  readonly #unit: CachedIommu;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #translations: Translations;
+  readonly #structures: PagingStructures;
+  readonly #past: PastWalks;
+  readonly #pending: PendingInvalidations;
+  culprit: Culprit | null = null;
+
+  constructor(
+    unit: CachedIommu,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    translations: Translations,
+    structures: PagingStructures,
+    past: PastWalks,
+    pending: PendingInvalidations,
+  ) {
+    this.#unit = unit;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#translations = translations;
+    this.#structures = structures;
+    this.#past = past;
+    this.#pending = pending;
+  }
+
+  /**
+   * Looks for cached contexts, PASID entries or translations in `scope` that give an answer.
+   * @param accept whether a walk's result is that answer
+   * @returns whether there is one: `culprit` says what it was
+   */
+  find(request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    this.culprit = null;
+    if (this.#past.decidedByAddress(request)) return false;
+    const { engine } = this.#unit;
+    const caches = this.#contexts.of(request);
+    const asked = new Set<TagSet>();
+    const now = engine.device?.context as object | undefined;
+    if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
+      return true;
+    for (const version of caches.contexts.versions) {
+      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context instanceof CachedFailure) {
+        if (accept(version.context.result)) return this.#blame(request, version, "context");
+      } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
+        return true;
+    }
+    return false;
+  }
+
+  /** @param stale the version that the device context is; null for the one in memory */
+  #throughDevice(
+    device: object,
+    stale: ContextVersion | null,
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    const { walker, engine } = this.#unit;
+    const past = this.#past;
+    let out = past.reset();
+    if (!walker.checkRequest(request, device, out))
+      return stale !== null && accept(out) && this.#blame(request, stale, "context");
+    out = past.reset();
+    const process = walker.newProcess() as object;
+    if (walker.loadProcess(request, device, process, out)) {
+      if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
+    } else if (stale !== null && accept(out)) return this.#blame(request, stale, "context");
+    for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
+      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (stale === null && entry.context === engine.process?.context) continue;
+      if (entry.context instanceof CachedFailure) {
+        if (accept(entry.context.result)) return this.#blame(request, entry, "pasid");
+      } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
+        return true;
+    }
+    return false;
+  }
+
+  /** @param stale the version that one of the two is; null where both are as in memory */
+  #throughPair(
+    device: object,
+    process: object,
+    stale: ContextVersion | null,
+    cache: CacheName,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    const tag = translationTag(this.#unit.model, device, process, request.pasid);
+    if (stale !== null && accept(this.#past.translate(request, device, process)))
+      return this.#blame(request, stale, cache);
+    for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
+      if (asked.has(set)) continue;
+      asked.add(set);
+      if (this.#throughTranslation(set, request, scope, accept)) return true;
+    }
+    const set = this.#structures.setOf(this.#translations.tagSet(tag));
+    if (asked.has(set)) return false;
+    asked.add(set);
+    return this.#throughStructure(set, request, scope, accept);
+  }
+
+  /** Table entries above the last level that have changed since they were used: a walk may go on from an old one. */
+  #throughStructure(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    if (set.aside.size === 0) return false;
+    const { entries } = this.#structures;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
+        const pair = this.#contexts.pair(entry.context);
+        if (pair === undefined || entry.time < this.#memory.horizon) continue;
+        const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
+        const device = pair.deviceId;
+        const { time } = entry;
+        const dead =
+          entry.dead || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
+        if (dead && scope !== "dead") continue;
+        const excused =
+          time <= set.fog ||
+          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
+        if (excused && scope === "owed") continue;
+        const ladder = this.#structures.regions(pair, hi);
+        const level = ladder.level(ladder.firstAbove(shift - 1));
+        const walk = this.#past.through(
+          request,
+          pair.device.context,
+          pair.process.context,
+          ladder.stage,
+          level,
+          time,
+        );
+        if (!accept(walk)) continue;
+        this.culprit = {
+          cache: "paging-structures",
+          filled: time,
+          change: this.#memory.undone(),
+          domain: set.domain,
+          space: set.space,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
+          ipaFrame: -1,
+          excused,
+          live: () =>
+            !entry.dead && time > set.epoch && !entries.coveredByRange(set, hi, lo, time, region, device),
+        };
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #throughTranslation(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      const found = [...translations.earlier(set, shift, hi, lo)];
+      if (translations.find(set, shift, hi, lo))
+        found.push({ context: translations.context, time: translations.time, dead: translations.dead });
+      for (const entry of found) {
+        const { time } = entry;
+        let dead = entry.dead || time <= set.epoch;
+        if (dead && scope !== "dead") continue;
+        const then = this.#past.asItWas(entry, request);
+        if (then === null || !accept(then)) continue;
+        const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
+        dead ||= translations.coveredByRange(set, hi, lo, time, then, device);
+        if (dead && scope !== "dead") continue;
+        const excused =
+          time <= set.fog ||
+          this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
+        if (excused && scope === "owed") continue;
+        const extent = extentOf(then);
+        this.culprit = {
+          cache: "iotlb",
+          filled: time,
+          change: this.#memory.undone() ?? this.#changeBehind(request, entry.context),
+          domain: set.domain,
+          space: set.space,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
+          ipaFrame: extent.ipaFrame,
+          excused,
+          live: this.#liveness(set, shift, hi, lo, time, extent, device),
+        };
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Tells later whether a translation of that time may still be cached. */
+  #liveness(
+    set: TagSet,
+    shift: number,
+    hi: number,
+    lo: number,
+    time: number,
+    extent: Extent,
+    device: number,
+  ): () => boolean {
+    const translations = this.#translations;
+    return () => {
+      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device)) return false;
+      if (translations.find(set, shift, hi, lo) && translations.time === time) return !translations.dead;
+      const aside = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
+      return aside !== undefined && !aside.dead;
+    };
+  }
+
+  #inScope(
+    version: ContextVersion,
+    scope: Scope,
+    covers: typeof coversContext | typeof coversPasidEntry,
+  ): boolean {
+    if (scope === "dead") return true;
+    if (!isLive(version)) return false;
+    return scope === "live" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
+  }
+
+  /** The write that contexts of a translation do not know of, where memory still says the same through them. */
+  #changeBehind(request: WalkRequest, context: number): Change | null {
+    const pair = this.#contexts.pair(context);
+    if (pair === undefined) return null;
+    const { device, process } = pair;
+    return this.#changeOf(request, device, false) ?? this.#changeOf(request, process, true);
+  }
+
+  /** The write that a stale context does not know of: found by reading the context as it was then. */
+  #changeOf(request: WalkRequest, version: ContextVersion, isProcess: boolean): Change | null {
+    const { filled, through } = version;
+    this.#past.reread(request, filled, isProcess);
+    const change = this.#memory.undone();
+    if (change !== null || !isProcess) return change;
+    // The entry is as it was, but the device context leads to another: it may have been stale even then.
+    this.#past.reread(request, through === null ? filled : Math.min(filled, through.filled), false);
+    return this.#memory.undone();
+  }
+
+  /** Names a stale context as what gave the answer. Returns true. */
+  #blame(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
+    const { filled, through, tag } = version;
+    const isProcess = cache === "pasid";
+    this.#past.reread(request, filled, isProcess);
+    const change = this.#memory.undone();
+    // It is what memory says through a stale device context: that one is to go first.
+    if (change === null && through !== null && isLive(through))
+      return this.#blame(request, through, "context");
+    const covers = isProcess ? coversPasidEntry : coversContext;
+    this.culprit = {
+      cache,
+      filled,
+      change: change ?? this.#changeOf(request, version, isProcess),
+      domain: tag.domain,
+      space: tag.pasid,
+      regime: REGIME_EL1,
+      stages: 0,
+      addrHi: request.addrHi,
+      ipaFrame: -1,
+      excused: this.#pending.some(filled, (inv) => covers(inv, tag)),
+      live: () => version.filled === filled && isLive(version),
+    };
+    return true;
+  }
+}

@@ -1,0 +1,162 @@
+import type { Invalidation } from "../../../walkers/invalidation.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
+import type { IommuModel } from "../../../walkers/walker.ts";
+import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
+import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
+import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
+import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
+import type { MemoryBudget } from "../memory-budget.ts";
+import { type Ladder, ladderOf } from "../table-shape.ts";
+import { type CachedTranslation, NO_TAG, SECOND, type TagSet } from "./tag-sets.ts";
+import { Translations } from "./translations.ts";
+
+/** A region of the input address space that one table entry above the last level maps. */
+export interface Region {
+  readonly shift: number;
+  readonly level: number;
+}
+
+/**
+ * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
+ * again. Kept are the regions that such an entry maps, with when it was last used; an entry that has changed since
+ * stands aside, by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
+ * hold as well, and of a translation that was made through a stale entry nothing is kept.
+ */
+export class PagingStructures {
+  readonly entries: Translations;
+  readonly #model: IommuModel;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #past: PastWalks;
+  /** By context, as they translate: their tags in `entries`. */
+  readonly #sets = new Map<TagSet, TagSet>();
+
+  constructor(
+    model: IommuModel,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    past: PastWalks,
+    budget: MemoryBudget,
+  ) {
+    this.entries = new Translations(budget, PAGING_STRUCTURE_ENTRIES);
+    this.#model = model;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#past = past;
+  }
+
+  /** Tags of the entries behind translations with some tags. */
+  setOf(translations: TagSet): TagSet {
+    let set = this.#sets.get(translations);
+    if (set === undefined) {
+      // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
+      set = this.entries.tags.of(translations, translations.stages === SECOND ? NO_TAG : translations.space);
+      this.#sets.set(translations, set);
+    }
+    return set;
+  }
+
+  /** Regions around an address, the smallest first. */
+  regions(pair: TranslationContext, hi: number): Ladder {
+    return ladderOf(this.#model, pair.device.context, pair.process.context, hi);
+  }
+
+  /**
+   * Notes the entries that a page-table walk went through.
+   * @param since tick of the latest invalidation or completion
+   * @returns whether one that has changed may still be cached
+   */
+  use(
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+    since: number,
+  ): boolean {
+    const { entries } = this;
+    const { addrHi: hi, addrLo: lo } = request;
+    const set = this.setOf(pair.tags);
+    const ladder = this.regions(pair, hi);
+    const ok = walk.status === OK;
+    const leaf = ok ? walk.firstShift || walk.pageShift : 0;
+    const first = ladder.firstAbove(leaf);
+    if (first >= ladder.count) return false;
+    const structural = this.#memory.lastStructural;
+    // What was used since anything happened need not be noted again.
+    if (ok && entries.find(set, ladder.shift(first), hi, lo)) {
+      const { context, dead, time: used } = entries;
+      if (context === pair.id && !dead && used > structural && used > since)
+        return this.#anyAside(set, ladder, request);
+    }
+    this.#note(set, ladder, first, pair, request, ok, time);
+    return this.#anyAside(set, ladder, request);
+  }
+
+  #note(
+    set: TagSet,
+    ladder: Ladder,
+    first: number,
+    pair: TranslationContext,
+    request: WalkRequest,
+    ok: boolean,
+    time: number,
+  ): void {
+    const { entries } = this;
+    const memory = this.#memory;
+    const { addrHi: hi, addrLo: lo } = request;
+    let now: Path | null = null;
+    for (let step = first; step < ladder.count; step++) {
+      const shift = ladder.shift(step);
+      if (!entries.find(set, shift, hi, lo)) {
+        if (!ok) continue;
+        now ??= this.#path(pair, request, ladder, NOW);
+        if (now.has(ladder.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+        continue;
+      }
+      const old: CachedTranslation = { context: entries.context, time: entries.time, dead: entries.dead };
+      const known = old.context === pair.id && old.time >= memory.lastStructural;
+      if (!known) {
+        now ??= this.#path(pair, request, ladder, NOW);
+        const before = this.#pathOf(old, request, ladder)?.get(ladder.level(step));
+        const after = now.get(ladder.level(step));
+        if (
+          before !== undefined &&
+          (after === undefined || !sameEntry(this.#model, ladder.stage, before, after))
+        )
+          entries.setAside(set, shift, hi, lo, old);
+        if (after === undefined) entries.remove(set, shift, hi, lo);
+        else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+      } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+    }
+    // Changes of the tables that these entries stand in are changes of structure from now on.
+    if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
+  }
+
+  #path(pair: TranslationContext, request: WalkRequest, ladder: Ladder, time: number): Path {
+    return this.#past.path(request, pair.device.context, pair.process.context, ladder.stage, time);
+  }
+
+  #pathOf(old: CachedTranslation, request: WalkRequest, ladder: Ladder): Path | null {
+    const pair = this.#contexts.pair(old.context);
+    if (pair === undefined || old.time < this.#memory.horizon) return null;
+    return this.#path(pair, request, ladder, old.time);
+  }
+
+  #anyAside(set: TagSet, ladder: Ladder, { addrHi, addrLo }: WalkRequest): boolean {
+    if (set.aside.size === 0) return false;
+    for (let step = 0; step < ladder.count; step++)
+      for (const old of this.entries.earlier(set, ladder.shift(step), addrHi, addrLo))
+        if (!old.dead && old.time > set.epoch) return true;
+    return false;
+  }
+
+  /** @returns as `Translations.invalidate` */
+  invalidate(inv: Invalidation, issued: number): number {
+    return this.entries.invalidate(inv, issued);
+  }
+
+  clear(): void {
+    this.entries.clear();
+  }
+}

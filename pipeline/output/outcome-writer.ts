@@ -1,0 +1,376 @@
+import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
+import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
+import type { Outcome } from "../replay/outcome.ts";
+import { ByteWriter, Piece, piece } from "./byte-writer.ts";
+
+const TYPE_LINE = piece('{"type":"outcome","line":');
+const SEQ = piece(',"seq":');
+const TS = piece(',"ts":');
+const PASID = piece(',"pasid":');
+const ADDR = piece(',"addr":"0x');
+const LEN = piece('","len":');
+/** By access bits; only these four combinations are requests. */
+const ACCESS: string[] = [];
+ACCESS[READ] = "r";
+ACCESS[WRITE] = "w";
+ACCESS[READ | WRITE] = "rw";
+ACCESS[EXECUTE] = "x";
+/** Not given, false, true. */
+const PRIV = ["", ',"priv":false', ',"priv":true'];
+/** By status: the result and what comes before its first value. */
+const RESULT: string[] = [];
+RESULT[OK] = '"result":"ok","pa":"0x';
+RESULT[FAULT] = '"result":"fault","reason":"';
+RESULT[MSI] = '"result":"msi"';
+const PAGE = piece(',"page":');
+const PERM = Array.from({ length: 8 }, (_, perm) =>
+  piece(`,"perm":"${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}"`),
+);
+const QUOTE = piece('"');
+const DOMAIN = piece(',"domain":');
+const ASID = piece(',"asid":');
+const PASSTHROUGH = piece(',"passthrough":true');
+const SG = piece(',"sg":[["0x');
+const SG_NEXT = piece('],["0x');
+const SG_COMMA = piece('",');
+const SG_END = piece("]]");
+const CODE = piece('","code":"0x');
+const NAME = piece('","name":"');
+const STAGE = piece(',"stage":');
+const LEVEL = piece(',"level":');
+const CLASS = piece(',"class":"');
+const ENTRY_ADDR = piece(',"entry_addr":"0x');
+const ENTRY = piece('","entry":"0x');
+const RECORDED_FALSE = piece(',"recorded":false');
+const HOLE = piece(',"hole":true');
+const FAULT_ADDR = piece(',"fault_addr":"0x');
+const FLAGS = piece(',"flags":"0x');
+const READS = piece(',"reads":');
+const VERDICT = piece(',"verdict":"');
+const DIFF = piece('","diff":"');
+const CHANGED_LINE = piece(',"changed_line":');
+const END = piece("}\n");
+
+/** Bytes that an outcome needs at most, its texts and runs aside. */
+const FIXED = 1024;
+const PER_RUN = 48;
+/** Bytes of UTF-8 that a unit of a string takes at most. */
+const MOST_UTF8 = 3;
+
+/** One cache of encoded constants: reasons, fault names, verdicts and models come from closed sets. */
+const encoded = new Map<string, Piece>();
+function constant(text: string): Piece {
+  let known = encoded.get(text);
+  if (known === undefined) {
+    known = piece(text);
+    encoded.set(text, known);
+  }
+  return known;
+}
+
+/** Slots of the memos of pieces below: powers of two. */
+const HEADS = 32;
+const TAILS = 1024;
+/** Of so many tails that are not in the memo, one is taken in: a memo that is too small must not be all work. */
+const TAIL_MISSES = 8;
+/** Requests of a device that are written without pieces of its own. */
+const USES_BEFORE_PIECES = 16;
+/** Combinations of access, status and privilege. */
+const MIDDLES = 8 * 4 * 4;
+
+/** Names and PASIDs of a device as pieces. */
+class NamePieces {
+  /** The `,"iommu":…,"dev":…` part. */
+  readonly text: string;
+  readonly names: Piece;
+  readonly pasids = new Int32Array(HEADS).fill(-2);
+  readonly heads: Piece[];
+
+  constructor(text: string) {
+    this.text = text;
+    this.names = piece(text);
+    this.heads = new Array(HEADS).fill(this.names);
+  }
+}
+
+/** The names that a request goes by in its outcome: IOMMU and device, with the PASIDs that were seen. */
+export class RequestNames {
+  readonly #iommu: string | undefined;
+  readonly #device: string;
+  /** Built when they are worth their memory: a trace may have a million devices with a few requests each. */
+  #pieces: NamePieces | null = null;
+  #uses = 0;
+
+  constructor(iommu: string | undefined, device: string) {
+    this.#iommu = iommu;
+    this.#device = device;
+  }
+
+  /** Bytes that `write` writes at most. */
+  get room(): number {
+    return FIXED + (this.#pieces === null ? this.#text().length * MOST_UTF8 : this.#pieces.names.length);
+  }
+
+  /** Writes names, PASID and what comes before the address's digits. */
+  write(out: ByteWriter, pasid: number): void {
+    const pieces = this.#pieces;
+    if (pieces === null) {
+      this.#writeFirst(out, pasid);
+      return;
+    }
+    const slot = pasid & (HEADS - 1);
+    if (pieces.pasids[slot] === pasid) {
+      out.put(pieces.heads[slot]!);
+      return;
+    }
+    // The first to come has the slot: many PASIDs in turn must not be all work.
+    if (pieces.pasids[slot] === -2) {
+      pieces.pasids[slot] = pasid;
+      pieces.heads[slot] = piece(`${pieces.text}${pasid < 0 ? "" : `,"pasid":${pasid}`},"addr":"0x`);
+    }
+    out.put(pieces.names);
+    writePasid(out, pasid);
+  }
+
+  #writeFirst(out: ByteWriter, pasid: number): void {
+    const text = this.#text();
+    if (++this.#uses === USES_BEFORE_PIECES) this.#pieces = new NamePieces(text);
+    out.text(text);
+    writePasid(out, pasid);
+  }
+
+  #text(): string {
+    const id = this.#iommu === undefined ? "" : `,"iommu":${JSON.stringify(this.#iommu)}`;
+    return `${id},"dev":${JSON.stringify(this.#device)}`;
+  }
+}
+
+function writePasid(out: ByteWriter, pasid: number): void {
+  if (pasid >= 0) {
+    out.put(PASID);
+    out.decimal(pasid);
+  }
+  out.put(ADDR);
+}
+
+/**
+ * Writes `outcome` records, their fields in the contract's order. Pieces that repeat from record to record are built
+ * once and copied whole: a record of a translated request is six copies, two addresses and three numbers
+ * (test/bench/outcome-writer.ts).
+ */
+export class OutcomeWriter {
+  readonly #out: ByteWriter;
+  /** What stands between length and result, by access, status and privilege: of the last model. */
+  #middles: (Piece | undefined)[] = new Array(MIDDLES).fill(undefined);
+  #model = "";
+  readonly #middlesByModel = new Map<string, (Piece | undefined)[]>();
+  readonly #tails: (Tail | undefined)[] = new Array(TAILS).fill(undefined);
+  #misses = 0;
+
+  constructor(out: ByteWriter) {
+    this.#out = out;
+  }
+
+  /** @param line line of the request in the input */
+  write(line: number, names: RequestNames, request: DmaRecord, o: Outcome): void {
+    const out = this.#out;
+    out.reserve(names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
+    out.put(TYPE_LINE);
+    out.decimal(line);
+    if (!Number.isNaN(request.seq)) {
+      out.put(SEQ);
+      out.integer(request.seq);
+    }
+    if (request.tsEnd > request.tsStart) {
+      out.put(TS);
+      out.copy(request.bytes, request.tsStart, request.tsEnd);
+    }
+    names.write(out, request.pasid);
+    out.hex(request.addrHi, request.addrLo);
+    out.put(LEN);
+    out.decimal(request.len);
+    out.put(this.#middle(request, o));
+    if (o.status === OK) {
+      out.address(o.runFrame[0]!, o.runOffset[0]!);
+      if (o.runs === 1 && o.changedLine === 0) {
+        this.#writeTail(o);
+        return;
+      }
+      writeTranslation(out, o);
+    } else if (o.status === FAULT) writeFault(out, o);
+    writeEnd(out, o);
+  }
+
+  /** From the access to the result, with what comes before its first value. */
+  #middle(request: DmaRecord, o: Outcome): Piece {
+    if (o.model !== this.#model) this.#useModel(o.model);
+    const priv = request.privGiven ? (request.priv ? 2 : 1) : 0;
+    const slot = (request.access << 4) | (o.status << 2) | priv;
+    const known = this.#middles[slot];
+    if (known !== undefined) return known;
+    const made = piece(
+      `,"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
+    );
+    this.#middles[slot] = made;
+    return made;
+  }
+
+  #useModel(model: string): void {
+    this.#model = model;
+    this.#middles = this.#middlesByModel.get(model) ?? new Array(MIDDLES).fill(undefined);
+    this.#middlesByModel.set(model, this.#middles);
+  }
+
+  /** Writes what follows the address of a translated request in one run. */
+  #writeTail(o: Outcome): void {
+    const slot =
+      (Math.imul(o.domain, 0x9e37_79b1) ^
+        Math.imul(o.asid, 0x85eb_ca6b) ^
+        (o.pageShift << 5) ^
+        (o.reads << 2) ^
+        o.perm) &
+      (TAILS - 1);
+    const known = this.#tails[slot];
+    if (
+      known !== undefined &&
+      known.domain === o.domain &&
+      known.asid === o.asid &&
+      known.pageShift === o.pageShift &&
+      known.perm === o.perm &&
+      known.reads === o.reads &&
+      known.passthrough === o.passthrough &&
+      known.verdict === o.verdict &&
+      known.difference === o.difference
+    ) {
+      this.#out.put(known.piece);
+      return;
+    }
+    writeTranslation(this.#out, o);
+    writeEnd(this.#out, o);
+    if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = tailOf(o);
+  }
+}
+
+interface Tail {
+  readonly domain: number;
+  readonly asid: number;
+  readonly pageShift: number;
+  readonly perm: number;
+  readonly reads: number;
+  readonly passthrough: boolean;
+  readonly verdict: string;
+  readonly difference: string;
+  readonly piece: Piece;
+}
+
+function tailOf(o: Outcome): Tail {
+  const scratch = new ByteWriter(FIXED);
+  writeTranslation(scratch, o);
+  writeEnd(scratch, o);
+  return {
+    domain: o.domain,
+    asid: o.asid,
+    pageShift: o.pageShift,
+    perm: o.perm,
+    reads: o.reads,
+    passthrough: o.passthrough,
+    verdict: o.verdict,
+    difference: o.difference,
+    piece: new Piece(scratch.take()),
+  };
+}
+
+/** What follows the address of a translated request, up to `reads`. */
+function writeTranslation(out: ByteWriter, o: Outcome): void {
+  out.put(QUOTE);
+  if (o.pageShift !== 0) {
+    out.put(PAGE);
+    out.decimal(2 ** o.pageShift);
+  }
+  out.put(PERM[o.perm]!);
+  if (o.domain >= 0) {
+    out.put(DOMAIN);
+    out.decimal(o.domain);
+  }
+  if (o.asid >= 0) {
+    out.put(ASID);
+    out.decimal(o.asid);
+  }
+  if (o.passthrough) out.put(PASSTHROUGH);
+  if (o.runs > 1) {
+    for (let i = 0; i < o.runs; i++) {
+      out.put(i === 0 ? SG : SG_NEXT);
+      out.address(o.runFrame[i]!, o.runOffset[i]!);
+      out.put(SG_COMMA);
+      out.decimal(o.runBytes[i]!);
+    }
+    out.put(SG_END);
+  }
+}
+
+function writeEnd(out: ByteWriter, o: Outcome): void {
+  out.put(READS);
+  out.decimal(o.reads);
+  if (o.verdict !== "") {
+    out.put(VERDICT);
+    out.put(constant(o.verdict));
+    if (o.difference !== "") {
+      out.put(DIFF);
+      out.put(constant(o.difference));
+    }
+    out.put(QUOTE);
+    if (o.changedLine !== 0) {
+      out.put(CHANGED_LINE);
+      out.decimal(o.changedLine);
+    }
+  }
+  out.put(END);
+}
+
+function writeFault(out: ByteWriter, o: Outcome): void {
+  const fault = o.fault!;
+  out.put(constant(o.reason));
+  // A termination that has no event has no code either.
+  if (fault.code !== 0) {
+    out.put(CODE);
+    out.hex(0, fault.code);
+  }
+  out.put(NAME);
+  out.put(constant(fault.name));
+  out.put(QUOTE);
+  if (o.stage !== 0) {
+    out.put(STAGE);
+    out.decimal(o.stage);
+  }
+  if (o.level !== NO_LEVEL) {
+    out.put(LEVEL);
+    out.integer(o.level);
+  }
+  if (o.cls !== "") {
+    out.put(CLASS);
+    out.put(constant(o.cls));
+    out.put(QUOTE);
+  }
+  if (o.entryFrame >= 0) {
+    out.put(ENTRY_ADDR);
+    out.address(o.entryFrame, o.entryOffset);
+    if (o.entryKnown) {
+      out.put(ENTRY);
+      out.hex(o.entryHi, o.entryLo);
+    }
+    out.put(QUOTE);
+  }
+  if (!o.recorded) out.put(RECORDED_FALSE);
+  if (o.hole) out.put(HOLE);
+  if (o.hasFaultAddr) {
+    out.put(FAULT_ADDR);
+    out.hex(o.faultHi, o.faultLo);
+    out.put(QUOTE);
+  }
+  if (o.flags >= 0) {
+    out.put(FLAGS);
+    out.hex(0, o.flags);
+    out.put(QUOTE);
+  }
+}
