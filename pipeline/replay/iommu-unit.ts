@@ -1,3 +1,6 @@
+import type { Advise } from "../../walkers/advice.ts";
+import type { Caching } from "../../walkers/caching.ts";
+import { ADVICE, CACHING } from "../../walkers/caching-registry.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
@@ -13,6 +16,9 @@ export class IommuUnit {
   /** Undefined for the IOMMU that a `bind` without any `iommu` record implies. */
   readonly id: string | undefined;
   readonly model: IommuModel;
+  readonly caching: Caching;
+  /** Null where the vendor has no commands. */
+  readonly advice: Advise | null;
   readonly walker: IommuWalker;
   readonly engine: WalkEngine;
   readonly state = new IommuState();
@@ -26,6 +32,8 @@ export class IommuUnit {
   constructor(id: string | undefined, model: IommuModel, memory: GuestMemory) {
     this.id = id;
     this.model = model;
+    this.caching = CACHING[model];
+    this.advice = ADVICE[model];
     this.walker = createWalker(model, memory);
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
