@@ -7,9 +7,8 @@ import {
 } from "../../parsers/bind/c-structures.ts";
 import type { PasidTableRequest, VendorFields } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import { HOST_MODEL, MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel, TableModel } from "../../walkers/models.ts";
+import { hostTableModel, MODEL_OWNER } from "../../walkers/models.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
 import { type BindFindings, bitCount } from "./finding.ts";
 import { effectiveS1fmt, isTwoLevel, type TableUse } from "./shape.ts";
@@ -58,7 +57,7 @@ export function checkConfig(
 
 /** `HOST`, and the layout without model, leave the format to the IOMMU. */
 function resolved({ model }: PasidTableRequest, host: IommuModel): TableModel {
-  return model === undefined || model === "host" ? HOST_MODEL[host] : model;
+  return model === undefined || model === "host" ? hostTableModel(host) : model;
 }
 
 function modelsOf(host: IommuModel): string {

@@ -1,6 +1,6 @@
 import type { HostLimits } from "../../parsers/caps/host-limits.ts";
-import { MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import type { TableModel } from "../../walkers/models.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
 import { effectiveS1fmt, shapeOf, type TableUse } from "./shape.ts";
 
 /** A format of PASID table, as one IOMMU takes it. */

@@ -1,6 +1,6 @@
 import type { GuestMemory } from "../../walkers/memory.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { IommuUnit } from "../replay/iommu-unit.ts";
-import { tablesOf } from "./tables/formats.ts";
 import { type TableFinding, TableLinter } from "./tables/linter.ts";
 
 /**
@@ -17,7 +17,7 @@ export function lintTables(
   idOf: (device: number) => number = (device) => device,
 ): TableFinding[] {
   const found = new Map<string, TableFinding>();
-  const format = tablesOf(unit.model, memory);
+  const format = VENDORS[unit.model].tables(memory);
   format.configure(unit.state);
   const linter = new TableLinter(unit.model, format, memory, (finding) => {
     const key = `${finding.rule.id}\n${finding.key}`;
