@@ -241,7 +241,6 @@ export class RecordScanner extends ObjectScanner {
     const p = integerAt(this.bytes, at, this.out);
     const length = this.out.number;
     this.#dma.len = length;
-    this.#dma.lenGiven = true;
     return length < 1 || length > MAX_LENGTH ? -1 : p;
   }
 
