@@ -6,7 +6,7 @@ import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
 /** Everything that `explain` knows of one vendor. */
-export interface Vendor {
+interface Vendor {
   readonly faults: readonly Fault[];
   readonly layouts: readonly Layout[];
   readonly record: FaultRecordFormat;

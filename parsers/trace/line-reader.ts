@@ -42,7 +42,7 @@ export const ACCESS_BITS: Readonly<Record<(typeof ACCESSES)[number], number>> = 
   x: EXECUTE,
 };
 
-export const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
+const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
   ok: OK,
   fault: FAULT,
   msi: MSI,

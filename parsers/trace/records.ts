@@ -9,7 +9,7 @@ import { Devices } from "./devices.ts";
 import { Names } from "./names.ts";
 
 /** "absent" in an index, and in `ObservedRecord.recorded`. */
-export const ABSENT = -1;
+const ABSENT = -1;
 
 /** The names that a trace's records refer to by number. One set serves a whole replay. */
 export class TraceNames {

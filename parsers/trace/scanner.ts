@@ -26,7 +26,7 @@ import { MAX_LENGTH, MAX_PASID } from "./schema.ts";
 
 /** Record types that the scanner knows. */
 export const DMA = 1;
-export const MEM = 2;
+const MEM = 2;
 
 // Names and values by their first four bytes, the closing quote included where they are shorter.
 const TYPE = wordOf("type");

@@ -38,9 +38,9 @@ const U32 = 2 ** 32 - 1;
 
 export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
 export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
-export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
-export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
-export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
+const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
+const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
+const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
 
 /** Short forms of `pasid_table_config.model`; the enumerators are these in capitals, with a prefix. */
 export const CONFIG_MODELS = ["host", "arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;

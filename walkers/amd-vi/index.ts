@@ -17,7 +17,7 @@ import {
   ExtendedFeatureRegister,
 } from "./registers.ts";
 
-export { AMD_VI_FAULTS, AMD_VI_WALK_FAULTS } from "./faults.ts";
+export { AMD_VI_FAULTS } from "./faults.ts";
 export { AmdViWalker } from "./walker.ts";
 
 /** Every structure and register that this walker declares. */

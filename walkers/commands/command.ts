@@ -13,8 +13,6 @@ import { VTD_COMMANDS } from "../vtd/commands.ts";
 import type { IommuModel } from "../walker.ts";
 import { type CommandProblem, type CommandSet, type CommandSpec, hex, Problems } from "./command-set.ts";
 
-export type { CommandProblem } from "./command-set.ts";
-
 export const COMMAND_SETS: Readonly<Record<IommuModel, CommandSet>> = {
   intel: VTD_COMMANDS,
   "arm-smmuv3": SMMUV3_COMMANDS,

@@ -23,7 +23,7 @@ import {
   ScalableRootEntry,
 } from "./structures.ts";
 
-export { VTD_FAULTS, VTD_OTHER_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
+export { VTD_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
 export { VtdWalker } from "./walker.ts";
 
 /** Every structure and register of VT-d that this walker reads. */

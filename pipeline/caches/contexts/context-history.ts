@@ -84,7 +84,7 @@ export class ContextHistory {
 }
 
 /** Whether two decoded contexts say the same: they hold numbers, flags and objects of such. */
-export function sameValues(a: object, b: object): boolean {
+function sameValues(a: object, b: object): boolean {
   if (a === b) return true;
   if (a.constructor !== b.constructor) return false;
   const left = a as Record<string, unknown>;
