@@ -65,7 +65,9 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
   if (args.words !== undefined && args.entry === undefined)
     throw new CliError("--words: expected with --entry, found without", true);
   const lookup = await import("../lookup.ts");
-  const render = await import(args.json ? "../render/explain-json.ts" : "../render/explain-text.ts");
+  const render = args.json
+    ? await import("../render/explain-json.ts")
+    : await import("../render/explain-text.ts");
   const output = standardOutput();
   if (args.record !== undefined) {
     const record = lookup.bytesOf("--record", args.record, vendor.faultRecord.bytes);

@@ -169,7 +169,7 @@ function given<T extends object>(fields: T): Given<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
-export function big(word: Word64): bigint {
+function big(word: Word64): bigint {
   return (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0);
 }
 

@@ -11,15 +11,15 @@ import {
   VersionRegister,
 } from "../../walkers/vtd/registers.ts";
 
-export const Idr2 = layout("SMMU_IDR2", "IHI 0070 6.3.3", 4, {
+const Idr2 = layout("SMMU_IDR2", "IHI 0070 6.3.3", 4, {
   BA_VATOS: bits(9, 0, "Page of the VATOS registers"),
 });
 
-export const Idr4 = layout("SMMU_IDR4", "IHI 0070 6.3.5", 4, {
+const Idr4 = layout("SMMU_IDR4", "IHI 0070 6.3.5", 4, {
   IMPDEF: bits(31, 0, "IMPLEMENTATION DEFINED"),
 });
 
-export const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
+const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
   Implementer: bits(11, 0, "JEP106 code of the implementer"),
   Revision: bits(15, 12, "Minor revision of the product"),
   Variant: bits(19, 16, "Variant, or major revision, of the product"),
@@ -27,7 +27,7 @@ export const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
 });
 
 /** The first word of the capability block in PCI configuration space: what sysfs calls `cap`. */
-export const AmdCapabilityHeader = layout("IOMMU Capability Header", "AMD 48882, capability offset 00h", 4, {
+const AmdCapabilityHeader = layout("IOMMU Capability Header", "AMD 48882, capability offset 00h", 4, {
   CAPID: bits(7, 0, "Capability id", { 15: "secure device" }),
   CAPPTR: bits(15, 8, "Next capability"),
   CAPTYPE: bits(18, 16, "Capability block type", { 3: "IOMMU" }),

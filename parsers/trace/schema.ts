@@ -38,9 +38,9 @@ const U32 = 2 ** 32 - 1;
 
 export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
 export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
-export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
-export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
-export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
+const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
+const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
+const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
 
 const iommuName = text("Id of the IOMMU, as its `iommu` record declares it");
 const deviceName = device('A PCI name "[ssss:]bb:dd.f", "sid:<n>", "did:<n>" or "devid:<n>"');

@@ -26,7 +26,7 @@ export interface DiffOptions {
   readonly replayB: Partial<ReplayOptions>;
 }
 
-export const DEFAULT_DIFF_OPTIONS: DiffOptions = {
+const DEFAULT_DIFF_OPTIONS: DiffOptions = {
   side: undefined,
   alignment: "auto",
   window: DEFAULT_WINDOW,

@@ -47,13 +47,6 @@ export class CacheFindings {
     this.#memory = memory;
   }
 
-  /** Changed entries that a cache may still hold, and the requests that met one. */
-  get stale(): { readonly entries: number; readonly requests: number } {
-    let requests = 0;
-    for (const entry of this.#open.values()) requests += entry.requests;
-    return { entries: this.#open.size, requests };
-  }
-
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */
   staleUse(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit, culprit: Culprit): void {
     const { change } = culprit;

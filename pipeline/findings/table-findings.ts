@@ -242,7 +242,7 @@ export class TableFindings implements FrameUser {
 }
 
 /** What a `finding` record says about a table. */
-export function tableFindingDetails(
+function tableFindingDetails(
   unit: IommuUnit,
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),

@@ -22,7 +22,7 @@ export interface Requester {
   readonly binding?: Binding;
 }
 
-export interface FoundRange {
+interface FoundRange {
   readonly faulty: boolean;
   readonly frame: number;
   readonly frames: number;
@@ -48,7 +48,7 @@ export interface Enumeration {
 
 const KINDS = [READ, WRITE, EXECUTE];
 
-export function requestOf({ device, pasid, binding }: Requester): WalkRequest {
+function requestOf({ device, pasid, binding }: Requester): WalkRequest {
   const request = new WalkRequest();
   request.device = device;
   request.pasid = pasid ?? NO_PASID;
@@ -102,7 +102,7 @@ function found(walk: RangeWalk, kind: number): FoundRange {
 }
 
 /** What the walker says of one frame: the first kind of request that it lets pass, or why it lets an ordinary read not. */
-export class Oracle {
+class Oracle {
   readonly #engine: WalkEngine;
   readonly #request: WalkRequest;
   readonly #denial = new WalkResult();

@@ -25,7 +25,7 @@ import {
 import { AmdViTables } from "./tables.ts";
 import { AmdViWalker } from "./walker.ts";
 
-export { AMD_VI_FAULTS, AMD_VI_WALK_FAULTS } from "./faults.ts";
+export { AMD_VI_FAULTS } from "./faults.ts";
 export { AmdViWalker } from "./walker.ts";
 
 /** Every structure and register that this walker declares. */

@@ -10,8 +10,6 @@ import { IommuState, type Word64 } from "../registers.ts";
 import { VENDORS } from "../registry.ts";
 import { type CommandProblem, type CommandSet, type CommandSpec, hex, Problems } from "./command-set.ts";
 
-export type { CommandProblem } from "./command-set.ts";
-
 /** Stands where a vendor's commands are not known: no words are a command. */
 const NO_COMMANDS: CommandSet = {
   specs: [],

@@ -31,7 +31,7 @@ import {
 import { VtdTables } from "./tables.ts";
 import { VtdWalker } from "./walker.ts";
 
-export { VTD_FAULTS, VTD_OTHER_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
+export { VTD_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
 export { VtdWalker } from "./walker.ts";
 
 /** Every structure and register of VT-d that this walker reads. */

@@ -11,12 +11,6 @@ import { type Ladder, ladderOf } from "../table-shape.ts";
 import { type CachedTranslation, NO_TAG, SECOND, type TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
 
-/** A region of the input address space that one table entry above the last level maps. */
-export interface Region {
-  readonly shift: number;
-  readonly level: number;
-}
-
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
  * again. Kept are the regions that such an entry maps, with when it was last used; an entry that has changed since

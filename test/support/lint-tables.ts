@@ -1,7 +1,7 @@
+import { type TableFinding, TableLinter } from "../../pipeline/findings/tables/linter.ts";
+import type { IommuUnit } from "../../pipeline/replay/iommu-unit.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import { type TableFinding, TableLinter } from "./tables/linter.ts";
 
 /**
  * Judges every device, context and PASID table entry that an IOMMU's registers and bindings lead to, in memory as it is.
