@@ -78,10 +78,16 @@ export class UnitCaches {
     this.#unit = unit;
     this.#memory = memory;
     this.translations = new Translations(budgets.pages);
-    this.contexts = new Contexts(unit.caching, this.translations, budgets.contexts);
+    this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(unit.caching, memory, this.contexts, this.#past, budgets.pages);
+    this.#structures = new PagingStructures(
+      unit.vendor.caching,
+      memory,
+      this.contexts,
+      this.#past,
+      budgets.pages,
+    );
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -90,7 +96,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.caching, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -100,7 +106,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#failures = unit.caching.cachedFailures(unit.state);
+    this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
@@ -153,11 +159,11 @@ export class UnitCaches {
 
   /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
   configured(): void {
-    const { caching, state } = this.#unit;
+    const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
-    this.#failures = caching.cachedFailures(state);
+    this.#failures = vendor.caching.cachedFailures(state);
     const dropped = new Invalidation();
-    if (caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
+    if (vendor.caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
     this.#state = state.clone();
   }
 
@@ -185,7 +191,7 @@ export class UnitCaches {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
-    const parts = inTagsOf(this.#unit.caching.byAsid, inv.clone(), (of) => this.contexts.spacesOf(of));
+    const parts = inTagsOf(this.#unit.vendor.caching.byAsid, inv.clone(), (of) => this.contexts.spacesOf(of));
     let dropped = false;
     for (const part of parts) if (this.#drop(part, time)) dropped = true;
     if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
@@ -308,8 +314,8 @@ export class UnitCaches {
     if (this.#past.decidedByAddress(request)) return false;
     const caches = this.contexts.of(request);
     if (this.#failures.contexts && comesFromEntry(walk)) {
-      const { state, caching } = this.#unit;
-      const tag = contextTag(caches.id, caching.refusedDomain(state));
+      const { vendor, state } = this.#unit;
+      const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
     return caches.contexts.versions.some(isLive);

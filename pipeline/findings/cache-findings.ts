@@ -37,13 +37,6 @@ export class CacheFindings {
     this.#memory = memory;
   }
 
-  /** Changed entries that a cache may still hold, and the requests that met one. */
-  get stale(): { readonly entries: number; readonly requests: number } {
-    let requests = 0;
-    for (const entry of this.#open.values()) requests += entry.requests;
-    return { entries: this.#open.size, requests };
-  }
-
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */
   staleUse(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit, culprit: Culprit): void {
     const { change } = culprit;
@@ -91,7 +84,7 @@ export class CacheFindings {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const command = owedCommand(unit, request, culprit, change, structure);
+    const command = owedCommand(unit.vendor, unit.state, request, culprit, change, structure);
     const inDevice = culprit.cache === "devtlb";
     const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
     const old = hex(word(change.oldHi, change.oldLo));

@@ -1,37 +1,31 @@
-import type { Advise, StaleEntry } from "../../walkers/advice.ts";
+import type { StaleEntry } from "../../walkers/advice.ts";
 import type { Caching } from "../../walkers/caching.ts";
 import { decodeCommand, encodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
 import type { Culprit } from "../caches/answers/explanation.ts";
 import type { Structure } from "../caches/history/past-walks.ts";
 import type { Change } from "../caches/history/versioned-memory.ts";
 
 /** A command, as text in the vendor's own syntax and as words. */
-export interface OwedCommandText {
+interface OwedCommandText {
   readonly text: string;
   readonly words: readonly Word64[];
 }
 
-/** What of an IOMMU decides which command is owed. */
-export interface AdvisedIommu {
-  readonly model: IommuModel;
-  readonly caching: Caching;
-  readonly advice: Advise | null;
-  readonly state: IommuState;
-}
-
 /**
  * The command that would have dropped a stale entry.
+ * @param state of the IOMMU
  * @param request at the first address that met it
  * @param structure the entry that changed, as a walk finds it now; null where none does
  * @returns null where the vendor has no commands
  */
 export function owedCommand(
-  { model, caching, advice, state }: AdvisedIommu,
+  { model, caching, advice }: Vendor,
+  state: IommuState,
   request: WalkRequest,
   culprit: Culprit,
   change: Change,

@@ -14,14 +14,14 @@ import {
 import { deviceTag, processTag } from "../../pipeline/caches/contexts/context-tags.ts";
 import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/translations/tag-sets.ts";
 import type { Caching } from "../../walkers/caching.ts";
-import { CACHING } from "../../walkers/caching-registry.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { createWalker } from "../../walkers/registry.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, WalkResult } from "../../walkers/result.ts";
-import type { IommuModel, IommuWalker } from "../../walkers/walker.ts";
+import type { IommuWalker } from "../../walkers/walker.ts";
 
 type Json = Record<string, unknown>;
 
@@ -61,8 +61,8 @@ class Unit {
   readonly #sets = new Map<string, TagSet>();
 
   constructor(model: IommuModel, memory: GuestMemory) {
-    this.caching = CACHING[model];
-    this.walker = createWalker(model, memory);
+    this.caching = VENDORS[model].caching;
+    this.walker = VENDORS[model].walker(memory);
     this.decoder = new CommandDecoder(model);
   }
 

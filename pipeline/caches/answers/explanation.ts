@@ -147,7 +147,7 @@ export class Explanation {
     accept: Accept,
     asked: Set<TagSet>,
   ): boolean {
-    const tag = this.#unit.caching.translationTag(device, process, request.pasid);
+    const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
     if (stale !== null && accept(this.#past.translate(request, device, process)))
       return this.#blame(request, stale, cache);
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {

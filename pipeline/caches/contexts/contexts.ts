@@ -16,10 +16,10 @@ import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./co
 import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
-export const CONTEXT_BYTES = 1280;
+const CONTEXT_BYTES = 1280;
 
 /** What one device costs beside its PASIDs, likewise. */
-export const DEVICE_BYTES = 640;
+const DEVICE_BYTES = 640;
 
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
