@@ -2,6 +2,7 @@
 
 import { ExtendedFeature2Register, ExtendedFeatureRegister } from "../../walkers/amd-vi/registers.ts";
 import { bit, bits, type Layout, layout } from "../../walkers/layout.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { Capabilities } from "../../walkers/riscv/registers.ts";
 import { Aidr, Idr0, Idr1, Idr3, Idr5 } from "../../walkers/smmuv3/registers.ts";
 import {
@@ -9,7 +10,6 @@ import {
   ExtendedCapabilityRegister,
   VersionRegister,
 } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 const Idr2 = layout("SMMU_IDR2", "IHI 0070 6.3.3", 4, {
   BA_VATOS: bits(9, 0, "Page of the VATOS registers"),

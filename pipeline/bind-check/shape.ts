@@ -1,7 +1,7 @@
 import type { ParentStage, VendorFields } from "../../parsers/bind/request.ts";
 import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import type { TableModel } from "../../walkers/models.ts";
 import { PROCESS_ID_BITS } from "../../walkers/riscv/layouts.ts";
 import { Cd, L1Cd } from "../../walkers/smmuv3/cd.ts";
 import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "../../walkers/smmuv3/ste.ts";

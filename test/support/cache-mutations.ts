@@ -6,7 +6,7 @@
 
 import { replay } from "../../pipeline/library/replay-stream.ts";
 import { decodeCommand } from "../../walkers/commands/command.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { record } from "./caching-iommu.ts";
 
 type Json = Record<string, unknown>;

@@ -6,10 +6,10 @@
 import { Budget } from "../../pipeline/inspect/budget.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "../../pipeline/inspect/range-walk.ts";
 import { ReadTrail } from "../../pipeline/inspect/read-trail.ts";
-import { vendorTables } from "../../pipeline/inspect/vendors.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
@@ -68,7 +68,7 @@ export function enumerate(who: Requester, walks = 1_000_000, from = 0): Enumerat
     walker.checkRequest(request, device, out) &&
     walker.loadProcess(request, device, process, out);
   if (!loaded) throw new Error(`no context: ${out.fault?.name}`);
-  const space = vendorTables(walker).space(device, process, who.pasid !== undefined);
+  const space = VENDORS[walker.model].enumeration(walker).space(device, process, who.pasid !== undefined);
   const trail = new ReadTrail();
   const budget = new Budget(walks);
   walker.tables.observer = trail;

@@ -2,8 +2,9 @@ import { bytesSource } from "../../parsers/trace/source.ts";
 import type { TableFinding } from "../../pipeline/findings/tables/linter.ts";
 import { IommuUnit } from "../../pipeline/replay/iommu-unit.ts";
 import { replayTrace } from "../../pipeline/replay/run.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
-import type { IommuModel, PasidTableConfig } from "../../walkers/walker.ts";
+import type { PasidTableConfig } from "../../walkers/walker.ts";
 import { lintTables } from "./lint-tables.ts";
 import { TableMemory } from "./table-memory.ts";
 

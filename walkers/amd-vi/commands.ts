@@ -306,7 +306,6 @@ const specs: readonly CommandSpec<AmdViCommandCaps>[] = [
 const byOpcode = new Map(specs.map((spec) => [spec.fixed.OP, spec]));
 
 export const AMD_VI_COMMANDS: CommandSet<AmdViCommandCaps> = {
-  model: "amd",
   specs,
   wordCounts: [2],
   // Reserved bits that are set end in ILLEGAL_COMMAND_ERROR.

@@ -328,7 +328,6 @@ const FUNCTIONS = 8;
 const byFunction = new Map(specs.map((s) => [s.fixed.OPCODE! * FUNCTIONS + s.fixed.FUNC3!, s]));
 
 export const RISCV_COMMANDS: CommandSet<Caps> = {
-  model: "riscv",
   specs,
   wordCounts: [2],
   // A reserved bit that is set makes a command illegal: cqcsr.cmd_ill.

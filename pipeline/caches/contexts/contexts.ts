@@ -5,9 +5,9 @@ import {
   type Invalidation,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { type ContextTag, coversContext, coversPasidEntry } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "../tags.ts";

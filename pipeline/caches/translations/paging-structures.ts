@@ -1,7 +1,7 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
 import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
