@@ -8,7 +8,7 @@ import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "
 import type { CachedIommu } from "./cached-iommu.ts";
 import { type ContextVersion, comesFromEntry, isLive } from "./contexts/context-history.ts";
 import { contextTag } from "./contexts/context-tags.ts";
-import { Contexts, type TranslationContext } from "./contexts/contexts.ts";
+import { Contexts } from "./contexts/contexts.ts";
 import { StaleContexts } from "./contexts/stale-contexts.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
@@ -260,10 +260,12 @@ export class UnitCaches {
   use(request: WalkRequest, walk: WalkResult, time: number): boolean {
     // The engine's own cache gave a result that was entered before, and neither memory nor the caches have changed.
     let doubt = false;
-    if (walk.seen <= this.#lastEvent || walk.seen <= this.#memory.lastChange) {
+    const { engine } = this.#unit;
+    const noted = engine.noteOf(walk);
+    if (noted <= this.#lastEvent || noted <= this.#memory.lastChange) {
       doubt = this.#note(request, walk, time);
       this.#turn(time);
-      if (!doubt) walk.seen = time;
+      if (!doubt) engine.note(walk, time);
     }
     if (this.#iotlbs.length > 0) this.#simulate(request, walk);
     return doubt;
@@ -278,7 +280,7 @@ export class UnitCaches {
   }
 
   #simulate(request: WalkRequest, walk: WalkResult): void {
-    const pair = this.#unit.engine.process?.tracked as TranslationContext | null | undefined;
+    const pair = this.#unit.engine.process?.tracked;
     if (walk.status !== OK || walk.pageShift === 0 || !pair) return;
     const set = walk.global ? pair.globalTags : pair.tags;
     for (const iotlb of this.#iotlbs) iotlb.access(set, request.addrHi, request.addrLo, walk);

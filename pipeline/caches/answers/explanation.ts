@@ -92,7 +92,7 @@ export class Explanation {
     const { engine } = this.#unit;
     const caches = this.#contexts.of(request);
     const asked = new Set<TagSet>();
-    const now = engine.device?.context as object | undefined;
+    const now = engine.device?.context;
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
     for (const version of caches.contexts.versions) {
@@ -121,7 +121,7 @@ export class Explanation {
     if (!walker.checkRequest(request, device, out))
       return stale !== null && accept(out) && this.#blame(request, stale, "context");
     out = past.reset();
-    const process = walker.newProcess() as object;
+    const process = walker.newProcess();
     if (walker.loadProcess(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
     } else if (stale !== null && accept(out)) return this.#blame(request, stale, "context");

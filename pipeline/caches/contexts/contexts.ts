@@ -90,14 +90,18 @@ export class Contexts {
   }
 
   /** Notes that a walk at `time` went through the device context of a slot. */
-  useDevice(caches: DeviceCaches, slot: DeviceSlot, time: number): ContextVersion {
-    const known = slot.tracked as ContextVersion | null;
+  useDevice(
+    caches: DeviceCaches,
+    slot: DeviceSlot<ContextVersion, TranslationContext>,
+    time: number,
+  ): ContextVersion {
+    const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
       known.filled = time;
       return known;
     }
-    const context = slot.context as object;
+    const context = slot.context;
     const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
@@ -109,15 +113,15 @@ export class Contexts {
     caches: DeviceCaches,
     request: WalkRequest,
     device: ContextVersion,
-    slot: ProcessSlot,
+    slot: ProcessSlot<TranslationContext>,
     time: number,
   ): TranslationContext {
-    const known = slot.tracked as TranslationContext | null;
+    const known = slot.tracked;
     if (known !== null && !known.gone) {
       known.process.filled = time;
       return known;
     }
-    const process = this.useProcess(caches, request.pasid, device, slot.context as object, time);
+    const process = this.useProcess(caches, request.pasid, device, slot.context, time);
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;

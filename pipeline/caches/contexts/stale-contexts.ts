@@ -67,7 +67,7 @@ export class StaleContexts {
     const walker = this.#walker;
     const { context } = device;
     if (!walker.checkRequest(request, context, this.#past.reset())) return null;
-    const process = walker.newProcess() as object;
+    const process = walker.newProcess();
     if (!walker.loadProcess(request, context, process, this.#past.reset())) return null;
     const version = this.#contexts.useProcess(caches, request.pasid, device, process, time);
     version.through = device;
