@@ -182,7 +182,7 @@ export class Explanation {
         if (excused && scope === "owed") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
-        const walk = this.#past.through(
+        const read = this.#past.through(
           request,
           pair.device.context,
           pair.process.context,
@@ -190,11 +190,11 @@ export class Explanation {
           level,
           time,
         );
-        if (!accept(walk)) continue;
+        if (!accept(read.value)) continue;
         this.culprit = {
           cache: "paging-structures",
           filled: time,
-          change: this.#memory.undone(),
+          change: read.missedChange(),
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -222,8 +222,9 @@ export class Explanation {
         const { time } = entry;
         let dead = entry.dead || time <= set.epoch;
         if (dead && scope !== "dead") continue;
-        const then = this.#past.asItWas(entry, request);
-        if (then === null || !accept(then)) continue;
+        const read = this.#past.walkAsOf(entry, request);
+        if (read === null || !accept(read.value)) continue;
+        const then = read.value;
         const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
         dead ||= translations.coveredByRange(set, hi, lo, time, then, device);
         if (dead && scope !== "dead") continue;
@@ -235,7 +236,7 @@ export class Explanation {
         this.culprit = {
           cache: "iotlb",
           filled: time,
-          change: this.#memory.undone() ?? this.#changeBehind(request, entry.context),
+          change: read.missedChange() ?? this.#changeBehind(request, entry.context),
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -291,20 +292,18 @@ export class Explanation {
   /** The write that a stale context does not know of: found by reading the context as it was then. */
   #changeOf(request: WalkRequest, version: ContextVersion, isProcess: boolean): Change | null {
     const { filled, through } = version;
-    this.#past.reread(request, filled, isProcess);
-    const change = this.#memory.undone();
+    const change = this.#past.changeOfContext(request, filled, isProcess);
     if (change !== null || !isProcess) return change;
     // The entry is as it was, but the device context leads to another: it may have been stale even then.
-    this.#past.reread(request, through === null ? filled : Math.min(filled, through.filled), false);
-    return this.#memory.undone();
+    const time = through === null ? filled : Math.min(filled, through.filled);
+    return this.#past.changeOfContext(request, time, false);
   }
 
   /** Names a stale context as what gave the answer. Returns true. */
   #blame(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
     const { filled, through, tag } = version;
     const isProcess = cache === "pasid";
-    this.#past.reread(request, filled, isProcess);
-    const change = this.#memory.undone();
+    const change = this.#past.changeOfContext(request, filled, isProcess);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isLive(through))
       return this.#blame(request, through, "context");

@@ -63,14 +63,13 @@ export class DeviceTlbs {
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (!entries.find(set, shift, hi, lo) || entries.dead || entries.time >= memory.lastChange) continue;
       const old: CachedTranslation = { context: entries.context, time: entries.time, dead: false };
-      const then = this.#past.asItWas(old, request);
-      if (then === null || sameTranslation(then, now)) continue;
-      const extent = extentOf(then);
+      const read = this.#past.walkAsOf(old, request);
+      if (read === null || sameTranslation(read.value, now)) continue;
+      const extent = extentOf(read.value);
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);
-      const change = memory.undone();
       if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
-      return this.#culprit(set, request, old, extent, change);
+      return this.#culprit(set, request, old, extent, read.missedChange());
     }
     return null;
   }

@@ -94,7 +94,7 @@ export class UsedTranslations {
       time: translations.time,
       dead: translations.dead,
     };
-    const then = this.#past.asItWas(old, request);
+    const then = this.#past.walkAsOf(old, request)?.value ?? null;
     if (then === null || sameTranslation(then, walk)) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
     old.dead ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
