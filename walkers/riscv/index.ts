@@ -1,5 +1,4 @@
 export { RISCV_FAULTS } from "./faults.ts";
-export { DEVICE_RULES, PROCESS_RULES } from "./rules.ts";
 export { RiscvWalker } from "./walker.ts";
 
 import type { Layout } from "../layout.ts";
