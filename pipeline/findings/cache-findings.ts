@@ -10,7 +10,7 @@ import { coveringCommand } from "../caches/advice.ts";
 import type { Culprit } from "../caches/answers/explanation.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import { pointedToTable } from "../caches/table-shape.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 

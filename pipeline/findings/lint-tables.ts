@@ -1,5 +1,5 @@
 import type { GuestMemory } from "../../walkers/memory.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { tablesOf } from "./tables/formats.ts";
 import { type TableFinding, TableLinter } from "./tables/linter.ts";
 

@@ -2,7 +2,7 @@ import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-m
 import type { TraceNames } from "../../parsers/trace/records.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { TableFormat } from "../../walkers/tables/table.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
 import { tablesOf } from "./tables/formats.ts";
 import {

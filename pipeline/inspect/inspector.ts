@@ -3,7 +3,7 @@ import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { VendorTables } from "../../walkers/tables/enumeration.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";

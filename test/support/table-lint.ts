@@ -1,7 +1,7 @@
 import { bytesSource } from "../../parsers/trace/source.ts";
 import { lintTables } from "../../pipeline/findings/lint-tables.ts";
 import type { TableFinding } from "../../pipeline/findings/tables/linter.ts";
-import { IommuUnit } from "../../pipeline/replay/iommu-unit.ts";
+import { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import { replayTrace } from "../../pipeline/replay/run.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
 import type { IommuModel, PasidTableConfig } from "../../walkers/walker.ts";
