@@ -1,5 +1,6 @@
 import { decodeCommand, encodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { REGIME_EL2 } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { BITS_PER_LEVEL } from "../../walkers/page-tables/nines.ts";
 import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import {
@@ -8,7 +9,6 @@ import {
   TTM_LEGACY,
   TTM_SCALABLE,
 } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { CacheName } from "./answers/explanation.ts";
 
 /** What a cache holds that memory no longer says, as far as a command that drops it needs to know. */

@@ -1,6 +1,7 @@
 import type { WalkEngine } from "../../walkers/engine.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel, IommuWalker } from "../../walkers/walker.ts";
+import type { IommuWalker } from "../../walkers/walker.ts";
 
 /** What the model of an IOMMU's caches asks of it. */
 export interface CachedIommu {

@@ -1,8 +1,9 @@
 /** Which refusals a cache may remember: the entry that is behind one may be cached although it is not valid. */
+
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { FAULT, type WalkResult } from "../../walkers/result.ts";
 import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 /** What one IOMMU's caches may hold of entries that are not valid. */
 export interface CachedFailures {

@@ -7,7 +7,7 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../../walkers/invalidation.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 
 /** IOMMUs that tag translations with the ASID or PSCID that a PASID's entry names; the others tag with the PASID. */
 const BY_ASID: readonly IommuModel[] = ["arm-smmuv3", "riscv"];

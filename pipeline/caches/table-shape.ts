@@ -1,5 +1,6 @@
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { BITS_PER_LEVEL } from "../../walkers/page-tables/nines.ts";
 import { SV32_LEVELS } from "../../walkers/page-tables/riscv-sv.ts";
 import { FINAL_LEVEL } from "../../walkers/page-tables/vmsav8-64.ts";
@@ -7,7 +8,6 @@ import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
 import type { StreamContext } from "../../walkers/smmuv3/stream-context.ts";
 import type { SubstreamContext } from "../../walkers/smmuv3/substream-context.ts";
 import { FIRST_STAGE, NESTED, type VtdProcess } from "../../walkers/vtd/context.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { Structure } from "./history/past-walks.ts";
 import type { Change } from "./history/versioned-memory.ts";
 

@@ -1,5 +1,6 @@
 import type { DeviceContext, ProcessContext } from "../../walkers/amd-vi/context.ts";
 import { REGIME_EL1, REGIME_EL2 } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { NO_PASID } from "../../walkers/request.ts";
 import type { RiscvDevice, RiscvProcess } from "../../walkers/riscv/context.ts";
@@ -14,7 +15,6 @@ import {
   type VtdProcess,
 } from "../../walkers/vtd/context.ts";
 import { RootTableAddressRegister, TTM_LEGACY, TTM_SCALABLE } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { ContextTag } from "./answers/coverage.ts";
 import { FIRST, NO_TAG, SECOND, type TranslationTag } from "./translations/tag-sets.ts";
 

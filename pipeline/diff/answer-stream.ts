@@ -7,7 +7,7 @@ import { type ErrorCode, readInput, type TraceHandler, traceFeed } from "../../p
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Layout } from "../../parsers/trace/sniff.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { selectionOf } from "../output/selection.ts";
 import { Handoff } from "../replay/handoff.ts";

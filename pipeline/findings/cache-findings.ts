@@ -3,9 +3,9 @@ import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { REJECTED } from "../../walkers/invalidation.ts";
 import { frameOf } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import { coveringCommand } from "../caches/advice.ts";
 import type { Culprit } from "../caches/answers/explanation.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
@@ -45,13 +45,6 @@ export class CacheFindings {
     this.#findings = findings;
     this.#names = names;
     this.#memory = memory;
-  }
-
-  /** Changed entries that a cache may still hold, and the requests that met one. */
-  get stale(): { readonly entries: number; readonly requests: number } {
-    let requests = 0;
-    for (const entry of this.#open.values()) requests += entry.requests;
-    return { entries: this.#open.size, requests };
   }
 
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */

@@ -1,10 +1,11 @@
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState, type PropertyValue, type Word64 } from "../../walkers/registers.ts";
-import { createWalker } from "../../walkers/registry.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
-import type { IommuModel, IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
+import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { ModelStatistics } from "../output/statistics.ts";
 
@@ -26,7 +27,7 @@ export class IommuUnit {
   constructor(id: string | undefined, model: IommuModel, memory: GuestMemory) {
     this.id = id;
     this.model = model;
-    this.walker = createWalker(model, memory);
+    this.walker = VENDORS[model].walker(memory);
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
     this.commands = new CommandDecoder(model);

@@ -11,7 +11,7 @@ import {
 } from "../../parsers/trace/field.ts";
 import { schemaOf } from "../../parsers/trace/input-schema.ts";
 import { FAULT_CLASSES, MAX_PASID, OBSERVED_RESULTS } from "../../parsers/trace/schema.ts";
-import { TABLE_MODELS } from "../../walkers/request.ts";
+import { TABLE_MODELS } from "../../walkers/models.ts";
 import { SEVERITIES } from "../../walkers/tables/rule.ts";
 import { DIFF_RECORDS } from "../diff/diff-schema.ts";
 import { type DiffErrorRecord, STREAMS } from "../diff/difference.ts";

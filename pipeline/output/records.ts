@@ -1,7 +1,7 @@
 /** The output records of the pasid-trace contract, version 1, as objects: what one line of output parses to. */
 import type { ErrorCode } from "../../parsers/trace/reader.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import type { TableModel } from "../../walkers/models.ts";
 import type { FaultClass } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { CacheStatistics } from "../caches/unit-caches.ts";

@@ -15,11 +15,12 @@ import { deviceTag, hasOwnEntry, processTag, translationTag } from "../../pipeli
 import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/translations/tag-sets.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { createWalker } from "../../walkers/registry.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, WalkResult } from "../../walkers/result.ts";
-import type { IommuModel, IommuWalker } from "../../walkers/walker.ts";
+import type { IommuWalker } from "../../walkers/walker.ts";
 
 type Json = Record<string, unknown>;
 
@@ -60,7 +61,7 @@ class Unit {
 
   constructor(model: IommuModel, memory: GuestMemory) {
     this.model = model;
-    this.walker = createWalker(model, memory);
+    this.walker = VENDORS[model].walker(memory);
     this.decoder = new CommandDecoder(model);
   }
 

@@ -21,7 +21,7 @@ export interface EntryKind {
 }
 
 /** What the index of an entry stands for. */
-export type IdKind = "device" | "pasid";
+type IdKind = "device" | "pasid";
 
 /** A table: consecutive entries of one kind. */
 export interface TableSpec {

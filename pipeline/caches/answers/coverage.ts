@@ -73,7 +73,7 @@ export function coversTags(inv: Invalidation, set: TagSet, cache = IOTLB): boole
 }
 
 /** Whether one whose tags match covers all translations of a set. */
-export function coversAll(inv: Invalidation, set: TagSet): boolean {
+function coversAll(inv: Invalidation, set: TagSet): boolean {
   if (!inv.anyDevice) return false;
   // VT-d 5.10, 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
   return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0);
@@ -83,7 +83,7 @@ export function coversAll(inv: Invalidation, set: TagSet): boolean {
  * Whether the addresses of one whose tags match are those that first-stage translations lead to, and whether it
  * then covers any of them.
  */
-export function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
+function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
   return inv.hasAddress && inv.stage === SECOND_STAGE && (set.stages & FIRST) !== 0;
 }
 
@@ -112,7 +112,7 @@ export function coversPage(
 }
 
 /** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */
-export function fitsGranule(inv: Invalidation, leafShift: number): boolean {
+function fitsGranule(inv: Invalidation, leafShift: number): boolean {
   const { granule } = inv;
   if (granule === 0) return true;
   const levels = (leafShift - granule) / (granule - 3);

@@ -39,10 +39,7 @@ const MAX_LIVE = 16;
 export class ContextHistory {
   readonly versions: ContextVersion[] = [];
 
-  /**
-   * Notes that a walk at `time` went through this context. Equal contexts are one version.
-   * @returns how many live versions had to be forgotten for it
-   */
+  /** Notes that a walk at `time` went through this context; returns its version: equal contexts are one. */
   use(context: object, tag: ContextTag, own: boolean, time: number): ContextVersion {
     for (const version of this.versions) {
       if (version.own === own && sameValues(version.context, context) && sameValues(version.tag, tag)) {
@@ -87,7 +84,7 @@ export class ContextHistory {
 }
 
 /** Whether two decoded contexts say the same: they hold numbers, flags and objects of such. */
-export function sameValues(a: object, b: object): boolean {
+function sameValues(a: object, b: object): boolean {
   if (a === b) return true;
   if (a.constructor !== b.constructor) return false;
   const left = a as Record<string, unknown>;

@@ -5,9 +5,9 @@ import {
   type Invalidation,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { type ContextTag, coversContext, coversPasidEntry } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "../tags.ts";
@@ -16,10 +16,10 @@ import type { Translations } from "../translations/translations.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
-export const CONTEXT_BYTES = 1280;
+const CONTEXT_BYTES = 1280;
 
 /** What one device costs beside its PASIDs, likewise. */
-export const DEVICE_BYTES = 640;
+const DEVICE_BYTES = 640;
 
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;

@@ -1,6 +1,6 @@
+import type { IommuModel } from "../../../walkers/models.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import type { CachedIommu } from "../cached-iommu.ts";
 import type { Contexts } from "../contexts/contexts.ts";
 import type { CachedTranslation } from "../translations/tag-sets.ts";

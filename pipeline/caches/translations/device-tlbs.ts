@@ -1,7 +1,7 @@
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { DEVICE_TRANSLATIONS } from "../answers/coverage.ts";
 import type { Culprit } from "../answers/explanation.ts";
 import type { TranslationContext } from "../contexts/contexts.ts";

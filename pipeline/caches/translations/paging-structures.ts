@@ -1,7 +1,7 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
 import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
@@ -10,12 +10,6 @@ import type { MemoryBudget } from "../memory-budget.ts";
 import { type Ladder, ladderOf } from "../table-shape.ts";
 import { type CachedTranslation, NO_TAG, SECOND, type TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
-
-/** A region of the input address space that one table entry above the last level maps. */
-export interface Region {
-  readonly shift: number;
-  readonly level: number;
-}
 
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it

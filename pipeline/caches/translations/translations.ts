@@ -26,7 +26,7 @@ const MAX_RANGES = 1024;
 const MAX_SIDE_PAGES = 1 << 16;
 const MAX_VERSIONS = 16;
 /** Result of `invalidate`: perhaps some pages, perhaps none. */
-export const UNKNOWN = -1;
+const UNKNOWN = -1;
 
 /** What has happened to tables, to tell an invalidation that is wider than what has changed. */
 export interface TableHistory {
