@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { decodeCommand, formatCommand } from "../walkers/commands/command.ts";
-import type { IommuModel } from "../walkers/walker.ts";
+import type { IommuModel } from "../walkers/models.ts";
 import { AMD } from "./support/advice-cases/amd-vi.ts";
 import { A, type Case, type Cases } from "./support/advice-cases/case.ts";
 import { RISCV } from "./support/advice-cases/riscv.ts";

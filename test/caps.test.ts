@@ -10,7 +10,7 @@ import { hostOfHwInfo } from "../parsers/caps/hw-info.ts";
 import { openCapabilities } from "../parsers/caps/open-caps.ts";
 import { CAPABILITY_REGISTERS } from "../parsers/caps/registers.ts";
 import { tableFormats } from "../pipeline/bind-check/tables.ts";
-import type { IommuModel } from "../walkers/walker.ts";
+import type { IommuModel } from "../walkers/models.ts";
 import { packed } from "./support/bind-question.ts";
 
 let folder = "";

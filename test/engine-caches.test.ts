@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { FaultCache } from "../walkers/fault-cache.ts";
-import { TABLE_MODELS } from "../walkers/request.ts";
+import { TABLE_MODELS } from "../walkers/models.ts";
 import { FAULT, WalkResult } from "../walkers/result.ts";
 import { TranslationCache } from "../walkers/translation-cache.ts";
 

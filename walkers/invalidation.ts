@@ -27,14 +27,6 @@ export const CACHE_NAMES: readonly (readonly [number, string])[] = [
   [DEVICE_TLB, "devtlb"],
 ];
 
-// `Invalidation.granularity`: what the command selects by. Coverage itself is said by the tags.
-export const BY_NOTHING = 0;
-export const BY_DOMAIN = 1;
-export const BY_DEVICE = 2;
-/** By PASID, ASID or PSCID, with whatever tags go with it. */
-export const BY_PASID = 3;
-export const BY_PAGE = 4;
-
 /** A tag that does not matter: entries with any value of it, and without it, are covered. */
 export const ANY = -1;
 /** Only entries that do not have the tag: no second stage (`domain`), a request without PASID (`pasid`). */
@@ -73,12 +65,11 @@ export const REJECTED = 3;
 
 /**
  * One invalidation. Reused from command to command: read what you need before the next one. An entry of a cache is
- * covered where its kind is in `caches` and every tag here matches (`coversDevice`, `coversDomain`, `coversPage`).
+ * covered where its kind is in `caches` and every tag here matches (`coversDevice`, `coversDomain`; for the rest, the caches' coverage).
  */
 export class Invalidation {
   /** CONTEXT_CACHE | PASID_CACHE | … */
   caches = 0;
-  granularity = BY_NOTHING;
   /** ACCEPTED, UNPREDICTABLE, RESERVED_BITS or REJECTED. Only the first guarantees anything. */
   status = ACCEPTED;
 
@@ -136,7 +127,6 @@ export class Invalidation {
   /** Everything in the given caches. */
   reset(caches: number): void {
     this.caches = caches;
-    this.granularity = BY_NOTHING;
     this.status = ACCEPTED;
     this.anyDevice = true;
     this.device = 0;
@@ -170,25 +160,21 @@ export class Invalidation {
     this.anyDevice = false;
     this.device = device;
     this.deviceMask = mask;
-    if (this.granularity < BY_DEVICE) this.granularity = BY_DEVICE;
   }
 
   /** Narrows to a domain, or to NONE. */
   onDomain(domain: number): void {
     this.domain = domain;
-    if (this.granularity < BY_DOMAIN) this.granularity = BY_DOMAIN;
   }
 
   onPasid(pasid: number): void {
     this.pasid = pasid;
-    if (this.granularity < BY_PASID) this.granularity = BY_PASID;
   }
 
   /** @param global whether entries marked global are covered too */
   onAsid(asid: number, global: boolean): void {
     this.asid = asid;
     this.global = global;
-    if (this.granularity < BY_PASID) this.granularity = BY_PASID;
   }
 
   /** Spares everything above the last level. */
@@ -211,24 +197,4 @@ export function coversDomain(inv: Invalidation, domain: number): boolean {
   if (inv.domain === ANY) return true;
   if (inv.domain === NONE || domain === NONE) return inv.domain === domain;
   return ((inv.domain ^ domain) & ~inv.domainMask) === 0;
-}
-
-/**
- * Whether a page overlaps the range, as far as addresses decide.
- * @param hi high half (int32) of any address in the page, lo the low half
- * @param shift log2 of the page's size, 0 to 63
- */
-export function coversPage(inv: Invalidation, hi: number, lo: number, shift: number): boolean {
-  if (!inv.hasAddress) return true;
-  const hiBits = shift > 32 ? 2 ** (shift - 32) - 1 : 0;
-  const loBits = shift >= 32 ? -1 : 2 ** shift - 1;
-  return (
-    compare64(hi & ~hiBits, lo & ~loBits, inv.lastHi, inv.lastLo) <= 0 &&
-    compare64(hi | hiBits, lo | loBits, inv.addrHi, inv.addrLo) >= 0
-  );
-}
-
-/** Compares two unsigned 64-bit values given as int32 halves. */
-function compare64(aHi: number, aLo: number, bHi: number, bLo: number): number {
-  return aHi === bHi ? (aLo >>> 0) - (bLo >>> 0) : (aHi >>> 0) - (bHi >>> 0);
 }

@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "./fault.ts";
-import type { TableModel } from "./request.ts";
+import type { TableModel } from "./models.ts";
 
 /** Kinds of outcome of one walk. */
 export const OK = 0;

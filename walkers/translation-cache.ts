@@ -1,4 +1,4 @@
-import { TABLE_MODELS } from "./request.ts";
+import { TABLE_MODELS } from "./models.ts";
 import { WalkResult } from "./result.ts";
 
 /** Sets of two slots, powers of two: at first, since a trace may declare very many IOMMUs, and at most. */

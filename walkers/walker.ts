@@ -1,11 +1,8 @@
+import type { IommuModel, TableModel } from "./models.ts";
 import type { IommuState } from "./registers.ts";
-import type { Binding, TableModel, WalkRequest } from "./request.ts";
+import type { Binding, WalkRequest } from "./request.ts";
 import type { WalkResult } from "./result.ts";
 import type { TableReader } from "./table-reader.ts";
-
-/** IOMMU models of the trace contract's `iommu` record. */
-export const IOMMU_MODELS = ["intel", "arm-smmuv3", "amd", "riscv"] as const;
-export type IommuModel = (typeof IOMMU_MODELS)[number];
 
 /** `pasid_table_config` of a `bind` record, with its model resolved (never "host"). */
 export interface PasidTableConfig {
@@ -55,7 +52,7 @@ export interface Stage2Config {
  * @typeParam D decoded device context (context entry, STE, DTE, DC); an object with numeric fields, reused
  * @typeParam P decoded PASID entry (PASID entry, CD, GCR3 entry, PC)
  */
-export interface IommuWalker<D = unknown, P = unknown> {
+export interface IommuWalker<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   readonly tables: TableReader;
 

@@ -1,6 +1,6 @@
 import {
-  COMMAND_COVERAGE,
   type CommandCoverage,
+  commandCoverage,
   type DecodedCommand,
   formatCommand,
 } from "../../walkers/commands/command.ts";
@@ -45,7 +45,7 @@ export function commandJson(command: DecodedCommand): string {
 }
 
 function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
-  return COMMAND_COVERAGE[command.model].find((row) => row.command === command.name);
+  return commandCoverage(command.model).find((row) => row.command === command.name);
 }
 
 function words(command: DecodedCommand): bigint[] {

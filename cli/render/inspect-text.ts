@@ -11,7 +11,7 @@ import type {
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { binarySize } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";

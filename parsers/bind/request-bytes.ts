@@ -1,6 +1,6 @@
 import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import { CONFIG_MODELS } from "../../walkers/models.ts";
 import { Ste } from "../../walkers/smmuv3/ste.ts";
-import { CONFIG_MODELS } from "../trace/schema.ts";
 import {
   endOf,
   OLDER_END,

@@ -1,3 +1,4 @@
+import { CONFIG_MODELS, type ConfigModel } from "../../walkers/models.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { Devices } from "../trace/devices.ts";
 import {
@@ -12,7 +13,6 @@ import {
   size64,
   type TypeOf,
 } from "../trace/field.ts";
-import { CONFIG_MODELS, type ConfigModel } from "../trace/schema.ts";
 import { show } from "../trace/show.ts";
 import type { BindRequest, ParentStage, PasidTableRequest, VendorFields } from "./request.ts";
 import { steRequest } from "./request-bytes.ts";
@@ -169,7 +169,7 @@ function given<T extends object>(fields: T): Given<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
-export function big(word: Word64): bigint {
+function big(word: Word64): bigint {
   return (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0);
 }
 

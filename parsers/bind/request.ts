@@ -1,4 +1,4 @@
-import type { ConfigModel } from "../trace/schema.ts";
+import type { ConfigModel } from "../../walkers/models.ts";
 
 /** Fields of the table formats beside those that all have; not checked yet. */
 export interface VendorFields {

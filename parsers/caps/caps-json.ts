@@ -1,5 +1,5 @@
+import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
 import { Devices } from "../trace/devices.ts";
 import { Check, type Field, isObject, size64 } from "../trace/field.ts";
 import { RECORDS } from "../trace/schema.ts";

@@ -1,16 +1,15 @@
 import { Configuration } from "../../walkers/amd-vi/configuration.ts";
 import { ExtendedFeature2Register, ExtendedFeatureRegister } from "../../walkers/amd-vi/registers.ts";
+import type { IommuModel, TableModel } from "../../walkers/models.ts";
 import { type PageTableFormat, pageTableFormat } from "../../walkers/page-tables/formats.ts";
 import { guestBits, SV32_LEVELS } from "../../walkers/page-tables/riscv-sv.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import type { TableModel } from "../../walkers/request.ts";
 import { RiscvConfig } from "../../walkers/riscv/config.ts";
 import { Capabilities } from "../../walkers/riscv/registers.ts";
 import { SmmuFeatures } from "../../walkers/smmuv3/features.ts";
 import { Idr0 } from "../../walkers/smmuv3/registers.ts";
 import { VtdCapabilities } from "../../walkers/vtd/capabilities.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 /** Widest address that a table's address field holds, where nothing says how wide the host's are. */
 const WIDEST_AMD_ADDRESS = 52;

@@ -1,5 +1,5 @@
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 /** One IOMMU of a host, as far as its capabilities are known. */
 export interface HostIommu {

@@ -1,5 +1,5 @@
 import type { Layout } from "../../walkers/layout.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { AmdHwInfoLayout, SmmuHwInfoLayout, VtdHwInfoLayout, viewOf } from "../bind/c-structures.ts";
 import { type HostIommu, stateOf } from "./host.ts";
 

@@ -2,6 +2,7 @@
 
 import { ExtendedFeature2Register, ExtendedFeatureRegister } from "../../walkers/amd-vi/registers.ts";
 import { bit, bits, type Layout, layout } from "../../walkers/layout.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { Capabilities } from "../../walkers/riscv/registers.ts";
 import { Aidr, Idr0, Idr1, Idr3, Idr5 } from "../../walkers/smmuv3/registers.ts";
 import {
@@ -9,17 +10,16 @@ import {
   ExtendedCapabilityRegister,
   VersionRegister,
 } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
-export const Idr2 = layout("SMMU_IDR2", "IHI 0070 6.3.3", 4, {
+const Idr2 = layout("SMMU_IDR2", "IHI 0070 6.3.3", 4, {
   BA_VATOS: bits(9, 0, "Page of the VATOS registers"),
 });
 
-export const Idr4 = layout("SMMU_IDR4", "IHI 0070 6.3.5", 4, {
+const Idr4 = layout("SMMU_IDR4", "IHI 0070 6.3.5", 4, {
   IMPDEF: bits(31, 0, "IMPLEMENTATION DEFINED"),
 });
 
-export const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
+const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
   Implementer: bits(11, 0, "JEP106 code of the implementer"),
   Revision: bits(15, 12, "Minor revision of the product"),
   Variant: bits(19, 16, "Variant, or major revision, of the product"),
@@ -27,7 +27,7 @@ export const Iidr = layout("SMMU_IIDR", "IHI 0070 6.3.7", 4, {
 });
 
 /** The first word of the capability block in PCI configuration space: what sysfs calls `cap`. */
-export const AmdCapabilityHeader = layout("IOMMU Capability Header", "AMD 48882, capability offset 00h", 4, {
+const AmdCapabilityHeader = layout("IOMMU Capability Header", "AMD 48882, capability offset 00h", 4, {
   CAPID: bits(7, 0, "Capability id", { 15: "secure device" }),
   CAPPTR: bits(15, 8, "Next capability"),
   CAPTYPE: bits(18, 16, "Capability block type", { 3: "IOMMU" }),

@@ -3,8 +3,9 @@
  * drivers/iommu/amd/init.c), and those that the kernel list's thread proposes
  * (`/sys/class/iommu/<iommu-dev>/<model>/<property>`).
  */
+
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState, PropertyValue } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import { setRegister } from "./host.ts";
 
 /** What the folder of a model means. */

@@ -1,7 +1,6 @@
 /** The neutral `inv` record of the trace contract, as an invalidation. */
 
 import {
-  BY_PAGE,
   CACHE_NAMES,
   CONTEXT_CACHE,
   DEVICE_TLB,
@@ -73,7 +72,6 @@ function toRange(record: InvRecord, out: Invalidation): Invalidation | string {
   const carry = Math.floor(lastLo / 2 ** 32);
   const lastHi = (hi >>> 0) + (size.hi >>> 0) + carry;
   out.hasAddress = true;
-  out.granularity = BY_PAGE;
   out.addrHi = hi;
   out.addrLo = lo;
   out.lastHi = lastHi >= 2 ** 32 ? -1 : lastHi | 0;

@@ -42,7 +42,7 @@ export const ACCESS_BITS: Readonly<Record<(typeof ACCESSES)[number], number>> = 
   x: EXECUTE,
 };
 
-export const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
+const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
   ok: OK,
   fault: FAULT,
   msi: MSI,
@@ -126,10 +126,7 @@ export class LineReader {
     dma.addrLo = input.addr.lo;
     if (input.iommu !== undefined) dma.iommu = this.names.iommus.internText(input.iommu);
     if (input.pasid !== undefined) dma.pasid = input.pasid;
-    if (input.len !== undefined) {
-      dma.len = input.len;
-      dma.lenGiven = true;
-    }
+    if (input.len !== undefined) dma.len = input.len;
     if (input.access !== undefined) {
       dma.access = ACCESS_BITS[input.access];
       dma.accessGiven = true;
@@ -167,16 +164,6 @@ export class LineReader {
     if (input.reason !== undefined) out.reason = this.names.reasons.internText(input.reason);
     if (input.stage !== undefined) out.stage = input.stage;
     if (input.class !== undefined) out.cls = input.class;
-    if (input.ipa !== undefined) {
-      out.hasIpa = true;
-      out.ipaHi = input.ipa.hi;
-      out.ipaLo = input.ipa.lo;
-    }
-    if (input.flags !== undefined) {
-      out.hasFlags = true;
-      out.flagsHi = input.flags.hi;
-      out.flagsLo = input.flags.lo;
-    }
     if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
   }
 

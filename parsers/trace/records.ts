@@ -9,7 +9,7 @@ import { Devices } from "./devices.ts";
 import { Names } from "./names.ts";
 
 /** "absent" in an index, and in `ObservedRecord.recorded`. */
-export const ABSENT = -1;
+const ABSENT = -1;
 
 /** The names that a trace's records refer to by number. One set serves a whole replay. */
 export class TraceNames {
@@ -36,12 +36,6 @@ export class ObservedRecord {
   /** 1 or 2; 0 where absent. */
   stage = 0;
   cls: FaultClass = "";
-  hasIpa = false;
-  ipaHi = 0;
-  ipaLo = 0;
-  hasFlags = false;
-  flagsHi = 0;
-  flagsLo = 0;
   /** 1 true, 0 false, or ABSENT. */
   recorded = ABSENT;
   /** The JSON text of `observed`, in the record's `bytes`: it may hold further fields. */
@@ -59,12 +53,6 @@ export class ObservedRecord {
     this.reason = ABSENT;
     this.stage = 0;
     this.cls = "";
-    this.hasIpa = false;
-    this.ipaHi = 0;
-    this.ipaLo = 0;
-    this.hasFlags = false;
-    this.flagsHi = 0;
-    this.flagsLo = 0;
     this.recorded = ABSENT;
     this.start = 0;
     this.end = 0;
@@ -86,7 +74,6 @@ export class DmaRecord {
   addrLo = 0;
   /** 1 to 2^32 - 1. */
   len = 1;
-  lenGiven = false;
   /** READ, WRITE, READ|WRITE or EXECUTE of walkers/request.ts. */
   access = READ;
   accessGiven = false;
@@ -106,7 +93,6 @@ export class DmaRecord {
     this.addrHi = 0;
     this.addrLo = 0;
     this.len = 1;
-    this.lenGiven = false;
     this.access = READ;
     this.accessGiven = false;
     this.priv = false;

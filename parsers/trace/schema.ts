@@ -3,7 +3,7 @@
  * messages and JSON Schema (input-schema.ts) derive from it.
  */
 
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { CONFIG_MODELS, type ConfigModel, IOMMU_MODELS } from "../../walkers/models.ts";
 import { SNAPSHOT_FORMATS } from "../memory/snapshot-formats.ts";
 import { ACCESSES } from "./accesses.ts";
 import {
@@ -38,13 +38,9 @@ const U32 = 2 ** 32 - 1;
 
 export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
 export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
-export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
-export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
-export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
-
-/** Short forms of `pasid_table_config.model`; the enumerators are these in capitals, with a prefix. */
-export const CONFIG_MODELS = ["host", "arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;
-export type ConfigModel = (typeof CONFIG_MODELS)[number];
+const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
+const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
+const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
 
 const iommuName = text("Id of the IOMMU, as its `iommu` record declares it");
 const deviceName = device('A PCI name "[ssss:]bb:dd.f", "sid:<n>", "did:<n>" or "devid:<n>"');
@@ -57,7 +53,7 @@ const seq = integer(
 const ts = opaque("Time stamp in whatever unit, carried to the output as it is written");
 const access = oneOf(ACCESSES, 'Kind of access: read, write, atomic ("rw"), read for execute');
 
-/** A model by its enumerator or its short form; read as the short form. */
+/** A model by its enumerator (the short form in capitals, with a prefix) or its short form; read as the short form. */
 function configModel(doc: string): Field<ConfigModel> {
   const enumerators = CONFIG_MODELS.map(
     (model) => `PASID_TABLE_FORMAT_${model.toUpperCase().replace("-", "_")}`,

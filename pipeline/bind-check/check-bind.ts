@@ -1,8 +1,8 @@
 import type { BindRequest } from "../../parsers/bind/request.ts";
 import { limitsOf } from "../../parsers/caps/host-limits.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import { checkConfig } from "./config-checks.ts";
 import { type BindFinding, BindFindings } from "./finding.ts";
 import { type BindHost, checkHost } from "./host-checks.ts";

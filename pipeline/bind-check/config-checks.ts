@@ -7,9 +7,8 @@ import {
 } from "../../parsers/bind/c-structures.ts";
 import type { PasidTableRequest, VendorFields } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import { HOST_MODEL, MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel, TableModel } from "../../walkers/models.ts";
+import { hostTableModel, MODEL_OWNER, tableModelsOf } from "../../walkers/models.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
 import { type BindFindings, bitCount } from "./finding.ts";
 import { effectiveS1fmt, isTwoLevel, type TableUse } from "./shape.ts";
@@ -49,7 +48,7 @@ export function checkConfig(
   if (MODEL_OWNER[model] !== host) {
     out.add(
       BIND_RULES["bind-model-mismatch"],
-      `model is ${model}: expected a table of an ${host} IOMMU, which walks ${modelsOf(host)}`,
+      `model is ${model}: expected a table of an ${host} IOMMU, which walks ${tableModelsOf(host).join(" or ")}`,
     );
     return null;
   }
@@ -58,12 +57,7 @@ export function checkConfig(
 
 /** `HOST`, and the layout without model, leave the format to the IOMMU. */
 function resolved({ model }: PasidTableRequest, host: IommuModel): TableModel {
-  return model === undefined || model === "host" ? HOST_MODEL[host] : model;
-}
-
-function modelsOf(host: IommuModel): string {
-  const models = Object.entries(MODEL_OWNER).filter(([, owner]) => owner === host);
-  return models.map(([model]) => model).join(" or ");
+  return model === undefined || model === "host" ? hostTableModel(host) : model;
 }
 
 function checkSize(request: PasidTableRequest, out: BindFindings): void {

@@ -20,7 +20,7 @@ import type { TableUse } from "./shape.ts";
 import { addressOf } from "./table-scan.ts";
 
 /** What the entry of a PASID says of the page tables under it. */
-export interface EntryFacts {
+interface EntryFacts {
   /** Formats that the IOMMU cannot walk: "VMSAv8-32 LPAE (AA64 is 0)". */
   readonly unsupported: readonly string[];
   /** Where its page tables begin. */

@@ -1,10 +1,10 @@
 import { VTD_S1_FLAGS, VtdStage1Layout } from "../../parsers/bind/c-structures.ts";
 import type { SmmuSteRequest, VtdStage1Request } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { SmmuFeatures } from "../../walkers/smmuv3/features.ts";
 import { CONFIG_BYPASS, CONFIG_STAGE1, EATS_FULL, Ste } from "../../walkers/smmuv3/ste.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import { BIND_RULES } from "../findings/bind-rules.ts";
 import { type BindFindings, hex } from "./finding.ts";
 import { type BindHost, checkAlignment, checkRange } from "./host-checks.ts";

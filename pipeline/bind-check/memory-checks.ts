@@ -26,7 +26,7 @@ const ENTRIES_PER_PAGE = 16;
 const MAX_FORMATS = 8;
 
 /** The addresses that a table lies in. */
-export function spaceOf({ parent }: TableUse): string {
+function spaceOf({ parent }: TableUse): string {
   return parent?.root === undefined ? "" : hex(parent.root);
 }
 

@@ -1,7 +1,7 @@
 import type { ParentStage, VendorFields } from "../../parsers/bind/request.ts";
 import { gcr3TableLimit } from "../../walkers/amd-vi/gcr3-table.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import type { TableModel } from "../../walkers/models.ts";
 import { PROCESS_ID_BITS } from "../../walkers/riscv/layouts.ts";
 import { Cd, L1Cd } from "../../walkers/smmuv3/cd.ts";
 import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "../../walkers/smmuv3/ste.ts";
@@ -9,14 +9,14 @@ import { ExtendedPasidEntry } from "../../walkers/vtd/ecs-structures.ts";
 import { PasidDirectoryEntry, PasidEntry } from "../../walkers/vtd/structures.ts";
 
 /** PCIe's PASIDs, and every vendor's, have 20 bits at most. */
-export const WIDEST_PASID = 20;
+const WIDEST_PASID = 20;
 /** PDTS of a scalable-mode context entry: 2^(X + 7) directory entries (VT-d 5.10, 9.4). */
 const SMALLEST_DIRECTORY = 2 ** 7;
 /** PTS of an extended context entry: 2^(X + 5) entries (VT-d 2.4, 9.4). */
 const SMALLEST_EXTENDED_TABLE = 2 ** 5;
 
 /** PASIDs that one page of entries holds. */
-export const VTD_TABLE_ENTRIES = FRAME_BYTES / PasidEntry.bytes;
+const VTD_TABLE_ENTRIES = FRAME_BYTES / PasidEntry.bytes;
 
 /** A PASID table of a known format, as it would be put under a device. */
 export interface TableUse extends VendorFields {

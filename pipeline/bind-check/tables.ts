@@ -1,6 +1,5 @@
 import type { HostLimits } from "../../parsers/caps/host-limits.ts";
-import { MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import { type TableModel, tableModelsOf } from "../../walkers/models.ts";
 import { effectiveS1fmt, shapeOf, type TableUse } from "./shape.ts";
 
 /** A format of PASID table, as one IOMMU takes it. */
@@ -14,8 +13,7 @@ export interface TableFormat {
 
 /** The formats of PASID table that an IOMMU's vendor has. */
 export function tableFormats(limits: HostLimits): TableFormat[] {
-  const models = (Object.keys(MODEL_OWNER) as TableModel[]).filter((m) => MODEL_OWNER[m] === limits.model);
-  return models.map((model) => {
+  return tableModelsOf(limits.model).map((model) => {
     const use = largest(model);
     const bits = Math.min(limits.pasidBits, shapeOf(use, 0).reach);
     return {

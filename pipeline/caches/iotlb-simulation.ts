@@ -21,7 +21,7 @@ export interface IotlbResult {
 }
 
 /** Entries that one simulation may have. */
-export const MOST_ENTRIES = 1 << 20;
+const MOST_ENTRIES = 1 << 20;
 
 /**
  * What is wrong with a geometry, or undefined. The number of sets must be a power of two: the low bits of the page

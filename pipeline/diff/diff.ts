@@ -1,6 +1,6 @@
 /** Compares two streams of answers to the same requests: recordings of one workload, or outcomes of replays. */
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { ReplayOptions } from "../replay/options.ts";
 import type { LeftSeq, Unaligned } from "./aligner.ts";
@@ -26,7 +26,7 @@ export interface DiffOptions {
   readonly replayB: Partial<ReplayOptions>;
 }
 
-export const DEFAULT_DIFF_OPTIONS: DiffOptions = {
+const DEFAULT_DIFF_OPTIONS: DiffOptions = {
   side: undefined,
   alignment: "auto",
   window: DEFAULT_WINDOW,

@@ -5,8 +5,8 @@ import type { FaultReason } from "../../walkers/fault.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import type { Outcome } from "../replay/outcome.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 
@@ -54,8 +54,6 @@ export class FaultPairing {
   #next = 0;
   /** IOMMUs that have logged anything. */
   readonly #loggers = new Set<IommuUnit>();
-  paired = 0;
-  unexplained = 0;
 
   constructor(names: TraceNames, findings: Findings) {
     this.#names = names;
@@ -86,10 +84,8 @@ export class FaultPairing {
     const slot = this.#cause(record, unit, true) ?? this.#cause(record, unit, false);
     if (slot !== null) {
       this.#logged[slot] = 1;
-      this.paired++;
       return;
     }
-    this.unexplained++;
     const other = this.#other(record, unit);
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,

@@ -1,17 +1,12 @@
 import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
+import { deviceName } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { TableTree } from "../../walkers/tables/tree.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
-import { tablesOf } from "./tables/formats.ts";
-import {
-  deviceName,
-  type FrameUser,
-  type LiveTable,
-  type TableFinding,
-  TableLinter,
-} from "./tables/linter.ts";
+import { type FrameUser, type LiveTable, type TableFinding, TableLinter } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
 
@@ -212,7 +207,7 @@ export class TableFindings implements FrameUser {
   #ownerOf(unit: IommuUnit): UnitTables {
     let owner = this.#tables.get(unit);
     if (owner === undefined) {
-      const format = tablesOf(unit.model, this.#memory);
+      const format = VENDORS[unit.model].tables(this.#memory);
       const nameOf = (id: number) => this.#nameOf(unit, id);
       const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
       owner = { unit, format, linter, judgedUnder: "", now: "", changed: 0, bindings: new Map() };
@@ -247,7 +242,7 @@ export class TableFindings implements FrameUser {
 }
 
 /** What a `finding` record says about a table. */
-export function tableFindingDetails(
+function tableFindingDetails(
   unit: IommuUnit,
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),

@@ -1,6 +1,6 @@
 import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { TRANSLATIONS } from "../../walkers/page-tables/address-space.ts";
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
 import {
   bytes,
   count,

@@ -1,9 +1,10 @@
 import type { Devices } from "../../parsers/trace/devices.ts";
 import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { VendorTables } from "../../walkers/tables/enumeration.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
@@ -14,7 +15,6 @@ import { hexOf, pasidTableOf, refusalOf, type SpaceName, tablesOf } from "./repo
 import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
-import { vendorTables } from "./vendors.ts";
 
 /** What to enumerate. */
 export interface InspectionOptions {
@@ -47,8 +47,8 @@ export class UnitInspector {
   readonly #trail = new ReadTrail();
   readonly #out = new WalkResult();
   readonly #request = new WalkRequest();
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #reporter: Reporter;
 
   constructor(
@@ -59,7 +59,7 @@ export class UnitInspector {
     budget: Budget,
   ) {
     this.#unit = unit;
-    this.#vendor = vendorTables(unit.walker);
+    this.#vendor = VENDORS[unit.model].enumeration(unit.walker);
     this.#names = new DeviceNames(unit.model, devices);
     this.#options = options;
     this.#sink = sink;

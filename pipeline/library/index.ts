@@ -10,9 +10,9 @@ export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
 export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
 export type { DecodedField, Field, Layout } from "../../walkers/layout.ts";
+export type { IommuModel, TableModel } from "../../walkers/models.ts";
 export type { PropertyValue } from "../../walkers/registers.ts";
-export type { TableModel } from "../../walkers/request.ts";
-export type { IommuModel } from "../../walkers/walker.ts";
+export type { Difference, Verdict } from "../iommus/outcome.ts";
 export type {
   ErrorRecord,
   FindingRecord,
@@ -24,7 +24,6 @@ export type {
   TraceRecord,
 } from "../output/records.ts";
 export type { SelectionName } from "../output/selection.ts";
-export type { Difference, Verdict } from "../replay/outcome.ts";
 export type { PaGranularity } from "../verdicts/comparison.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 export {

@@ -1,15 +1,15 @@
 import { Devices } from "../../parsers/trace/devices.ts";
 import { ACCESS_BITS } from "../../parsers/trace/line-reader.ts";
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
+import { IOMMU_MODELS, IOMMUS, type IommuModel, MODEL_OWNER, type TableModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
-import { MODEL_OWNER } from "../../walkers/registry.ts";
-import { EXECUTE, NO_PASID, READ, type TableModel, WalkRequest, WRITE } from "../../walkers/request.ts";
+import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
-import { IOMMU_MODELS, type IommuModel, type Stage2Config } from "../../walkers/walker.ts";
-import { IommuUnit } from "../replay/iommu-unit.ts";
-import { DEVICE_BITS, propertyProblem } from "../replay/model-limits.ts";
-import { Outcome } from "../replay/outcome.ts";
-import { walkRequest } from "../replay/request-walk.ts";
+import type { Stage2Config } from "../../walkers/walker.ts";
+import { IommuUnit } from "../iommus/iommu-unit.ts";
+import { propertyProblem } from "../iommus/model-limits.ts";
+import { Outcome } from "../iommus/outcome.ts";
+import { walkRequest } from "../iommus/request-walk.ts";
 import { inspectRequest, type PageWalk } from "../walk/page-walk.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 import { type Memory, split } from "./memory.ts";
@@ -191,7 +191,7 @@ export class Iommu {
   }
 
   #deviceNumber(device: string | number): number {
-    const bits = DEVICE_BITS[this.model];
+    const bits = IOMMUS[this.model].device.bits;
     const parsed = typeof device === "number" ? { id: device } : this.#devices.parse(device);
     if (typeof parsed !== "string") {
       const { id } = parsed;

@@ -12,7 +12,7 @@ import { MAX_LENGTH, MAX_PASID } from "../../parsers/trace/schema.ts";
 import { FAULT_REASONS } from "../../walkers/fault.ts";
 
 /** A field of an output record: only described, never read. */
-export type Described = Pick<Field<unknown>, "schema"> & { readonly optional?: true };
+type Described = Pick<Field<unknown>, "schema"> & { readonly optional?: true };
 /** Fields of a record type, all of them, with those that may be absent marked so. */
 export type Description<R> = {
   readonly [K in Exclude<keyof R, "type">]-?: Record<never, never> extends Pick<R, K>

@@ -11,12 +11,12 @@ import {
 } from "../../parsers/trace/field.ts";
 import { schemaOf } from "../../parsers/trace/input-schema.ts";
 import { FAULT_CLASSES, MAX_PASID, OBSERVED_RESULTS } from "../../parsers/trace/schema.ts";
-import { TABLE_MODELS } from "../../walkers/request.ts";
+import { TABLE_MODELS } from "../../walkers/models.ts";
 import { SEVERITIES } from "../../walkers/tables/rule.ts";
 import { DIFF_RECORDS } from "../diff/diff-schema.ts";
 import { type DiffErrorRecord, STREAMS } from "../diff/difference.ts";
 import { INSPECT_RECORDS } from "../inspect/inspect-schema.ts";
-import { DIFFERENCES, VERDICTS } from "../replay/outcome.ts";
+import { DIFFERENCES, VERDICTS } from "../iommus/outcome.ts";
 import {
   access,
   count,

@@ -7,8 +7,8 @@ import { stateOf } from "../../parsers/caps/host.ts";
 import { checkBind } from "../../pipeline/bind-check/check-bind.ts";
 import type { BindFinding } from "../../pipeline/bind-check/finding.ts";
 import type { BoundTable } from "../../pipeline/bind-check/memory-checks.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { TableMemory } from "./table-memory.ts";
 
 export interface TestHost {

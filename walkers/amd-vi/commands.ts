@@ -32,15 +32,15 @@ function command<F extends string>(name: string, section: string, fields: { read
   return layout(name, `AMD 48882, ${section}`, BYTES, { OP, ...fields });
 }
 
-export const CompletionWait = command("COMPLETION_WAIT", "2.4.1", {
+const CompletionWait = command("COMPLETION_WAIT", "2.4.1", {
   S: bit(0, "Store the data when complete"),
   I: bit(1, "Interrupt when complete"),
   F: bit(2, "Flush the queue: later commands wait for this one"),
   STADDR: address(51, 3, "Store address"),
   STDATA: bits(127, 64, "Store data"),
 });
-export const InvalidateDevtabEntry = command("INVALIDATE_DEVTAB_ENTRY", "2.4.2", { DEVID });
-export const InvalidateIommuPages = command("INVALIDATE_IOMMU_PAGES", "2.4.3", {
+const InvalidateDevtabEntry = command("INVALIDATE_DEVTAB_ENTRY", "2.4.2", { DEVID });
+const InvalidateIommuPages = command("INVALIDATE_IOMMU_PAGES", "2.4.3", {
   PASID: bits(19, 0, "PASID"),
   DOMID: bits(47, 32, "DomainID"),
   S,
@@ -48,7 +48,7 @@ export const InvalidateIommuPages = command("INVALIDATE_IOMMU_PAGES", "2.4.3", {
   GN,
   ADDR,
 });
-export const InvalidateIotlbPages = command("INVALIDATE_IOTLB_PAGES", "2.4.4", {
+const InvalidateIotlbPages = command("INVALIDATE_IOTLB_PAGES", "2.4.4", {
   DEVID,
   PASID: split(
     [
@@ -65,8 +65,8 @@ export const InvalidateIotlbPages = command("INVALIDATE_IOTLB_PAGES", "2.4.4", {
   TYPE: bits(69, 68, "Type"),
   ADDR,
 });
-export const InvalidateInterruptTable = command("INVALIDATE_INTERRUPT_TABLE", "2.4.5", { DEVID });
-export const PrefetchIommuPages = command("PREFETCH_IOMMU_PAGES", "2.4.6", {
+const InvalidateInterruptTable = command("INVALIDATE_INTERRUPT_TABLE", "2.4.5", { DEVID });
+const PrefetchIommuPages = command("PREFETCH_IOMMU_PAGES", "2.4.6", {
   DEVID,
   PFCOUNT: bits(31, 24, "Number of translations"),
   PASID: bits(51, 32, "PASID"),
@@ -75,17 +75,17 @@ export const PrefetchIommuPages = command("PREFETCH_IOMMU_PAGES", "2.4.6", {
   INVAL: bit(68, "Invalidate what is cached first"),
   ADDR,
 });
-export const CompletePprRequest = command("COMPLETE_PPR_REQUEST", "2.4.7", {
+const CompletePprRequest = command("COMPLETE_PPR_REQUEST", "2.4.7", {
   DEVID,
   PASID: bits(51, 32, "PASID"),
   GN,
   TAG: bits(111, 96, "Completion tag"),
 });
-export const InvalidateIommuAll = command("INVALIDATE_IOMMU_ALL", "2.4.8", {});
-export const InsertGuestEvent = command("INSERT_GUEST_EVENT", "2.4.9", {
+const InvalidateIommuAll = command("INVALIDATE_IOMMU_ALL", "2.4.8", {});
+const InsertGuestEvent = command("INSERT_GUEST_EVENT", "2.4.9", {
   GUESTID: bits(47, 32, GUESTID),
 });
-export const ResetVmmio = command("RESET_VMMIO", "2.4.10", {
+const ResetVmmio = command("RESET_VMMIO", "2.4.10", {
   GUESTID: bits(15, 0, GUESTID),
   ALL: bit(28, "All registers"),
   VCMD: bit(31, "The guest's command buffer registers"),
@@ -306,7 +306,6 @@ const specs: readonly CommandSpec<AmdViCommandCaps>[] = [
 const byOpcode = new Map(specs.map((spec) => [spec.fixed.OP, spec]));
 
 export const AMD_VI_COMMANDS: CommandSet<AmdViCommandCaps> = {
-  model: "amd",
   specs,
   wordCounts: [2],
   // Reserved bits that are set end in ILLEGAL_COMMAND_ERROR.

@@ -11,7 +11,7 @@ import {
 import { AMD_VI_FAULTS, IO_PAGE_FAULT } from "./faults.ts";
 
 /** An entry of the event log that no device request causes: what all entries share. */
-export const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
+const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
   operand0: bits(31, 0, "Depends on the event"),
   operand1: bits(59, 32, "Depends on the event"),
   EVENTCODE: bits(

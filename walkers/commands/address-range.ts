@@ -1,6 +1,6 @@
 /** The rounding rules of commands that take a range of addresses: all count 4 KiB frames, which doubles hold exactly. */
 
-import { BY_PAGE, type Invalidation } from "../invalidation.ts";
+import type { Invalidation } from "../invalidation.ts";
 import { frameHi, frameLo } from "../memory.ts";
 
 /** Bits of a frame number of a 64-bit address. */
@@ -17,7 +17,6 @@ export function alignedRange(inv: Invalidation, frame: number, order: number): v
 export function setRange(inv: Invalidation, frame: number, frames: number): void {
   const last = Math.min(frame + frames, 2 ** FRAME_BITS) - 1;
   inv.hasAddress = true;
-  inv.granularity = BY_PAGE;
   inv.addrHi = frameHi(frame);
   inv.addrLo = frameLo(frame);
   inv.lastHi = frameHi(last);

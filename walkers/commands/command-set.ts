@@ -3,7 +3,6 @@
 import { ACCEPTED, type Invalidation, REJECTED, RESERVED_BITS, UNPREDICTABLE } from "../invalidation.ts";
 import { bitRange, type Layout, type Reader } from "../layout.ts";
 import type { IommuState } from "../registers.ts";
-import type { IommuModel } from "../walker.ts";
 
 /** What is wrong with a command. */
 export interface CommandProblem {
@@ -105,7 +104,6 @@ export interface CommandSpec<C = unknown> {
 
 /** All commands of one vendor. */
 export interface CommandSet<C = unknown> {
-  readonly model: IommuModel;
   readonly specs: readonly CommandSpec<C>[];
   /** Numbers of 64-bit words that a command may have. */
   readonly wordCounts: readonly number[];

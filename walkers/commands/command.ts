@@ -1,26 +1,32 @@
 /**
  * Native commands of invalidation and command queues: decoded into what they invalidate, checked, printed, encoded.
- * The vendors' declarations are in vtd.ts, smmuv3.ts, amd-vi.ts and riscv.ts.
+ * Each vendor declares its own in `walkers/<vendor>/commands.ts`.
  */
 
-import { AMD_VI_COMMANDS } from "../amd-vi/commands.ts";
 import { Invalidation, REJECTED } from "../invalidation.ts";
 import type { DecodedField, Layout } from "../layout.ts";
+import type { IommuModel } from "../models.ts";
 import { IommuState, type Word64 } from "../registers.ts";
-import { RISCV_COMMANDS } from "../riscv/commands.ts";
-import { SMMUV3_COMMANDS } from "../smmuv3/commands.ts";
-import { VTD_COMMANDS } from "../vtd/commands.ts";
-import type { IommuModel } from "../walker.ts";
+import { VENDORS } from "../registry.ts";
 import { type CommandProblem, type CommandSet, type CommandSpec, hex, Problems } from "./command-set.ts";
 
-export type { CommandProblem } from "./command-set.ts";
-
-export const COMMAND_SETS: Readonly<Record<IommuModel, CommandSet>> = {
-  intel: VTD_COMMANDS,
-  "arm-smmuv3": SMMUV3_COMMANDS,
-  amd: AMD_VI_COMMANDS,
-  riscv: RISCV_COMMANDS,
+/** Stands where a vendor's commands are not known: no words are a command. */
+const NO_COMMANDS: CommandSet = {
+  specs: [],
+  wordCounts: [2, 4],
+  reserved: { kind: "reserved", source: "" },
+  separator: " ",
+  opcode: (view) => view.getUint8(0),
+  find: () => null,
+  unknown: () => {},
+  capabilities: () => null,
+  has: () => true,
 };
+
+/** The commands of a model; none where they are not known. */
+export function commandSetOf(model: IommuModel): CommandSet {
+  return VENDORS[model].commands ?? NO_COMMANDS;
+}
 
 /** A row of the documentation: what a command makes certain. */
 export interface CommandCoverage {
@@ -31,15 +37,8 @@ export interface CommandCoverage {
   readonly source: string;
 }
 
-export const COMMAND_COVERAGE: Readonly<Record<IommuModel, readonly CommandCoverage[]>> = {
-  intel: coverageOf(VTD_COMMANDS),
-  "arm-smmuv3": coverageOf(SMMUV3_COMMANDS),
-  amd: coverageOf(AMD_VI_COMMANDS),
-  riscv: coverageOf(RISCV_COMMANDS),
-};
-
-function coverageOf(set: CommandSet): CommandCoverage[] {
-  return set.specs.map((spec) => ({
+export function commandCoverage(model: IommuModel): CommandCoverage[] {
+  return commandSetOf(model).specs.map((spec) => ({
     command: spec.name,
     ...spec.coverage,
     source: spec.source ?? spec.layout.source,
@@ -71,7 +70,7 @@ export class CommandDecoder {
 
   /** @param state what is known of the IOMMU; what is not, refuses nothing */
   constructor(model: IommuModel, state: IommuState = new IommuState()) {
-    this.set = COMMAND_SETS[model];
+    this.set = commandSetOf(model);
     this.#caps = this.set.capabilities(state);
   }
 
@@ -208,13 +207,13 @@ export function formatCommand(command: DecodedCommand): string {
     const words = command.words.map((w) => hex(wordOf(w))).join(" ");
     return `unknown command, opcode ${hex(command.opcode)}: ${words}`;
   }
-  const separator = COMMAND_SETS[command.model].separator;
+  const separator = commandSetOf(command.model).separator;
   return command.operands === "" ? command.name : command.name + separator + command.operands;
 }
 
 /**
  * The words of a command.
- * @param name as the specification spells it (`COMMAND_COVERAGE` lists them)
+ * @param name as the specification spells it (`commandCoverage` lists them)
  * @param fields by the layout's names; an address as its frame number, or as the whole byte address in a bigint
  * @param wordCount where the vendor has commands of several lengths
  * @throws RangeError for a name, a field or a value that the vendor does not have
@@ -225,7 +224,7 @@ export function encodeCommand(
   fields: Readonly<Record<string, number | bigint>> = {},
   wordCount?: number,
 ): Word64[] {
-  const set = COMMAND_SETS[model];
+  const set = commandSetOf(model);
   const spec = set.specs.find((s) => s.name === name);
   if (spec === undefined) throw new RangeError(`${model} has no command ${name}`);
   const count = wordCount ?? spec.words ?? set.wordCounts[0]!;

@@ -49,7 +49,7 @@ function command<F extends string>(name: string, section: string, fields: { read
   return layout(name, source(section), BYTES, { OPCODE, FUNC3, ...fields });
 }
 
-export const Iotinval = command("IOTINVAL", INVALIDATION_SECTION, {
+const Iotinval = command("IOTINVAL", INVALIDATION_SECTION, {
   AV: bit(10, "ADDR is valid"),
   PSCID: bits(31, 12, "Process soft-context id"),
   PSCV: bit(32, "PSCID is valid"),
@@ -59,7 +59,7 @@ export const Iotinval = command("IOTINVAL", INVALIDATION_SECTION, {
   S: bit(73, "Size stands in the address", { needs: "S" }),
   ADDR: frame(125, 74, "IOVA (VMA) or guest-physical address (GVMA)"),
 });
-export const IofenceC = command("IOFENCE.C", FENCE_SECTION, {
+const IofenceC = command("IOFENCE.C", FENCE_SECTION, {
   AV: bit(10, "ADDR and DATA are valid"),
   WSI: bit(11, "Wire-signaled interrupt when complete", { needs: "WSI" }),
   PR: bit(12, "Previous reads are ordered"),
@@ -67,17 +67,17 @@ export const IofenceC = command("IOFENCE.C", FENCE_SECTION, {
   DATA: bits(63, 32, "Data"),
   ADDR: bits(125, 64, "Address, bits 63:2"),
 });
-export const IodirInvalDdt = command("IODIR.INVAL_DDT", DIRECTORY_SECTION, {
+const IodirInvalDdt = command("IODIR.INVAL_DDT", DIRECTORY_SECTION, {
   DV: bit(33, "DID is valid"),
   DID: bits(63, 40, "Device id"),
 });
-export const IodirInvalPdt = command("IODIR.INVAL_PDT", DIRECTORY_SECTION, {
+const IodirInvalPdt = command("IODIR.INVAL_PDT", DIRECTORY_SECTION, {
   PID: bits(31, 12, "Process id"),
   DV: bit(33, "DID is valid"),
   DID: bits(63, 40, "Device id"),
 });
 /** The payload is the body of a PCIe message: the IOMMU does not look at what is reserved in it. */
-export const AtsInval = command("ATS.INVAL", ATS_SECTION, {
+const AtsInval = command("ATS.INVAL", ATS_SECTION, {
   PID: bits(31, 12, "Process id"),
   PV: bit(32, "PID is valid"),
   DSV: bit(33, "DSEG is valid"),
@@ -88,7 +88,7 @@ export const AtsInval = command("ATS.INVAL", ATS_SECTION, {
   S: bit(75, "Size stands in the address"),
   ADDR: address(127, 76, "Untranslated address"),
 });
-export const AtsPrgr = command("ATS.PRGR", ATS_SECTION, {
+const AtsPrgr = command("ATS.PRGR", ATS_SECTION, {
   PID: bits(31, 12, "Process id"),
   PV: bit(32, "PID is valid"),
   DSV: bit(33, "DSEG is valid"),
@@ -102,7 +102,7 @@ export const AtsPrgr = command("ATS.PRGR", ATS_SECTION, {
 });
 
 /** What the rules ask of an IOMMU. Unknown: whatever refuses nothing. */
-export class RiscvCommandCaps {
+class RiscvCommandCaps {
   nonLeaf = true;
   range = true;
   ats = true;
@@ -328,7 +328,6 @@ const FUNCTIONS = 8;
 const byFunction = new Map(specs.map((s) => [s.fixed.OPCODE! * FUNCTIONS + s.fixed.FUNC3!, s]));
 
 export const RISCV_COMMANDS: CommandSet<Caps> = {
-  model: "riscv",
   specs,
   wordCounts: [2],
   // A reserved bit that is set makes a command illegal: cqcsr.cmd_ill.

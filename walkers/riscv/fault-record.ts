@@ -2,7 +2,7 @@ import type { FaultRecordFormat } from "../fault-record.ts";
 import { bit, bits, ignored, layout } from "../layout.ts";
 
 /** One record of the fault/event queue: 256 bits. */
-export const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
+const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
   CAUSE: bits(11, 0, "Cause"),
   PID: bits(31, 12, "process_id"),
   PV: bit(32, "process_id is valid"),

@@ -1,3 +1,14 @@
+import type { Vendor } from "../vendor.ts";
+import { RISCV_ADVICE } from "./advice.ts";
+import { RISCV_CACHING } from "./caching.ts";
+import { RISCV_COMMANDS } from "./commands.ts";
+import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import { RiscvTables as RiscvEnumeration } from "./enumeration.ts";
+import { RISCV_FAULT_RECORD } from "./fault-record.ts";
+import { RISCV_FAULTS } from "./faults.ts";
+import { RiscvTables } from "./tables.ts";
+import { RiscvWalker } from "./walker.ts";
+
 export { RISCV_FAULTS } from "./faults.ts";
 export { RiscvWalker } from "./walker.ts";
 
@@ -29,3 +40,17 @@ export const RISCV_LAYOUTS: readonly Layout[] = [
   SvEntry,
   Sv32Entry,
 ];
+
+export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
+  model: "riscv",
+  tagNames: { domain: "GSCID", asid: "PSCID" },
+  layouts: RISCV_LAYOUTS,
+  faults: RISCV_FAULTS,
+  faultRecord: RISCV_FAULT_RECORD,
+  walker: (memory) => new RiscvWalker(memory),
+  tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
+  enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
+  commands: RISCV_COMMANDS,
+  advice: RISCV_ADVICE,
+  caching: RISCV_CACHING,
+};

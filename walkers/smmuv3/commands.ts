@@ -324,7 +324,6 @@ const byOpcode = new Map(specs.filter((s) => s.name !== "CMD_CFGI_ALL").map((s) 
 const cfgiAll = specs.find((s) => s.name === "CMD_CFGI_ALL")!;
 
 export const SMMUV3_COMMANDS: CommandSet<Caps> = {
-  model: "arm-smmuv3",
   specs,
   wordCounts: [2],
   reserved: { kind: "reserved", source: "IHI 0070, 4.1.5" },

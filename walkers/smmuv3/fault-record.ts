@@ -33,29 +33,29 @@ const stage = {
   STALL: bit(95, "The transaction is stalled"),
 };
 
-export const ConfigurationEvent = layout("SMMUv3 configuration event", "IHI 0070 7.3", BYTES, header);
+const ConfigurationEvent = layout("SMMUv3 configuration event", "IHI 0070 7.3", BYTES, header);
 
 /** The one event whose SubstreamID is always valid. */
-export const SubstreamEvent = layout("C_BAD_SUBSTREAMID event", "IHI 0070 7.3.9", BYTES, {
+const SubstreamEvent = layout("C_BAD_SUBSTREAMID event", "IHI 0070 7.3.9", BYTES, {
   EVENT,
   SUBSTREAMID,
   STREAMID,
 });
 
-export const FetchEvent = layout("SMMUv3 fetch event", "IHI 0070 7.3", BYTES, {
+const FetchEvent = layout("SMMUv3 fetch event", "IHI 0070 7.3", BYTES, {
   ...header,
   REASON: bits(79, 64, "IMPLEMENTATION DEFINED cause"),
   GPCF: bit(80, "A granule protection check failed"),
   FETCHADDR: FETCH_ADDRESS,
 });
 
-export const TransactionEvent = layout("SMMUv3 transaction event", "IHI 0070 7.3", BYTES, {
+const TransactionEvent = layout("SMMUv3 transaction event", "IHI 0070 7.3", BYTES, {
   ...header,
   ...transaction,
   INPUTADDR: INPUT_ADDRESS,
 });
 
-export const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYTES, {
+const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYTES, {
   ...header,
   ...transaction,
   ...stage,
@@ -63,7 +63,7 @@ export const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYT
   FETCHADDR: FETCH_ADDRESS,
 });
 
-export const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
+const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
   ...header,
   ...transaction,
   ...stage,

@@ -356,7 +356,6 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
 const byType = new Map(specs.map((spec) => [spec.fixed.TYPE, spec]));
 
 export const VTD_COMMANDS: CommandSet<VtdCommandCaps> = {
-  model: "intel",
   specs,
   wordCounts: [2, 4],
   // A reserved field that is not zero stops the queue (IQE), 6.5.2.11.

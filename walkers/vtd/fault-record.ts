@@ -2,7 +2,7 @@ import type { FaultRecordFormat } from "../fault-record.ts";
 import { bit, bits, frame, layout, requester, split } from "../layout.ts";
 
 /** One fault recording register (FRCD_REG): 128 bits. */
-export const FaultRecordingRegister = layout(
+const FaultRecordingRegister = layout(
   "fault recording register",
   "VT-d 5.10, Fault Recording Registers",
   16,

@@ -3,6 +3,7 @@
  * decoded commands meet.
  */
 
+import { FIRST, SECOND } from "../../../walkers/caching.ts";
 import {
   ANY,
   BOTH_STAGES,
@@ -25,19 +26,8 @@ import {
 import { frameOf } from "../../../walkers/memory.ts";
 import { FINAL_LEVEL } from "../../../walkers/page-tables/vmsav8-64.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
-import { FIRST, GLOBAL_SPACE, SECOND, type TagSet } from "../translations/tag-sets.ts";
-
-/** How a context or a PASID entry is tagged in the cache that holds it. */
-export interface ContextTag {
-  /** Requester id, StreamID, DeviceID or device_id. */
-  readonly device: number;
-  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1: none. */
-  readonly domain: number;
-  /** Index of a PASID entry in its table: that of a request without PASID is what its context says. -1: no PASID entry. */
-  readonly pasid: number;
-  /** ASID or PSCID that the entry names; -1: none. */
-  readonly asid: number;
-}
+import type { ContextTag } from "../contexts/context-tags.ts";
+import { GLOBAL_SPACE, type TagSet } from "../translations/tag-sets.ts";
 
 /** Whether an invalidation covers a cached device context. */
 export function coversContext(inv: Invalidation, tag: ContextTag): boolean {
@@ -73,7 +63,7 @@ export function coversTags(inv: Invalidation, set: TagSet, cache = IOTLB): boole
 }
 
 /** Whether one whose tags match covers all translations of a set. */
-export function coversAll(inv: Invalidation, set: TagSet): boolean {
+function coversAll(inv: Invalidation, set: TagSet): boolean {
   if (!inv.anyDevice) return false;
   // VT-d 5.10, 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
   return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0);
@@ -83,7 +73,7 @@ export function coversAll(inv: Invalidation, set: TagSet): boolean {
  * Whether the addresses of one whose tags match are those that first-stage translations lead to, and whether it
  * then covers any of them.
  */
-export function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
+function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
   return inv.hasAddress && inv.stage === SECOND_STAGE && (set.stages & FIRST) !== 0;
 }
 
@@ -112,7 +102,7 @@ export function coversPage(
 }
 
 /** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */
-export function fitsGranule(inv: Invalidation, leafShift: number): boolean {
+function fitsGranule(inv: Invalidation, leafShift: number): boolean {
   const { granule } = inv;
   if (granule === 0) return true;
   const levels = (leafShift - granule) / (granule - 3);

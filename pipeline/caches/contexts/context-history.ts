@@ -1,6 +1,6 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
-import { WalkResult } from "../../../walkers/result.ts";
-import type { ContextTag } from "../answers/coverage.ts";
+import { FAULT, WalkResult } from "../../../walkers/result.ts";
+import type { ContextTag } from "./context-tags.ts";
 
 /** A context as it was decoded at some time, and for how long a cache may have held it. */
 export interface ContextVersion {
@@ -27,6 +27,11 @@ export class CachedFailure {
   }
 }
 
+/** Whether a refusal comes from an entry that was read: one that could not be is not remembered (IHI 0070, 3.21.3). */
+export function comesFromEntry(walk: WalkResult): boolean {
+  return walk.status === FAULT && walk.entryFrame >= 0 && walk.entryKnown && walk.stage === 0;
+}
+
 export function isLive(version: { readonly filled: number; readonly invalidated: number }): boolean {
   return version.filled > version.invalidated;
 }
@@ -39,10 +44,7 @@ const MAX_LIVE = 16;
 export class ContextHistory {
   readonly versions: ContextVersion[] = [];
 
-  /**
-   * Notes that a walk at `time` went through this context. Equal contexts are one version.
-   * @returns how many live versions had to be forgotten for it
-   */
+  /** Notes that a walk at `time` went through this context; returns its version: equal contexts are one. */
   use(context: object, tag: ContextTag, own: boolean, time: number): ContextVersion {
     for (const version of this.versions) {
       if (version.own === own && sameValues(version.context, context) && sameValues(version.tag, tag)) {
@@ -87,7 +89,7 @@ export class ContextHistory {
 }
 
 /** Whether two decoded contexts say the same: they hold numbers, flags and objects of such. */
-export function sameValues(a: object, b: object): boolean {
+function sameValues(a: object, b: object): boolean {
   if (a === b) return true;
   if (a.constructor !== b.constructor) return false;
   const left = a as Record<string, unknown>;

@@ -7,7 +7,7 @@ export const NOW = Number.POSITIVE_INFINITY;
 /** Changes are kept of words of this size. */
 export const WORD_BYTES = 8;
 /** Bytes that one change takes over all arrays below. */
-export const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4 + 1;
+const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4 + 1;
 const FIRST_CAPACITY = 1 << 10;
 const NONE = -1;
 /** Frames that are known to hold tables above the last level. */

@@ -1,11 +1,11 @@
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
-import { pciName } from "../../../walkers/pci.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
+import { deviceName } from "../../../walkers/models.ts";
 import type { Binding } from "../../../walkers/request.ts";
 import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "../../../walkers/tables/entry.ts";
 import { judge } from "../../../walkers/tables/judge.ts";
 import { TABLE_RULES, type TableRule } from "../../../walkers/tables/table-rules.ts";
 import type { RootTable, TableSpec, TableTree, Tag } from "../../../walkers/tables/tree.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
 import { TagIndex } from "./tags.ts";
 
 /**
@@ -321,13 +321,6 @@ export class TableLinter {
     const at = place === null ? "" : ` at ${address(place.frame, place.offset)}`;
     return `${spec.kind.layout.name} ${index} (${id})${at}`;
   }
-}
-
-/** A device as traces name it. */
-export function deviceName(model: IommuModel, id: number): string {
-  if (model === "arm-smmuv3") return `sid:${id}`;
-  if (model === "riscv") return `did:${id}`;
-  return pciName(id);
 }
 
 function framesOf(spec: TableSpec): number[] {

@@ -1,5 +1,5 @@
 /** Thrown to a producer whose consumer wants nothing more. */
-export class Abandoned extends Error {}
+class Abandoned extends Error {}
 
 /**
  * Hands values from a producer that pushes to a consumer that pulls, one at a time: `put` settles when the

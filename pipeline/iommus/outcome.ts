@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
-import type { TableModel } from "../../walkers/request.ts";
+import type { TableModel } from "../../walkers/models.ts";
 import { type FaultClass, NO_LEVEL, OK, type WalkResult } from "../../walkers/result.ts";
 
 /** How an outcome compares with what was observed; the names of the trace contract. */

@@ -2,13 +2,12 @@ import type { ErrorCode } from "../../parsers/trace/reader.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
-import { HOST_MODEL, MODEL_OWNER } from "../../walkers/registry.ts";
+import { hostTableModel, IOMMUS, type IommuModel, MODEL_OWNER } from "../../walkers/models.ts";
 import type { Binding, WalkRequest } from "../../walkers/request.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { RequestNames } from "../output/outcome-writer.ts";
 import { IommuUnit } from "./iommu-unit.ts";
-import { DEVICE_BITS, propertyProblem } from "./model-limits.ts";
+import { propertyProblem } from "./model-limits.ts";
 
 /** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
 export interface Route {
@@ -110,7 +109,7 @@ export class Iommus {
       record.iommu === undefined ? (this.#only() ?? this.#implied(given)) : this.named("bind", record.iommu);
     if (!(unit instanceof IommuUnit)) return unit;
     // The IOMMU walks its own format whatever the configuration claims: a host that binds by pointer never looks.
-    const model = given === "host" || MODEL_OWNER[given] !== unit.model ? HOST_MODEL[unit.model] : given;
+    const model = given === "host" || MODEL_OWNER[given] !== unit.model ? hostTableModel(unit.model) : given;
     const { base_ptr: base, pasid_bits: pasidBits, stage2, arm, amd, intel, riscv } = record.config;
     const problem = unit.bind(record.dev.canonical, {
       model,
@@ -174,7 +173,7 @@ export class Iommus {
     const id = record.iommu >= 0 ? this.#names.iommus.text(record.iommu) : undefined;
     const unit = this.of("dma", id, device.canonical);
     if (!(unit instanceof IommuUnit)) return unit;
-    const bits = DEVICE_BITS[unit.model];
+    const bits = IOMMUS[unit.model].device.bits;
     if (device.id >= 2 ** bits)
       return {
         code: "range",

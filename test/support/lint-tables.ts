@@ -1,7 +1,7 @@
+import { type TableFinding, TableLinter } from "../../pipeline/findings/tables/linter.ts";
+import type { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import { tablesOf } from "./tables/formats.ts";
-import { type TableFinding, TableLinter } from "./tables/linter.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 
 /**
  * Judges every device, context and PASID table entry that an IOMMU's registers and bindings lead to, in memory as it is.
@@ -17,7 +17,7 @@ export function lintTables(
   idOf: (device: number) => number = (device) => device,
 ): TableFinding[] {
   const found = new Map<string, TableFinding>();
-  const format = tablesOf(unit.model, memory);
+  const format = VENDORS[unit.model].tables(memory);
   format.configure(unit.state);
   const linter = new TableLinter(unit.model, format, memory, (finding) => {
     const key = `${finding.rule.id}\n${finding.key}`;

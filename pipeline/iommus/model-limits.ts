@@ -1,13 +1,4 @@
 /** What an IOMMU of a model can have, whoever configures it: a trace or a user of the library. */
-import type { IommuModel } from "../../walkers/walker.ts";
-
-/** Ids on the interconnect of each model: a wider one cannot come from a device of it. */
-export const DEVICE_BITS: Readonly<Record<IommuModel, number>> = {
-  intel: 16,
-  "arm-smmuv3": 32,
-  amd: 16,
-  riscv: 24,
-};
 
 /** Properties that count bits, and the fewest there can be. What is no such number would be as if nothing had been said. */
 const BIT_COUNTS: ReadonlyMap<string, number> = new Map([
