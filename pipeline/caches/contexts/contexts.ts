@@ -12,7 +12,7 @@ import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import type { TagSet } from "../translations/tag-sets.ts";
 import type { Translations } from "../translations/translations.ts";
-import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
+import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
 import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
@@ -63,7 +63,7 @@ export class Contexts {
   readonly #pairs = new Map<number, TranslationContext>();
   #nextId = 1;
   readonly #budget: MemoryBudget;
-  /** Live contexts that were dropped for want of memory. */
+  /** Valid contexts that were dropped for want of memory. */
   forgotten = 0;
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
@@ -278,7 +278,7 @@ export class Contexts {
         this.forgotten++;
       }
       if (this.#devices.size > devices && caches !== user && caches.processes.size === 0) {
-        if (caches.contexts.versions.some(isLive)) this.forgotten++;
+        if (caches.contexts.versions.some(isValid)) this.forgotten++;
         this.#forget(caches);
       }
       if (this.#pairs.size <= pairs && this.#devices.size <= devices) return;
