@@ -12,7 +12,7 @@ const MAX_CONTEXTS = 1 << 16;
 
 /** A device context in use. */
 export interface DeviceSlot {
-  readonly context: unknown;
+  readonly context: object;
   /** What a model of the recorded caches knows of this context; null at first. The engine does not look at it. */
   tracked: unknown;
   readonly reads: number;
@@ -21,7 +21,7 @@ export interface DeviceSlot {
 
 /** A PASID entry in use. */
 export interface ProcessSlot {
-  readonly context: unknown;
+  readonly context: object;
   tracked: unknown;
   /** Reads of this and of the device context. */
   readonly reads: number;
@@ -178,7 +178,7 @@ export class WalkEngine {
   }
 
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
-  walkUncached(request: WalkRequest, device: unknown, process: unknown): WalkResult {
+  walkUncached(request: WalkRequest, device: object, process: object): WalkResult {
     const walker = this.walker;
     const out = this.#fresh;
     out.reset("intel");

@@ -1,3 +1,5 @@
+import type { Advise } from "./advice.ts";
+import type { Caching } from "./caching.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
@@ -15,7 +17,7 @@ import type { IommuWalker } from "./walker.ts";
  * @typeParam D device context of its walker
  * @typeParam P PASID entry of its walker
  */
-export interface Vendor<D = unknown, P = unknown> {
+export interface Vendor<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   /** What the specification calls the tags of a translation that outcomes have as `domain` and `asid`. */
   readonly tagNames: { readonly domain: string; readonly asid: string };
@@ -35,4 +37,8 @@ export interface Vendor<D = unknown, P = unknown> {
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;
+  /** Which of them is owed for a stale cache entry; null where it is not known. */
+  readonly advice: Advise | null;
+  /** How it tags, keeps and drops what it caches. */
+  readonly caching: Caching<D, P>;
 }

@@ -1,11 +1,11 @@
 import type { WalkEngine } from "../../walkers/engine.ts";
-import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
 
 /** What the model of an IOMMU's caches asks of it. */
 export interface CachedIommu {
-  readonly model: IommuModel;
+  readonly vendor: Vendor;
   readonly walker: IommuWalker;
   readonly engine: WalkEngine;
   readonly state: IommuState;

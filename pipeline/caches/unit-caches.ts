@@ -1,28 +1,21 @@
-import {
-  CONTEXT_CACHE,
-  DEVICE_TLB,
-  Invalidation,
-  IOTLB,
-  PAGING_STRUCTURES,
-  PASID_CACHE,
-} from "../../walkers/invalidation.ts";
+import type { CachedFailures } from "../../walkers/caching.ts";
+import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
+import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
 import { Summary } from "../output/statistics.ts";
 import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./answers/explanation.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
-import { type ContextVersion, isLive } from "./contexts/context-history.ts";
+import { type ContextVersion, comesFromEntry, isLive } from "./contexts/context-history.ts";
+import { contextTag } from "./contexts/context-tags.ts";
 import { Contexts, type TranslationContext } from "./contexts/contexts.ts";
 import { StaleContexts } from "./contexts/stale-contexts.ts";
-import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "./iotlb-simulation.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
 import { inTagsOf } from "./neutral.ts";
 import { PendingInvalidations } from "./pending.ts";
-import { refusedTag } from "./tags.ts";
 import { DeviceTlbs } from "./translations/device-tlbs.ts";
 import { PagingStructures } from "./translations/paging-structures.ts";
 import { Translations } from "./translations/translations.ts";
@@ -70,8 +63,8 @@ export class UnitCaches {
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
-  #rootHi = 0;
-  #rootLo = 0;
+  /** Registers and properties as of the last change. */
+  #state = new IommuState();
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
@@ -85,10 +78,16 @@ export class UnitCaches {
     this.#unit = unit;
     this.#memory = memory;
     this.translations = new Translations(budgets.pages);
-    this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
+    this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
+    this.#structures = new PagingStructures(
+      unit.vendor.caching,
+      memory,
+      this.contexts,
+      this.#past,
+      budgets.pages,
+    );
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -97,7 +96,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.model, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -107,7 +106,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#failures = cachedFailures(unit.model, unit.state);
+    this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
@@ -160,19 +159,12 @@ export class UnitCaches {
 
   /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
   configured(): void {
-    const { model, state } = this.#unit;
+    const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
-    this.#failures = cachedFailures(model, state);
-    if (model !== "intel") return;
-    // VT-d, CAP_REG.ESRTPS: setting the root table pointer invalidates everything that was translated with the old one.
-    const { hi, lo } = state.registers.get("rtaddr") ?? { hi: 0, lo: 0 };
-    const moved = hi !== this.#rootHi || lo !== this.#rootLo;
-    this.#rootHi = hi;
-    this.#rootLo = lo;
-    if (!moved || state.capability("cap", CapabilityRegister, "ESRTPS", 0) === 0) return;
-    const everything = new Invalidation();
-    everything.reset(CONTEXT_CACHE | PASID_CACHE | IOTLB | PAGING_STRUCTURES);
-    this.#apply(everything, this.#memory.time);
+    this.#failures = vendor.caching.cachedFailures(state);
+    const dropped = new Invalidation();
+    if (vendor.caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
+    this.#state = state.clone();
   }
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
@@ -199,7 +191,7 @@ export class UnitCaches {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
-    const parts = inTagsOf(this.#unit.model, inv.clone(), (of) => this.contexts.spacesOf(of));
+    const parts = inTagsOf(this.#unit.vendor.caching.byAsid, inv.clone(), (of) => this.contexts.spacesOf(of));
     let dropped = false;
     for (const part of parts) if (this.#drop(part, time)) dropped = true;
     if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
@@ -322,8 +314,9 @@ export class UnitCaches {
     if (this.#past.decidedByAddress(request)) return false;
     const caches = this.contexts.of(request);
     if (this.#failures.contexts && comesFromEntry(walk)) {
-      const { state, model } = this.#unit;
-      this.contexts.refusedDevice(caches, refusedTag(state, model, caches.id), walk, time);
+      const { vendor, state } = this.#unit;
+      const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
+      this.contexts.refusedDevice(caches, tag, walk, time);
     }
     return caches.contexts.versions.some(isLive);
   }

@@ -47,8 +47,8 @@ export class UnitInspector {
   readonly #trail = new ReadTrail();
   readonly #out = new WalkResult();
   readonly #request = new WalkRequest();
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #reporter: Reporter;
 
   constructor(

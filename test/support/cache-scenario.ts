@@ -16,6 +16,7 @@ export interface Dma {
   readonly dev: string;
   readonly addr: bigint;
   readonly pasid?: number | undefined;
+  readonly len?: number | undefined;
   readonly access?: "r" | "w" | "rw" | "x" | undefined;
   readonly priv?: boolean | undefined;
 }

@@ -1,6 +1,8 @@
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
 import type { Vendor } from "../vendor.ts";
+import { AMD_VI_ADVICE } from "./advice.ts";
+import { AMD_VI_CACHING } from "./caching.ts";
 import { AMD_VI_COMMANDS } from "./commands.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
 import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
@@ -57,4 +59,6 @@ export const AMD_VI: Vendor<DeviceContext, ProcessContext> = {
   tables: (memory) => new AmdViTables(memory),
   enumeration: (walker) => new AmdViEnumeration(walker as AmdViWalker),
   commands: AMD_VI_COMMANDS,
+  advice: AMD_VI_ADVICE,
+  caching: AMD_VI_CACHING,
 };

@@ -1,4 +1,6 @@
 import type { Vendor } from "../vendor.ts";
+import { RISCV_ADVICE } from "./advice.ts";
+import { RISCV_CACHING } from "./caching.ts";
 import { RISCV_COMMANDS } from "./commands.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
 import { RiscvTables as RiscvEnumeration } from "./enumeration.ts";
@@ -50,4 +52,6 @@ export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
   tables: (memory) => new RiscvTables(memory),
   enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
   commands: RISCV_COMMANDS,
+  advice: RISCV_ADVICE,
+  caching: RISCV_CACHING,
 };

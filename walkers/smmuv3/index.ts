@@ -2,6 +2,8 @@ import type { Layout } from "../layout.ts";
 import { Stage1Descriptor } from "../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../page-tables/vmsav8-64-stage2.ts";
 import type { Vendor } from "../vendor.ts";
+import { SMMUV3_ADVICE } from "./advice.ts";
+import { SMMUV3_CACHING } from "./caching.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SMMUV3_COMMANDS } from "./commands.ts";
 import { SmmuV3Tables as SmmuV3Enumeration } from "./enumeration.ts";
@@ -47,4 +49,6 @@ export const SMMUV3: Vendor<StreamContext, SubstreamContext> = {
   tables: (memory) => new SmmuV3Tables(memory),
   enumeration: (walker) => new SmmuV3Enumeration(walker as SmmuV3Walker),
   commands: SMMUV3_COMMANDS,
+  advice: SMMUV3_ADVICE,
+  caching: SMMUV3_CACHING,
 };

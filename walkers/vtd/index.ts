@@ -2,6 +2,8 @@ import type { Layout } from "../layout.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry } from "../page-tables/x86-64.ts";
 import type { Vendor } from "../vendor.ts";
+import { VTD_ADVICE } from "./advice.ts";
+import { VTD_CACHING } from "./caching.ts";
 import { VTD_COMMANDS } from "./commands.ts";
 import type { VtdDevice, VtdProcess } from "./context.ts";
 import {
@@ -65,4 +67,6 @@ export const VTD: Vendor<VtdDevice, VtdProcess> = {
   tables: (memory) => new VtdTables(memory),
   enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
   commands: VTD_COMMANDS,
+  advice: VTD_ADVICE,
+  caching: VTD_CACHING,
 };

@@ -1,3 +1,4 @@
+import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
@@ -7,7 +8,6 @@ import type { Contexts, DeviceCaches } from "../contexts/contexts.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
 import type { PendingInvalidations } from "../pending.ts";
-import { translationTag } from "../tags.ts";
 import type { PagingStructures } from "../translations/paging-structures.ts";
 import type { TagSet } from "../translations/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../translations/translations.ts";
@@ -26,8 +26,6 @@ export type Scope =
   | "live"
   /** Those too that an invalidation has covered. */
   | "dead";
-
-export type CacheName = "context" | "pasid" | "iotlb" | "paging-structures" | "devtlb";
 
 /** What a stale answer came from, for the finding about it. */
 export interface Culprit {
@@ -149,7 +147,7 @@ export class Explanation {
     accept: Accept,
     asked: Set<TagSet>,
   ): boolean {
-    const tag = translationTag(this.#unit.model, device, process, request.pasid);
+    const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
     if (stale !== null && accept(this.#past.translate(request, device, process)))
       return this.#blame(request, stale, cache);
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
@@ -182,13 +180,13 @@ export class Explanation {
           time <= set.fog ||
           this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
         if (excused && scope === "owed") continue;
-        const ladder = this.#structures.regions(pair, hi);
-        const level = ladder.level(ladder.firstAbove(shift - 1));
+        const sizes = this.#structures.sizes(pair, hi);
+        const level = sizes.level(sizes.firstAbove(shift - 1));
         const walk = this.#past.through(
           request,
           pair.device.context,
           pair.process.context,
-          ladder.stage,
+          sizes.stage,
           level,
           time,
         );

@@ -1,6 +1,6 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
-import { WalkResult } from "../../../walkers/result.ts";
-import type { ContextTag } from "../answers/coverage.ts";
+import { FAULT, WalkResult } from "../../../walkers/result.ts";
+import type { ContextTag } from "./context-tags.ts";
 
 /** A context as it was decoded at some time, and for how long a cache may have held it. */
 export interface ContextVersion {
@@ -25,6 +25,11 @@ export class CachedFailure {
     this.result.copyFrom(result);
     this.result.reads = 0;
   }
+}
+
+/** Whether a refusal comes from an entry that was read: one that could not be is not remembered (IHI 0070, 3.21.3). */
+export function comesFromEntry(walk: WalkResult): boolean {
+  return walk.status === FAULT && walk.entryFrame >= 0 && walk.entryKnown && walk.stage === 0;
 }
 
 export function isLive(version: { readonly filled: number; readonly invalidated: number }): boolean {

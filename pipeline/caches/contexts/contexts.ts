@@ -1,3 +1,4 @@
+import type { Caching } from "../../../walkers/caching.ts";
 import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
 import {
   CONTEXT_CACHE,
@@ -5,15 +6,14 @@ import {
   type Invalidation,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
-import type { IommuModel } from "../../../walkers/models.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type ContextTag, coversContext, coversPasidEntry } from "../answers/coverage.ts";
+import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "../tags.ts";
 import type { TagSet } from "../translations/tag-sets.ts";
 import type { Translations } from "../translations/translations.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
+import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 const CONTEXT_BYTES = 1280;
@@ -54,7 +54,7 @@ export interface DeviceCaches {
 
 /** The device contexts and PASID entries that the caches of one IOMMU may hold. */
 export class Contexts {
-  readonly #model: IommuModel;
+  readonly #caching: Caching;
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
@@ -66,8 +66,8 @@ export class Contexts {
   /** Live contexts that were dropped for want of memory. */
   forgotten = 0;
 
-  constructor(model: IommuModel, translations: Translations, budget: MemoryBudget) {
-    this.#model = model;
+  constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
+    this.#caching = caching;
     this.#translations = translations;
     this.#budget = budget;
   }
@@ -98,7 +98,7 @@ export class Contexts {
       return known;
     }
     const context = slot.context as object;
-    const version = caches.contexts.use(context, deviceTag(this.#model, caches.id, context), true, time);
+    const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
     return version;
@@ -137,7 +137,7 @@ export class Contexts {
     walk: WalkResult,
     time: number,
   ): void {
-    const index = pasidIndex(this.#model, device.context, pasid);
+    const index = this.#caching.pasidIndex(device.context, pasid);
     const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
     const { history } = this.#processes(caches, pasid);
     history.use(new CachedFailure(walk), tag, true, time);
@@ -154,7 +154,7 @@ export class Contexts {
     const { pairs } = this.#processes(caches, pasid);
     let pair = pairs.find((p) => p.device === device && p.process === process);
     if (pair === undefined) {
-      const tag = translationTag(this.#model, device.context, process.context, pasid);
+      const tag = this.#caching.translationTag(device.context, process.context, pasid);
       pair = {
         id: this.#nextId++,
         deviceId: caches.id,
@@ -180,12 +180,12 @@ export class Contexts {
     context: object,
     time: number,
   ): ContextVersion {
-    const model = this.#model;
+    const caching = this.#caching;
     const { history } = this.#processes(caches, pasid);
     const version = history.use(
       context,
-      processTag(model, caches.id, device, context, pasid),
-      hasOwnEntry(model, device, context, pasid),
+      processTag(caching, caches.id, device, context, pasid),
+      caching.hasOwnEntry(device, context, pasid),
       time,
     );
     this.forgotten += history.trim();

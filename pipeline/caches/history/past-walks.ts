@@ -1,4 +1,4 @@
-import type { IommuModel } from "../../../walkers/models.ts";
+import type { Caching } from "../../../walkers/caching.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { CachedIommu } from "../cached-iommu.ts";
@@ -174,20 +174,9 @@ export class PastWalks {
   }
 }
 
-/** Accessed flags of entries above the last level, by model and stage: low halves. */
-const ACCESSED: Readonly<Record<IommuModel, readonly [number, number, number]>> = {
-  // VT-d 9.7: A and EA; 9.8: A.
-  intel: [0, 0x420, 0x100],
-  "arm-smmuv3": [0, 0, 0],
-  // AMD 48882, 2.2.3: U bit of host entries stands where x86 has A.
-  amd: [0, 0x20, 0x20],
-  riscv: [0, 0, 0],
-};
-
 /** Whether an entry still says the same; that hardware has set its accessed flag does not matter. */
-export function sameEntry(model: IommuModel, stage: number, a: PathEntry, b: PathEntry): boolean {
-  const flags = ACCESSED[model][stage] ?? 0;
-  return a.hi === b.hi && ((a.lo ^ b.lo) & ~flags) === 0;
+export function sameEntry(caching: Caching, stage: number, a: PathEntry, b: PathEntry): boolean {
+  return a.hi === b.hi && ((a.lo ^ b.lo) & ~caching.accessedFlags(stage)) === 0;
 }
 
 /** Two walks that a device cannot tell apart: the contract's equality of outcomes, for walks of the same vendor. */

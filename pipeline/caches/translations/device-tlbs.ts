@@ -1,5 +1,5 @@
+import type { Caching } from "../../../walkers/caching.ts";
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
-import type { IommuModel } from "../../../walkers/models.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import { DEVICE_TRANSLATIONS } from "../answers/coverage.ts";
@@ -9,7 +9,6 @@ import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import type { PendingInvalidations } from "../pending.ts";
-import { hasDeviceTlb } from "../tags.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { type Extent, extentOf, Translations } from "./translations.ts";
 
@@ -20,21 +19,21 @@ import { type Extent, extentOf, Translations } from "./translations.ts";
  */
 export class DeviceTlbs {
   readonly entries: Translations;
-  readonly #model: IommuModel;
+  readonly #caching: Caching;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
   readonly #now = new WalkResult();
 
   constructor(
-    model: IommuModel,
+    caching: Caching,
     memory: VersionedMemory,
     past: PastWalks,
     pending: PendingInvalidations,
     budget: MemoryBudget,
   ) {
     this.entries = new Translations(budget, DEVICE_TRANSLATIONS);
-    this.#model = model;
+    this.#caching = caching;
     this.#memory = memory;
     this.#past = past;
     this.#pending = pending;
@@ -45,7 +44,7 @@ export class DeviceTlbs {
    * @returns an earlier translation that the device may still keep and that is another; null where there is none
    */
   use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): Culprit | null {
-    if (!hasDeviceTlb(this.#model, pair.device.context)) return null;
+    if (!this.#caching.hasDeviceTlb(pair.device.context)) return null;
     const { entries } = this;
     const set = this.#setOf(pair, request);
     // The past is walked with the same scratch result.

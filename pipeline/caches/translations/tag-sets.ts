@@ -1,29 +1,10 @@
+import { NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
   readonly inv: Invalidation;
   readonly issued: number;
-}
-
-/** `TranslationTag.stages`, as bits. */
-export const FIRST = 1;
-export const SECOND = 2;
-/** `domain` or `space` of a translation without one. */
-export const NO_TAG = -1;
-
-/** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
-export interface TranslationTag {
-  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; or NO_TAG. */
-  domain: number;
-  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; or NO_TAG. */
-  space: number;
-  /** Stages that translate: FIRST | SECOND. */
-  stages: number;
-  /** Arm: REGIME_EL1 or REGIME_EL2, which share no entries; REGIME_EL1 for everybody else. */
-  regime: number;
-  /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
-  withoutTopByte: boolean;
 }
 
 /** Marks global translations, which belong to every address space of a domain. */

@@ -1,3 +1,4 @@
+import type { TranslationTag } from "../../../walkers/caching.ts";
 import {
   COMBINED_KEPT,
   coversDevice,
@@ -10,13 +11,7 @@ import { type Coverage, TRANSLATIONS } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
 import { CachedPages } from "./cached-pages.ts";
 import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
-import {
-  type CachedTranslation,
-  GLOBAL_SPACE,
-  type TagSet,
-  TagSets,
-  type TranslationTag,
-} from "./tag-sets.ts";
+import { type CachedTranslation, GLOBAL_SPACE, type TagSet, TagSets } from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;

@@ -1,8 +1,8 @@
+import type { CachedFailures } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
 import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
-import type { CachedFailures } from "../failures.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import type { CachedTranslation, TagSet } from "./tag-sets.ts";
