@@ -8,7 +8,7 @@ import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { IommuModel } from "./models.ts";
 import type { VendorTables } from "./tables/enumeration.ts";
-import type { TableFormat } from "./tables/table.ts";
+import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /**
@@ -31,8 +31,8 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly faultRecord: FaultRecordFormat;
 
   walker(memory: GuestMemory): IommuWalker<D, P>;
-  /** Its device, context and PASID tables, as what checks them sees them. */
-  tables(memory: GuestMemory): TableFormat;
+  /** Its device, context and PASID tables. */
+  tables(memory: GuestMemory): TableTree<D>;
   /** Its tables, as what enumerates them sees them. */
   enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
 

@@ -6,7 +6,7 @@ import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import type { Culprit } from "../caches/answers/explanation.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 import { owedCommand } from "./owed-command.ts";

@@ -4,7 +4,7 @@ import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { VendorTables } from "../../walkers/tables/enumeration.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";

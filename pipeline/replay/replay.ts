@@ -15,6 +15,10 @@ import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
+import { IommuUnit } from "../iommus/iommu-unit.ts";
+import { aim, Iommus, type Problem } from "../iommus/iommus.ts";
+import { Outcome } from "../iommus/outcome.ts";
+import { walkRequest } from "../iommus/request-walk.ts";
 import type { ByteWriter } from "../output/byte-writer.ts";
 import { OutcomeWriter } from "../output/outcome-writer.ts";
 import { selects } from "../output/selection.ts";
@@ -22,11 +26,7 @@ import { type ModelStatistics, Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { HeldVerdicts } from "../verdicts/held-verdicts.ts";
 import { Judge } from "../verdicts/judge.ts";
-import { IommuUnit } from "./iommu-unit.ts";
-import { aim, Iommus, type Problem } from "./iommus.ts";
 import type { ReplayOptions } from "./options.ts";
-import { Outcome } from "./outcome.ts";
-import { walkRequest } from "./request-walk.ts";
 
 /** What the memory limit goes to: cached translations, contexts, and past values of table entries; the rest is slack. */
 const SHARE_OF_PAGES = 0.5;

@@ -4,8 +4,8 @@ import { OK, type WalkResult } from "../../walkers/result.ts";
 import { type Culprit, LIVE, UNEXPLAINED } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
-import { Outcome, type Verdict } from "../replay/outcome.ts";
-import { advance, bytesToPageEnd } from "../replay/request-walk.ts";
+import { Outcome, type Verdict } from "../iommus/outcome.ts";
+import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
 /**

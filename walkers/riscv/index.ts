@@ -11,7 +11,6 @@ import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
 export { RISCV_FAULTS } from "./faults.ts";
-export { DEVICE_RULES, PROCESS_RULES } from "./rules.ts";
 export { RiscvWalker } from "./walker.ts";
 
 import type { Layout } from "../layout.ts";
@@ -50,7 +49,7 @@ export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
   faults: RISCV_FAULTS,
   faultRecord: RISCV_FAULT_RECORD,
   walker: (memory) => new RiscvWalker(memory),
-  tables: (memory) => new RiscvTables(memory),
+  tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
   enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
   host: RISCV_HOST,
   commands: RISCV_COMMANDS,
