@@ -3,6 +3,7 @@ import type { Caching } from "./caching.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
+import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { IommuModel } from "./models.ts";
@@ -34,6 +35,9 @@ export interface Vendor<D extends object = object, P extends object = object> {
   tables(memory: GuestMemory): TableTree<D>;
   /** Its tables, as what enumerates them sees them. */
   enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
+
+  /** What a host says of it, and what follows for the tables that it can walk. */
+  readonly host: HostInterface;
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;

@@ -6,6 +6,7 @@ import type { RiscvDevice, RiscvProcess } from "./context.ts";
 import { RiscvTables as RiscvEnumeration } from "./enumeration.ts";
 import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
+import { RISCV_HOST } from "./host.ts";
 import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
@@ -50,6 +51,7 @@ export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
   walker: (memory) => new RiscvWalker(memory),
   tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
   enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
+  host: RISCV_HOST,
   commands: RISCV_COMMANDS,
   advice: RISCV_ADVICE,
   caching: RISCV_CACHING,
