@@ -1,11 +1,14 @@
+import type { Advise } from "./advice.ts";
+import type { Caching } from "./caching.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
+import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { IommuModel } from "./models.ts";
 import type { VendorTables } from "./tables/enumeration.ts";
-import type { TableFormat } from "./tables/table.ts";
+import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /**
@@ -15,7 +18,7 @@ import type { IommuWalker } from "./walker.ts";
  * @typeParam D device context of its walker
  * @typeParam P PASID entry of its walker
  */
-export interface Vendor<D = unknown, P = unknown> {
+export interface Vendor<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   /** What the specification calls the tags of a translation that outcomes have as `domain` and `asid`. */
   readonly tagNames: { readonly domain: string; readonly asid: string };
@@ -28,11 +31,18 @@ export interface Vendor<D = unknown, P = unknown> {
   readonly faultRecord: FaultRecordFormat;
 
   walker(memory: GuestMemory): IommuWalker<D, P>;
-  /** Its device, context and PASID tables, as what checks them sees them. */
-  tables(memory: GuestMemory): TableFormat;
+  /** Its device, context and PASID tables. */
+  tables(memory: GuestMemory): TableTree<D>;
   /** Its tables, as what enumerates them sees them. */
   enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
 
+  /** What a host says of it, and what follows for the tables that it can walk. */
+  readonly host: HostInterface;
+
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;
+  /** Which of them is owed for a stale cache entry; null where it is not known. */
+  readonly advice: Advise | null;
+  /** How it tags, keeps and drops what it caches. */
+  readonly caching: Caching<D, P>;
 }

@@ -52,7 +52,7 @@ export interface Stage2Config {
  * @typeParam D decoded device context (context entry, STE, DTE, DC); an object with numeric fields, reused
  * @typeParam P decoded PASID entry (PASID entry, CD, GCR3 entry, PC)
  */
-export interface IommuWalker<D = unknown, P = unknown> {
+export interface IommuWalker<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   readonly tables: TableReader;
 

@@ -1,6 +1,6 @@
 import type { Argv } from "yargs";
+import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
-import { DIFFERENCES } from "../../pipeline/replay/outcome.ts";
 import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";

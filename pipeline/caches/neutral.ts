@@ -7,25 +7,22 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../../walkers/invalidation.ts";
-import type { IommuModel } from "../../walkers/models.ts";
-
-/** IOMMUs that tag translations with the ASID or PSCID that a PASID's entry names; the others tag with the PASID. */
-const BY_ASID: readonly IommuModel[] = ["arm-smmuv3", "riscv"];
 
 /**
  * A neutral invalidation may name a PASID, an address space (`asid`), or both; every cache knows one of the two at
  * most. This says it in the tags that each has.
  *
+ * @param byAsid `Caching.byAsid`
  * @param asidsOf the address spaces that translations of a PASID may be tagged with, by the entries that were used
  * @returns invalidations that together are the one given
  */
 export function inTagsOf(
-  model: IommuModel,
+  byAsid: boolean,
   inv: Invalidation,
   asidsOf: (inv: Invalidation) => Iterable<number>,
 ): readonly Invalidation[] {
   if (inv.pasid === ANY && inv.asid === ANY) return [inv];
-  if (!BY_ASID.includes(model)) {
+  if (!byAsid) {
     const copy = inv.clone();
     if (copy.pasid === ANY) copy.pasid = copy.asid;
     copy.asid = ANY;

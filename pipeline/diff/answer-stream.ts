@@ -8,9 +8,9 @@ import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Layout } from "../../parsers/trace/sniff.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { Handoff } from "../library/handoff.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { selectionOf } from "../output/selection.ts";
+import { Handoff } from "../replay/handoff.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 import { RequestQueue } from "./request-queue.ts";

@@ -3,7 +3,7 @@ import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { checkBind } from "../bind-check/check-bind.ts";
 import type { BoundTable } from "../bind-check/memory-checks.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Findings } from "./findings.ts";
 
 /** Entries of a table that are read when it is bound: most are filled later, and `inspect` reads them all. */

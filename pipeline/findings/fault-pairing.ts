@@ -5,8 +5,8 @@ import type { FaultReason } from "../../walkers/fault.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import type { Outcome } from "../replay/outcome.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 

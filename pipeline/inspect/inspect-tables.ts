@@ -1,7 +1,7 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { IOMMUS } from "../../walkers/models.ts";
 import { NO_PASID } from "../../walkers/request.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { ReplayOptions } from "../replay/options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";

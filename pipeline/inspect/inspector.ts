@@ -4,7 +4,7 @@ import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { VendorTables } from "../../walkers/tables/enumeration.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
@@ -47,8 +47,8 @@ export class UnitInspector {
   readonly #trail = new ReadTrail();
   readonly #out = new WalkResult();
   readonly #request = new WalkRequest();
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #reporter: Reporter;
 
   constructor(

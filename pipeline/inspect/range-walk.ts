@@ -52,8 +52,8 @@ export class RangeWalk {
 
   readonly #walker: IommuWalker;
   readonly #request: WalkRequest;
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #space: AddressSpace;
   readonly #trail: ReadTrail;
   readonly #budget: Budget;
@@ -86,8 +86,8 @@ export class RangeWalk {
   constructor(
     walker: IommuWalker,
     request: WalkRequest,
-    device: unknown,
-    process: unknown,
+    device: object,
+    process: object,
     space: AddressSpace,
     trail: ReadTrail,
     budget: Budget,

@@ -3,10 +3,10 @@ import { type ErrorCode, readTrace, type TraceHandler } from "../../parsers/trac
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Binding } from "../../walkers/request.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { ErrorRecord } from "../output/records.ts";
 import { NOTHING } from "../output/selection.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 

@@ -12,6 +12,7 @@ export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault
 export type { DecodedField, Field, Layout } from "../../walkers/layout.ts";
 export type { IommuModel, TableModel } from "../../walkers/models.ts";
 export type { PropertyValue } from "../../walkers/registers.ts";
+export type { Difference, Verdict } from "../iommus/outcome.ts";
 export type {
   ErrorRecord,
   FindingRecord,
@@ -23,7 +24,6 @@ export type {
   TraceRecord,
 } from "../output/records.ts";
 export type { SelectionName } from "../output/selection.ts";
-export type { Difference, Verdict } from "../replay/outcome.ts";
 export type { PaGranularity } from "../verdicts/comparison.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 export {

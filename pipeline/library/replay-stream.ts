@@ -3,13 +3,13 @@ import { fileURLToPath } from "node:url";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
+import { DIFFERENCES } from "../iommus/outcome.ts";
 import type { OutputRecord } from "../output/records.ts";
 import { SELECTIONS, type SelectionName, selectionOf } from "../output/selection.ts";
+import { Handoff } from "../replay/handoff.ts";
 import type { ReplayOptions } from "../replay/options.ts";
-import { DIFFERENCES } from "../replay/outcome.ts";
 import { replayTrace } from "../replay/run.ts";
 import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
-import { Handoff } from "./handoff.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
-import type { Outcome } from "../replay/outcome.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 
 const TYPE_LINE = piece('{"type":"outcome","line":');

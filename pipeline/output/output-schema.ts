@@ -16,7 +16,7 @@ import { SEVERITIES } from "../../walkers/tables/rule.ts";
 import { DIFF_RECORDS } from "../diff/diff-schema.ts";
 import { type DiffErrorRecord, STREAMS } from "../diff/difference.ts";
 import { INSPECT_RECORDS } from "../inspect/inspect-schema.ts";
-import { DIFFERENCES, VERDICTS } from "../replay/outcome.ts";
+import { DIFFERENCES, VERDICTS } from "../iommus/outcome.ts";
 import {
   access,
   count,

@@ -5,7 +5,7 @@ import type { TableModel } from "../../walkers/models.ts";
 import type { FaultClass } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { CacheStatistics } from "../caches/unit-caches.ts";
-import type { Difference, Verdict } from "../replay/outcome.ts";
+import type { Difference, Verdict } from "../iommus/outcome.ts";
 import type { StatsRecord as Stats, SummaryRecord as Summary } from "./statistics.ts";
 
 /** What became of one request. A field that does not apply is left out. */

@@ -1,5 +1,5 @@
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
-import type { Outcome, Verdict } from "../replay/outcome.ts";
+import type { Outcome, Verdict } from "../iommus/outcome.ts";
 
 /** What `--only` can ask for, with the sentence that `--help` prints. */
 export const SELECTIONS = {

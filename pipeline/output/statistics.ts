@@ -1,6 +1,6 @@
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
-import type { Outcome, Verdict } from "../replay/outcome.ts";
+import type { Outcome, Verdict } from "../iommus/outcome.ts";
 import { NumberSet } from "./number-set.ts";
 
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */

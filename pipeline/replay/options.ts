@@ -1,8 +1,8 @@
 import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
 import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
+import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
 import type { PaGranularity } from "../verdicts/comparison.ts";
-import type { Difference } from "./outcome.ts";
 
 export interface ReplayOptions {
   /** Folder that `snapshot` paths are resolved in, and may not leave. */

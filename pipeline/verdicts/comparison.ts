@@ -1,6 +1,6 @@
 import type { ObservedRecord, TraceNames } from "../../parsers/trace/records.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
-import { DIFFERENCES, type Difference, type Outcome } from "../replay/outcome.ts";
+import { DIFFERENCES, type Difference, type Outcome } from "../iommus/outcome.ts";
 
 /** How two addresses are compared: byte for byte, or as pages of the translation's size. */
 export const PA_GRANULARITIES = ["exact", "page"] as const;

@@ -1,10 +1,10 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { OutcomeWriter, type RequestNames } from "../output/outcome-writer.ts";
 import { type Selection, selects } from "../output/selection.ts";
 import { Summary } from "../output/statistics.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import type { Outcome } from "../replay/outcome.ts";
 
 /** Output held back before it is decided without waiting any longer. */
 const MOST_BYTES = 1 << 24;

@@ -2,9 +2,9 @@ import type { DecodedField, Layout } from "../../walkers/layout.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL, WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
-import type { IommuUnit } from "../replay/iommu-unit.ts";
-import { Outcome } from "../replay/outcome.ts";
-import { walkRequest } from "../replay/request-walk.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import { Outcome } from "../iommus/outcome.ts";
+import { walkRequest } from "../iommus/request-walk.ts";
 
 /** One structure that a walk read. */
 export interface WalkStep {

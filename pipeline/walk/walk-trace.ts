@@ -5,10 +5,10 @@ import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { WalkRequest } from "../../walkers/request.ts";
+import { aim } from "../iommus/iommus.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { ErrorRecord, OutcomeRecord, OutputRecord } from "../output/records.ts";
 import { NOTHING, selectionOf } from "../output/selection.ts";
-import { aim } from "../replay/iommus.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 import { inspectRequest, type PageWalk } from "./page-walk.ts";

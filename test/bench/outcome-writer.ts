@@ -1,8 +1,8 @@
 import type { Bench } from "tinybench";
 import { DmaRecord } from "../../parsers/trace/records.ts";
+import { Outcome } from "../../pipeline/iommus/outcome.ts";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import { OutcomeWriter, RequestNames } from "../../pipeline/output/outcome-writer.ts";
-import { Outcome } from "../../pipeline/replay/outcome.ts";
 import { WalkResult } from "../../walkers/result.ts";
 
 /** Records of each task's iteration: enough that taking the buffer does not count. */

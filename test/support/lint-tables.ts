@@ -1,5 +1,5 @@
 import { type TableFinding, TableLinter } from "../../pipeline/findings/tables/linter.ts";
-import type { IommuUnit } from "../../pipeline/replay/iommu-unit.ts";
+import type { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 

@@ -1,6 +1,6 @@
 import { bytesSource } from "../../parsers/trace/source.ts";
 import type { TableFinding } from "../../pipeline/findings/tables/linter.ts";
-import { IommuUnit } from "../../pipeline/replay/iommu-unit.ts";
+import { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import { replayTrace } from "../../pipeline/replay/run.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";

@@ -1,6 +1,8 @@
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
 import type { Vendor } from "../vendor.ts";
+import { AMD_VI_ADVICE } from "./advice.ts";
+import { AMD_VI_CACHING } from "./caching.ts";
 import { AMD_VI_COMMANDS } from "./commands.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
 import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
@@ -14,6 +16,7 @@ import {
 } from "./events.ts";
 import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
 import { AMD_VI_FAULTS } from "./faults.ts";
+import { AMD_VI_HOST } from "./host.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -56,5 +59,8 @@ export const AMD_VI: Vendor<DeviceContext, ProcessContext> = {
   walker: (memory) => new AmdViWalker(memory),
   tables: (memory) => new AmdViTables(memory),
   enumeration: (walker) => new AmdViEnumeration(walker as AmdViWalker),
+  host: AMD_VI_HOST,
   commands: AMD_VI_COMMANDS,
+  advice: AMD_VI_ADVICE,
+  caching: AMD_VI_CACHING,
 };

@@ -9,7 +9,7 @@ import type { IommuWalker } from "../walker.ts";
  * @typeParam D device context of the walker
  * @typeParam P PASID entry of the walker
  */
-export interface VendorTables<D = unknown, P = unknown> {
+export interface VendorTables<D extends object = object, P extends object = object> {
   readonly walker: IommuWalker<D, P>;
   /** The register that says where the devices' contexts are: without it there are none to look for. */
   readonly baseRegister: string;

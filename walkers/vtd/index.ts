@@ -2,6 +2,8 @@ import type { Layout } from "../layout.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry } from "../page-tables/x86-64.ts";
 import type { Vendor } from "../vendor.ts";
+import { VTD_ADVICE } from "./advice.ts";
+import { VTD_CACHING } from "./caching.ts";
 import { VTD_COMMANDS } from "./commands.ts";
 import type { VtdDevice, VtdProcess } from "./context.ts";
 import {
@@ -13,6 +15,7 @@ import {
 import { VtdTables as VtdEnumeration } from "./enumeration.ts";
 import { VTD_FAULT_RECORD } from "./fault-record.ts";
 import { VTD_FAULTS } from "./faults.ts";
+import { VTD_HOST } from "./host.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
@@ -64,5 +67,8 @@ export const VTD: Vendor<VtdDevice, VtdProcess> = {
   walker: (memory) => new VtdWalker(memory),
   tables: (memory) => new VtdTables(memory),
   enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
+  host: VTD_HOST,
   commands: VTD_COMMANDS,
+  advice: VTD_ADVICE,
+  caching: VTD_CACHING,
 };

@@ -3,6 +3,7 @@
  * decoded commands meet.
  */
 
+import { FIRST, SECOND } from "../../../walkers/caching.ts";
 import {
   ANY,
   BOTH_STAGES,
@@ -25,19 +26,8 @@ import {
 import { frameOf } from "../../../walkers/memory.ts";
 import { FINAL_LEVEL } from "../../../walkers/page-tables/vmsav8-64.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
-import { FIRST, GLOBAL_SPACE, SECOND, type TagSet } from "../translations/tag-sets.ts";
-
-/** How a context or a PASID entry is tagged in the cache that holds it. */
-export interface ContextTag {
-  /** Requester id, StreamID, DeviceID or device_id. */
-  readonly device: number;
-  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1: none. */
-  readonly domain: number;
-  /** Index of a PASID entry in its table: that of a request without PASID is what its context says. -1: no PASID entry. */
-  readonly pasid: number;
-  /** ASID or PSCID that the entry names; -1: none. */
-  readonly asid: number;
-}
+import type { ContextTag } from "../contexts/context-tags.ts";
+import { GLOBAL_SPACE, type TagSet } from "../translations/tag-sets.ts";
 
 /** Whether an invalidation covers a cached device context. */
 export function coversContext(inv: Invalidation, tag: ContextTag): boolean {

@@ -1,3 +1,4 @@
+import type { Caching } from "../../../walkers/caching.ts";
 import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
 import {
   CONTEXT_CACHE,
@@ -5,15 +6,14 @@ import {
   type Invalidation,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
-import type { IommuModel } from "../../../walkers/models.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type ContextTag, coversContext, coversPasidEntry } from "../answers/coverage.ts";
+import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { deviceTag, hasOwnEntry, pasidIndex, processTag, translationTag } from "../tags.ts";
 import type { TagSet } from "../translations/tag-sets.ts";
 import type { Translations } from "../translations/translations.ts";
-import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
+import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
+import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 const CONTEXT_BYTES = 1280;
@@ -54,7 +54,7 @@ export interface DeviceCaches {
 
 /** The device contexts and PASID entries that the caches of one IOMMU may hold. */
 export class Contexts {
-  readonly #model: IommuModel;
+  readonly #caching: Caching;
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
@@ -63,11 +63,11 @@ export class Contexts {
   readonly #pairs = new Map<number, TranslationContext>();
   #nextId = 1;
   readonly #budget: MemoryBudget;
-  /** Live contexts that were dropped for want of memory. */
+  /** Valid contexts that were dropped for want of memory. */
   forgotten = 0;
 
-  constructor(model: IommuModel, translations: Translations, budget: MemoryBudget) {
-    this.#model = model;
+  constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
+    this.#caching = caching;
     this.#translations = translations;
     this.#budget = budget;
   }
@@ -90,15 +90,19 @@ export class Contexts {
   }
 
   /** Notes that a walk at `time` went through the device context of a slot. */
-  useDevice(caches: DeviceCaches, slot: DeviceSlot, time: number): ContextVersion {
-    const known = slot.tracked as ContextVersion | null;
+  useDevice(
+    caches: DeviceCaches,
+    slot: DeviceSlot<ContextVersion, TranslationContext>,
+    time: number,
+  ): ContextVersion {
+    const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
       known.filled = time;
       return known;
     }
-    const context = slot.context as object;
-    const version = caches.contexts.use(context, deviceTag(this.#model, caches.id, context), true, time);
+    const context = slot.context;
+    const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
     return version;
@@ -109,15 +113,15 @@ export class Contexts {
     caches: DeviceCaches,
     request: WalkRequest,
     device: ContextVersion,
-    slot: ProcessSlot,
+    slot: ProcessSlot<TranslationContext>,
     time: number,
   ): TranslationContext {
-    const known = slot.tracked as TranslationContext | null;
+    const known = slot.tracked;
     if (known !== null && !known.gone) {
       known.process.filled = time;
       return known;
     }
-    const process = this.useProcess(caches, request.pasid, device, slot.context as object, time);
+    const process = this.useProcess(caches, request.pasid, device, slot.context, time);
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;
@@ -137,7 +141,7 @@ export class Contexts {
     walk: WalkResult,
     time: number,
   ): void {
-    const index = pasidIndex(this.#model, device.context, pasid);
+    const index = this.#caching.pasidIndex(device.context, pasid);
     const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
     const { history } = this.#processes(caches, pasid);
     history.use(new CachedFailure(walk), tag, true, time);
@@ -154,7 +158,7 @@ export class Contexts {
     const { pairs } = this.#processes(caches, pasid);
     let pair = pairs.find((p) => p.device === device && p.process === process);
     if (pair === undefined) {
-      const tag = translationTag(this.#model, device.context, process.context, pasid);
+      const tag = this.#caching.translationTag(device.context, process.context, pasid);
       pair = {
         id: this.#nextId++,
         deviceId: caches.id,
@@ -180,12 +184,12 @@ export class Contexts {
     context: object,
     time: number,
   ): ContextVersion {
-    const model = this.#model;
+    const caching = this.#caching;
     const { history } = this.#processes(caches, pasid);
     const version = history.use(
       context,
-      processTag(model, caches.id, device, context, pasid),
-      hasOwnEntry(model, device, context, pasid),
+      processTag(caching, caches.id, device, context, pasid),
+      caching.hasOwnEntry(device, context, pasid),
       time,
     );
     this.forgotten += history.trim();
@@ -274,7 +278,7 @@ export class Contexts {
         this.forgotten++;
       }
       if (this.#devices.size > devices && caches !== user && caches.processes.size === 0) {
-        if (caches.contexts.versions.some(isLive)) this.forgotten++;
+        if (caches.contexts.versions.some(isValid)) this.forgotten++;
         this.#forget(caches);
       }
       if (this.#pairs.size <= pairs && this.#devices.size <= devices) return;

@@ -1,5 +1,6 @@
+import { type Caching, NO_TAG, SECOND } from "../../../walkers/caching.ts";
 import type { Invalidation } from "../../../walkers/invalidation.ts";
-import type { IommuModel } from "../../../walkers/models.ts";
+import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
@@ -7,34 +8,34 @@ import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { MemoryBudget } from "../memory-budget.ts";
-import { type Ladder, ladderOf } from "../table-shape.ts";
-import { type CachedTranslation, NO_TAG, SECOND, type TagSet } from "./tag-sets.ts";
+import type { CachedTranslation, TagSet } from "./tag-sets.ts";
 import { Translations } from "./translations.ts";
 
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
  * again. Kept are the regions that such an entry maps, with when it was last used; an entry that has changed since
- * stands aside, by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
+ * is superseded, and kept by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
  * hold as well, and of a translation that was made through a stale entry nothing is kept.
  */
 export class PagingStructures {
   readonly entries: Translations;
-  readonly #model: IommuModel;
+  readonly #caching: Caching;
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #past: PastWalks;
+  readonly #sizes = new LevelSizes();
   /** By context, as they translate: their tags in `entries`. */
   readonly #sets = new Map<TagSet, TagSet>();
 
   constructor(
-    model: IommuModel,
+    caching: Caching,
     memory: VersionedMemory,
     contexts: Contexts,
     past: PastWalks,
     budget: MemoryBudget,
   ) {
     this.entries = new Translations(budget, PAGING_STRUCTURE_ENTRIES);
-    this.#model = model;
+    this.#caching = caching;
     this.#memory = memory;
     this.#contexts = contexts;
     this.#past = past;
@@ -51,9 +52,9 @@ export class PagingStructures {
     return set;
   }
 
-  /** Regions around an address, the smallest first. */
-  regions(pair: TranslationContext, hi: number): Ladder {
-    return ladderOf(this.#model, pair.device.context, pair.process.context, hi);
+  /** Sizes of the regions around an address. Reused: valid until the next call. */
+  sizes(pair: TranslationContext, hi: number): LevelSizes {
+    return this.#caching.levelSizes(pair.device.context, pair.process.context, hi, this.#sizes);
   }
 
   /**
@@ -71,25 +72,25 @@ export class PagingStructures {
     const { entries } = this;
     const { addrHi: hi, addrLo: lo } = request;
     const set = this.setOf(pair.tags);
-    const ladder = this.regions(pair, hi);
+    const sizes = this.sizes(pair, hi);
     const ok = walk.status === OK;
     const leaf = ok ? walk.firstShift || walk.pageShift : 0;
-    const first = ladder.firstAbove(leaf);
-    if (first >= ladder.count) return false;
+    const first = sizes.firstAbove(leaf);
+    if (first >= sizes.count) return false;
     const structural = this.#memory.lastStructural;
     // What was used since anything happened need not be noted again.
-    if (ok && entries.find(set, ladder.shift(first), hi, lo)) {
-      const { context, dead, time: used } = entries;
-      if (context === pair.id && !dead && used > structural && used > since)
-        return this.#anyAside(set, ladder, request);
+    if (ok && entries.find(set, sizes.shift(first), hi, lo)) {
+      const { context, invalidated, time: used } = entries;
+      if (context === pair.id && !invalidated && used > structural && used > since)
+        return this.#anySuperseded(set, sizes, request);
     }
-    this.#note(set, ladder, first, pair, request, ok, time);
-    return this.#anyAside(set, ladder, request);
+    this.#note(set, sizes, first, pair, request, ok, time);
+    return this.#anySuperseded(set, sizes, request);
   }
 
   #note(
     set: TagSet,
-    ladder: Ladder,
+    sizes: LevelSizes,
     first: number,
     pair: TranslationContext,
     request: WalkRequest,
@@ -100,25 +101,29 @@ export class PagingStructures {
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
     let now: Path | null = null;
-    for (let step = first; step < ladder.count; step++) {
-      const shift = ladder.shift(step);
+    for (let step = first; step < sizes.count; step++) {
+      const shift = sizes.shift(step);
       if (!entries.find(set, shift, hi, lo)) {
         if (!ok) continue;
-        now ??= this.#path(pair, request, ladder, NOW);
-        if (now.has(ladder.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+        now ??= this.#path(pair, request, sizes, NOW);
+        if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
         continue;
       }
-      const old: CachedTranslation = { context: entries.context, time: entries.time, dead: entries.dead };
+      const old: CachedTranslation = {
+        context: entries.context,
+        time: entries.time,
+        invalidated: entries.invalidated,
+      };
       const known = old.context === pair.id && old.time >= memory.lastStructural;
       if (!known) {
-        now ??= this.#path(pair, request, ladder, NOW);
-        const before = this.#pathOf(old, request, ladder)?.get(ladder.level(step));
-        const after = now.get(ladder.level(step));
+        now ??= this.#path(pair, request, sizes, NOW);
+        const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
+        const after = now.get(sizes.level(step));
         if (
           before !== undefined &&
-          (after === undefined || !sameEntry(this.#model, ladder.stage, before, after))
+          (after === undefined || !sameEntry(this.#caching, sizes.stage, before, after))
         )
-          entries.setAside(set, shift, hi, lo, old);
+          entries.supersede(set, shift, hi, lo, old);
         if (after === undefined) entries.remove(set, shift, hi, lo);
         else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
       } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
@@ -127,21 +132,21 @@ export class PagingStructures {
     if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
   }
 
-  #path(pair: TranslationContext, request: WalkRequest, ladder: Ladder, time: number): Path {
-    return this.#past.path(request, pair.device.context, pair.process.context, ladder.stage, time);
+  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path {
+    return this.#past.path(request, pair.device.context, pair.process.context, sizes.stage, time);
   }
 
-  #pathOf(old: CachedTranslation, request: WalkRequest, ladder: Ladder): Path | null {
+  #pathOf(old: CachedTranslation, request: WalkRequest, sizes: LevelSizes): Path | null {
     const pair = this.#contexts.pair(old.context);
     if (pair === undefined || old.time < this.#memory.horizon) return null;
-    return this.#path(pair, request, ladder, old.time);
+    return this.#path(pair, request, sizes, old.time);
   }
 
-  #anyAside(set: TagSet, ladder: Ladder, { addrHi, addrLo }: WalkRequest): boolean {
-    if (set.aside.size === 0) return false;
-    for (let step = 0; step < ladder.count; step++)
-      for (const old of this.entries.earlier(set, ladder.shift(step), addrHi, addrLo))
-        if (!old.dead && old.time > set.epoch) return true;
+  #anySuperseded(set: TagSet, sizes: LevelSizes, { addrHi, addrLo }: WalkRequest): boolean {
+    if (set.superseded.size === 0) return false;
+    for (let step = 0; step < sizes.count; step++)
+      for (const old of this.entries.earlier(set, sizes.shift(step), addrHi, addrLo))
+        if (!old.invalidated && old.time > set.epoch) return true;
     return false;
   }
 

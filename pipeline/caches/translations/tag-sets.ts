@@ -1,29 +1,10 @@
+import { NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
   readonly inv: Invalidation;
   readonly issued: number;
-}
-
-/** `TranslationTag.stages`, as bits. */
-export const FIRST = 1;
-export const SECOND = 2;
-/** `domain` or `space` of a translation without one. */
-export const NO_TAG = -1;
-
-/** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
-export interface TranslationTag {
-  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; or NO_TAG. */
-  domain: number;
-  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; or NO_TAG. */
-  space: number;
-  /** Stages that translate: FIRST | SECOND. */
-  stages: number;
-  /** Arm: REGIME_EL1 or REGIME_EL2, which share no entries; REGIME_EL1 for everybody else. */
-  regime: number;
-  /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
-  withoutTopByte: boolean;
 }
 
 /** Marks global translations, which belong to every address space of a domain. */
@@ -35,7 +16,7 @@ export interface CachedTranslation {
   /** Last tick at which memory gave this translation. */
   time: number;
   /** An invalidation has covered it. */
-  dead: boolean;
+  invalidated: boolean;
 }
 
 /** All translations with one tag. */
@@ -57,15 +38,15 @@ export class TagSet implements TranslationTag {
   /** Latest tick at which one was filled. */
   filled = 0;
   /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
-  live = 0;
+  valid = 0;
   /** How often tables had changed when all entries were invalidated last. */
   changes = 0;
-  /** Invalidations of entries filled up to here are forgotten: whether such an entry lives is not known. */
-  fog = 0;
+  /** Invalidations of entries filled up to here are forgotten: whether such an entry is valid is not known. */
+  unknownBefore = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
-  readonly aside = new Map<number, CachedTranslation[]>();
+  readonly superseded = new Map<number, CachedTranslation[]>();
 
   constructor(id: number, tag: TranslationTag, space: number) {
     this.id = id;
@@ -96,7 +77,7 @@ export class TagSet implements TranslationTag {
   }
 
   /** All entries filled up to a tick are invalidated. */
-  kill(issued: number): void {
+  invalidateAll(issued: number): void {
     if (issued <= this.epoch) return;
     this.epoch = issued;
     let kept = 0;

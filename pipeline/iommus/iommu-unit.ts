@@ -5,7 +5,9 @@ import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState, type PropertyValue, type Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
 import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
+import type { CachedIommu } from "../caches/cached-iommu.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { ModelStatistics } from "../output/statistics.ts";
 
@@ -14,8 +16,9 @@ export class IommuUnit {
   /** Undefined for the IOMMU that a `bind` without any `iommu` record implies. */
   readonly id: string | undefined;
   readonly model: IommuModel;
+  readonly vendor: Vendor;
   readonly walker: IommuWalker;
-  readonly engine: WalkEngine;
+  readonly engine: CachedIommu["engine"];
   readonly state = new IommuState();
   /** Decodes the commands of its queue. */
   readonly commands: CommandDecoder;
@@ -27,7 +30,8 @@ export class IommuUnit {
   constructor(id: string | undefined, model: IommuModel, memory: GuestMemory) {
     this.id = id;
     this.model = model;
-    this.walker = VENDORS[model].walker(memory);
+    this.vendor = VENDORS[model];
+    this.walker = this.vendor.walker(memory);
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
     this.commands = new CommandDecoder(model);
