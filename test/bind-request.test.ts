@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import * as C_STRUCTURES from "../parsers/bind/c-structures.ts";
 import { readRequest } from "../parsers/bind/read-request.ts";
 import { stateOf } from "../parsers/caps/host.ts";
-import { CAPABILITY_REGISTERS } from "../parsers/caps/registers.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
 import { BIND_RULES } from "../pipeline/findings/bind-rules.ts";
 import { Layout } from "../walkers/layout.ts";
+import { VENDORS } from "../walkers/registry.ts";
 import { SEVERITIES } from "../walkers/tables/rule.ts";
 import {
   amdvi,
@@ -94,7 +94,10 @@ describe("the C bytes of pasid_table_config", () => {
 describe("declarations", () => {
   const layouts: readonly Layout[] = [
     ...Object.values(C_STRUCTURES).filter((declared) => declared instanceof Layout),
-    ...Object.values(CAPABILITY_REGISTERS).flatMap((registers) => Object.values(registers)),
+    ...Object.values(VENDORS).flatMap(({ host }) => [
+      ...Object.values(host.registers),
+      ...(host.hwInfo === null ? [] : [host.hwInfo.layout]),
+    ]),
   ];
 
   it.each(layouts.map((layout) => [layout.name, layout] as const))(

@@ -37,6 +37,10 @@ export class IommuState {
     return this.registers.get(register)?.lo ?? absent;
   }
 
+  setRegister(register: string, value: bigint): void {
+    this.registers.set(register, { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 });
+  }
+
   has(register: string): boolean {
     return this.registers.has(register);
   }

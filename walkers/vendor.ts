@@ -3,11 +3,12 @@ import type { Caching } from "./caching.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
+import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { IommuModel } from "./models.ts";
 import type { VendorTables } from "./tables/enumeration.ts";
-import type { TableFormat } from "./tables/table.ts";
+import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /**
@@ -30,10 +31,13 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly faultRecord: FaultRecordFormat;
 
   walker(memory: GuestMemory): IommuWalker<D, P>;
-  /** Its device, context and PASID tables, as what checks them sees them. */
-  tables(memory: GuestMemory): TableFormat;
+  /** Its device, context and PASID tables. */
+  tables(memory: GuestMemory): TableTree<D>;
   /** Its tables, as what enumerates them sees them. */
   enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
+
+  /** What a host says of it, and what follows for the tables that it can walk. */
+  readonly host: HostInterface;
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;

@@ -1,11 +1,13 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
-import { type HostLimits, limitsOf } from "../../parsers/caps/host-limits.ts";
-import { CAPABILITY_REGISTERS } from "../../parsers/caps/registers.ts";
+import { limitsOf } from "../../parsers/caps/host-limits.ts";
 import { sizeText } from "../../pipeline/bind-check/finding.ts";
 import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables.ts";
+import type { HostLimits } from "../../walkers/host.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
 import type { Word64 } from "../../walkers/registers.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../numbers.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
@@ -36,7 +38,7 @@ function hostLines(host: HostIommu): string[] {
     const named = props.map(([name, value]) => [name, Array.isArray(value) ? value.join(" ") : `${value}`]);
     lines.push(...table([["PROPERTY", "VALUE"], ...named]).map((line) => INDENT + line));
   }
-  lines.push(...limitLines(limitsOf(model, state)).map((line) => INDENT + line));
+  lines.push(...limitLines(model, limitsOf(model, state)).map((line) => INDENT + line));
   return lines;
 }
 
@@ -52,12 +54,12 @@ function registerRows(name: string, layout: Layout, view: DataView): string[][] 
 }
 
 /** What the capabilities come to for a PASID table. Where nothing is known, everything is there. */
-function limitLines(limits: HostLimits): string[] {
+function limitLines(model: IommuModel, limits: HostLimits): string[] {
   const rows = [
     ["PASID bits", limits.pasidBits === 0 ? "0: no PASIDs" : `${limits.pasidBits}`],
     ["output bits", `${limits.outputBits}`],
     ["second-stage input bits", `${limits.secondInputBits}`],
-    ...tableFormats(limits).map((format) => [`tables ${format.model}`, tableText(format)]),
+    ...tableFormats(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
     ["page tables", formatNames(limits).join(", ") || "none"],
     ["nested", limits.noNesting === "" ? "yes" : `no: ${limits.noNesting}`],
   ];
@@ -77,7 +79,7 @@ function formatNames({ formats }: HostLimits): string[] {
 /** The registers whose layouts are known, with a view on each. */
 function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView][] {
   const registers: [string, Layout, DataView][] = [];
-  for (const [name, layout] of Object.entries(CAPABILITY_REGISTERS[model])) {
+  for (const [name, layout] of Object.entries(VENDORS[model].host.registers)) {
     const word = state.registers.get(name);
     if (word === undefined) continue;
     const view = new DataView(new ArrayBuffer(8));
@@ -88,7 +90,7 @@ function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView]
 }
 
 function otherRegisters({ model, state }: HostIommu): [string, Word64][] {
-  return [...state.registers].filter(([name]) => !Object.hasOwn(CAPABILITY_REGISTERS[model], name));
+  return [...state.registers].filter(([name]) => !Object.hasOwn(VENDORS[model].host.registers, name));
 }
 
 function bigOf({ hi, lo }: Word64): bigint {
@@ -124,7 +126,7 @@ function hostRecord(host: HostIommu): object {
       output_bits: limits.outputBits,
       second_input_bits: limits.secondInputBits,
       tables: Object.fromEntries(
-        tableFormats(limits).map(({ model: name, lacking, alignment }) => [
+        tableFormats(model, limits).map(({ model: name, lacking, alignment }) => [
           name,
           lacking === "" ? { supported: true, alignment } : { supported: false, lacking },
         ]),

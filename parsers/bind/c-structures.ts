@@ -49,29 +49,6 @@ export const VTD_S1_RESERVED = { at: 20, bytes: 4 } as const;
 /** Bytes of an STE that `struct iommu_hwpt_arm_smmuv3` has. */
 export const SMMU_STE_BYTES = 16;
 
-export const VtdHwInfoLayout = layout("struct iommu_hw_info_vtd", IOMMUFD, 24, {
-  ERRATA_772415_SPR17: bit(0, "No read-only mappings in the parent of a nested domain"),
-  cap_reg: bits(127, 64, "CAP_REG"),
-  ecap_reg: bits(191, 128, "ECAP_REG"),
-});
-
-export const SmmuHwInfoLayout = layout("struct iommu_hw_info_arm_smmuv3", IOMMUFD, 40, {
-  flags: bits(31, 0, "Flags"),
-  idr0: bits(95, 64, "SMMU_IDR0"),
-  idr1: bits(127, 96, "SMMU_IDR1"),
-  idr2: bits(159, 128, "SMMU_IDR2"),
-  idr3: bits(191, 160, "SMMU_IDR3"),
-  idr4: bits(223, 192, "SMMU_IDR4"),
-  idr5: bits(255, 224, "SMMU_IDR5"),
-  iidr: bits(287, 256, "SMMU_IIDR"),
-  aidr: bits(319, 288, "SMMU_AIDR"),
-});
-
-export const AmdHwInfoLayout = layout("struct iommu_hw_info_amd", IOMMUFD, 16, {
-  efr: bits(63, 0, "Extended Feature Register"),
-  efr2: bits(127, 64, "Extended Feature 2 Register"),
-});
-
 /** Bytes from the start of a structure to the end of a field: what `bytes` must cover for the field to be there. */
 export function endOf<F extends string>(structure: Layout<F>, field: F): number {
   return (structure.fields[field].parts[0]![0] + 1) / 8;

@@ -35,7 +35,7 @@ export interface BindAnswer {
 export function checkBind(question: BindQuestion): BindAnswer {
   const { request, model, state, memory, others, dev, maxEntries } = question;
   const out = new BindFindings();
-  const host: BindHost = { limits: limitsOf(model, state), state };
+  const host: BindHost = { model, limits: limitsOf(model, state), state };
   const use = tableOf(request, host, out);
   if (use === null) return { findings: out.list, table: null };
   const { pasidBits, shape } = checkHost(use, host, out);
@@ -49,7 +49,7 @@ export function checkBind(question: BindQuestion): BindAnswer {
 function tableOf(request: BindRequest, host: BindHost, out: BindFindings): TableUse | null {
   switch (request.kind) {
     case "pasid_table_config":
-      return checkConfig(request, host.limits.model, out);
+      return checkConfig(request, host.model, out);
     case "iommu_hwpt_vtd_s1":
       checkVtdStage1(request, host, out);
       return null;

@@ -1,6 +1,7 @@
-import type { HostLimits } from "../../parsers/caps/host-limits.ts";
 import { Configuration } from "../../walkers/amd-vi/configuration.ts";
+import type { HostLimits } from "../../walkers/host.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import { type IommuModel, MODEL_OWNER } from "../../walkers/models.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { secondMode } from "../../walkers/riscv/binding.ts";
 import { RiscvConfig } from "../../walkers/riscv/config.ts";
@@ -13,6 +14,7 @@ import { shapeOf, type TableShape, type TableUse } from "./shape.ts";
 
 /** An IOMMU that a table is to be bound to. */
 export interface BindHost {
+  readonly model: IommuModel;
   readonly limits: HostLimits;
   readonly state: IommuState;
 }
@@ -162,7 +164,7 @@ export function checkRange(
 /** Bits that the second stage under the table translates; where it does not say, the most that the IOMMU has. */
 function secondInputBits({ parent, model }: TableUse, limits: HostLimits): number {
   const { levels, t0sz } = parent ?? {};
-  if (limits.model === "arm-smmuv3")
+  if (MODEL_OWNER[model] === "arm-smmuv3")
     return t0sz === undefined
       ? limits.secondInputBits
       : Math.max(Math.min(64 - t0sz, limits.secondInputBits), 0);

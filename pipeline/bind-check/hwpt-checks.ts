@@ -42,7 +42,7 @@ const STE_WORDS = 2;
 
 /** @returns false where the request is for another vendor's IOMMU */
 function belongs(vendor: IommuModel, what: string, host: BindHost, out: BindFindings): boolean {
-  const { model } = host.limits;
+  const { model } = host;
   if (model === vendor) return true;
   out.add(BIND_RULES["bind-model-mismatch"], `${what} is for ${vendor}: expected one for ${model}`);
   return false;

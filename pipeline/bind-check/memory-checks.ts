@@ -101,7 +101,7 @@ function checkEntries(
 ): void {
   const read = entryReader(use, host);
   const formats = new Map<string, { readonly pasid: number; count: number }>();
-  const rootBytes = host.limits.model === "arm-smmuv3" ? SMALLEST_ARM_ROOT : FRAME_BYTES;
+  const rootBytes = host.model === "arm-smmuv3" ? SMALLEST_ARM_ROOT : FRAME_BYTES;
   let ownReported = false;
   const checkOwn = (start: bigint, bytes: number, what: string, where: string, pasid?: number) => {
     if (ownReported || !overlap(use.base, shape.bytes, start, bytes)) return;

@@ -1,5 +1,5 @@
-import type { HostLimits } from "../../parsers/caps/host-limits.ts";
-import { type TableModel, tableModelsOf } from "../../walkers/models.ts";
+import type { HostLimits } from "../../walkers/host.ts";
+import { type IommuModel, type TableModel, tableModelsOf } from "../../walkers/models.ts";
 import { effectiveS1fmt, shapeOf, type TableUse } from "./shape.ts";
 
 /** A format of PASID table, as one IOMMU takes it. */
@@ -12,8 +12,8 @@ export interface TableFormat {
 }
 
 /** The formats of PASID table that an IOMMU's vendor has. */
-export function tableFormats(limits: HostLimits): TableFormat[] {
-  return tableModelsOf(limits.model).map((model) => {
+export function tableFormats(iommu: IommuModel, limits: HostLimits): TableFormat[] {
+  return tableModelsOf(iommu).map((model) => {
     const use = largest(model);
     const bits = Math.min(limits.pasidBits, shapeOf(use, 0).reach);
     return {

@@ -3,7 +3,7 @@ import type { TraceNames } from "../../parsers/trace/records.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
-import type { TableFormat } from "../../walkers/tables/table.ts";
+import type { TableTree } from "../../walkers/tables/tree.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
 import { type FrameUser, type LiveTable, type TableFinding, TableLinter } from "./tables/linter.ts";
@@ -15,7 +15,7 @@ const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
 /** What is looked after of one IOMMU. */
 interface UnitTables {
   readonly unit: IommuUnit;
-  readonly format: TableFormat;
+  readonly format: TableTree;
   readonly linter: TableLinter;
   /** Registers and properties that the tables were judged under. */
   judgedUnder: string;
@@ -260,7 +260,7 @@ function tableFindingDetails(
 }
 
 /** Registers and properties that decide what tables look like. */
-function describe(unit: IommuUnit, format: TableFormat): string {
+function describe(unit: IommuUnit, format: TableTree): string {
   const registers = format.registers.map((name) => {
     const value = unit.state.registers.get(name);
     return value === undefined ? "" : `${value.hi}:${value.lo}`;

@@ -123,7 +123,7 @@ class Unit {
   #device(request: WalkRequest, out: WalkResult): object | null {
     const known = this.devices.get(request.device);
     if (known !== undefined) return known.context;
-    const context = this.walker.newDevice() as object;
+    const context = this.walker.newDevice();
     if (!this.walker.loadDevice(request, context, out)) return null;
     this.devices.set(request.device, { context, tag: deviceTag(this.caching, request.device, context) });
     return context;
@@ -133,7 +133,7 @@ class Unit {
     const key = `${request.device}:${request.pasid}`;
     const known = this.processes.get(key);
     if (known !== undefined) return known.context;
-    const context = this.walker.newProcess() as object;
+    const context = this.walker.newProcess();
     if (!this.walker.loadProcess(request, device, context, out)) return null;
     if (this.caching.hasOwnEntry(device, context, request.pasid))
       this.processes.set(key, {

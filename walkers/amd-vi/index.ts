@@ -16,6 +16,7 @@ import {
 } from "./events.ts";
 import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
 import { AMD_VI_FAULTS } from "./faults.ts";
+import { AMD_VI_HOST } from "./host.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -58,6 +59,7 @@ export const AMD_VI: Vendor<DeviceContext, ProcessContext> = {
   walker: (memory) => new AmdViWalker(memory),
   tables: (memory) => new AmdViTables(memory),
   enumeration: (walker) => new AmdViEnumeration(walker as AmdViWalker),
+  host: AMD_VI_HOST,
   commands: AMD_VI_COMMANDS,
   advice: AMD_VI_ADVICE,
   caching: AMD_VI_CACHING,

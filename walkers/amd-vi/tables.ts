@@ -5,8 +5,8 @@ import { type Binding, READ, WRITE } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import { address, type Entry } from "../tables/entry.ts";
-import type { EntryKind, RootTable, TableFormat, TableSpec } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
 import { Configuration } from "./configuration.ts";
 import { type AmdViBinding, DeviceContext } from "./context.ts";
 import {
@@ -34,7 +34,7 @@ const dteValid = DeviceTableEntry.reader("V");
 const gcr3Valid = Gcr3Entry.reader("V");
 
 /** AMD-Vi: device table and guest CR3 tables. */
-export class AmdViTables implements TableFormat {
+export class AmdViTables implements TableTree {
   readonly registers: readonly string[] = [
     "efr",
     "efr2",
@@ -72,9 +72,7 @@ export class AmdViTables implements TableFormat {
         frame: tableFrame[segment]!,
         offset: 0,
         entries,
-        ids: "device",
         first: segment * perSegment,
-        span: 1,
         limit: 2 ** DEVICE_ID_BITS,
         device: -1,
       };
@@ -106,7 +104,10 @@ export class AmdViTables implements TableFormat {
   readonly #dte: EntryKind = {
     layout: DeviceTableEntry,
     littleEndian: true,
-    unit: DTE_UNIT,
+    ids: "device",
+    span: 1,
+    entries: 1,
+    updates: { unit: DTE_UNIT },
     valid: (view, at) => dteValid(view, at) !== 0,
     judge: (entry) => this.#judgeDte(entry),
   };
@@ -196,7 +197,10 @@ export class AmdViTables implements TableFormat {
       kind: {
         layout: Gcr3Entry,
         littleEndian: true,
-        unit: Gcr3Entry.bytes,
+        ids: "pasid",
+        span: 2 ** (PASID_BITS_PER_LEVEL * level),
+        entries: ENTRIES,
+        updates: { unit: Gcr3Entry.bytes },
         valid: (view, at) => gcr3Valid(view, at) !== 0,
         judge: (entry) => this.#judgeGcr3(entry, context, level, scope),
       },
@@ -204,9 +208,7 @@ export class AmdViTables implements TableFormat {
       frame,
       offset: 0,
       entries: ENTRIES,
-      ids: "pasid",
       first,
-      span: 2 ** (PASID_BITS_PER_LEVEL * level),
       limit: context.pasidLimit,
       device,
       resolve: guestPhysical ? this.#resolver(context) : undefined,

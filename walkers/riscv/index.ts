@@ -6,11 +6,11 @@ import type { RiscvDevice, RiscvProcess } from "./context.ts";
 import { RiscvTables as RiscvEnumeration } from "./enumeration.ts";
 import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
+import { RISCV_HOST } from "./host.ts";
 import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
 export { RISCV_FAULTS } from "./faults.ts";
-export { DEVICE_RULES, PROCESS_RULES } from "./rules.ts";
 export { RiscvWalker } from "./walker.ts";
 
 import type { Layout } from "../layout.ts";
@@ -49,8 +49,9 @@ export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
   faults: RISCV_FAULTS,
   faultRecord: RISCV_FAULT_RECORD,
   walker: (memory) => new RiscvWalker(memory),
-  tables: (memory) => new RiscvTables(memory),
+  tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
   enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
+  host: RISCV_HOST,
   commands: RISCV_COMMANDS,
   advice: RISCV_ADVICE,
   caching: RISCV_CACHING,

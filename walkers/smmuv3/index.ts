@@ -9,6 +9,7 @@ import { SMMUV3_COMMANDS } from "./commands.ts";
 import { SmmuV3Tables as SmmuV3Enumeration } from "./enumeration.ts";
 import { SMMUV3_FAULT_RECORD } from "./fault-record.ts";
 import { SMMUV3_FAULTS } from "./faults.ts";
+import { SMMUV3_HOST } from "./host.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -48,6 +49,7 @@ export const SMMUV3: Vendor<StreamContext, SubstreamContext> = {
   walker: (memory) => new SmmuV3Walker(memory),
   tables: (memory) => new SmmuV3Tables(memory),
   enumeration: (walker) => new SmmuV3Enumeration(walker as SmmuV3Walker),
+  host: SMMUV3_HOST,
   commands: SMMUV3_COMMANDS,
   advice: SMMUV3_ADVICE,
   caching: SMMUV3_CACHING,

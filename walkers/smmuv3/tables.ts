@@ -6,8 +6,8 @@ import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import type { Entry } from "../tables/entry.ts";
-import type { EntryKind, RootTable, TableFormat, TableSpec } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, IdKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
 import type { SmmuV3Binding } from "./binding.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
@@ -34,7 +34,7 @@ const span = L1Std.reader("Span");
 const config = Ste.reader("Config");
 
 /** SMMUv3: stream table and context descriptor tables, linear and of two levels. */
-export class SmmuV3Tables implements TableFormat {
+export class SmmuV3Tables implements TableTree {
   readonly registers = [
     "idr0",
     "idr1",
@@ -69,14 +69,12 @@ export class SmmuV3Tables implements TableFormat {
     const { enabled, strtabFrame, strtabOffset, streamBits, split } = this.#features;
     if (!this.#rootKnown || !enabled) return [];
     const table: TableSpec = {
-      kind: split === 0 ? this.#steKind : this.#l1Std,
+      kind: split === 0 ? this.#steKind : { ...this.#l1Std, span: 2 ** split },
       context: "",
       frame: strtabFrame,
       offset: strtabOffset,
       entries: 2 ** Math.max(streamBits - split, 0),
-      ids: "device",
       first: 0,
-      span: 2 ** split,
       limit: 2 ** streamBits,
       device: -1,
     };
@@ -128,9 +126,7 @@ export class SmmuV3Tables implements TableFormat {
         frame,
         offset,
         entries: 2 ** (spanValue - 1),
-        ids: "device",
         first: entry.first,
-        span: 1,
         limit: 2 ** this.#features.streamBits,
         device: -1,
       });
@@ -150,7 +146,7 @@ export class SmmuV3Tables implements TableFormat {
         entry.leadsTo(this.#cdTable(stream, entry.device, "", true));
     }),
     valid: (view, at) => steValid(view, at) !== 0,
-    used: usedSteWords,
+    updates: { unit: ATOMIC_BYTES, used: usedSteWords },
   };
 
   // ── context descriptors ──
@@ -168,17 +164,15 @@ export class SmmuV3Tables implements TableFormat {
     const shift = linear ? ENTRY_SHIFT : L1_SHIFT;
     const size = 2 ** Math.max(s1cdmax - splitBits, 0);
     const align = cdTableAlign(stream);
-    const leaf = this.#cdKind(stream, scope);
+    // Without substreams the one descriptor belongs to no PASID.
+    const leaf = this.#cdKind(stream, scope, s1cdmax === 0 ? "device" : "pasid");
     return {
       kind: linear ? leaf : this.#l1CdKind(stream, device, context, leaf, splitBits),
       context,
       frame: alignFrame(stream.s1ContextFrame, align),
       offset: alignOffset(stream.s1ContextOffset, align),
       entries: sized ? size : Math.min(size, FRAME_BYTES >> shift),
-      // Without substreams the one descriptor belongs to no PASID.
-      ids: s1cdmax === 0 ? "device" : "pasid",
       first: s1cdmax === 0 ? device : 0,
-      span: 2 ** splitBits,
       limit: s1cdmax === 0 ? Number.POSITIVE_INFINITY : 2 ** s1cdmax,
       device,
       resolve: this.#resolver(stream),
@@ -206,24 +200,25 @@ export class SmmuV3Tables implements TableFormat {
           frame,
           offset,
           entries: 2 ** splitBits,
-          ids: "pasid",
           first: entry.first,
-          span: 1,
           limit: 2 ** stream.s1cdmax,
           device,
           resolve,
         });
       }),
+      ids: "pasid",
+      span: 2 ** splitBits,
       valid: (view, at) => l1cdValid(view, at) !== 0,
     };
   }
 
-  #cdKind(stream: StreamContext, scope: string): EntryKind {
+  #cdKind(stream: StreamContext, scope: string, ids: IdKind): EntryKind {
     return {
       ...kind(Cd, (entry) => {
         reservedBits(entry);
         judgeCd(entry, stream, this.#features, this.#lpae, scope);
       }),
+      ids,
       valid: (view, at) => cdValid(view, at) !== 0,
     };
   }
@@ -240,7 +235,8 @@ export class SmmuV3Tables implements TableFormat {
 }
 
 function kind(layout: Layout, judge: (entry: Entry) => void): Omit<EntryKind, "valid"> {
-  return { layout, littleEndian: true, unit: ATOMIC_BYTES, judge };
+  const updates = { unit: ATOMIC_BYTES };
+  return { layout, littleEndian: true, ids: "device", span: 1, entries: 1, updates, judge };
 }
 
 /** log2 of the context descriptors that a level 1 descriptor stands for; 0: the table is linear. */

@@ -1,7 +1,7 @@
 import { bitRange, type Field, type Layout } from "../layout.ts";
 import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../memory.ts";
-import type { TableSpec, Tag } from "./table.ts";
 import { TABLE_RULES, type TableRule } from "./table-rules.ts";
+import type { TableSpec, Tag } from "./tree.ts";
 
 const WORD_BITS = 64;
 /** Bytes that every table in use has some of: what `anythingAt` looks for. */
@@ -45,14 +45,14 @@ export class Entry {
 
   /** First id (device or PASID) that the entry stands for. */
   get first(): number {
-    return this.table.first + this.index * this.table.span;
+    return this.table.first + this.index * this.table.kind.span;
   }
 
   /** The device that the entry is about, or that its table serves; -1 where it is about several. */
   get device(): number {
-    const { ids, span, device } = this.table;
-    if (ids === "pasid") return device;
-    return span === 1 ? this.first : -1;
+    const { kind, device } = this.table;
+    if (kind.ids === "pasid") return device;
+    return kind.span === 1 ? this.first : -1;
   }
 
   /** A field as its bits have it: an address without its low zeros. */

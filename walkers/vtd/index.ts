@@ -15,6 +15,7 @@ import {
 import { VtdTables as VtdEnumeration } from "./enumeration.ts";
 import { VTD_FAULT_RECORD } from "./fault-record.ts";
 import { VTD_FAULTS } from "./faults.ts";
+import { VTD_HOST } from "./host.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
@@ -66,6 +67,7 @@ export const VTD: Vendor<VtdDevice, VtdProcess> = {
   walker: (memory) => new VtdWalker(memory),
   tables: (memory) => new VtdTables(memory),
   enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
+  host: VTD_HOST,
   commands: VTD_COMMANDS,
   advice: VTD_ADVICE,
   caching: VTD_CACHING,

@@ -5,8 +5,8 @@ import type { IommuState } from "../registers.ts";
 import { READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { address, type Entry } from "../tables/entry.ts";
-import type { EntryKind } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, IdKind } from "../tables/tree.ts";
 import type { VtdDevice } from "./context.ts";
 import { VtdWalker } from "./index.ts";
 import { CapabilityRegister } from "./registers.ts";
@@ -102,9 +102,20 @@ export function kind<F extends string>(
   layout: Layout<F>,
   present: F,
   judge: (entry: Entry) => void,
+  ids: IdKind = "device",
+  span = 1,
 ): EntryKind {
   const read = layout.reader(present);
-  return { layout, littleEndian: true, unit: FETCH_BYTES, valid: (view, at) => read(view, at) !== 0, judge };
+  return {
+    layout,
+    littleEndian: true,
+    ids,
+    span,
+    entries: 1,
+    updates: { unit: FETCH_BYTES },
+    valid: (view, at) => read(view, at) !== 0,
+    judge,
+  };
 }
 
 export function illegal(entry: Entry, field: string, text: string, source?: string): void {

@@ -1,7 +1,7 @@
 import { FRAME_BYTES } from "../memory.ts";
 import type { Entry } from "../tables/entry.ts";
-import type { EntryKind, TableSpec } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, TableSpec } from "../tables/tree.ts";
 import { EXTENDED_CONTEXT, VtdDevice } from "./context.ts";
 import { tablePasids } from "./ecs.ts";
 import {
@@ -82,26 +82,29 @@ export class VtdExtendedTables {
   pasidTable(frame: number, size: number, pasids: PasidContext): TableSpec {
     const resolve = this.#checks.resolver(pasids.below);
     return {
-      kind: kind(ExtendedPasidEntry, "P", (entry) => {
-        const { caps } = this.#checks.walker;
-        entry.reservedBits(
-          TABLE_RULES["reserved-entry-bits"],
-          caps.reserved.extendedPasid,
-          ["FLPTPTR"],
-          HOST_WIDTH,
-        );
-        const mode = Number(entry.value("FLPM"));
-        if (mode > 1) illegal(entry, "FLPM", "expected 0 or 1", "VT-d 2.5, 9.5");
-        if (mode === 1 && !caps.firstStageFiveLevel) lacks(entry, "FLPM", "CAP.5LP");
-        this.#checks.leads(entry, "FLPTPTR", Number(entry.value("FLPTPTR")), resolve);
-      }),
+      kind: kind(
+        ExtendedPasidEntry,
+        "P",
+        (entry) => {
+          const { caps } = this.#checks.walker;
+          entry.reservedBits(
+            TABLE_RULES["reserved-entry-bits"],
+            caps.reserved.extendedPasid,
+            ["FLPTPTR"],
+            HOST_WIDTH,
+          );
+          const mode = Number(entry.value("FLPM"));
+          if (mode > 1) illegal(entry, "FLPM", "expected 0 or 1", "VT-d 2.5, 9.5");
+          if (mode === 1 && !caps.firstStageFiveLevel) lacks(entry, "FLPM", "CAP.5LP");
+          this.#checks.leads(entry, "FLPTPTR", Number(entry.value("FLPTPTR")), resolve);
+        },
+        "pasid",
+      ),
       context: pasids.name,
       frame,
       offset: 0,
       entries: Math.max(size, FRAME_BYTES / ExtendedPasidEntry.bytes),
-      ids: "pasid",
       first: 0,
-      span: 1,
       limit: pasids.limit,
       device: pasids.device,
       resolve,

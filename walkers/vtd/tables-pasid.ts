@@ -1,8 +1,8 @@
 import { FRAME_BYTES, frameHi, frameLo } from "../memory.ts";
 import { exceeds } from "../page-tables/vtd-second-stage.ts";
 import { address, type Entry } from "../tables/entry.ts";
-import type { EntryKind, TableSpec } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, TableSpec } from "../tables/tree.ts";
 import { PASID_TABLE_BITS } from "./scalable.ts";
 import {
   PasidDirectoryEntry,
@@ -47,9 +47,7 @@ export class VtdPasidTables {
       frame,
       offset: 0,
       entries: pages * perFrame,
-      ids: "pasid",
       first: 0,
-      span: PASIDS_PER_TABLE,
       limit: pasids.limit,
       also: pasids.also,
       device: pasids.device,
@@ -58,36 +56,40 @@ export class VtdPasidTables {
   }
 
   #directoryKind(pasids: PasidContext): EntryKind {
-    return kind(PasidDirectoryEntry, "P", (entry) => {
-      const { reserved } = this.#checks.walker.caps;
-      entry.reservedBits(
-        TABLE_RULES["reserved-entry-bits"],
-        reserved.pasidDirectory,
-        ["SMPTBLPTR"],
-        HOST_WIDTH,
-      );
-      const frame = Number(entry.value("SMPTBLPTR"));
-      const resolve = this.#checks.resolver(pasids.below);
-      if (!this.#checks.leads(entry, "SMPTBLPTR", frame, resolve)) return;
-      entry.leadsTo({
-        kind: this.#pasidKind(pasids),
-        context: pasids.name,
-        frame,
-        offset: 0,
-        entries: PASIDS_PER_TABLE,
-        ids: "pasid",
-        first: entry.first,
-        span: 1,
-        limit: pasids.limit,
-        also: pasids.also,
-        device: pasids.device,
-        resolve,
-      });
-    });
+    return kind(
+      PasidDirectoryEntry,
+      "P",
+      (entry) => {
+        const { reserved } = this.#checks.walker.caps;
+        entry.reservedBits(
+          TABLE_RULES["reserved-entry-bits"],
+          reserved.pasidDirectory,
+          ["SMPTBLPTR"],
+          HOST_WIDTH,
+        );
+        const frame = Number(entry.value("SMPTBLPTR"));
+        const resolve = this.#checks.resolver(pasids.below);
+        if (!this.#checks.leads(entry, "SMPTBLPTR", frame, resolve)) return;
+        entry.leadsTo({
+          kind: this.#pasidKind(pasids),
+          context: pasids.name,
+          frame,
+          offset: 0,
+          entries: PASIDS_PER_TABLE,
+          first: entry.first,
+          limit: pasids.limit,
+          also: pasids.also,
+          device: pasids.device,
+          resolve,
+        });
+      },
+      "pasid",
+      PASIDS_PER_TABLE,
+    );
   }
 
   #pasidKind(pasids: PasidContext): EntryKind {
-    return kind(PasidEntry, "P", (entry) => this.#judgePasid(entry, pasids));
+    return kind(PasidEntry, "P", (entry) => this.#judgePasid(entry, pasids), "pasid");
   }
 
   /** 7.1.3, SPT.3 and SPT.4. */

@@ -2,8 +2,8 @@ import type { GuestMemory } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
 import type { Entry } from "../tables/entry.ts";
-import type { EntryKind, RootTable, TableFormat, TableSpec } from "../tables/table.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
 import type { VtdBinding } from "./binding.ts";
 import { VtdDevice } from "./context.ts";
 import { ExtendedRootEntry } from "./ecs-structures.ts";
@@ -26,7 +26,7 @@ const FUNCTIONS = 256;
 const ROOT_HALF_BITS = (ScalableRootEntry.bytes * 8) / 2;
 
 /** VT-d: root, context, PASID directory and PASID tables of every mode. */
-export class VtdTables implements TableFormat {
+export class VtdTables implements TableTree {
   readonly registers = ["cap", "ecap", "ver", "rtaddr", "gsts"];
   readonly #checks: VtdChecks;
   readonly #pasids: VtdPasidTables;
@@ -55,9 +55,7 @@ export class VtdTables implements TableFormat {
       frame: caps.rootFrame,
       offset: 0,
       entries: BUSES,
-      ids: "device",
       first: 0,
-      span: FUNCTIONS,
       limit: BUSES * FUNCTIONS,
       device: -1,
     };
@@ -101,24 +99,28 @@ export class VtdTables implements TableFormat {
 
   // ── legacy mode ──
 
-  readonly #legacyRoot: EntryKind = kind(RootEntry, "P", (entry) => {
-    const { caps } = this.#checks.walker;
-    entry.reservedBits(TABLE_RULES["reserved-entry-bits"], caps.reserved.root, ["CTP"], HOST_WIDTH);
-    const frame = Number(entry.value("CTP"));
-    if (!this.#checks.leads(entry, "CTP", frame)) return;
-    entry.leadsTo({
-      kind: this.#context,
-      context: "",
-      frame,
-      offset: 0,
-      entries: FUNCTIONS,
-      ids: "device",
-      first: entry.first,
-      span: 1,
-      limit: BUSES * FUNCTIONS,
-      device: -1,
-    });
-  });
+  readonly #legacyRoot: EntryKind = kind(
+    RootEntry,
+    "P",
+    (entry) => {
+      const { caps } = this.#checks.walker;
+      entry.reservedBits(TABLE_RULES["reserved-entry-bits"], caps.reserved.root, ["CTP"], HOST_WIDTH);
+      const frame = Number(entry.value("CTP"));
+      if (!this.#checks.leads(entry, "CTP", frame)) return;
+      entry.leadsTo({
+        kind: this.#context,
+        context: "",
+        frame,
+        offset: 0,
+        entries: FUNCTIONS,
+        first: entry.first,
+        limit: BUSES * FUNCTIONS,
+        device: -1,
+      });
+    },
+    "device",
+    FUNCTIONS,
+  );
 
   readonly #context: EntryKind = kind(ContextEntry, "P", (entry) => {
     const { caps } = this.#checks.walker;
@@ -137,6 +139,7 @@ export class VtdTables implements TableFormat {
     ...kind(ScalableRootEntry, "LP", (entry) =>
       this.#rootHalves(entry, this.#checks.walker.caps.reserved.scalableRoot, this.#scalableContext),
     ),
+    span: FUNCTIONS,
     valid: eitherHalf,
   };
 
@@ -180,6 +183,7 @@ export class VtdTables implements TableFormat {
     ...kind(ExtendedRootEntry, "LP", (entry) =>
       this.#rootHalves(entry, this.#checks.walker.caps.reserved.extendedRoot, this.#extended.context),
     ),
+    span: FUNCTIONS,
     valid: eitherHalf,
   };
 
@@ -209,9 +213,7 @@ export class VtdTables implements TableFormat {
         frame,
         offset: 0,
         entries: FUNCTIONS / 2,
-        ids: "device",
         first: entry.first + (half * FUNCTIONS) / 2,
-        span: 1,
         limit: BUSES * FUNCTIONS,
         device: -1,
       });
