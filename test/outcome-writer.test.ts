@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { DmaRecord } from "../parsers/trace/records.ts";
+import { DIFFERENCES, Outcome, VERDICTS } from "../pipeline/iommus/outcome.ts";
 import { ByteWriter } from "../pipeline/output/byte-writer.ts";
 import { OutcomeWriter, RequestNames } from "../pipeline/output/outcome-writer.ts";
-import { DIFFERENCES, Outcome, VERDICTS } from "../pipeline/replay/outcome.ts";
 import type { Fault } from "../walkers/fault.ts";
 import { TABLE_MODELS } from "../walkers/models.ts";
 import { EXECUTE, NO_PASID, READ, WRITE } from "../walkers/request.ts";

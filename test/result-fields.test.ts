@@ -1,6 +1,6 @@
 /** Results are reused, copied and kept as numbers: a field that one of these forgets would show another walk's value. */
 import { expect, it } from "vitest";
-import { Outcome } from "../pipeline/replay/outcome.ts";
+import { Outcome } from "../pipeline/iommus/outcome.ts";
 import type { Fault } from "../walkers/fault.ts";
 import { TABLE_MODELS } from "../walkers/models.ts";
 import { FAULT, OK, WalkResult } from "../walkers/result.ts";
