@@ -7,7 +7,7 @@ import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { IommuModel } from "./models.ts";
-import type { VendorTables } from "./tables/enumeration.ts";
+import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
@@ -33,8 +33,8 @@ export interface Vendor<D extends object = object, P extends object = object> {
   walker(memory: GuestMemory): IommuWalker<D, P>;
   /** Its device, context and PASID tables. */
   tables(memory: GuestMemory): TableTree<D>;
-  /** Its tables, as what enumerates them sees them. */
-  enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
+  /** What enumerating needs to know of its contexts besides. */
+  enumeration(walker: IommuWalker<D, P>): Enumeration<D, P>;
 
   /** What a host says of it, and what follows for the tables that it can walk. */
   readonly host: HostInterface;
