@@ -1,3 +1,4 @@
+import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
@@ -10,12 +11,6 @@ const TS = piece(',"ts":');
 const PASID = piece(',"pasid":');
 const ADDR = piece(',"addr":"0x');
 const LEN = piece('","len":');
-/** By access bits; only these four combinations are requests. */
-const ACCESS: string[] = [];
-ACCESS[READ] = "r";
-ACCESS[WRITE] = "w";
-ACCESS[READ | WRITE] = "rw";
-ACCESS[EXECUTE] = "x";
 /** Not given, false, true. */
 const PRIV = ["", ',"priv":false', ',"priv":true'];
 /** By status: the result and what comes before its first value. */
@@ -216,7 +211,7 @@ export class OutcomeWriter {
     const known = this.#middles[slot];
     if (known !== undefined) return known;
     const made = piece(
-      `,"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
+      `,"access":"${ACCESS_NAMES[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
     );
     this.#middles[slot] = made;
     return made;
