@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { LineReader, type TraceHandler } from "../parsers/trace/line-reader.ts";
+import { LineReader } from "../parsers/trace/line-reader.ts";
+import type { TraceHandler } from "../parsers/trace/record-source.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../parsers/trace/records.ts";
 import { DMA, RecordScanner } from "../parsers/trace/scanner.ts";
 

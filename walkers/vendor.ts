@@ -9,7 +9,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { IommuModel, TableModel } from "./models.ts";
 import type { PasidTableFormat } from "./pasid-tables/format.ts";
 import type { HwptStructure } from "./pasid-tables/hwpt.ts";
-import type { VendorTables } from "./tables/enumeration.ts";
+import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
@@ -35,8 +35,8 @@ export interface Vendor<D extends object = object, P extends object = object> {
   walker(memory: GuestMemory): IommuWalker<D, P>;
   /** Its device, context and PASID tables. */
   tables(memory: GuestMemory): TableTree<D>;
-  /** Its tables, as what enumerates them sees them. */
-  enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
+  /** What enumerating needs to know of its contexts besides. */
+  enumeration(walker: IommuWalker<D, P>): Enumeration<D, P>;
 
   /** What a host says of it, and what follows for the tables that it can walk. */
   readonly host: HostInterface;

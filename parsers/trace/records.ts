@@ -57,6 +57,21 @@ export class ObservedRecord {
     this.start = 0;
     this.end = 0;
   }
+
+  /** Takes over all but the range of the text. */
+  copyFrom(from: ObservedRecord): void {
+    this.present = from.present;
+    this.result = from.result;
+    this.hasPa = from.hasPa;
+    this.paHi = from.paHi;
+    this.paLo = from.paLo;
+    this.hasCode = from.hasCode;
+    this.code = from.code;
+    this.reason = from.reason;
+    this.stage = from.stage;
+    this.cls = from.cls;
+    this.recorded = from.recorded;
+  }
 }
 
 /** A DMA request. Reused: valid during the handler's call only. */
@@ -103,9 +118,39 @@ export class DmaRecord {
     this.observed.clear();
   }
 
+  /** Takes everything over, with the texts: what it was copied from may be reused. */
+  copyFrom(from: DmaRecord): void {
+    const { observed } = from;
+    this.iommu = from.iommu;
+    this.dev = from.dev;
+    this.pasid = from.pasid;
+    this.addrHi = from.addrHi;
+    this.addrLo = from.addrLo;
+    this.len = from.len;
+    this.access = from.access;
+    this.accessGiven = from.accessGiven;
+    this.priv = from.priv;
+    this.privGiven = from.privGiven;
+    this.seq = from.seq;
+    this.observed.copyFrom(observed);
+    const tsBytes = from.tsEnd - from.tsStart;
+    const observedBytes = observed.end - observed.start;
+    this.bytes = new Uint8Array(tsBytes + observedBytes);
+    this.bytes.set(from.bytes.subarray(from.tsStart, from.tsEnd));
+    this.bytes.set(from.bytes.subarray(observed.start, observed.end), tsBytes);
+    this.tsStart = 0;
+    this.tsEnd = tsBytes;
+    this.observed.start = tsBytes;
+    this.observed.end = tsBytes + observedBytes;
+  }
+
   /** `ts` as JSON text, or "" where absent. */
   tsText(): string {
     return asciiOrUtf8(this.bytes, this.tsStart, this.tsEnd);
+  }
+
+  ts(): number | string | undefined {
+    return this.tsEnd === this.tsStart ? undefined : JSON.parse(this.tsText());
   }
 
   /** `observed` as JSON text, with whatever further fields it has, or "" where absent. */
@@ -133,6 +178,16 @@ export class MemRecord {
     this.start = 0;
     this.end = 0;
     this.byIommu = false;
+  }
+
+  /** Takes everything over, with the digits: what it was copied from may be reused. */
+  copyFrom(from: MemRecord): void {
+    this.bytes = from.bytes.slice(from.start, from.end);
+    this.addrHi = from.addrHi;
+    this.addrLo = from.addrLo;
+    this.start = 0;
+    this.end = this.bytes.length;
+    this.byIommu = from.byIommu;
   }
 }
 

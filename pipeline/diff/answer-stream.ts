@@ -3,10 +3,11 @@ import type { OutcomeLine } from "../../parsers/outcomes/outcome-line.ts";
 import { type StreamKind, streamKind } from "../../parsers/outcomes/stream-kind.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { Feed } from "../../parsers/trace/line-feed.ts";
-import { type ErrorCode, readInput, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
+import { type ErrorCode, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Layout } from "../../parsers/trace/sniff.ts";
+import { TextInput } from "../../parsers/trace/text-input.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import { selectionOf } from "../output/selection.ts";
@@ -101,14 +102,16 @@ export class AnswerStream {
       trace = new TraceAnswers(this, side, options);
       return traceFeed(layout, trace, feedOptions);
     };
+    const input = new TextInput(source, choose, maxLineBytes);
     try {
-      const onChunk = () => {
+      for (let more = true; more; ) {
+        more = await input.next();
         trace?.flush();
-        return this.#handoff.put();
-      };
-      const { lines } = await readInput(source, choose, { maxLineBytes, onChunk });
-      trace?.finish(lines);
+        await this.#handoff.put();
+      }
+      trace?.finish(input.lines);
     } finally {
+      await input.close();
       trace?.close();
     }
   }

@@ -4,7 +4,7 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import type { Culprit } from "../caches/answers/explanation.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
@@ -17,7 +17,7 @@ const MAX_OPEN = 1 << 10;
 /** An entry that was changed, and that requests have used since without an invalidation in between. */
 interface OpenEntry {
   readonly unit: IommuUnit;
-  readonly culprit: Culprit;
+  readonly staleSource: StaleSource;
   readonly dev: string;
   readonly pasid: number;
   readonly firstLine: number;
@@ -38,8 +38,14 @@ export class CacheFindings {
   }
 
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */
-  staleUse(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit, culprit: Culprit): void {
-    const { change } = culprit;
+  staleUse(
+    line: number,
+    record: DmaRecord,
+    request: WalkRequest,
+    unit: IommuUnit,
+    staleSource: StaleSource,
+  ): void {
+    const { change } = staleSource;
     if (change === null) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}`;
     const open = this.#open.get(key);
@@ -48,12 +54,12 @@ export class CacheFindings {
       return;
     }
     const dev = this.#names.devices.get(record.dev).text;
-    this.#open.set(key, { unit, culprit, dev, pasid: record.pasid, firstLine: line, requests: 1 });
+    this.#open.set(key, { unit, staleSource, dev, pasid: record.pasid, firstLine: line, requests: 1 });
     if (this.#open.size > MAX_OPEN) {
       const [oldest] = this.#open.keys();
       this.#open.delete(oldest!);
     }
-    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+    this.#reportMissing(line, key, dev, record, request, unit, staleSource);
   }
 
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
@@ -62,13 +68,13 @@ export class CacheFindings {
     record: DmaRecord,
     request: WalkRequest,
     unit: IommuUnit,
-    culprit: Culprit,
+    staleSource: StaleSource,
   ): void {
-    const { change, excused } = culprit;
-    if (change === null || excused) return;
+    const { change, invalidationPending } = staleSource;
+    if (change === null || invalidationPending) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
     const dev = this.#names.devices.get(record.dev).text;
-    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+    this.#reportMissing(line, key, dev, record, request, unit, staleSource);
   }
 
   #reportMissing(
@@ -78,14 +84,14 @@ export class CacheFindings {
     record: DmaRecord,
     request: WalkRequest,
     unit: IommuUnit,
-    culprit: Culprit,
+    staleSource: StaleSource,
   ): void {
-    const change = culprit.change!;
+    const change = staleSource.change!;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const command = owedCommand(unit.vendor, unit.state, request, culprit, change, structure);
-    const inDevice = culprit.cache === "devtlb";
+    const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
+    const inDevice = staleSource.cache === "devtlb";
     const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
     const old = hex(word(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
@@ -102,7 +108,7 @@ export class CacheFindings {
       entry_addr: address,
       old,
       new: now,
-      cache: culprit.cache,
+      cache: staleSource.cache,
       ...(command === null
         ? {}
         : { command: command.text, data: command.words.map((w) => hex(word(w.hi, w.lo))) }),
@@ -113,9 +119,9 @@ export class CacheFindings {
   invalidated(line: number, unit: IommuUnit): void {
     if (this.#open.size === 0) return;
     for (const [key, open] of this.#open) {
-      if (open.unit !== unit || open.culprit.live()) continue;
+      if (open.unit !== unit || open.staleSource.valid()) continue;
       this.#open.delete(key);
-      const change = open.culprit.change!;
+      const change = open.staleSource.change!;
       this.#findings.report(line, CACHE_RULES["late-invalidation"], key, {
         iommu: unit.id,
         dev: open.dev,

@@ -1,4 +1,4 @@
-import type { ACCESSES } from "../../parsers/trace/accesses.ts";
+import type { Access } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
@@ -15,7 +15,7 @@ const KEPT = 1 << 12;
 const NO_CODE = -1;
 
 /** The requests that a log may mean by each kind of access: most do not tell a read for execute from a read. */
-const LOGGED_AS: Readonly<Record<(typeof ACCESSES)[number], number>> = {
+const LOGGED_AS: Readonly<Record<Access, number>> = {
   r: READ | EXECUTE,
   w: WRITE,
   rw: WRITE,

@@ -6,8 +6,8 @@ import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
-import type { Culprit } from "../caches/answers/explanation.ts";
 import type { Structure } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { Change } from "../caches/history/versioned-memory.ts";
 
 /** A command, as text in the vendor's own syntax and as words. */
@@ -27,7 +27,7 @@ export function owedCommand(
   { model, caching, advice }: Vendor,
   state: IommuState,
   request: WalkRequest,
-  culprit: Culprit,
+  staleSource: StaleSource,
   change: Change,
   structure: Structure | null,
 ): OwedCommandText | null {
@@ -36,7 +36,7 @@ export function owedCommand(
     name,
     fields,
     words: count,
-  } = advice(staleEntry(caching, request, culprit, change, structure), state);
+  } = advice(staleEntry(caching, request, staleSource, change, structure), state);
   const words = encodeCommand(model, name, fields, count);
   return { text: formatCommand(decodeCommand(model, words, state)), words };
 }
@@ -44,11 +44,11 @@ export function owedCommand(
 function staleEntry(
   caching: Caching,
   request: WalkRequest,
-  culprit: Culprit,
+  staleSource: StaleSource,
   change: Change,
   structure: Structure | null,
 ): StaleEntry {
-  const { cache, domain, space, regime, stages, ipaFrame } = culprit;
+  const { cache, domain, space, regime, stages, ipaFrame } = staleSource;
   const translated = stages !== 0;
   // A translation of both stages begins with the first.
   const stage = translated ? structure?.stage || stages & 1 || stages : 0;
@@ -68,7 +68,7 @@ function staleEntry(
     level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
     whole,
     table: whole || (structure !== null && pointedToTable(caching, structure, change)),
-    frame: nested && stage === 2 ? ipaFrame : frameOf(culprit.addrHi, request.addrLo),
+    frame: nested && stage === 2 ? ipaFrame : frameOf(staleSource.addrHi, request.addrLo),
   };
 }
 

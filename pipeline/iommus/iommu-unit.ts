@@ -7,6 +7,7 @@ import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
+import type { CachedIommu } from "../caches/history/cached-iommu.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { ModelStatistics } from "../output/statistics.ts";
 
@@ -17,7 +18,7 @@ export class IommuUnit {
   readonly model: IommuModel;
   readonly vendor: Vendor;
   readonly walker: IommuWalker;
-  readonly engine: WalkEngine;
+  readonly engine: CachedIommu["engine"];
   readonly state = new IommuState();
   /** Decodes the commands of its queue. */
   readonly commands: CommandDecoder;

@@ -1,5 +1,5 @@
+import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
-import { ACCESS_BITS } from "../../parsers/trace/line-reader.ts";
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel, MODEL_OWNER, type TableModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";

@@ -1,3 +1,4 @@
+import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
@@ -10,12 +11,6 @@ const TS = piece(',"ts":');
 const PASID = piece(',"pasid":');
 const ADDR = piece(',"addr":"0x');
 const LEN = piece('","len":');
-/** By access bits; only these four combinations are requests. */
-const ACCESS: string[] = [];
-ACCESS[READ] = "r";
-ACCESS[WRITE] = "w";
-ACCESS[READ | WRITE] = "rw";
-ACCESS[EXECUTE] = "x";
 /** Not given, false, true. */
 const PRIV = ["", ',"priv":false', ',"priv":true'];
 /** By status: the result and what comes before its first value. */
@@ -198,8 +193,14 @@ export class OutcomeWriter {
         return;
       }
       writeTranslation(out, o);
+      if (o.runs > 1) writeRuns(out, o);
     } else if (o.status === FAULT) writeFault(out, o);
-    writeEnd(out, o);
+    writeVerdict(out, o);
+    if (o.changedLine !== 0) {
+      out.put(CHANGED_LINE);
+      out.decimal(o.changedLine);
+    }
+    out.put(END);
   }
 
   /** From the access to the result, with what comes before its first value. */
@@ -210,7 +211,7 @@ export class OutcomeWriter {
     const known = this.#middles[slot];
     if (known !== undefined) return known;
     const made = piece(
-      `,"access":"${ACCESS[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
+      `,"access":"${ACCESS_NAMES[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
     );
     this.#middles[slot] = made;
     return made;
@@ -232,57 +233,68 @@ export class OutcomeWriter {
         o.perm) &
       (TAILS - 1);
     const known = this.#tails[slot];
-    if (
-      known !== undefined &&
-      known.domain === o.domain &&
-      known.asid === o.asid &&
-      known.pageShift === o.pageShift &&
-      known.perm === o.perm &&
-      known.reads === o.reads &&
-      known.passthrough === o.passthrough &&
-      known.verdict === o.verdict &&
-      known.difference === o.difference
-    ) {
+    if (known?.isOf(o)) {
       this.#out.put(known.piece);
       return;
     }
-    writeTranslation(this.#out, o);
-    writeEnd(this.#out, o);
-    if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = tailOf(o);
+    writeTail(this.#out, o);
+    if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = new Tail(o);
   }
 }
 
-interface Tail {
-  readonly domain: number;
-  readonly asid: number;
+/**
+ * What is written behind the address of a request in one run, and from what. Whoever writes it is given these fields
+ * of an outcome and no others: what is to be written too becomes a field here, and with it part of the memo's key.
+ */
+class Tail {
   readonly pageShift: number;
   readonly perm: number;
-  readonly reads: number;
+  readonly domain: number;
+  readonly asid: number;
   readonly passthrough: boolean;
-  readonly verdict: string;
-  readonly difference: string;
+  readonly reads: number;
+  readonly verdict: Outcome["verdict"];
+  readonly difference: Outcome["difference"];
   readonly piece: Piece;
+
+  constructor(o: TailFields) {
+    this.pageShift = o.pageShift;
+    this.perm = o.perm;
+    this.domain = o.domain;
+    this.asid = o.asid;
+    this.passthrough = o.passthrough;
+    this.reads = o.reads;
+    this.verdict = o.verdict;
+    this.difference = o.difference;
+    const scratch = new ByteWriter(FIXED);
+    writeTail(scratch, this);
+    this.piece = new Piece(scratch.take());
+  }
+
+  /** Whether an outcome is written the same; every field counts (test/outcome-writer.test.ts tries each). */
+  isOf(o: TailFields): boolean {
+    return (
+      this.domain === o.domain &&
+      this.asid === o.asid &&
+      this.pageShift === o.pageShift &&
+      this.perm === o.perm &&
+      this.reads === o.reads &&
+      this.passthrough === o.passthrough &&
+      this.verdict === o.verdict &&
+      this.difference === o.difference
+    );
+  }
+}
+type TailFields = Omit<Tail, "piece" | "isOf">;
+
+function writeTail(out: ByteWriter, o: TailFields): void {
+  writeTranslation(out, o);
+  writeVerdict(out, o);
+  out.put(END);
 }
 
-function tailOf(o: Outcome): Tail {
-  const scratch = new ByteWriter(FIXED);
-  writeTranslation(scratch, o);
-  writeEnd(scratch, o);
-  return {
-    domain: o.domain,
-    asid: o.asid,
-    pageShift: o.pageShift,
-    perm: o.perm,
-    reads: o.reads,
-    passthrough: o.passthrough,
-    verdict: o.verdict,
-    difference: o.difference,
-    piece: new Piece(scratch.take()),
-  };
-}
-
-/** What follows the address of a translated request, up to `reads`. */
-function writeTranslation(out: ByteWriter, o: Outcome): void {
+/** What follows the address of a translated request, up to its runs where it has several. */
+function writeTranslation(out: ByteWriter, o: TailFields): void {
   out.put(QUOTE);
   if (o.pageShift !== 0) {
     out.put(PAGE);
@@ -298,34 +310,29 @@ function writeTranslation(out: ByteWriter, o: Outcome): void {
     out.decimal(o.asid);
   }
   if (o.passthrough) out.put(PASSTHROUGH);
-  if (o.runs > 1) {
-    for (let i = 0; i < o.runs; i++) {
-      out.put(i === 0 ? SG : SG_NEXT);
-      out.address(o.runFrame[i]!, o.runOffset[i]!);
-      out.put(SG_COMMA);
-      out.decimal(o.runBytes[i]!);
-    }
-    out.put(SG_END);
-  }
 }
 
-function writeEnd(out: ByteWriter, o: Outcome): void {
+function writeRuns(out: ByteWriter, o: Outcome): void {
+  for (let i = 0; i < o.runs; i++) {
+    out.put(i === 0 ? SG : SG_NEXT);
+    out.address(o.runFrame[i]!, o.runOffset[i]!);
+    out.put(SG_COMMA);
+    out.decimal(o.runBytes[i]!);
+  }
+  out.put(SG_END);
+}
+
+function writeVerdict(out: ByteWriter, o: Pick<TailFields, "reads" | "verdict" | "difference">): void {
   out.put(READS);
   out.decimal(o.reads);
-  if (o.verdict !== "") {
-    out.put(VERDICT);
-    out.put(constant(o.verdict));
-    if (o.difference !== "") {
-      out.put(DIFF);
-      out.put(constant(o.difference));
-    }
-    out.put(QUOTE);
-    if (o.changedLine !== 0) {
-      out.put(CHANGED_LINE);
-      out.decimal(o.changedLine);
-    }
+  if (o.verdict === "") return;
+  out.put(VERDICT);
+  out.put(constant(o.verdict));
+  if (o.difference !== "") {
+    out.put(DIFF);
+    out.put(constant(o.difference));
   }
-  out.put(END);
+  out.put(QUOTE);
 }
 
 function writeFault(out: ByteWriter, o: Outcome): void {

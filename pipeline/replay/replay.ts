@@ -7,8 +7,8 @@ import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
 import { ACCEPTED } from "../../walkers/invalidation.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
+import { type CacheBudgets, MemoryBudget } from "../caches/held/memory-budget.ts";
 import { VersionedMemory } from "../caches/history/versioned-memory.ts";
-import { type CacheBudgets, MemoryBudget } from "../caches/memory-budget.ts";
 import { UnitCaches } from "../caches/unit-caches.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
@@ -122,12 +122,12 @@ export class Replay implements TraceHandler {
     aim(request, route, record);
     const outcome = this.#outcome;
     const { caches } = route.unit;
-    const doubt = walkRequest(route.unit.engine, request, record.len, outcome, caches, this.#past.time);
+    const mayDiffer = walkRequest(route.unit.engine, request, record.len, outcome, caches, this.#past.time);
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
-    this.#judge.judge(record, request, outcome, caches, doubt);
+    this.#judge.judge(record, request, outcome, caches, mayDiffer);
     if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
-    if (caches !== null && caches.deviceCulprit !== null) this.#noteDevice(line, record, request, route.unit);
+    if (caches !== null && caches.staleInDevice !== null) this.#noteDevice(line, record, request, route.unit);
     if (outcome.status === FAULT) this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
     if (this.#held.concerns(route.unit, outcome))
@@ -273,17 +273,17 @@ export class Replay implements TraceHandler {
       return;
     }
     Summary.count(this.summary.verdicts, outcome.verdict);
-    const { culprit } = this.#judge;
-    if (outcome.verdict === "stale" && culprit?.excused !== true) this.summary.owed++;
-    if (culprit === null || culprit.excused || this.#cacheFindings === null) return;
+    const { staleSource } = this.#judge;
+    if (outcome.verdict === "stale" && staleSource?.invalidationPending !== true) this.summary.owed++;
+    if (staleSource === null || staleSource.invalidationPending || this.#cacheFindings === null) return;
     if (outcome.verdict === "stale" || outcome.verdict === "hazard")
-      this.#cacheFindings.staleUse(line, record, request, unit, culprit);
+      this.#cacheFindings.staleUse(line, record, request, unit, staleSource);
   }
 
   #noteDevice(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit): void {
     const caches = unit.caches!;
-    this.#cacheFindings?.staleDevice(line, record, request, unit, caches.deviceCulprit!);
-    caches.deviceCulprit = null;
+    this.#cacheFindings?.staleDevice(line, record, request, unit, caches.staleInDevice!);
+    caches.staleInDevice = null;
   }
 
   #count(unit: IommuUnit, device: number, record: DmaRecord, outcome: Outcome): void {

@@ -1,8 +1,9 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import { type Culprit, LIVE, UNEXPLAINED } from "../caches/answers/explanation.ts";
+import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
@@ -17,7 +18,7 @@ export class Judge {
   /** One page of an answer, in the shape that comparisons take. */
   readonly #page = new Outcome();
   /** What the last stale answer or hazard came from. */
-  culprit: Culprit | null = null;
+  staleSource: StaleSource | null = null;
 
   constructor(comparison: Comparison) {
     this.#comparison = comparison;
@@ -28,19 +29,19 @@ export class Judge {
    *
    * @param request as walked last; left at the first page
    * @param caches what the IOMMU's caches may hold; null where nobody keeps track
-   * @param doubt a cache may hold something else than the walk gave
+   * @param mayDiffer a cache may hold something else than the walk gave
    */
   judge(
     record: DmaRecord,
     request: WalkRequest,
     outcome: Outcome,
     caches: UnitCaches | null,
-    doubt: boolean,
+    mayDiffer: boolean,
   ): void {
-    this.culprit = null;
+    this.staleSource = null;
     const { observed } = record;
     if (!observed.present) {
-      if (doubt && caches !== null && this.#hazard(record, request, caches)) {
+      if (mayDiffer && caches !== null && this.#hazard(record, request, caches)) {
         outcome.verdict = "hazard";
         outcome.changedLine = this.#changedLine();
       }
@@ -57,15 +58,15 @@ export class Judge {
   }
 
   #changedLine(): number {
-    return this.culprit?.change?.line ?? 0;
+    return this.staleSource?.change?.line ?? 0;
   }
 
   /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */
   #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
     return (
       this.#pages(record, request, caches, (now) => {
-        const found = caches.owes(request, (walk) => !sameAnswer(walk, now));
-        if (found) this.culprit = caches.culprit;
+        const found = caches.holdsUninvalidated(request, (walk) => !sameAnswer(walk, now));
+        if (found) this.staleSource = caches.staleSource;
         return found ? true : null;
       }) === true
     );
@@ -74,7 +75,7 @@ export class Judge {
   /** An observed answer is explained page by page: each may come from a cache or not. */
   #explain(record: DmaRecord, request: WalkRequest, caches: UnitCaches): Verdict {
     const { observed } = record;
-    let worst = LIVE;
+    let worst = VALID;
     let first = true;
     const explained = this.#pages(record, request, caches, (now) => {
       const whole = first;
@@ -92,7 +93,7 @@ export class Judge {
         : null;
     });
     if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
-    return worst === LIVE ? "stale" : "stale-after-invalidation";
+    return worst === VALID ? "stale" : "stale-after-invalidation";
   }
 
   #explainPage(
@@ -101,9 +102,9 @@ export class Judge {
     now: WalkResult,
     accept: (walk: WalkResult) => boolean,
   ): number {
-    if (accept(now)) return LIVE;
+    if (accept(now)) return VALID;
     const depth = caches.explain(request, accept);
-    if (depth !== UNEXPLAINED) this.culprit = caches.culprit;
+    if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
     return depth;
   }
 

@@ -5,15 +5,15 @@
 
 import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
+import { deviceTag, processTag } from "../../pipeline/caches/held/context-tags.ts";
+import { TagSet } from "../../pipeline/caches/held/tag-sets.ts";
 import {
   coversContext,
   coversPage,
   coversPasidEntry,
   coversTags,
-} from "../../pipeline/caches/answers/coverage.ts";
-import { deviceTag, processTag } from "../../pipeline/caches/contexts/context-tags.ts";
-import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/translations/tag-sets.ts";
-import type { Caching } from "../../walkers/caching.ts";
+} from "../../pipeline/caches/invalidations/coverage.ts";
+import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import type { IommuModel } from "../../walkers/models.ts";
@@ -123,7 +123,7 @@ class Unit {
   #device(request: WalkRequest, out: WalkResult): object | null {
     const known = this.devices.get(request.device);
     if (known !== undefined) return known.context;
-    const context = this.walker.newDevice() as object;
+    const context = this.walker.newDevice();
     if (!this.walker.loadDevice(request, context, out)) return null;
     this.devices.set(request.device, { context, tag: deviceTag(this.caching, request.device, context) });
     return context;
@@ -133,7 +133,7 @@ class Unit {
     const key = `${request.device}:${request.pasid}`;
     const known = this.processes.get(key);
     if (known !== undefined) return known.context;
-    const context = this.walker.newProcess() as object;
+    const context = this.walker.newProcess();
     if (!this.walker.loadProcess(request, device, context, out)) return null;
     if (this.caching.hasOwnEntry(device, context, request.pasid))
       this.processes.set(key, {

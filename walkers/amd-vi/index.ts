@@ -6,7 +6,7 @@ import { AMD_VI_CACHING } from "./caching.ts";
 import { AMD_VI_COMMANDS } from "./commands.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
 import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
-import { AmdViTables as AmdViEnumeration } from "./enumeration.ts";
+import { AmdViEnumeration } from "./enumeration.ts";
 import {
   DevTabHardwareErrorEvent,
   IllegalDevTableEntryEvent,

@@ -3,7 +3,7 @@ import { RISCV_ADVICE } from "./advice.ts";
 import { RISCV_CACHING } from "./caching.ts";
 import { RISCV_COMMANDS } from "./commands.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
-import { RiscvTables as RiscvEnumeration } from "./enumeration.ts";
+import { RiscvEnumeration } from "./enumeration.ts";
 import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
 import { RISCV_HOST } from "./host.ts";

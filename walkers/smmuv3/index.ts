@@ -6,7 +6,7 @@ import { SMMUV3_ADVICE } from "./advice.ts";
 import { SMMUV3_CACHING } from "./caching.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SMMUV3_COMMANDS } from "./commands.ts";
-import { SmmuV3Tables as SmmuV3Enumeration } from "./enumeration.ts";
+import { SmmuV3Enumeration } from "./enumeration.ts";
 import { SMMUV3_FAULT_RECORD } from "./fault-record.ts";
 import { SMMUV3_FAULTS } from "./faults.ts";
 import { SMMUV3_HOST } from "./host.ts";

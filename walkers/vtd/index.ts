@@ -12,7 +12,7 @@ import {
   ExtendedRootEntry,
   PasidStateEntry,
 } from "./ecs-structures.ts";
-import { VtdTables as VtdEnumeration } from "./enumeration.ts";
+import { VtdEnumeration } from "./enumeration.ts";
 import { VTD_FAULT_RECORD } from "./fault-record.ts";
 import { VTD_FAULTS } from "./faults.ts";
 import { VTD_HOST } from "./host.ts";

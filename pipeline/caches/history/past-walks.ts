@@ -1,10 +1,10 @@
 import type { Caching } from "../../../walkers/caching.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import type { CachedIommu } from "../cached-iommu.ts";
-import type { Contexts } from "../contexts/contexts.ts";
-import type { CachedTranslation } from "../translations/tag-sets.ts";
-import { NOW, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
+import type { Contexts } from "../held/contexts.ts";
+import type { CachedTranslation } from "../held/tag-sets.ts";
+import type { CachedIommu } from "./cached-iommu.ts";
+import { type Change, NOW, type PastRead, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
 
 /** A table entry's kind, and where it stands in a walk. */
 export interface Structure {
@@ -52,7 +52,7 @@ export class PastWalks {
   }
 
   /** What a cached translation answers to a request: the walk of memory as it was then. Null: no longer known. */
-  asItWas(entry: CachedTranslation, request: WalkRequest): WalkResult | null {
+  walkAsOf(entry: CachedTranslation, request: WalkRequest): PastRead<WalkResult> | null {
     const memory = this.#memory;
     const context = this.#contexts.pair(entry.context);
     if (context === undefined) return null;
@@ -60,10 +60,8 @@ export class PastWalks {
       this.lost++;
       return null;
     }
-    memory.look(entry.time);
-    const walk = this.translate(request, context.device.context, context.process.context);
-    memory.endLook();
-    return walk;
+    const { device, process } = context;
+    return memory.readAsOf(entry.time, () => this.translate(request, device.context, process.context));
   }
 
   /** Translates with contexts from wherever, through memory as `VersionedMemory` has it now. */
@@ -102,9 +100,8 @@ export class PastWalks {
         last = level;
       },
     };
-    if (time !== NOW) memory.look(time);
-    this.translate(request, device, process);
-    memory.endLook();
+    if (time === NOW) this.translate(request, device, process);
+    else memory.readAsOf(time, () => this.translate(request, device, process));
     tables.observer = null;
     // The last entry is the leaf, or where the walk ended.
     path.delete(last);
@@ -122,33 +119,32 @@ export class PastWalks {
     stage: number,
     level: number,
     time: number,
-  ): WalkResult {
+  ): PastRead<WalkResult> {
     const { tables } = this.#unit.walker;
     const memory = this.#memory;
     tables.observer = {
       entry(_layout, _frame, _offset, _view, _at, entryStage, entryLevel) {
-        if (entryStage === stage && entryLevel === level) memory.endLook();
+        if (entryStage === stage && entryLevel === level) memory.asNow();
       },
     };
-    memory.look(time);
-    const walk = this.translate(request, device, process);
-    memory.endLook();
+    const walk = memory.readAsOf(time, () => this.translate(request, device, process));
     tables.observer = null;
     return walk;
   }
 
-  /** Reads a device's context, and its PASID entry, as they were at a tick: `VersionedMemory.undone` says what changed. */
-  reread(request: WalkRequest, time: number, withProcess: boolean): void {
+  /**
+   * What has changed of a device's context since a tick, or of the PASID entry that it led to.
+   * @returns the write that whoever holds it does not know of; null where there is none
+   */
+  changeOfContext(request: WalkRequest, time: number, ofProcess: boolean): Change | null {
     const { walker } = this.#unit;
     const memory = this.#memory;
     const out = this.reset();
     const device = walker.newDevice();
-    memory.look(time);
-    if (walker.loadDevice(request, device, out) && withProcess) {
-      memory.look(time);
-      walker.loadProcess(request, device, walker.newProcess(), out);
-    }
-    memory.endLook();
+    const read = memory.readAsOf(time, () => walker.loadDevice(request, device, out));
+    if (!read.value || !ofProcess) return read.missedChange();
+    const process = walker.newProcess();
+    return memory.readAsOf(time, () => walker.loadProcess(request, device, process, out)).missedChange();
   }
 
   /** Which structure a walk of memory as it is finds in a word at an address: what a change of it is a change of. */

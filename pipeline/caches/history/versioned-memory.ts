@@ -28,6 +28,27 @@ export interface Change {
   readonly again: boolean;
 }
 
+/** What a read of the past gave, and what has changed of it since. */
+export class PastRead<T> {
+  readonly value: T;
+  readonly #memory: VersionedMemory;
+  readonly #time: number;
+  readonly #latest: number;
+
+  /** @param latest number of the latest change that it does not know of, or NONE */
+  constructor(value: T, memory: VersionedMemory, time: number, latest: number) {
+    this.value = value;
+    this.#memory = memory;
+    this.#time = time;
+    this.#latest = latest;
+  }
+
+  /** The write that it does not know of; null where nothing has changed. To be asked before memory changes again. */
+  missedChange(): Change | null {
+    return this.#latest === NONE ? null : this.#memory.changeSince(this.#time, this.#latest);
+  }
+}
+
 /**
  * Guest memory with a past: walkers read it as it is, or as it was at an earlier tick. Only changes of frames
  * that a walk has read are kept, since only these can be what an IOMMU's caches still hold; and only the latest
@@ -55,14 +76,12 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   readonly #scratch = new DataView(new ArrayBuffer(FRAME_BYTES));
   view: DataView;
   at = 0;
-  /** The tick that fetches see; NOW outside of a look into the past. */
-  asOf = NOW;
-  /** The last look saw what was at this tick. */
-  #looked = 0;
+  /** The tick that fetches see; NOW outside of `readAsOf`. */
+  #asOf = NOW;
+  /** Number of the latest change that the current read of the past has put back, or NONE. */
+  #putBack = NONE;
   /** The bytes that are being written come from the recorded IOMMU itself. */
   byIommu = false;
-  /** Number of the latest change that a look into the past has undone, or -1. */
-  #undone = NONE;
   /** Tick and line of the record that is replayed: when a change is. */
   time = 0;
   line = 0;
@@ -75,7 +94,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   readonly #tables = new Set<number>();
   /** Too many tables are known: every change counts as one of them. */
   #anyTable = false;
-  /** Changes at or before this tick are forgotten: a look further back may be wrong. */
+  /** Changes at or before this tick are forgotten: a read further back may be wrong. */
   horizon = 0;
 
   /** @param maxBytes what the ring may take */
@@ -100,7 +119,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     if (!base.fetch(frame, offset, bytes)) return false;
     this.view = base.view;
     this.at = base.at;
-    if (this.asOf !== NOW) this.#turnBack(frame, offset, bytes);
+    if (this.#asOf !== NOW) this.#turnBack(frame, offset, bytes);
     return true;
   }
 
@@ -110,31 +129,37 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.line = line;
   }
 
-  /** Fetches see memory as it was at a tick, until `endLook`. */
-  look(time: number): void {
-    this.asOf = time;
-    this.#looked = time;
-    this.#undone = NONE;
+  /**
+   * Reads memory as it was at a tick.
+   * @param read sees it so in all its fetches, until it calls `asNow`; it may not read a past of its own
+   */
+  readAsOf<T>(time: number, read: () => T): PastRead<T> {
+    this.#asOf = time;
+    this.#putBack = NONE;
+    const value = read();
+    this.#asOf = NOW;
+    return new PastRead(value, this, time, this.#putBack);
   }
 
-  endLook(): void {
-    this.asOf = NOW;
+  /** Within `readAsOf`: what follows sees memory as it is. */
+  asNow(): void {
+    this.#asOf = NOW;
   }
 
   /**
-   * The change that what the last look has read does not know of; null where that has not changed. Of the word that
-   * was changed last, it is the write that took it from what was read: a page that was unmapped and mapped anew was
-   * stale from the first of the two on. What the IOMMU itself wrote (accessed and dirty bits) asks for no invalidation.
+   * The write that a read of the past does not know of, of the word that was changed last: the one that took it from
+   * what was read. A page that was unmapped and mapped anew was stale from the first of the two on. What the IOMMU
+   * itself wrote (accessed and dirty bits) asks for no invalidation.
+   * @param latest number of the latest change that was put back
+   * @param time tick of the read
    */
-  undone(): Change | null {
-    const latest = this.#undone;
-    if (latest === NONE) return null;
+  changeSince(time: number, latest: number): Change {
     const word = this.#offsets[latest % this.#capacity]!;
     const changes: number[] = [];
     const oldest = Math.max(0, this.#next - this.#capacity);
     for (let n = latest; n >= oldest; ) {
       const at = n % this.#capacity;
-      if (this.#times[at]! <= this.#looked) break;
+      if (this.#times[at]! <= time) break;
       if (this.#offsets[at] === word) changes.push(at);
       const distance = this.#before[at]!;
       if (distance === 0) break;
@@ -239,17 +264,17 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     if (this.#anyTable || this.#tables.has(frame)) this.lastStructural = time;
   }
 
-  /** Replaces the fetched bytes by a copy with the words that changed since `asOf` put back. */
+  /** Replaces the fetched bytes by a copy with the words that changed since the tick that is read put back. */
   #turnBack(frame: number, offset: number, bytes: number): void {
     const latest = this.#latest.get(frame);
     if (latest === undefined) return;
     const scratch = this.#scratch;
     const oldest = Math.max(0, this.#next - this.#capacity);
     let copied = false;
-    // Newest first: what is left standing in the end is the value before the earliest change after `asOf`.
+    // Newest first: what is left standing in the end is the value before the earliest change after that tick.
     for (let n = latest; n >= oldest; ) {
       const at = n % this.#capacity;
-      if (this.#times[at]! <= this.asOf) break;
+      if (this.#times[at]! <= this.#asOf) break;
       const word = this.#offsets[at]!;
       if (word + WORD_BYTES > offset && word < offset + bytes) {
         if (!copied) {
@@ -258,7 +283,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
         }
         scratch.setInt32(word, this.#los[at]!, true);
         scratch.setInt32(word + 4, this.#his[at]!, true);
-        if (n > this.#undone) this.#undone = n;
+        if (n > this.#putBack) this.#putBack = n;
       }
       const distance = this.#before[at]!;
       if (distance === 0) break;

@@ -1,13 +1,13 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
-import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
+import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import type { Translations } from "../held/translations.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../pending.ts";
-import type { Translations } from "../translations/translations.ts";
-import { CachedFailure, type ContextVersion, isLive } from "./context-history.ts";
-import type { Contexts, DeviceCaches, TranslationContext } from "./contexts.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** Enters what an IOMMU may cache by way of a device context or a PASID entry that it has cached and that is old. */
 export class StaleContexts {
@@ -67,7 +67,7 @@ export class StaleContexts {
     const walker = this.#walker;
     const { context } = device;
     if (!walker.checkRequest(request, context, this.#past.reset())) return null;
-    const process = walker.newProcess() as object;
+    const process = walker.newProcess();
     if (!walker.loadProcess(request, context, process, this.#past.reset())) return null;
     const version = this.#contexts.useProcess(caches, request.pasid, device, process, time);
     version.through = device;
@@ -88,15 +88,15 @@ export class StaleContexts {
     if (translations.context === pair.id) return;
     const known = translations
       .earlier(set, shift, hi, lo)
-      .find((old) => old.context === pair.id && !old.dead);
+      .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
       known.time = time;
-    else translations.setAside(set, shift, hi, lo, { context: pair.id, time, dead: false });
+    else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
   }
 
-  /** Live, and no invalidation of it is on its way. */
+  /** Valid, and no invalidation of it is on its way. */
   #isUsable(version: ContextVersion, covers: typeof coversContext | typeof coversPasidEntry): boolean {
-    if (!isLive(version) || version.context instanceof CachedFailure) return false;
+    if (!isValid(version) || version.context instanceof CachedFailure) return false;
     return !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
   }
 }

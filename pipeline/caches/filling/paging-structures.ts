@@ -3,18 +3,18 @@ import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
-import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
-import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { Translations } from "../held/translations.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import { Translations } from "./translations.ts";
+import { PAGING_STRUCTURE_ENTRIES } from "../invalidations/coverage.ts";
 
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
  * again. Kept are the regions that such an entry maps, with when it was last used; an entry that has changed since
- * stands aside, by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
+ * is superseded, and kept by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
  * hold as well, and of a translation that was made through a stale entry nothing is kept.
  */
 export class PagingStructures {
@@ -80,12 +80,12 @@ export class PagingStructures {
     const structural = this.#memory.lastStructural;
     // What was used since anything happened need not be noted again.
     if (ok && entries.find(set, sizes.shift(first), hi, lo)) {
-      const { context, dead, time: used } = entries;
-      if (context === pair.id && !dead && used > structural && used > since)
-        return this.#anyAside(set, sizes, request);
+      const { context, invalidated, time: used } = entries;
+      if (context === pair.id && !invalidated && used > structural && used > since)
+        return this.#anySuperseded(set, sizes, request);
     }
     this.#note(set, sizes, first, pair, request, ok, time);
-    return this.#anyAside(set, sizes, request);
+    return this.#anySuperseded(set, sizes, request);
   }
 
   #note(
@@ -109,7 +109,11 @@ export class PagingStructures {
         if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
         continue;
       }
-      const old: CachedTranslation = { context: entries.context, time: entries.time, dead: entries.dead };
+      const old: CachedTranslation = {
+        context: entries.context,
+        time: entries.time,
+        invalidated: entries.invalidated,
+      };
       const known = old.context === pair.id && old.time >= memory.lastStructural;
       if (!known) {
         now ??= this.#path(pair, request, sizes, NOW);
@@ -119,7 +123,7 @@ export class PagingStructures {
           before !== undefined &&
           (after === undefined || !sameEntry(this.#caching, sizes.stage, before, after))
         )
-          entries.setAside(set, shift, hi, lo, old);
+          entries.supersede(set, shift, hi, lo, old);
         if (after === undefined) entries.remove(set, shift, hi, lo);
         else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
       } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
@@ -138,11 +142,11 @@ export class PagingStructures {
     return this.#path(pair, request, sizes, old.time);
   }
 
-  #anyAside(set: TagSet, sizes: LevelSizes, { addrHi, addrLo }: WalkRequest): boolean {
-    if (set.aside.size === 0) return false;
+  #anySuperseded(set: TagSet, sizes: LevelSizes, { addrHi, addrLo }: WalkRequest): boolean {
+    if (set.superseded.size === 0) return false;
     for (let step = 0; step < sizes.count; step++)
       for (const old of this.entries.earlier(set, sizes.shift(step), addrHi, addrLo))
-        if (!old.dead && old.time > set.epoch) return true;
+        if (!old.invalidated && old.time > set.epoch) return true;
     return false;
   }
 

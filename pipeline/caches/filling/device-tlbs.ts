@@ -2,15 +2,15 @@ import type { Caching } from "../../../walkers/caching.ts";
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import { DEVICE_TRANSLATIONS } from "../answers/coverage.ts";
-import type { Culprit } from "../answers/explanation.ts";
-import type { TranslationContext } from "../contexts/contexts.ts";
+import type { TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
+import type { StaleSource } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { PendingInvalidations } from "../pending.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import { type Extent, extentOf, Translations } from "./translations.ts";
+import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /**
  * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: the requests of a
@@ -43,45 +43,45 @@ export class DeviceTlbs {
    * Notes a walk of one page.
    * @returns an earlier translation that the device may still keep and that is another; null where there is none
    */
-  use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): Culprit | null {
+  use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): StaleSource | null {
     if (!this.#caching.hasDeviceTlb(pair.device.context)) return null;
     const { entries } = this;
     const set = this.#setOf(pair, request);
     // The past is walked with the same scratch result.
     const now = this.#now;
     now.copyFrom(walk);
-    const culprit = set.filled === 0 ? null : this.#earlier(set, request, now);
+    const staleSource = set.filled === 0 ? null : this.#earlier(set, request, now);
     if (now.status === OK && now.pageShift !== 0)
       entries.enter(set, now.pageShift, now.firstShift, request.addrHi, request.addrLo, pair.id, time);
-    return culprit;
+    return staleSource;
   }
 
-  #earlier(set: TagSet, request: WalkRequest, now: WalkResult): Culprit | null {
+  #earlier(set: TagSet, request: WalkRequest, now: WalkResult): StaleSource | null {
     const { entries } = this;
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      if (!entries.find(set, shift, hi, lo) || entries.dead || entries.time >= memory.lastChange) continue;
-      const old: CachedTranslation = { context: entries.context, time: entries.time, dead: false };
-      const then = this.#past.asItWas(old, request);
-      if (then === null || sameTranslation(then, now)) continue;
-      const extent = extentOf(then);
+      if (!entries.find(set, shift, hi, lo) || entries.invalidated || entries.time >= memory.lastChange)
+        continue;
+      const old: CachedTranslation = { context: entries.context, time: entries.time, invalidated: false };
+      const read = this.#past.walkAsOf(old, request);
+      if (read === null || sameTranslation(read.value, now)) continue;
+      const extent = extentOf(read.value);
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);
-      const change = memory.undone();
       if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
-      return this.#culprit(set, request, old, extent, change);
+      return this.#sourceOf(set, request, old, extent, read.missedChange());
     }
     return null;
   }
 
-  #culprit(
+  #sourceOf(
     set: TagSet,
     { addrHi: hi, addrLo: lo }: WalkRequest,
     { time }: CachedTranslation,
     extent: Extent,
-    change: Culprit["change"],
-  ): Culprit {
+    change: StaleSource["change"],
+  ): StaleSource {
     const { entries } = this;
     return {
       cache: "devtlb",
@@ -93,10 +93,10 @@ export class DeviceTlbs {
       stages: set.stages,
       addrHi: set.high(hi),
       ipaFrame: -1,
-      excused: this.#pending.some(time, (inv) =>
+      invalidationPending: this.#pending.some(time, (inv) =>
         entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
-      live: () => false,
+      valid: () => false,
     };
   }
 

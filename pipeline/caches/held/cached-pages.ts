@@ -1,4 +1,4 @@
-import type { MemoryBudget } from "../memory-budget.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 
 /** Bytes of one slot: tag, page in two halves, context, time. */
 export const SLOT_BYTES = 4 * 4 + 8;
@@ -18,7 +18,7 @@ export class CachedPages {
   /** Entries forgotten because there was no more room. */
   evicted = 0;
   /** How often the half in use has become the old one: what is not entered again before the next time goes. */
-  turns = 0;
+  rotations = 0;
 
   readonly #evicting: (tag: number, time: number) => void;
 
@@ -125,7 +125,7 @@ export class CachedPages {
       this.#budget.give(old.capacity * SLOT_BYTES);
     }
     this.#old = full;
-    this.turns++;
+    this.rotations++;
     // Others may have taken what was free: then the new half begins small, and goes when it is full.
     this.#young = this.#newHalf(this.#budget.free >= bytes ? full.capacity : FIRST_CAPACITY);
   }

@@ -2,11 +2,11 @@ import type { CachedFailures } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
-import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import type { Translations } from "./translations.ts";
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
 export class UsedTranslations {
@@ -37,8 +37,8 @@ export class UsedTranslations {
   ): boolean {
     const set = walk.global ? pair.globalTags : pair.tags;
     const other = walk.global ? pair.tags : pair.globalTags;
-    const doubt = this.#enter(set, pair, request, walk, time, failures);
-    return this.#anyLive(other, 0, request, time) || doubt;
+    const mayDiffer = this.#enter(set, pair, request, walk, time, failures);
+    return this.#anyValid(other, 0, request, time) || mayDiffer;
   }
 
   #enter(
@@ -56,28 +56,28 @@ export class UsedTranslations {
       const kept = walk.stage === 1 ? failures.firstStage : failures.secondStage;
       if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
-    if (shift === 0) return this.#anyLive(set, 0, request, time);
-    const doubt = this.#replace(set, pair, shift, request, walk);
+    if (shift === 0) return this.#anyValid(set, 0, request, time);
+    const mayDiffer = this.#replace(set, pair, shift, request, walk);
     this.#translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
-    return doubt || this.#anyLive(set, shift, request, time);
+    return mayDiffer || this.#anyValid(set, shift, request, time);
   }
 
   /** A translation that denies a request is one all the same: it may be cached. */
   #enterDenial(pair: TranslationContext, request: WalkRequest, time: number): boolean {
     const walk = this.#past.translateAnyway(request, pair.device.context, pair.process.context);
     const set = walk.global ? pair.globalTags : pair.tags;
-    let doubt = false;
+    let mayDiffer = false;
     if (walk.status === OK && walk.pageShift !== 0) {
       const { addrHi, addrLo } = request;
       const denying = this.#denying;
       denying.copyFrom(walk);
-      doubt = this.#replace(set, pair, denying.pageShift, request, denying);
+      mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying);
       this.#translations.enter(set, denying.pageShift, denying.firstShift, addrHi, addrLo, pair.id, time);
     }
-    return this.#anyLive(set, 0, request, time) || doubt;
+    return this.#anyValid(set, 0, request, time) || mayDiffer;
   }
 
-  /** Sets aside what is known of a page where it is another translation; true where that may change the answer. */
+  /** Supersedes what is known of a page where it is another translation; true where that may change the answer. */
   #replace(
     set: TagSet,
     pair: TranslationContext,
@@ -92,24 +92,24 @@ export class UsedTranslations {
     const old: CachedTranslation = {
       context: translations.context,
       time: translations.time,
-      dead: translations.dead,
+      invalidated: translations.invalidated,
     };
-    const then = this.#past.asItWas(old, request);
+    const then = this.#past.walkAsOf(old, request)?.value ?? null;
     if (then === null || sameTranslation(then, walk)) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
-    old.dead ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
-    translations.setAside(set, shift, hi, lo, old);
-    return !old.dead && !sameAnswer(then, walk);
+    old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
+    translations.supersede(set, shift, hi, lo, old);
+    return !old.invalidated && !sameAnswer(then, walk);
   }
 
-  /** Whether translations of a page are live that were set aside, or are of another size than the one just entered. */
-  #anyLive(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
+  /** Whether translations of a page are valid that were superseded, or are of another size than the one just entered. */
+  #anyValid(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
     const translations = this.#translations;
     for (let other = set.nextShift(0); other !== 0; other = set.nextShift(other)) {
       for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
-        if (!old.dead && old.time > set.epoch) return true;
+        if (!old.invalidated && old.time > set.epoch) return true;
       if (other === entered || !translations.find(set, other, request.addrHi, request.addrLo)) continue;
-      if (!translations.dead && translations.time < time) return true;
+      if (!translations.invalidated && translations.time < time) return true;
     }
     return false;
   }

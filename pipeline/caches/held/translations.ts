@@ -1,4 +1,4 @@
-import type { TranslationTag } from "../../../walkers/caching.ts";
+import { GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
 import {
   COMBINED_KEPT,
   coversDevice,
@@ -7,18 +7,18 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type Coverage, TRANSLATIONS } from "../answers/coverage.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
+import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
-import { type CachedTranslation, GLOBAL_SPACE, type TagSet, TagSets } from "./tag-sets.ts";
+import { type CachedTranslation, type TagSet, TagSets } from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
 /** Ranges that a tag set keeps before all of its entries are looked at. */
 const MAX_RANGES = 1024;
 /** Pages whose earlier translations are kept beside the latest, and versions of each. */
-const MAX_SIDE_PAGES = 1 << 16;
+const MAX_SUPERSEDED_PAGES = 1 << 16;
 const MAX_VERSIONS = 16;
 /** Result of `invalidate`: perhaps some pages, perhaps none. */
 const UNKNOWN = -1;
@@ -40,15 +40,15 @@ export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
 }
 
 /**
- * The translations that one IOMMU's cache may hold: for every page the latest, in a table, and aside those before it
+ * The translations that one IOMMU's cache may hold: for every page the latest, in a table, and beside it those before it
  * that differ and that nothing has invalidated, or something has (an emulator may have missed it).
  */
 export class Translations {
   readonly tags = new TagSets();
   readonly #pages: CachedPages;
   readonly #coverage: Coverage;
-  /** Pages in the `aside` of all tag sets. */
-  #sidePages = 0;
+  /** Pages with superseded translations, of all tag sets. */
+  #supersededPages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
   /** Pages that invalidations covered, as far as that is known without walking. */
@@ -63,7 +63,7 @@ export class Translations {
   constructor(budget: MemoryBudget, coverage: Coverage = TRANSLATIONS) {
     this.#pages = new CachedPages(budget, (tag, time) => {
       const set = this.tags.all[tag - 1]!;
-      if (time > set.epoch && set.live > 0) set.live--;
+      if (time > set.epoch && set.valid > 0) set.valid--;
     });
     this.#coverage = coverage;
   }
@@ -77,8 +77,8 @@ export class Translations {
   }
 
   /** Changes where what is still in use must be entered again, or is forgotten. */
-  get turns(): number {
-    return this.#pages.turns;
+  get rotations(): number {
+    return this.#pages.rotations;
   }
 
   get evicted(): number {
@@ -95,31 +95,31 @@ export class Translations {
 
   /**
    * Looks for the latest translation of the page of a given size that holds an address.
-   * @returns false where there is none; else `context`, `time` and `dead` say what it is
+   * @returns false where there is none; else `context`, `time` and `invalidated` say what it is
    */
   find(set: TagSet, shift: number, hi: number, lo: number): boolean {
     const pages = this.#pages;
     if (!pages.find(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift))) return false;
     this.context = pages.context;
     this.time = Math.abs(pages.time);
-    this.dead = pages.time < 0 || this.time <= set.epoch;
+    this.invalidated = pages.time < 0 || this.time <= set.epoch;
     return true;
   }
 
   context = 0;
   time = 0;
-  dead = false;
+  invalidated = false;
 
   /** The other translations of that page; empty for most. */
   earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
-    if (set.aside.size === 0) return [];
-    return set.aside.get(pageKey(set.high(hi), lo, shift)) ?? [];
+    if (set.superseded.size === 0) return [];
+    return set.superseded.get(pageKey(set.high(hi), lo, shift)) ?? [];
   }
 
   /** Drops the latest translation of a page. */
   remove(set: TagSet, shift: number, hi: number, lo: number): void {
     const time = this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
-    if (time > set.epoch && set.live > 0) set.live--;
+    if (time > set.epoch && set.valid > 0) set.valid--;
   }
 
   /**
@@ -140,30 +140,32 @@ export class Translations {
     if (firstShift > shift) set.split = true;
     const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
     set.filled = time;
-    if (before <= set.epoch && set.live >= 0) set.live++;
+    if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
   /** Keeps a translation of a page beside the one in the table. */
-  setAside(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
+  supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
     const key = pageKey(set.high(hi), lo, shift);
     set.saw(shift);
-    let versions = set.aside.get(key);
+    let versions = set.superseded.get(key);
     if (versions === undefined) {
       versions = [];
-      set.aside.set(key, versions);
-      this.#sidePages++;
+      set.superseded.set(key, versions);
+      this.#supersededPages++;
     }
     versions.push(old);
     if (versions.length > MAX_VERSIONS) {
-      const dead = versions.findIndex((v) => v.dead || v.time <= set.epoch);
-      if (dead < 0) this.forgotten++;
-      versions.splice(Math.max(dead, 0), 1);
+      const invalidated = versions.findIndex((v) => v.invalidated || v.time <= set.epoch);
+      if (invalidated < 0) this.forgotten++;
+      versions.splice(Math.max(invalidated, 0), 1);
     }
-    if (this.#sidePages <= MAX_SIDE_PAGES) return;
-    const [[oldest, gone]] = set.aside as unknown as [[number, CachedTranslation[]]];
-    this.forgotten += gone.filter((v) => !v.dead && v.time > set.epoch).length;
-    set.aside.delete(oldest);
-    this.#sidePages--;
+    if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
+    for (const [oldest, gone] of set.superseded) {
+      this.forgotten += gone.filter((v) => !v.invalidated && v.time > set.epoch).length;
+      set.superseded.delete(oldest);
+      this.#supersededPages--;
+      return;
+    }
   }
 
   /**
@@ -202,7 +204,7 @@ export class Translations {
     const coverage = this.#coverage;
     for (const set of this.tags.candidates(inv)) {
       if (!coverage.tags(inv, set)) continue;
-      const mayHold = set.live !== 0 || set.aside.size > 0;
+      const mayHold = set.valid !== 0 || set.superseded.size > 0;
       if (coverage.all(inv, set)) add(this.#whole(set, issued, history));
       else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
       else if (coverage.intermediate(inv, set)) {
@@ -213,46 +215,46 @@ export class Translations {
   }
 
   #whole(set: TagSet, issued: number, history: TableHistory | null): number {
-    const aside = set.aside.size > 0 && issued > set.epoch;
-    const { live } = set;
+    const more = set.superseded.size > 0 && issued > set.epoch;
+    const { valid } = set;
     // Which of the entries were filled again since it was issued is not known.
     const later = set.filled > issued;
-    if (live > 0 && !later) {
-      this.coveredPages += live;
+    if (valid > 0 && !later) {
+      this.coveredPages += valid;
       // A change of a last-level entry is one of a page.
       if (history !== null && history.wideChange <= set.epoch)
-        this.overWidePages += Math.max(0, live - (history.changes - set.changes));
+        this.overWidePages += Math.max(0, valid - (history.changes - set.changes));
     }
-    set.kill(issued);
+    set.invalidateAll(issued);
     set.changes = history?.changes ?? 0;
-    set.live = later ? UNKNOWN : 0;
-    return later || live < 0 || (live === 0 && aside) ? UNKNOWN : live;
+    set.valid = later ? UNKNOWN : 0;
+    return later || valid < 0 || (valid === 0 && more) ? UNKNOWN : valid;
   }
 
   /** Everything is gone: memory as a whole was replaced. */
   clear(): void {
     this.#pages.clear();
-    this.#sidePages = 0;
+    this.#supersededPages = 0;
     for (const set of this.tags.all) {
-      set.live = 0;
-      set.aside.clear();
+      set.valid = 0;
+      set.superseded.clear();
       set.ranges.length = 0;
     }
   }
 
   /** Entries of the table that nothing has invalidated, as far as that is known without walking. */
-  countLive(): number {
+  countValid(): number {
     const sets = this.tags.all;
-    let live = 0;
+    let valid = 0;
     this.#pages.forEach((tag, hi, lo, _context, time) => {
       const set = sets[tag - 1]!;
-      if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) live++;
+      if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) valid++;
     });
-    return live;
+    return valid;
   }
 
   #page(set: TagSet, inv: Invalidation, issued: number): number {
-    const mayHold = set.live !== 0 || set.aside.size > 0;
+    const mayHold = set.valid !== 0 || set.superseded.size > 0;
     // Entries may be smaller than the first stage's leaf, all of which an address in it names.
     let unknown = set.split && this.#range(set, inv, issued, mayHold) < 0;
     let dropped = 0;
@@ -284,13 +286,13 @@ export class Translations {
     let dropped = false;
     if (pages.find(set.id, high, key) && pages.time > set.epoch && pages.time <= issued) {
       pages.set(set.id, high, key, pages.context, -pages.time);
-      if (set.live > 0) set.live--;
+      if (set.valid > 0) set.valid--;
       dropped = true;
     }
-    if (set.aside.size > 0)
-      for (const old of set.aside.get(pageKey(hi, lo, shift)) ?? [])
-        if (old.time <= issued && !old.dead) {
-          old.dead = true;
+    if (set.superseded.size > 0)
+      for (const old of set.superseded.get(pageKey(hi, lo, shift)) ?? [])
+        if (old.time <= issued && !old.invalidated) {
+          old.invalidated = true;
           dropped = true;
         }
     return dropped;
@@ -324,16 +326,16 @@ export class Translations {
     for (let i = 0; i < covered.length; i += 2)
       if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
         this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
-    if (set.live > 0) set.live = Math.max(0, set.live - covered.length / 2);
-    for (const [key, versions] of set.aside) {
+    if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
+    for (const [key, versions] of set.superseded) {
       const { frame, shift } = pageOf(key);
       for (const old of versions)
-        old.dead ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
+        old.invalidated ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
     }
     const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
     const gone = kept.length - MAX_RANGES / 2;
     if (gone > 0) {
-      set.fog = Math.max(set.fog, kept[gone - 1]!.issued);
+      set.unknownBefore = Math.max(set.unknownBefore, kept[gone - 1]!.issued);
       this.forgotten++;
     }
     set.ranges.length = 0;

@@ -1,4 +1,4 @@
-import type { Caching } from "../../../walkers/caching.ts";
+import type { Caching, ContextTag } from "../../../walkers/caching.ts";
 import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
 import {
   CONTEXT_CACHE,
@@ -8,12 +8,12 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { TagSet } from "../translations/tag-sets.ts";
-import type { Translations } from "../translations/translations.ts";
-import { CachedFailure, ContextHistory, type ContextVersion, isLive } from "./context-history.ts";
-import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
+import { deviceTag, processTag } from "./context-tags.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import type { TagSet } from "./tag-sets.ts";
+import type { Translations } from "./translations.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 const CONTEXT_BYTES = 1280;
@@ -63,7 +63,7 @@ export class Contexts {
   readonly #pairs = new Map<number, TranslationContext>();
   #nextId = 1;
   readonly #budget: MemoryBudget;
-  /** Live contexts that were dropped for want of memory. */
+  /** Valid contexts that were dropped for want of memory. */
   forgotten = 0;
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
@@ -90,14 +90,18 @@ export class Contexts {
   }
 
   /** Notes that a walk at `time` went through the device context of a slot. */
-  useDevice(caches: DeviceCaches, slot: DeviceSlot, time: number): ContextVersion {
-    const known = slot.tracked as ContextVersion | null;
+  useDevice(
+    caches: DeviceCaches,
+    slot: DeviceSlot<ContextVersion, TranslationContext>,
+    time: number,
+  ): ContextVersion {
+    const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
       known.filled = time;
       return known;
     }
-    const context = slot.context as object;
+    const context = slot.context;
     const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
@@ -109,15 +113,15 @@ export class Contexts {
     caches: DeviceCaches,
     request: WalkRequest,
     device: ContextVersion,
-    slot: ProcessSlot,
+    slot: ProcessSlot<TranslationContext>,
     time: number,
   ): TranslationContext {
-    const known = slot.tracked as TranslationContext | null;
+    const known = slot.tracked;
     if (known !== null && !known.gone) {
       known.process.filled = time;
       return known;
     }
-    const process = this.useProcess(caches, request.pasid, device, slot.context as object, time);
+    const process = this.useProcess(caches, request.pasid, device, slot.context, time);
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;
@@ -274,7 +278,7 @@ export class Contexts {
         this.forgotten++;
       }
       if (this.#devices.size > devices && caches !== user && caches.processes.size === 0) {
-        if (caches.contexts.versions.some(isLive)) this.forgotten++;
+        if (caches.contexts.versions.some(isValid)) this.forgotten++;
         this.#forget(caches);
       }
       if (this.#pairs.size <= pairs && this.#devices.size <= devices) return;

@@ -1,6 +1,6 @@
+import type { ContextTag } from "../../../walkers/caching.ts";
 import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { FAULT, WalkResult } from "../../../walkers/result.ts";
-import type { ContextTag } from "./context-tags.ts";
 
 /** A context as it was decoded at some time, and for how long a cache may have held it. */
 export interface ContextVersion {
@@ -11,7 +11,7 @@ export interface ContextVersion {
   readonly own: boolean;
   /** Last tick at which memory gave this context to a walk: a cache may hold it from then on. */
   filled: number;
-  /** Tick of the latest invalidation that covered it and has completed; 0: none. It is live while filled later. */
+  /** Tick of the latest invalidation that covered it and has completed; 0: none. It is valid while filled later. */
   invalidated: number;
   /** The stale device context that last led to this PASID entry; null: memory has always done. */
   through: ContextVersion | null;
@@ -32,13 +32,13 @@ export function comesFromEntry(walk: WalkResult): boolean {
   return walk.status === FAULT && walk.entryFrame >= 0 && walk.entryKnown && walk.stage === 0;
 }
 
-export function isLive(version: { readonly filled: number; readonly invalidated: number }): boolean {
+export function isValid(version: { readonly filled: number; readonly invalidated: number }): boolean {
   return version.filled > version.invalidated;
 }
 
-/** Versions of one context that are kept: the live ones, and the latest that are not. */
-const MAX_DEAD = 4;
-const MAX_LIVE = 16;
+/** Versions of one context that are kept: the valid ones, and the latest that are not. */
+const MAX_INVALIDATED = 4;
+const MAX_VALID = 16;
 
 /** All that a cache may hold of one device's context, or of one PASID's entry. */
 export class ContextHistory {
@@ -66,24 +66,24 @@ export class ContextHistory {
     let dropped = 0;
     for (const version of this.versions) {
       if (version.filled > time || !covers(inv, version.tag)) continue;
-      if (isLive(version)) dropped++;
+      if (isValid(version)) dropped++;
       version.invalidated = Math.max(version.invalidated, time);
     }
     return dropped;
   }
 
-  /** Bounds what is kept; returns how many live versions went. */
+  /** Bounds what is kept; returns how many valid versions went. */
   trim(): number {
     const { versions } = this;
-    if (versions.length <= MAX_DEAD) return 0;
-    let dead = versions.filter((version) => !isLive(version)).length;
-    for (; dead > MAX_DEAD; dead--)
+    if (versions.length <= MAX_INVALIDATED) return 0;
+    let invalidated = versions.filter((version) => !isValid(version)).length;
+    for (; invalidated > MAX_INVALIDATED; invalidated--)
       versions.splice(
-        versions.findIndex((version) => !isLive(version)),
+        versions.findIndex((version) => !isValid(version)),
         1,
       );
     let lost = 0;
-    for (; versions.length - dead > MAX_LIVE; lost++) versions.splice(versions.findIndex(isLive), 1);
+    for (; versions.length - invalidated > MAX_VALID; lost++) versions.splice(versions.findIndex(isValid), 1);
     return lost;
   }
 }

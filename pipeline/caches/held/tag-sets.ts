@@ -1,4 +1,4 @@
-import { NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
+import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
@@ -7,16 +7,13 @@ export interface PageRange {
   readonly issued: number;
 }
 
-/** Marks global translations, which belong to every address space of a domain. */
-export const GLOBAL_SPACE = -2;
-
 /** A translation that a cache may hold, or once held: what memory said to a context at a time. */
 export interface CachedTranslation {
   readonly context: number;
   /** Last tick at which memory gave this translation. */
   time: number;
   /** An invalidation has covered it. */
-  dead: boolean;
+  invalidated: boolean;
 }
 
 /** All translations with one tag. */
@@ -38,15 +35,15 @@ export class TagSet implements TranslationTag {
   /** Latest tick at which one was filled. */
   filled = 0;
   /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
-  live = 0;
+  valid = 0;
   /** How often tables had changed when all entries were invalidated last. */
   changes = 0;
-  /** Invalidations of entries filled up to here are forgotten: whether such an entry lives is not known. */
-  fog = 0;
+  /** Invalidations of entries filled up to here are forgotten: whether such an entry is valid is not known. */
+  unknownBefore = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
-  readonly aside = new Map<number, CachedTranslation[]>();
+  readonly superseded = new Map<number, CachedTranslation[]>();
 
   constructor(id: number, tag: TranslationTag, space: number) {
     this.id = id;
@@ -77,7 +74,7 @@ export class TagSet implements TranslationTag {
   }
 
   /** All entries filled up to a tick are invalidated. */
-  kill(issued: number): void {
+  invalidateAll(issued: number): void {
     if (issued <= this.epoch) return;
     this.epoch = issued;
     let kept = 0;
