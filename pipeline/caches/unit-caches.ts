@@ -3,7 +3,6 @@ import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import { Summary } from "../output/statistics.ts";
 import {
   Explanation,
   INVALIDATED,
@@ -241,7 +240,7 @@ export class UnitCaches {
 
   /** Counts an invalidation for the statistics, whether it takes effect or not. */
   count(name: string): void {
-    Summary.count(this.#invalidations, name);
+    this.#invalidations.set(name, (this.#invalidations.get(name) ?? 0) + 1);
   }
 
   statistics(): CacheStatistics {
