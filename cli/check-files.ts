@@ -7,7 +7,7 @@ import { GuestMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
-import type { BindFinding } from "../pipeline/bind-check/finding.ts";
+import type { BindFinding } from "../walkers/pasid-tables/bind-findings.ts";
 import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { coversPage } from "../pipeline/caches/answers/coverage.ts";
-import { TagSet } from "../pipeline/caches/translations/tag-sets.ts";
+import { TagSet } from "../pipeline/caches/held/tag-sets.ts";
+import { coversPage } from "../pipeline/caches/invalidations/coverage.ts";
 import { NO_TAG, SECOND } from "../walkers/caching.ts";
 import { Invalidation } from "../walkers/invalidation.ts";
 import { MAX64, word } from "./support/command-words.ts";

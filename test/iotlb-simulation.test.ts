@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { TagSet } from "../pipeline/caches/held/tag-sets.ts";
 import { IotlbSimulation, problemOf } from "../pipeline/caches/iotlb-simulation.ts";
-import { TagSet } from "../pipeline/caches/translations/tag-sets.ts";
 import { setRange } from "../walkers/commands/address-range.ts";
 import { Invalidation, IOTLB, SECOND_STAGE } from "../walkers/invalidation.ts";
 import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";

@@ -8,7 +8,7 @@ import { TranslationCache } from "../walkers/translation-cache.ts";
 
 const fault: Fault = { code: 3, name: "three", reason: "ACCESS", source: "", text: "" };
 
-/** What only faults have, and `seen`, which belongs to whoever holds a result. */
+/** What only faults have. */
 const OF_FAULTS = [
   ...[
     "status",
@@ -50,15 +50,15 @@ it("a result that is reset has nothing left of what it was", () => {
   expect(result).toEqual(new WalkResult());
 });
 
-it("a copy has every field, but that nobody has seen it", () => {
+it("a copy has every field", () => {
   const copy = new WalkResult();
   copy.copyFrom(filled(1));
-  expect(copy).toEqual(Object.assign(filled(1), { seen: 0 }));
+  expect(copy).toEqual(filled(1));
 });
 
 it("a kept translation has every field but those of faults, after another was kept too", () => {
   const cache = new TranslationCache();
-  const results = [1, 2].map((n) => Object.assign(filled(n, [...OF_FAULTS, "offset"]), { seen: 0 }));
+  const results = [1, 2].map((n) => filled(n, [...OF_FAULTS, "offset"]));
   results.forEach((result, i) => {
     cache.keep(1 + i, 0, 0x1000, result);
   });

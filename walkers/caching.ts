@@ -9,11 +9,26 @@ export const SECOND = 2;
 /** A tag that an entry does not have. */
 export const NO_TAG = -1;
 
+/** `TranslationTag.space` of global translations, which belong to every address space of a domain. */
+export const GLOBAL_SPACE = -2;
+
+/** What tags a device context or a PASID entry in the cache that holds it. */
+export interface ContextTag {
+  /** Requester id, StreamID, DeviceID or device_id. */
+  readonly device: number;
+  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; NO_TAG: none. */
+  readonly domain: number;
+  /** Index of a PASID entry in its table: that of a request without PASID is what its context says. NO_TAG: no PASID entry. */
+  readonly pasid: number;
+  /** ASID or PSCID that the entry names; NO_TAG: none. */
+  readonly asid: number;
+}
+
 /** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
 export interface TranslationTag {
   /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; or NO_TAG. */
   readonly domain: number;
-  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; or NO_TAG. */
+  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; NO_TAG, or GLOBAL_SPACE. */
   readonly space: number;
   /** Stages that translate: FIRST | SECOND. */
   readonly stages: number;

@@ -6,8 +6,10 @@ import type { FaultRecordFormat } from "./fault-record.ts";
 import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
-import type { IommuModel } from "./models.ts";
-import type { VendorTables } from "./tables/enumeration.ts";
+import type { IommuModel, TableModel } from "./models.ts";
+import type { PasidTableFormat } from "./pasid-tables/format.ts";
+import type { HwptStructure } from "./pasid-tables/hwpt.ts";
+import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
@@ -33,11 +35,16 @@ export interface Vendor<D extends object = object, P extends object = object> {
   walker(memory: GuestMemory): IommuWalker<D, P>;
   /** Its device, context and PASID tables. */
   tables(memory: GuestMemory): TableTree<D>;
-  /** Its tables, as what enumerates them sees them. */
-  enumeration(walker: IommuWalker<D, P>): VendorTables<D, P>;
+  /** What enumerating needs to know of its contexts besides. */
+  enumeration(walker: IommuWalker<D, P>): Enumeration<D, P>;
 
   /** What a host says of it, and what follows for the tables that it can walk. */
   readonly host: HostInterface;
+
+  /** The models of PASID table that it walks, as they are bound. */
+  readonly pasidTables: Readonly<Partial<Record<TableModel, PasidTableFormat>>>;
+  /** What iommufd passes for it instead of a table's configuration; null: nothing is defined. */
+  readonly hwpt: HwptStructure | null;
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;

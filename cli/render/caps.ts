@@ -1,11 +1,11 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
 import { limitsOf } from "../../parsers/caps/host-limits.ts";
-import { sizeText } from "../../pipeline/bind-check/finding.ts";
-import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables.ts";
+import { type SupportedTable, supportedTables } from "../../pipeline/bind-check/tables.ts";
 import type { HostLimits } from "../../walkers/host.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
+import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../numbers.ts";
@@ -59,14 +59,14 @@ function limitLines(model: IommuModel, limits: HostLimits): string[] {
     ["PASID bits", limits.pasidBits === 0 ? "0: no PASIDs" : `${limits.pasidBits}`],
     ["output bits", `${limits.outputBits}`],
     ["second-stage input bits", `${limits.secondInputBits}`],
-    ...tableFormats(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
+    ...supportedTables(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
     ["page tables", formatNames(limits).join(", ") || "none"],
     ["nested", limits.noNesting === "" ? "yes" : `no: ${limits.noNesting}`],
   ];
   return ["For PASID tables:", ...table(rows).map((line) => INDENT + line)];
 }
 
-function tableText({ lacking, alignment: [least, most] }: TableFormat): string {
+function tableText({ lacking, alignment: [least, most] }: SupportedTable): string {
   if (lacking !== "") return `no: ${lacking}`;
   const aligned = least === most ? sizeText(least) : `${sizeText(least)} to ${sizeText(most)}, its size`;
   return `yes, base_ptr aligned to ${aligned}`;
@@ -126,7 +126,7 @@ function hostRecord(host: HostIommu): object {
       output_bits: limits.outputBits,
       second_input_bits: limits.secondInputBits,
       tables: Object.fromEntries(
-        tableFormats(model, limits).map(({ model: name, lacking, alignment }) => [
+        supportedTables(model, limits).map(({ model: name, lacking, alignment }) => [
           name,
           lacking === "" ? { supported: true, alignment } : { supported: false, lacking },
         ]),

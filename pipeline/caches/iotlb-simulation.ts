@@ -1,8 +1,8 @@
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import { frameOf } from "../../walkers/memory.ts";
-import { coversPage, coversTags } from "./answers/coverage.ts";
-import type { TagSet } from "./translations/tag-sets.ts";
-import type { Extent } from "./translations/translations.ts";
+import type { TagSet } from "./held/tag-sets.ts";
+import type { Extent } from "./held/translations.ts";
+import { coversPage, coversTags } from "./invalidations/coverage.ts";
 
 /** Size of an IOTLB: entries in all, and entries of one set (the associativity). */
 export interface IotlbGeometry {

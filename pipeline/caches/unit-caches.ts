@@ -3,29 +3,23 @@ import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import {
-  Explanation,
-  INVALIDATED,
-  type Scope,
-  type StaleSource,
-  UNEXPLAINED,
-  VALID,
-} from "./answers/explanation.ts";
-import type { CachedIommu } from "./cached-iommu.ts";
-import { type ContextVersion, comesFromEntry, isValid } from "./contexts/context-history.ts";
-import { contextTag } from "./contexts/context-tags.ts";
-import { Contexts } from "./contexts/contexts.ts";
-import { StaleContexts } from "./contexts/stale-contexts.ts";
+import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
+import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import { PagingStructures } from "./filling/paging-structures.ts";
+import { StaleContexts } from "./filling/stale-contexts.ts";
+import { UsedTranslations } from "./filling/used-translations.ts";
+import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { contextTag } from "./held/context-tags.ts";
+import { Contexts } from "./held/contexts.ts";
+import type { CacheBudgets } from "./held/memory-budget.ts";
+import { Translations } from "./held/translations.ts";
+import type { CachedIommu } from "./history/cached-iommu.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
+import type { StaleSource } from "./history/stale-source.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
+import { inTagsOf } from "./invalidations/neutral.ts";
+import { PendingInvalidations } from "./invalidations/pending.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "./iotlb-simulation.ts";
-import type { CacheBudgets } from "./memory-budget.ts";
-import { inTagsOf } from "./neutral.ts";
-import { PendingInvalidations } from "./pending.ts";
-import { DeviceTlbs } from "./translations/device-tlbs.ts";
-import { PagingStructures } from "./translations/paging-structures.ts";
-import { Translations } from "./translations/translations.ts";
-import { UsedTranslations } from "./translations/used-translations.ts";
 
 /** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
 export interface CacheStatistics {

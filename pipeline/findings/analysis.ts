@@ -1,7 +1,7 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import type { StaleSource } from "../caches/answers/explanation.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";

@@ -4,7 +4,7 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import type { StaleSource } from "../caches/answers/explanation.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";

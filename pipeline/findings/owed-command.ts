@@ -6,8 +6,8 @@ import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
-import type { StaleSource } from "../caches/answers/explanation.ts";
 import type { Structure } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { Change } from "../caches/history/versioned-memory.ts";
 
 /** A command, as text in the vendor's own syntax and as words. */

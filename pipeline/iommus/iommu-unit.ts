@@ -7,7 +7,7 @@ import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
-import type { CachedIommu } from "../caches/cached-iommu.ts";
+import type { CachedIommu } from "../caches/history/cached-iommu.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 
 /** One IOMMU of a trace: what is known of it now, its walker and its bindings. */

@@ -1,6 +1,6 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { FAULT } from "../../walkers/result.ts";
-import type { StaleSource } from "../caches/answers/explanation.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { Analysis } from "../findings/analysis.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";

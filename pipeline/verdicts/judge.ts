@@ -1,8 +1,9 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import { type StaleSource, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
+import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";

@@ -5,15 +5,15 @@
 
 import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
+import { deviceTag, processTag } from "../../pipeline/caches/held/context-tags.ts";
+import { TagSet } from "../../pipeline/caches/held/tag-sets.ts";
 import {
   coversContext,
   coversPage,
   coversPasidEntry,
   coversTags,
-} from "../../pipeline/caches/answers/coverage.ts";
-import { deviceTag, processTag } from "../../pipeline/caches/contexts/context-tags.ts";
-import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/translations/tag-sets.ts";
-import type { Caching } from "../../walkers/caching.ts";
+} from "../../pipeline/caches/invalidations/coverage.ts";
+import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import type { IommuModel } from "../../walkers/models.ts";

@@ -10,35 +10,17 @@ import {
 import * as amdV1 from "../page-tables/amd-v1.ts";
 import * as x86 from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
-import { byteAddress, type VendorTables } from "../tables/enumeration.ts";
+import type { Enumeration } from "../tables/enumeration.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
-import { DEVICE_ID_BITS } from "./device-table-entry.ts";
-import { gcr3TableLimit } from "./gcr3-table.ts";
 import { HYPERTRANSPORT_BOUNDARIES } from "./hypertransport.ts";
 import type { AmdViWalker } from "./walker.ts";
 
 /** AMD-Vi: device table and guest CR3 tables. */
-export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> {
+export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessContext> {
   readonly walker: AmdViWalker;
-  readonly baseRegister = "dev_tab_base";
 
   constructor(walker: AmdViWalker) {
     this.walker = walker;
-  }
-
-  root(): { kind: string; address: bigint } {
-    const { segmentBits, tableFrame } = this.walker.configuration;
-    const kind =
-      segmentBits === 0 ? "device table" : `device table of ${2 ** segmentBits} segments, the first`;
-    return { kind, address: byteAddress(tableFrame[0]!) };
-  }
-
-  deviceLimit(): number {
-    return 2 ** DEVICE_ID_BITS;
-  }
-
-  deviceSteps(): readonly number[] {
-    return [0];
   }
 
   /** V=0 (48882, table 8): nothing in the entry counts, and requests are forwarded as if there were no IOMMU. */
@@ -46,23 +28,12 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
     return device.valid === 0;
   }
 
-  pasidLimit(device: DeviceContext): number {
-    return isGuest(device) ? device.pasidLimit : 0;
-  }
-
-  pasidSteps(device: DeviceContext): readonly number[] {
-    return Array.from({ length: device.glx + 1 }, (_, i) =>
-      i === device.glx ? 0 : Math.log2(gcr3TableLimit(device.glx - i - 1)),
-    );
-  }
-
-  pasidTable(device: DeviceContext): { kind: string; address: bigint } | undefined {
-    if (!isGuest(device)) return undefined;
-    return { kind: `${device.glx + 1}-level guest CR3 table`, address: byteAddress(device.gcr3Root) };
+  takesPasids(): boolean {
+    return true;
   }
 
   defaultPasid(device: DeviceContext): number | undefined {
-    return isGuest(device) && device.giov !== 0 ? 0 : undefined;
+    return device.giov !== 0 ? 0 : undefined;
   }
 
   absent(out: WalkResult): boolean {
@@ -105,9 +76,4 @@ export class AmdViTables implements VendorTables<DeviceContext, ProcessContext> 
 /** Entries may skip levels. */
 function hostTables({ hostRoot, mode }: DeviceContext): StageTables {
   return { ...ninesTables(2, "amdv1", hostRoot, mode), used: amdV1.usedShift };
-}
-
-/** Guest translation is in force. */
-function isGuest(device: DeviceContext): boolean {
-  return device.valid !== 0 && device.translate !== 0 && device.guest !== 0;
 }

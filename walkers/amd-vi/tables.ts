@@ -34,7 +34,7 @@ const dteValid = DeviceTableEntry.reader("V");
 const gcr3Valid = Gcr3Entry.reader("V");
 
 /** AMD-Vi: device table and guest CR3 tables. */
-export class AmdViTables implements TableTree {
+export class AmdViTables implements TableTree<DeviceContext> {
   readonly registers: readonly string[] = [
     "efr",
     "efr2",
@@ -62,6 +62,8 @@ export class AmdViTables implements TableTree {
     const { enabled, segmentBits, tableFrame, tableEntries } = this.#configuration;
     if (!this.#rootKnown || enabled === 0) return [];
     const roots: RootTable[] = [];
+    const title =
+      segmentBits === 0 ? "device table" : `device table of ${2 ** segmentBits} segments, the first`;
     const perSegment = 2 ** (DEVICE_ID_BITS - segmentBits);
     for (let segment = 0; segment < 2 ** segmentBits; segment++) {
       const entries = Math.min(tableEntries[segment]!, perSegment);
@@ -78,6 +80,7 @@ export class AmdViTables implements TableTree {
       };
       roots.push({
         table,
+        title,
         from: "Device Table Base Address Register",
         field: "DevTabBase",
         source: "AMD 48882, MMIO offset 0000h",
@@ -90,15 +93,18 @@ export class AmdViTables implements TableTree {
     const context = new DeviceContext();
     context.copyFrom((binding as AmdViBinding).device);
     context.pasidLimit = Math.min(context.pasidLimit, this.#configuration.pasidLimit);
-    const table = this.#gcr3Table(
-      context,
-      device,
-      context.glx,
-      context.gcr3Root,
-      0,
-      `bound ${host(context)} `,
-    );
-    return [{ table, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
+    const scope = `bound ${host(context)} `;
+    const table = this.#gcr3Table(context, device, context.glx, context.gcr3Root, 0, scope);
+    const title = gcr3Title(context);
+    return [{ table, title, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
+  }
+
+  pasids(context: DeviceContext, device: number): RootTable | null {
+    if (context.valid === 0 || context.translate === 0 || context.guest === 0) return null;
+    const scope = `domain ${context.domain} `;
+    const table = this.#gcr3Table(context, device, context.glx, context.gcr3Root, 0, scope);
+    const { source } = DeviceTableEntry;
+    return { table, title: gcr3Title(context), from: "device table entry", field: "GCR3TRP", source };
   }
 
   readonly #dte: EntryKind = {
@@ -194,16 +200,7 @@ export class AmdViTables implements TableTree {
     // Of all addresses here, only that of the root may be system-physical (GCR3TRPMode).
     const guestPhysical = context.gcr3RootGuest !== 0 || level < context.glx;
     return {
-      kind: {
-        layout: Gcr3Entry,
-        littleEndian: true,
-        ids: "pasid",
-        span: 2 ** (PASID_BITS_PER_LEVEL * level),
-        entries: ENTRIES,
-        updates: { unit: Gcr3Entry.bytes },
-        valid: (view, at) => gcr3Valid(view, at) !== 0,
-        judge: (entry) => this.#judgeGcr3(entry, context, level, scope),
-      },
+      kind: this.#gcr3(context, level, scope),
       context: `${level} ${host(context)} ${guestPhysical} ${scope}`,
       frame,
       offset: 0,
@@ -212,6 +209,20 @@ export class AmdViTables implements TableTree {
       limit: context.pasidLimit,
       device,
       resolve: guestPhysical ? this.#resolver(context) : undefined,
+    };
+  }
+
+  #gcr3(context: DeviceContext, level: number, scope: string): EntryKind {
+    return {
+      layout: Gcr3Entry,
+      littleEndian: true,
+      ids: "pasid",
+      span: 2 ** (PASID_BITS_PER_LEVEL * level),
+      entries: ENTRIES,
+      ...(level > 0 && { below: this.#gcr3(context, level - 1, scope) }),
+      updates: { unit: Gcr3Entry.bytes },
+      valid: (view, at) => gcr3Valid(view, at) !== 0,
+      judge: (entry) => this.#judgeGcr3(entry, context, level, scope),
     };
   }
 
@@ -249,6 +260,10 @@ export class AmdViTables implements TableTree {
       return found ? this.#host.frame : -1;
     };
   }
+}
+
+function gcr3Title({ glx }: DeviceContext): string {
+  return `${glx + 1}-level guest CR3 table`;
 }
 
 /** The host tables of a device, as part of a table's identity. */

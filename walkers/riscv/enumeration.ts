@@ -10,69 +10,32 @@ import {
 } from "../page-tables/address-space.ts";
 import { entryShift, inputBits, SV32_LEVELS, Sv32Entry, SvEntry } from "../page-tables/riscv-sv.ts";
 import type { WalkResult } from "../result.ts";
-import { byteAddress, type VendorTables } from "../tables/enumeration.ts";
+import type { Enumeration } from "../tables/enumeration.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
-import { deviceIdBits, processIdBits } from "./directory.ts";
 import { DDT_NOT_VALID, PDT_NOT_VALID } from "./faults.ts";
-import { MSIPTP_OFF, PDTP_BARE } from "./layouts.ts";
+import { MSIPTP_OFF } from "./layouts.ts";
 import { inInterruptFile } from "./msi.ts";
-import { DDTP_1LVL } from "./registers.ts";
 import { guestAddressBits } from "./second-stage.ts";
 import type { RiscvWalker } from "./walker.ts";
 
 /** The RISC-V IOMMU: device directory and process directories. */
-export class RiscvTables implements VendorTables<RiscvDevice, RiscvProcess> {
+export class RiscvEnumeration implements Enumeration<RiscvDevice, RiscvProcess> {
   readonly walker: RiscvWalker;
-  readonly baseRegister = "ddtp";
 
   constructor(walker: RiscvWalker) {
     this.walker = walker;
-  }
-
-  root(): { kind: string; address: bigint } {
-    const { ddtMode, ddtFrame } = this.walker.config;
-    return { kind: `${ddtMode - DDTP_1LVL + 1}-level device directory`, address: byteAddress(ddtFrame) };
-  }
-
-  deviceLimit(): number {
-    const { ddtMode, msiFlat } = this.walker.config;
-    return 2 ** deviceIdBits(ddtMode, msiFlat);
-  }
-
-  /** Each level but the last stands for as many ids as a directory of one level less. */
-  deviceSteps(): readonly number[] {
-    const { ddtMode, msiFlat } = this.walker.config;
-    const steps = [0];
-    for (let mode = DDTP_1LVL; mode < ddtMode; mode++) steps.unshift(deviceIdBits(mode, msiFlat));
-    return steps;
   }
 
   unused(): boolean {
     return false;
   }
 
-  /** Without a process directory (pdtp Bare) every process_id is accepted, and none has a first stage. */
-  pasidLimit(device: RiscvDevice): number {
-    if (!hasDirectory(device)) return 0;
-    return Math.min(2 ** processIdBits(device.fscMode), device.processIdLimit);
-  }
-
-  pasidSteps(device: RiscvDevice): readonly number[] {
-    const steps = [0];
-    for (let mode = PDTP_BARE + 1; mode < device.fscMode; mode++) steps.unshift(processIdBits(mode));
-    return steps;
-  }
-
-  pasidTable(device: RiscvDevice): { kind: string; address: bigint } | undefined {
-    if (!hasDirectory(device)) return undefined;
-    return {
-      kind: `process directory of ${processIdBits(device.fscMode)} bits`,
-      address: byteAddress(device.fscFrame),
-    };
+  takesPasids(): boolean {
+    return true;
   }
 
   defaultPasid(device: RiscvDevice): number | undefined {
-    return hasDirectory(device) && device.dpe !== 0 ? 0 : undefined;
+    return device.dpe !== 0 ? 0 : undefined;
   }
 
   absent(out: WalkResult): boolean {
@@ -99,10 +62,6 @@ export class RiscvTables implements VendorTables<RiscvDevice, RiscvProcess> {
       asid: process.pscid,
     };
   }
-}
-
-function hasDirectory(device: RiscvDevice): boolean {
-  return device.pdtv !== 0 && device.fscMode !== PDTP_BARE;
 }
 
 /** Sv32 addresses have no sign; nor have guest physical ones. */

@@ -139,30 +139,30 @@ export function brokenDeviceRule(d: RiscvDevice, c: RiscvConfig, after = 0): num
 
 /** Rules 1 to 7: reserved bits, ATS and page requests. */
 function brokenControlRule(d: RiscvDevice, c: RiscvConfig, after: number): number {
-  if (after < 1 && d.reserved) return 1;
-  if (after < 2 && !c.ats && (d.enAts || d.enPri || d.prpr)) return 2;
-  if (after < 3 && !d.enAts && d.t2gpa) return 3;
-  if (after < 4 && !d.enAts && d.enPri) return 4;
-  if (after < 5 && !d.enPri && d.prpr) return 5;
-  if (after < 6 && !c.t2gpa && d.t2gpa) return 6;
-  if (after < 7 && d.t2gpa && d.secondMode === MODE_BARE) return 7;
+  if (d.reserved && after < 1) return 1;
+  if (!c.ats && (d.enAts || d.enPri || d.prpr) && after < 2) return 2;
+  if (!d.enAts && d.t2gpa && after < 3) return 3;
+  if (!d.enAts && d.enPri && after < 4) return 4;
+  if (!d.enPri && d.prpr && after < 5) return 5;
+  if (!c.t2gpa && d.t2gpa && after < 6) return 6;
+  if (d.t2gpa && d.secondMode === MODE_BARE && after < 7) return 7;
   return 0;
 }
 
 /** Rules 8 to 17: the process directory, the two stages and the MSI page table. */
 function brokenStageRule(d: RiscvDevice, c: RiscvConfig, after: number): number {
-  if (after < 8 && d.pdtv && !processDirectorySupported(d.fscMode, c)) return 8;
+  if (d.pdtv && !processDirectorySupported(d.fscMode, c) && after < 8) return 8;
   const first = d.pdtv ? 0 : firstStageLevels(d.fscMode, d.sxl, c);
-  if (after < 9 && first === INVALID_MODE) return 9;
-  if (after < 10 && first === UNSUPPORTED_MODE && !d.sxl) return 10;
-  if (after < 11 && first === UNSUPPORTED_MODE && d.sxl) return 11;
-  if (after < 12 && !d.pdtv && d.dpe) return 12;
+  if (first === INVALID_MODE && after < 9) return 9;
+  if (first === UNSUPPORTED_MODE && !d.sxl && after < 10) return 10;
+  if (first === UNSUPPORTED_MODE && d.sxl && after < 11) return 11;
+  if (!d.pdtv && d.dpe && after < 12) return 12;
   const second = secondStageLevels(d.secondMode, c);
-  if (after < 13 && second === INVALID_MODE) return 13;
-  if (after < 14 && second === UNSUPPORTED_MODE && !c.gxl) return 14;
-  if (after < 15 && second === UNSUPPORTED_MODE && c.gxl) return 15;
-  if (after < 16 && d.msiMode !== MSIPTP_OFF && d.msiMode !== MSIPTP_FLAT) return 16;
-  if (after < 17 && second !== 0 && d.secondFrame % 4 !== 0) return 17;
+  if (second === INVALID_MODE && after < 13) return 13;
+  if (second === UNSUPPORTED_MODE && !c.gxl && after < 14) return 14;
+  if (second === UNSUPPORTED_MODE && c.gxl && after < 15) return 15;
+  if (d.msiMode !== MSIPTP_OFF && d.msiMode !== MSIPTP_FLAT && after < 16) return 16;
+  if (second !== 0 && d.secondFrame % 4 !== 0 && after < 17) return 17;
   return 0;
 }
 
@@ -171,11 +171,11 @@ function brokenStageRule(d: RiscvDevice, c: RiscvConfig, after: number): number 
  * is in no register, so all their 12 bits are taken as supported.
  */
 function brokenEnvironmentRule(d: RiscvDevice, c: RiscvConfig, after: number): number {
-  if (after < 18 && !c.amoHwad && (d.sade || d.gade)) return 18;
-  if (after < 19 && !c.end && d.sbe !== c.be) return 19;
-  if (after < 20 && (c.gxl ? !d.sxl : d.sxl && !c.gxlWritable)) return 20;
-  if (after < 21 && !c.beWritable && d.sbe !== c.be) return 21;
-  if (after < 23 && d.secondMode === MODE_BARE && d.msiMode !== MSIPTP_OFF) return 23;
+  if (!c.amoHwad && (d.sade || d.gade) && after < 18) return 18;
+  if (!c.end && d.sbe !== c.be && after < 19) return 19;
+  if ((c.gxl ? !d.sxl : d.sxl && !c.gxlWritable) && after < 20) return 20;
+  if (!c.beWritable && d.sbe !== c.be && after < 21) return 21;
+  if (d.secondMode === MODE_BARE && d.msiMode !== MSIPTP_OFF && after < 23) return 23;
   return 0;
 }
 
@@ -191,15 +191,15 @@ export function brokenProcessRule(
   c: RiscvConfig,
   after = 0,
 ): number {
-  if (after < 1 && reserved) return 1;
+  if (reserved && after < 1) return 1;
   const levels = firstStageLevels(mode, sxl, c);
-  if (after < 2 && levels === INVALID_MODE) return 2;
-  if (after < 3 && levels === UNSUPPORTED_MODE && !sxl) return 3;
-  if (after < 4 && levels === UNSUPPORTED_MODE && sxl) return 4;
+  if (levels === INVALID_MODE && after < 2) return 2;
+  if (levels === UNSUPPORTED_MODE && !sxl && after < 3) return 3;
+  if (levels === UNSUPPORTED_MODE && sxl && after < 4) return 4;
   return 0;
 }
 
 /** Of a non-leaf entry of either directory, by DDT_ENTRY_RULES or PDT_ENTRY_RULES. */
 export function brokenNonLeafRule(view: DataView, at: number, littleEndian: boolean, after = 0): number {
-  return after < 1 && anyReserved(NON_LEAF_RESERVED, view, at, littleEndian) ? 1 : 0;
+  return anyReserved(NON_LEAF_RESERVED, view, at, littleEndian) && after < 1 ? 1 : 0;
 }

@@ -9,60 +9,29 @@ import {
 } from "../page-tables/address-space.ts";
 import { FINAL_LEVEL, leafShift, type TableBase } from "../page-tables/vmsav8-64.ts";
 import type { WalkResult } from "../result.ts";
-import { byteAddress, type VendorTables } from "../tables/enumeration.ts";
+import type { Enumeration } from "../tables/enumeration.ts";
 import { C_BAD_STE, C_BAD_STREAMID, STE_ABORT } from "./faults.ts";
-import { CONFIG_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR, Ste } from "./ste.ts";
+import { CONFIG_BYPASS, S1DSS_SUBSTREAM0, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
-import { cdSplit } from "./structures.ts";
 import type { AddressHalf, SubstreamContext } from "./substream-context.ts";
 import type { SmmuV3Walker } from "./walker.ts";
 
 const V = Ste.mask.V.lo;
 
 /** SMMUv3: stream tables and context descriptor tables, linear and 2-level. */
-export class SmmuV3Tables implements VendorTables<StreamContext, SubstreamContext> {
+export class SmmuV3Enumeration implements Enumeration<StreamContext, SubstreamContext> {
   readonly walker: SmmuV3Walker;
-  readonly baseRegister = "strtab_base";
 
   constructor(walker: SmmuV3Walker) {
     this.walker = walker;
-  }
-
-  root(): { kind: string; address: bigint } {
-    const { split, strtabFrame, strtabOffset } = this.walker.features;
-    return {
-      kind: split === 0 ? "linear stream table" : "2-level stream table",
-      address: byteAddress(strtabFrame, strtabOffset),
-    };
-  }
-
-  deviceLimit(): number {
-    return 2 ** this.walker.features.streamBits;
-  }
-
-  deviceSteps(): readonly number[] {
-    const { split } = this.walker.features;
-    return split === 0 ? [0] : [split, 0];
   }
 
   unused(): boolean {
     return false;
   }
 
-  pasidLimit(device: StreamContext): number {
-    return device.stage1Enabled && device.s1cdmax > 0 ? 2 ** device.s1cdmax : 0;
-  }
-
-  pasidSteps(device: StreamContext): readonly number[] {
-    return device.s1fmt === S1FMT_LINEAR ? [0] : [cdSplit(device.s1fmt), 0];
-  }
-
-  pasidTable(device: StreamContext): { kind: string; address: bigint } | undefined {
-    if (!device.stage1Enabled) return undefined;
-    const address = byteAddress(device.s1ContextFrame, device.s1ContextOffset);
-    if (device.s1cdmax === 0) return { kind: "context descriptor", address };
-    const linear = device.s1fmt === S1FMT_LINEAR;
-    return { kind: linear ? "linear context descriptor table" : "2-level context descriptor table", address };
+  takesPasids(): boolean {
+    return true;
   }
 
   defaultPasid(device: StreamContext): number | undefined {

@@ -13,17 +13,14 @@ import { Cd, L1Cd } from "./cd.ts";
 import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
 import { Idr0 } from "./registers.ts";
 import { Stage2 } from "./stage2.ts";
-import { L1Std, S1FMT_4K_L2, S1FMT_LINEAR, Ste } from "./ste.ts";
+import { L1Std, Ste } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
-import { ENTRY_SHIFT, L1_SHIFT, MAX_SPAN } from "./structures.ts";
+import { cdSplit, ENTRY_SHIFT, L1_SHIFT, MAX_SPAN } from "./structures.ts";
 import { judgeCd } from "./tables-cd.ts";
 import { judgeSte } from "./tables-ste.ts";
 
 /** 3.21.3: what is single-copy atomic. */
 const ATOMIC_BYTES = 8;
-/** log2 of the descriptors in a leaf table of a 2-level context descriptor table, of 4 KiB and of 64 KiB. */
-const CD_SPLIT_4K = 6;
-const CD_SPLIT_64K = 10;
 /** IDR0.TTF: VMSAv8-32 LPAE tables, which are not looked into here. */
 const TTF_LPAE = 1;
 
@@ -34,7 +31,7 @@ const span = L1Std.reader("Span");
 const config = Ste.reader("Config");
 
 /** SMMUv3: stream table and context descriptor tables, linear and of two levels. */
-export class SmmuV3Tables implements TableTree {
+export class SmmuV3Tables implements TableTree<StreamContext> {
   readonly registers = [
     "idr0",
     "idr1",
@@ -69,7 +66,10 @@ export class SmmuV3Tables implements TableTree {
     const { enabled, strtabFrame, strtabOffset, streamBits, split } = this.#features;
     if (!this.#rootKnown || !enabled) return [];
     const table: TableSpec = {
-      kind: split === 0 ? this.#steKind : { ...this.#l1Std, span: 2 ** split },
+      kind:
+        split === 0
+          ? this.#steKind
+          : { ...this.#l1Std, span: 2 ** split, below: { ...this.#steKind, entries: 2 ** split } },
       context: "",
       frame: strtabFrame,
       offset: strtabOffset,
@@ -78,7 +78,8 @@ export class SmmuV3Tables implements TableTree {
       limit: 2 ** streamBits,
       device: -1,
     };
-    return [{ table, from: "SMMU_STRTAB_BASE", field: "ADDR", source: "IHI 0070, 6.3.24" }];
+    const title = split === 0 ? "linear stream table" : "2-level stream table";
+    return [{ table, title, from: "SMMU_STRTAB_BASE", field: "ADDR", source: "IHI 0070, 6.3.24" }];
   }
 
   bound(binding: Binding, device: number): RootTable[] {
@@ -89,11 +90,18 @@ export class SmmuV3Tables implements TableTree {
     return [
       {
         table: this.#cdTable(stream, device, `bound ${stage2Name(stream)} `, known),
+        title: cdTitle(stream),
         from: "bind",
         field: "base_ptr",
         source: "trace contract, `bind`",
       },
     ];
+  }
+
+  pasids(stream: StreamContext, device: number): RootTable | null {
+    if (!stream.stage1Enabled) return null;
+    const table = this.#cdTable(stream, device, "", true);
+    return { table, title: cdTitle(stream), from: "STE", field: "S1ContextPtr", source: Ste.source };
   }
 
   // ── stream table ──
@@ -208,6 +216,7 @@ export class SmmuV3Tables implements TableTree {
       }),
       ids: "pasid",
       span: 2 ** splitBits,
+      below: { ...leaf, entries: 2 ** splitBits },
       valid: (view, at) => l1cdValid(view, at) !== 0,
     };
   }
@@ -239,10 +248,9 @@ function kind(layout: Layout, judge: (entry: Entry) => void): Omit<EntryKind, "v
   return { layout, littleEndian: true, ids: "device", span: 1, entries: 1, updates, judge };
 }
 
-/** log2 of the context descriptors that a level 1 descriptor stands for; 0: the table is linear. */
-function cdSplit(s1fmt: number): number {
-  if (s1fmt === S1FMT_LINEAR) return 0;
-  return s1fmt === S1FMT_4K_L2 ? CD_SPLIT_4K : CD_SPLIT_64K;
+function cdTitle({ s1cdmax, s1fmt }: StreamContext): string {
+  if (s1cdmax === 0) return "context descriptor";
+  return cdSplit(s1fmt) === 0 ? "linear context descriptor table" : "2-level context descriptor table";
 }
 
 /** 5.2 S1ContextPtr: log2 of what the table is aligned to, its size in each format. */

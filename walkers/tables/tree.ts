@@ -2,22 +2,23 @@
  * Device, context and PASID tables: what is in an entry, what makes the IOMMU refuse it, and where it leads. Said once
  * per structure, for all that look at tables: the walker, the linter, `inspect` and `bind-check`.
  *
- * - Rules: `walkers/<vendor>/rules*.ts` has per structure a list of `EntryRule` (entry-rule.ts), numbered in the order
- *   in which the specification checks them, and one function `broken…Rule(…, after = 0)`: a chain of
- *   `if (after < n && …) return n`, which returns the first broken rule with a number above `after`, or 0. No closures
- *   and no lists: it is on the hot path.
- *   A condition says whether its own rule is broken and supposes nothing about the rules before it.
- * - The walker asks once (`after` 0) and fails with the rule's `fault`. The linter goes on from number to number until
- *   0 and reports each. A rule of an undefined value and one of a value that the IOMMU lacks are two rules, also where
- *   the fault is the same.
- * - Reserved bits are one rule, with `field` null; which bits they are is the kind's `reserved`, the very words that
- *   the walker tests. What a field `needs` is declared with the field, in its layout.
+ * - Rules: `walkers/<vendor>/rules*.ts` has per structure its `EntryRules` (entry-rule.ts) by number, in the order in
+ *   which the specification checks them, and one function `broken…Rule(…, after = 0)`: a chain of
+ *   `if (condition && after < n) return n`, which returns the first broken rule with a number above `after`, or 0. No
+ *   closures and no lists, and `after` last: it is on the hot path, where entries are sound.
+ *   A condition says whether its own rule is broken and supposes nothing of the rules before it.
+ * - The walker asks once and fails with the rule's `fault` (`faultOf`). The linter (judge.ts) goes on from number to
+ *   number until 0 and reports each. An undefined value and a value that the IOMMU lacks are two rules, also where the
+ *   fault is the same; a sentence that depends on capabilities or on the entry is a function in `expected`.
+ * - Reserved bits are one rule, with `field` null; which bits they are is the kind's `reserved`: the very words that the
+ *   walker tests. What a field `needs` is declared with the field, in its layout.
  * - The tree: `walkers/<vendor>/tables.ts` says for each structure an `EntryKind`: layout, what the IOMMU reads at once
- *   (`updates`), `valid`, `rules`, the kind that its tables are of (`below`), and `points`, where a sound entry leads.
- *   How many ids an entry stands for, how large a table is, and who is reached through whom follows from it.
+ *   (`updates`), `valid`, `rules`, the kind that its tables are of (`below`), and `points`: where a sound entry leads.
+ *   How many ids a structure decides on, how large a table is, and through what an id is reached follows from it.
  * - What is no reason to refuse an entry is no rule: bits that are only ignored (`ignored`), fields without effect and
  *   what is not modelled (`notes`), pointers that leave memory and tags used twice (of `points`).
- * - To add a structure: its layout, its rules, its function, its kind. Nothing else names it.
+ * - Where a device's PASID structures are is said by its decoded context alone (`pasids`), wherever that comes from: an
+ *   entry, a binding, or a table that is to be bound.
  */
 import type { Layout } from "../layout.ts";
 import type { IommuState } from "../registers.ts";
@@ -29,7 +30,7 @@ import type { RuleBook } from "./entry-rule.ts";
 export type IdKind = "device" | "pasid";
 
 /** How a valid entry may change. */
-export interface EntryUpdates {
+interface EntryUpdates {
   /** Bytes that the IOMMU reads at once: an entry that is valid may change within one such unit. */
   readonly unit: number;
   /** Units that an entry, as it is, makes the IOMMU look at (bit n: unit n); without it, all. */
@@ -123,7 +124,7 @@ export interface RootTable {
   readonly field: string;
   readonly source: string;
   /** What the table is called as a whole: "2-level device directory". */
-  readonly title?: string;
+  readonly title: string;
 }
 
 /**
@@ -139,7 +140,7 @@ export interface TableTree<D = unknown> {
   /** The table of a bound device. */
   bound(binding: Binding, device: number): RootTable[];
   /** The PASID structures of a device by its context; null: it has none. */
-  pasids?(context: D, device: number): RootTable | null;
+  pasids(context: D, device: number): RootTable | null;
 }
 
 /** A value that caches tag translations with, and what is translated under it. */
@@ -161,17 +162,13 @@ export function tableBelow(entry: Entry, frame: number, offset = 0): TableSpec {
   return { ...table, kind, frame, offset, entries: kind.entries, first: entry.first };
 }
 
-/** Kinds of entries on the way to an id, from a root's down. */
-export function levels(root: EntryKind): EntryKind[] {
-  const kinds: EntryKind[] = [];
-  for (let kind: EntryKind | undefined = root; kind !== undefined; kind = kind.below) kinds.push(kind);
-  return kinds;
-}
-
 /**
  * log2 of the ids that one structure on the way to an id decides on: those that the table has which an entry of it
  * points to; of the last structure it is 0.
  */
 export function steps(root: EntryKind): number[] {
-  return levels(root).map(({ below }) => (below === undefined ? 0 : Math.log2(below.entries * below.span)));
+  const steps: number[] = [];
+  for (let { below } = root; below !== undefined; { below } = below)
+    steps.push(Math.log2(below.entries * below.span));
+  return [...steps, 0];
 }

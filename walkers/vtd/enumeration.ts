@@ -10,11 +10,9 @@ import {
 } from "../page-tables/address-space.ts";
 import * as x86 from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
-import { byteAddress, type VendorTables } from "../tables/enumeration.ts";
+import type { Enumeration } from "../tables/enumeration.ts";
 import {
-  EXTENDED_CONTEXT,
   FIRST_STAGE,
-  LEGACY_CONTEXT,
   NESTED,
   SCALABLE_CONTEXT,
   SECOND_STAGE,
@@ -22,62 +20,24 @@ import {
   type VtdProcess,
 } from "./context.ts";
 import { LCT_2, LRT_2, SCT_2, SPD_2, SPT_2, SRT_2 } from "./faults.ts";
-import { TTM_EXTENDED, TTM_LEGACY } from "./registers.ts";
-import { PASID_TABLE_BITS } from "./scalable.ts";
 import type { VtdWalker } from "./walker.ts";
 
-const SOURCE_ID_BITS = 16;
-/** Functions of a bus; of half a bus, which is what a scalable-mode or extended context table serves. */
-const LEGACY_STEPS = [8, 0];
-const HALF_BUS_STEPS = [7, 0];
 const ABSENT: ReadonlySet<unknown> = new Set([LRT_2, LCT_2, SRT_2, SCT_2, SPD_2, SPT_2]);
 
 /** VT-d: root and context tables of each mode, PASID directory and table. */
-export class VtdTables implements VendorTables<VtdDevice, VtdProcess> {
+export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
   readonly walker: VtdWalker;
-  readonly baseRegister = "rtaddr";
 
   constructor(walker: VtdWalker) {
     this.walker = walker;
-  }
-
-  root(): { kind: string; address: bigint } {
-    const { mode, rootFrame } = this.walker.caps;
-    const kind =
-      mode === TTM_LEGACY
-        ? "root table"
-        : mode === TTM_EXTENDED
-          ? "extended root table"
-          : "scalable-mode root table";
-    return { kind, address: byteAddress(rootFrame) };
-  }
-
-  deviceLimit(): number {
-    return 2 ** SOURCE_ID_BITS;
-  }
-
-  deviceSteps(): readonly number[] {
-    return this.walker.caps.mode === TTM_LEGACY ? LEGACY_STEPS : HALF_BUS_STEPS;
   }
 
   unused(): boolean {
     return false;
   }
 
-  pasidLimit(device: VtdDevice): number {
-    if (device.context === LEGACY_CONTEXT || device.pasidEnabled === 0) return 0;
-    return Math.min(this.walker.caps.pasidLimit, device.pasidLimit);
-  }
-
-  pasidSteps(device: VtdDevice): readonly number[] {
-    return device.context === SCALABLE_CONTEXT ? [PASID_TABLE_BITS, 0] : [0];
-  }
-
-  pasidTable(device: VtdDevice): { kind: string; address: bigint } | undefined {
-    const address = byteAddress(device.pasidFrame);
-    if (device.context === SCALABLE_CONTEXT) return { kind: "PASID directory", address };
-    const used = device.context === EXTENDED_CONTEXT && device.pasidEnabled !== 0;
-    return used ? { kind: "PASID table", address } : undefined;
+  takesPasids(device: VtdDevice): boolean {
+    return device.pasidEnabled !== 0;
   }
 
   defaultPasid(device: VtdDevice): number | undefined {

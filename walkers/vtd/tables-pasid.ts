@@ -42,7 +42,10 @@ export class VtdPasidTables {
     const perFrame = FRAME_BYTES / PasidDirectoryEntry.bytes;
     const pages = Math.max(Math.ceil(size / PASIDS_PER_TABLE / perFrame), 1);
     return {
-      kind: this.#directoryKind(pasids),
+      kind: {
+        ...this.#directoryKind(pasids),
+        below: { ...this.#pasidKind(pasids), entries: PASIDS_PER_TABLE },
+      },
       context: `${pasids.name}`,
       frame,
       offset: 0,

@@ -5,7 +5,7 @@ import type { Entry } from "../tables/entry.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import type { EntryKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
 import type { VtdBinding } from "./binding.ts";
-import { VtdDevice } from "./context.ts";
+import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice } from "./context.ts";
 import { ExtendedRootEntry } from "./ecs-structures.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
 import { directoryPasids } from "./scalable.ts";
@@ -25,8 +25,14 @@ const BUSES = 256;
 const FUNCTIONS = 256;
 const ROOT_HALF_BITS = (ScalableRootEntry.bytes * 8) / 2;
 
+const ROOT_TITLES: Readonly<Record<number, string>> = {
+  [TTM_LEGACY]: "root table",
+  [TTM_EXTENDED]: "extended root table",
+  [TTM_SCALABLE]: "scalable-mode root table",
+};
+
 /** VT-d: root, context, PASID directory and PASID tables of every mode. */
-export class VtdTables implements TableTree {
+export class VtdTables implements TableTree<VtdDevice> {
   readonly registers = ["cap", "ecap", "ver", "rtaddr", "gsts"];
   readonly #checks: VtdChecks;
   readonly #pasids: VtdPasidTables;
@@ -59,7 +65,8 @@ export class VtdTables implements TableTree {
       limit: BUSES * FUNCTIONS,
       device: -1,
     };
-    return [{ table, from: "RTADDR_REG", field: "RTA", source: "VT-d 5.10, 11.4.5" }];
+    const title = ROOT_TITLES[caps.mode]!;
+    return [{ table, title, from: "RTADDR_REG", field: "RTA", source: "VT-d 5.10, 11.4.5" }];
   }
 
   bound(binding: Binding, device: number): RootTable[] {
@@ -81,17 +88,33 @@ export class VtdTables implements TableTree {
       given.model === "intel-ecs"
         ? this.#extended.pasidTable(given.frame, given.sized ? limit : 0, pasids)
         : this.#pasids.directory(given.frame, given.sized ? limit : 0, pasids);
-    return [{ table, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
+    const title = given.model === "intel-ecs" ? "PASID table" : "PASID directory";
+    return [{ table, title, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
+  }
+
+  pasids(device: VtdDevice, id: number): RootTable | null {
+    const { pasidFrame, pasidLimit, ridPasid } = device;
+    const { caps } = this.#checks.walker;
+    const limit = Math.min(pasidLimit, caps.pasidLimit);
+    const from = { from: "context entry", source: ScalableContextEntry.source };
+    const pasids = { name: "", device: id, limit, below: null, scope: "" };
+    if (device.context === SCALABLE_CONTEXT) {
+      const table = this.#pasids.directory(pasidFrame, pasidLimit, { ...pasids, also: ridPasid });
+      return { table, title: "PASID directory", field: "PASIDDIRPTR", ...from };
+    }
+    if (device.context !== EXTENDED_CONTEXT || device.pasidEnabled === 0) return null;
+    const table = this.#extended.pasidTable(pasidFrame, limit, { ...pasids, also: -1 });
+    return { table, title: "PASID table", field: "PASIDPTR", ...from };
   }
 
   #rootKind(mode: number): EntryKind | null {
     switch (mode) {
       case TTM_LEGACY:
-        return this.#legacyRoot;
+        return { ...this.#legacyRoot, below: { ...this.#context, entries: FUNCTIONS } };
       case TTM_SCALABLE:
-        return this.#scalableRoot;
+        return { ...this.#scalableRoot, below: { ...this.#scalableContext, entries: FUNCTIONS / 2 } };
       case TTM_EXTENDED:
-        return this.#extendedRoot;
+        return { ...this.#extendedRoot, below: { ...this.#extended.context, entries: FUNCTIONS / 2 } };
       default:
         return null;
     }

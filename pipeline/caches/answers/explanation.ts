@@ -2,16 +2,17 @@ import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import type { CachedIommu } from "../cached-iommu.ts";
-import { CachedFailure, type ContextVersion, isValid } from "../contexts/context-history.ts";
-import type { Contexts, DeviceCaches } from "../contexts/contexts.ts";
+import type { PagingStructures } from "../filling/paging-structures.ts";
+import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import type { Contexts, DeviceCaches } from "../held/contexts.ts";
+import type { TagSet } from "../held/tag-sets.ts";
+import { type Extent, extentOf, type Translations } from "../held/translations.ts";
+import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
+import type { StaleSource } from "../history/stale-source.ts";
 import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../pending.ts";
-import type { PagingStructures } from "../translations/paging-structures.ts";
-import type { TagSet } from "../translations/tag-sets.ts";
-import { type Extent, extentOf, type Translations } from "../translations/translations.ts";
-import { coversContext, coversPasidEntry } from "./coverage.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
 export const UNEXPLAINED = 0;
@@ -26,29 +27,6 @@ export type Scope =
   | "valid"
   /** Those too that an invalidation has covered. */
   | "invalidated";
-
-/** What a stale answer came from, for the finding about it. */
-export interface StaleSource {
-  /** Which cache would hold it. */
-  readonly cache: CacheName;
-  /** Tick since when it is out of date. */
-  readonly filled: number;
-  /** The change of memory that the cache does not know of; null where it is not known any more. */
-  readonly change: Change | null;
-  /** Tags of the entry, as in `TranslationTag`. */
-  readonly domain: number;
-  readonly space: number;
-  readonly regime: number;
-  readonly stages: number;
-  /** Input address as the entry has it: high half. */
-  readonly addrHi: number;
-  /** Frame of the intermediate address that a stale second stage is about; -1 where both stages are not in use. */
-  readonly ipaFrame: number;
-  /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
-  readonly invalidationPending: boolean;
-  /** Whether nothing has invalidated it yet. */
-  readonly valid: () => boolean;
-}
 
 type Accept = (walk: WalkResult) => boolean;
 

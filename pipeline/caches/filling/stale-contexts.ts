@@ -1,13 +1,13 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
-import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
+import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import type { Translations } from "../held/translations.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../pending.ts";
-import type { Translations } from "../translations/translations.ts";
-import { CachedFailure, type ContextVersion, isValid } from "./context-history.ts";
-import type { Contexts, DeviceCaches, TranslationContext } from "./contexts.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** Enters what an IOMMU may cache by way of a device context or a PASID entry that it has cached and that is old. */
 export class StaleContexts {

@@ -6,7 +6,7 @@ import {
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
-} from "../../walkers/invalidation.ts";
+} from "../../../walkers/invalidation.ts";
 
 /**
  * A neutral invalidation may name a PASID, an address space (`asid`), or both; every cache knows one of the two at

@@ -1,4 +1,4 @@
-import type { Invalidation } from "../../walkers/invalidation.ts";
+import type { Invalidation } from "../../../walkers/invalidation.ts";
 
 /** An invalidation that was issued and has not completed. */
 export interface PendingInvalidation {

@@ -3,13 +3,13 @@ import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
-import { PAGING_STRUCTURE_ENTRIES } from "../answers/coverage.ts";
-import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { Translations } from "../held/translations.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import { Translations } from "./translations.ts";
+import { PAGING_STRUCTURE_ENTRIES } from "../invalidations/coverage.ts";
 
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it

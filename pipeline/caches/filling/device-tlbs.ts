@@ -2,15 +2,15 @@ import type { Caching } from "../../../walkers/caching.ts";
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import { DEVICE_TRANSLATIONS } from "../answers/coverage.ts";
-import type { StaleSource } from "../answers/explanation.ts";
-import type { TranslationContext } from "../contexts/contexts.ts";
+import type { TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
+import type { StaleSource } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { PendingInvalidations } from "../pending.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import { type Extent, extentOf, Translations } from "./translations.ts";
+import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /**
  * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: the requests of a

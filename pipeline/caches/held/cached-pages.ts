@@ -1,4 +1,4 @@
-import type { MemoryBudget } from "../memory-budget.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 
 /** Bytes of one slot: tag, page in two halves, context, time. */
 export const SLOT_BYTES = 4 * 4 + 8;

@@ -2,11 +2,11 @@ import type { CachedFailures } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
-import type { Contexts, TranslationContext } from "../contexts/contexts.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { CachedTranslation, TagSet } from "./tag-sets.ts";
-import type { Translations } from "./translations.ts";
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
 export class UsedTranslations {

@@ -1,4 +1,4 @@
-import type { TranslationTag } from "../../../walkers/caching.ts";
+import { GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
 import {
   COMBINED_KEPT,
   coversDevice,
@@ -7,11 +7,11 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type Coverage, TRANSLATIONS } from "../answers/coverage.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
+import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
-import { type CachedTranslation, GLOBAL_SPACE, type TagSet, TagSets } from "./tag-sets.ts";
+import { type CachedTranslation, type TagSet, TagSets } from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;

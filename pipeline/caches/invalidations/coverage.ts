@@ -3,7 +3,13 @@
  * decoded commands meet.
  */
 
-import { FIRST, SECOND } from "../../../walkers/caching.ts";
+import {
+  type ContextTag,
+  FIRST,
+  GLOBAL_SPACE,
+  SECOND,
+  type TranslationTag,
+} from "../../../walkers/caching.ts";
 import {
   ANY,
   BOTH_STAGES,
@@ -26,8 +32,6 @@ import {
 import { frameOf } from "../../../walkers/memory.ts";
 import { FINAL_LEVEL } from "../../../walkers/page-tables/vmsav8-64.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
-import type { ContextTag } from "../contexts/context-tags.ts";
-import { GLOBAL_SPACE, type TagSet } from "../translations/tag-sets.ts";
 
 /** Whether an invalidation covers a cached device context. */
 export function coversContext(inv: Invalidation, tag: ContextTag): boolean {
@@ -49,53 +53,53 @@ export function coversPasidEntry(inv: Invalidation, tag: ContextTag): boolean {
 }
 
 /** Whether an invalidation is about translations with these tags, as far as tags decide. */
-export function coversTags(inv: Invalidation, set: TagSet, cache = IOTLB): boolean {
+export function coversTags(inv: Invalidation, tag: TranslationTag, cache = IOTLB): boolean {
   if ((inv.caches & cache) === 0) return false;
-  if (inv.regime !== REGIME_ANY && inv.regime !== set.regime) return false;
-  if (!coversDomain(inv, set.domain < 0 ? NONE : set.domain)) return false;
-  const global = set.space === GLOBAL_SPACE;
-  if (inv.asid !== ANY && (global ? !inv.global : set.space !== inv.asid)) return false;
-  if (inv.pasid === NONE && set.space >= 0) return false;
-  if (inv.pasid >= 0 && (global ? !inv.global : set.space !== inv.pasid)) return false;
-  if (inv.stage === FIRST_STAGE) return (set.stages & FIRST) !== 0;
-  if (inv.stage === SECOND_STAGE) return (set.stages & SECOND) !== 0;
+  if (inv.regime !== REGIME_ANY && inv.regime !== tag.regime) return false;
+  if (!coversDomain(inv, tag.domain < 0 ? NONE : tag.domain)) return false;
+  const global = tag.space === GLOBAL_SPACE;
+  if (inv.asid !== ANY && (global ? !inv.global : tag.space !== inv.asid)) return false;
+  if (inv.pasid === NONE && tag.space >= 0) return false;
+  if (inv.pasid >= 0 && (global ? !inv.global : tag.space !== inv.pasid)) return false;
+  if (inv.stage === FIRST_STAGE) return (tag.stages & FIRST) !== 0;
+  if (inv.stage === SECOND_STAGE) return (tag.stages & SECOND) !== 0;
   return inv.stage === BOTH_STAGES;
 }
 
-/** Whether one whose tags match covers all translations of a set. */
-function coversAll(inv: Invalidation, set: TagSet): boolean {
+/** Whether one whose tags match covers all translations of a tag. */
+function coversAll(inv: Invalidation, tag: TranslationTag): boolean {
   if (!inv.anyDevice) return false;
   // VT-d 5.10, 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
-  return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0);
+  return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0);
 }
 
 /**
  * Whether the addresses of one whose tags match are those that first-stage translations lead to, and whether it
  * then covers any of them.
  */
-function selectsIntermediate(inv: Invalidation, set: TagSet): boolean {
-  return inv.hasAddress && inv.stage === SECOND_STAGE && (set.stages & FIRST) !== 0;
+function selectsIntermediate(inv: Invalidation, tag: TranslationTag): boolean {
+  return inv.hasAddress && inv.stage === SECOND_STAGE && (tag.stages & FIRST) !== 0;
 }
 
 /**
  * Whether one whose tags match covers a translation, by its address, granule and level.
  *
- * @param hi high half of its input address, as the set has it; lo: low half
+ * @param hi high half of its input address, as the tag has it; lo: low half
  * @param shift log2 of what it maps
  * @param firstShift log2 of its first stage's leaf; 0 where only one stage translates
  * @param ipaFrame where its first stage leads to; -1 where only one stage translates
  */
 export function coversPage(
   inv: Invalidation,
-  set: TagSet,
+  tag: TranslationTag,
   hi: number,
   lo: number,
   shift: number,
   firstShift: number,
   ipaFrame: number,
 ): boolean {
-  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (set.stages & FIRST) !== 0)) return true;
-  if (selectsIntermediate(inv, set))
+  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0)) return true;
+  if (selectsIntermediate(inv, tag))
     return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 && overlaps(inv, ipaFrame, shift);
   const leaf = Math.max(firstShift, shift);
   return fitsGranule(inv, leaf) && overlaps(inv, frameOf(hi, lo), leaf);
@@ -113,10 +117,10 @@ function fitsGranule(inv: Invalidation, leafShift: number): boolean {
 /** What an invalidation covers of one of the caches that are tagged and looked up by address. */
 export interface Coverage {
   /** Whether it is about entries with these tags; the others are asked only where it is. */
-  tags(inv: Invalidation, set: TagSet): boolean;
-  all(inv: Invalidation, set: TagSet): boolean;
+  tags(inv: Invalidation, tag: TranslationTag): boolean;
+  all(inv: Invalidation, tag: TranslationTag): boolean;
   /** Whether what it covers can be told only from where a first stage leads to. */
-  intermediate(inv: Invalidation, set: TagSet): boolean;
+  intermediate(inv: Invalidation, tag: TranslationTag): boolean;
   page: typeof coversPage;
   /** Whether an entry may be kept in pieces (`Invalidation.inPieces`). */
   readonly pieces: boolean;
@@ -125,7 +129,7 @@ export interface Coverage {
 }
 
 export const TRANSLATIONS: Coverage = {
-  tags: (inv, set) => coversTags(inv, set),
+  tags: (inv, tag) => coversTags(inv, tag),
   all: coversAll,
   intermediate: selectsIntermediate,
   page: coversPage,
@@ -136,15 +140,15 @@ export const TRANSLATIONS: Coverage = {
 /** Entries above the last level; the size of one is that of the region below it. */
 export const PAGING_STRUCTURE_ENTRIES: Coverage = {
   // Where leaves alone are meant and these are nevertheless, it is those of the first stage (VT-d 5.10, Table 23).
-  tags: (inv, set) =>
-    coversTags(inv, set, PAGING_STRUCTURES) && (!inv.leafOnly || (set.stages & FIRST) !== 0),
+  tags: (inv, tag) =>
+    coversTags(inv, tag, PAGING_STRUCTURES) && (!inv.leafOnly || (tag.stages & FIRST) !== 0),
   // Which second-stage entries a first-stage one was found through is not kept: any of them is taken to be covered.
-  all: (inv, set) =>
-    coversAll(inv, set) || (inv.anyDevice && selectsIntermediate(inv, set) && inv.combined !== COMBINED_KEPT),
+  all: (inv, tag) =>
+    coversAll(inv, tag) || (inv.anyDevice && selectsIntermediate(inv, tag) && inv.combined !== COMBINED_KEPT),
   intermediate: selectsIntermediate,
-  page(inv, set, hi, lo, shift) {
-    if (PAGING_STRUCTURE_ENTRIES.all(inv, set)) return true;
-    if (selectsIntermediate(inv, set)) return false;
+  page(inv, tag, hi, lo, shift) {
+    if (PAGING_STRUCTURE_ENTRIES.all(inv, tag)) return true;
+    if (selectsIntermediate(inv, tag)) return false;
     return this.granule(inv, shift) && overlaps(inv, frameOf(hi, lo), shift);
   },
   pieces: false,
@@ -161,7 +165,7 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
 /** Translations in a device, in whose tags the device stands in the place of the domain. */
 export const DEVICE_TRANSLATIONS: Coverage = {
   ...TRANSLATIONS,
-  tags: (inv, set) => coversTags(inv, set, DEVICE_TLB),
+  tags: (inv, tag) => coversTags(inv, tag, DEVICE_TLB),
 };
 
 function overlaps(inv: Invalidation, frame: number, shift: number): boolean {

@@ -1,4 +1,4 @@
-import type { Caching } from "../../../walkers/caching.ts";
+import type { Caching, ContextTag } from "../../../walkers/caching.ts";
 import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
 import {
   CONTEXT_CACHE,
@@ -8,12 +8,12 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { coversContext, coversPasidEntry } from "../answers/coverage.ts";
-import type { MemoryBudget } from "../memory-budget.ts";
-import type { TagSet } from "../translations/tag-sets.ts";
-import type { Translations } from "../translations/translations.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
-import { type ContextTag, deviceTag, processTag } from "./context-tags.ts";
+import { deviceTag, processTag } from "./context-tags.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import type { TagSet } from "./tag-sets.ts";
+import type { Translations } from "./translations.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 const CONTEXT_BYTES = 1280;

@@ -1,6 +1,6 @@
+import type { ContextTag } from "../../../walkers/caching.ts";
 import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { FAULT, WalkResult } from "../../../walkers/result.ts";
-import type { ContextTag } from "./context-tags.ts";
 
 /** A context as it was decoded at some time, and for how long a cache may have held it. */
 export interface ContextVersion {

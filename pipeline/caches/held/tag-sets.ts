@@ -1,4 +1,4 @@
-import { NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
+import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
@@ -6,9 +6,6 @@ export interface PageRange {
   readonly inv: Invalidation;
   readonly issued: number;
 }
-
-/** Marks global translations, which belong to every address space of a domain. */
-export const GLOBAL_SPACE = -2;
 
 /** A translation that a cache may hold, or once held: what memory said to a context at a time. */
 export interface CachedTranslation {
