@@ -4,6 +4,7 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
+import { hex, wordOf } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -93,7 +94,7 @@ export class CacheFindings {
     const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
     const inDevice = staleSource.cache === "devtlb";
     const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
-    const old = hex(word(change.oldHi, change.oldLo));
+    const old = hex(wordOf(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
@@ -111,7 +112,7 @@ export class CacheFindings {
       cache: staleSource.cache,
       ...(command === null
         ? {}
-        : { command: command.text, data: command.words.map((w) => hex(word(w.hi, w.lo))) }),
+        : { command: command.text, data: command.words.map((w) => hex(wordOf(w.hi, w.lo))) }),
     });
   }
 
@@ -141,7 +142,7 @@ export class CacheFindings {
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(word(w.hi, w.lo)));
+    const words = record.data.map((w) => hex(wordOf(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
@@ -174,12 +175,4 @@ export class CacheFindings {
     if (!memory.fetch(frame, offset, 8)) return "a hole";
     return hex(memory.view.getBigUint64(memory.at, true));
   }
-}
-
-function word(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

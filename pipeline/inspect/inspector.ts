@@ -104,7 +104,7 @@ export class UnitInspector {
     request.binding = null;
     request.device = 0;
     request.pasid = NO_PASID;
-    this.#out.reset("intel");
+    this.#out.reset();
     if (this.#unit.walker.admit(request, this.#out)) return "enabled";
     return this.#out.status === OK ? "passthrough" : "blocked";
   }
@@ -161,13 +161,13 @@ export class UnitInspector {
     const { walker } = this.#unit;
     // An address may be exempt from translation whatever the context says: that is no refusal.
     if (!walker.checkRequest(request, this.#device, this.#out) && this.#out.status !== OK) return false;
-    this.#out.reset("intel");
+    this.#out.reset();
     return walker.loadProcess(request, this.#device, this.#process, this.#out);
   }
 
   #begin(): void {
     this.#trail.clear();
-    this.#out.reset("intel");
+    this.#out.reset();
     this.#request.addrHi = 0;
     this.#request.addrLo = 0;
   }
