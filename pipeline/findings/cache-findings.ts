@@ -4,7 +4,7 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import { hex, wordOf } from "../../walkers/word64.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -93,8 +93,8 @@ export class CacheFindings {
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
     const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
     const inDevice = staleSource.cache === "devtlb";
-    const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
-    const old = hex(wordOf(change.oldHi, change.oldLo));
+    const address = addressText(change.frame, change.offset);
+    const old = hex(joined(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
@@ -112,7 +112,7 @@ export class CacheFindings {
       cache: staleSource.cache,
       ...(command === null
         ? {}
-        : { command: command.text, data: command.words.map((w) => hex(wordOf(w.hi, w.lo))) }),
+        : { command: command.text, data: command.words.map((w) => hex(joined(w.hi, w.lo))) }),
     });
   }
 
@@ -127,7 +127,7 @@ export class CacheFindings {
         iommu: unit.id,
         dev: open.dev,
         pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `the entry at ${hex(BigInt(change.frame) * 4096n + BigInt(change.offset))}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        message: `the entry at ${addressText(change.frame, change.offset)}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
         changed_line: change.line,
         first_line: open.firstLine,
         requests: open.requests,
@@ -142,7 +142,7 @@ export class CacheFindings {
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(wordOf(w.hi, w.lo)));
+    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,

@@ -5,6 +5,7 @@ import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import { byteAddress, type Enumeration } from "../../walkers/tables/enumeration.ts";
 import { type RootTable, steps, type TableSpec, type TableTree } from "../../walkers/tables/tree.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
@@ -12,7 +13,7 @@ import { DeviceNames } from "./devices.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
 import { ReadTrail } from "./read-trail.ts";
 import type { InspectedPasid } from "./records.ts";
-import { hexOf, refusalOf, type SpaceName, tablesOf } from "./report.ts";
+import { refusalOf, type SpaceName, tablesOf } from "./report.ts";
 import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
@@ -311,5 +312,5 @@ export class UnitInspector {
 
 /** What a table is, and where. */
 function whereIs({ table, title }: RootTable): { readonly kind: string; readonly addr: string } {
-  return { kind: title, addr: hexOf(byteAddress(table.frame, table.offset)) };
+  return { kind: title, addr: hex(byteAddress(table.frame, table.offset)) };
 }

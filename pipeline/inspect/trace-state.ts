@@ -6,7 +6,7 @@ import type { Binding } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { ErrorRecord } from "../output/records.ts";
-import { NOTHING } from "../output/selection.ts";
+import { SELECT_NOTHING } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 
@@ -38,7 +38,7 @@ export class TraceState implements TraceHandler {
       ...options,
       caches: false,
       findings: false,
-      only: NOTHING,
+      only: SELECT_NOTHING,
       stats: false,
     };
     this.#maxLineBytes = all.maxLineBytes;

@@ -1,4 +1,4 @@
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import { fromInvRecord } from "../../parsers/trace/inv-record.ts";
 import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
@@ -44,7 +44,7 @@ const LOW_HALVES = 2 ** 32;
  */
 export class Replay implements TraceHandler {
   readonly summary = new Summary();
-  readonly memory = new GuestMemory();
+  readonly memory = new TraceMemory();
   readonly iommus: Iommus;
   readonly #out: ByteWriter;
   readonly #outcomes: OutcomeWriter;

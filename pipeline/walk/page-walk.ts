@@ -2,6 +2,7 @@ import type { DecodedField, Layout } from "../../walkers/layout.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL, WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
+import { byteAddress, joined } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
@@ -63,7 +64,7 @@ export function inspectRequest(unit: IommuUnit, request: WalkRequest, bytes: num
   let lastLo = 0;
   const record = (page: WalkRequest): WalkResult => {
     walker.tables.observer = recorder;
-    const address = (BigInt(page.addrHi >>> 0) << 32n) | BigInt(page.addrLo >>> 0);
+    const address = joined(page.addrHi, page.addrLo);
     const walked = engine.walkUncached(page, walker.newDevice(), walker.newProcess());
     const result = new WalkResult();
     result.copyFrom(walked);
@@ -113,7 +114,7 @@ class StepRecorder implements WalkObserver {
     const step: WalkStep = {
       index: this.#next++,
       layout,
-      address: (BigInt(frame) << 12n) | BigInt(offset),
+      address: byteAddress(frame, offset),
       words: view === null ? null : layout.words(view, at, littleEndian),
       fields: view === null ? [] : layout.decode(view, at, littleEndian),
       reservedSet: view === null ? [] : layout.reservedSet(view, at, littleEndian),

@@ -8,7 +8,7 @@ import { WalkRequest } from "../../walkers/request.ts";
 import { aim } from "../iommus/iommus.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { ErrorRecord, OutcomeRecord, OutputRecord } from "../output/records.ts";
-import { NOTHING, selectionOf } from "../output/selection.ts";
+import { SELECT_NOTHING, selectionOf } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 import { inspectRequest, type PageWalk } from "./page-walk.ts";
@@ -88,7 +88,7 @@ class TraceInspection implements TraceHandler {
     this.#target = target;
     if ("line" in target) this.#lastLine = target.line;
     else this.#lastLine = ("at" in target ? target.at : undefined) ?? Number.POSITIVE_INFINITY;
-    this.#options = { ...DEFAULT_OPTIONS, ...options, only: NOTHING, stats: false };
+    this.#options = { ...DEFAULT_OPTIONS, ...options, only: SELECT_NOTHING, stats: false };
     this.#replay = new Replay(this.names, this.#out, this.#options);
   }
 

@@ -6,7 +6,7 @@ import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
 import type { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import { aim } from "../../pipeline/iommus/iommus.ts";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
-import { NOTHING } from "../../pipeline/output/selection.ts";
+import { SELECT_NOTHING } from "../../pipeline/output/selection.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { Replay } from "../../pipeline/replay/replay.ts";
 import { WalkRequest } from "../../walkers/request.ts";
@@ -44,7 +44,7 @@ async function casesOf(
   wanted: (record: PlainRecord) => boolean,
 ): Promise<Case[]> {
   const names = new TraceNames();
-  const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: NOTHING, caches });
+  const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: SELECT_NOTHING, caches });
   const cases: Case[] = [];
   const handler: TraceHandler = {
     dma: (line, record) => {

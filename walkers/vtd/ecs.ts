@@ -13,10 +13,10 @@ import type { WalkResult } from "../result.ts";
 import { anyReserved } from "./capabilities.ts";
 import {
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -110,7 +110,7 @@ export function loadExtendedDevice(
   device.pasidEnabled = pasidEnable(view, at);
   if (!supportsType(unit, type, device.pasidEnabled)) return refuseEntry(tables, out, LCT_4_2, device.fpd);
 
-  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? SECOND_STAGE : PASS_THROUGH;
+  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? KIND_SECOND_STAGE : PASS_THROUGH;
   // Plain pass-through blocks requests with PASID, whatever PASIDE says.
   if (type === EXT_PASS_THROUGH) device.pasidEnabled = 0;
   device.domain = domain(view, at);
@@ -184,7 +184,7 @@ export function loadExtendedProcess(
   const mode = pagingMode(view, at);
   if (!caps.supportsPaging(mode)) return refuseEntry(tables, out, SPT_4_3, device.fpd);
 
-  process.kind = nested ? NESTED : FIRST_STAGE;
+  process.kind = nested ? NESTED : KIND_FIRST_STAGE;
   process.fpd = device.fpd;
   process.domain = device.domain;
   process.secondRoot = device.secondRoot;

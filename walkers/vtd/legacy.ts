@@ -2,7 +2,13 @@
 import type { WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { anyReserved } from "./capabilities.ts";
-import { LEGACY_CONTEXT, PASS_THROUGH, SECOND_STAGE, type VtdDevice, type VtdProcess } from "./context.ts";
+import {
+  KIND_SECOND_STAGE,
+  LEGACY_CONTEXT,
+  PASS_THROUGH,
+  type VtdDevice,
+  type VtdProcess,
+} from "./context.ts";
 import { LCT_1, LCT_2, LCT_3, LCT_4_1, LCT_4_2, LRT_1, LRT_2, LRT_3 } from "./faults.ts";
 import { noteSource, refuseEntry } from "./refusals.ts";
 import { ContextEntry, RootEntry, TT_DEVICE_TLB, TT_PASS_THROUGH } from "./structures.ts";
@@ -54,7 +60,7 @@ export function loadLegacyDevice(
   )
     return refuseEntry(tables, out, LCT_4_2, device.fpd);
 
-  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : SECOND_STAGE;
+  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : KIND_SECOND_STAGE;
   device.domain = domain(view, at);
   device.deviceTlb = type === TT_DEVICE_TLB ? 1 : 0;
   device.secondRoot = secondStageTable(view, at);

@@ -8,11 +8,11 @@ import { NO_PASID, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { anyReserved, type VtdCapabilities } from "./capabilities.ts";
 import {
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -206,9 +206,9 @@ function decodePasidEntry(
   process.executeDisableReserved = 0;
   if (device.bound === 0 || device.secondLevels === 0) return;
   // Under a bound device's second stage, its first stage is nested and its pass-through is second stage alone.
-  if (process.kind === SECOND_STAGE || process.kind === NESTED) return;
-  if (process.kind === FIRST_STAGE) process.kind = NESTED;
-  else if (process.kind === PASS_THROUGH) process.kind = SECOND_STAGE;
+  if (process.kind === KIND_SECOND_STAGE || process.kind === NESTED) return;
+  if (process.kind === KIND_FIRST_STAGE) process.kind = NESTED;
+  else if (process.kind === PASS_THROUGH) process.kind = KIND_SECOND_STAGE;
   process.secondRoot = device.secondRoot;
   process.secondLevels = device.secondLevels;
   process.secondExecute = 0;
@@ -225,10 +225,10 @@ function misprogrammed(
 ): VtdFault | null {
   const type = translationType(view, at);
   switch (type) {
-    case FIRST_STAGE:
+    case KIND_FIRST_STAGE:
       if (!caps.firstStage) return SPT_4_2;
       break;
-    case SECOND_STAGE:
+    case KIND_SECOND_STAGE:
       // There is one second stage, and a bound device's own may already take it.
       if (!caps.secondStage || below) return SPT_4_2;
       break;
@@ -241,10 +241,10 @@ function misprogrammed(
     default:
       return SPT_4_2;
   }
-  if (type === SECOND_STAGE || type === NESTED) {
+  if (type === KIND_SECOND_STAGE || type === NESTED) {
     if (!caps.supportsWidth(addressWidth(view, at))) return SPT_4_1;
   }
-  if (type === FIRST_STAGE || type === NESTED) {
+  if (type === KIND_FIRST_STAGE || type === NESTED) {
     if (!caps.supportsPaging(pagingMode(view, at))) return SPT_4_3;
   }
   if (process.kind === NESTED) {
