@@ -112,16 +112,6 @@ export class VtdCapabilities {
     this.reserved = this.#reservedBits();
   }
 
-  /** Whether a second stage of 2 + aw levels is supported (CAP.SAGAW); aw is an AW field. */
-  supportsWidth(aw: number): boolean {
-    return aw >= 1 && aw <= 3 && (this.sagaw & (1 << aw)) !== 0;
-  }
-
-  /** Whether a first stage of 4 + mode levels is supported (CAP.FS5LP); mode is an FSPM or FLPM field. */
-  supportsPaging(mode: number): boolean {
-    return mode === 0 || (mode === 1 && this.firstStageFiveLevel);
-  }
-
   /** Width of second-stage input addresses: the smaller of CAP.MGAW and what the levels translate. */
   secondStageWidth(levels: number): number {
     return Math.min(this.guestWidth, FRAME_SHIFT + 9 * levels);
