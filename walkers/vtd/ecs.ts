@@ -13,10 +13,10 @@ import type { WalkResult } from "../result.ts";
 import { faultOf } from "../tables/entry-rule.ts";
 import {
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -94,7 +94,7 @@ export function decodeExtendedContext(view: DataView, at: number, device: VtdDev
   const type = translationType(view, at);
   device.context = EXTENDED_CONTEXT;
   device.bound = 0;
-  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? SECOND_STAGE : PASS_THROUGH;
+  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? KIND_SECOND_STAGE : PASS_THROUGH;
   // Plain pass-through blocks requests with PASID, whatever PASIDE says.
   device.pasidEnabled = type === EXT_PASS_THROUGH ? 0 : pasidEnable(view, at);
   device.domain = domain(view, at);
@@ -146,7 +146,7 @@ export function loadExtendedProcess(
   const broken = brokenExtendedPasidRule(view, at, caps);
   if (broken !== 0) return refuseEntry(tables, out, faultOf(EXTENDED_PASID_RULES, broken), device.fpd);
 
-  process.kind = nested ? NESTED : FIRST_STAGE;
+  process.kind = nested ? NESTED : KIND_FIRST_STAGE;
   process.fpd = device.fpd;
   process.domain = device.domain;
   process.secondRoot = device.secondRoot;

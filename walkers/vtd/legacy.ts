@@ -2,7 +2,13 @@
 import type { WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { faultOf } from "../tables/entry-rule.ts";
-import { LEGACY_CONTEXT, PASS_THROUGH, SECOND_STAGE, type VtdDevice, type VtdProcess } from "./context.ts";
+import {
+  KIND_SECOND_STAGE,
+  LEGACY_CONTEXT,
+  PASS_THROUGH,
+  type VtdDevice,
+  type VtdProcess,
+} from "./context.ts";
 import { LCT_1, LCT_2, LRT_1, LRT_2 } from "./faults.ts";
 import { noteSource, refuseEntry } from "./refusals.ts";
 import { brokenContextRule, brokenReservedRule, CONTEXT_RULES, ROOT_RULES } from "./rules.ts";
@@ -49,7 +55,7 @@ export function loadLegacyDevice(
   if (broken !== 0) return refuseEntry(tables, out, faultOf(CONTEXT_RULES, broken), device.fpd);
 
   const type = translationType(view, at);
-  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : SECOND_STAGE;
+  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : KIND_SECOND_STAGE;
   device.domain = domain(view, at);
   device.deviceTlb = type === TT_DEVICE_TLB ? 1 : 0;
   device.secondRoot = secondStageTable(view, at);

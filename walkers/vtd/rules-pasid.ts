@@ -8,7 +8,7 @@ import type { EntryRules } from "../tables/entry-rule.ts";
 import { entryRules } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import { anyReserved, type VtdCapabilities } from "./capabilities.ts";
-import { FIRST_STAGE, NESTED, PASS_THROUGH, SECOND_STAGE } from "./context.ts";
+import { KIND_FIRST_STAGE, KIND_SECOND_STAGE, NESTED, PASS_THROUGH } from "./context.ts";
 import { ExtendedPasidEntry } from "./ecs-structures.ts";
 import { SPD_3, SPT_3, SPT_4_1, SPT_4_2, SPT_4_3, SPT_4_4, type VtdFault } from "./faults.ts";
 import {
@@ -81,21 +81,23 @@ export function brokenPasidRule(
 ): number {
   if (anyReserved(view, at, caps.reserved.pasid) && after < 1) return 1;
   const type = translationType(view, at);
-  if ((type < FIRST_STAGE || type > PASS_THROUGH) && after < 2) return 2;
-  const second = type === SECOND_STAGE || type === NESTED;
+  if ((type < KIND_FIRST_STAGE || type > PASS_THROUGH) && after < 2) return 2;
+  const second = type === KIND_SECOND_STAGE || type === NESTED;
   return (
     lackingType(type, caps, after) ||
     // There is one second stage, and a bound device's own may already take it.
     (second && boundLevels !== 0 && after < 7 ? 7 : 0) ||
     (second ? brokenWidth(addressWidth(view, at), caps, after) : 0) ||
-    (type === FIRST_STAGE || type === NESTED ? brokenFirstStage(view, at, type, caps, boundLevels, after) : 0)
+    (type === KIND_FIRST_STAGE || type === NESTED
+      ? brokenFirstStage(view, at, type, caps, boundLevels, after)
+      : 0)
   );
 }
 
 /** Rules 3 to 6. */
 function lackingType(type: number, caps: VtdCapabilities, after: number): number {
-  if (type === FIRST_STAGE && !caps.firstStage && after < 3) return 3;
-  if (type === SECOND_STAGE && !caps.secondStage && after < 4) return 4;
+  if (type === KIND_FIRST_STAGE && !caps.firstStage && after < 3) return 3;
+  if (type === KIND_SECOND_STAGE && !caps.secondStage && after < 4) return 4;
   if (type === NESTED && !caps.nested && after < 5) return 5;
   if (type === PASS_THROUGH && !caps.passThrough && after < 6) return 6;
   return 0;

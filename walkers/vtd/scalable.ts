@@ -7,11 +7,11 @@ import type { WalkResult } from "../result.ts";
 import { faultOf } from "../tables/entry-rule.ts";
 import type { VtdCapabilities } from "./capabilities.ts";
 import {
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -193,9 +193,9 @@ function decodePasidEntry(
   process.executeDisableReserved = 0;
   if (device.bound === 0 || device.secondLevels === 0) return;
   // Under a bound device's second stage, its first stage is nested and its pass-through is second stage alone.
-  if (process.kind === SECOND_STAGE || process.kind === NESTED) return;
-  if (process.kind === FIRST_STAGE) process.kind = NESTED;
-  else if (process.kind === PASS_THROUGH) process.kind = SECOND_STAGE;
+  if (process.kind === KIND_SECOND_STAGE || process.kind === NESTED) return;
+  if (process.kind === KIND_FIRST_STAGE) process.kind = NESTED;
+  else if (process.kind === PASS_THROUGH) process.kind = KIND_SECOND_STAGE;
   process.secondRoot = device.secondRoot;
   process.secondLevels = device.secondLevels;
   process.secondExecute = 0;

@@ -4,10 +4,10 @@ import { ruleBook } from "../tables/entry-rule.ts";
 import { type EntryKind, type Pointer, type Resolver, type RootTable, tableBelow } from "../tables/tree.ts";
 import {
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
 } from "./context.ts";
 import { ExtendedContextEntry, ExtendedPasidEntry } from "./ecs-structures.ts";
@@ -150,12 +150,12 @@ export class VtdPasidTables {
     const type = translationType(view, at);
     const domain = domainId(view, at);
     const pointers: Pointer[] = [];
-    if (type === SECOND_STAGE || type === NESTED) {
+    if (type === KIND_SECOND_STAGE || type === NESTED) {
       const levels = 2 + addressWidth(view, at);
       const root = secondTable(view, at);
       pointers.push(this.#parts.secondStage("SSPTPTR", root, levels, domain, scope, resolve));
     }
-    if (type === FIRST_STAGE || type === NESTED) {
+    if (type === KIND_FIRST_STAGE || type === NESTED) {
       const frame = firstTable(view, at);
       const tag = {
         key: `${scope}did ${domain} pasid ${entry.first}`,
