@@ -1,3 +1,4 @@
+import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 
@@ -23,6 +24,8 @@ export class SmmuFeatures {
   stage1 = true;
   stage2 = true;
   vmsav864 = true;
+  /** IDR0.TTF: VMSAv8-32 LPAE tables, which are not modelled. */
+  lpae = false;
   /** IDR0.HTTU: 0 none, 1 access flag, 2 and dirty state, 3 and the access flag of table descriptors. */
   httu = 3;
   hyp = true;
@@ -61,6 +64,8 @@ export class SmmuFeatures {
   /** Output address size in bits, and the most input address bits of stage 2 (3.4: OAS and IAS). */
   oas = USUAL_ADDRESS_BITS;
   ias = USUAL_ADDRESS_BITS;
+  /** First 4 KiB frame number beyond the output address size. */
+  frameLimit = 2 ** (USUAL_ADDRESS_BITS - FRAME_SHIFT);
   /** SMMUv3.0: addresses of 48 bits. */
   v30 = false;
 
@@ -104,6 +109,7 @@ export class SmmuFeatures {
     this.stage2 = idr0("S2P", 1) !== 0;
     const formats = idr0("TTF", 2);
     this.vmsav864 = (formats & 2) !== 0;
+    this.lpae = (formats & 1) !== 0;
     // A host that says only "yes" has the access flag and the dirty state.
     this.httu = state.props.get("httu") === true ? 2 : idr0("HTTU", 3);
     this.hyp = idr0("HYP", 1) !== 0;
@@ -145,8 +151,9 @@ export class SmmuFeatures {
     const inputBits = state.property("input_bits");
     this.vax = inputBits === undefined ? idr5("VAX", 1) !== 0 : inputBits > 48;
     this.oas = Math.min(state.property("output_bits") ?? ADDRESS_BITS[idr5("OAS", 6)]!, WIDEST_ADDRESS_BITS);
+    this.frameLimit = 2 ** (this.oas - FRAME_SHIFT);
     // 3.4: VMSAv8-32 always has 40-bit intermediate addresses.
-    this.ias = Math.max((formats & 1) !== 0 ? 40 : 0, this.vmsav864 ? this.oas : 0);
+    this.ias = Math.max(this.lpae ? 40 : 0, this.vmsav864 ? this.oas : 0);
   }
 
   #control(state: IommuState): void {

@@ -6,6 +6,9 @@ export const L1Std = layout("SMMUv3 level 1 stream table descriptor", "IHI 0070 
   L2Ptr: address(55, 6, "Level 2 array"),
 });
 
+/** Spans beyond this are reserved (5.1). */
+export const MAX_SPAN = 11;
+
 export const TRANSLATION_GRANULES = { 0: "4 KiB", 1: "64 KiB", 2: "16 KiB" } as const;
 export const ADDRESS_SIZES = {
   0: "32 bits",

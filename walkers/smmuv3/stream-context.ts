@@ -1,14 +1,11 @@
 import { startLevelOf, TableBase } from "../page-tables/vmsav8-64.ts";
-import { stage2Consistent, stage2StartLevel } from "../page-tables/vmsav8-64-stage2.ts";
+import { stage2StartLevel } from "../page-tables/vmsav8-64-stage2.ts";
 import type { SmmuFeatures } from "./features.ts";
-import { granuleOfTg0, maxTxsz, tableAddressBits } from "./granule.ts";
+import { granuleOfTg0 } from "./granule.ts";
 import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
   CONFIG_STAGE1,
-  EATS_FULL,
-  EATS_FULL_DPT,
-  EATS_SPLIT_STAGE,
   S1FMT_4K_L2,
   S1FMT_64K_L2,
   S1FMT_LINEAR,
@@ -70,8 +67,10 @@ export class StreamContext {
   /** Effective PRIVCFG and INSTCFG: 0 where the incoming attribute is used. */
   privcfg = 0;
   instcfg = 0;
-  /** EATS: the device may keep translations by itself. */
-  ats = false;
+  /** Effective STRW: STRW_EL1 where it is IGNORED. */
+  world = STRW_EL1;
+  /** EATS where it is not IGNORED, else 0. */
+  eats = 0;
   /** S2VMID, or -1 where translations are not tagged with it. */
   vmid = -1;
 
@@ -84,6 +83,25 @@ export class StreamContext {
   s2r = true;
   s2s = false;
 
+  /** Stage 2 as its fields have it, sound or not; `stage2` is of a sound one. */
+  s2aa64 = false;
+  s2bigEndian = false;
+  s2haft = false;
+  s2ds = false;
+  s2tg = 0;
+  /** log2, or 0 where S2TG is reserved or its granule is not implemented. */
+  s2granule = 0;
+  s2t0sz = 0;
+  /** NaN: S2SL0 is a reserved encoding. */
+  s2startLevel = 0;
+  s2outputBits = 0;
+  s2ttbFrame = 0;
+
+  /** The device may keep translations by itself. */
+  get ats(): boolean {
+    return this.eats !== 0;
+  }
+
   get stage1Enabled(): boolean {
     return (this.config & 5) === 5;
   }
@@ -92,99 +110,75 @@ export class StreamContext {
     return (this.config & 6) === 6;
   }
 
-  /**
-   * Decodes an STE at byte `at` of `view`.
-   * @returns false where it is not valid, or ILLEGAL (IHI 0070 5.2.2, SteIllegal, for a Non-secure stream)
-   */
-  decode(view: DataView, at: number, features: SmmuFeatures): boolean {
-    if (v(view, at) === 0) return false;
+  static valid(view: DataView, at: number): boolean {
+    return v(view, at) !== 0;
+  }
+
+  /** Decodes an STE, whose V is 1, at byte `at` of `view`, whatever rules it breaks (rules-ste.ts). */
+  decode(view: DataView, at: number, features: SmmuFeatures): void {
     this.config = config(view, at);
     this.s1fmt = S1FMT_LINEAR;
     this.s1cdmax = 0;
-    if (this.config < CONFIG_BYPASS) return true;
-    if (this.stage1Enabled && !features.stage1) return false;
-    if (this.stage2Enabled && !features.stage2) return false;
+    if (this.config < CONFIG_BYPASS) return;
+    this.s2s = s2s(view, at) !== 0;
     // IgnoreSTESTRW: STRW counts for stage 1 alone, and only where EL2 regimes exist.
-    const strwUsed = this.config === CONFIG_STAGE1 && features.hyp;
-    const world = strwUsed ? strw(view, at) : STRW_EL1;
-    if (atsIllegal(view, at, this.config, world, features)) return false;
-    if ((world & 1) !== 0) return false;
-    const hypervisor = world === STRW_EL2;
-    this.hypervisor = hypervisor;
-    this.el2 = hypervisor && !features.e2h;
+    this.world = this.config === CONFIG_STAGE1 && features.hyp ? strw(view, at) : STRW_EL1;
+    this.hypervisor = this.world === STRW_EL2;
+    this.el2 = this.hypervisor && !features.e2h;
     this.privcfg = features.permissionsOverride ? privcfg(view, at) : 0;
     this.instcfg = features.permissionsOverride ? instcfg(view, at) : 0;
-    this.ats = features.ats && this.config !== CONFIG_BYPASS && eats(view, at) !== 0;
-    this.vmid = -1;
-    if (features.stage2 && this.config !== CONFIG_BYPASS && !hypervisor) {
-      this.vmid = s2vmid(view, at);
-      if (!features.vmid16 && this.vmid > 0xff) return false;
-    }
-    if (this.stage1Enabled && !this.#decodeStage1(view, at, features)) return false;
-    return !this.stage2Enabled || this.#decodeStage2(view, at, features);
+    this.eats = features.ats && this.config !== CONFIG_BYPASS ? eats(view, at) : 0;
+    const tagged = features.stage2 && this.config !== CONFIG_BYPASS && !this.hypervisor;
+    this.vmid = tagged ? s2vmid(view, at) : -1;
+    if (this.stage1Enabled) this.#decodeStage1(view, at, features);
+    if (this.stage2Enabled) this.#decodeStage2(view, at, features);
   }
 
-  #decodeStage1(view: DataView, at: number, features: SmmuFeatures): boolean {
+  #decodeStage1(view: DataView, at: number, features: SmmuFeatures): void {
     this.s1stalld = s1stalld(view, at) !== 0;
     this.s1pie = features.s1pi && s1pie(view, at) !== 0;
-    if (this.s1stalld && features.stallModel !== 0) return false;
     // Without substreams, S1CDMax is IGNORED and S1ContextPtr points at one descriptor.
-    const cdmax = features.ssidSize === 0 ? 0 : s1cdmax(view, at);
-    if (cdmax > features.ssidSize) return false;
+    this.s1cdmax = features.ssidSize === 0 ? 0 : s1cdmax(view, at);
     const format = s1fmt(view, at);
-    const twoLevel = cdmax > 0 && (format === S1FMT_4K_L2 || format === S1FMT_64K_L2);
-    if (twoLevel && !features.cd2l) return false;
-    this.s1cdmax = cdmax;
+    const twoLevel = this.s1cdmax > 0 && (format === S1FMT_4K_L2 || format === S1FMT_64K_L2);
     this.s1fmt = twoLevel ? format : S1FMT_LINEAR;
     this.s1dss = s1dss(view, at);
     this.s1ContextFrame = s1ContextFrame(view, at);
     this.s1ContextOffset = s1ContextOffset(view, at);
-    // 3.4.3 note 1. As an IPA it may go to stage 2 untruncated (note 2b), which then says where it leads.
-    return this.stage2Enabled || this.s1ContextFrame < 2 ** (features.oas - 12);
   }
 
-  #decodeStage2(view: DataView, at: number, features: SmmuFeatures): boolean {
-    this.s2s = s2s(view, at) !== 0;
-    if (features.stallModel === 1 && this.s2s) return false;
-    if (features.stallModel === 2 && !this.s2s) return false;
-    // VMSAv8-32 LPAE is not among the formats known here (SmmuFeatures).
-    if (s2aa64(view, at) === 0 || !features.vmsav864) return false;
-    const ha = s2ha(view, at) !== 0;
-    const hd = s2hd(view, at) !== 0;
-    if ((ha || hd) && features.httu === 0) return false;
-    if (hd && features.httu === 1) return false;
-    if (features.httu === 3 && s2haft(view, at) !== 0 && !ha) return false;
-    const granule = granuleOfTg0(features, s2tg(view, at));
-    if (granule === 0) return false;
-    const bigEndian = s2endi(view, at) !== 0;
-    if (bigEndian ? !features.bigEndianTables : !features.littleEndianTables) return false;
-    const ds = features.ds && s2ds(view, at) !== 0;
-    const outputBits = features.addressBits(s2ps(view, at));
-    const ttb = s2ttbFrame(view, at);
-    if (ttb >= 2 ** (Math.min(outputBits, tableAddressBits(granule, ds)) - 12)) return false;
-    const txsz = s2t0sz(view, at);
-    if (txsz > maxTxsz(features, granule) || txsz < minS2T0sz(features, granule, ds)) return false;
-    const sl = s2sl0(view, at) | (ds ? s2sl02(view, at) << 2 : 0);
-    const startLevel = stage2StartLevel(
-      granule,
-      granule === 12 ? sl : sl & 3,
-      ds,
-      features.oas,
-      features.stt,
-    );
-    // A start level of NaN, for a reserved encoding, fits nothing.
-    if (!stage2Consistent(granule, 64 - txsz, startLevel)) return false;
-    this.stage2.shape(granule, 64 - txsz, startLevel, outputBits, ds, features.oas >= 52);
-    this.stage2.base(ttb, s2ttbOffset(view, at), outputBits);
-    this.stage2.littleEndian = !bigEndian;
+  #decodeStage2(view: DataView, at: number, features: SmmuFeatures): void {
+    this.s2aa64 = s2aa64(view, at) !== 0;
+    this.s2bigEndian = s2endi(view, at) !== 0;
+    this.s2ha = s2ha(view, at) !== 0;
+    this.s2hd = s2hd(view, at) !== 0;
+    this.s2haft = s2haft(view, at) !== 0;
+    this.s2ds = features.ds && s2ds(view, at) !== 0;
+    this.s2tg = s2tg(view, at);
+    this.s2granule = granuleOfTg0(features, this.s2tg);
+    this.s2t0sz = s2t0sz(view, at);
+    this.s2outputBits = features.addressBits(s2ps(view, at));
+    this.s2ttbFrame = s2ttbFrame(view, at);
+    const sl = s2sl0(view, at) | (this.s2ds ? s2sl02(view, at) << 2 : 0);
+    const granule = this.s2granule;
+    this.s2startLevel =
+      granule === 0
+        ? Number.NaN
+        : stage2StartLevel(granule, granule === 12 ? sl : sl & 3, this.s2ds, features.oas, features.stt);
     this.s2fwb = features.fwb && s2fwb(view, at) !== 0;
     this.s2affd = s2affd(view, at) !== 0;
     this.s2ptw = s2ptw(view, at) !== 0;
-    // {HA, HD} of 0b01 behaves as 0b00.
-    this.s2ha = ha;
-    this.s2hd = hd && ha;
     this.s2r = s2r(view, at) !== 0;
-    return true;
+  }
+
+  /** Makes the tables of stage 2 of an entry that breaks no rule: where they begin, and their shape. */
+  useStage2(view: DataView, at: number, features: SmmuFeatures): void {
+    const { s2granule, s2t0sz, s2startLevel, s2outputBits } = this;
+    this.stage2.shape(s2granule, 64 - s2t0sz, s2startLevel, s2outputBits, this.s2ds, features.oas >= 52);
+    this.stage2.base(this.s2ttbFrame, s2ttbOffset(view, at), s2outputBits);
+    this.stage2.littleEndian = !this.s2bigEndian;
+    // {HA, HD} of 0b01 behaves as 0b00.
+    this.s2hd = this.s2hd && this.s2ha;
   }
 
   /** The stage 1 of a bound device: what a driver would put into the STE for this table. */
@@ -209,7 +203,7 @@ export class StreamContext {
     this.el2 = false;
     this.privcfg = 0;
     this.instcfg = 0;
-    this.ats = false;
+    this.eats = 0;
     this.vmid = -1;
   }
 
@@ -241,28 +235,4 @@ export class StreamContext {
     this.s2r = true;
     this.s2s = false;
   }
-}
-
-/** 5.2 EATS: what makes it ILLEGAL, where it is not IGNORED. */
-function atsIllegal(
-  view: DataView,
-  at: number,
-  config: number,
-  world: number,
-  features: SmmuFeatures,
-): boolean {
-  if (!features.ats || config === CONFIG_BYPASS) return false;
-  const mode = eats(view, at);
-  const stalls = s2s(view, at) !== 0;
-  if (mode === EATS_SPLIT_STAGE) return config !== CONFIG_NESTED || stalls || !features.splitStageAts;
-  // Without DPT, the encoding behaves as 0.
-  if (mode === EATS_FULL_DPT && !features.dpt) return false;
-  if (mode === EATS_FULL_DPT && world !== STRW_EL1) return true;
-  return (mode === EATS_FULL || mode === EATS_FULL_DPT) && stalls && (config & 6) === 6;
-}
-
-/** 5.2 S2T0SZ. */
-function minS2T0sz(features: SmmuFeatures, granule: number, ds: boolean): number {
-  const bits = features.v30 ? features.ias : Math.min(features.ias, tableAddressBits(granule, ds));
-  return 64 - bits;
 }

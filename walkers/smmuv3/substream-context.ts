@@ -1,7 +1,7 @@
 import { startLevelOf, TableBase } from "../page-tables/vmsav8-64.ts";
 import { Cd } from "./cd.ts";
 import type { SmmuFeatures } from "./features.ts";
-import { granuleOfTg0, granuleOfTg1, maxTxsz, tableAddressBits } from "./granule.ts";
+import { granuleOfTg0, granuleOfTg1 } from "./granule.ts";
 import type { StreamContext } from "./stream-context.ts";
 
 const v = Cd.reader("V");
@@ -46,6 +46,13 @@ export class AddressHalf {
   /** E0PDx: unprivileged accesses fault. */
   noUnprivileged = false;
   readonly tables = new TableBase();
+
+  /** As the descriptor's fields have them, sound or not; `tables` are of a sound half. */
+  tg = 0;
+  /** log2, or 0 where TG is reserved or its granule is not implemented. */
+  granule = 0;
+  txsz = 0;
+  ttbFrame = 0;
 }
 
 /** A valid context descriptor, decoded; or the stage 1 bypass of a transaction without SubstreamID. */
@@ -66,119 +73,84 @@ export class SubstreamContext {
   s = false;
   /** ASID, or -1 where the regime has none. */
   asid = -1;
+  a = true;
+  aa64 = true;
+  bigEndian = false;
+  hd = false;
+  haft = false;
+  ds = false;
+  outputBits = 0;
 
   static valid(view: DataView, at: number): boolean {
     return v(view, at) !== 0;
   }
 
-  /**
-   * Decodes a CD, whose V is 1, at byte `at` of `view`.
-   * @returns false where it is ILLEGAL (IHI 0070 5.4.2, CdIllegal, for a Non-secure stream)
-   */
-  decode(view: DataView, at: number, stream: StreamContext, features: SmmuFeatures): boolean {
+  /** Decodes a CD, whose V is 1, at byte `at` of `view`, whatever rules it breaks (rules-cd.ts). */
+  decode(view: DataView, at: number, stream: StreamContext, features: SmmuFeatures): void {
     this.bypass = false;
     this.onePrivilege = stream.el2;
     this.s = s(view, at) !== 0;
     this.r = r(view, at) !== 0;
-    if (stream.s1stalld && this.s) return false;
-    if (features.terminateAborts && a(view, at) === 0) return false;
-    if (features.stallModel === 1 && this.s) return false;
-    if (features.stallModel === 2 && !this.s) return false;
-    // With one privilege level EPD0 and EPD1 are IGNORED, and TTB1 is unreachable.
-    this.low.enabled = stream.el2 || epd0(view, at) === 0;
-    this.high.enabled = !stream.el2 && epd1(view, at) === 0;
-    const bigEndian = endi(view, at) !== 0;
-    if (
-      (this.low.enabled || this.high.enabled) &&
-      (bigEndian ? !features.bigEndianTables : !features.littleEndianTables)
-    )
-      return false;
-    // VMSAv8-32 LPAE is not among the formats known here (SmmuFeatures).
-    if (aa64(view, at) === 0 || !features.vmsav864) return false;
-    if (!this.#decodeHttu(view, at, features)) return false;
+    this.a = a(view, at) !== 0;
+    this.aa64 = aa64(view, at) !== 0;
+    this.bigEndian = endi(view, at) !== 0;
+    this.ha = ha(view, at) !== 0;
+    this.hd = hd(view, at) !== 0;
+    this.haft = haft(view, at) !== 0;
+    // {HD, HA} of 0b10 behaves as 0b00.
+    this.hardwareDirty = this.hd && this.ha;
     this.asid = stream.el2 ? -1 : asid(view, at);
-    if (this.asid > 0xff && !features.asid16) return false;
     this.affd = affd(view, at) !== 0;
     this.wxn = wxn(view, at) !== 0;
     this.pan = pan(view, at) !== 0;
     this.epan = features.epan && epan(view, at) !== 0;
-    return this.#decodeHalves(view, at, features, !bigEndian);
+    this.ds = features.ds && ds(view, at) !== 0;
+    this.outputBits = features.addressBits(ips(view, at));
+    this.#decodeLow(view, at, features);
+    this.#decodeHigh(view, at, features);
   }
 
-  #decodeHttu(view: DataView, at: number, features: SmmuFeatures): boolean {
-    this.ha = ha(view, at) !== 0;
-    const dirty = hd(view, at) !== 0;
-    if ((this.ha || dirty) && features.httu === 0) return false;
-    if (dirty && features.httu === 1) return false;
-    if (features.httu === 3 && haft(view, at) !== 0 && !this.ha) return false;
-    // {HD, HA} of 0b10 behaves as 0b00.
-    this.hardwareDirty = dirty && this.ha;
-    return true;
-  }
-
-  #decodeHalves(view: DataView, at: number, features: SmmuFeatures, littleEndian: boolean): boolean {
-    const outputBits = features.addressBits(ips(view, at));
-    const wide = features.ds && ds(view, at) !== 0;
-    const { low, high } = this;
+  /** With one privilege level EPD0 and EPD1 are IGNORED, and TTB1 is unreachable. */
+  #decodeLow(view: DataView, at: number, features: SmmuFeatures): void {
+    const { low } = this;
+    low.enabled = this.onePrivilege || epd0(view, at) === 0;
     low.topByteIgnored = tbi0(view, at) !== 0;
-    high.topByteIgnored = tbi1(view, at) !== 0;
     low.hierarchical = !features.had || had0(view, at) === 0;
-    high.hierarchical = !features.had || had1(view, at) === 0;
-    const e0pd = features.e0pd && !this.onePrivilege;
-    low.noUnprivileged = e0pd && e0pd0(view, at) !== 0;
-    high.noUnprivileged = e0pd && e0pd1(view, at) !== 0;
-    low.tables.littleEndian = littleEndian;
-    high.tables.littleEndian = littleEndian;
-    const tableAccess = features.httu === 3 && haft(view, at) !== 0;
-    low.tables.tableAccess = tableAccess;
-    high.tables.tableAccess = tableAccess;
-    if (low.enabled) {
-      const granule = granuleOfTg0(features, tg0(view, at));
-      const ttb = ttb0Frame(view, at);
-      if (
-        !setTables(low.tables, granule, t0sz(view, at), ttb, ttb0Offset(view, at), outputBits, wide, features)
-      )
-        return false;
-    }
-    if (high.enabled) {
-      const granule = granuleOfTg1(features, tg1(view, at));
-      const ttb = ttb1Frame(view, at);
-      if (
-        !setTables(
-          high.tables,
-          granule,
-          t1sz(view, at),
-          ttb,
-          ttb1Offset(view, at),
-          outputBits,
-          wide,
-          features,
-        )
-      )
-        return false;
-    }
-    return true;
+    low.noUnprivileged = features.e0pd && !this.onePrivilege && e0pd0(view, at) !== 0;
+    if (!low.enabled) return;
+    low.tg = tg0(view, at);
+    low.granule = granuleOfTg0(features, low.tg);
+    low.txsz = t0sz(view, at);
+    low.ttbFrame = ttb0Frame(view, at);
   }
-}
 
-/** Checks and sets one half's tables: granule, TxSZ and TTB (5.4.2: CDTxSZInvalid, CDTTBxOutOfRange). */
-function setTables(
-  tables: TableBase,
-  granule: number,
-  txsz: number,
-  ttb: number,
-  ttbOffset: number,
-  outputBits: number,
-  wide: boolean,
-  features: SmmuFeatures,
-): boolean {
-  if (granule === 0) return false;
-  const tableBits = tableAddressBits(granule, wide);
-  const minTxsz = features.vax ? 64 - tableBits : 16;
-  if (txsz < minTxsz || txsz > maxTxsz(features, granule)) return false;
-  if (ttb >= 2 ** (Math.min(outputBits, tableBits) - 12)) return false;
-  const inputBits = 64 - txsz;
-  tables.shape(granule, inputBits, startLevelOf(granule, inputBits), outputBits, wide, features.oas >= 52);
-  tables.base(ttb, ttbOffset, outputBits);
-  return true;
+  #decodeHigh(view: DataView, at: number, features: SmmuFeatures): void {
+    const { high } = this;
+    high.enabled = !this.onePrivilege && epd1(view, at) === 0;
+    high.topByteIgnored = tbi1(view, at) !== 0;
+    high.hierarchical = !features.had || had1(view, at) === 0;
+    high.noUnprivileged = features.e0pd && !this.onePrivilege && e0pd1(view, at) !== 0;
+    if (!high.enabled) return;
+    high.tg = tg1(view, at);
+    high.granule = granuleOfTg1(features, high.tg);
+    high.txsz = t1sz(view, at);
+    high.ttbFrame = ttb1Frame(view, at);
+  }
+
+  /** Makes the tables of a descriptor that breaks no rule: where they begin, and their shape. */
+  useTables(view: DataView, at: number, features: SmmuFeatures): void {
+    this.#useTables(this.low, ttb0Offset(view, at), features);
+    this.#useTables(this.high, ttb1Offset(view, at), features);
+  }
+
+  #useTables(half: AddressHalf, offset: number, features: SmmuFeatures): void {
+    const { tables, granule } = half;
+    tables.littleEndian = !this.bigEndian;
+    tables.tableAccess = features.httu === 3 && this.haft;
+    if (!half.enabled) return;
+    const inputBits = 64 - half.txsz;
+    const level = startLevelOf(granule, inputBits);
+    tables.shape(granule, inputBits, level, this.outputBits, this.ds, features.oas >= 52);
+    tables.base(half.ttbFrame, offset, this.outputBits);
+  }
 }

@@ -1,34 +1,43 @@
-import type { Layout } from "../layout.ts";
-import { FRAME_BYTES, frameHi, frameLo, type GuestMemory } from "../memory.ts";
+import type { GuestMemory } from "../memory.ts";
+import { frameHi, frameLo } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import type { Entry } from "../tables/entry.ts";
+import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, IdKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
+import {
+  type EntryKind,
+  type Pointer,
+  type Reach,
+  type Resolver,
+  type RootTable,
+  type TableTree,
+  tableBelow,
+} from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import type { SmmuV3Binding } from "./binding.ts";
-import { Cd, L1Cd } from "./cd.ts";
 import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
-import { Idr0 } from "./registers.ts";
+import { brokenL1StdRule, brokenSteRule, L1STD_RULES, STE_RULES } from "./rules-ste.ts";
 import { Stage2 } from "./stage2.ts";
-import { L1Std, Ste } from "./ste.ts";
+import { CONFIG_BYPASS, EATS_FULL_DPT, L1Std, Ste } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
-import { cdSplit, ENTRY_SHIFT, L1_SHIFT, MAX_SPAN } from "./structures.ts";
-import { judgeCd } from "./tables-cd.ts";
-import { judgeSte } from "./tables-ste.ts";
+import { ENTRY_SHIFT } from "./structures.ts";
+import { ATOMIC, SmmuV3CdTables } from "./tables-cd.ts";
 
-/** 3.21.3: what is single-copy atomic. */
-const ATOMIC_BYTES = 8;
-/** IDR0.TTF: VMSAv8-32 LPAE tables, which are not looked into here. */
-const TTF_LPAE = 1;
+const spanOf = L1Std.reader("Span");
+const l2Frame = L1Std.reader("L2Ptr");
+const l2Offset = L1Std.offsetReader("L2Ptr");
+const configOf = Ste.reader("Config");
+const rawFormat = Ste.reader("S1Fmt");
+const rawDss = Ste.reader("S1DSS");
+const permissionIndirection = Ste.reader("S2PIE");
+const permissionOverlay = Ste.reader("S2POE");
 
-const steValid = Ste.reader("V");
-const cdValid = Cd.reader("V");
-const l1cdValid = L1Cd.reader("V");
-const span = L1Std.reader("Span");
-const config = Ste.reader("Config");
+/** Of S1Fmt and S1DSS. */
+const RESERVED_ENCODING = 3;
 
 /** SMMUv3: stream table and context descriptor tables, linear and of two levels. */
 export class SmmuV3Tables implements TableTree<StreamContext> {
@@ -46,11 +55,13 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   readonly #features = new SmmuFeatures();
   readonly #stage2: Stage2;
   readonly #out = new WalkResult();
+  readonly #cds: SmmuV3CdTables;
+  #reach: Reach = { frames: 0, width: "" };
   #rootKnown = false;
-  #lpae = false;
 
   constructor(memory: GuestMemory) {
     this.#stage2 = new Stage2(new TableReader(memory), new StreamContext());
+    this.#cds = new SmmuV3CdTables(this.#features);
   }
 
   configure(state: IommuState): void {
@@ -58,18 +69,16 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     this.#stage2.eventQueue = this.#features.eventQueue;
     this.#stage2.xnx = this.#features.xnx;
     this.#stage2.privileged = true;
-    this.#lpae = (state.capability("idr0", Idr0, "TTF", 2) & TTF_LPAE) !== 0;
+    this.#reach = { frames: this.#features.frameLimit, width: `${this.#features.oas} bits` };
     this.#rootKnown = state.has("strtab_base") && state.has("strtab_base_cfg");
   }
 
   roots(): RootTable[] {
     const { enabled, strtabFrame, strtabOffset, streamBits, split } = this.#features;
     if (!this.#rootKnown || !enabled) return [];
-    const table: TableSpec = {
-      kind:
-        split === 0
-          ? this.#steKind
-          : { ...this.#l1Std, span: 2 ** split, below: { ...this.#steKind, entries: 2 ** split } },
+    const ste = this.#ste();
+    const table = {
+      kind: split === 0 ? ste : this.#l1Std(ste),
       context: "",
       frame: strtabFrame,
       offset: strtabOffset,
@@ -86,153 +95,138 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     const given = binding as SmmuV3Binding;
     const stream = new StreamContext();
     given.load(stream, this.#features);
-    const known = given.ssidBits !== undefined;
-    return [
-      {
-        table: this.#cdTable(stream, device, `bound ${stage2Name(stream)} `, known),
-        title: cdTitle(stream),
-        from: "bind",
-        field: "base_ptr",
-        source: "trace contract, `bind`",
-      },
-    ];
+    const sized = given.ssidBits !== undefined;
+    const root = this.#cds.table(stream, device, "bound ", sized, this.#resolver(stream));
+    return [{ ...root, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
   }
 
   pasids(stream: StreamContext, device: number): RootTable | null {
     if (!stream.stage1Enabled) return null;
-    const table = this.#cdTable(stream, device, "", true);
-    return { table, title: cdTitle(stream), from: "STE", field: "S1ContextPtr", source: Ste.source };
+    return this.#cds.table(stream, device, "", true, this.#resolver(stream));
   }
 
   // ── stream table ──
 
   /** 5.1 and 7.3.3, C_BAD_STREAMID. */
-  readonly #l1Std: EntryKind = {
-    ...kind(L1Std, (entry) => {
-      const { split, oas } = this.#features;
-      reservedBits(entry);
-      const spanValue = Number(entry.value("Span"));
-      if (spanValue > MAX_SPAN) {
-        entry.complain(TABLE_RULES["illegal-encoding"], "Span", `expected 0 to ${MAX_SPAN}`);
-        return;
-      }
-      if (spanValue > split + 1) {
-        entry.complain(
-          TABLE_RULES["conflicting-fields"],
-          "Span",
-          `expected ${split + 1} at most, since STRTAB_BASE_CFG.SPLIT is ${split}`,
-          "IHI 0070, 5.1 and 7.3.3",
-        );
-        return;
-      }
-      const align = ENTRY_SHIFT + spanValue - 1;
-      const { frame, offset } = aligned(entry, "L2Ptr", align);
-      if (!entry.pointer("L2Ptr", frame, 2 ** (oas - 12), `${oas} bits`)) return;
-      entry.leadsTo({
-        kind: this.#steKind,
-        context: "",
-        frame,
-        offset,
-        entries: 2 ** (spanValue - 1),
-        first: entry.first,
-        limit: 2 ** this.#features.streamBits,
-        device: -1,
-      });
-    }),
-    valid: (view, at) => span(view, at) !== 0,
-  };
-
-  readonly #steKind: EntryKind = {
-    ...kind(Ste, (entry) => {
-      reservedBits(entry);
-      const stream = judgeSte(entry, this.#features, this.#lpae);
-      if (stream === null || !stream.stage1Enabled) return;
-      const { oas } = this.#features;
-      const frames = stream.stage2Enabled ? Number.POSITIVE_INFINITY : 2 ** (oas - 12);
-      const { frame } = aligned(entry, "S1ContextPtr", cdTableAlign(stream));
-      if (entry.pointer("S1ContextPtr", frame, frames, `${oas} bits`, this.#resolver(stream)))
-        entry.leadsTo(this.#cdTable(stream, entry.device, "", true));
-    }),
-    valid: (view, at) => steValid(view, at) !== 0,
-    updates: { unit: ATOMIC_BYTES, used: usedSteWords },
-  };
-
-  // ── context descriptors ──
-
-  /**
-   * The context descriptor table of a stream.
-   * @param scope whose ASIDs these are
-   * @param sized S1CDMax is known: the table is as large as it says; otherwise only its first page is looked at
-   */
-  #cdTable(stream: StreamContext, device: number, scope: string, sized: boolean): TableSpec {
-    const { s1cdmax, s1fmt } = stream;
-    const context = `${scope}${stage2Name(stream)} ${stream.s1stalld ? "S1STALLD" : ""} ${stream.s1pie ? "S1PIE" : ""} ${stream.el2} ${stream.hypervisor}`;
-    const splitBits = cdSplit(s1fmt);
-    const linear = splitBits === 0;
-    const shift = linear ? ENTRY_SHIFT : L1_SHIFT;
-    const size = 2 ** Math.max(s1cdmax - splitBits, 0);
-    const align = cdTableAlign(stream);
-    // Without substreams the one descriptor belongs to no PASID.
-    const leaf = this.#cdKind(stream, scope, s1cdmax === 0 ? "device" : "pasid");
+  #l1Std(ste: EntryKind): EntryKind {
+    const features = this.#features;
+    const span = 2 ** features.split;
     return {
-      kind: linear ? leaf : this.#l1CdKind(stream, device, context, leaf, splitBits),
-      context,
-      frame: alignFrame(stream.s1ContextFrame, align),
-      offset: alignOffset(stream.s1ContextOffset, align),
-      entries: sized ? size : Math.min(size, FRAME_BYTES >> shift),
-      first: s1cdmax === 0 ? device : 0,
-      limit: s1cdmax === 0 ? Number.POSITIVE_INFINITY : 2 ** s1cdmax,
-      device,
-      resolve: this.#resolver(stream),
+      layout: L1Std,
+      littleEndian: true,
+      ids: "device",
+      span,
+      entries: 1,
+      below: { ...ste, entries: span },
+      updates: ATOMIC,
+      valid: (view, at) => spanOf(view, at) !== 0,
+      ignored: L1Std.reserved(),
+      rules: ruleBook(L1STD_RULES, features, (view, at, after) =>
+        brokenL1StdRule(spanOf(view, at), features, after),
+      ),
+      points: (entry) => {
+        const { view, at } = entry;
+        const entries = 2 ** (spanOf(view, at) - 1);
+        const align = ENTRY_SHIFT + spanOf(view, at) - 1;
+        const frame = alignFrame(l2Frame(view, at), align);
+        const offset = alignOffset(l2Offset(view, at), align);
+        const table = { ...tableBelow(entry, frame, offset), entries };
+        return [{ field: "L2Ptr", frame, offset, aligned: `${2 ** align} bytes`, reach: this.#reach, table }];
+      },
     };
   }
 
-  #l1CdKind(
-    stream: StreamContext,
-    device: number,
-    context: string,
-    leaf: EntryKind,
-    splitBits: number,
-  ): EntryKind {
+  #ste(): EntryKind {
+    const features = this.#features;
+    const stream = new StreamContext();
+    const valid = StreamContext.valid;
     return {
-      ...kind(L1Cd, (entry) => {
-        reservedBits(entry);
-        const { oas } = this.#features;
-        const frames = stream.stage2Enabled ? Number.POSITIVE_INFINITY : 2 ** (oas - 12);
-        const { frame, offset } = aligned(entry, "L2Ptr", splitBits + ENTRY_SHIFT);
-        const resolve = this.#resolver(stream);
-        if (!entry.pointer("L2Ptr", frame, frames, `${oas} bits`, resolve)) return;
-        entry.leadsTo({
-          kind: leaf,
-          context,
-          frame,
-          offset,
-          entries: 2 ** splitBits,
-          first: entry.first,
-          limit: 2 ** stream.s1cdmax,
-          device,
-          resolve,
-        });
+      layout: Ste,
+      littleEndian: true,
+      ids: "device",
+      span: 1,
+      entries: 1,
+      updates: { ...ATOMIC, used: usedSteWords },
+      valid,
+      ignored: Ste.reserved(),
+      rules: ruleBook(STE_RULES, { features, stream }, (view, at, after) => {
+        stream.decode(view, at, features);
+        return brokenSteRule(stream, features, after);
       }),
-      ids: "pasid",
-      span: 2 ** splitBits,
-      below: { ...leaf, entries: 2 ** splitBits },
-      valid: (view, at) => l1cdValid(view, at) !== 0,
+      notes: (entry) => this.#noteSte(entry),
+      points: (entry) => this.#fromSte(entry),
     };
   }
 
-  #cdKind(stream: StreamContext, scope: string, ids: IdKind): EntryKind {
+  /** What 5.2 says has no effect, and what is not modelled. */
+  #noteSte(entry: Entry): void {
+    const { view, at } = entry;
+    const features = this.#features;
+    const stream = new StreamContext();
+    stream.decode(view, at, features);
+    if (stream.config < CONFIG_BYPASS) return;
+    const ineffective = (field: string, text: string) =>
+      entry.complain(TABLE_RULES["ineffective-field"], field, text);
+    if (stream.eats === EATS_FULL_DPT && !features.dpt)
+      ineffective("EATS", "expected 0 to 2: without DPT it behaves as 0");
+    if (stream.stage1Enabled && stream.s1cdmax > 0) {
+      if (rawFormat(view, at) === RESERVED_ENCODING) ineffective("S1Fmt", "expected 0 to 2: it behaves as 0");
+      if (rawDss(view, at) === RESERVED_ENCODING) ineffective("S1DSS", "expected 0 to 2: it behaves as 0");
+    }
+    if (!stream.stage2Enabled || !stream.s2aa64) return;
+    if (stream.s2hd && features.httu >= 2 && !stream.s2ha)
+      ineffective("S2HD", "behaves as 0 where S2HA is 0");
+    if (features.s2pi && permissionIndirection(view, at) !== 0)
+      entry.complain(
+        TABLE_RULES["not-modelled"],
+        "S2PIE",
+        "permissions are taken from the descriptors themselves",
+      );
+    if (features.s2po && permissionOverlay(view, at) !== 0)
+      entry.complain(TABLE_RULES["not-modelled"], "S2POE", "permissions are taken as without overlays");
+  }
+
+  #fromSte(entry: Entry): Pointer[] {
+    const { view, at } = entry;
+    const stream = new StreamContext();
+    stream.decode(view, at, this.#features);
+    const pointers: Pointer[] = [];
+    if (stream.stage2Enabled) {
+      stream.useStage2(view, at, this.#features);
+      pointers.push(this.#toStage2(stream));
+    }
+    const cds = this.pasids(stream, entry.device);
+    if (cds !== null) {
+      const { table } = cds;
+      const aligned = this.#cds.alignmentOf(stream);
+      const { frame, offset, resolve } = table;
+      pointers.push({ field: "S1ContextPtr", frame, offset, aligned, reach: this.#reach, resolve, table });
+    }
+    return pointers;
+  }
+
+  /** Where stage 2 begins, and the VMID that it is cached under. */
+  #toStage2(stream: StreamContext): Pointer {
+    const { frame, offset, startLevel, inputBits } = stream.stage2;
+    const tag = {
+      key: `vmid ${stream.vmid}`,
+      target: `${frame}:${offset}/${startLevel}/${inputBits}`,
+      name: `VMID ${stream.vmid}`,
+      points: `the stage 2 table at ${addressText(frame, offset)}, from level ${startLevel}`,
+      field: "S2VMID",
+      source: "IHI 0070, 3.17",
+    };
     return {
-      ...kind(Cd, (entry) => {
-        reservedBits(entry);
-        judgeCd(entry, stream, this.#features, this.#lpae, scope);
-      }),
-      ids,
-      valid: (view, at) => cdValid(view, at) !== 0,
+      field: "S2TTB",
+      frame,
+      offset,
+      aligned: "the table's size",
+      reach: this.#reach,
+      ...(stream.vmid >= 0 && { tag }),
     };
   }
 
-  #resolver(stream: StreamContext): ((frame: number) => number) | undefined {
+  #resolver(stream: StreamContext): Resolver | undefined {
     if (!stream.stage2Enabled) return undefined;
     return (frame) => {
       this.#out.reset("arm-1lvl");
@@ -243,54 +237,13 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   }
 }
 
-function kind(layout: Layout, judge: (entry: Entry) => void): Omit<EntryKind, "valid"> {
-  const updates = { unit: ATOMIC_BYTES };
-  return { layout, littleEndian: true, ids: "device", span: 1, entries: 1, updates, judge };
-}
-
-function cdTitle({ s1cdmax, s1fmt }: StreamContext): string {
-  if (s1cdmax === 0) return "context descriptor";
-  return cdSplit(s1fmt) === 0 ? "linear context descriptor table" : "2-level context descriptor table";
-}
-
-/** 5.2 S1ContextPtr: log2 of what the table is aligned to, its size in each format. */
-function cdTableAlign({ s1fmt, s1cdmax }: StreamContext): number {
-  const split = cdSplit(s1fmt);
-  return split === 0 ? s1cdmax + ENTRY_SHIFT : Math.max(ENTRY_SHIFT, s1cdmax - split + L1_SHIFT);
-}
-
-/** What a stream's second stage is, as part of a table's identity. */
-function stage2Name(stream: StreamContext): string {
-  if (!stream.stage2Enabled) return "";
-  const { frame, offset, granule, startLevel, inputBits } = stream.stage2;
-  return `stage 2 ${stream.vmid} ${frame}:${offset}/${granule}/${startLevel}/${inputBits}`;
-}
-
-/** RES0 bits are not checked by an SMMU. */
-function reservedBits(entry: Entry): void {
-  entry.reservedBits(TABLE_RULES["ignored-entry-bits"], entry.layout.reserved(), [], "", 0);
-}
-
 /**
  * 64-bit words that an STE makes the SMMU look at (5.2): with aborts and bypass the first two, with stage 1 these and the
  * VMID's, with stage 2 the first four.
  */
 function usedSteWords(view: DataView, at: number): number {
-  const value = config(view, at);
+  const value = configOf(view, at);
   if (value < 4) return 0b1;
   if (value === 4) return 0b11;
   return value === 5 ? 0b111 : 0b1111;
-}
-
-/** The address in a field aligned down to 2^align bytes, as the SMMU takes it; complains where that changes it. */
-function aligned(entry: Entry, field: string, align: number): { frame: number; offset: number } {
-  const low = BigInt(entry.layout.fields[field]!.parts[0]![1] % 64);
-  const value = entry.value(field) << low;
-  const down = (value >> BigInt(align)) << BigInt(align);
-  if (down !== value) misaligned(entry, field, `${2 ** align} bytes`);
-  return { frame: Number(down >> 12n), offset: Number(down & 0xfffn) };
-}
-
-function misaligned(entry: Entry, field: string, size: string): void {
-  entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${size}`);
 }

@@ -13,10 +13,13 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
 import { NO_LEVEL, OK, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { compileBinding, type SmmuV3Binding } from "./binding.ts";
 import * as faults from "./faults.ts";
 import { SmmuFeatures } from "./features.ts";
+import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
+import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
 import { CONFIG_BYPASS, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
@@ -86,14 +89,13 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     this.tables.littleEndian = true;
     if (!this.#structures.readSte(request.device, out)) return false;
-    if (!device.decode(this.tables.view, this.tables.at, this.features)) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_STE, out);
-    }
-    if (device.config < CONFIG_BYPASS) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.STE_ABORT, out, false);
-    }
+    const { view, at } = this.tables;
+    if (!StreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_STE, out);
+    device.decode(view, at, this.features);
+    if (device.config < CONFIG_BYPASS) return this.#refuse(faults.STE_ABORT, out, false);
+    const broken = brokenSteRule(device, this.features);
+    if (broken !== 0) return this.#refuse(faultOf(STE_RULES, broken), out);
+    if (device.stage2Enabled) device.useStage2(view, at, this.features);
     return true;
   }
 
@@ -128,15 +130,18 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     this.#stage2.privileged = true;
     if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
     const { view, at } = this.tables;
-    if (!SubstreamContext.valid(view, at)) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_CD, out, true, "PASID_INVALID");
-    }
-    if (!process.decode(view, at, device, this.features)) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_CD, out);
-    }
+    if (!SubstreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_CD, out, true, "PASID_INVALID");
+    process.decode(view, at, device, this.features);
+    const broken = brokenCdRule(process, device, this.features);
+    if (broken !== 0) return this.#refuse(faultOf(CD_RULES, broken), out);
+    process.useTables(view, at, this.features);
     return true;
+  }
+
+  /** The entry read last is to blame. */
+  #refuse(fault: Fault, out: WalkResult, recorded = true, reason: FaultReason = fault.reason): false {
+    this.tables.blame(out);
+    return this.#structures.terminate(fault, out, recorded, reason);
   }
 
   /** 3.3.2 step 3: stage 1, then stage 2. */
