@@ -1,5 +1,5 @@
-import { hexHalves } from "../../walkers/word64.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
 import { ACCESS_BITS } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
 import type { TraceHandler } from "./record-source.ts";

@@ -1,8 +1,7 @@
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
-import { byteAddress } from "../../walkers/tables/enumeration.ts";
-import { hex, joined } from "../../walkers/word64.ts";
+import { byteAddress, hex, joined } from "../../walkers/word64.ts";
 import type { InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
 
 /** Whose requests an address space is that of. */

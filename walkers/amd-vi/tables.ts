@@ -4,7 +4,7 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import type {
@@ -17,6 +17,7 @@ import type {
   TableTree,
   Tag,
 } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { Configuration } from "./configuration.ts";
 import { type AmdViBinding, DeviceContext } from "./context.ts";
 import { decodeDte } from "./device-table.ts";
@@ -156,7 +157,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
           key: `domain ${context.domain}`,
           target: host(context),
           name: `DomainID ${context.domain}`,
-          points: `the ${context.mode}-level host table at ${address(context.hostRoot)}`,
+          points: `the ${context.mode}-level host table at ${addressText(context.hostRoot)}`,
           field: "DOMAINID",
           source: DeviceTableEntry.source,
         },
@@ -229,7 +230,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       target: `${frame}`,
       name:
         context.domain < 0 ? `PASID ${entry.first}` : `PASID ${entry.first} of DomainID ${context.domain}`,
-      points: `the guest page table at ${address(frame)}`,
+      points: `the guest page table at ${addressText(frame)}`,
       field: "GCR3",
       source: Gcr3Entry.source,
     };

@@ -3,7 +3,7 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
 import {
   type EntryKind,
@@ -17,6 +17,7 @@ import {
   type Tag,
   tableBelow,
 } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvDevice } from "./context.ts";
 import { ddi0Bits, decodeDevice, deviceIdBits, processIdBits } from "./directory.ts";
@@ -262,7 +263,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       key: `${scope}pscid ${pscid}`,
       target: `${frame}/${levels}/${context.sxl}`,
       name: context.gscid < 0 ? `PSCID ${pscid}` : `PSCID ${pscid} of GSCID ${context.gscid}`,
-      points: `the ${levels}-level first stage at ${address(frame)}`,
+      points: `the ${levels}-level first stage at ${addressText(frame)}`,
       field: "PSCID",
       source: "RISC-V IOMMU 1.0, 2.1.3 and 2.2.3",
     };
@@ -305,7 +306,7 @@ function secondStageTag({ gscid, secondFrame, secondMode, secondLevels }: RiscvD
     key: `gscid ${gscid}`,
     target: `${secondFrame}/${secondMode}`,
     name: `GSCID ${gscid}`,
-    points: `the ${secondLevels}-level second stage at ${address(secondFrame)}`,
+    points: `the ${secondLevels}-level second stage at ${addressText(secondFrame)}`,
     field: "GSCID",
     source: "RISC-V IOMMU 1.0, 2.1.3",
   };

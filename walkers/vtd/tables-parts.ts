@@ -4,9 +4,10 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import type { EntryKind, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import type { VtdDevice } from "./context.ts";
 import { CapabilityRegister } from "./registers.ts";
 import { useBoundStage } from "./unit.ts";
@@ -47,7 +48,7 @@ export class VtdParts {
       key: `${scope}did ${domain}`,
       target: `${frame}/${levels}`,
       name: `DID ${domain}`,
-      points: `the ${levels}-level second-stage table at ${address(frame)}`,
+      points: `the ${levels}-level second-stage table at ${addressText(frame)}`,
       field: "DID",
       source: SAME_DOMAIN,
     };

@@ -1,7 +1,8 @@
 import { FRAME_BYTES } from "../memory.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
 import { type EntryKind, type Pointer, type Resolver, type RootTable, tableBelow } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import {
   EXTENDED_CONTEXT,
   KIND_FIRST_STAGE,
@@ -161,7 +162,7 @@ export class VtdPasidTables {
         key: `${scope}did ${domain} pasid ${entry.first}`,
         target: `${frame}/${4 + pagingMode(view, at)}`,
         name: `DID ${domain} with PASID ${entry.first}`,
-        points: `the ${4 + pagingMode(view, at)}-level first-stage table at ${address(frame)}`,
+        points: `the ${4 + pagingMode(view, at)}-level first-stage table at ${addressText(frame)}`,
         field: "DID",
         source: TAGGING,
       };
