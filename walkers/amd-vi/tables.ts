@@ -4,11 +4,11 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
-import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import type {
   EntryKind,
+  JudgedEntry,
   Pointer,
   Reach,
   Resolver,
@@ -134,7 +134,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
     };
   }
 
-  #noteGuest(entry: Entry): void {
+  #noteGuest(entry: JudgedEntry): void {
     if (entry.value("TV") === 0n || entry.value("GV") === 0n) return;
     if (this.#configuration.guestTranslation === 0)
       entry.complain(
@@ -144,7 +144,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       );
   }
 
-  #fromDevice(entry: Entry): Pointer[] {
+  #fromDevice(entry: JudgedEntry): Pointer[] {
     const context = new DeviceContext();
     decodeDte(entry.view, entry.at, this.#configuration, context);
     const pointers: Pointer[] = [];
@@ -218,7 +218,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
     };
   }
 
-  #fromGcr3(entry: Entry, context: DeviceContext, level: number, scope: string): Pointer[] {
+  #fromGcr3(entry: JudgedEntry, context: DeviceContext, level: number, scope: string): Pointer[] {
     const frame = Number(entry.value("GCR3"));
     const pointer = { field: "GCR3", frame, reach: this.#reach };
     if (level > 0) {

@@ -3,8 +3,8 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import {
   type EntryKind,
   type Pointer,
@@ -158,7 +158,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
     };
   }
 
-  #fromDevice(entry: Entry): Pointer[] {
+  #fromDevice(entry: JudgedEntry): Pointer[] {
     const reach = this.#reach;
     const context = new RiscvDevice();
     decodeDevice(entry.view, entry.at, this.#walker.config, context);
@@ -246,7 +246,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
 
   // ── where entries lead ──
 
-  #toTable(entry: Entry, resolve: Resolver | undefined): Pointer[] {
+  #toTable(entry: JudgedEntry, resolve: Resolver | undefined): Pointer[] {
     const frame = Number(entry.value("PPN"));
     return [{ field: "PPN", frame, reach: this.#reach, resolve, table: tableBelow(entry, frame) }];
   }

@@ -4,9 +4,8 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import type { Entry } from "../tables/entry.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
+import type { EntryKind, JudgedEntry, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
 import { addressText } from "../word64.ts";
 import type { VtdDevice } from "./context.ts";
 import { CapabilityRegister } from "./registers.ts";
@@ -56,7 +55,7 @@ export class VtdParts {
   }
 
   /** 9.3: domain id 0 where CAP.CM reserves it. */
-  domainZero(entry: Entry): void {
+  domainZero(entry: JudgedEntry): void {
     if (this.#domainZeroReserved && entry.value("DID") === 0n)
       entry.complain(TABLE_RULES["reserved-domain-id"], "DID", "expected another, since CAP.CM is 1");
   }

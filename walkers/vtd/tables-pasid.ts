@@ -1,6 +1,6 @@
 import { FRAME_BYTES } from "../memory.ts";
-import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import { type EntryKind, type Pointer, type Resolver, type RootTable, tableBelow } from "../tables/tree.ts";
 import { addressText } from "../word64.ts";
 import {
@@ -146,7 +146,7 @@ export class VtdPasidTables {
     };
   }
 
-  #stages(entry: Entry, { resolve, scope }: PasidContext): Pointer[] {
+  #stages(entry: JudgedEntry, { resolve, scope }: PasidContext): Pointer[] {
     const { view, at } = entry;
     const type = translationType(view, at);
     const domain = domainId(view, at);
