@@ -8,7 +8,7 @@ import { type HostCapabilities, stateOf } from "../parsers/caps/host.ts";
 import { limitsOf } from "../parsers/caps/host-limits.ts";
 import { hostOfHwInfo } from "../parsers/caps/hw-info.ts";
 import { openCapabilities } from "../parsers/caps/open-caps.ts";
-import { tableFormats } from "../pipeline/bind-check/tables.ts";
+import { supportedTables } from "../pipeline/bind-check/tables.ts";
 import type { IommuModel } from "../walkers/models.ts";
 import { VENDORS } from "../walkers/registry.ts";
 import { packed } from "./support/bind-question.ts";
@@ -136,7 +136,7 @@ describe("what the registers come to", () => {
 
   it("the alignment of a table's address follows from its model", () => {
     const alignments = (model: IommuModel, regs: Record<string, bigint>) =>
-      tableFormats(model, limits(model, regs)).map((format) => [format.model, ...format.alignment]);
+      supportedTables(model, limits(model, regs)).map((format) => [format.model, ...format.alignment]);
     expect(alignments("intel", {})).toEqual([
       ["intel", 4096, 4096],
       ["intel-ecs", 4096, 4096],

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DmaRecord } from "../parsers/trace/records.ts";
 import { DIFFERENCES, Outcome, VERDICTS } from "../pipeline/iommus/outcome.ts";
 import { ByteWriter } from "../pipeline/output/byte-writer.ts";
-import { OutcomeWriter, RequestNames } from "../pipeline/output/outcome-writer.ts";
+import { OutcomeWriter } from "../pipeline/output/outcome-writer.ts";
 import type { Fault } from "../walkers/fault.ts";
 import { TABLE_MODELS } from "../walkers/models.ts";
 import { EXECUTE, NO_PASID, READ, WRITE } from "../walkers/request.ts";
@@ -20,7 +20,7 @@ const fault = (code: number, name: string): Fault => ({
 class Lines {
   readonly #out = new ByteWriter(64);
   readonly #writer = new OutcomeWriter(this.#out);
-  readonly #names = new RequestNames("unit", "00:03.0");
+  readonly #names = { index: 0, iommu: "unit", device: "00:03.0" };
 
   write(request: DmaRecord, outcome: Outcome): string {
     this.#writer.write(7, this.#names, request, outcome);

@@ -16,6 +16,8 @@ interface IommuNames {
   /** What people call it. */
   readonly aliases: readonly string[];
   readonly device: DeviceIds;
+  /** The format of its second stage, as a `bind` record names it. */
+  readonly secondStage: string;
 }
 
 /** IOMMU models of the trace contract's `iommu` record. */
@@ -24,21 +26,25 @@ export const IOMMUS = {
     title: "Intel VT-d",
     aliases: ["vtd", "vt-d", "dmar", "intel-iommu"],
     device: { prefix: "devid", bits: 16, pci: true },
+    secondStage: "vtd-ss",
   },
   "arm-smmuv3": {
     title: "Arm SMMUv3",
     aliases: ["arm", "smmu", "smmuv3"],
     device: { prefix: "sid", bits: 32, pci: false },
+    secondStage: "vmsav8-64",
   },
   amd: {
     title: "AMD-Vi",
     aliases: ["amd-vi", "amdvi", "amd-iommu"],
     device: { prefix: "devid", bits: 16, pci: true },
+    secondStage: "amdv1",
   },
   riscv: {
     title: "RISC-V IOMMU",
     aliases: ["risc-v", "riscv-iommu"],
     device: { prefix: "did", bits: 24, pci: false },
+    secondStage: "riscv-x4",
   },
 } as const satisfies Readonly<Record<string, IommuNames>>;
 

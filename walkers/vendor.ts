@@ -6,7 +6,9 @@ import type { FaultRecordFormat } from "./fault-record.ts";
 import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
-import type { IommuModel } from "./models.ts";
+import type { IommuModel, TableModel } from "./models.ts";
+import type { PasidTableFormat } from "./pasid-tables/format.ts";
+import type { HwptStructure } from "./pasid-tables/hwpt.ts";
 import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
@@ -38,6 +40,11 @@ export interface Vendor<D extends object = object, P extends object = object> {
 
   /** What a host says of it, and what follows for the tables that it can walk. */
   readonly host: HostInterface;
+
+  /** The models of PASID table that it walks, as they are bound. */
+  readonly pasidTables: Readonly<Partial<Record<TableModel, PasidTableFormat>>>;
+  /** What iommufd passes for it instead of a table's configuration; null: nothing is defined. */
+  readonly hwpt: HwptStructure | null;
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;

@@ -1,14 +1,14 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
 import { limitsOf } from "../../parsers/caps/host-limits.ts";
-import { sizeText } from "../../pipeline/bind-check/finding.ts";
-import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables.ts";
+import { type SupportedTable, supportedTables } from "../../pipeline/bind-check/tables.ts";
 import type { HostLimits } from "../../walkers/host.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
+import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import { hex } from "../numbers.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
@@ -32,7 +32,8 @@ function hostLines(host: HostIommu): string[] {
   for (const note of notes) lines.push(INDENT + sentence(note));
   const rows = knownRegisters(host).flatMap(([name, layout, view]) => registerRows(name, layout, view));
   if (rows.length > 0) lines.push(...table([HEADINGS, ...rows]).map((line) => INDENT + line));
-  for (const [name, word] of otherRegisters(host)) lines.push(`${INDENT}${name} ${hex(bigOf(word))}`);
+  for (const [name, word] of otherRegisters(host))
+    lines.push(`${INDENT}${name} ${hex(joined(word.hi, word.lo))}`);
   if (state.props.size > 0) {
     const props = [...state.props].sort(([a], [b]) => (a < b ? -1 : 1));
     const named = props.map(([name, value]) => [name, Array.isArray(value) ? value.join(" ") : `${value}`]);
@@ -59,14 +60,14 @@ function limitLines(model: IommuModel, limits: HostLimits): string[] {
     ["PASID bits", limits.pasidBits === 0 ? "0: no PASIDs" : `${limits.pasidBits}`],
     ["output bits", `${limits.outputBits}`],
     ["second-stage input bits", `${limits.secondInputBits}`],
-    ...tableFormats(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
+    ...supportedTables(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
     ["page tables", formatNames(limits).join(", ") || "none"],
     ["nested", limits.noNesting === "" ? "yes" : `no: ${limits.noNesting}`],
   ];
   return ["For PASID tables:", ...table(rows).map((line) => INDENT + line)];
 }
 
-function tableText({ lacking, alignment: [least, most] }: TableFormat): string {
+function tableText({ lacking, alignment: [least, most] }: SupportedTable): string {
   if (lacking !== "") return `no: ${lacking}`;
   const aligned = least === most ? sizeText(least) : `${sizeText(least)} to ${sizeText(most)}, its size`;
   return `yes, base_ptr aligned to ${aligned}`;
@@ -83,7 +84,7 @@ function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView]
     const word = state.registers.get(name);
     if (word === undefined) continue;
     const view = new DataView(new ArrayBuffer(8));
-    view.setBigUint64(0, bigOf(word), true);
+    view.setBigUint64(0, joined(word.hi, word.lo), true);
     registers.push([name, layout, view]);
   }
   return registers;
@@ -91,10 +92,6 @@ function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView]
 
 function otherRegisters({ model, state }: HostIommu): [string, Word64][] {
   return [...state.registers].filter(([name]) => !Object.hasOwn(VENDORS[model].host.registers, name));
-}
-
-function bigOf({ hi, lo }: Word64): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }
 
 function hostRecord(host: HostIommu): object {
@@ -112,7 +109,7 @@ function hostRecord(host: HostIommu): object {
       },
     ];
   });
-  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(bigOf(word)) }]);
+  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(joined(word.hi, word.lo)) }]);
   return {
     type: "caps",
     ...(id === "" ? {} : { iommu: id }),
@@ -126,7 +123,7 @@ function hostRecord(host: HostIommu): object {
       output_bits: limits.outputBits,
       second_input_bits: limits.secondInputBits,
       tables: Object.fromEntries(
-        tableFormats(model, limits).map(({ model: name, lacking, alignment }) => [
+        supportedTables(model, limits).map(({ model: name, lacking, alignment }) => [
           name,
           lacking === "" ? { supported: true, alignment } : { supported: false, lacking },
         ]),

@@ -1,4 +1,4 @@
-import type { Word64 } from "../../walkers/registers.ts";
+import { hex64 } from "../../walkers/registers.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import { ACCESS_BITS } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
@@ -176,13 +176,11 @@ function fillMem(mem: MemRecord, input: MemInput): void {
 /** `observed` as JSON has it. */
 function observedOf(input: NonNullable<DmaInput["observed"]>): object {
   return Object.fromEntries(
-    Object.entries(input).map(([name, value]) => [name, typeof value === "object" ? hex64(value) : value]),
+    Object.entries(input).map(([name, value]) => [
+      name,
+      typeof value === "object" ? hex64(value.hi, value.lo) : value,
+    ]),
   );
-}
-
-function hex64({ hi, lo }: Word64): string {
-  const low = (lo >>> 0).toString(16);
-  return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, "0")}`;
 }
 
 const encoder = new TextEncoder();

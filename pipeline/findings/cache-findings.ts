@@ -1,12 +1,15 @@
-import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
-import { REJECTED } from "../../walkers/invalidation.ts";
+import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Iommus, Route } from "../iommus/iommus.ts";
+import type { Analysis } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 import { owedCommand } from "./owed-command.ts";
@@ -25,24 +28,24 @@ interface OpenEntry {
 }
 
 /** Turns what the model of the caches sees into findings that the author of a driver or an emulator acts on. */
-export class CacheFindings {
+export class CacheFindings implements Analysis {
   readonly #findings: Findings;
-  readonly #names: TraceNames;
+  readonly #iommus: Iommus;
   readonly #memory: VersionedMemory;
   readonly #open = new Map<string, OpenEntry>();
 
-  constructor(findings: Findings, names: TraceNames, memory: VersionedMemory) {
+  constructor(findings: Findings, iommus: Iommus, memory: VersionedMemory) {
     this.#findings = findings;
-    this.#names = names;
+    this.#iommus = iommus;
     this.#memory = memory;
   }
 
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */
-  staleUse(
+  stale(
     line: number,
+    { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
-    unit: IommuUnit,
     staleSource: StaleSource,
   ): void {
     const { change } = staleSource;
@@ -53,7 +56,7 @@ export class CacheFindings {
       open.requests++;
       return;
     }
-    const dev = this.#names.devices.get(record.dev).text;
+    const dev = names.device;
     this.#open.set(key, { unit, staleSource, dev, pasid: record.pasid, firstLine: line, requests: 1 });
     if (this.#open.size > MAX_OPEN) {
       const [oldest] = this.#open.keys();
@@ -65,16 +68,15 @@ export class CacheFindings {
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
   staleDevice(
     line: number,
+    { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
-    unit: IommuUnit,
     staleSource: StaleSource,
   ): void {
     const { change, invalidationPending } = staleSource;
     if (change === null || invalidationPending) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    const dev = this.#names.devices.get(record.dev).text;
-    this.#reportMissing(line, key, dev, record, request, unit, staleSource);
+    this.#reportMissing(line, key, names.device, record, request, unit, staleSource);
   }
 
   #reportMissing(
@@ -92,8 +94,8 @@ export class CacheFindings {
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
     const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
     const inDevice = staleSource.cache === "devtlb";
-    const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
-    const old = hex(word(change.oldHi, change.oldLo));
+    const address = addressText(change.frame, change.offset);
+    const old = hex(joined(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
@@ -111,7 +113,7 @@ export class CacheFindings {
       cache: staleSource.cache,
       ...(command === null
         ? {}
-        : { command: command.text, data: command.words.map((w) => hex(word(w.hi, w.lo))) }),
+        : { command: command.text, data: command.words.map((w) => hex(joined(w.hi, w.lo))) }),
     });
   }
 
@@ -126,7 +128,7 @@ export class CacheFindings {
         iommu: unit.id,
         dev: open.dev,
         pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `the entry at ${hex(BigInt(change.frame) * 4096n + BigInt(change.offset))}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        message: `the entry at ${addressText(change.frame, change.offset)}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
         changed_line: change.line,
         first_line: open.firstLine,
         requests: open.requests,
@@ -135,13 +137,14 @@ export class CacheFindings {
   }
 
   /** A command that the IOMMU refuses, or may refuse. */
-  badCommand(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+  command(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+    if (unit.commands.status === ACCEPTED) return;
     const command = decodeCommand(unit.model, record.data, unit.state);
     const refused = unit.commands.status === REJECTED;
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(word(w.hi, w.lo)));
+    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
@@ -150,8 +153,17 @@ export class CacheFindings {
     });
   }
 
+  finish(lines: number): void {
+    for (const unit of this.#iommus.units) {
+      const pending = unit.caches?.pending ?? 0;
+      if (pending > 0) this.#neverCompleted(lines, unit, unit.caches!.pendingLine, pending);
+    }
+    const { forgotten } = this.#iommus;
+    if (forgotten > 0) this.#forgotten(lines, forgotten);
+  }
+
   /** The trace ends while an invalidation waits for its completion. */
-  neverCompleted(line: number, unit: IommuUnit, issued: number, count: number): void {
+  #neverCompleted(line: number, unit: IommuUnit, issued: number, count: number): void {
     const completion =
       unit.commands.set.specs.find((spec) => spec.completion)?.name ?? "a command that waits";
     this.#findings.report(line, CACHE_RULES["missing-completion"], `${unit.id}\n${issued}`, {
@@ -162,7 +174,7 @@ export class CacheFindings {
   }
 
   /** What caches may hold took more memory than there was. */
-  forgotten(line: number, count: number): void {
+  #forgotten(line: number, count: number): void {
     this.#findings.report(line, CACHE_RULES["memory-limit"], "", {
       message: `${count} cached entries were dropped for want of memory: a stale answer may show as a mismatch, and a hazard not at all. Expected a larger --memory-limit`,
       forgotten: count,
@@ -174,12 +186,4 @@ export class CacheFindings {
     if (!memory.fetch(frame, offset, 8)) return "a hole";
     return hex(memory.view.getBigUint64(memory.at, true));
   }
-}
-
-function word(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

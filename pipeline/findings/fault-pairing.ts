@@ -6,7 +6,9 @@ import { frameOf } from "../../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
+import type { Analysis } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 
@@ -33,7 +35,7 @@ const ACCESS_WORDS: Readonly<Record<number, string>> = {
  * same device, PASID and kind of access whose bytes hold the logged address, that faults so and has not been logged
  * yet; where one of them has the record's `seq`, that one.
  */
-export class FaultPairing {
+export class FaultPairing implements Analysis {
   readonly #names: TraceNames;
   readonly #findings: Findings;
   // The latest requests, in a ring.
@@ -61,7 +63,7 @@ export class FaultPairing {
   }
 
   /** Notes a request that faults. */
-  request(line: number, record: DmaRecord, device: number, unit: IommuUnit, outcome: Outcome): void {
+  faulted(line: number, { device, unit }: Route, record: DmaRecord, outcome: Outcome): void {
     const slot = this.#next++ & (KEPT - 1);
     this.#leave(slot);
     this.#lines[slot] = line;
@@ -78,8 +80,7 @@ export class FaultPairing {
     this.#codes[slot] = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;
   }
 
-  /** A fault was logged. */
-  fault(line: number, record: RecordOf<"fault">, unit: IommuUnit): void {
+  logged(line: number, record: RecordOf<"fault">, unit: IommuUnit): void {
     this.#loggers.add(unit);
     const slot = this.#cause(record, unit, true) ?? this.#cause(record, unit, false);
     if (slot !== null) {

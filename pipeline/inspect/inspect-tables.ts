@@ -2,12 +2,13 @@ import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { IOMMUS } from "../../walkers/models.ts";
 import { NO_PASID } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Errors } from "../output/error-log.ts";
 import type { ReplayOptions } from "../replay/options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";
 import type { InspectionSink } from "./sink.ts";
 import { bySize, Tally } from "./tally.ts";
-import { type StateProblems, TraceState } from "./trace-state.ts";
+import { TraceState } from "./trace-state.ts";
 
 /** Which part of a trace's tables to enumerate. */
 export interface TableSelection {
@@ -41,7 +42,7 @@ export async function inspectTables(
   selection: TableSelection,
   sink: InspectionSink,
   options: Partial<ReplayOptions> = {},
-): Promise<StateProblems> {
+): Promise<Errors> {
   const state = new TraceState(options);
   try {
     await state.read(source, selection.at ?? Number.POSITIVE_INFINITY);

@@ -9,9 +9,8 @@ import type { Vendor } from "../../walkers/vendor.ts";
 import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
 import type { CachedIommu } from "../caches/history/cached-iommu.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
-import { ModelStatistics } from "../output/statistics.ts";
 
-/** One IOMMU of a trace: what is known of it now, its walker, its bindings and its counters. */
+/** One IOMMU of a trace: what is known of it now, its walker and its bindings. */
 export class IommuUnit {
   /** Undefined for the IOMMU that a `bind` without any `iommu` record implies. */
   readonly id: string | undefined;
@@ -25,7 +24,6 @@ export class IommuUnit {
   /** What the caches of the recorded IOMMU may hold; null where nobody keeps track. */
   caches: UnitCaches | null = null;
   readonly #bindings = new Map<number, Binding>();
-  readonly #statistics: ModelStatistics[] = [];
 
   constructor(id: string | undefined, model: IommuModel, memory: GuestMemory) {
     this.id = id;
@@ -73,17 +71,5 @@ export class IommuUnit {
 
   binding(device: number): Binding | null {
     return this.#bindings.get(device) ?? null;
-  }
-
-  /** The counters of one table model, made at its first request. */
-  statistics(model: string): ModelStatistics {
-    for (const s of this.#statistics) if (s.model === model) return s;
-    const made = new ModelStatistics(this.id, model);
-    this.#statistics.push(made);
-    return made;
-  }
-
-  get allStatistics(): readonly ModelStatistics[] {
-    return this.#statistics;
   }
 }

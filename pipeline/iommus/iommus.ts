@@ -5,9 +5,9 @@ import type { GuestMemory } from "../../walkers/memory.ts";
 import { hostTableModel, IOMMUS, type IommuModel, MODEL_OWNER } from "../../walkers/models.ts";
 import type { Binding, WalkRequest } from "../../walkers/request.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
-import { RequestNames } from "../output/outcome-writer.ts";
 import { IommuUnit } from "./iommu-unit.ts";
 import { propertyProblem } from "./model-limits.ts";
+import type { RequestNames } from "./request-names.ts";
 
 /** Where a pair of (IOMMU, device) of `dma` records leads: looked up once per pair, until something is declared. */
 export interface Route {
@@ -53,6 +53,8 @@ export class Iommus {
   /** By IOMMU number + 1, then by device number. */
   readonly #routes: (Route | undefined)[][] = [];
   #version = 0;
+  /** Pairs of an IOMMU's and a device's names so far. */
+  #pairs = 0;
 
   constructor(
     memory: GuestMemory,
@@ -67,6 +69,11 @@ export class Iommus {
   /** In order of declaration. */
   get units(): readonly IommuUnit[] {
     return this.#units;
+  }
+
+  /** Cached entries that were forgotten for want of memory. */
+  get forgotten(): number {
+    return this.#units.reduce((sum, { caches }) => sum + (caches?.forgotten ?? 0), 0);
   }
 
   /** Declares an IOMMU, or adds registers and properties to one. */
@@ -187,7 +194,7 @@ export class Iommus {
       device: device.canonical,
       id: device.id,
       binding: unit.binding(device.canonical),
-      names: old?.unit === unit ? old.names : new RequestNames(unit.id, device.text),
+      names: old?.unit === unit ? old.names : { index: this.#pairs++, iommu: unit.id, device: device.text },
       version: this.#version,
     };
     routes[record.dev] = route;

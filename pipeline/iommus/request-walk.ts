@@ -1,8 +1,12 @@
-import type { WalkEngine } from "../../walkers/engine.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import type { Outcome } from "./outcome.ts";
+
+/** What walks a request of one page: an engine, or who takes down what an engine reads. */
+export interface Walks {
+  walk(request: WalkRequest): WalkResult;
+}
 
 /** Who keeps track of what the recorded IOMMU's caches may hold after a walk. */
 export interface CacheObserver {
@@ -21,14 +25,14 @@ export interface CacheObserver {
  * @returns whether `caches` may hold another answer for one of the pages
  */
 export function walkRequest(
-  engine: Pick<WalkEngine, "walk">,
+  walks: Walks,
   request: WalkRequest,
   bytes: number,
   out: Outcome,
   caches: CacheObserver | null = null,
   time = 0,
 ): boolean {
-  let walk = engine.walk(request);
+  let walk = walks.walk(request);
   let doubt = caches?.use(request, walk, time) ?? false;
   out.begin(walk);
   if (walk.status !== OK) return doubt;
@@ -38,7 +42,7 @@ export function walkRequest(
   while (left > span) {
     left -= span;
     advance(request, span);
-    walk = engine.walk(request);
+    walk = walks.walk(request);
     if (caches?.use(request, walk, time)) doubt = true;
     out.next(walk);
     if (walk.status !== OK) {

@@ -2,13 +2,15 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
+import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
 import { DIFFERENCES } from "../iommus/outcome.ts";
+import { RecordSink } from "../output/record-sink.ts";
 import type { OutputRecord } from "../output/records.ts";
 import { SELECTIONS, type SelectionName, selectionOf } from "../output/selection.ts";
 import { Handoff } from "../replay/handoff.ts";
-import type { ReplayOptions } from "../replay/options.ts";
-import { replayTrace } from "../replay/run.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
+import { replayRecords, replayTrace } from "../replay/run.ts";
 import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 
@@ -34,11 +36,18 @@ export async function* replay(
   input: TraceInput,
   options: StreamOptions = {},
 ): AsyncGenerator<OutputRecord, void, undefined> {
-  for await (const bytes of replayBytes(input, options))
-    for (const line of Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      .toString("utf8")
-      .split("\n"))
-      if (line !== "") yield JSON.parse(line) as OutputRecord;
+  const { source, all } = await opened(input, options);
+  let records: OutputRecord[] = [];
+  const sink = new RecordSink((record) => records.push(record), all.only);
+  const batches = handedOn<OutputRecord[]>(source, (put) =>
+    replayRecords(new TraceSource(source, all), sink, all, () => {
+      if (records.length === 0) return;
+      const batch = records;
+      records = [];
+      return put(batch);
+    }),
+  );
+  for await (const batch of batches) yield* batch;
 }
 
 /**
@@ -49,15 +58,19 @@ export async function* replayBytes(
   input: TraceInput,
   options: StreamOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  checkOptions(options);
-  const { only, ...rest } = options;
-  const source = await sourceOf(input);
-  const handoff = new Handoff<Uint8Array>();
-  replayTrace(
-    source,
-    { write: (bytes) => handoff.put(new Uint8Array(bytes)) },
-    { directory: folderOf(input), ...rest, only: selectionOf(only) },
-  ).then(
+  const { source, all } = await opened(input, options);
+  yield* handedOn<Uint8Array>(source, (put) =>
+    replayTrace(source, { write: (bytes) => put(new Uint8Array(bytes)) }, all),
+  );
+}
+
+/** What `produce` puts, as it is taken. Leaving early closes the source. */
+async function* handedOn<T>(
+  source: ByteSource,
+  produce: (put: (value: T) => Promise<void>) => Promise<unknown>,
+): AsyncGenerator<T, void, undefined> {
+  const handoff = new Handoff<T>();
+  produce((value) => handoff.put(value)).then(
     () => handoff.end(),
     (error) => handoff.end(error),
   );
@@ -67,6 +80,17 @@ export async function* replayBytes(
     handoff.abandon();
     await source.close();
   }
+}
+
+async function opened(
+  input: TraceInput,
+  options: StreamOptions,
+): Promise<{ source: ByteSource; all: ReplayOptions }> {
+  checkOptions(options);
+  const { only, ...rest } = options;
+  const directory = folderOf(input);
+  const source = await sourceOf(input);
+  return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only) } };
 }
 
 /** Options that would otherwise be as if nothing had been said: callers without a compiler make mistakes, too. */

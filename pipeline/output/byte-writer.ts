@@ -99,6 +99,16 @@ export class ByteWriter {
     return out;
   }
 
+  /** The waiting bytes, in place: the first `length` ones, until something is written. */
+  get bytes(): Buffer {
+    return this.#buffer;
+  }
+
+  /** Drops the waiting bytes. Nothing may be held. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** What is written from here on cannot be taken before `release`; until then it can be changed. */
   hold(): void {
     if (this.#held < 0) this.#held = this.#length;

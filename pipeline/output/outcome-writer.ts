@@ -3,13 +3,13 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
 import type { Outcome } from "../iommus/outcome.ts";
+import type { RequestNames } from "../iommus/request-names.ts";
 import { ByteWriter, Piece, piece } from "./byte-writer.ts";
+import { NameWriter } from "./name-writer.ts";
 
 const TYPE_LINE = piece('{"type":"outcome","line":');
 const SEQ = piece(',"seq":');
 const TS = piece(',"ts":');
-const PASID = piece(',"pasid":');
-const ADDR = piece(',"addr":"0x');
 const LEN = piece('","len":');
 /** Not given, false, true. */
 const PRIV = ["", ',"priv":false', ',"priv":true'];
@@ -18,6 +18,8 @@ const RESULT: string[] = [];
 RESULT[OK] = '"result":"ok","pa":"0x';
 RESULT[FAULT] = '"result":"fault","reason":"';
 RESULT[MSI] = '"result":"msi"';
+const MODEL = piece('"model":"');
+const MODEL_END = piece('",');
 const PAGE = piece(',"page":');
 const PERM = Array.from({ length: 8 }, (_, perm) =>
   piece(`,"perm":"${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}"`),
@@ -45,13 +47,13 @@ const READS = piece(',"reads":');
 const VERDICT = piece(',"verdict":"');
 const DIFF = piece('","diff":"');
 const CHANGED_LINE = piece(',"changed_line":');
+/** Bytes that end a record. */
+export const END_BYTES = 2;
 const END = piece("}\n");
 
 /** Bytes that an outcome needs at most, its texts and runs aside. */
 const FIXED = 1024;
 const PER_RUN = 48;
-/** Bytes of UTF-8 that a unit of a string takes at most. */
-const MOST_UTF8 = 3;
 
 /** One cache of encoded constants: reasons, fault names, verdicts and models come from closed sets. */
 const encoded = new Map<string, Piece>();
@@ -64,90 +66,12 @@ function constant(text: string): Piece {
   return known;
 }
 
-/** Slots of the memos of pieces below: powers of two. */
-const HEADS = 32;
+/** Slots of the memo of tails: a power of two. */
 const TAILS = 1024;
 /** Of so many tails that are not in the memo, one is taken in: a memo that is too small must not be all work. */
 const TAIL_MISSES = 8;
-/** Requests of a device that are written without pieces of its own. */
-const USES_BEFORE_PIECES = 16;
 /** Combinations of access, status and privilege. */
 const MIDDLES = 8 * 4 * 4;
-
-/** Names and PASIDs of a device as pieces. */
-class NamePieces {
-  /** The `,"iommu":…,"dev":…` part. */
-  readonly text: string;
-  readonly names: Piece;
-  readonly pasids = new Int32Array(HEADS).fill(-2);
-  readonly heads: Piece[];
-
-  constructor(text: string) {
-    this.text = text;
-    this.names = piece(text);
-    this.heads = new Array(HEADS).fill(this.names);
-  }
-}
-
-/** The names that a request goes by in its outcome: IOMMU and device, with the PASIDs that were seen. */
-export class RequestNames {
-  readonly #iommu: string | undefined;
-  readonly #device: string;
-  /** Built when they are worth their memory: a trace may have a million devices with a few requests each. */
-  #pieces: NamePieces | null = null;
-  #uses = 0;
-
-  constructor(iommu: string | undefined, device: string) {
-    this.#iommu = iommu;
-    this.#device = device;
-  }
-
-  /** Bytes that `write` writes at most. */
-  get room(): number {
-    return FIXED + (this.#pieces === null ? this.#text().length * MOST_UTF8 : this.#pieces.names.length);
-  }
-
-  /** Writes names, PASID and what comes before the address's digits. */
-  write(out: ByteWriter, pasid: number): void {
-    const pieces = this.#pieces;
-    if (pieces === null) {
-      this.#writeFirst(out, pasid);
-      return;
-    }
-    const slot = pasid & (HEADS - 1);
-    if (pieces.pasids[slot] === pasid) {
-      out.put(pieces.heads[slot]!);
-      return;
-    }
-    // The first to come has the slot: many PASIDs in turn must not be all work.
-    if (pieces.pasids[slot] === -2) {
-      pieces.pasids[slot] = pasid;
-      pieces.heads[slot] = piece(`${pieces.text}${pasid < 0 ? "" : `,"pasid":${pasid}`},"addr":"0x`);
-    }
-    out.put(pieces.names);
-    writePasid(out, pasid);
-  }
-
-  #writeFirst(out: ByteWriter, pasid: number): void {
-    const text = this.#text();
-    if (++this.#uses === USES_BEFORE_PIECES) this.#pieces = new NamePieces(text);
-    out.text(text);
-    writePasid(out, pasid);
-  }
-
-  #text(): string {
-    const id = this.#iommu === undefined ? "" : `,"iommu":${JSON.stringify(this.#iommu)}`;
-    return `${id},"dev":${JSON.stringify(this.#device)}`;
-  }
-}
-
-function writePasid(out: ByteWriter, pasid: number): void {
-  if (pasid >= 0) {
-    out.put(PASID);
-    out.decimal(pasid);
-  }
-  out.put(ADDR);
-}
 
 /**
  * Writes `outcome` records, their fields in the contract's order. Pieces that repeat from record to record are built
@@ -162,15 +86,18 @@ export class OutcomeWriter {
   readonly #middlesByModel = new Map<string, (Piece | undefined)[]>();
   readonly #tails: (Tail | undefined)[] = new Array(TAILS).fill(undefined);
   #misses = 0;
+  /** By index of the names. */
+  readonly #names: (NameWriter | undefined)[] = [];
 
   constructor(out: ByteWriter) {
     this.#out = out;
   }
 
   /** @param line line of the request in the input */
-  write(line: number, names: RequestNames, request: DmaRecord, o: Outcome): void {
+  write(line: number, requestNames: RequestNames, request: DmaRecord, o: Outcome): void {
     const out = this.#out;
-    out.reserve(names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
+    const names = this.#names[requestNames.index] ?? this.#newNames(requestNames);
+    out.reserve(FIXED + names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
     out.put(TYPE_LINE);
     out.decimal(line);
     if (!Number.isNaN(request.seq)) {
@@ -186,6 +113,23 @@ export class OutcomeWriter {
     out.put(LEN);
     out.decimal(request.len);
     out.put(this.#middle(request, o));
+    this.#writeAnswer(o);
+  }
+
+  /** Writes what of an outcome is not about its request: the members that follow those, and the end of the record. */
+  writeAnswer(o: Outcome): void {
+    const out = this.#out;
+    out.reserve(FIXED + o.runs * PER_RUN);
+    out.put(MODEL);
+    out.put(constant(o.model));
+    out.put(MODEL_END);
+    out.put(constant(RESULT[o.status]!));
+    this.#writeAnswer(o);
+  }
+
+  /** From the first value of the result on. */
+  #writeAnswer(o: Outcome): void {
+    const out = this.#out;
     if (o.status === OK) {
       out.address(o.runFrame[0]!, o.runOffset[0]!);
       if (o.runs === 1 && o.changedLine === 0) {
@@ -201,6 +145,12 @@ export class OutcomeWriter {
       out.decimal(o.changedLine);
     }
     out.put(END);
+  }
+
+  #newNames(names: RequestNames): NameWriter {
+    const made = new NameWriter(names);
+    this.#names[names.index] = made;
+    return made;
   }
 
   /** From the access to the result, with what comes before its first value. */

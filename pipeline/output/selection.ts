@@ -1,5 +1,6 @@
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { Outcome, Verdict } from "../iommus/outcome.ts";
+import type { OtherRecord } from "./sink.ts";
 
 /** What `--only` can ask for, with the sentence that `--help` prints. */
 export const SELECTIONS = {
@@ -42,10 +43,15 @@ export function selectionOf(names: readonly SelectionName[] | undefined): Select
 }
 
 /** Selects nothing: for statistics alone. */
-export const NOTHING: Selection = selectionOf([]);
+export const SELECT_NOTHING: Selection = selectionOf([]);
 
 export function selects(selection: Selection, outcome: Outcome): boolean {
   return (
     selection.statuses[outcome.status]! || (outcome.verdict !== "" && selection.verdicts.has(outcome.verdict))
   );
+}
+
+export function selectsRecord(selection: Selection, { type }: OtherRecord): boolean {
+  if (type === "finding") return selection.findings;
+  return type !== "mark" || selection.marks;
 }

@@ -5,6 +5,9 @@ import { NumberSet } from "./number-set.ts";
 
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
 const DENSE_READS = 512;
+/** Record types of unknown meaning that are counted by name, and what of a name is kept. */
+const MAX_UNKNOWN_TYPES = 1000;
+const MAX_TYPE_LENGTH = 64;
 
 /** A histogram of reads per request: exact percentiles in bounded memory. */
 class ReadsHistogram {
@@ -121,6 +124,10 @@ export class ModelStatistics {
 /** Counts of a whole replay; `record` gives the contract's `summary` record. */
 export class Summary {
   lines = 0;
+  /** `dma` and `mem` records, and verdicts `match`: those that nearly all are, so that they are not counted by name. */
+  requests = 0;
+  writes = 0;
+  matches = 0;
   errors = 0;
   faults = 0;
   /** `stale` answers that no invalidation on its way to completion excuses. */
@@ -140,6 +147,21 @@ export class Summary {
     map.set(key, (map.get(key) ?? 0) + 1);
   }
 
+  countUnknown(type: string): void {
+    const { unknown } = this;
+    const name = type.length > MAX_TYPE_LENGTH ? `${type.slice(0, MAX_TYPE_LENGTH)}…` : type;
+    Summary.count(unknown, unknown.size < MAX_UNKNOWN_TYPES || unknown.has(name) ? name : "…");
+  }
+
+  /** The end of the trace. */
+  finish(lines: number, forgotten: number): void {
+    this.lines = lines;
+    this.forgotten = forgotten;
+    if (this.requests > 0) this.records.set("dma", this.requests);
+    if (this.writes > 0) this.records.set("mem", this.writes);
+    if (this.matches > 0) this.verdicts.set("match", this.matches);
+  }
+
   record() {
     const sorted = (map: Map<string, number>) =>
       Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -156,5 +178,5 @@ export class Summary {
   }
 }
 
-export type StatsRecord = ReturnType<ModelStatistics["record"]>;
-export type SummaryRecord = ReturnType<Summary["record"]>;
+export type ModelCounters = ReturnType<ModelStatistics["record"]>;
+export type ReplayCounters = ReturnType<Summary["record"]>;

@@ -1,7 +1,9 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
-import { readTrace } from "../../parsers/trace/reader.ts";
-import { TraceNames } from "../../parsers/trace/records.ts";
+import { TraceSource } from "../../parsers/trace/reader.ts";
+import { type RecordSource, readRecords } from "../../parsers/trace/record-source.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
+import { NdjsonSink } from "../output/ndjson-sink.ts";
+import type { ReplaySink } from "../output/sink.ts";
 import type { Summary } from "../output/statistics.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
 import { Replay } from "./replay.ts";
@@ -17,7 +19,33 @@ export interface RunHooks {
 }
 
 /**
- * Replays one trace from beginning to end.
+ * Replays the records of a source from beginning to end, and closes it.
+ *
+ * @param onPiece called after all records that came at once, and after the last word of the replay; the next records
+ *   are read when it has settled
+ * @returns counts; the output records went to `sink`
+ * @throws what `onPiece` throws
+ */
+export async function replayRecords(
+  source: RecordSource,
+  sink: ReplaySink,
+  options: ReplayOptions,
+  onPiece: (bytesRead: number, requests: number) => void | Promise<void>,
+): Promise<Summary> {
+  const replay = new Replay(source.names, sink, options);
+  const { summary } = replay;
+  try {
+    const { lines, bytes } = await readRecords(source, replay, (read) => onPiece(read, summary.requests));
+    replay.finish(lines);
+    await onPiece(bytes, summary.requests);
+    return summary;
+  } finally {
+    replay.close();
+  }
+}
+
+/**
+ * Replays one trace from beginning to end, into NDJSON.
  *
  * @param source the trace (`openTrace` of parsers/trace/source.ts); closed at the end
  * @returns counts; the output records went to `hooks.write`
@@ -28,9 +56,9 @@ export async function replayTrace(
   hooks: RunHooks,
   options: Partial<ReplayOptions> = {},
 ): Promise<Summary> {
-  const names = new TraceNames();
+  const all = { ...DEFAULT_OPTIONS, ...options };
+  const records = new TraceSource(source, all);
   const out = new ByteWriter();
-  const replay = new Replay(names, out, { ...DEFAULT_OPTIONS, ...options });
   let writing: Promise<void> = Promise.resolve();
   const flush = async () => {
     await writing;
@@ -40,25 +68,18 @@ export async function replayTrace(
     // Whoever waits for it next is told; until then a failure is nobody's.
     writing.catch(() => {});
     // A live input may keep us waiting: that nobody reads the output any more must not wait with it.
-    if (source.size === undefined) await writing;
+    if (records.live) await writing;
   };
   try {
-    const totals = await readTrace(source, replay, {
-      names,
-      maxLineBytes: options.maxLineBytes ?? DEFAULT_OPTIONS.maxLineBytes,
-      onChunk: async (bytesRead) => {
-        hooks.progress?.(bytesRead, replay.requests);
-        // After every chunk, however small: a live input comes in small ones and is read as it happens.
-        await flush();
-      },
+    const summary = await replayRecords(records, new NdjsonSink(out, all.only), all, (read, requests) => {
+      hooks.progress?.(read, requests);
+      // After every chunk, however small: a live input comes in small ones and is read as it happens.
+      return flush();
     });
-    replay.finish(totals.lines);
-    await flush();
     await writing;
-    return replay.summary;
+    return summary;
   } finally {
     // Whoever closes the output next must not find it still being written.
     await writing.catch(() => {});
-    replay.memory.close();
   }
 }

@@ -1,10 +1,12 @@
+import type { WalkEngine } from "../../walkers/engine.ts";
 import type { DecodedField, Layout } from "../../walkers/layout.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL, WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
+import { byteAddress, joined } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { Outcome } from "../iommus/outcome.ts";
-import { walkRequest } from "../iommus/request-walk.ts";
+import { type Walks, walkRequest } from "../iommus/request-walk.ts";
 
 /** One structure that a walk read. */
 export interface WalkStep {
@@ -55,40 +57,57 @@ const MAX_PAGES = 64;
  * @param bytes length of the request
  */
 export function inspectRequest(unit: IommuUnit, request: WalkRequest, bytes: number): PageWalk[] {
-  const pages: PageWalk[] = [];
-  const recorder = new StepRecorder();
-  const { engine, walker } = unit;
-  let skipped = 0;
-  let lastHi = 0;
-  let lastLo = 0;
-  const record = (page: WalkRequest): WalkResult => {
-    walker.tables.observer = recorder;
-    const address = (BigInt(page.addrHi >>> 0) << 32n) | BigInt(page.addrLo >>> 0);
-    const walked = engine.walkUncached(page, walker.newDevice(), walker.newProcess());
-    const result = new WalkResult();
-    result.copyFrom(walked);
-    pages.push({ address, ...recorder.take(), result, skipped: Math.max(skipped - 1, 0) });
-    return walked;
-  };
-  const walk = (page: WalkRequest): WalkResult => {
-    if (pages.length < MAX_PAGES - 1) return record(page);
-    walker.tables.observer = null;
-    skipped++;
-    lastHi = page.addrHi;
-    lastLo = page.addrLo;
-    return engine.walkUncached(page, walker.newDevice(), walker.newProcess());
-  };
-  try {
-    walkRequest({ walk }, request, bytes, new Outcome());
-    if (skipped > 0) {
-      request.addrHi = lastHi;
-      request.addrLo = lastLo;
-      record(request);
-    }
-  } finally {
-    walker.tables.observer = null;
+  const walks = new RecordedWalks(unit.engine);
+  walkRequest(walks, request, bytes, new Outcome());
+  return walks.finish();
+}
+
+/** The walks of a request's pages, by an engine that has forgotten all, with everything that they read. */
+export class RecordedWalks implements Walks {
+  readonly #engine: WalkEngine;
+  readonly #recorder = new StepRecorder();
+  readonly #pages: PageWalk[] = [];
+  /** Pages since the last one that was taken down; the latest of them. */
+  #skipped = 0;
+  readonly #latest = new WalkRequest();
+
+  constructor(engine: WalkEngine) {
+    this.#engine = engine;
   }
-  return pages;
+
+  walk(page: WalkRequest): WalkResult {
+    if (this.#pages.length < MAX_PAGES - 1) return this.#record(page);
+    this.#skipped++;
+    Object.assign(this.#latest, page);
+    return this.#afresh(page);
+  }
+
+  /** The pages that were taken down, in order. */
+  finish(): PageWalk[] {
+    if (this.#skipped > 0) this.#record(this.#latest);
+    return this.#pages;
+  }
+
+  #record(page: WalkRequest): WalkResult {
+    const { tables } = this.#engine.walker;
+    const address = joined(page.addrHi, page.addrLo);
+    tables.observer = this.#recorder;
+    try {
+      const walked = this.#afresh(page);
+      const result = new WalkResult();
+      result.copyFrom(walked);
+      const skipped = Math.max(this.#skipped - 1, 0);
+      this.#pages.push({ address, ...this.#recorder.take(), result, skipped });
+      return walked;
+    } finally {
+      tables.observer = null;
+    }
+  }
+
+  #afresh(page: WalkRequest): WalkResult {
+    this.#engine.drop();
+    return this.#engine.walk(page);
+  }
 }
 
 /**
@@ -113,7 +132,7 @@ class StepRecorder implements WalkObserver {
     const step: WalkStep = {
       index: this.#next++,
       layout,
-      address: (BigInt(frame) << 12n) | BigInt(offset),
+      address: byteAddress(frame, offset),
       words: view === null ? null : layout.words(view, at, littleEndian),
       fields: view === null ? [] : layout.decode(view, at, littleEndian),
       reservedSet: view === null ? [] : layout.reservedSet(view, at, littleEndian),

@@ -1,17 +1,15 @@
-import type { ByteSource } from "../../parsers/trace/byte-source.ts";
-import { LineReader } from "../../parsers/trace/line-reader.ts";
-import { type ErrorCode, readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
-import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { ErrorCode } from "../../parsers/trace/field.ts";
+import { type RecordSource, readRecords, type TraceHandler } from "../../parsers/trace/record-source.ts";
+import { RecordTeller } from "../../parsers/trace/record-teller.ts";
+import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { WalkRequest } from "../../walkers/request.ts";
-import { aim } from "../iommus/iommus.ts";
-import { ByteWriter } from "../output/byte-writer.ts";
-import type { ErrorRecord, OutcomeRecord, OutputRecord } from "../output/records.ts";
-import { NOTHING, selectionOf } from "../output/selection.ts";
+import type { Errors } from "../output/error-log.ts";
+import type { OutcomeRecord } from "../output/records.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
-import { inspectRequest, type PageWalk } from "./page-walk.ts";
+import { type PageWalk, RecordedWalks } from "./page-walk.ts";
+import { RequestSink } from "./request-sink.ts";
 
 /** Which request of a trace to inspect: the one of a line, the first of a `seq`, or one that is not in it. */
 export type InspectionTarget =
@@ -24,7 +22,8 @@ export type InspectionTarget =
       readonly at: number | undefined;
     };
 
-export interface InspectedRequest {
+/** A request with its walk, and the records before it that could not be used. */
+export interface InspectedRequest extends Errors {
   /** Line of the request; for one that is not in the trace, the line that the state is of. */
   readonly line: number;
   readonly iommu: string | undefined;
@@ -34,134 +33,128 @@ export interface InspectedRequest {
   readonly outcome: OutcomeRecord;
   /** What the recorded system did, as JSON text; "" where that is not known. */
   readonly observed: string;
-  /** Records before it that could not be used: the first few, and how many there were. */
-  readonly errors: readonly ErrorRecord[];
-  readonly errorCount: number;
 }
 
 /** There is no such request in the trace, or it cannot be walked. */
 export class InspectionError extends Error {}
 
-const KEPT_ERRORS = 10;
-/** Thrown to stop reading: what was looked for has been found. */
-const FOUND = Symbol("found");
-
 /**
- * Replays a trace up to a request, and walks that request with everything it reads taken down.
+ * Replays a trace up to a request, and walks that request with everything it reads taken down. The rest of the trace
+ * is read only where the verdict depends on it. Closes the source.
  * @throws InspectionError where there is no such request, or it cannot be used
  */
 export async function inspectTrace(
-  source: ByteSource,
+  source: RecordSource,
   target: InspectionTarget,
   options: Partial<ReplayOptions> = {},
 ): Promise<InspectedRequest> {
-  const inspection = new TraceInspection(target, options);
+  const inspection = new TraceInspection(source.names, target, options);
   try {
-    await readTrace(source, inspection, {
-      names: inspection.names,
-      maxLineBytes: options.maxLineBytes ?? DEFAULT_OPTIONS.maxLineBytes,
-      onChunk: () => inspection.drain(),
-    });
-    inspection.end();
-  } catch (stop) {
-    if (stop !== FOUND) throw stop;
+    await readRecords(source, inspection);
+    return inspection.result();
   } finally {
     inspection.close();
   }
-  return inspection.result;
 }
 
-class TraceInspection implements TraceHandler {
-  readonly names = new TraceNames();
-  readonly #target: InspectionTarget;
-  /** Last line that is replayed. */
-  readonly #lastLine: number;
-  readonly #out = new ByteWriter();
-  readonly #options: { -readonly [K in keyof ReplayOptions]: ReplayOptions[K] };
-  readonly #replay: Replay;
-  readonly #errors: ErrorRecord[] = [];
-  #errorCount = 0;
-  #line = 0;
-  #result: InspectedRequest | undefined;
+/** What is known of a request when it has been walked. */
+type Walked = Pick<InspectedRequest, "line" | "iommu" | "model" | "pages" | "observed">;
 
-  constructor(target: InspectionTarget, options: Partial<ReplayOptions>) {
+class TraceInspection implements TraceHandler {
+  readonly #names: TraceNames;
+  readonly #target: InspectionTarget;
+  /** Last line that is replayed before the request. */
+  readonly #lastLine: number;
+  readonly #sink = new RequestSink();
+  readonly #replay: Replay;
+  #line = 0;
+  #walked: Walked | null = null;
+
+  constructor(names: TraceNames, target: InspectionTarget, options: Partial<ReplayOptions>) {
+    this.#names = names;
     this.#target = target;
     if ("line" in target) this.#lastLine = target.line;
     else this.#lastLine = ("at" in target ? target.at : undefined) ?? Number.POSITIVE_INFINITY;
-    this.#options = { ...DEFAULT_OPTIONS, ...options, only: NOTHING, stats: false };
-    this.#replay = new Replay(this.names, this.#out, this.#options);
+    const all = { ...DEFAULT_OPTIONS, ...options, findings: false, stats: false };
+    this.#replay = new Replay(names, this.#sink, all);
   }
 
-  get result(): InspectedRequest {
-    return this.#result!;
+  /** What was looked for has been found, and nothing that follows can change what is said of it. */
+  get stopped(): boolean {
+    return this.#walked !== null && this.#sink.decidedAll;
   }
 
   dma(line: number, record: DmaRecord): void {
-    this.#reach(line, "dma");
-    const target = this.#target;
-    if (("line" in target && target.line === line) || ("seq" in target && target.seq === record.seq))
-      this.#inspect(line, record);
-    this.#replay.dma(line, record);
+    if (!this.#reach(line, "dma")) return;
+    if (this.#isTarget(line, record)) this.#inspect(line, record);
+    else this.#replay.dma(line, record);
   }
 
   mem(line: number, record: MemRecord): void {
-    this.#reach(line, "mem");
-    this.#replay.mem(line, record);
+    if (this.#reach(line, "mem")) this.#replay.mem(line, record);
   }
 
   record(line: number, record: PlainRecord): void {
-    this.#reach(line, record.type);
-    this.#replay.record(line, record);
+    if (this.#reach(line, record.type)) this.#replay.record(line, record);
   }
 
   unknown(line: number, type: string): void {
     this.#reach(line, type);
-    this.#replay.unknown(line, type);
   }
 
   error(line: number, code: ErrorCode, message: string): void {
-    if ("line" in this.#target && this.#target.line === line)
+    if (this.#walked === null && "line" in this.#target && this.#target.line === line)
       throw new InspectionError(`line ${line}: ${message}`);
-    this.#reach(line, "");
-    this.#replay.error(line, code, message);
+    if (this.#reach(line, "")) this.#replay.error(line, code, message);
   }
 
-  /** The end of the trace. */
-  end(): void {
+  /** @throws InspectionError where the trace has ended without the request */
+  result(): InspectedRequest {
     const target = this.#target;
-    if ("request" in target) this.#inspectGiven(target.request);
+    if (this.#walked === null && "request" in target) this.#inspectGiven(target.request);
+    if (this.#walked !== null) {
+      const { errors, errorCount } = this.#sink.errors;
+      return { ...this.#walked, outcome: this.#sink.outcomeRecord!, errors, errorCount };
+    }
     const last = this.#line === 0 ? "no record" : `${this.#line} as the last line with a record`;
     if ("line" in target)
       throw new InspectionError(`line ${target.line}: expected a dma record, found ${last}`);
     throw new InspectionError(`seq ${(target as { seq: number }).seq}: expected a dma record, found none`);
   }
 
-  /** Takes the errors so far out of the output: nothing else is in it before the request is reached. */
-  drain(): void {
-    for (const record of this.#records()) if (record.type === "error") this.#keep(record);
-  }
-
   close(): void {
-    this.#replay.memory.close();
+    this.#replay.close();
   }
 
-  /** Comes to a record: is it beyond the state that is asked for? */
-  #reach(line: number, type: string): void {
+  /**
+   * Comes to a record.
+   * @returns whether it is to be replayed: it belongs to the state that is asked for, or may decide on a verdict
+   */
+  #reach(line: number, type: string): boolean {
     const target = this.#target;
+    if (this.#walked !== null) return true;
     if (line > this.#lastLine) {
-      if ("request" in target) this.#inspectGiven(target.request);
-      throw new InspectionError(`line ${this.#lastLine}: expected a dma record, found a blank line`);
+      if (!("request" in target))
+        throw new InspectionError(`line ${this.#lastLine}: expected a dma record, found a blank line`);
+      this.#inspectGiven(target.request);
+      return false;
     }
     if ("line" in target && line === target.line && type !== "dma")
       throw new InspectionError(`line ${line}: expected a dma record, found one of type ${type}`);
     this.#line = line;
+    return true;
   }
 
-  /** Walks a request that is not in the trace: it is read as one more line, so that it obeys the same rules. */
-  #inspectGiven(request: Readonly<Record<string, unknown>>): never {
+  #isTarget(line: number, record: DmaRecord): boolean {
+    const target = this.#target;
+    if (this.#walked !== null) return false;
+    return ("line" in target && target.line === line) || ("seq" in target && target.seq === record.seq);
+  }
+
+  /** Walks a request that is not in the trace: it obeys the rules of those that are. */
+  #inspectGiven(request: Readonly<Record<string, unknown>>): void {
     const line = Math.min(this.#lastLine, this.#line);
-    const text = Buffer.from(`${JSON.stringify({ type: "dma", ...request })}\n`, "utf8");
-    const reader = new LineReader(this.names, {
+    const teller = new RecordTeller(this.#names, {
       dma: (_, record) => this.#inspect(line, record),
       error: (_line, _code, message) => {
         throw new InspectionError(message);
@@ -170,48 +163,22 @@ class TraceInspection implements TraceHandler {
       record() {},
       unknown() {},
     });
-    reader.read(line, text, 0, text.length - 1);
-    throw FOUND;
+    teller.parsed(line, { type: "dma", ...request });
   }
 
-  #inspect(line: number, record: DmaRecord): never {
-    this.drain();
-    const route = this.#replay.iommus.route(record);
+  #inspect(line: number, record: DmaRecord): void {
+    const route = this.#replay.system.iommus.route(record);
     if ("code" in route) throw new InspectionError(`line ${line}: ${route.message}`);
-    const request = new WalkRequest();
-    aim(request, route, record);
-    // First the replay's own word: it also refuses what cannot be walked.
-    this.#options.only = selectionOf(undefined);
-    this.#replay.dma(line, record);
-    let outcome: OutcomeRecord | undefined;
-    for (const written of this.#records()) {
-      if (written.type === "outcome") outcome = written;
-      else if (written.type === "error") this.#keep(written);
+    const { unit } = route;
+    const walks = new RecordedWalks(unit.engine);
+    this.#sink.wanted = true;
+    this.#replay.walk(line, record, walks);
+    this.#sink.wanted = false;
+    if (this.#sink.outcomeRecord === null) {
+      const why = this.#sink.errors.errors.at(-1)?.message ?? "it has no outcome";
+      throw new InspectionError(`line ${line}: ${why}`);
     }
-    if (outcome === undefined)
-      throw new InspectionError(`line ${line}: ${this.#errors.at(-1)?.message ?? "it has no outcome"}`);
-    const pages = inspectRequest(route.unit, request, record.len);
-    this.#result = {
-      line,
-      iommu: route.unit.id,
-      model: route.unit.model,
-      pages,
-      outcome,
-      observed: record.observedText(),
-      errors: this.#errors,
-      errorCount: this.#errorCount,
-    };
-    throw FOUND;
-  }
-
-  #records(): OutputRecord[] {
-    if (this.#out.length === 0) return [];
-    const lines = this.#out.take().toString("utf8").trimEnd().split("\n");
-    return lines.map((line) => JSON.parse(line));
-  }
-
-  #keep(error: ErrorRecord): void {
-    this.#errorCount++;
-    if (this.#errors.length < KEPT_ERRORS) this.#errors.push(error);
+    const pages = walks.finish();
+    this.#walked = { line, iommu: unit.id, model: unit.model, pages, observed: record.observedText() };
   }
 }

@@ -17,6 +17,7 @@ import {
 import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
 import { AMD_VI_FAULTS } from "./faults.ts";
 import { AMD_VI_HOST } from "./host.ts";
+import { AMD_VI_PASID_TABLES } from "./pasid-tables.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -50,7 +51,7 @@ export const AMD_VI_LAYOUTS: readonly Layout[] = [
   ExclusionLimit,
 ];
 
-export const AMD_VI: Vendor<DeviceContext, ProcessContext> = {
+export const AMD_VI = {
   model: "amd",
   tagNames: { domain: "domain", asid: "ASID" },
   layouts: AMD_VI_LAYOUTS,
@@ -60,7 +61,9 @@ export const AMD_VI: Vendor<DeviceContext, ProcessContext> = {
   tables: (memory) => new AmdViTables(memory),
   enumeration: (walker) => new AmdViEnumeration(walker as AmdViWalker),
   host: AMD_VI_HOST,
+  pasidTables: AMD_VI_PASID_TABLES,
+  hwpt: null,
   commands: AMD_VI_COMMANDS,
   advice: AMD_VI_ADVICE,
   caching: AMD_VI_CACHING,
-};
+} as const satisfies Vendor<DeviceContext, ProcessContext>;

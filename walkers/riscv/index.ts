@@ -7,6 +7,7 @@ import { RiscvEnumeration } from "./enumeration.ts";
 import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
 import { RISCV_HOST } from "./host.ts";
+import { RISCV_PASID_TABLES } from "./pasid-tables.ts";
 import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
@@ -42,7 +43,7 @@ export const RISCV_LAYOUTS: readonly Layout[] = [
   Sv32Entry,
 ];
 
-export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
+export const RISCV = {
   model: "riscv",
   tagNames: { domain: "GSCID", asid: "PSCID" },
   layouts: RISCV_LAYOUTS,
@@ -52,7 +53,9 @@ export const RISCV: Vendor<RiscvDevice, RiscvProcess> = {
   tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
   enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
   host: RISCV_HOST,
+  pasidTables: RISCV_PASID_TABLES,
+  hwpt: null,
   commands: RISCV_COMMANDS,
   advice: RISCV_ADVICE,
   caching: RISCV_CACHING,
-};
+} as const satisfies Vendor<RiscvDevice, RiscvProcess>;

@@ -21,7 +21,6 @@ import { fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvDevice } from "./context.ts";
 import { ddi0Bits, decodeDevice, deviceIdBits, processIdBits } from "./directory.ts";
 import {
-  anyReserved,
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
@@ -32,6 +31,7 @@ import {
   PdtEntry,
   PROCESS_RESERVED,
   ProcessContextLayout,
+  reservedBitsSet,
 } from "./layouts.ts";
 import { DDTP_1LVL, DDTP_3LVL } from "./registers.ts";
 import {
@@ -235,7 +235,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(PROCESS_RESERVED),
       rules: ruleBook(PROCESS_RULES, null, (view, at, after) => {
-        const reserved = anyReserved(PROCESS_RESERVED, view, at, littleEndian) ? 1 : 0;
+        const reserved = reservedBitsSet(PROCESS_RESERVED, view, at, littleEndian) ? 1 : 0;
         return brokenProcessRule(mode(view, at), reserved, context.sxl, config, after);
       }),
       points: ({ view, at }) =>

@@ -10,6 +10,8 @@ import { SmmuV3Enumeration } from "./enumeration.ts";
 import { SMMUV3_FAULT_RECORD } from "./fault-record.ts";
 import { SMMUV3_FAULTS } from "./faults.ts";
 import { SMMUV3_HOST } from "./host.ts";
+import { SMMUV3_HWPT } from "./hwpt.ts";
+import { SMMUV3_PASID_TABLES } from "./pasid-tables.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -40,7 +42,7 @@ export const SMMUV3_LAYOUTS: readonly Layout[] = [
   StrtabBaseCfg,
 ];
 
-export const SMMUV3: Vendor<StreamContext, SubstreamContext> = {
+export const SMMUV3 = {
   model: "arm-smmuv3",
   tagNames: { domain: "VMID", asid: "ASID" },
   layouts: SMMUV3_LAYOUTS,
@@ -50,7 +52,9 @@ export const SMMUV3: Vendor<StreamContext, SubstreamContext> = {
   tables: (memory) => new SmmuV3Tables(memory),
   enumeration: (walker) => new SmmuV3Enumeration(walker as SmmuV3Walker),
   host: SMMUV3_HOST,
+  pasidTables: SMMUV3_PASID_TABLES,
+  hwpt: SMMUV3_HWPT,
   commands: SMMUV3_COMMANDS,
   advice: SMMUV3_ADVICE,
   caching: SMMUV3_CACHING,
-};
+} as const satisfies Vendor<StreamContext, SubstreamContext>;

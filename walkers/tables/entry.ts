@@ -1,4 +1,4 @@
-import { bitRange, type Field, type Layout } from "../layout.ts";
+import { bitRange, type Layout, type LayoutField } from "../layout.ts";
 import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../memory.ts";
 import { TABLE_RULES, type TableRule } from "./table-rules.ts";
 import type { TableSpec, Tag } from "./tree.ts";
@@ -201,7 +201,7 @@ export function address(frame: number, offset = 0): string {
 }
 
 /** Zeros below an address that a field leaves out. */
-function addressShift(field: Field): number {
+function addressShift(field: LayoutField): number {
   if (field.kind === "frame") return FRAME_SHIFT;
   return field.kind === "address" ? field.parts[0]![1] % WORD_BITS : 0;
 }

@@ -57,7 +57,7 @@ export interface EntryKind {
   readonly entries: number;
   /** What the tables are of that entries point to, where these have ids of the same sort. */
   readonly below?: EntryKind;
-  /** "PASID table": what a table of them is called. */
+  /** "PASID table": what a table of them is called, where an entry points to it. */
   readonly title?: string;
   readonly updates: EntryUpdates;
   valid(view: DataView, at: number): boolean;
@@ -85,7 +85,8 @@ export interface Reach {
 export interface Pointer {
   readonly field: string;
   readonly frame: number;
-  readonly reach: Reach;
+  /** null: whether it is in memory is not looked at, since it goes through a second stage of the entry's own. */
+  readonly reach: Reach | null;
   /** Second stage that the address goes through, which has a reach of its own: host frame, or -1 where it faults. */
   readonly resolve?: Resolver | undefined;
   /** The table that is there; absent: page tables. */

@@ -16,6 +16,8 @@ import { VtdEnumeration } from "./enumeration.ts";
 import { VTD_FAULT_RECORD } from "./fault-record.ts";
 import { VTD_FAULTS } from "./faults.ts";
 import { VTD_HOST } from "./host.ts";
+import { VTD_HWPT } from "./hwpt.ts";
+import { VTD_PASID_TABLES } from "./pasid-tables.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
@@ -58,17 +60,19 @@ export const VTD_LAYOUTS: readonly Layout[] = [
   RootTableAddressRegister,
 ];
 
-export const VTD: Vendor<VtdDevice, VtdProcess> = {
+export const VTD = {
   model: "intel",
   tagNames: { domain: "domain", asid: "ASID" },
   layouts: VTD_LAYOUTS,
   faults: VTD_FAULTS,
   faultRecord: VTD_FAULT_RECORD,
   walker: (memory) => new VtdWalker(memory),
-  tables: (memory) => new VtdTables(memory),
+  tables: (memory) => new VtdTables(new VtdWalker(memory)),
   enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
   host: VTD_HOST,
+  pasidTables: VTD_PASID_TABLES,
+  hwpt: VTD_HWPT,
   commands: VTD_COMMANDS,
   advice: VTD_ADVICE,
   caching: VTD_CACHING,
-};
+} as const satisfies Vendor<VtdDevice, VtdProcess>;

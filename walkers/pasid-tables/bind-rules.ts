@@ -1,4 +1,4 @@
-import { rules } from "../../walkers/tables/rule.ts";
+import { rules } from "../tables/rule.ts";
 
 const THREAD = "kernel list, 2018-05-30, [PATCH v4 04/22] iommu/vt-d: add bind_pasid_table function";
 const UAPI = "Linux, include/uapi/linux/iommufd.h";

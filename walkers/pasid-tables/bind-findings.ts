@@ -1,4 +1,4 @@
-import type { Rule } from "../../walkers/tables/rule.ts";
+import type { Rule } from "../tables/rule.ts";
 
 /** What is wrong with a binding. */
 export interface BindFinding {
@@ -15,10 +15,6 @@ export class BindFindings {
   add(rule: Rule, message: string, pasid?: number): void {
     this.list.push({ rule, message, ...(pasid === undefined ? {} : { pasid }) });
   }
-}
-
-export function hex(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
 }
 
 /** "1 bit", "20 bits". */
