@@ -4,6 +4,7 @@ import { FRAME_SHIFT } from "../memory.ts";
 import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
 import { NO_PASID } from "../request.ts";
 import {
+  EntrySource,
   EXTENDED_CONTEXT,
   KIND_FIRST_STAGE,
   NESTED,
@@ -45,6 +46,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
     const space = tagged ? this.pasidIndex(device, pasid) : NO_TAG;
     return translationTag(process.domain, space, first, process.kind !== KIND_FIRST_STAGE);
   },
+  placeFields: Object.keys(new EntrySource()),
   hasDeviceTlb: (device) => device.deviceTlb !== 0,
 
   /** 6.1: with CAP_REG.CM, everything but first-stage entries; without, nothing. */
