@@ -4,7 +4,7 @@ import {
   type DecodedCommand,
   formatCommand,
 } from "../../walkers/commands/command.ts";
-import { hex } from "../numbers.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 
@@ -49,5 +49,5 @@ function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
 }
 
 function words(command: DecodedCommand): bigint[] {
-  return command.words.map((word) => (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0));
+  return command.words.map((word) => joined(word.hi, word.lo));
 }

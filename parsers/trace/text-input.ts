@@ -1,13 +1,13 @@
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
-import { type Layout, sniffLayout } from "./sniff.ts";
+import { type StreamLayout, sniffLayout } from "./sniff.ts";
 
 /** What the first read asks for. */
 const HEAD_BYTES = 64 * 1024;
 
 /** How an input's records are laid out, and its first bytes, to decide what reads them. */
-export type FeedChoice = (layout: Layout, head: Uint8Array) => Feed | Promise<Feed>;
+export type FeedChoice = (layout: StreamLayout, head: Uint8Array) => Feed | Promise<Feed>;
 
 /** An input's text, given piece by piece to the feed that its first bytes call for. */
 export class TextInput {
@@ -64,7 +64,7 @@ export class TextInput {
     // One byte more than is ever filled.
     let bytes = new Uint8Array(HEAD_BYTES + 1);
     let fill = 0;
-    let layout: Layout | undefined;
+    let layout: StreamLayout | undefined;
     while (layout === undefined) {
       if (fill === bytes.length - 1) {
         if (fill > this.#maxLineBytes) {

@@ -6,7 +6,7 @@ import type { Feed } from "../../parsers/trace/line-feed.ts";
 import { type ErrorCode, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import type { Layout } from "../../parsers/trace/sniff.ts";
+import type { StreamLayout } from "../../parsers/trace/sniff.ts";
 import { TextInput } from "../../parsers/trace/text-input.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { ErrorLog } from "../output/error-log.ts";
@@ -88,7 +88,7 @@ export class AnswerStream {
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
     const { maxLineBytes } = options;
     let trace: TraceAnswers | undefined;
-    const choose = (layout: Layout, head: Uint8Array): Feed | Promise<Feed> => {
+    const choose = (layout: StreamLayout, head: Uint8Array): Feed | Promise<Feed> => {
       this.kind = streamKind(head);
       const feedOptions = { names: this.names, maxLineBytes };
       if (this.kind === "outcomes") {

@@ -1,4 +1,4 @@
-import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
+import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";

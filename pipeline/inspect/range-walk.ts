@@ -236,7 +236,7 @@ export class RangeWalk {
     const out = this.#out;
     this.#budget.left--;
     this.#trail.clear();
-    out.reset("intel");
+    out.reset();
     if (walker.admit(this.#request, out) && walker.checkRequest(this.#request, this.#device, out))
       walker.translate(this.#request, this.#device, this.#process, out);
   }

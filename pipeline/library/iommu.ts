@@ -6,13 +6,14 @@ import type { PropertyValue } from "../../walkers/registers.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
 import type { Stage2Config } from "../../walkers/walker.ts";
+import { byteAddress, joined } from "../../walkers/word64.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { propertyProblem } from "../iommus/model-limits.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
 import { inspectRequest, type PageWalk } from "../walk/page-walk.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
-import { type Memory, split } from "./memory.ts";
+import { frameAndOffset, type Memory } from "./memory.ts";
 
 /** Registers by the specification's name in lower case, and the capabilities that the host publishes. */
 export interface IommuSettings {
@@ -124,7 +125,7 @@ export class Iommu {
   /** Changes registers and properties; those not named keep what they have. */
   configure(settings: IommuSettings): void {
     const registers = Object.entries(settings.registers ?? {}).map(
-      ([name, value]) => [name, split(name, value)] as [string, { hi: number; lo: number }],
+      ([name, value]) => [name, frameAndOffset(name, value)] as [string, { hi: number; lo: number }],
     );
     const props = Object.entries(settings.props ?? {});
     for (const [name, value] of props) {
@@ -142,8 +143,8 @@ export class Iommu {
     if (MODEL_OWNER[table.model] !== this.model)
       throw new LibraryError("binding", `model: expected a table of ${this.model}, found ${table.model}`);
     const { base, stage2, ...rest } = table;
-    const at = split("base", base);
-    const root = stage2 && split("stage2.root", stage2.root);
+    const at = frameAndOffset("base", base);
+    const root = stage2 && frameAndOffset("stage2.root", stage2.root);
     const problem = this.#unit.bind(this.#deviceNumber(device), {
       ...rest,
       baseHi: at.hi,
@@ -177,8 +178,8 @@ export class Iommu {
       throw new LibraryError("argument", `pasid: expected 0 to ${2 ** 20 - 1}, found ${pasid}`);
     if (!(Number.isInteger(bytes) && bytes >= 1 && bytes < 2 ** 32))
       throw new LibraryError("argument", `bytes: expected 1 to ${2 ** 32 - 1}, found ${bytes}`);
-    const address = split("address", given.address);
-    split("address + bytes - 1", given.address + BigInt(bytes) - 1n);
+    const address = frameAndOffset("address", given.address);
+    frameAndOffset("address + bytes - 1", given.address + BigInt(bytes) - 1n);
     const request = this.#request;
     request.device = this.#deviceNumber(given.device);
     request.pasid = pasid ?? NO_PASID;
@@ -250,12 +251,4 @@ function faultOf(o: Outcome, address: bigint): Faulted {
     address: o.hasFaultAddr ? joined(o.faultHi, o.faultLo) : address,
     reads: o.reads,
   };
-}
-
-function byteAddress(frame: number, offset: number): bigint {
-  return (BigInt(frame) << 12n) | BigInt(offset);
-}
-
-function joined(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }

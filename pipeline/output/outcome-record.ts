@@ -1,8 +1,8 @@
 import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
-import { hex64 as hex } from "../../walkers/registers.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK } from "../../walkers/result.ts";
+import { hexHalves as hex } from "../../walkers/word64.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import type { OutcomeRecord } from "./records.ts";

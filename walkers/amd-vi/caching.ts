@@ -21,6 +21,7 @@ export const AMD_VI_CACHING: Caching<DeviceContext, ProcessContext> = {
     const first = process.guest !== 0;
     return translationTag(device.domain, first ? Math.max(pasid, 0) : NO_TAG, first, device.mode !== 0);
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.iotlb !== 0,
 
   /** Capability header, NpCache (`props.npcache`): page-table entries that are not present. */

@@ -1,5 +1,5 @@
 import { FRAME_SHIFT } from "../memory.ts";
-import { entryShift } from "./nines.ts";
+import { radix512Shift } from "./nines.ts";
 
 /** The tables of one stage, as far as their shape goes: what their entries mean is the walker's business. */
 export interface StageTables {
@@ -34,7 +34,7 @@ export interface Region {
 
 /** How the requests of one kind of one device are translated: everything that enumerating their addresses needs. */
 export interface AddressSpace {
-  readonly translation: Translation;
+  readonly translation: TranslationKind;
   /** In ascending order. Outside of them every request faults, or is an alias of one inside. */
   readonly regions: readonly Region[];
   /** Input frames at which the outcome may change whatever the tables say, in ascending order. */
@@ -49,8 +49,8 @@ export interface AddressSpace {
   readonly asid: number;
 }
 
-export const TRANSLATIONS = ["stage1", "stage2", "nested", "passthrough"] as const;
-export type Translation = (typeof TRANSLATIONS)[number];
+export const TRANSLATION_KINDS = ["stage1", "stage2", "nested", "passthrough"] as const;
+export type TranslationKind = (typeof TRANSLATION_KINDS)[number];
 
 /** Tables of 512 entries of 8 bytes, whose levels count down to 1. */
 export function ninesTables(stage: 1 | 2, format: string, frame: number, levels: number): StageTables {
@@ -63,7 +63,7 @@ export function ninesTables(stage: 1 | 2, format: string, frame: number, levels:
     top: levels,
     granule: FRAME_SHIFT,
     entryBytesShift: 3,
-    shift: entryShift,
+    shift: radix512Shift,
     below: oneLess,
   };
 }
@@ -94,7 +94,7 @@ export function signedRegions(bits: number, first: StageTables | null, second: S
   ];
 }
 
-export function translationOf(first: StageTables | null, second: StageTables | null): Translation {
+export function translationOf(first: StageTables | null, second: StageTables | null): TranslationKind {
   if (first !== null) return second !== null ? "nested" : "stage1";
   return second !== null ? "stage2" : "passthrough";
 }

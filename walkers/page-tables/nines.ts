@@ -8,7 +8,7 @@ export const BITS_PER_LEVEL = 9;
 const INDEX_MASK = (1 << BITS_PER_LEVEL) - 1;
 
 /** log2 of the bytes that an entry of a level spans. */
-export function entryShift(level: number): number {
+export function radix512Shift(level: number): number {
   return FRAME_SHIFT - BITS_PER_LEVEL + BITS_PER_LEVEL * level;
 }
 

@@ -85,18 +85,18 @@ const NAPOT_64K_SHIFT = 16;
 export const SV32_LEVELS = 2;
 
 /** log2 of the bytes that an entry of a level maps, in tables of a number of levels. */
-export function entryShift(levels: number, level: number): number {
+export function svEntryShift(levels: number, level: number): number {
   return FRAME_SHIFT + (levels === SV32_LEVELS ? 10 : 9) * (level - 1);
 }
 
 /** Bits of an input address, its sign included where it has one: 32, 39, 48 or 57. */
-export function inputBits(levels: number): number {
-  return entryShift(levels, levels + 1);
+export function svInputBits(levels: number): number {
+  return svEntryShift(levels, levels + 1);
 }
 
 /** Bits of a guest physical address that the x4 scheme of this many levels translates: 34, 41, 50 or 59. */
 export function guestBits(levels: number): number {
-  return inputBits(levels) + 2;
+  return svInputBits(levels) + 2;
 }
 
 /** A walker of one set of tables. Reused: its fields hold the result of the last walk. */
@@ -216,7 +216,7 @@ export class SvWalk {
           this.pageShift = FRAME_SHIFT;
         }
       } else {
-        const bitsBelow = entryShift(levels, level) - FRAME_SHIFT;
+        const bitsBelow = svEntryShift(levels, level) - FRAME_SHIFT;
         const framesBelow = 2 ** bitsBelow;
         if (ppn % framesBelow !== 0) return RESERVED;
         this.frame = ppn + frameWithin(bitsBelow, hi, lo);

@@ -40,7 +40,7 @@ const DBM = MASK.DBM.hi;
 const XN0 = 1 << 21;
 const XN1 = 1 << 22;
 
-export function accessFlag(walk: Vmsav864Walk): boolean {
+export function stage2AccessFlag(walk: Vmsav864Walk): boolean {
   return (walk.leafLo & AF) !== 0;
 }
 

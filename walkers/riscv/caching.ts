@@ -21,6 +21,7 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvProcess> = {
     const second = device.secondLevels !== 0;
     return translationTag(second ? device.gscid : NO_TAG, first ? process.pscid : NO_TAG, first, second);
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.enAts !== 0,
 
   /** Caching in-memory data structures: nothing whose V is clear. */

@@ -26,6 +26,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
       withoutTopByte: first,
     };
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.ats,
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */

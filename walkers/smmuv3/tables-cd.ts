@@ -1,5 +1,6 @@
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { SEVERE, TABLE_RULES } from "../tables/table-rules.ts";
+import { addressText } from "../word64.ts";
 import type { SmmuFeatures } from "./features.ts";
 import { granuleOfTg0, granuleOfTg1, maxTxsz, tableAddressBits } from "./granule.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -136,7 +137,7 @@ function tagHalf(
     key: `${scope}${regime}vmid ${vmid} asid ${asid} ${half.ttb}`,
     target: `${frame}:${offset}/${granule}/${inputBits}`,
     name: vmid < 0 ? `ASID ${asid}` : `ASID ${asid} of VMID ${vmid}`,
-    points: `${half.ttb} at ${address(frame, offset)}, ${inputBits} bits`,
+    points: `${half.ttb} at ${addressText(frame, offset)}, ${inputBits} bits`,
     field: "ASID",
     source: "IHI 0070, 3.17",
   });

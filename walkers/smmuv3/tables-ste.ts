@@ -1,6 +1,7 @@
 import { stage2Consistent, stage2StartLevel } from "../page-tables/vmsav8-64-stage2.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import type { Entry } from "../tables/entry.ts";
 import { SEVERE, TABLE_RULES } from "../tables/table-rules.ts";
+import { addressText } from "../word64.ts";
 import type { SmmuFeatures } from "./features.ts";
 import { granuleOfTg0, maxTxsz, tableAddressBits } from "./granule.ts";
 import {
@@ -208,7 +209,7 @@ function tagStage2(entry: Entry, stream: StreamContext, features: SmmuFeatures):
     key: `vmid ${stream.vmid}`,
     target: `${frame}:${offset}/${startLevel}/${inputBits}`,
     name: `VMID ${stream.vmid}`,
-    points: `the stage 2 table at ${address(frame, offset)}, from level ${startLevel}`,
+    points: `the stage 2 table at ${addressText(frame, offset)}, from level ${startLevel}`,
     field: "S2VMID",
     source: "IHI 0070, 3.17",
   });

@@ -4,8 +4,9 @@ import { FRAME_SHIFT } from "../memory.ts";
 import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
 import { NO_PASID } from "../request.ts";
 import {
+  EntrySource,
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
   NESTED,
   SCALABLE_CONTEXT,
   type VtdDevice,
@@ -22,7 +23,7 @@ const FIRST_ACCESSED = 0x420;
 const SECOND_ACCESSED = 0x100;
 
 function hasFirst(process: VtdProcess): boolean {
-  return process.kind === FIRST_STAGE || process.kind === NESTED;
+  return process.kind === KIND_FIRST_STAGE || process.kind === NESTED;
 }
 
 /**
@@ -43,8 +44,9 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
     const first = hasFirst(process);
     const tagged = first || device.context === SCALABLE_CONTEXT;
     const space = tagged ? this.pasidIndex(device, pasid) : NO_TAG;
-    return translationTag(process.domain, space, first, process.kind !== FIRST_STAGE);
+    return translationTag(process.domain, space, first, process.kind !== KIND_FIRST_STAGE);
   },
+  placeFields: Object.keys(new EntrySource()),
   hasDeviceTlb: (device) => device.deviceTlb !== 0,
 
   /** 6.1: with CAP_REG.CM, everything but first-stage entries; without, nothing. */

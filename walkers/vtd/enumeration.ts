@@ -8,14 +8,14 @@ import {
   signedRegions,
   translationOf,
 } from "../page-tables/address-space.ts";
-import * as x86 from "../page-tables/x86-64.ts";
+import { x86InputBits } from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
 import {
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -54,8 +54,8 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
 
   space(_device: VtdDevice, process: VtdProcess): AddressSpace {
     const { kind } = process;
-    const first = kind === FIRST_STAGE || kind === NESTED ? firstStage(process) : null;
-    const host = kind === SECOND_STAGE || kind === NESTED ? secondStage(process) : null;
+    const first = kind === KIND_FIRST_STAGE || kind === NESTED ? firstStage(process) : null;
+    const host = kind === KIND_SECOND_STAGE || kind === NESTED ? secondStage(process) : null;
     return {
       translation: translationOf(first, host),
       regions: this.#regions(process, first, host),
@@ -70,7 +70,7 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
 
   #regions(process: VtdProcess, first: StageTables | null, host: StageTables | null): Region[] {
     const { caps } = this.walker;
-    if (first !== null) return signedRegions(x86.inputBits(process.firstLevels), first, host);
+    if (first !== null) return signedRegions(x86InputBits(process.firstLevels), first, host);
     const bits = host === null ? caps.hostWidth : caps.secondStageWidth(process.secondLevels);
     return lowRegion(bits, null, host);
   }
