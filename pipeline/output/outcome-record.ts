@@ -36,7 +36,7 @@ export function outcomeRecord(
     ...(o.status === FAULT ? fault(o) : {}),
     reads: o.reads,
     ...(o.verdict === "" ? {} : { verdict: o.verdict }),
-    ...(o.difference === "" ? {} : { diff: o.difference }),
+    ...(o.verdict === "" || o.difference === "" ? {} : { diff: o.difference }),
     ...(o.changedLine === 0 ? {} : { changed_line: o.changedLine }),
   };
 }
