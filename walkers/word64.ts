@@ -20,3 +20,9 @@ export function hex(value: number | bigint): string {
 export function addressText(frame: number, offset = 0): string {
   return hex(byteAddress(frame, offset));
 }
+
+/** Two halves as the trace contract writes them. */
+export function hexHalves(hi: number, lo: number): string {
+  const low = (lo >>> 0).toString(16);
+  return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, "0")}`;
+}

@@ -4,11 +4,11 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
-import { address, type Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import type {
   EntryKind,
+  JudgedEntry,
   Pointer,
   Reach,
   Resolver,
@@ -17,6 +17,7 @@ import type {
   TableTree,
   Tag,
 } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { Configuration } from "./configuration.ts";
 import { type AmdViBinding, DeviceContext } from "./context.ts";
 import { decodeDte } from "./device-table.ts";
@@ -133,7 +134,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
     };
   }
 
-  #noteGuest(entry: Entry): void {
+  #noteGuest(entry: JudgedEntry): void {
     if (entry.value("TV") === 0n || entry.value("GV") === 0n) return;
     if (this.#configuration.guestTranslation === 0)
       entry.complain(
@@ -143,7 +144,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       );
   }
 
-  #fromDevice(entry: Entry): Pointer[] {
+  #fromDevice(entry: JudgedEntry): Pointer[] {
     const context = new DeviceContext();
     decodeDte(entry.view, entry.at, this.#configuration, context);
     const pointers: Pointer[] = [];
@@ -156,7 +157,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
           key: `domain ${context.domain}`,
           target: host(context),
           name: `DomainID ${context.domain}`,
-          points: `the ${context.mode}-level host table at ${address(context.hostRoot)}`,
+          points: `the ${context.mode}-level host table at ${addressText(context.hostRoot)}`,
           field: "DOMAINID",
           source: DeviceTableEntry.source,
         },
@@ -218,7 +219,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
     };
   }
 
-  #fromGcr3(entry: Entry, context: DeviceContext, level: number, scope: string): Pointer[] {
+  #fromGcr3(entry: JudgedEntry, context: DeviceContext, level: number, scope: string): Pointer[] {
     const frame = Number(entry.value("GCR3"));
     const pointer = { field: "GCR3", frame, reach: this.#reach };
     if (level > 0) {
@@ -230,7 +231,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       target: `${frame}`,
       name:
         context.domain < 0 ? `PASID ${entry.first}` : `PASID ${entry.first} of DomainID ${context.domain}`,
-      points: `the guest page table at ${address(frame)}`,
+      points: `the guest page table at ${addressText(frame)}`,
       field: "GCR3",
       source: Gcr3Entry.source,
     };

@@ -4,8 +4,8 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import { address, type Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import {
   type EntryKind,
   type Pointer,
@@ -18,6 +18,7 @@ import {
   type Tag,
   tableBelow,
 } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvDevice } from "./context.ts";
 import { ddi0Bits, decodeDevice, deviceIdBits, processIdBits } from "./directory.ts";
@@ -161,7 +162,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
     };
   }
 
-  #fromDevice(entry: Entry): Pointer[] {
+  #fromDevice(entry: JudgedEntry): Pointer[] {
     const reach = this.#reach;
     const context = new RiscvDevice();
     decodeDevice(entry.view, entry.at, this.#walker.config, context);
@@ -249,7 +250,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
 
   // ── where entries lead ──
 
-  #toTable(entry: Entry, resolve: Resolver | undefined): Pointer[] {
+  #toTable(entry: JudgedEntry, resolve: Resolver | undefined): Pointer[] {
     const frame = Number(entry.value("PPN"));
     return [{ field: "PPN", frame, reach: this.#reach, resolve, table: tableBelow(entry, frame) }];
   }
@@ -267,7 +268,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       key: `${scope}pscid ${pscid}`,
       target: `${frame}/${levels}/${context.sxl}`,
       name: context.gscid < 0 ? `PSCID ${pscid}` : `PSCID ${pscid} of GSCID ${context.gscid}`,
-      points: `the ${levels}-level first stage at ${address(frame)}`,
+      points: `the ${levels}-level first stage at ${addressText(frame)}`,
       field: "PSCID",
       source: "RISC-V IOMMU 1.0, 2.1.3 and 2.2.3",
     };
@@ -310,7 +311,7 @@ function secondStageTag({ gscid, secondFrame, secondMode, secondLevels }: RiscvD
     key: `gscid ${gscid}`,
     target: `${secondFrame}/${secondMode}`,
     name: `GSCID ${gscid}`,
-    points: `the ${secondLevels}-level second stage at ${address(secondFrame)}`,
+    points: `the ${secondLevels}-level second stage at ${addressText(secondFrame)}`,
     field: "GSCID",
     source: "RISC-V IOMMU 1.0, 2.1.3",
   };

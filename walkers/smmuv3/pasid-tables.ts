@@ -12,7 +12,7 @@ import type {
 import { MAX_PASID_BITS } from "../request.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SmmuFeatures } from "./features.ts";
-import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
+import { isTwoLevel, S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
 
 /** Values of STE.S1DSS from here on are reserved. */
@@ -50,10 +50,6 @@ export function cdTable(s1fmt: number, s1dss: number | undefined): PasidTableLay
     checkFields: (use, host, out) => checkDefaultSubstream(s1dss, use, host, out),
     secondInputBits: ({ t0sz }) => (t0sz === undefined ? undefined : Math.max(64 - t0sz, 0)),
   };
-}
-
-export function isTwoLevel(s1fmt: number): boolean {
-  return s1fmt === S1FMT_4K_L2 || s1fmt === S1FMT_64K_L2;
 }
 
 /** Bytes of the leaf tables of a 2-level table (IHI 0070, 5.2 STE.S1Fmt). */

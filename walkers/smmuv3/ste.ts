@@ -47,6 +47,11 @@ export const S1FMT_LINEAR = 0;
 export const S1FMT_4K_L2 = 1;
 export const S1FMT_64K_L2 = 2;
 
+/** Whether context descriptors are in leaf tables of a level 1 table (5.2 S1Fmt). */
+export function isTwoLevel(s1fmt: number): boolean {
+  return s1fmt === S1FMT_4K_L2 || s1fmt === S1FMT_64K_L2;
+}
+
 /** Values of STE.S1DSS; 0 terminates, and 3 behaves as 0. */
 export const S1DSS_BYPASS = 1;
 export const S1DSS_SUBSTREAM0 = 2;

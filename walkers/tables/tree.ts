@@ -24,8 +24,8 @@ import type { Layout } from "../layout.ts";
 import type { PageTableFormat } from "../page-tables/formats.ts";
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
-import type { Entry } from "./entry.ts";
 import type { RuleBook } from "./entry-rule.ts";
+import type { TableRule } from "./table-rules.ts";
 
 /** What the index of an entry stands for. */
 export type IdKind = "device" | "pasid";
@@ -45,6 +45,27 @@ export interface ReservedBits {
   /** Fields that hold addresses: their reserved bits are beyond the width that `width` names. */
   readonly addresses: readonly string[];
   readonly width: string;
+}
+
+/** A valid entry while it is judged (`Entry` of entry.ts), as what is said of its kind sees it. */
+export interface JudgedEntry {
+  readonly table: TableSpec;
+  readonly view: DataView;
+  readonly at: number;
+  /** First id (device or PASID) that it stands for. */
+  readonly first: number;
+  /** The device that it is about, or that its table serves; -1 where it is about several. */
+  readonly device: number;
+  /** A field as its bits have it: an address without its low zeros. */
+  value(field: string): bigint;
+  /** A field that holds an address, with its low zeros. */
+  address(field: string): bigint;
+  /**
+   * Complains about a field.
+   * @param text what was expected; the field's name and value are put before it
+   * @param source default: the layout's
+   */
+  complain(rule: TableRule, field: string, text: string, source?: string): void;
 }
 
 /** Entries of one kind in one context: where entries above decide what a value means, the context is part of it. */
@@ -67,11 +88,9 @@ export interface EntryKind {
   /** 32-bit words of reserved bits that the IOMMU does not check. */
   readonly ignored?: Uint32Array;
   /** Complains about what does not make the IOMMU refuse a valid entry. */
-  notes?(entry: Entry): void;
+  notes?(entry: JudgedEntry): void;
   /** Where an entry leads, if no rule of it is broken. */
-  points?(entry: Entry): readonly Pointer[];
-  /** Says all of this by itself: a kind whose rules are not declared yet. */
-  judge?(entry: Entry): void;
+  points?(entry: JudgedEntry): readonly Pointer[];
 }
 
 /** Addresses that the IOMMU can put out. */
@@ -173,7 +192,7 @@ export interface Tag {
 }
 
 /** The table that an entry points to: of the kind below, for the ids that the entry stands for. */
-export function tableBelow(entry: Entry, frame: number, offset = 0): TableSpec {
+export function tableBelow(entry: JudgedEntry, frame: number, offset = 0): TableSpec {
   const { table } = entry;
   const kind = table.kind.below!;
   return { ...table, kind, frame, offset, entries: kind.entries, first: entry.first };

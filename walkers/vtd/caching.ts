@@ -1,9 +1,9 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { CONTEXT_CACHE, IOTLB, PAGING_STRUCTURES, PASID_CACHE } from "../invalidation.ts";
-import { FRAME_SHIFT } from "../memory.ts";
-import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
+import { RADIX512 } from "../page-tables/geometry.ts";
 import { NO_PASID } from "../request.ts";
 import {
+  EntrySource,
   EXTENDED_CONTEXT,
   KIND_FIRST_STAGE,
   NESTED,
@@ -45,6 +45,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
     const space = tagged ? this.pasidIndex(device, pasid) : NO_TAG;
     return translationTag(process.domain, space, first, process.kind !== KIND_FIRST_STAGE);
   },
+  placeFields: Object.keys(new EntrySource()),
   hasDeviceTlb: (device) => device.deviceTlb !== 0,
 
   /** 6.1: with CAP_REG.CM, everything but first-stage entries; without, nothing. */
@@ -56,7 +57,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
   levelSizes(_device, process, _hi, out) {
     const first = hasFirst(process);
     const levels = first ? process.firstLevels : process.secondLevels;
-    return out.set(first ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, levels);
+    return out.set(first ? 1 : 2, RADIX512, levels);
   },
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & PAGE_SIZE) === 0,
   accessedFlags: (stage) => (stage === 1 ? FIRST_ACCESSED : SECOND_ACCESSED),

@@ -4,9 +4,17 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import { address, type Entry } from "../tables/entry.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, PageTables, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
+import type {
+  EntryKind,
+  JudgedEntry,
+  PageTables,
+  Pointer,
+  Reach,
+  ReservedBits,
+  Resolver,
+} from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import type { VtdDevice } from "./context.ts";
 import { CapabilityRegister } from "./registers.ts";
 import { useBoundStage } from "./unit.ts";
@@ -48,7 +56,7 @@ export class VtdParts {
       key: `${scope}did ${domain}`,
       target: `${frame}/${levels}`,
       name: `DID ${domain}`,
-      points: `the ${levels}-level second-stage table at ${address(frame)}`,
+      points: `the ${levels}-level second-stage table at ${addressText(frame)}`,
       field: "DID",
       source: SAME_DOMAIN,
     };
@@ -57,7 +65,7 @@ export class VtdParts {
   }
 
   /** 9.3: domain id 0 where CAP.CM reserves it. */
-  domainZero(entry: Entry): void {
+  domainZero(entry: JudgedEntry): void {
     if (this.#domainZeroReserved && entry.value("DID") === 0n)
       entry.complain(TABLE_RULES["reserved-domain-id"], "DID", "expected another, since CAP.CM is 1");
   }

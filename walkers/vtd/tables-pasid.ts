@@ -1,7 +1,8 @@
 import { FRAME_BYTES } from "../memory.ts";
-import { address, type Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import { type EntryKind, type Pointer, type Resolver, type RootTable, tableBelow } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import {
   EXTENDED_CONTEXT,
   KIND_FIRST_STAGE,
@@ -146,7 +147,7 @@ export class VtdPasidTables {
     };
   }
 
-  #stages(entry: Entry, { resolve, scope }: PasidContext): Pointer[] {
+  #stages(entry: JudgedEntry, { resolve, scope }: PasidContext): Pointer[] {
     const { view, at } = entry;
     const type = translationType(view, at);
     const domain = domainId(view, at);
@@ -164,7 +165,7 @@ export class VtdPasidTables {
         key: `${scope}did ${domain} pasid ${entry.first}`,
         target: `${frame}/${4 + mode}`,
         name: `DID ${domain} with PASID ${entry.first}`,
-        points: `the ${4 + mode}-level first-stage table at ${address(frame)}`,
+        points: `the ${4 + mode}-level first-stage table at ${addressText(frame)}`,
         field: "DID",
         source: TAGGING,
       };

@@ -1,7 +1,7 @@
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
-import type { Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import {
   type EntryKind,
   type Pointer,
@@ -144,7 +144,7 @@ export class VtdTables implements TableTree<VtdDevice> {
 
   #context(): EntryKind {
     const { caps } = this.#parts.walker;
-    const secondStage = (entry: Entry) => translationType(entry.view, entry.at) !== TT_PASS_THROUGH;
+    const secondStage = (entry: JudgedEntry) => translationType(entry.view, entry.at) !== TT_PASS_THROUGH;
     return {
       ...kind(ContextEntry, "P"),
       ids: "device",
@@ -159,7 +159,7 @@ export class VtdTables implements TableTree<VtdDevice> {
     };
   }
 
-  #secondStage(entry: Entry, field: string): Pointer {
+  #secondStage(entry: JudgedEntry, field: string): Pointer {
     const levels = 2 + Number(entry.value("AW"));
     return this.#parts.secondStage(field, Number(entry.value(field)), levels, Number(entry.value("DID")), "");
   }
@@ -189,7 +189,7 @@ export class VtdTables implements TableTree<VtdDevice> {
 
   #extendedContext(): EntryKind {
     const { caps } = this.#parts.walker;
-    const secondStage = ({ view, at }: Entry) => {
+    const secondStage = ({ view, at }: JudgedEntry) => {
       const type = extendedType(view, at);
       return type === EXT_HOST || type === EXT_HOST_DEVICE_TLB || extendedNesting(view, at) !== 0;
     };
@@ -216,7 +216,7 @@ export class VtdTables implements TableTree<VtdDevice> {
 
   // ── what several of them have ──
 
-  #toPasids(entry: Entry, device: VtdDevice): Pointer[] {
+  #toPasids(entry: JudgedEntry, device: VtdDevice): Pointer[] {
     const root = this.pasids(device, entry.device);
     if (root === null) return [];
     const { field, table } = root;

@@ -35,7 +35,7 @@ import {
   pasid,
   reason,
   schemaField,
-} from "./output-fields.ts";
+} from "../output/output-fields.ts";
 import type {
   ErrorRecord,
   FindingRecord,
@@ -44,7 +44,7 @@ import type {
   StatsRecord,
   SummaryRecord,
   TraceRecord,
-} from "./records.ts";
+} from "../output/records.ts";
 
 const trace = optional(text("Path of the trace, where several are replayed into one output"));
 
