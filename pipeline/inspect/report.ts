@@ -1,4 +1,4 @@
-import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
 import { byteAddress, hex, joined } from "../../walkers/word64.ts";
@@ -22,15 +22,17 @@ export function tablesOf(space: AddressSpace): InspectedTable[] {
       if (of !== null && !seen.some((known) => known.tables === of))
         seen.push({ tables: of, from: region.from });
     }
-    for (const { tables: t, from } of seen)
+    for (const { tables: t, from } of seen) {
+      const granule = t.geometry.pageShift;
       tables.push({
         stage,
         format: t.format,
         root: hex(byteAddress(t.frame, t.offset)),
         levels: t.levels,
-        granule: t.granule === 12 ? undefined : 2 ** (t.granule - 10),
+        granule: granule === FRAME_SHIFT ? undefined : 2 ** (granule - 10),
         from: seen.length > 1 ? hex(byteAddress(from)) : undefined,
       });
+    }
   }
   return tables;
 }

@@ -2,7 +2,7 @@ import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
 import {
   type AddressSpace,
   lowRegion,
-  ninesTables,
+  radix512Tables,
   type StageTables,
   signedRegions,
   translationOf,
@@ -46,7 +46,7 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessConte
 
   space(device: DeviceContext, process: ProcessContext, withPasid: boolean): AddressSpace {
     const guest = process.guest !== 0;
-    const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels) : null;
+    const first = guest ? radix512Tables(1, "x86-64", process.root, device.guestLevels) : null;
     const hosted = device.valid !== 0 && device.mode !== 0;
     const host = hosted ? hostTables(device) : null;
     const bits = hosted ? amdV1InputBits(device.mode) : 64;
@@ -75,5 +75,5 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessConte
 
 /** Entries may skip levels. */
 function hostTables({ hostRoot, mode }: DeviceContext): StageTables {
-  return { ...ninesTables(2, "amdv1", hostRoot, mode), used: usedShift };
+  return { ...radix512Tables(2, "amdv1", hostRoot, mode), used: usedShift };
 }

@@ -11,7 +11,7 @@ import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
-import { indexAt, radix512Shift } from "./nines.ts";
+import { indexAt, radix512Shift } from "./radix512.ts";
 import {
   DENIED,
   FETCH_FAILED,

@@ -9,7 +9,7 @@ import { FRAME_SHIFT } from "../memory.ts";
 import { EXECUTE, READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
-import { frameMask, indexAt, radix512Shift } from "./nines.ts";
+import { frameMask, indexAt, radix512Shift } from "./radix512.ts";
 import {
   FETCH_FAILED,
   FLAG_UPDATE,

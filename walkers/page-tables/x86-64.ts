@@ -11,7 +11,7 @@ import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
-import { frameMask, indexAt, radix512Shift } from "./nines.ts";
+import { frameMask, indexAt, radix512Shift } from "./radix512.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,

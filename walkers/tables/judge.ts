@@ -5,10 +5,6 @@ import type { Reach, Resolver } from "./tree.ts";
 /** Finds out all that is wrong with a valid entry, which tags it has, and which tables it leads to. */
 export function judge(entry: Entry): void {
   const { kind } = entry.table;
-  if (kind.judge !== undefined) {
-    kind.judge(entry);
-    return;
-  }
   const refused = judgeRules(entry);
   if (kind.ignored !== undefined) entry.reservedBits(TABLE_RULES["ignored-entry-bits"], kind.ignored, [], "");
   kind.notes?.(entry);

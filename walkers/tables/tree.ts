@@ -88,8 +88,6 @@ export interface EntryKind {
   notes?(entry: JudgedEntry): void;
   /** Where an entry leads that no rule of is broken. */
   points?(entry: JudgedEntry): readonly Pointer[];
-  /** Says all of this by itself: a kind whose rules are not declared yet. */
-  judge?(entry: JudgedEntry): void;
 }
 
 /** Addresses that the IOMMU can put out. */

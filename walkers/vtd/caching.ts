@@ -1,7 +1,6 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { CONTEXT_CACHE, IOTLB, PAGING_STRUCTURES, PASID_CACHE } from "../invalidation.ts";
-import { FRAME_SHIFT } from "../memory.ts";
-import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
+import { RADIX512 } from "../page-tables/geometry.ts";
 import { NO_PASID } from "../request.ts";
 import {
   EntrySource,
@@ -58,7 +57,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
   levelSizes(_device, process, _hi, out) {
     const first = hasFirst(process);
     const levels = first ? process.firstLevels : process.secondLevels;
-    return out.set(first ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, levels);
+    return out.set(first ? 1 : 2, RADIX512, levels);
   },
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & PAGE_SIZE) === 0,
   accessedFlags: (stage) => (stage === 1 ? FIRST_ACCESSED : SECOND_ACCESSED),

@@ -2,8 +2,8 @@ import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
 import {
   type AddressSpace,
   lowRegion,
-  ninesTables,
   type Region,
+  radix512Tables,
   type StageTables,
   signedRegions,
   translationOf,
@@ -77,9 +77,9 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
 }
 
 function firstStage(process: VtdProcess): StageTables {
-  return ninesTables(1, "x86-64", process.firstRoot, process.firstLevels);
+  return radix512Tables(1, "x86-64", process.firstRoot, process.firstLevels);
 }
 
 function secondStage(process: VtdProcess): StageTables {
-  return ninesTables(2, "vtd-ss", process.secondRoot, process.secondLevels);
+  return radix512Tables(2, "vtd-ss", process.secondRoot, process.secondLevels);
 }
