@@ -7,16 +7,12 @@ import {
   type PasidTableFormat,
   radixInputBits,
 } from "../pasid-tables/format.ts";
-import { fillBoundDevice, MODES, secondMode } from "./binding.ts";
+import { type DirectoryMode, directoryMode, fillBoundDevice, MODES, secondMode } from "./binding.ts";
 import { RiscvConfig } from "./config.ts";
 import { RiscvDevice } from "./context.ts";
+import { processIdBits } from "./directory.ts";
 import { PROCESS_ID_BITS } from "./layouts.ts";
-import { Capabilities } from "./registers.ts";
-import { secondStageLevels } from "./rules.ts";
-
-/** `pdtp.MODE` by name: how many bits of the process_id it indexes (RISC-V IOMMU 1.0, "Leaf DDT entry"). */
-const DIRECTORY_BITS = { PD8: 8, PD17: 17, PD20: 20 } as const;
-type DirectoryMode = keyof typeof DIRECTORY_BITS;
+import { processDirectorySupported, secondStageLevels } from "./rules.ts";
 
 /** The index of the root of a second stage has two bits more. */
 const ROOT_EXTRA_BITS = 2;
@@ -26,15 +22,14 @@ export const RISCV_PASID_TABLES = {
   riscv: {
     largest: {},
     layout({ riscv }, _pasidBits, out) {
-      const mode = modeNamed(riscv?.mode);
+      const mode = directoryMode(riscv?.mode);
       if (mode === undefined)
         out.add(
           BIND_RULES["bind-format-missing"],
-          `riscv.mode is ${riscv?.mode ?? "absent"}: expected ${Object.keys(DIRECTORY_BITS).join(", ")}`,
+          `riscv.mode is ${riscv?.mode ?? "absent"}: expected ${Object.keys(MODES).join(", ")}`,
         );
-      const bits = mode === undefined ? undefined : DIRECTORY_BITS[mode];
       return {
-        reach: bits ?? PROCESS_ID_BITS,
+        reach: mode === undefined ? PROCESS_ID_BITS : processIdBits(MODES[mode]),
         shape: () => ({ what: "process directory", bytes: FRAME_BYTES, alignment: FRAME_BYTES }),
         context: (pasidBits, host) => contextOf(mode ?? "PD8", pasidBits, host),
         checkFormat: (host, findings) => checkMode(mode, host, findings),
@@ -45,12 +40,10 @@ export const RISCV_PASID_TABLES = {
   },
 } as const satisfies Readonly<Record<string, PasidTableFormat>>;
 
-function modeNamed(name: string | undefined): DirectoryMode | undefined {
-  return name !== undefined && Object.hasOwn(DIRECTORY_BITS, name) ? (name as DirectoryMode) : undefined;
-}
-
 function checkMode(mode: DirectoryMode | undefined, { state }: BindHost, out: BindFindings): void {
-  if (mode !== undefined && state.capability("capabilities", Capabilities, mode, 1) === 0)
+  const config = new RiscvConfig();
+  config.configure(state);
+  if (mode !== undefined && !processDirectorySupported(MODES[mode], config))
     out.add(
       BIND_RULES["bind-format-unsupported"],
       `riscv.mode is ${mode}: expected one that the IOMMU has, found that capabilities.${mode} is 0`,
@@ -76,7 +69,7 @@ function contextOf(mode: DirectoryMode, pasidBits: number, { state }: BindHost):
   const device = new RiscvDevice();
   const second = { secondLevels: 0, secondFrame: 0, gscid: -1 };
   fillBoundDevice(
-    { model: "riscv", mode: MODES.get(mode)!, frame: 0, processIdLimit: 2 ** pasidBits, ...second },
+    { model: "riscv", mode: MODES[mode], frame: 0, processIdLimit: 2 ** pasidBits, ...second },
     config,
     device,
   );

@@ -140,7 +140,8 @@ export function secondStageLevels(mode: number, c: RiscvConfig): number {
   return INVALID_MODE;
 }
 
-function processDirectorySupported(mode: number, c: RiscvConfig): boolean {
+/** @param mode pdtp.MODE */
+export function processDirectorySupported(mode: number, c: RiscvConfig): boolean {
   if (mode === PDTP_BARE) return true;
   if (mode === PDTP_PD8) return c.pd8 !== 0;
   if (mode === PDTP_PD17) return c.pd17 !== 0;

@@ -1,4 +1,3 @@
-import { FRAME_BYTES } from "../memory.ts";
 import type { TableModel } from "../models.ts";
 import type { BindFindings } from "../pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
@@ -12,8 +11,9 @@ import type {
 import { MAX_PASID_BITS } from "../request.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SmmuFeatures } from "./features.ts";
-import { isTwoLevel, S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
+import { isTwoLevel, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
+import { cdSplit } from "./structures.ts";
 
 /** Values of STE.S1DSS from here on are reserved. */
 const S1DSS_RESERVED = 3;
@@ -42,7 +42,7 @@ export const SMMUV3_PASID_TABLES = {
  * @param s1dss as STE.S1DSS; undefined: nothing is said
  */
 export function cdTable(s1fmt: number, s1dss: number | undefined): PasidTableLayout {
-  const leafBytes = isTwoLevel(s1fmt) ? leafBytesOf(s1fmt) : 0;
+  const leafBytes = isTwoLevel(s1fmt) ? 2 ** cdSplit(s1fmt) * Cd.bytes : 0;
   return {
     reach: MAX_PASID_BITS,
     shape: (bits) => shapeOf(leafBytes, bits),
@@ -50,11 +50,6 @@ export function cdTable(s1fmt: number, s1dss: number | undefined): PasidTableLay
     checkFields: (use, host, out) => checkDefaultSubstream(s1dss, use, host, out),
     secondInputBits: ({ t0sz }) => (t0sz === undefined ? undefined : Math.max(64 - t0sz, 0)),
   };
-}
-
-/** Bytes of the leaf tables of a 2-level table (IHI 0070, 5.2 STE.S1Fmt). */
-function leafBytesOf(s1fmt: number): number {
-  return s1fmt === S1FMT_4K_L2 ? FRAME_BYTES : 16 * FRAME_BYTES;
 }
 
 /**

@@ -13,14 +13,8 @@ import { VtdBinding } from "./binding.ts";
 import { VtdDevice } from "./context.ts";
 import { ExtendedPasidEntry } from "./ecs-structures.ts";
 import { ExtendedCapabilityRegister } from "./registers.ts";
-import { PasidDirectoryEntry, PasidEntry } from "./structures.ts";
-
-/** PDTS of a scalable-mode context entry: 2^(X + 7) directory entries (VT-d 5.10, 9.4). */
-const SMALLEST_DIRECTORY = 2 ** 7;
-/** PTS of an extended context entry: 2^(X + 5) entries (VT-d 2.4, 9.4). */
-const SMALLEST_EXTENDED_TABLE = 2 ** 5;
-/** Entries that one page of a PASID table holds. */
-const TABLE_ENTRIES = FRAME_BYTES / PasidEntry.bytes;
+import { directoryPasids, PASID_TABLE_BITS, tablePasids } from "./sizes.ts";
+import { PasidDirectoryEntry } from "./structures.ts";
 
 const secondInputBits = ({ levels }: ParentStage) => radixInputBits(levels);
 
@@ -34,8 +28,8 @@ export const VTD_PASID_TABLES = {
       return {
         reach: MAX_PASID_BITS,
         shape(bits) {
-          const entries = Math.max(2 ** bits / TABLE_ENTRIES, SMALLEST_DIRECTORY);
-          const bytes = entries * PasidDirectoryEntry.bytes;
+          const pasids = Math.max(2 ** bits, directoryPasids(0));
+          const bytes = (pasids / 2 ** PASID_TABLE_BITS) * PasidDirectoryEntry.bytes;
           return { what: "PASID directory", bytes, alignment: FRAME_BYTES };
         },
         context: (bits) => contextOf("intel", bits),
@@ -58,7 +52,7 @@ export const VTD_PASID_TABLES = {
       return {
         reach: MAX_PASID_BITS,
         shape(bits) {
-          const bytes = Math.max(2 ** bits, SMALLEST_EXTENDED_TABLE) * ExtendedPasidEntry.bytes;
+          const bytes = Math.max(2 ** bits, tablePasids(0)) * ExtendedPasidEntry.bytes;
           return { what: "PASID table", bytes, alignment: FRAME_BYTES };
         },
         context: (bits) => contextOf("intel-ecs", bits),
