@@ -103,9 +103,13 @@ function halfRules(
   granuleOf: GranuleOf,
 ): Readonly<Record<number, Rule & { readonly field: CdField }>> {
   const wide = (view: DataView, at: number, features: SmmuFeatures) => features.ds && ds(view, at) !== 0;
+  const found = (view: DataView, at: number) => {
+    const value = Number(Cd.extract(tg, view, at));
+    return `a granule of ${Cd.fields[tg].values?.[value] ?? "a reserved value"} (${tg} is ${value})`;
+  };
   return {
-    [base + 1]: rule(tg, ILLEGAL, granules),
-    [base + 2]: rule(tg, UNSUPPORTED, "expected a granule that IDR5 reports"),
+    [base + 1]: { ...rule(tg, ILLEGAL, granules), found },
+    [base + 2]: { ...rule(tg, UNSUPPORTED, "expected a granule that IDR5 reports"), found },
     [base + 3]: rule(txsz, ILLEGAL, (view, at, features) => {
       const granule = granuleOf(view, at, features);
       return `expected ${leastTxsz(features, granule, wide(view, at, features))} to ${maxTxsz(features, granule)}`;

@@ -6,11 +6,11 @@ import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
-import { TABLE_RULES } from "../tables/table-rules.ts";
 import {
   type EntryKind,
   type IdKind,
   type JudgedEntry,
+  type PageTables,
   type Pointer,
   type Reach,
   type Resolver,
@@ -35,6 +35,10 @@ import { StreamContext } from "./stream-context.ts";
 import { cdSplit, ENTRY_SHIFT, L1_SHIFT } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
 
+/** The smallest top-level page table (5.4 TTB0). */
+const SMALLEST_ROOT = 64;
+/** What page tables are aligned to. */
+const OWN_SIZE = "the table's size";
 /** 3.21.3: what is single-copy atomic. */
 const ATOMIC_BYTES = 8;
 
@@ -135,9 +139,10 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
 
   #fromL1Std(entry: JudgedEntry): Pointer[] {
     const entries = 2 ** (Number(entry.value("Span")) - 1);
-    const { frame, offset } = aligned(entry, "L2Ptr", ENTRY_SHIFT + Math.log2(entries));
+    const align = ENTRY_SHIFT + Math.log2(entries);
+    const { frame, offset } = alignedDown(entry, "L2Ptr", align);
     const table = { ...tableBelow(entry, frame, offset), entries };
-    return [{ field: "L2Ptr", frame, reach: this.#reach, table }];
+    return [{ field: "L2Ptr", frame, offset, aligned: bytesText(align), reach: this.#reach, table }];
   }
 
   #ste(): EntryKind {
@@ -158,19 +163,19 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     const stream = new StreamContext();
     stream.take(this.#steFields.read(entry.view, entry.at), this.#features);
     const pointers: Pointer[] = [];
-    if (stream.stage2Enabled) pointers.push(this.#toStage2(entry, stream));
+    if (stream.stage2Enabled) pointers.push(this.#toStage2(stream));
     if (stream.stage1Enabled) {
       const table = this.#cdTable(stream, entry.device, "", true);
-      const { frame } = aligned(entry, "S1ContextPtr", cdTableAlign(stream));
-      pointers.push({ field: "S1ContextPtr", frame, reach: this.#reach, resolve: table.resolve, table });
+      const { frame, offset, resolve } = table;
+      const aligned = bytesText(cdTableAlign(stream));
+      pointers.push({ field: "S1ContextPtr", frame, offset, aligned, reach: this.#reach, resolve, table });
     }
     return pointers;
   }
 
   /** Where stage 2 begins, and the VMID that it is cached under. */
-  #toStage2(entry: JudgedEntry, { vmid, stage2 }: StreamContext): Pointer {
+  #toStage2({ vmid, stage2 }: StreamContext): Pointer {
     const { frame, offset, startLevel, inputBits } = stage2;
-    if (!startsAt(entry, "S2TTB", frame, offset)) misaligned(entry, "S2TTB", "the table's size");
     const tag: Tag = {
       key: `vmid ${vmid}`,
       target: `${frame}:${offset}/${startLevel}/${inputBits}`,
@@ -179,7 +184,8 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       field: "S2VMID",
       source: "IHI 0070, 3.17",
     };
-    return { field: "S2TTB", frame, reach: this.#reach, ...(vmid < 0 ? {} : { tag }) };
+    const place = { field: "S2TTB", frame, offset, aligned: OWN_SIZE, reach: this.#reach };
+    return vmid < 0 ? place : { ...place, tag };
   }
 
   // ── context descriptors ──
@@ -225,9 +231,11 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
         brokenL1CdRule(view, at, stream, features, after),
       ),
       points: (entry) => {
-        const { frame, offset } = aligned(entry, "L2Ptr", splitBits + ENTRY_SHIFT);
+        const align = splitBits + ENTRY_SHIFT;
+        const { frame, offset } = alignedDown(entry, "L2Ptr", align);
         const table = tableBelow(entry, frame, offset);
-        return [{ field: "L2Ptr", frame, reach: this.#reach, resolve, table }];
+        const aligned = bytesText(align);
+        return [{ field: "L2Ptr", frame, offset, aligned, reach: this.#reach, resolve, table }];
       },
     };
   }
@@ -237,6 +245,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     return {
       ...kind(Cd),
       ids,
+      title: "level 2 context descriptor table",
       valid: (view, at) => cdValid(view, at) !== 0,
       rules: ruleBook(CD_RULES, features, (view, at, after) =>
         brokenCdRule(this.#cdFields.read(view, at), stream, features, after),
@@ -249,7 +258,14 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   #fromCd(entry: JudgedEntry, stream: StreamContext, scope: string): Pointer[] {
     const resolve = this.#resolver(stream);
     const context = new SubstreamContext();
-    context.take(this.#cdFields.read(entry.view, entry.at), stream, this.#features);
+    const fields = this.#cdFields.read(entry.view, entry.at);
+    const tables: PageTables = {
+      format: fields.aa64 !== 0 ? "vmsav8-64" : "vmsav8-32",
+      because: `AA64 is ${fields.aa64}`,
+      rootBytes: SMALLEST_ROOT,
+    };
+    if (brokenCdRule(fields, stream, this.#features) !== 0) return unsoundTables(entry, tables);
+    context.take(fields, stream, this.#features);
     const pointers: Pointer[] = [];
     for (const [field, half] of [
       ["TTB0", context.low],
@@ -257,9 +273,9 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     ] as const) {
       if (!half.enabled) continue;
       const { frame, offset } = half.tables;
-      if (!startsAt(entry, field, frame, offset)) misaligned(entry, field, "the table's size");
       const tag = asidTag(field, half, stream, context.asid, scope);
-      pointers.push({ field, frame, reach: this.#reach, resolve, ...(tag !== null && { tag }) });
+      const place = { field, frame, offset, aligned: OWN_SIZE, reach: this.#reach, resolve, tables };
+      pointers.push(tag === null ? place : { ...place, tag });
     }
     return pointers;
   }
@@ -317,25 +333,21 @@ function usedSteWords(view: DataView, at: number): number {
   return value === 5 ? 0b111 : 0b1111;
 }
 
-/** The address in a field aligned down to 2^align bytes, as the SMMU takes it; complains where that changes it. */
-function aligned(entry: JudgedEntry, field: string, align: number): { frame: number; offset: number } {
-  const value = addressIn(entry, field);
-  const down = (value >> BigInt(align)) << BigInt(align);
-  if (down !== value) misaligned(entry, field, `${2 ** align} bytes`);
+/** The address in a field aligned down to 2^align bytes, as the SMMU takes it. */
+function alignedDown(entry: JudgedEntry, field: string, align: number): { frame: number; offset: number } {
+  const down = (entry.address(field) >> BigInt(align)) << BigInt(align);
   return { frame: Number(down >> 12n), offset: Number(down & 0xfffn) };
 }
 
-/** Whether a table begins where a field says, before the SMMU aligned it. */
-function startsAt(entry: JudgedEntry, field: string, frame: number, offset: number): boolean {
-  return addressIn(entry, field) === (BigInt(frame) << 12n) + BigInt(offset);
+function bytesText(align: number): string {
+  return `${2 ** align} bytes`;
 }
 
-function addressIn(entry: JudgedEntry, field: string): bigint {
-  return entry.value(field) << BigInt(entry.table.kind.layout.fields[field]!.parts[0]![1] % 64);
-}
-
-function misaligned(entry: JudgedEntry, field: string, size: string): void {
-  entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${size}`);
+/** Page tables of a descriptor that the SMMU refuses: where its fields say. */
+function unsoundTables(entry: JudgedEntry, tables: PageTables): Pointer[] {
+  return (["TTB0", "TTB1"] as const)
+    .filter((_, half) => entry.value(`EPD${half}`) === 0n)
+    .map((field) => ({ field, ...alignedDown(entry, field, 0), reach: null, tables }));
 }
 
 function asidTag(
