@@ -66,7 +66,7 @@ function fault(o: Outcome): Partial<OutcomeRecord> {
     name,
     ...(o.stage === 0 ? {} : { stage: o.stage as 1 | 2 }),
     ...(o.level === NO_LEVEL ? {} : { level: o.level }),
-    ...(o.cls === "" ? {} : { class: o.cls }),
+    ...(o.faultClass === "" ? {} : { class: o.faultClass }),
     ...(o.entryFrame < 0 ? {} : { entry_addr: address(o.entryFrame, o.entryOffset) }),
     ...(o.entryFrame >= 0 && o.entryKnown ? { entry: hex(o.entryHi, o.entryLo) } : {}),
     ...(o.recorded ? {} : { recorded: false }),
