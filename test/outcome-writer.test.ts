@@ -81,7 +81,7 @@ describe("an outcome is written with all of its fields, in the contract's order"
   it("a fault, with what there may be of it", () => {
     const outcome = Object.assign(new Outcome(), {
       ...{ status: FAULT, model: "arm", fault: fault(0x13, "F_PERMISSION"), reason: "PERMISSION" },
-      ...{ stage: 2, level: -1, cls: "TT", entryFrame: 0x4000, entryOffset: 0x18, entryKnown: true },
+      ...{ stage: 2, level: -1, faultClass: "TT", entryFrame: 0x4000, entryOffset: 0x18, entryKnown: true },
       ...{ entryHi: 0x8000_0000 | 0, entryLo: 1, recorded: false, hole: true, hasFaultAddr: true },
       ...{ faultHi: 0, faultLo: 0xfff, flags: 0x2a, reads: 4, verdict: "match" },
     });
@@ -119,7 +119,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   runBytes: [[4, 5]],
   fault: [fault(1, "one"), fault(2, "two")],
   reason: ["PERMISSION", "ACCESS"],
-  cls: ["", "TT", "CD"],
+  faultClass: ["", "TT", "CD"],
   verdict: ["", ...VERDICTS],
   difference: ["", ...DIFFERENCES],
   changedLine: [0, 0, 0, 8, 9],

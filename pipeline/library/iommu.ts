@@ -238,7 +238,7 @@ function faultOf(o: Outcome, address: bigint): Faulted {
     reason: o.reason,
     stage: o.stage === 0 ? undefined : o.stage,
     level: o.level === NO_LEVEL ? undefined : o.level,
-    class: o.cls === "" ? undefined : o.cls,
+    class: o.faultClass === "" ? undefined : o.faultClass,
     entry:
       o.entryFrame < 0
         ? undefined

@@ -70,7 +70,7 @@ function addFault(record: Draft, o: Outcome): void {
   record.name = name;
   if (o.stage !== 0) record.stage = o.stage as 1 | 2;
   if (o.level !== NO_LEVEL) record.level = o.level;
-  if (o.cls !== "") record.class = o.cls;
+  if (o.faultClass !== "") record.class = o.faultClass;
   if (o.entryFrame >= 0) {
     record.entry_addr = address(o.entryFrame, o.entryOffset);
     if (o.entryKnown) record.entry = hex(o.entryHi, o.entryLo);

@@ -1,6 +1,6 @@
 import type { HostLimits } from "../host.ts";
-import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuModel, TableModel } from "../models.ts";
+import { entryShift, RADIX512 } from "../page-tables/geometry.ts";
 import type { IommuState } from "../registers.ts";
 import type { BindFindings } from "./bind-findings.ts";
 import type { VendorFields } from "./vendor-fields.ts";
@@ -72,13 +72,10 @@ export interface TableShape {
   readonly alignment: number;
 }
 
-/** Bits that an index of a table of 512 entries has. */
-const INDEX_BITS = 9;
-
 /**
  * Bits of an address that page tables of so many levels take.
  * @param extra bits that the index of the root has more
  */
 export function radixInputBits(levels: number | undefined, extra = 0): number | undefined {
-  return levels === undefined ? undefined : FRAME_SHIFT + INDEX_BITS * levels + extra;
+  return levels === undefined ? undefined : entryShift(RADIX512, levels + 1) + extra;
 }

@@ -68,7 +68,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     return new StreamContext();
   }
 
-  newProcess(): SubstreamContext {
+  newPasidContext(): SubstreamContext {
     return new SubstreamContext();
   }
 
@@ -123,7 +123,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   /** 3.3.2: the context descriptor. */
-  loadProcess(
+  loadPasidContext(
     request: WalkRequest,
     device: StreamContext,
     process: SubstreamContext,
@@ -193,7 +193,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
       this.#structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
-      out.cls = "IN";
+      out.faultClass = "IN";
       return false;
     }
     if (device.stage2Enabled) {
@@ -231,7 +231,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       this.tables.blame(out);
       const reason = walkReason(status, walk.level === half.tables.startLevel);
       this.#stage1Fault(walkFault(status), reason, walk.level, process, out);
-      if (status === FETCH_FAILED) out.cls = "TT";
+      if (status === FETCH_FAILED) out.faultClass = "TT";
       return false;
     }
     if (!stage1AccessFlag(walk) && !process.ha && !process.affd) {
@@ -277,7 +277,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.fail(fault, reason);
     out.stage = 1;
     out.level = level;
-    out.cls = "IN";
+    out.faultClass = "IN";
     // 5.5: R suppresses the record of a Translation-related fault; one that stalls is always recorded.
     const suppressed = fault !== faults.F_WALK_EABT && !process.r && !process.s;
     out.recorded = this.features.eventQueue && !suppressed;
