@@ -104,6 +104,8 @@ export interface FindingRecord {
   readonly new?: string;
   readonly cache?: string;
   readonly command?: string;
+  readonly command_register?: string;
+  readonly register?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
 }

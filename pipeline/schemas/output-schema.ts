@@ -147,6 +147,8 @@ const FINDING: Description<FindingRecord> = {
   data: optional(
     schemaField({ type: "array", items: hexText("").schema(), description: "Words of the command" }),
   ),
+  command_register: optional(text("The register that asks for it, where the queue is off")),
+  register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
 };
 
