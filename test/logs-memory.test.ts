@@ -130,6 +130,11 @@ describe("AMD-Vi: which requests' tables are known between two memory files", as
     expect(lost).toBeUndefined();
   });
 
+  test("an answer is the base of a large page: the offset in it is that of the request", () => {
+    const base = result("0xfffff123", "0x52ca000");
+    expect(answers([base]).made).toEqual([{ result: "ok", pa: "0x52cb123" }]);
+  });
+
   test("its domain was invalidated: another answer may be that of other tables", () => {
     const all = Array.from({ length: 16 }, (_, domain) => inval(domain));
     expect(answers([...all, other])).toEqual({ made: [], lost: 1 });

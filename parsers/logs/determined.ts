@@ -20,6 +20,8 @@ const MAX_PAGES = 1 << 20;
  * invalidates it: a driver changes what is mapped, and then says so. What was not mapped may have been mapped since.
  */
 export class Determined {
+  /** After `has`: what the tables translate the request to where that is in the page of the log's answer; or null. */
+  answer: bigint | null = null;
   readonly #output: LogOutput;
   readonly #tables: TableBuilder;
   readonly #now: TableProbe;
@@ -61,7 +63,11 @@ export class Determined {
     this.#settle();
     const known = this.#output.known!;
     const now = this.#now.walk(request);
-    if (agrees(now, pa)) return true;
+    this.answer = null;
+    if (agrees(now, pa)) {
+      this.answer = TableProbe.answer(now);
+      return true;
+    }
     const denied = now.status !== OK && now.reason === "PERMISSION";
     const mapped = now.status === OK || denied;
     const page = this.#pages.has(request.addr >> 12n) || this.#domains.has(now.domain);

@@ -122,23 +122,8 @@ class AmdEvents implements LogReader {
     const result = hexField(args, "hpa ");
     const faulted = this.#faultAddr === addr && result === "0x0";
     this.#faultAddr = "";
-    const answer = answerOf(addr, result);
-    const observed = faulted ? observedFault(IO_PAGE_FAULT.code) : observedOk(answer.pa);
     if (this.#determined !== null) {
-      const pa = faulted ? null : BigInt(answer.pa);
-      if (!this.#determined.has({ device, addr: BigInt(addr), access: "r" }, pa)) return;
-      this.#iommu.declare();
-      const assumed = faulted || answer.exact ? ASSUMED : ASSUMED_PA;
-      const request = {
-        iommu: this.#iommu.id,
-        dev,
-        addr,
-        access: "r",
-        ts: line.ts,
-        observed,
-        assumed,
-      } as const;
-      this.#output.record("dma", dmaText(request));
+      this.#inMemory(dev, device, addr, faulted ? null : result, line);
       return;
     }
     if (!faulted) {
@@ -148,6 +133,30 @@ class AmdEvents implements LogReader {
     this.#iommu.declare();
     const fields = { iommu: this.#iommu.id, dev, addr, code: `0x${IO_PAGE_FAULT.code.toString(16)}` };
     this.#output.record("fault", timed("fault", fields, line.ts));
+  }
+
+  /** A request of which memory has the tables. @param result the answer, null for a fault */
+  #inMemory(dev: string, device: number, addr: string, result: string | null, line: LogLine): void {
+    const determined = this.#determined!;
+    const logged = result === null ? null : answerOf(addr, result);
+    const request = { device, addr: BigInt(addr), access: "r" } as const;
+    if (!determined.has(request, logged === null ? null : BigInt(logged.pa))) return;
+    this.#iommu.declare();
+    // QEMU prints the base of the page, however large: the tables say how large it is.
+    const whole = determined.answer !== null && (BigInt(result!) & 0xfffn) === 0n;
+    const pa = whole ? `0x${determined.answer!.toString(16)}` : logged?.pa;
+    this.#output.record(
+      "dma",
+      dmaText({
+        iommu: this.#iommu.id,
+        dev,
+        addr,
+        access: "r",
+        ts: line.ts,
+        observed: pa === undefined ? observedFault(IO_PAGE_FAULT.code) : observedOk(pa),
+        assumed: pa === undefined || pa === result ? ASSUMED : ASSUMED_PA,
+      }),
+    );
   }
 }
 
