@@ -9,6 +9,7 @@ import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
+import { LossFindings } from "../findings/loss-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -61,6 +62,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),
+      new LossFindings(findings),
     ];
   }
 
@@ -173,6 +175,9 @@ export class Replay implements TraceHandler {
       case "fault":
         for (const analysis of this.#analyses.before) analysis.before();
         this.#fail(line, this.#logged(line, record));
+        break;
+      case "loss":
+        for (const analysis of this.#analyses.lost) analysis.lost(line, record);
         break;
       case "mark":
         this.#sink.record({ type: "mark", line, label: record.label });
