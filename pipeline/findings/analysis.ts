@@ -57,6 +57,8 @@ export interface Analysis {
   invalidated?(line: number, unit: IommuUnit): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Something is not in the trace. */
+  lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
   finish?(lines: number): void;
 }
@@ -83,6 +85,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   registerCommand: true,
   invalidated: true,
   logged: true,
+  lost: true,
   finish: true,
 };
 

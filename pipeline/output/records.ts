@@ -108,6 +108,9 @@ export interface FindingRecord {
   readonly register?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
+  // ── of what is not in the trace ──
+  readonly what?: string;
+  readonly count?: number;
 }
 
 /** A label of the input. */
