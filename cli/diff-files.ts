@@ -13,6 +13,7 @@ import { hex } from "./numbers.ts";
 import { type Output, openOutput } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
+import { say } from "./say.ts";
 import { onInterrupt } from "./signals.ts";
 import { VENDORS } from "./vendors.ts";
 
@@ -87,7 +88,7 @@ async function report(
     return;
   }
   await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);
-  for (const { message } of diffNotes(result)) process.stderr.write(`pasid-replay: note: ${message}\n`);
+  for (const { message } of diffNotes(result)) say(`note: ${message}`);
 }
 
 /** What the specification calls the fault codes, where both streams are of one architecture. */
@@ -106,10 +107,9 @@ async function codeNames({ a, b }: DiffResult): Promise<Map<string, string>> {
 
 /** Where errors are not among the output records, standard error has them. */
 function complain(path: string, { errors, errorCount }: StreamReport): void {
-  for (const { line, message } of errors.slice(0, SHOWN_ERRORS))
-    process.stderr.write(`pasid-replay: ${path}: line ${line}: ${message}\n`);
+  for (const { line, message } of errors.slice(0, SHOWN_ERRORS)) say(`${path}: line ${line}: ${message}`);
   const more = errorCount - Math.min(errors.length, SHOWN_ERRORS);
-  if (more > 0) process.stderr.write(`pasid-replay: ${path}: ${more} more records could not be used\n`);
+  if (more > 0) say(`${path}: ${more} more records could not be used`);
 }
 
 const SHOWN_ERRORS = 10;

@@ -37,6 +37,7 @@ export type {
   SummaryRecord,
   TraceRecord,
 } from "./records.ts";
-export { replay, replayBytes, type StreamOptions, type TraceInput } from "./replay-stream.ts";
+export { replay, replayBytes, type TraceInput } from "./replay-stream.ts";
 export type { SelectionName } from "./selection.ts";
+export type { StreamOptions } from "./stream-options.ts";
 export type { PaGranularity } from "./verdict.ts";

@@ -1,4 +1,7 @@
+import { isAscii } from "../parsers/trace/bytes.ts";
 import type { DmaRecord } from "../parsers/trace/records.ts";
+import { printable } from "../parsers/trace/show.ts";
+import { FRAMES } from "../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../walkers/result.ts";
 import { ByteWriter, Piece, piece } from "./byte-writer.ts";
@@ -141,7 +144,7 @@ export class RequestNames {
   }
 
   #text(): string {
-    const id = this.#iommu === undefined ? "" : `,"iommu":${JSON.stringify(this.#iommu)}`;
+    const id = this.#iommu === undefined ? "" : `,"iommu":${printable(JSON.stringify(this.#iommu))}`;
     return `${id},"dev":${JSON.stringify(this.#device)}`;
   }
 }
@@ -184,7 +187,12 @@ export class OutcomeWriter {
     }
     if (request.tsEnd > request.tsStart) {
       out.put(TS);
-      out.copy(request.bytes, request.tsStart, request.tsEnd);
+      if (isAscii(request.bytes, request.tsStart, request.tsEnd))
+        out.copy(request.bytes, request.tsStart, request.tsEnd);
+      else {
+        out.text(printable(request.tsText()));
+        out.reserve(names.room + o.runs * PER_RUN);
+      }
     }
     names.write(out, request.pasid);
     out.hex(request.addrHi, request.addrLo);
@@ -352,7 +360,8 @@ function writeFault(out: ByteWriter, o: Outcome): void {
     out.put(constant(o.cls));
     out.put(QUOTE);
   }
-  if (o.entryFrame >= 0) {
+  // An entry beyond 64 bits of address has none; that it could not be fetched stands below.
+  if (o.entryFrame >= 0 && o.entryFrame < FRAMES) {
     out.put(ENTRY_ADDR);
     out.address(o.entryFrame, o.entryOffset);
     if (o.entryKnown) {

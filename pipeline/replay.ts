@@ -5,6 +5,7 @@ import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ErrorCode, TraceHandler } from "../parsers/trace/reader.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../parsers/trace/records.ts";
 import type { PlainRecord, RecordOf } from "../parsers/trace/schema.ts";
+import { printable, printableLine } from "../parsers/trace/show.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import type { ByteWriter } from "./byte-writer.ts";
@@ -199,7 +200,7 @@ export class Replay implements TraceHandler {
 
   error(line: number, code: ErrorCode, message: string): void {
     this.summary.errors++;
-    this.#write({ type: "error", line, code, message });
+    this.#write({ type: "error", line, code, message: printableLine(message) });
   }
 
   /**
@@ -359,6 +360,6 @@ export class Replay implements TraceHandler {
   }
 
   #write(record: object): void {
-    this.#out.text(`${JSON.stringify(record)}\n`);
+    this.#out.text(`${printable(JSON.stringify(record))}\n`);
   }
 }

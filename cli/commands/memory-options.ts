@@ -11,7 +11,7 @@ export const MEMORY_OPTIONS = {
     default: "1G",
   },
   "max-line": {
-    describe: "Longest line that is read, e.g. 64M; a longer one is an error record",
+    describe: "Longest line that is read, e.g. 64M, 512M at most; a longer one is an error record",
     type: "string",
     requiresArg: true,
     default: "16M",

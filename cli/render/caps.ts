@@ -7,6 +7,7 @@ import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables
 import type { Layout } from "../../walkers/layout.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { hex } from "../numbers.ts";
+import { linesText } from "./lines.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
@@ -16,7 +17,7 @@ const HEADINGS = ["REGISTER", "FIELD", "BITS", "VALUE", "MEANING"];
 
 /** Capabilities for a person: a table of every register's fields, the properties, and what they come to. */
 export function capsText(hosts: readonly HostIommu[]): string {
-  return hosts.map((host) => `${hostLines(host).join("\n")}\n`).join("\n");
+  return hosts.map((host) => linesText(hostLines(host))).join("\n");
 }
 
 /** One record per IOMMU. */

@@ -100,10 +100,14 @@ export function takeProperty(
   state: IommuState,
   model: IommuModel,
 ): string | undefined {
-  const reader = PUBLISHED[model]?.[name] ?? (Object.hasOwn(PROPOSED, name) ? PROPOSED[name] : undefined);
+  const reader = readerIn(PUBLISHED[model], name) ?? readerIn(PROPOSED, name);
   if (reader !== undefined) return reader(text, state, model);
   state.props.set(name, unknownValue(text));
   return undefined;
+}
+
+function readerIn(readers: Readonly<Record<string, Reader>> | undefined, name: string): Reader | undefined {
+  return readers !== undefined && Object.hasOwn(readers, name) ? readers[name] : undefined;
 }
 
 /** Whether this file belongs to the thread's proposal, whose absent files have defaults. */

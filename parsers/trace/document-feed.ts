@@ -5,7 +5,7 @@
  */
 import type { Token, TokenSource } from "stream-json/core/parser.js";
 import { NEWLINE } from "./json-syntax.ts";
-import { type Feed, type FeedOptions, SLACK_BYTES, tooLong } from "./line-feed.ts";
+import { type Feed, type FeedOptions, SLACK_BYTES, sliceEnd, tooLong } from "./line-feed.ts";
 import { LineReader, type TraceHandler } from "./line-reader.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
 import { cutCharacter, wellFormedLength } from "./utf8.ts";
@@ -35,8 +35,14 @@ class DocumentFeed implements Feed {
   #column = 0;
   /** Text that does not make a piece yet. */
   #held = "";
+  /** Text, and how far it has been tokenized, while there is more of it than there was time for. */
+  #text = "";
+  #at = 0;
+  busy = false;
   /** Bytes at the start of the buffer that are the beginning of a character. */
   #cut = 0;
+  /** What comes behind the text is not UTF-8. */
+  #broken = false;
 
   constructor(handler: TraceHandler, options: FeedOptions, tokenize: TokenSource) {
     this.#handler = handler;
@@ -57,10 +63,16 @@ class DocumentFeed implements Feed {
     const length = this.#cut + n;
     const whole = length - cutCharacter(bytes, length);
     const good = wellFormedLength(bytes, 0, whole);
-    this.#text(decoder.decode(bytes.subarray(0, good)));
-    if (good < whole) this.#fail("expected UTF-8, found other bytes");
+    this.#text = this.#held + decoder.decode(bytes.subarray(0, good));
+    this.#broken = good < whole;
     bytes.copyWithin(0, whole, length);
     this.#cut = length - whole;
+    this.work();
+  }
+
+  work(): void {
+    this.busy = this.#tokenizeText();
+    if (!this.busy && this.#broken) this.#fail("expected UTF-8, found other bytes");
   }
 
   finish(): void {
@@ -81,19 +93,25 @@ class DocumentFeed implements Feed {
    * Tokenizes text, in pieces that the text alone decides, so that an error says the same however the input
    * came. They end at each newline, to know the line of a record, and at each closing brace, so that an error later
    * in the text does not take whole records with it.
+   * @returns whether some is left for want of time
    */
-  #text(text: string): void {
-    const all = this.#held + text;
-    let at = 0;
+  #tokenizeText(): boolean {
+    const all = this.#text;
+    const pause = sliceEnd();
     while (!this.done) {
+      const at = this.#at;
       PIECE_END.lastIndex = at;
       const found = PIECE_END.test(all) ? PIECE_END.lastIndex : Number.POSITIVE_INFINITY;
       const end = Math.min(found, at + PIECE_CHARS);
       if (end > all.length) break;
       this.#piece(all.slice(at, end));
-      at = end;
+      this.#at = end;
+      if (performance.now() > pause) return true;
     }
-    this.#held = all.slice(at);
+    this.#held = all.slice(this.#at);
+    this.#text = "";
+    this.#at = 0;
+    return false;
   }
 
   #piece(text: string): void {

@@ -172,12 +172,19 @@ export function text(doc: string): Field<string> {
   return {
     doc,
     read(value, path, check) {
-      if (typeof value === "string" && value !== "") return value;
+      if (typeof value === "string" && value !== "") return wellFormed(value);
       check.fail("schema", path, "a string that is not empty", show(value));
       return undefined;
     },
     schema: () => ({ type: "string", minLength: 1, description: doc }),
   };
+}
+
+/** Half of a surrogate pair, which JSON can escape and UTF-8 cannot say: a name is the same however it is read. */
+const LONE_SURROGATE = /\p{Cs}/gu;
+
+function wellFormed(text: string): string {
+  return text.replace(LONE_SURROGATE, "\ufffd");
 }
 
 /** The name of a register or capability. Specifications write them in capitals, the contract in lower case. */
@@ -191,7 +198,7 @@ export function anyText(doc: string): Field<string> {
   return {
     doc,
     read(value, path, check) {
-      if (typeof value === "string") return value;
+      if (typeof value === "string") return wellFormed(value);
       check.fail("schema", path, "a string", show(value));
       return undefined;
     },
@@ -265,7 +272,10 @@ export function mapOf<T>(values: Field<T>, doc: string): Field<ReadonlyMap<strin
       }
       const out = new Map<string, T>();
       for (const [name, item] of Object.entries(value))
-        out.set(name.toLowerCase(), values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
+        out.set(
+          wellFormed(name).toLowerCase(),
+          values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T,
+        );
       return out;
     },
     schema: () => ({ type: "object", additionalProperties: values.schema(), description: doc }),

@@ -23,8 +23,11 @@ export interface Feed {
   reserve(): number;
   readonly buffer: Uint8Array;
   readonly room: number;
-  /** Takes `n` bytes that were put at `reserve()`. */
+  /** Takes `n` bytes that were put at `reserve()`, and works on them for a while. */
   added(n: number): void;
+  /** Some of what was taken is still to be worked on: call `work` until it is not, before anything else. */
+  readonly busy: boolean;
+  work(): void;
   /** The end of the input. */
   finish(): void;
   /** The input broke off: what is left is part of a record only. */
@@ -35,6 +38,15 @@ export interface Feed {
 const CHUNK_BYTES = 512 * 1024;
 /** Room behind the text for the newline that ends the last line, and for reads of whole words. */
 export const SLACK_BYTES = 16;
+
+/** How long a feed works at once: in between, signals get in. In milliseconds, and how often it looks at the clock. */
+const SLICE_MS = 50;
+const LINES_PER_LOOK = 32;
+
+/** When work that begins now must pause. */
+export function sliceEnd(): number {
+  return performance.now() + SLICE_MS;
+}
 
 /** A line that goes on for so many bytes behind the limit has no end: what comes is no trace. */
 const ENDLESS_BYTES = 2 ** 30;
@@ -52,6 +64,8 @@ export abstract class LineCutter implements Feed {
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
   #fill = 0;
+  /** The last newline that is there; lines up to it can be read. */
+  #last = -1;
   /** In a line that is too long: its bytes are dropped up to the newline. */
   #skipping = false;
   /** Bytes of it that were dropped. */
@@ -81,6 +95,7 @@ export abstract class LineCutter implements Feed {
       this.#fill -= this.#start;
       this.#start = 0;
     }
+    this.#last = -1;
     if (this.room < CHUNK_BYTES / 2) {
       const larger = new Uint8Array(this.buffer.length * 2);
       larger.set(this.buffer.subarray(0, this.#fill));
@@ -93,7 +108,17 @@ export abstract class LineCutter implements Feed {
     const from = this.#fill;
     this.#fill += n;
     const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
-    if (last >= 0) this.#lines(from + last);
+    if (last >= 0) this.#last = from + last;
+    this.work();
+  }
+
+  get busy(): boolean {
+    return this.#start <= this.#last;
+  }
+
+  work(): void {
+    if (this.busy) this.#lines(this.#last);
+    if (this.busy) return;
     if (this.#skipping) this.#skip();
     else if (this.#fill - this.#start > this.#maxLine) {
       this.#skipping = true;
@@ -123,12 +148,18 @@ export abstract class LineCutter implements Feed {
     this.fail(this.lines + 1, "io", message);
   }
 
-  /** Reads all lines up to the newline at `last`. */
+  /** Reads lines up to the newline at `last`: all of them, or as many as it has time for. */
   #lines(last: number): void {
     const bytes = this.buffer;
     this.use(bytes);
+    const pause = sliceEnd();
     let p = this.#start;
+    let looked = this.lines;
     while (p <= last) {
+      if (this.lines - looked === LINES_PER_LOOK) {
+        if (performance.now() > pause) break;
+        looked = this.lines;
+      }
       const line = ++this.lines;
       let end = this.#skipping ? -1 : this.scan(p);
       if (end >= 0 && end - p <= this.#maxLine) this.take(line);

@@ -3,18 +3,21 @@
  * record. Line numbers count from 1.
  */
 
+import { setImmediate } from "node:timers/promises";
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import type { TraceHandler } from "./line-reader.ts";
 import { TraceNames } from "./records.ts";
-import { type Layout, sniffLayout } from "./sniff.ts";
+import { type Layout, LayoutSniffer } from "./sniff.ts";
 
 export type { ErrorCode } from "./field.ts";
 export type { TraceHandler } from "./line-reader.ts";
 
 /** Longest line (or record of a JSON document) that is read, in bytes, unless the caller says otherwise. */
 export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** Longest that the caller can ask for: a longer one is no string of JavaScript. */
+export const LONGEST_LINE_BYTES = 2 ** 29 - 64;
 /** What the first read asks for. */
 const HEAD_BYTES = 64 * 1024;
 
@@ -52,7 +55,7 @@ export async function readTrace(
 ): Promise<ReadTotals> {
   const feedOptions = {
     names: options.names ?? new TraceNames(),
-    maxLineBytes: options.maxLineBytes ?? MAX_LINE_BYTES,
+    maxLineBytes: Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES),
   };
   return readInput(source, (layout) => traceFeed(layout, handler, feedOptions), options);
 }
@@ -65,16 +68,26 @@ export async function readInput(
 ): Promise<ReadTotals> {
   try {
     const head = new Head();
-    const layout = await head.read(source, options.maxLineBytes ?? MAX_LINE_BYTES);
+    const maxLineBytes = Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES);
+    const layout = await head.read(source, maxLineBytes);
     const feed = await choose(layout, head.bytes);
-    head.give(feed);
+    const read = async (n: number) => {
+      feed.added(n);
+      while (feed.busy) {
+        // Signals get in here.
+        await setImmediate();
+        await options.onChunk?.(source.consumed);
+        feed.work();
+      }
+    };
+    await head.give(feed, read);
     await options.onChunk?.(source.consumed);
     while (!feed.done && head.end === null) {
       // Making room may replace the buffer.
       const at = feed.reserve();
       const n = await head.into(source, feed.buffer, at, feed.room);
       if (n === 0) break;
-      feed.added(n);
+      await read(n);
       await options.onChunk?.(source.consumed);
     }
     if (head.end !== null) feed.breakOff(head.end);
@@ -106,6 +119,7 @@ class Head {
   }
 
   async read(source: ByteSource, maxLineBytes: number): Promise<Layout> {
+    const sniffer = new LayoutSniffer();
     for (;;) {
       if (this.#fill === this.#bytes.length - 1) {
         if (this.#fill > maxLineBytes) return "lines";
@@ -115,7 +129,7 @@ class Head {
       }
       const n = await this.into(source, this.#bytes, this.#fill, this.#bytes.length - 1 - this.#fill);
       this.#fill += n;
-      const layout = sniffLayout(this.#bytes, this.#fill, n === 0);
+      const layout = sniffer.sniff(this.#bytes, this.#fill, n === 0);
       if (layout !== undefined) return layout;
     }
   }
@@ -131,15 +145,15 @@ class Head {
     }
   }
 
-  /** Hands what has been read to a feed, less a byte order mark. */
-  give(feed: Feed): void {
+  /** Has a feed read what is there, less a byte order mark. */
+  async give(feed: Feed, read: (n: number) => Promise<void>): Promise<void> {
     const b = this.#bytes;
     let at = this.#fill >= 3 && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0;
     while (at < this.#fill && !feed.done) {
       const to = feed.reserve();
       const n = Math.min(feed.room, this.#fill - at);
       feed.buffer.set(b.subarray(at, at + n), to);
-      feed.added(n);
+      await read(n);
       at += n;
     }
   }

@@ -28,13 +28,30 @@ function shorten(out: string): string {
   return out.slice(0, cut === null ? -1 : cut.index);
 }
 
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const MOVES_LINES = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+/** A line of text for a person: what would move a cursor, change a terminal or hide text is escaped as in JSON. */
+export function printableLine(text: string): string {
+  return text.replace(UNPRINTABLE, unicodeEscape);
+}
+
+/**
+ * Lines of text for a person, or of JSON: as `printableLine`, but for newlines and tabs. JSON says the same as before:
+ * there, such characters are in strings.
+ */
+export function printable(text: string): string {
+  return text.replace(MOVES_LINES, unicodeEscape);
+}
+
+function unicodeEscape(char: string): string {
+  let out = "";
+  for (let i = 0; i < char.length; i++) out += `\\u${char.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  return out;
+}
+
 /** One character as JSON writes it, and everything that moves a cursor or hides text as \u escapes. */
 function escaped(char: string): string {
   if (char === '"' || char === "\\") return `\\${char}`;
-  if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(char)) {
-    let out = "";
-    for (let i = 0; i < char.length; i++) out += `\\u${char.charCodeAt(i).toString(16).padStart(4, "0")}`;
-    return out;
-  }
-  return char;
+  return printableLine(char);
 }

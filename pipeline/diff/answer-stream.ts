@@ -3,7 +3,13 @@ import type { OutcomeLine } from "../../parsers/outcomes/outcome-line.ts";
 import { type StreamKind, streamKind } from "../../parsers/outcomes/stream-kind.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { Feed } from "../../parsers/trace/line-feed.ts";
-import { type ErrorCode, readInput, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
+import {
+  type ErrorCode,
+  LONGEST_LINE_BYTES,
+  readInput,
+  type TraceHandler,
+  traceFeed,
+} from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Layout } from "../../parsers/trace/sniff.ts";
@@ -88,7 +94,7 @@ export class AnswerStream {
   }
 
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
-    const { maxLineBytes } = options;
+    const maxLineBytes = Math.min(options.maxLineBytes, LONGEST_LINE_BYTES);
     let trace: TraceAnswers | undefined;
     const choose = (layout: Layout, head: Uint8Array): Feed | Promise<Feed> => {
       this.kind = streamKind(head);
@@ -201,6 +207,7 @@ class TraceAnswers implements TraceHandler {
       const n = Math.min(feed.room, bytes.length - from);
       feed.buffer.set(bytes.subarray(from, from + n), at);
       feed.added(n);
+      while (feed.busy) feed.work();
       from += n;
     }
   }

@@ -1,3 +1,4 @@
+import { printableLine } from "../../parsers/trace/show.ts";
 import { Summary } from "../statistics.ts";
 import type { Rule } from "./rule.ts";
 
@@ -63,7 +64,7 @@ export class Findings {
       ...(iommu === undefined ? {} : { iommu }),
       ...(dev === undefined ? {} : { dev }),
       ...(pasid === undefined ? {} : { pasid }),
-      message,
+      message: printableLine(message),
       ...rest,
     });
     return true;

@@ -1,5 +1,6 @@
 import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
+import { MAX_PASID } from "../../parsers/trace/schema.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
@@ -252,7 +253,12 @@ export function tableFindingDetails(
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),
 ): FindingDetails {
-  const { rule: _rule, device, key: _key, message, pasids, ...rest } = finding;
+  const { rule: _rule, device, key: _key, message, pasids: span, ...rest } = finding;
+  // A table can have entries for numbers that no PASID has.
+  const pasids =
+    span === undefined || span[0] > MAX_PASID
+      ? undefined
+      : ([span[0], Math.min(span[1], MAX_PASID)] as const);
   const single = pasids !== undefined && pasids[0] === pasids[1];
   return {
     iommu: unit.id,

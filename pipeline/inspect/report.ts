@@ -1,4 +1,4 @@
-import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAMES } from "../../walkers/memory.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
 import type { AddressSpace, StageTables } from "./address-space.ts";
 import type { InspectedDevice, InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
@@ -68,7 +68,10 @@ export function faultOf(
     ...refusalOf(out),
     stage: out.stage === 0 ? undefined : out.stage,
     level: out.level === NO_LEVEL ? undefined : out.level,
-    entry_addr: out.entryFrame < 0 ? undefined : hexOf(byteAddress(out.entryFrame, out.entryOffset)),
+    entry_addr:
+      out.entryFrame < 0 || out.entryFrame >= FRAMES
+        ? undefined
+        : hexOf(byteAddress(out.entryFrame, out.entryOffset)),
     entry:
       out.entryFrame >= 0 && out.entryKnown
         ? hexOf((BigInt(out.entryHi >>> 0) << 32n) | BigInt(out.entryLo >>> 0))
