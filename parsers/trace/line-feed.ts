@@ -39,9 +39,14 @@ const CHUNK_BYTES = 512 * 1024;
 /** Room behind the text for the newline that ends the last line, and for reads of whole words. */
 export const SLACK_BYTES = 16;
 
-/** How long a feed works at once: in between, signals get in. In milliseconds, and how often it looks at the clock. */
+/**
+ * How long a feed works at once, in milliseconds: in between, signals get in. It looks at the clock after so many usual
+ * records, and after each other one: what that takes is not known.
+ */
 const SLICE_MS = 50;
 const LINES_PER_LOOK = 32;
+/** A longer request may be many pages: none of the usual ones. */
+const USUAL_LENGTH = 2 ** 20;
 
 /** When work that begins now must pause. */
 export function sliceEnd(): number {
@@ -66,6 +71,8 @@ export abstract class LineCutter implements Feed {
   #fill = 0;
   /** The last newline that is there; lines up to it can be read. */
   #last = -1;
+  /** The line before which the clock is looked at. */
+  #lookAt = 0;
   /** In a line that is too long: its bytes are dropped up to the newline. */
   #skipping = false;
   /** Bytes of it that were dropped. */
@@ -154,11 +161,11 @@ export abstract class LineCutter implements Feed {
     this.use(bytes);
     const pause = sliceEnd();
     let p = this.#start;
-    let looked = this.lines;
+    this.#lookAt = this.lines + LINES_PER_LOOK;
     while (p <= last) {
-      if (this.lines - looked === LINES_PER_LOOK) {
+      if (this.lines >= this.#lookAt) {
         if (performance.now() > pause) break;
-        looked = this.lines;
+        this.#lookAt = this.lines + LINES_PER_LOOK;
       }
       const line = ++this.lines;
       let end = this.#skipping ? -1 : this.scan(p);
@@ -167,11 +174,19 @@ export abstract class LineCutter implements Feed {
         end = bytes.indexOf(NEWLINE, p);
         if (this.#skipping) this.#skipping = false;
         else if (end - p > this.#maxLine) this.#tooLong(line);
-        else if (!isBlank(bytes, p, end)) this.read(line, bytes, p, end);
+        else if (!isBlank(bytes, p, end)) {
+          this.read(line, bytes, p, end);
+          this.lookSoon();
+        }
       }
       p = end + 1;
     }
     this.#start = p;
+  }
+
+  /** The record at hand took its time. */
+  protected lookSoon(): void {
+    this.#lookAt = this.lines;
   }
 
   #tooLong(line: number): void {
@@ -201,8 +216,11 @@ export class LineFeed extends LineCutter {
   }
 
   protected override take(line: number): void {
-    if (this.#scanner.type === DMA) this.#handler.dma(line, this.#reader.dma);
-    else this.#handler.mem(line, this.#reader.mem);
+    const { dma } = this.#reader;
+    if (this.#scanner.type === DMA) {
+      this.#handler.dma(line, dma);
+      if (dma.len > USUAL_LENGTH) this.lookSoon();
+    } else this.#handler.mem(line, this.#reader.mem);
   }
 
   protected override read(line: number, bytes: Uint8Array, start: number, end: number): void {
