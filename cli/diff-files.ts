@@ -1,11 +1,10 @@
-import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
 import type { Depth } from "../pipeline/diff/answer.ts";
 import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
 import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
@@ -121,12 +120,10 @@ function exitStatusOf({ a, b, counts }: DiffResult): ExitStatus {
   return counts.compared === 0 && counts.unanswered > 0 ? EXIT_TROUBLE : EXIT_OK;
 }
 
-function replayOptions(
-  path: string,
-  { snapshotCacheBytes, memoryLimit, maxLineBytes, allowPaths }: MemoryLimits,
-) {
+function replayOptions(path: string, limits: MemoryLimits) {
+  const { snapshotCacheBytes, memoryLimit, maxLineBytes, allowPaths } = limits;
   return {
-    directory: path === "-" ? "." : dirname(path),
+    directory: folderOf(path, limits),
     allowPaths,
     maxLineBytes,
     snapshotCacheBytes,

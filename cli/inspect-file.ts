@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import {
   type InspectedRequest,
@@ -6,7 +5,7 @@ import {
   type InspectionTarget,
   inspectTrace,
 } from "../pipeline/inspect-trace.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { reportProblems } from "./problems.ts";
 
@@ -21,8 +20,9 @@ export async function inspectFile(
 ): Promise<InspectedRequest> {
   const source = await openTrace(path);
   try {
-    const directory = path === "-" ? "." : dirname(path);
-    const inspected = await inspectTrace(source, target, { directory, ...limits });
+    const { baseFolder: _, ...options } = limits;
+    const directory = folderOf(path, limits);
+    const inspected = await inspectTrace(source, target, { directory, ...options });
     reportProblems(path, inspected);
     return inspected;
   } catch (error) {

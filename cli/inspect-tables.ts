@@ -1,7 +1,6 @@
-import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import { inspectTables, SelectionError, type TableSelection } from "../pipeline/inspect/inspect-tables.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { reportProblems } from "./problems.ts";
@@ -25,8 +24,9 @@ export async function inspectTablesOfFile(
   const source = await openTrace(path);
   const sink = json ? new InspectJson(output) : new InspectText(output);
   try {
-    const directory = path === "-" ? "." : dirname(path);
-    const problems = await inspectTables(source, selection, sink, { directory, ...limits });
+    const { baseFolder: _, ...options } = limits;
+    const directory = folderOf(path, limits);
+    const problems = await inspectTables(source, selection, sink, { directory, ...options });
     await sink.flush();
     reportProblems(path, problems);
     return problems.errorCount;

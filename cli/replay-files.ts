@@ -1,11 +1,10 @@
 import { fstatSync, statSync } from "node:fs";
-import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import type { ReplayOptions } from "../pipeline/options.ts";
 import { replayTrace } from "../pipeline/run.ts";
 import { type SelectionName, selectionOf } from "../pipeline/selection.ts";
 import type { Summary } from "../pipeline/statistics.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
@@ -66,7 +65,7 @@ async function replayFile(
         },
       },
       {
-        directory: path === "-" ? "." : dirname(path),
+        directory: folderOf(path, options),
         allowPaths: options.allowPaths,
         maxLineBytes: options.maxLineBytes,
         snapshotCacheBytes: options.snapshotCacheBytes,

@@ -8,6 +8,10 @@ import { Outcome, type Verdict } from "./outcome.ts";
 import { advance, bytesToPageEnd } from "./request-walk.ts";
 import type { Comparison } from "./verdict.ts";
 
+/** Pages of one request that are looked at for what caches may hold: beyond them its length says how long it takes. */
+const MOST_PAGES = 1 << 16;
+const TOO_MANY = "too many";
+
 /**
  * Decides on the verdict of a request: whether what the recorded system did is the walk of memory as it is now, what
  * a cache may still have held, what it no longer may, or nothing that explains it.
@@ -51,6 +55,11 @@ export class Judge {
     if (outcome.difference === "" || caches === null) return;
     const verdict = this.#explain(record, request, caches);
     if (verdict === "mismatch") return;
+    if (verdict === "unknown") {
+      outcome.verdict = verdict;
+      outcome.difference = "";
+      return;
+    }
     outcome.changedLine = this.#changedLine();
     outcome.verdict = verdict;
     outcome.difference = "";
@@ -91,6 +100,7 @@ export class Judge {
         ? false
         : null;
     });
+    if (explained === TOO_MANY) return "unknown";
     if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
     return worst === LIVE ? "stale" : "stale-after-invalidation";
   }
@@ -116,17 +126,17 @@ export class Judge {
     return this.#comparison.difference(page, observed) === "";
   }
 
-  /** Visits the pages of a request until `visit` returns an answer other than null. */
+  /** Visits the pages of a request until `visit` returns an answer other than null; TOO_MANY where that takes too long. */
   #pages(
     record: DmaRecord,
     request: WalkRequest,
     caches: UnitCaches,
     visit: (now: WalkResult) => boolean | null,
-  ): boolean | null {
+  ): boolean | null | typeof TOO_MANY {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     let left = record.len;
-    for (;;) {
+    for (let pages = 0; pages < MOST_PAGES; pages++) {
       const now = caches.walkAgain(request);
       const span = Math.min(left, bytesToPageEnd(request, now));
       const answer = visit(now);
@@ -135,5 +145,6 @@ export class Judge {
       if (left === 0) return null;
       advance(request, span);
     }
+    return TOO_MANY;
   }
 }

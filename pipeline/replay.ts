@@ -125,11 +125,17 @@ export class Replay implements TraceHandler {
     const { caches } = route.unit;
     const doubt = walkRequest(route.unit.engine, request, record.len, outcome, caches, this.#past.time);
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
-    if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.memory.takeError());
-    this.#judge.judge(record, request, outcome, caches, doubt);
+    let unread = false;
+    if (outcome.status === FAULT && outcome.hole) {
+      unread = this.memory.isUnread(outcome.entryFrame);
+      this.#fail(line, this.memory.takeError());
+    }
+    if (unread) outcome.verdict = record.observed.present ? "unknown" : "";
+    else this.#judge.judge(record, request, outcome, caches, doubt);
     if (outcome.verdict !== "") this.#noteVerdict(line, record, request, route.unit, outcome);
     if (caches !== null && caches.deviceCulprit !== null) this.#noteDevice(line, record, request, route.unit);
-    if (outcome.status === FAULT) this.#pairing?.request(line, record, route.device, route.unit, outcome);
+    if (outcome.status === FAULT && !unread)
+      this.#pairing?.request(line, record, route.device, route.unit, outcome);
     this.#count(route.unit, route.device, record, outcome);
     if (this.#held.concerns(route.unit, outcome))
       this.#held.write(route.unit, line, route.names, record, outcome, this.#outcomes);
@@ -335,7 +341,8 @@ export class Replay implements TraceHandler {
   #logged(line: number, record: RecordOf<"fault">): Problem | null {
     const unit = this.iommus.of("fault", record.iommu, record.dev.canonical);
     if (!(unit instanceof IommuUnit)) return unit;
-    this.#pairing?.fault(line, record, unit);
+    // What is not known of memory may explain it.
+    if (!this.memory.lost) this.#pairing?.fault(line, record, unit);
     return null;
   }
 
@@ -348,8 +355,9 @@ export class Replay implements TraceHandler {
       baseHi: record.base?.hi ?? 0,
       baseLo: record.base?.lo ?? 0,
     });
-    // Without the file nothing is known of memory from here on: every fetch is a hole, none a stale answer.
-    this.memory.replace(opened.ok ? opened.image : null);
+    // Without the file nothing is known of memory from here on but what is written: no verdict without the rest.
+    if (opened.ok) this.memory.replace(opened.image);
+    else this.memory.lose();
     this.#past.clear();
     for (const unit of this.iommus.units) unit.caches?.clear();
     return opened.ok ? null : { code: "io", message: `snapshot.path: ${opened.error}` };

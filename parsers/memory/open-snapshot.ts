@@ -1,5 +1,5 @@
-import { realpathSync } from "node:fs";
-import { isAbsolute, relative, resolve, sep } from "node:path";
+import { lstatSync, realpathSync } from "node:fs";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
 import { KDUMP_MAGIC, openKdump } from "./kdump.ts";
 import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
@@ -59,24 +59,59 @@ function resolvePath(
   allow: readonly string[],
   expected: string,
 ): { ok: true; path: string } | { ok: false; error: string } {
-  let real: string;
+  const folders = [traceFolder, ...allow].flatMap((folder) => [resolve(folder), realOf(folder) ?? []].flat());
+  const inside = (place: string) => folders.some((folder) => isWithin(place, folder));
+  const whole = resolve(traceFolder, path);
+  let reason = "";
   try {
-    real = realpathSync(resolve(traceFolder, path));
-    if (isWithin(real, realpathSync(traceFolder))) return { ok: true, path: real };
+    const real = realpathSync(whole);
+    if (inside(real)) return { ok: true, path: real };
   } catch (error) {
-    return { ok: false, error: `${path}: expected ${expected}, found ${reasonOf(error)}` };
+    reason = reasonOf(error);
+    const elsewhere = whole.length <= LONGEST_PATH && !inside(deepestReal(dirname(whole)));
+    if (elsewhere || (isLink(whole) && !reason.endsWith("(ELOOP)"))) reason = "";
   }
-  for (const allowed of allow) {
-    try {
-      if (isWithin(real, realpathSync(allowed))) return { ok: true, path: real };
-    } catch {
-      // What is not there allows nothing.
-    }
-  }
+  // Of what is elsewhere nothing is said, not even whether it is there.
+  if (!inside(whole)) return { ok: false, error: `${path}: ${leadsOut(traceFolder, path)}` };
+  if (reason !== "") return { ok: false, error: `${path}: expected ${expected}, found ${reason}` };
   return {
     ok: false,
-    error: `${path}: expected a file in the trace's folder or in an allowed one, found that it leads to ${real}`,
+    error: `${path}: ${INSIDE}, found a link that leads out of it; --allow-path with the folder that it leads to allows it`,
   };
+}
+
+const INSIDE = "expected a file in the trace's folder or in an allowed one";
+/** No system takes a longer one. */
+const LONGEST_PATH = 4096;
+
+function leadsOut(traceFolder: string, path: string): string {
+  const folder = dirname(isAbsolute(path) ? path : join(traceFolder, path));
+  return `${INSIDE}, found a path that leads out of it; --allow-path ${folder} allows it`;
+}
+
+/** A path without symbolic links; null where it is not there. */
+function realOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** What of a path is there, without symbolic links. */
+function deepestReal(path: string): string {
+  for (let at = path; ; at = dirname(at)) {
+    const real = realOf(at);
+    if (real !== null || dirname(at) === at) return real ?? at;
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 function isWithin(path: string, folder: string): boolean {

@@ -1,6 +1,6 @@
 import { requestOfConfig } from "../../parsers/bind/request-json.ts";
+import type { GuestMemory } from "../../parsers/memory/guest-memory.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
-import type { GuestMemory } from "../../walkers/memory.ts";
 import { checkBind } from "../bind-check/check-bind.ts";
 import type { BoundTable } from "../bind-check/memory-checks.ts";
 import type { IommuUnit } from "../iommu-unit.ts";
@@ -30,7 +30,8 @@ export class BindingFindings {
       request: requestOfConfig(config),
       model: unit.model,
       state: unit.state,
-      memory: this.#memory,
+      // What a snapshot that could not be read holds is not known.
+      memory: this.#memory.lost ? null : this.#memory,
       others: this.#latest.values(),
       dev: dev.text,
       maxEntries: MAX_ENTRIES,

@@ -50,6 +50,7 @@ export class TableFindings implements FrameUser {
   readonly #findings: Findings;
   readonly #names: TraceNames;
   readonly #units: () => readonly IommuUnit[];
+  readonly #recorded: RecordedMemory;
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
@@ -68,6 +69,7 @@ export class TableFindings implements FrameUser {
   ) {
     this.#findings = findings;
     this.#names = names;
+    this.#recorded = memory;
     this.#memory = new PeekedMemory(memory);
     this.#written = new WrittenEntries(this.#memory);
     this.#units = units;
@@ -229,6 +231,8 @@ export class TableFindings implements FrameUser {
 
   #report(finding: TableFinding): void {
     const { unit } = this.#owner!;
+    // Where a table should be is where the snapshot that could not be read may have it.
+    if (this.#recorded.lost && finding.rule.id === "pointer-outside-memory") return;
     const details = tableFindingDetails(unit, finding, (id) => this.#nameOf(unit, id));
     this.#findings.report(this.#line, finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
   }
