@@ -1,9 +1,9 @@
 import type { FaultRecordFormat } from "../parsers/fault-records/format.ts";
+import { nearest } from "../parsers/trace/nearest.ts";
 import type { Fault } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import type { IommuModel } from "../walkers/walker.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 /** Everything that `explain` knows of one vendor. */
 export interface Vendor {

@@ -1,8 +1,10 @@
 /** What `explain-text.ts` says, as NDJSON. */
 import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
+import type { Prefix } from "../lookup.ts";
 import { hex } from "../numbers.ts";
 import { reasonsOf } from "./sentence.ts";
+import { fieldsWithin } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
 
 export function faultText(model: string, _title: string, faults: readonly Fault[]): string {
@@ -27,8 +29,8 @@ export function recordText(
   return lines([entry, ...faults.map((fault) => faultRecord(model, fault, reasons))]);
 }
 
-export function entryText(model: string, layout: Layout, words: DataView): string {
-  return lines([entryRecord(model, "entry", layout, words)]);
+export function entryText(model: string, layout: Layout, { view, given }: Prefix): string {
+  return lines([entryRecord(model, "entry", layout, view, given)]);
 }
 
 export function structuresText(model: string, layouts: readonly Layout[]): string {
@@ -67,15 +69,25 @@ function faultRecord(
   };
 }
 
-function entryRecord(model: string, type: string, layout: Layout, view: DataView): object {
+function entryRecord(
+  model: string,
+  type: string,
+  layout: Layout,
+  view: DataView,
+  given = layout.bytes,
+): object {
   const reserved = layout.reservedSet(view, 0);
   return {
     type,
     vendor: model,
     structure: layout.name,
     source: layout.source,
-    words: layout.words(view, 0).map(hex),
-    fields: decodedFields(layout.decode(view, 0)),
+    words: layout
+      .words(view, 0)
+      .slice(0, Math.ceil(given / 8))
+      .map(hex),
+    ...(given < layout.bytes ? { missing_bits: `${layout.bytes * 8 - 1}:${given * 8}` } : {}),
+    fields: decodedFields(fieldsWithin(layout.decode(view, 0), given * 8)),
     ...(reserved.length > 0 ? { reserved_set: reserved } : {}),
   };
 }
