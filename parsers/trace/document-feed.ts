@@ -147,6 +147,7 @@ class RecordAssembler {
   depth = 0;
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
+  readonly #strict: boolean;
   readonly #scanner: RecordScanner;
   readonly #maxBytes: number;
   /** Depth at which records are: 1 within an array of records. */
@@ -162,8 +163,10 @@ class RecordAssembler {
 
   constructor(handler: TraceHandler, options: FeedOptions) {
     this.#handler = handler;
-    this.#reader = new LineReader(options.names, handler);
-    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+    const reader = new LineReader(options.names, handler, options.strict);
+    this.#reader = reader;
+    this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
+    this.#strict = options.strict ?? false;
     this.#maxBytes = options.maxLineBytes;
   }
 
@@ -270,7 +273,7 @@ class RecordAssembler {
     const end = encoder.encodeInto(this.#text, this.#bytes).written;
     this.#bytes[end] = NEWLINE;
     this.#scanner.use(this.#bytes);
-    if (this.#scanner.scan(0) < 0) this.#reader.read(this.#line, this.#bytes, 0, end);
+    if (this.#strict || this.#scanner.scan(0) < 0) this.#reader.read(this.#line, this.#bytes, 0, end);
     else if (this.#scanner.type === DMA) this.#handler.dma(this.#line, this.#reader.dma);
     else this.#handler.mem(this.#line, this.#reader.mem);
   }

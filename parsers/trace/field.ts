@@ -47,6 +47,8 @@ export interface Field<T> {
   readonly doc: string;
   /** May be left out. */
   readonly optional?: true;
+  /** An object's own fields. */
+  readonly fields?: Fields;
   /** Decodes a JSON value; where it is not what it should be, reports that and returns undefined. */
   read(value: unknown, path: string, check: Check): T | undefined;
   schema(): JsonSchema;
@@ -287,6 +289,7 @@ export function object<const S extends Fields>(fields: S, doc: string): Field<Ob
   const entries = Object.entries(fields);
   return {
     doc,
+    fields,
     read(value, path, check) {
       if (!isObject(value)) {
         check.fail("schema", path, "an object", show(value));

@@ -8,6 +8,8 @@ import { DMA, RecordScanner } from "./scanner.ts";
 export interface FeedOptions {
   readonly names: TraceNames;
   readonly maxLineBytes: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict?: boolean;
 }
 
 /** Takes a trace's text piece by piece and tells a handler its records. */
@@ -198,13 +200,16 @@ export abstract class LineCutter implements Feed {
 export class LineFeed extends LineCutter {
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
+  readonly #strict: boolean;
   readonly #scanner: RecordScanner;
 
   constructor(handler: TraceHandler, options: FeedOptions) {
     super(options.maxLineBytes);
     this.#handler = handler;
-    this.#reader = new LineReader(options.names, handler);
-    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+    const reader = new LineReader(options.names, handler, options.strict);
+    this.#reader = reader;
+    this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
+    this.#strict = options.strict ?? false;
   }
 
   protected override use(bytes: Uint8Array): void {
@@ -212,7 +217,8 @@ export class LineFeed extends LineCutter {
   }
 
   protected override scan(start: number): number {
-    return this.#scanner.scan(start);
+    // What is unknown to one type of record is not to another, which the scanner does not tell apart.
+    return this.#strict ? -1 : this.#scanner.scan(start);
   }
 
   protected override take(line: number): void {

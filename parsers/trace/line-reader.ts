@@ -9,16 +9,20 @@ import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { ACCESSES } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
-import { DmaRecord, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
+import { Names } from "./names.ts";
+import { DmaRecord, type HarmlessNames, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
 import {
   type DmaInput,
   isRecordType,
   type MemInput,
   type OBSERVED_RESULTS,
   type PlainRecord,
+  RECORD_TYPES,
+  RECORDS,
   readRecord,
 } from "./schema.ts";
 import { show } from "./show.ts";
+import { didYouMean, meant, type OnUnknown, unknownFields } from "./unknown-names.ts";
 import { wellFormedLength } from "./utf8.ts";
 
 /** Told about every record of a trace, in order. Calls are synchronous; nothing that is reused may be kept. */
@@ -32,7 +36,19 @@ export interface TraceHandler {
   unknown(line: number, type: string): void;
   /** A record that cannot be used. `message` says field, what was expected and what was found, not the line. */
   error(line: number, code: ErrorCode, message: string): void;
+  /**
+   * A field that its record does not have; it is ignored.
+   * @param path of the object that it stands in: "dma.observed"
+   * @param known the names of those that the object has
+   * @returns false where it need not be told of this name again
+   */
+  unknownField?(line: number, path: string, name: string, known: readonly string[]): boolean;
 }
+
+/** Where further fields may stand that mean nothing here. */
+const OBSERVED = "dma.observed";
+/** Different names that are told apart; a trace that has more is not told of them all. */
+const MOST_HARMLESS = 4096;
 
 /** `ACCESSES` as bits. */
 export const ACCESS_BITS: Readonly<Record<(typeof ACCESSES)[number], number>> = {
@@ -59,9 +75,20 @@ export class LineReader {
   #bytes: Uint8Array | null = null;
   #buffer: Buffer = Buffer.alloc(0);
 
-  constructor(names: TraceNames, handler: TraceHandler) {
+  /** Names of unknown fields that nobody needs to be told of: the scanner may step over them. */
+  readonly harmless: HarmlessNames | null;
+  readonly #strict: boolean;
+  #line = 0;
+  /** What `strict` refuses in the record at hand. */
+  #refused = "";
+
+  /** @param strict a record with a name that the contract does not know is an error */
+  constructor(names: TraceNames, handler: TraceHandler, strict = false) {
     this.names = names;
     this.#handler = handler;
+    this.#strict = strict;
+    this.harmless =
+      handler.unknownField === undefined ? null : { record: new Names(["type"]), observed: new Names() };
     this.#check = new Check(names.devices);
   }
 
@@ -93,8 +120,24 @@ export class LineReader {
       return;
     }
     if (!isRecordType(type)) {
-      this.#handler.unknown(line, type);
+      if (this.#strict) {
+        const known = didYouMean(meant(type, RECORD_TYPES));
+        this.#handler.error(
+          line,
+          "schema",
+          `type: expected a known record type, found ${show(type)}${known}`,
+        );
+      } else this.#handler.unknown(line, type);
       return;
+    }
+    if (this.#strict || this.harmless !== null) {
+      this.#line = line;
+      this.#refused = "";
+      unknownFields(RECORDS[type].fields, value, type, this.#unknownField);
+      if (this.#refused !== "") {
+        this.#handler.error(line, "schema", this.#refused);
+        return;
+      }
     }
     const check = this.#check;
     check.reset();
@@ -107,6 +150,21 @@ export class LineReader {
     else if (record.type === "mem") this.#mem(line, record);
     else this.#handler.record(line, record);
   }
+
+  readonly #unknownField: OnUnknown = (path, name, fields) => {
+    if (name === "type" && !path.includes(".")) return;
+    const known = Object.keys(fields);
+    if (this.#strict) {
+      const near = meant(name, known);
+      if (this.#refused !== "" || (near === undefined && path === OBSERVED)) return;
+      this.#refused = `${path}: expected known fields, found ${show(name)}${didYouMean(near)}`;
+      return;
+    }
+    const again = this.#handler.unknownField!(this.#line, path, name, known);
+    if (again || this.harmless === null) return;
+    const harmless = path === OBSERVED ? this.harmless.observed : this.harmless.record;
+    if (harmless.size < MOST_HARMLESS) harmless.internText(name);
+  };
 
   #text(bytes: Uint8Array, start: number, end: number): string {
     // Buffer decodes short texts several times as fast as TextDecoder does.

@@ -25,6 +25,8 @@ export interface ReadOptions {
   /** The numbers of names; give one to look them up in the handler. Default: a new one. */
   readonly names?: TraceNames;
   readonly maxLineBytes?: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict?: boolean;
   /**
    * Called after each chunk of about 1 MiB with the bytes of the input taken so far; the next chunk is read when
    * it has settled, so a caller drains its output here.
@@ -56,6 +58,7 @@ export async function readTrace(
   const feedOptions = {
     names: options.names ?? new TraceNames(),
     maxLineBytes: Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES),
+    strict: options.strict ?? false,
   };
   return readInput(source, (layout) => traceFeed(layout, handler, feedOptions), options);
 }
