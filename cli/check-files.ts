@@ -8,7 +8,7 @@ import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 import { nearest } from "../parsers/trace/nearest.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
-import type { BindFinding } from "../pipeline/bind-check/finding.ts";
+import type { BindFinding } from "../walkers/pasid-tables/bind-findings.ts";
 import { CliError } from "./errors.ts";
 
 /** Larger than any configuration. */

@@ -1,10 +1,11 @@
+import { TraceSource } from "../parsers/trace/reader.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import {
   type InspectedRequest,
   InspectionError,
   type InspectionTarget,
   inspectTrace,
-} from "../pipeline/inspect-trace.ts";
+} from "../pipeline/walk/walk-trace.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { reportProblems } from "./problems.ts";
@@ -18,7 +19,7 @@ export async function inspectFile(
   target: InspectionTarget,
   limits: MemoryLimits,
 ): Promise<InspectedRequest> {
-  const source = await openTrace(path);
+  const source = new TraceSource(await openTrace(path), limits);
   try {
     const { baseFolder: _, ...options } = limits;
     const directory = folderOf(path, limits);

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replay } from "../pipeline/replay-stream.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replay } from "../pipeline/library/replay-stream.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
 
 const ROOT = 0x10_0000n;

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { DmaRecord, TraceNames } from "../parsers/trace/records.ts";
 import type { UnitCaches } from "../pipeline/caches/unit-caches.ts";
-import { Judge } from "../pipeline/judge.ts";
-import { Outcome } from "../pipeline/outcome.ts";
-import { Comparison } from "../pipeline/verdict.ts";
+import { Outcome } from "../pipeline/iommus/outcome.ts";
+import { Comparison } from "../pipeline/verdicts/comparison.ts";
+import { Judge } from "../pipeline/verdicts/judge.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../walkers/result.ts";
 

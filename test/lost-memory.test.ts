@@ -2,8 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import type { ReplayOptions } from "../pipeline/options.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import type { ReplayOptions } from "../pipeline/replay/options.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { cli, records as recordsOf, temporaryFolder } from "./support/cli.ts";
 import { kdump } from "./support/kdump-writer.ts";
 

@@ -15,7 +15,7 @@ interface FieldOptions {
   readonly values?: Readonly<Record<number, string>>;
 }
 
-export type FieldKind = "bits" | "frame" | "address" | "ignored";
+type FieldKind = "bits" | "frame" | "address" | "ignored";
 
 export interface Field extends FieldOptions {
   readonly kind: FieldKind;

@@ -6,6 +6,12 @@ export interface Word64 {
   readonly lo: number;
 }
 
+/** Two halves as the trace contract writes them. */
+export function hex64(hi: number, lo: number): string {
+  const low = (lo >>> 0).toString(16);
+  return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, "0")}`;
+}
+
 /** A published capability: `iommu.props` of the trace contract. */
 export type PropertyValue = number | boolean | string | readonly string[];
 
@@ -19,6 +25,14 @@ export class IommuState {
   readonly props = new Map<string, PropertyValue>();
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
+  /** A copy, to tell later what has changed. */
+  clone(): IommuState {
+    const copy = new IommuState();
+    for (const [name, value] of this.registers) copy.registers.set(name, value);
+    for (const [name, value] of this.props) copy.props.set(name, value);
+    return copy;
+  }
+
   /** High half of a register, or `absent` where it is not given. */
   hi(register: string, absent = 0): number {
     return this.registers.get(register)?.hi ?? absent;
@@ -27,6 +41,10 @@ export class IommuState {
   /** Low half of a register, or `absent` where it is not given. */
   lo(register: string, absent = 0): number {
     return this.registers.get(register)?.lo ?? absent;
+  }
+
+  setRegister(register: string, value: bigint): void {
+    this.registers.set(register, { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 });
   }
 
   has(register: string): boolean {

@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "./fault.ts";
-import type { TableModel } from "./request.ts";
+import type { TableModel } from "./models.ts";
 
 /** Kinds of outcome of one walk. */
 export const OK = 0;
@@ -20,8 +20,6 @@ export class WalkResult {
   status = OK;
   /** Which table format was walked. */
   model: TableModel = "intel";
-  /** Tick at which a model of the recorded caches last saw this result and had no doubt; 0: never. */
-  seen = 0;
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
@@ -76,7 +74,6 @@ export class WalkResult {
   reset(model: TableModel): void {
     this.status = OK;
     this.model = model;
-    this.seen = 0;
     this.reads = 0;
     this.frame = 0;
     this.offset = 0;
@@ -124,7 +121,6 @@ export class WalkResult {
   copyFrom(r: WalkResult): void {
     this.status = r.status;
     this.model = r.model;
-    this.seen = 0;
     this.reads = r.reads;
     this.frame = r.frame;
     this.offset = r.offset;

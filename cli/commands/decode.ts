@@ -35,7 +35,7 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
     const value = parseUnsigned64("words", word);
     return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
   });
-  const { decodeCommand } = await import("../../parsers/commands/command.ts");
+  const { decodeCommand } = await import("../../walkers/commands/command.ts");
   const { commandJson, commandText } = await import("../render/command.ts");
   const decoded = decodeCommand(model, words);
   await standardOutput().write(args.json ? commandJson(decoded) : commandText(decoded));

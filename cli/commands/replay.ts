@@ -1,7 +1,7 @@
 import type { Argv } from "yargs";
-import { DIFFERENCES } from "../../pipeline/outcome.ts";
-import { SELECTIONS, type SelectionName } from "../../pipeline/selection.ts";
-import { PA_GRANULARITIES } from "../../pipeline/verdict.ts";
+import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
+import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
+import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";

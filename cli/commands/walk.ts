@@ -1,6 +1,6 @@
 import type { Argv } from "yargs";
 import { ACCESSES } from "../../parsers/trace/accesses.ts";
-import type { InspectionTarget } from "../../pipeline/inspect-trace.ts";
+import type { InspectionTarget } from "../../pipeline/walk/walk-trace.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";

@@ -1,9 +1,9 @@
 import {
-  COMMAND_COVERAGE,
   type CommandCoverage,
+  commandCoverage,
   type DecodedCommand,
   formatCommand,
-} from "../../parsers/commands/command.ts";
+} from "../../walkers/commands/command.ts";
 import type { DecodedField } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 import { sentence } from "./sentence.ts";
@@ -46,7 +46,7 @@ export function commandJson(command: DecodedCommand): string {
 }
 
 function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
-  return COMMAND_COVERAGE[command.model].find((row) => row.command === command.name);
+  return commandCoverage(command.model).find((row) => row.command === command.name);
 }
 
 /** The fields that lie in the words that there are. */

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { printableLine } from "../../parsers/trace/show.ts";
-import { ByteWriter } from "../../pipeline/byte-writer.ts";
+import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import type { Output } from "../output.ts";
 
 /** Bytes waiting from which on they are written. */

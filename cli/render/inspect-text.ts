@@ -1,4 +1,3 @@
-import { type Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
@@ -10,8 +9,9 @@ import type {
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { binarySize } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";

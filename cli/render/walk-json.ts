@@ -1,5 +1,5 @@
-import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
-import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
+import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
+import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { DecodedField } from "../../walkers/layout.ts";
 import { hex } from "../numbers.ts";
 

@@ -1,9 +1,9 @@
-import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
-import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
-import type { OutcomeRecord } from "../../pipeline/records.ts";
+import type { OutcomeRecord } from "../../pipeline/output/records.ts";
+import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
+import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { Fault } from "../../walkers/fault.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import { hex } from "../numbers.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";

@@ -207,7 +207,7 @@ export class SnapshotFile {
 const NO_VIEW = new DataView(new ArrayBuffer(0));
 
 /** What a file is, where it is not a regular one. */
-export function kindOf(stat: {
+function kindOf(stat: {
   isDirectory(): boolean;
   isFIFO(): boolean;
   isSocket(): boolean;

@@ -1,6 +1,7 @@
 import type { ErrorCode } from "./field.ts";
 import { NEWLINE } from "./json-syntax.ts";
-import { LineReader, type TraceHandler } from "./line-reader.ts";
+import { LineReader } from "./line-reader.ts";
+import type { TraceHandler } from "./record-source.ts";
 import type { TraceNames } from "./records.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
 
@@ -16,7 +17,7 @@ export interface FeedOptions {
 export interface Feed {
   /** Lines read so far. */
   readonly lines: number;
-  /** Nothing that may still come can be read. */
+  /** Nothing that may still come can be read, or is wanted. */
   readonly done: boolean;
   /**
    * Makes room for the next piece of text and says where in `buffer` it goes: up to `room` bytes. To be called before
@@ -94,6 +95,11 @@ export abstract class LineCutter implements Feed {
   protected abstract read(line: number, bytes: Uint8Array, start: number, end: number): void;
   protected abstract fail(line: number, code: ErrorCode, message: string): void;
 
+  /** Nothing more is wanted. */
+  protected get stopped(): boolean {
+    return false;
+  }
+
   get room(): number {
     return this.buffer.length - SLACK_BYTES - this.#fill;
   }
@@ -122,12 +128,12 @@ export abstract class LineCutter implements Feed {
   }
 
   get busy(): boolean {
-    return this.#start <= this.#last;
+    return !this.done && this.#start <= this.#last;
   }
 
   work(): void {
     if (this.busy) this.#lines(this.#last);
-    if (this.busy) return;
+    if (this.busy || this.done) return;
     if (this.#skipping) this.#skip();
     else if (this.#fill - this.#start > this.#maxLine) {
       this.#skipping = true;
@@ -154,7 +160,7 @@ export abstract class LineCutter implements Feed {
   }
 
   breakOff(message: string): void {
-    this.fail(this.lines + 1, "io", message);
+    if (!this.stopped) this.fail(this.lines + 1, "io", message);
   }
 
   /** Reads lines up to the newline at `last`: all of them, or as many as it has time for. */
@@ -182,6 +188,10 @@ export abstract class LineCutter implements Feed {
         }
       }
       p = end + 1;
+      if (this.stopped) {
+        this.done = true;
+        break;
+      }
     }
     this.#start = p;
   }
@@ -210,6 +220,10 @@ export class LineFeed extends LineCutter {
     this.#reader = reader;
     this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
     this.#strict = options.strict ?? false;
+  }
+
+  protected override get stopped(): boolean {
+    return this.#handler.stopped === true;
   }
 
   protected override use(bytes: Uint8Array): void {

@@ -2,7 +2,7 @@
  * Registers of each IOMMU by the names that traces use: the specification's in lower case. The first list of each is
  * what a walk depends on; a recorder may log any of the others.
  */
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 const numbered = (name: string, count: number): readonly string[] =>

@@ -14,7 +14,7 @@ import {
   only,
   pasid,
   schemaField,
-} from "../output-fields.ts";
+} from "../output/output-fields.ts";
 import { ALIGNED_BY } from "./aligner.ts";
 import { ANSWER_KINDS } from "./answer-stream.ts";
 import { DIFF_CLASSES, type DiffRecord } from "./difference.ts";

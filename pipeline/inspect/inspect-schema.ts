@@ -1,5 +1,6 @@
 import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
+import { TRANSLATIONS } from "../../walkers/page-tables/address-space.ts";
 import {
   bytes,
   count,
@@ -13,8 +14,7 @@ import {
   pasid,
   reason,
   schemaField,
-} from "../output-fields.ts";
-import { TRANSLATIONS } from "./address-space.ts";
+} from "../output/output-fields.ts";
 import type {
   InspectedDevice,
   InspectedDevices,

@@ -1,8 +1,8 @@
 import { FRAME_BYTES, FRAME_SHIFT, frameHi, frameLo } from "../../walkers/memory.ts";
+import type { AddressSpace, Region, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
-import type { AddressSpace, Region, StageTables } from "./address-space.ts";
 import type { Budget } from "./budget.ts";
 import type { ReadTrail } from "./read-trail.ts";
 
@@ -52,8 +52,8 @@ export class RangeWalk {
 
   readonly #walker: IommuWalker;
   readonly #request: WalkRequest;
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #space: AddressSpace;
   readonly #trail: ReadTrail;
   readonly #budget: Budget;
@@ -86,8 +86,8 @@ export class RangeWalk {
   constructor(
     walker: IommuWalker,
     request: WalkRequest,
-    device: unknown,
-    process: unknown,
+    device: object,
+    process: object,
     space: AddressSpace,
     trail: ReadTrail,
     budget: Budget,

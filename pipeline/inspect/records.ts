@@ -3,8 +3,8 @@
  * else numbers, as in the trace contract.
  */
 import type { FaultReason } from "../../walkers/fault.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import type { Translation } from "./address-space.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import type { Translation } from "../../walkers/page-tables/address-space.ts";
 
 export interface InspectedIommu {
   readonly type: "iommu";

@@ -1,8 +1,8 @@
 import { FRAME_BYTES, FRAMES } from "../../walkers/memory.ts";
+import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
-import type { AddressSpace, StageTables } from "./address-space.ts";
-import type { InspectedDevice, InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
-import { byteAddress } from "./vendor.ts";
+import { byteAddress } from "../../walkers/tables/enumeration.ts";
+import type { InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
 
 /** Whose requests an address space is that of. */
 export interface SpaceName {
@@ -37,13 +37,6 @@ export function tablesOf(space: AddressSpace): InspectedTable[] {
       });
   }
   return tables;
-}
-
-export function pasidTableOf(
-  table: { readonly kind: string; readonly address: bigint } | undefined,
-  pasids: number,
-): InspectedDevice["pasid_table"] {
-  return table && { kind: table.kind, addr: hexOf(table.address), pasids };
 }
 
 /** The fault of requests that a context or PASID entry refuses. */

@@ -2,8 +2,8 @@
  * Small traces about caches: tables written word by word with the specifications' numbers, requests, changes and
  * invalidations, and the verdicts that a replay gives.
  */
-import { replay } from "../../pipeline/replay-stream.ts";
-import type { StreamOptions } from "../../pipeline/stream-options.ts";
+import { replay } from "../../pipeline/library/replay-stream.ts";
+import type { StreamOptions } from "../../pipeline/library/stream-options.ts";
 
 export type Record_ = Readonly<{ type: string } & { [field: string]: unknown }>;
 
@@ -17,6 +17,7 @@ export interface Dma {
   readonly dev: string;
   readonly addr: bigint;
   readonly pasid?: number | undefined;
+  readonly len?: number | undefined;
   readonly access?: "r" | "w" | "rw" | "x" | undefined;
   readonly priv?: boolean | undefined;
 }

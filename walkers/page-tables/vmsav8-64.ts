@@ -120,21 +120,6 @@ export class TableBase {
     this.frame = align > 12 ? frame - (frame % 2 ** (align - 12)) : frame;
     this.offset = align >= 12 ? 0 : offset & -(1 << align);
   }
-
-  copyFrom(b: TableBase): void {
-    this.frame = b.frame;
-    this.offset = b.offset;
-    this.granule = b.granule;
-    this.inputBits = b.inputBits;
-    this.startLevel = b.startLevel;
-    this.startShift = b.startShift;
-    this.startMask = b.startMask;
-    this.firstBlockLevel = b.firstBlockLevel;
-    this.outputFrames = b.outputFrames;
-    this.highBits = b.highBits;
-    this.littleEndian = b.littleEndian;
-    this.tableAccess = b.tableAccess;
-  }
 }
 
 /** A walker of one stage's tables. Reused: its fields hold the result of the last walk. */

@@ -46,7 +46,7 @@ export const X86Entry = layout("x86-64 page-table entry", "VT-d 4.1, 9.7; AMD64 
 });
 
 /** A large-page entry uses bit 12 as PAT; between it and the page's own address, bits are reserved. */
-export const X86LargeEntry = layout("x86-64 large-page entry", "VT-d 4.1, 9.7", 8, {
+const X86LargeEntry = layout("x86-64 large-page entry", "VT-d 4.1, 9.7", 8, {
   ...X86Entry.fields,
   PAT: bit(12, "Page attribute"),
   ADDR: bits(51, 13, "Page (aligned to its size)"),

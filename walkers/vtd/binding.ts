@@ -1,5 +1,6 @@
 import { FRAME_MASK, frameOf } from "../memory.ts";
-import { type Binding, MAX_PASID_BITS, type TableModel } from "../request.ts";
+import type { TableModel } from "../models.ts";
+import { type Binding, MAX_PASID_BITS } from "../request.ts";
 import type { PasidTableConfig } from "../walker.ts";
 import { EXTENDED_CONTEXT, PASS_THROUGH, SCALABLE_CONTEXT, SECOND_STAGE, type VtdDevice } from "./context.ts";
 

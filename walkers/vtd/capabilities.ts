@@ -83,7 +83,6 @@ export class VtdCapabilities {
   passThrough = true;
   deviceTlb = true;
   executeRequests = true;
-  supervisorRequests = true;
   ridPasid = true;
   ridPriv = true;
   snoopControl = true;
@@ -157,7 +156,6 @@ export class VtdCapabilities {
     this.passThrough = this.#has("PT");
     this.deviceTlb = this.#has("DT");
     this.executeRequests = this.#has("ERS");
-    this.supervisorRequests = this.#has("SRS");
     this.ridPasid = this.#has("RPS");
     this.ridPriv = this.#has("RPRIVS");
     this.snoopControl = this.#has("SC");

@@ -1,6 +1,5 @@
 /**
- * What a walk keeps between its steps: numbers only, so that a copy is all that a stale cache entry needs to be
- * replayed later.
+ * What a walk keeps between its steps: numbers only, so that a cached context that is kept says later what it said then.
  */
 import { PGTT_FIRST_STAGE, PGTT_NESTED, PGTT_PASS_THROUGH, PGTT_SECOND_STAGE } from "./structures.ts";
 
@@ -65,32 +64,6 @@ export class VtdDevice extends EntrySource {
   execute = 0;
   extendedAccessed = 0;
   secondExecute = 0;
-
-  copyFrom(from: VtdDevice): void {
-    this.copySource(from);
-    this.context = from.context;
-    this.bound = from.bound;
-    this.fpd = from.fpd;
-    this.domain = from.domain;
-    this.deviceTlb = from.deviceTlb;
-    this.kind = from.kind;
-    this.secondRoot = from.secondRoot;
-    this.secondLevels = from.secondLevels;
-    this.pasidFrame = from.pasidFrame;
-    this.pasidLimit = from.pasidLimit;
-    this.pasidEnabled = from.pasidEnabled;
-    this.ridPasid = from.ridPasid;
-    this.ridPriv = from.ridPriv;
-    this.translatedPasidWithoutPasid = from.translatedPasidWithoutPasid;
-    this.nested = from.nested;
-    this.global = from.global;
-    this.noExecute = from.noExecute;
-    this.writeProtect = from.writeProtect;
-    this.smep = from.smep;
-    this.execute = from.execute;
-    this.extendedAccessed = from.extendedAccessed;
-    this.secondExecute = from.secondExecute;
-  }
 }
 
 /** How the requests of one PASID (or without) of one device are translated. Flags are 0 or 1. */
@@ -121,27 +94,4 @@ export class VtdProcess extends EntrySource {
   legacyFaults = 0;
   /** The execute-disable flag of first-stage entries is reserved. */
   executeDisableReserved = 0;
-
-  copyFrom(from: VtdProcess): void {
-    this.copySource(from);
-    this.kind = from.kind;
-    this.fpd = from.fpd;
-    this.domain = from.domain;
-    this.secondRoot = from.secondRoot;
-    this.secondLevels = from.secondLevels;
-    this.secondExecute = from.secondExecute;
-    this.secondFlags = from.secondFlags;
-    this.unsnooped = from.unsnooped;
-    this.firstRoot = from.firstRoot;
-    this.firstLevels = from.firstLevels;
-    this.supervisor = from.supervisor;
-    this.execute = from.execute;
-    this.writeProtect = from.writeProtect;
-    this.noExecute = from.noExecute;
-    this.smep = from.smep;
-    this.extendedAccessed = from.extendedAccessed;
-    this.global = from.global;
-    this.legacyFaults = from.legacyFaults;
-    this.executeDisableReserved = from.executeDisableReserved;
-  }
 }
