@@ -411,6 +411,31 @@ describe("pipes, signals and terminals", () => {
     expect((await output).stdout).toBe((await cli([FIXTURE])).stdout);
   });
 
+  test("a run without requests says so, and --fail-on empty makes it fail", async () => {
+    const input = '{"type":"mark","label":"a"}\n{"type":"dma","dev":"00:03.0","addr":"0x0"}\n';
+    const none = await cli(["-"], { input: input.split("\n")[0]! });
+    expect([none.status, none.stderr]).toEqual([
+      0,
+      "pasid-replay: standard input: expected requests to replay, found none\n",
+    ]);
+    expect((await cli(["-", "--fail-on", "empty"], { input: input.split("\n")[0]! })).status).toBe(1);
+    expect((await cli(["-"], { input })).stderr).toContain("found none");
+    expect(await cli([FIXTURE, "--fail-on", "empty"])).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("--strict", async () => {
+    const path = variant("strict.ndjson", (all) => [
+      ...all.slice(0, 10),
+      all[9]!.replace('"addr"', '"adress":1,"addr"'),
+    ]);
+    expect((await cli([path])).status).toBe(0);
+    const strict = await cli([path, "--strict"]);
+    expect([strict.status, records(strict.stdout).find((r) => r.type === "error").message]).toEqual([
+      2,
+      'dma: expected known fields, found "adress"; did you mean addr?',
+    ]);
+  });
+
   test("--timing goes to standard error and leaves the output as it is", async () => {
     const ran = await cli([FIXTURE, "--timing"]);
     expect(ran.stdout).toBe((await cli([FIXTURE])).stdout);

@@ -14,7 +14,7 @@ test("the pages of a request that are looked at in caches are bounded, however l
   now.pageShift = 12;
   const caches = {
     walkAgain: () => now,
-    owes: () => {
+    holdsUninvalidated: () => {
       looks++;
       return false;
     },

@@ -21,6 +21,7 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   maxLineBytes: checkBytes,
   snapshotCacheBytes: checkBytes,
   memoryLimit: checkBytes,
+  strict: flag,
   caches: flag,
   findings: flag,
   stats: flag,

@@ -148,6 +148,7 @@ const FINDING: Description<FindingRecord> = {
     schemaField({ type: "array", items: hex("").schema(), description: "Words of the command" }),
   ),
   forgotten: optional(count("Cached entries that were dropped")),
+  count: optional(count("Records that have the name")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
@@ -225,6 +226,7 @@ const SUMMARY: Description<SummaryRecord> = {
   findings: counts("Findings by rule"),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
+  unknown_names: optional(counts("Fields, registers and properties that nothing here knows")),
   forgotten: optional(
     count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
   ),

@@ -106,6 +106,8 @@ export interface FindingRecord {
   readonly command?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
+  // ── of names ──
+  readonly count?: number;
 }
 
 /** A label of the input. */

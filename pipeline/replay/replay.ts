@@ -1,7 +1,8 @@
 import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
-import { printableLine } from "../../parsers/trace/show.ts";
+import { printableLine, show } from "../../parsers/trace/show.ts";
+import { didYouMean, meant, UnknownNames } from "../../parsers/trace/unknown-names.ts";
 import { ACCEPTED } from "../../walkers/invalidation.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
@@ -10,6 +11,7 @@ import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
+import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -37,6 +39,7 @@ export class Replay implements TraceHandler {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
   readonly #analyses: Analyses;
@@ -62,6 +65,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),
+      new NameFindings(this.#names, findings),
     ];
   }
 
@@ -190,6 +194,10 @@ export class Replay implements TraceHandler {
     }
   }
 
+  unknownField(line: number, path: string, name: string, known: readonly string[]): boolean {
+    return this.#names.count(line, path, name, known);
+  }
+
   unknown(_line: number, type: string): void {
     this.summary.countUnknown(type);
   }
@@ -208,6 +216,7 @@ export class Replay implements TraceHandler {
     this.#undecided.finish();
     for (const analysis of this.#analyses.finish) analysis.finish(lines);
     const { iommus } = this.system;
+    this.summary.unknownNames = this.#names.found;
     this.summary.finish(lines, iommus.forgotten);
     if (this.#options.stats) this.#counters.report(this.#sink, iommus.units, this.#options.trace);
   }
@@ -217,10 +226,32 @@ export class Replay implements TraceHandler {
   }
 
   #configure(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">, id: string): void {
+    const stranger = this.#unknownSetting(line, record);
+    if (stranger !== "") {
+      this.error(line, "schema", stranger);
+      return;
+    }
     this.#fail(line, this.system.take(record));
     const unit = this.system.iommus.named(record.type, id);
     if (unit instanceof IommuUnit)
       for (const analysis of this.#analyses.configured) analysis.configured(line, unit);
+  }
+
+  /** Counts registers and properties that the IOMMU does not have. @returns what is wrong with that, where it is an error */
+  #unknownSetting(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">): string {
+    let wrong = "";
+    const found = (path: string, name: string, known: readonly string[], always: boolean) => {
+      if (!this.#options.strict) this.#names.count(line, path, name, known, always);
+      else if (wrong === "" && (always || meant(name, known) !== undefined))
+        wrong = `${path}: expected known names, found ${show(name)}${didYouMean(meant(name, known))}`;
+    };
+    if (record.type === "iommu")
+      unknownSettings(record.model, "iommu", record.regs?.keys() ?? [], record.props?.keys() ?? [], found);
+    else {
+      const unit = this.system.iommus.named("reg", record.iommu);
+      if (unit instanceof IommuUnit) unknownSettings(unit.model, "reg", [record.name], [], found);
+    }
+    return wrong;
   }
 
   #bind(line: number, record: RecordOf<"bind">): void {
