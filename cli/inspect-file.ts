@@ -1,4 +1,5 @@
 import { TraceSource } from "../parsers/trace/reader.ts";
+import { onlyTrace } from "../parsers/trace/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import {
   type InspectedRequest,
@@ -19,7 +20,7 @@ export async function inspectFile(
   target: InspectionTarget,
   limits: MemoryLimits,
 ): Promise<InspectedRequest> {
-  const source = new TraceSource(await openTrace(path), limits);
+  const source = new TraceSource(await onlyTrace(await openTrace(path)), limits);
   try {
     const { baseFolder: _, ...options } = limits;
     const directory = folderOf(path, limits);

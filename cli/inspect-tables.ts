@@ -1,3 +1,4 @@
+import { onlyTrace } from "../parsers/trace/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import { inspectTables, SelectionError, type TableSelection } from "../pipeline/inspect/inspect-tables.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
@@ -21,7 +22,7 @@ export async function inspectTablesOfFile(
   output: Output,
   limits: MemoryLimits,
 ): Promise<number> {
-  const source = await openTrace(path);
+  const source = await onlyTrace(await openTrace(path));
   const sink = json ? new InspectJson(output) : new InspectText(output);
   try {
     const { baseFolder: _, ...options } = limits;

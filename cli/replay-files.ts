@@ -1,4 +1,5 @@
 import { fstatSync, statSync } from "node:fs";
+import { onlyTrace } from "../parsers/trace/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import { didYouMean } from "../parsers/trace/unknown-names.ts";
 import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts";
@@ -52,7 +53,7 @@ async function replayFile(
   options: ReplayFilesOptions,
 ): Promise<Summary> {
   const started = performance.now();
-  const source = await openTrace(path);
+  const source = await onlyTrace(await openTrace(path));
   if (label !== undefined) await output.write(`${JSON.stringify({ type: "trace", path: label })}\n`);
   const progress: Progress = options.progress ? await showProgress(source) : NO_PROGRESS;
   try {

@@ -1,5 +1,6 @@
 import { lstatSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { contentOf } from "../magic.ts";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
 import { KDUMP_MAGIC, openKdump } from "./kdump.ts";
 import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
@@ -134,20 +135,6 @@ function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage |
   }
 }
 
-/** First bytes of files that hold memory in a way that cannot be read at random, or that hold something else. */
-const UNREADABLE: readonly (readonly [magic: string, what: string])[] = [
-  ["\x1f\x8b", "gzip data: decompress it first"],
-  ["\x28\xb5\x2f\xfd", "zstd data: decompress it first"],
-  ["\xfd7zXZ\0", "xz data: decompress it first"],
-  ["BZh", "bzip2 data: decompress it first"],
-  ["\x04\x22\x4d\x18", "lz4 data: decompress it first"],
-  ["PK\x03\x04", "a zip archive: unpack it first"],
-  ["AVML", "an AVML dump: convert it to LiME's format first (avml-convert)"],
-  ["QFI\xfb", "a qcow2 disk image"],
-  ["QEVM", "a QEMU migration stream: use dump-guest-memory instead"],
-  ["LibvirtQ", "a libvirt save image: use virsh dump --memory-only instead"],
-];
-
 /** A compressed dump, flattened or not. */
 function openDump(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
   const head = Buffer.alloc(FLATTENED_MAGIC.length);
@@ -163,8 +150,8 @@ function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImag
   if (text.startsWith(ELF_MAGIC)) return openElfCore(file);
   if (text.startsWith(KDUMP_MAGIC) || text.startsWith(FLATTENED_MAGIC)) return openDump(file, options);
   if (head.readUInt32LE(0) === LIME_MAGIC || head.readUInt32BE(0) === LIME_MAGIC) return openLime(file);
-  for (const [magic, what] of UNREADABLE)
-    if (text.startsWith(magic))
-      return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${what}`;
+  const content = contentOf(text);
+  if (content !== undefined)
+    return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${content}`;
   return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
 }

@@ -33,17 +33,20 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
 }
 
 /** A source whose first bytes have been read already. */
-class PeekedSource implements ByteSource {
+export class PeekedSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
   readonly #raw: ByteSource;
   #head: Uint8Array;
+  /** What the next read after the head throws, where reading on has failed already. */
+  #failure: unknown;
 
-  constructor(raw: ByteSource, head: Uint8Array) {
+  constructor(raw: ByteSource, head: Uint8Array, failure?: unknown) {
     this.path = raw.path;
     this.size = raw.size;
     this.#raw = raw;
     this.#head = head;
+    this.#failure = failure;
   }
 
   get consumed(): number {
@@ -52,7 +55,10 @@ class PeekedSource implements ByteSource {
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
     const n = Math.min(length, this.#head.length);
-    if (n === 0) return this.#raw.read(target, at, length);
+    if (n === 0) {
+      if (this.#failure !== undefined) throw this.#failure;
+      return this.#raw.read(target, at, length);
+    }
     target.set(this.#head.subarray(0, n), at);
     this.#head = this.#head.subarray(n);
     return n;

@@ -38,6 +38,7 @@ export function meant<T extends string>(name: string, known: Iterable<T>): T | u
     const shorter = Math.min(word.length, candidate.length);
     return shorter <= 2 ? 0 : shorter <= SHORT ? 1 : 2;
   });
+  if (near === undefined) return undefined;
   return candidates.find((candidate) => candidate === near || WHOLE_WORDS.get(candidate) === near);
 }
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
+import { onlyTrace } from "../../parsers/trace/recognize.ts";
 import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
 import { RecordSink } from "../output/record-sink.ts";
 import type { OutputRecord } from "../output/records.ts";
@@ -83,7 +84,7 @@ async function opened(
   checkOptions(options);
   const { only, ...rest } = options;
   const directory = folderOf(input);
-  const source = await sourceOf(input);
+  const source = await onlyTrace(await sourceOf(input));
   return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only) } };
 }
 
