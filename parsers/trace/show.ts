@@ -1,5 +1,6 @@
 /** Longest rendering of a found value in a message. */
 const SHOWN = 40;
+const MOST_NAMES = 8;
 
 /** A value found in a trace, for a message: shortened, on one line, with no control character in it. */
 export function show(value: unknown): string {
@@ -8,6 +9,15 @@ export function show(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
   return `${value}`;
+}
+
+/** Names that were found, for a message: the first few. */
+export function showNames(names: readonly string[]): string {
+  if (names.length === 0) return "no field";
+  return names
+    .slice(0, MOST_NAMES)
+    .map((name) => quote(name).slice(1, -1))
+    .join(", ");
 }
 
 /** A string in quotes, of at most 40 characters in all. */

@@ -3,8 +3,9 @@
  * specification has. They are ignored, as the contract says; but one that is close to a known name is most likely
  * misspelt, and then what was meant is missing.
  */
-import type { Fields } from "./field.ts";
+import type { Check, Field, Fields } from "./field.ts";
 import { nearest } from "./nearest.ts";
+import { show } from "./show.ts";
 
 /** Longer names are nobody's mistake. */
 const LONGEST = 64;
@@ -73,6 +74,24 @@ export function unknownFields(
     if (inner !== undefined && typeof item === "object" && item !== null && !Array.isArray(item))
       unknownFields(inner, item as Record<string, unknown>, path === "" ? name : `${path}.${name}`, found);
   }
+}
+
+/**
+ * Whether an object has no field that is not declared; the first one that it has is reported.
+ * @param what the object is called
+ */
+export function knowsFields(
+  object: Field<unknown>,
+  value: Readonly<Record<string, unknown>>,
+  what: string,
+  check: Check,
+): boolean {
+  unknownFields(object.fields!, value, what, (path, name, fields) => {
+    const known = Object.keys(fields);
+    const near = didYouMean(meant(name, known));
+    check.fail("schema", path, `the fields ${known.join(", ")}`, `${show(name)}${near}`);
+  });
+  return check.ok;
 }
 
 /** How a message goes on after a name that is close to a known one. */
