@@ -4,7 +4,7 @@ import { nearest } from "../parsers/trace/nearest.ts";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
-import { decodeCommand } from "./commands/decode.ts";
+import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -30,7 +30,7 @@ const COMMANDS: readonly Command<object>[] = [
   inspectCommand,
   diffCommand,
   explainCommand,
-  decodeCommand,
+  decodingCommand,
   capsCommand,
   checkCommand,
   rulesCommand,

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SegmentImage } from "../parsers/memory/segment-image.ts";
 import { elfCore, SnapshotFolder } from "./support/elf-writer.ts";
@@ -39,10 +39,10 @@ afterEach(() => {
 
 const page = (fill: number, size = 4096) => new Uint8Array(size).fill(fill);
 
-function memoryOf(name: string, options: SnapshotOptions = {}): GuestMemory {
+function memoryOf(name: string, options: SnapshotOptions = {}): TraceMemory {
   const opened = openSnapshot(name, folder.path, options);
   if (!opened.ok) throw new Error(opened.error);
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   memory.replace(opened.image);
   return memory;
 }
@@ -54,7 +54,7 @@ function errorOf(name: string, options: SnapshotOptions = {}): string {
   return "opened";
 }
 
-const byte = (memory: GuestMemory, frame: number, offset = 0): number | null =>
+const byte = (memory: TraceMemory, frame: number, offset = 0): number | null =>
   memory.fetch(frame, offset, 1) ? memory.view.getUint8(memory.at) : null;
 
 /** Does something without the rights of root, who may read everything. */
@@ -295,7 +295,7 @@ describe("reading", () => {
     for (let i = 0; i < FRAMES * 512; i++) data.writeUInt32LE(i, i * 8);
     folder.write(name, elfCore([{ paddr: 0x10_0000n, data }], { gap: 0x34b }));
   }
-  const numberAt = (memory: GuestMemory, frame: number, word: number): number | null =>
+  const numberAt = (memory: TraceMemory, frame: number, word: number): number | null =>
     memory.fetch(0x100 + frame, word * 8, 8) ? memory.view.getUint32(memory.at, true) : null;
 
   it("reads what is asked for, and a chunk once while it is cached", () => {
@@ -303,7 +303,7 @@ describe("reading", () => {
     const opened = openSnapshot("numbered.elf", folder.path, { chunkBytes: 16384 });
     if (!opened.ok || !(opened.image instanceof SegmentImage)) throw new Error("not opened");
     const { file } = opened.image;
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.replace(opened.image);
     expect(file.chunkReads).toBe(0);
     for (let round = 0; round < 3; round++)
@@ -354,7 +354,7 @@ describe("reading", () => {
     const opened = openSnapshot("big.elf", folder.path);
     expect(bytesAsked - before).toBeLessThan(1 << 20);
     if (!opened.ok || !(opened.image instanceof SegmentImage)) throw new Error("not opened");
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.replace(opened.image);
     expect(byte(memory, 0x10_0000 + 2 ** 22 - 1, 4095)).toBe(9);
     expect(byte(memory, 0x10_0000)).toBe(0);

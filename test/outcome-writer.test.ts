@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DmaRecord } from "../parsers/trace/records.ts";
 import { DIFFERENCES, Outcome, VERDICTS } from "../pipeline/iommus/outcome.ts";
 import { ByteWriter } from "../pipeline/output/byte-writer.ts";
+import { outcomeRecord } from "../pipeline/output/outcome-record.ts";
 import { OutcomeWriter } from "../pipeline/output/outcome-writer.ts";
 import type { Fault } from "../walkers/fault.ts";
 import { TABLE_MODELS } from "../walkers/models.ts";
@@ -16,14 +17,24 @@ const fault = (code: number, name: string): Fault => ({
   text: "",
 });
 
+const NAMES = { index: 0, iommu: "unit", device: "00:03.0" };
+
 /** Writes outcomes of one device. */
 class Lines {
   readonly #out = new ByteWriter(64);
   readonly #writer = new OutcomeWriter(this.#out);
-  readonly #names = { index: 0, iommu: "unit", device: "00:03.0" };
 
   write(request: DmaRecord, outcome: Outcome): string {
-    this.#writer.write(7, this.#names, request, outcome);
+    this.#writer.write(7, NAMES, request, outcome);
+    return this.#take();
+  }
+
+  writeAnswer(outcome: Outcome): string {
+    this.#writer.writeAnswer(outcome);
+    return this.#take();
+  }
+
+  #take(): string {
     const text = this.#out.take().toString("utf8");
     this.#out.recycle();
     return text;
@@ -116,7 +127,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   access: [READ, WRITE, READ | WRITE, EXECUTE],
   seq: [Number.NaN, 0, -1, 2 ** 53 - 1],
   len: [1, 4096, 2 ** 32 - 1],
-  bytes: [Buffer.from("12 34")],
+  bytes: [Buffer.from("12034")],
   tsStart: [0, 3],
   tsEnd: [0, 2, 5],
   observed: [new DmaRecord().observed],
@@ -142,7 +153,7 @@ function chooser(seed: number): <T>(from: readonly T[]) => T {
   };
 }
 
-describe("what a writer remembers of earlier outcomes never shows", () => {
+describe("what a writer remembers of earlier outcomes never shows, and a record says the same as a line", () => {
   /** A writer that has written nothing yet remembers nothing. */
   const afresh = (request: DmaRecord, outcome: Outcome) => new Lines().write(request, outcome);
 
@@ -161,6 +172,11 @@ describe("what a writer remembers of earlier outcomes never shows", () => {
       const written = lines.write(request, outcome);
       if (written !== afresh(request, outcome))
         expect.fail(`after a change of ${name}: ${written}expected ${afresh(request, outcome)}`);
+      const record = `${JSON.stringify(outcomeRecord(7, NAMES, request, outcome))}\n`;
+      if (record !== written) expect.fail(`as a record: ${record}expected ${written}`);
+      const answer = lines.writeAnswer(outcome);
+      if (answer !== written.slice(written.indexOf('"model"')))
+        expect.fail(`as an answer: ${answer}expected the end of ${written}`);
     }
   });
 });

@@ -46,7 +46,7 @@ function filled(n: number, except: readonly string[] = []): WalkResult {
 
 it("a result that is reset has nothing left of what it was", () => {
   const result = filled(1);
-  result.reset("intel");
+  result.reset();
   expect(result).toEqual(new WalkResult());
 });
 

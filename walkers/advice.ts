@@ -1,5 +1,5 @@
 /** What the finding about a stale cache entry asks a vendor for: the command that was owed. */
-import { BITS_PER_LEVEL } from "./page-tables/nines.ts";
+import { RADIX512 } from "./page-tables/geometry.ts";
 import type { IommuState } from "./registers.ts";
 
 /** The caches that a stale answer may come from, as findings name them. */
@@ -50,7 +50,7 @@ export const EVERY_ADDRESS = 2 ** 51 - 1;
 
 /** log2 of the 4 KiB pages that an entry of nine address bits a level maps. */
 export function order(level: number): number {
-  return BITS_PER_LEVEL * Math.max(level - 1, 0);
+  return RADIX512.bits * Math.max(level - 1, 0);
 }
 
 /** First frame of a naturally aligned range of 2^order of them. */

@@ -85,6 +85,12 @@ export interface Caching<D extends object = object, P extends object = object> {
   /** Whether the device may keep translations by itself: its context allows ATS. */
   hasDeviceTlb(device: D): boolean;
 
+  /**
+   * Fields of a decoded context or PASID entry that say where its entry stands and what its words were, for faults that
+   * are found out later: two that differ in these alone translate alike.
+   */
+  readonly placeFields: readonly string[];
+
   /** Which refusals a cache may remember: the entry that is behind one may be cached although it is not valid. */
   cachedFailures(state: IommuState): CachedFailures;
 

@@ -160,7 +160,7 @@ export class WalkEngine<D = unknown, P = unknown> {
     const walker = this.walker;
     const tables = walker.tables;
     const out = this.#fresh;
-    out.reset("intel");
+    out.reset();
     tables.reads = 0;
     this.device = null;
     this.process = null;
@@ -196,7 +196,7 @@ export class WalkEngine<D = unknown, P = unknown> {
   walkUncached(request: WalkRequest, device: object, process: object): WalkResult {
     const walker = this.walker;
     const out = this.#fresh;
-    out.reset("intel");
+    out.reset();
     walker.tables.reads = 0;
     if (
       walker.admit(request, out) &&

@@ -6,12 +6,6 @@ export interface Word64 {
   readonly lo: number;
 }
 
-/** Two halves as the trace contract writes them. */
-export function hex64(hi: number, lo: number): string {
-  const low = (lo >>> 0).toString(16);
-  return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, "0")}`;
-}
-
 /** A published capability: `iommu.props` of the trace contract. */
 export type PropertyValue = number | boolean | string | readonly string[];
 

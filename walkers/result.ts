@@ -1,5 +1,8 @@
 import type { Fault, FaultReason } from "./fault.ts";
-import type { TableModel } from "./models.ts";
+import { TABLE_MODELS, type TableModel } from "./models.ts";
+
+/** Stands where nothing is walked yet. */
+const SOME_MODEL = TABLE_MODELS[0]!;
 
 /** Kinds of outcome of one walk. */
 export const OK = 0;
@@ -19,7 +22,7 @@ export type FaultClass = "" | "CD" | "TT" | "IN";
 export class WalkResult {
   status = OK;
   /** Which table format was walked. */
-  model: TableModel = "intel";
+  model: TableModel = SOME_MODEL;
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
@@ -71,7 +74,8 @@ export class WalkResult {
   /** Flag bits of the native fault record, where its specification has them (AMD event flags); -1: none. */
   flags = -1;
 
-  reset(model: TableModel): void {
+  /** @param model that is walked, where it is known before the walker says it */
+  reset(model: TableModel = SOME_MODEL): void {
     this.status = OK;
     this.model = model;
     this.reads = 0;

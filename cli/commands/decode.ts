@@ -42,7 +42,7 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
   return decoded.problems.some((problem) => problem.kind === "illegal") ? EXIT_FOUND : EXIT_OK;
 }
 
-export const decodeCommand = command({
+export const decodingCommand = command({
   names: ["decode <vendor> <words..>"],
   describe: "Say what a command of an invalidation or command queue does",
   builder,

@@ -71,8 +71,8 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     throw new CliError("--words: expected with --entry, found without", true);
   const lookup = await import("../lookup.ts");
   const render = args.json
-    ? await import("../render/explain-json.ts")
-    : await import("../render/explain-text.ts");
+    ? (await import("../render/explain-json.ts")).EXPLAIN_JSON
+    : (await import("../render/explain-text.ts")).EXPLAIN_TEXT;
   const output = standardOutput();
   if (args.record !== undefined) {
     const record = lookup.bytesOf("--record", args.record, vendor.faultRecord.bytes);

@@ -8,7 +8,7 @@ import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
 import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import { hex } from "../numbers.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { linesText } from "./lines.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
@@ -33,7 +33,8 @@ function hostLines(host: HostIommu): string[] {
   for (const note of notes) lines.push(INDENT + sentence(note));
   const rows = knownRegisters(host).flatMap(([name, layout, view]) => registerRows(name, layout, view));
   if (rows.length > 0) lines.push(...table([HEADINGS, ...rows]).map((line) => INDENT + line));
-  for (const [name, word] of otherRegisters(host)) lines.push(`${INDENT}${name} ${hex(bigOf(word))}`);
+  for (const [name, word] of otherRegisters(host))
+    lines.push(`${INDENT}${name} ${hex(joined(word.hi, word.lo))}`);
   if (state.props.size > 0) {
     const props = [...state.props].sort(([a], [b]) => (a < b ? -1 : 1));
     const named = props.map(([name, value]) => [name, Array.isArray(value) ? value.join(" ") : `${value}`]);
@@ -84,7 +85,7 @@ function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView]
     const word = state.registers.get(name);
     if (word === undefined) continue;
     const view = new DataView(new ArrayBuffer(8));
-    view.setBigUint64(0, bigOf(word), true);
+    view.setBigUint64(0, joined(word.hi, word.lo), true);
     registers.push([name, layout, view]);
   }
   return registers;
@@ -92,10 +93,6 @@ function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView]
 
 function otherRegisters({ model, state }: HostIommu): [string, Word64][] {
   return [...state.registers].filter(([name]) => !Object.hasOwn(VENDORS[model].host.registers, name));
-}
-
-function bigOf({ hi, lo }: Word64): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }
 
 function hostRecord(host: HostIommu): object {
@@ -113,7 +110,7 @@ function hostRecord(host: HostIommu): object {
       },
     ];
   });
-  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(bigOf(word)) }]);
+  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(joined(word.hi, word.lo)) }]);
   return {
     type: "caps",
     ...(id === "" ? {} : { iommu: id }),

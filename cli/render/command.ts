@@ -5,7 +5,7 @@ import {
   formatCommand,
 } from "../../walkers/commands/command.ts";
 import type { DecodedField } from "../../walkers/layout.ts";
-import { hex } from "../numbers.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
 import { fieldsWithin, structureLines } from "./structure.ts";
 
@@ -55,5 +55,5 @@ function given(command: DecodedCommand): DecodedField[] {
 }
 
 function words(command: DecodedCommand): bigint[] {
-  return command.words.map((word) => (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0));
+  return command.words.map((word) => joined(word.hi, word.lo));
 }

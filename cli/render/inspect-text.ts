@@ -11,7 +11,7 @@ import type {
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { IommuModel } from "../../walkers/models.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { binarySize } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";
@@ -45,7 +45,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   readonly #tails = new Map<number, Piece>();
 
   /** The IOMMU that the records are about. */
-  #model: IommuModel = "intel";
+  #model = IOMMU_MODELS[0]!;
 
   iommu(record: InspectedIommu): void {
     this.#model = record.model;

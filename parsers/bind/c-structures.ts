@@ -37,14 +37,14 @@ export const OlderConfigLayout = layout("struct pasid_table_config, without mode
 });
 
 /** Bytes from the start of a structure to the end of a field: what `bytes` must cover for the field to be there. */
-export function endOf<F extends string>(structure: Layout<F>, field: F): number {
+export function fieldEnd<F extends string>(structure: Layout<F>, field: F): number {
   return (structure.fields[field].parts[0]![0] + 1) / 8;
 }
 
 /** Where the fields end that every table has, in either layout, and those of an Arm table. */
-export const OLDER_END = endOf(OlderConfigLayout, "pasid_bits");
-export const PASID_BITS_END = endOf(PasidTableConfigLayout, "pasid_bits");
-export const S1DSS_END = endOf(PasidTableConfigLayout, "s1dss");
+export const OLDER_END = fieldEnd(OlderConfigLayout, "pasid_bits");
+export const PASID_BITS_END = fieldEnd(PasidTableConfigLayout, "pasid_bits");
+export const S1DSS_END = fieldEnd(PasidTableConfigLayout, "s1dss");
 
 /** Whether a table of this model has the fields behind `pasid_bits`. */
 export function hasArmFields(model: ConfigModel | undefined): boolean {

@@ -1,7 +1,7 @@
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { CONFIG_MODELS } from "../../walkers/models.ts";
 import {
-  endOf,
+  fieldEnd,
   hasArmFields,
   OLDER_END,
   OlderConfigLayout,
@@ -13,10 +13,10 @@ import {
 import { alternatives, HWPT_STRUCTURES } from "./hwpt-structures.ts";
 import type { BindRequest, PasidTableRequest } from "./request.ts";
 
-const S1FMT_END = endOf(PasidTableConfigLayout, "s1fmt");
+const S1FMT_END = fieldEnd(PasidTableConfigLayout, "s1fmt");
 /** What would be a later version is another file altogether. */
 const MOST_VERSIONS = 255;
-const HEADER_END = endOf(PasidTableConfigLayout, "bytes");
+const HEADER_END = fieldEnd(PasidTableConfigLayout, "bytes");
 /** The enumerators that have a number: those of `enum pasid_table_model`. */
 const ENUMERATORS = Object.keys(PasidTableConfigLayout.fields.model.values!).length;
 

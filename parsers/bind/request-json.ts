@@ -1,7 +1,7 @@
 import { CONFIG_MODELS, type ConfigModel } from "../../walkers/models.ts";
 import type { ParentStage } from "../../walkers/pasid-tables/format.ts";
 import { FIELD_GROUPS, type VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
-import { wordOf } from "../../walkers/word64.ts";
+import { joined } from "../../walkers/word64.ts";
 import { Devices } from "../trace/devices.ts";
 import {
   anyText,
@@ -122,7 +122,7 @@ function configRequest(read: Config, parent: Config["stage2"]): PasidTableReques
     kind: "pasid_table_config",
     ...given({ version, bytes, model: known, pasidBits }),
     ...(name !== undefined && known === undefined ? { unknownModel: name } : {}),
-    base: wordOf(base.hi, base.lo),
+    base: joined(base.hi, base.lo),
     ...vendorFields(read),
     ...(parent === undefined ? {} : { parent: parentStage(parent) }),
   };
@@ -135,7 +135,7 @@ function vendorFields(config: VendorFields): VendorFields {
 
 function parentStage(stage: NonNullable<Config["stage2"]>): ParentStage {
   const { format, root, levels, t0sz } = stage;
-  return given({ format, root: root && wordOf(root.hi, root.lo), levels, t0sz });
+  return given({ format, root: root && joined(root.hi, root.lo), levels, t0sz });
 }
 
 /** A model by its enumerator, its short form, or its number in `enum pasid_table_model`. */

@@ -7,7 +7,7 @@ import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
 import { LIME_MAGIC, openLime } from "./lime.ts";
 import type { MemoryImage } from "./memory-image.ts";
 import { openRaw } from "./raw.ts";
-import { type CacheOptions, reasonOf, SnapshotFile } from "./snapshot-file.ts";
+import { type CacheOptions, readFailure, SnapshotFile } from "./snapshot-file.ts";
 import type { SnapshotFormat } from "./snapshot-formats.ts";
 
 export interface SnapshotOptions extends CacheOptions {
@@ -68,7 +68,7 @@ function resolvePath(
     const real = realpathSync(whole);
     if (inside(real)) return { ok: true, path: real };
   } catch (error) {
-    reason = reasonOf(error);
+    reason = readFailure(error);
     const elsewhere = whole.length <= LONGEST_PATH && !inside(deepestReal(dirname(whole)));
     if (elsewhere || (isLink(whole) && !reason.endsWith("(ELOOP)"))) reason = "";
   }

@@ -7,7 +7,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import { type ReadTotals, type RecordSource, readRecords, type TraceHandler } from "./record-source.ts";
 import { TraceNames } from "./records.ts";
-import type { Layout } from "./sniff.ts";
+import type { StreamLayout } from "./sniff.ts";
 import { TextInput } from "./text-input.ts";
 
 export type { ErrorCode } from "./field.ts";
@@ -47,7 +47,8 @@ export class TraceSource implements RecordSource {
     const maxLineBytes = Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES);
     this.names = names;
     this.live = source.size === undefined;
-    const choose = (layout: Layout) => traceFeed(layout, this.#handler!, { names, maxLineBytes, strict });
+    const choose = (layout: StreamLayout) =>
+      traceFeed(layout, this.#handler!, { names, maxLineBytes, strict });
     this.#input = new TextInput(source, choose, maxLineBytes);
   }
 
@@ -82,7 +83,11 @@ export function readTrace(
 }
 
 /** What reads a trace of this layout. */
-export async function traceFeed(layout: Layout, handler: TraceHandler, options: FeedOptions): Promise<Feed> {
+export async function traceFeed(
+  layout: StreamLayout,
+  handler: TraceHandler,
+  options: FeedOptions,
+): Promise<Feed> {
   if (layout === "lines") return new LineFeed(handler, options);
   const { documentFeed } = await import("./document-feed.ts");
   return documentFeed(handler, options);

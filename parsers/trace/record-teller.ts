@@ -1,5 +1,5 @@
-import { hex64 } from "../../walkers/registers.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
 import { ACCESS_BITS } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
 import { Names } from "./names.ts";
@@ -228,7 +228,7 @@ function observedOf(input: NonNullable<DmaInput["observed"]>): object {
   return Object.fromEntries(
     Object.entries(input).map(([name, value]) => [
       name,
-      typeof value === "object" ? hex64(value.hi, value.lo) : value,
+      typeof value === "object" ? hexHalves(value.hi, value.lo) : value,
     ]),
   );
 }

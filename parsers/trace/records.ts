@@ -157,7 +157,7 @@ export class DmaRecord {
   }
 
   ts(): number | string | undefined {
-    return this.tsEnd === this.tsStart ? undefined : JSON.parse(this.tsText());
+    return this.tsEnd <= this.tsStart ? undefined : JSON.parse(this.tsText());
   }
 
   /** `observed` as JSON text, with whatever further fields it has, or "" where absent. */
@@ -189,7 +189,7 @@ export class MemRecord {
 
   /** Takes everything over, with the digits: what it was copied from may be reused. */
   copyFrom(from: MemRecord): void {
-    this.bytes = from.bytes.slice(from.start, from.end);
+    this.bytes = new Uint8Array(from.bytes.subarray(from.start, from.end));
     this.addrHi = from.addrHi;
     this.addrLo = from.addrLo;
     this.start = 0;

@@ -1,7 +1,7 @@
 import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
 
 /** How a trace's records are laid out: one a line, or as a JSON document over any number of lines. */
-export type Layout = "lines" | "document";
+export type StreamLayout = "lines" | "document";
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
@@ -23,7 +23,7 @@ export class LayoutSniffer {
    * @param atEnd the input has no more
    * @returns undefined where more is needed to tell
    */
-  sniff(bytes: Uint8Array, length: number, atEnd: boolean): Layout | undefined {
+  sniff(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
     if (this.#second !== null) return this.#bySecond(this.#second, bytes, length, atEnd);
     const first = this.#first;
     if (first.from === 0 && bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
@@ -41,7 +41,7 @@ export class LayoutSniffer {
     return this.#bySecond(this.#second, bytes, length, atEnd);
   }
 
-  #bySecond(second: LineFinder, bytes: Uint8Array, length: number, atEnd: boolean): Layout | undefined {
+  #bySecond(second: LineFinder, bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
     if (!second.begins(bytes, length)) return atEnd ? "lines" : undefined;
     if (!second.ends(bytes, length, atEnd)) return undefined;
     return isRecord(bytes, second.from, second.end) ? "lines" : "document";

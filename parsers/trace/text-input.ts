@@ -2,13 +2,13 @@ import { setImmediate } from "node:timers/promises";
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
-import { type Layout, LayoutSniffer } from "./sniff.ts";
+import { LayoutSniffer, type StreamLayout } from "./sniff.ts";
 
 /** What the first read asks for. */
 const HEAD_BYTES = 64 * 1024;
 
 /** How an input's records are laid out, and its first bytes, to decide what reads them. */
-export type FeedChoice = (layout: Layout, head: Uint8Array) => Feed | Promise<Feed>;
+export type FeedChoice = (layout: StreamLayout, head: Uint8Array) => Feed | Promise<Feed>;
 
 /** An input's text, given piece by piece to the feed that its first bytes call for. */
 export class TextInput {
@@ -72,7 +72,7 @@ export class TextInput {
     let bytes = new Uint8Array(HEAD_BYTES + 1);
     let fill = 0;
     const sniffer = new LayoutSniffer();
-    let layout: Layout | undefined;
+    let layout: StreamLayout | undefined;
     while (layout === undefined) {
       if (fill === bytes.length - 1) {
         if (fill > this.#maxLineBytes) {

@@ -337,7 +337,16 @@ export class UnitCaches {
     return this.#unit.engine.walk(request);
   }
 
-  /** Whether an entry for which an invalidation is owed gives an answer. */
+  /** Whether all that is cached of the page that was walked last says what memory says: then there is nothing to ask. */
+  isAsMemory(request: WalkRequest): boolean {
+    return this.#explanation.isAsMemory(request);
+  }
+
+  /**
+   * Whether an entry for which an invalidation is owed gives an answer.
+   * @param request the engine's last one, as for `explain`
+   * @param accept whether a walk's result is that answer, which memory does not give
+   */
   holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
     return this.#explanation.find(request, "uninvalidated", accept);
   }
@@ -345,7 +354,8 @@ export class UnitCaches {
   /**
    * Looks for a cached context, PASID entry or translation that gives an answer.
    *
-   * @param accept whether a walk's result is that answer
+   * @param request the engine's last one (`walkAgain`)
+   * @param accept whether a walk's result is that answer, which memory does not give
    * @returns UNEXPLAINED, VALID or INVALIDATED; `staleSource` says what it was
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {

@@ -70,6 +70,7 @@ export class AnswerSink implements ReplaySink {
   #copy(line: number, request: DmaRecord, outcome: Outcome): HeldAnswer {
     const copy = new DmaRecord();
     copy.copyFrom(request);
-    return { line, request: copy, text: this.#text.bytes.slice(0, this.#write(outcome)) };
+    const end = this.#write(outcome);
+    return { line, request: copy, text: new Uint8Array(this.#text.bytes.subarray(0, end)) };
   }
 }

@@ -11,7 +11,7 @@ import {
 } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import type { Layout } from "../../parsers/trace/sniff.ts";
+import type { StreamLayout } from "../../parsers/trace/sniff.ts";
 import { TextInput } from "../../parsers/trace/text-input.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { ErrorLog } from "../output/error-log.ts";
@@ -93,7 +93,7 @@ export class AnswerStream {
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
     const maxLineBytes = Math.min(options.maxLineBytes, LONGEST_LINE_BYTES);
     let trace: TraceAnswers | undefined;
-    const choose = (layout: Layout, head: Uint8Array): Feed | Promise<Feed> => {
+    const choose = (layout: StreamLayout, head: Uint8Array): Feed | Promise<Feed> => {
       this.kind = streamKind(head);
       const feedOptions = { names: this.names, maxLineBytes };
       if (this.kind === "outcomes") {

@@ -1,5 +1,5 @@
 import { requestOfConfig } from "../../parsers/bind/request-json.ts";
-import type { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import type { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { checkBind } from "../bind-check/check-bind.ts";
 import type { BoundTable } from "../bind-check/memory-checks.ts";
@@ -15,11 +15,11 @@ const MAX_OTHERS = 1 << 8;
 /** Finds what speaks against the bindings of a replay, as they are made. */
 export class BindingFindings implements Analysis {
   readonly #findings: Findings;
-  readonly #memory: GuestMemory;
+  readonly #memory: TraceMemory;
   /** In order of binding. */
   readonly #latest = new Map<string, BoundTable>();
 
-  constructor(findings: Findings, memory: GuestMemory) {
+  constructor(findings: Findings, memory: TraceMemory) {
     this.#findings = findings;
     this.#memory = memory;
   }

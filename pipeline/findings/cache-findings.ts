@@ -4,6 +4,7 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -93,8 +94,8 @@ export class CacheFindings implements Analysis {
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
     const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
     const inDevice = staleSource.cache === "devtlb";
-    const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
-    const old = hex(word(change.oldHi, change.oldLo));
+    const address = addressText(change.frame, change.offset);
+    const old = hex(joined(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
@@ -112,7 +113,7 @@ export class CacheFindings implements Analysis {
       cache: staleSource.cache,
       ...(command === null
         ? {}
-        : { command: command.text, data: command.words.map((w) => hex(word(w.hi, w.lo))) }),
+        : { command: command.text, data: command.words.map((w) => hex(joined(w.hi, w.lo))) }),
     });
   }
 
@@ -127,7 +128,7 @@ export class CacheFindings implements Analysis {
         iommu: unit.id,
         dev: open.dev,
         pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `the entry at ${hex(BigInt(change.frame) * 4096n + BigInt(change.offset))}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        message: `the entry at ${addressText(change.frame, change.offset)}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
         changed_line: change.line,
         first_line: open.firstLine,
         requests: open.requests,
@@ -143,7 +144,7 @@ export class CacheFindings implements Analysis {
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(word(w.hi, w.lo)));
+    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
@@ -185,12 +186,4 @@ export class CacheFindings implements Analysis {
     if (!memory.fetch(frame, offset, 8)) return "a hole";
     return hex(memory.view.getBigUint64(memory.at, true));
   }
-}
-
-function word(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -1,4 +1,4 @@
-import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
+import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
 import { MAX_PASID } from "../../parsers/trace/schema.ts";
 import { deviceName } from "../../walkers/models.ts";

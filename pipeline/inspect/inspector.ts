@@ -3,8 +3,9 @@ import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
-import { byteAddress, type Enumeration } from "../../walkers/tables/enumeration.ts";
+import type { Enumeration } from "../../walkers/tables/enumeration.ts";
 import { type RootTable, steps, type TableSpec, type TableTree } from "../../walkers/tables/tree.ts";
+import { byteAddress, hex } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
@@ -12,7 +13,7 @@ import { DeviceNames } from "./devices.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
 import { ReadTrail } from "./read-trail.ts";
 import type { InspectedPasid } from "./records.ts";
-import { hexOf, refusalOf, type SpaceName, tablesOf } from "./report.ts";
+import { refusalOf, type SpaceName, tablesOf } from "./report.ts";
 import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
@@ -104,7 +105,7 @@ export class UnitInspector {
     request.binding = null;
     request.device = 0;
     request.pasid = NO_PASID;
-    this.#out.reset("intel");
+    this.#out.reset();
     if (this.#unit.walker.admit(request, this.#out)) return "enabled";
     return this.#out.status === OK ? "passthrough" : "blocked";
   }
@@ -161,13 +162,13 @@ export class UnitInspector {
     const { walker } = this.#unit;
     // An address may be exempt from translation whatever the context says: that is no refusal.
     if (!walker.checkRequest(request, this.#device, this.#out) && this.#out.status !== OK) return false;
-    this.#out.reset("intel");
+    this.#out.reset();
     return walker.loadProcess(request, this.#device, this.#process, this.#out);
   }
 
   #begin(): void {
     this.#trail.clear();
-    this.#out.reset("intel");
+    this.#out.reset();
     this.#request.addrHi = 0;
     this.#request.addrLo = 0;
   }
@@ -311,5 +312,5 @@ export class UnitInspector {
 
 /** What a table is, and where. */
 function whereIs({ table, title }: RootTable): { readonly kind: string; readonly addr: string } {
-  return { kind: title, addr: hexOf(byteAddress(table.frame, table.offset)) };
+  return { kind: title, addr: hex(byteAddress(table.frame, table.offset)) };
 }

@@ -4,7 +4,7 @@
  */
 import type { FaultReason } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import type { Translation } from "../../walkers/page-tables/address-space.ts";
+import type { TranslationKind } from "../../walkers/page-tables/address-space.ts";
 
 export interface InspectedIommu {
   readonly type: "iommu";
@@ -61,7 +61,7 @@ export interface InspectedPasid {
   readonly dev: string;
   /** Absent: requests without PASID. */
   readonly pasid?: number | undefined;
-  readonly translation: Translation | "blocked";
+  readonly translation: TranslationKind | "blocked";
   readonly domain?: number | undefined;
   readonly asid?: number | undefined;
   readonly tables: readonly InspectedTable[];

@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
-import type { TableModel } from "../../walkers/models.ts";
+import { TABLE_MODELS } from "../../walkers/models.ts";
 import { type FaultClass, NO_LEVEL, OK, type WalkResult } from "../../walkers/result.ts";
 
 /** How an outcome compares with what was observed; the names of the trace contract. */
@@ -22,7 +22,7 @@ export type Difference = (typeof DIFFERENCES)[number];
  */
 export class Outcome {
   status = OK;
-  model: TableModel = "intel";
+  model = TABLE_MODELS[0]!;
   reads = 0;
 
   // ── ok: the physical runs, in order; one unless the request crosses pages into several ──

@@ -8,13 +8,14 @@ import type { PropertyValue, Word64 } from "../../walkers/registers.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
 import type { Stage2Config } from "../../walkers/walker.ts";
+import { byteAddress, joined } from "../../walkers/word64.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { propertyProblem } from "../iommus/model-limits.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
 import { inspectRequest, type PageWalk } from "../walk/page-walk.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
-import { Memory, split } from "./memory.ts";
+import { frameAndOffset, Memory } from "./memory.ts";
 
 /** Registers by the specification's name in lower case, and the capabilities that the host publishes. */
 export interface IommuSettings {
@@ -130,7 +131,7 @@ export class Iommu {
     const { registers: given, props: published } = anObject("settings", settings);
     // Specifications write names in capitals, the trace contract in lower case.
     const registers = Object.entries(given ?? {}).map(
-      ([name, value]) => [name.toLowerCase(), split(name, value)] as [string, Word64],
+      ([name, value]) => [name.toLowerCase(), frameAndOffset(name, value)] as [string, Word64],
     );
     const props = Object.entries(published ?? {}).map(
       ([name, value]) => [name.toLowerCase(), value] as [string, PropertyValue],
@@ -150,8 +151,8 @@ export class Iommu {
     const { model, base, stage2, ...rest } = anObject("table", table);
     if (!Object.hasOwn(MODEL_OWNER, model) || MODEL_OWNER[model] !== this.model)
       throw new LibraryError("binding", `model: expected a table of ${this.model}, found ${model}`);
-    const at = split("base", base);
-    const root = stage2 && split("stage2.root", anObject("stage2", stage2).root);
+    const at = frameAndOffset("base", base);
+    const root = stage2 && frameAndOffset("stage2.root", anObject("stage2", stage2).root);
     checkTable(table);
     const problem = this.#unit.bind(this.#deviceNumber(device), {
       ...rest,
@@ -187,8 +188,8 @@ export class Iommu {
       throw new LibraryError("argument", `pasid: expected 0 to ${2 ** 20 - 1}, found ${pasid}`);
     if (!(Number.isInteger(bytes) && bytes >= 1 && bytes < 2 ** 32))
       throw new LibraryError("argument", `bytes: expected 1 to ${2 ** 32 - 1}, found ${bytes}`);
-    const address = split("address", given.address);
-    split("address + bytes - 1", given.address + BigInt(bytes) - 1n);
+    const address = frameAndOffset("address", given.address);
+    frameAndOffset("address + bytes - 1", given.address + BigInt(bytes) - 1n);
     const request = this.#request;
     request.device = this.#deviceNumber(given.device);
     request.pasid = pasid ?? NO_PASID;
@@ -281,12 +282,4 @@ function faultOf(o: Outcome, address: bigint): Faulted {
     address: o.hasFaultAddr ? joined(o.faultHi, o.faultLo) : address,
     reads: o.reads,
   };
-}
-
-function byteAddress(frame: number, offset: number): bigint {
-  return (BigInt(frame) << 12n) | BigInt(offset);
-}
-
-function joined(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 }

@@ -1,6 +1,6 @@
 import { constants } from "node:buffer";
 import { dirname, resolve } from "node:path";
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import type { MemoryError } from "../../parsers/memory/memory-image.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import { SNAPSHOT_FORMATS, type SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
@@ -24,7 +24,7 @@ export interface MemoryFileOptions {
  */
 export class Memory {
   /** For the walkers. */
-  readonly guest = new GuestMemory();
+  readonly guest = new TraceMemory();
 
   /**
    * The memory in a file (ELF core, LiME, kdump, raw image). It is read as it is needed, not all at once.
@@ -50,14 +50,14 @@ export class Memory {
 
   /** RAM exists here, zero until written; bytes that exist already stay. */
   addRam(address: bigint, bytes: bigint): void {
-    const at = split("address", address);
-    const size = split("bytes", bytes);
+    const at = frameAndOffset("address", address);
+    const size = frameAndOffset("bytes", bytes);
     check(this.guest.ram(at.hi, at.lo, size.hi, size.lo));
   }
 
   /** Writes bytes; they exist from then on. */
   write(address: bigint, data: Uint8Array): void {
-    const at = split("address", address);
+    const at = frameAndOffset("address", address);
     if (!(data instanceof Uint8Array))
       throw new LibraryError("argument", `data: expected a Uint8Array, found ${typeof data}`);
     check(this.guest.write(at.hi, at.lo, data));
@@ -68,10 +68,10 @@ export class Memory {
    * @returns null where any of them is in a hole
    */
   read(address: bigint, bytes: number): Uint8Array | null {
-    split("address", address);
+    frameAndOffset("address", address);
     if (!(Number.isInteger(bytes) && bytes >= 0 && bytes <= constants.MAX_LENGTH))
       throw new LibraryError("argument", `bytes: expected 0 to ${constants.MAX_LENGTH}, found ${bytes}`);
-    if (bytes > 0) split("address + bytes - 1", address + BigInt(bytes) - 1n);
+    if (bytes > 0) frameAndOffset("address + bytes - 1", address + BigInt(bytes) - 1n);
     const out = new Uint8Array(bytes);
     for (let done = 0; done < bytes; ) {
       const at = address + BigInt(done);
@@ -97,7 +97,7 @@ export class Memory {
 }
 
 /** A 64-bit number as two int32 halves. */
-export function split(name: string, value: bigint): { hi: number; lo: number } {
+export function frameAndOffset(name: string, value: bigint): { hi: number; lo: number } {
   if (typeof value !== "bigint")
     throw new LibraryError("argument", `${name}: expected a bigint, found ${typeof value}`);
   if (value < 0n || value >= 1n << 64n)
@@ -106,7 +106,7 @@ export function split(name: string, value: bigint): { hi: number; lo: number } {
 }
 
 function halves(name: string, value: bigint): { baseHi: number; baseLo: number } {
-  const { hi, lo } = split(name, value);
+  const { hi, lo } = frameAndOffset(name, value);
   return { baseHi: hi, baseLo: lo };
 }
 

@@ -1,8 +1,8 @@
 import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
-import { hex64 as hex } from "../../walkers/registers.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK } from "../../walkers/result.ts";
+import { hexHalves as hex } from "../../walkers/word64.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import type { OutcomeRecord } from "./records.ts";
@@ -36,7 +36,7 @@ export function outcomeRecord(
     ...(o.status === FAULT ? fault(o) : {}),
     reads: o.reads,
     ...(o.verdict === "" ? {} : { verdict: o.verdict }),
-    ...(o.difference === "" ? {} : { diff: o.difference }),
+    ...(o.verdict === "" || o.difference === "" ? {} : { diff: o.difference }),
     ...(o.changedLine === 0 ? {} : { changed_line: o.changedLine }),
   };
 }

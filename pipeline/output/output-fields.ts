@@ -27,7 +27,7 @@ export const line = integer(1, MAX_SAFE, "Line of the input");
 export const count = (doc: string) => integer(0, MAX_SAFE, doc);
 
 /** Hex as writers write it: lowercase, without padding. */
-export function hex(doc: string): Field<unknown> {
+export function hexText(doc: string): Field<unknown> {
   return schemaField({ type: "string", pattern: `^${HEX}$`, description: doc });
 }
 

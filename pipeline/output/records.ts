@@ -6,7 +6,7 @@ import type { FaultClass } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { CacheStatistics } from "../caches/unit-caches.ts";
 import type { Difference, Verdict } from "../iommus/outcome.ts";
-import type { StatsRecord as Stats, SummaryRecord as Summary } from "./statistics.ts";
+import type { ModelCounters, ReplayCounters } from "./statistics.ts";
 
 /** What became of one request. A field that does not apply is left out. */
 export interface OutcomeRecord {
@@ -124,9 +124,9 @@ export interface TraceRecord {
 }
 
 /** Counters of one IOMMU and table model. `trace` stands where several traces are replayed into one output. */
-export type StatsRecord = Stats & CacheStatistics & { readonly trace?: string };
+export type StatsRecord = ModelCounters & CacheStatistics & { readonly trace?: string };
 /** Counters of a whole replay. */
-export type SummaryRecord = Summary & { readonly trace?: string };
+export type SummaryRecord = ReplayCounters & { readonly trace?: string };
 
 export type OutputRecord =
   | OutcomeRecord

@@ -45,7 +45,7 @@ export function selectionOf(names: readonly SelectionName[] | undefined): Select
 }
 
 /** Selects nothing: for statistics alone. */
-export const NOTHING: Selection = selectionOf([]);
+export const SELECT_NOTHING: Selection = selectionOf([]);
 
 export function selects(selection: Selection, outcome: Outcome): boolean {
   return (

@@ -186,5 +186,5 @@ export class Summary {
   }
 }
 
-export type StatsRecord = ReturnType<ModelStatistics["record"]>;
-export type SummaryRecord = ReturnType<Summary["record"]>;
+export type ModelCounters = ReturnType<ModelStatistics["record"]>;
+export type ReplayCounters = ReturnType<Summary["record"]>;

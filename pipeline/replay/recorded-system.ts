@@ -1,4 +1,4 @@
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import { fromInvRecord } from "../../parsers/trace/inv-record.ts";
 import type { MemRecord, TraceNames } from "../../parsers/trace/records.ts";
@@ -24,7 +24,7 @@ interface NeutralInvalidation {
 
 /** The system that a trace is of, as its records so far say: memory, registers, bindings. */
 export class RecordedSystem {
-  readonly memory = new GuestMemory();
+  readonly memory = new TraceMemory();
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly past: VersionedMemory;
   readonly iommus: Iommus;

@@ -1,4 +1,6 @@
 import type { ObservedRecord, TraceNames } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { DIFFERENCES, type Difference, type Outcome } from "../iommus/outcome.ts";
 
@@ -44,17 +46,13 @@ export class Comparison {
   }
 
   #sameCode(o: Outcome, observed: ObservedRecord): boolean {
-    if (observed.hasCode) return causeOf(o, observed.code) === o.fault!.code;
+    if (observed.hasCode) {
+      const { faultRecord } = VENDORS[MODEL_OWNER[o.model]];
+      return (faultRecord.loggedCode?.(observed.code) ?? observed.code) === o.fault!.code;
+    }
     if (observed.reason >= 0) return this.#names.reasons.text(observed.reason) === o.reason;
     return true;
   }
-}
-
-/** RISC-V IOMMU 1.0, 3.2: CAUSE is bits 11:0 of a fault record's first doubleword, which recorders log as a whole. */
-const CAUSES = 2 ** 12;
-
-function causeOf(o: Outcome, code: number): number {
-  return o.model === "riscv" ? code % CAUSES : code;
 }
 
 function sameRecord(o: Outcome, observed: ObservedRecord): boolean {

@@ -1,6 +1,6 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { OK, type WalkResult } from "../../walkers/result.ts";
+import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
 import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -9,9 +9,8 @@ import { Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
-/** Pages of one request that are looked at for what caches may hold: beyond them its length says how long it takes. */
+/** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
-const TOO_MANY = "too many";
 
 /**
  * Decides on the verdict of a request: whether what the recorded system did is the walk of memory as it is now, what
@@ -56,11 +55,6 @@ export class Judge {
     if (outcome.difference === "" || caches === null) return;
     const verdict = this.#explain(record, request, caches);
     if (verdict === "mismatch") return;
-    if (verdict === "unknown") {
-      outcome.verdict = verdict;
-      outcome.difference = "";
-      return;
-    }
     outcome.changedLine = this.#changedLine();
     outcome.verdict = verdict;
     outcome.difference = "";
@@ -78,11 +72,15 @@ export class Judge {
 
   /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */
   #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+    let asked = 0;
     return (
       this.#pages(record, request, caches, (now) => {
+        // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
+        const goesOn = now.status === FAULT ? false : null;
+        if (caches.isAsMemory(request)) return goesOn;
         const found = caches.holdsUninvalidated(request, (walk) => !sameAnswer(walk, now));
         if (found) this.staleSource = caches.staleSource;
-        return found ? true : null;
+        return found ? true : ++asked < MOST_PAGES ? goesOn : false;
       }) === true
     );
   }
@@ -92,33 +90,31 @@ export class Judge {
     const { observed } = record;
     let worst = VALID;
     let first = true;
+    let fromCaches = 0;
     const explained = this.#pages(record, request, caches, (now) => {
       const whole = first;
       first = false;
-      const depth = this.#explainPage(request, caches, now, (walk) => this.#accepts(walk, observed, whole));
+      const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole);
+      const asMemory = accept(now);
+      const depth = asMemory ? VALID : this.#explainPage(request, caches, accept);
       if (depth !== UNEXPLAINED) {
         worst = Math.max(worst, depth);
         // One page that faults as observed explains a request that faulted.
-        return observed.result === OK ? null : true;
+        if (observed.result !== OK) return true;
+        return asMemory || ++fromCaches < MOST_PAGES ? null : true;
       }
       if (observed.result === OK) return false;
       // This page did not fault; the fault may be on a later one.
-      return this.#explainPage(request, caches, now, (walk) => walk.status === OK) === UNEXPLAINED
-        ? false
-        : null;
+      if (now.status === OK) return null;
+      const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
+      return passed && ++fromCaches < MOST_PAGES ? null : false;
     });
-    if (explained === TOO_MANY) return "unknown";
     if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
     return worst === VALID ? "stale" : "stale-after-invalidation";
   }
 
-  #explainPage(
-    request: WalkRequest,
-    caches: UnitCaches,
-    now: WalkResult,
-    accept: (walk: WalkResult) => boolean,
-  ): number {
-    if (accept(now)) return VALID;
+  #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
+    if (caches.isAsMemory(request)) return UNEXPLAINED;
     const depth = caches.explain(request, accept);
     if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
     return depth;
@@ -133,17 +129,17 @@ export class Judge {
     return this.#comparison.difference(page, observed) === "";
   }
 
-  /** Visits the pages of a request until `visit` returns an answer other than null; TOO_MANY where that takes too long. */
+  /** Visits the pages of a request until `visit` returns an answer other than null. */
   #pages(
     record: DmaRecord,
     request: WalkRequest,
     caches: UnitCaches,
     visit: (now: WalkResult) => boolean | null,
-  ): boolean | null | typeof TOO_MANY {
+  ): boolean | null {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     let left = record.len;
-    for (let pages = 0; pages < MOST_PAGES; pages++) {
+    for (;;) {
       const now = caches.walkAgain(request);
       const span = Math.min(left, bytesToPageEnd(request, now));
       const answer = visit(now);
@@ -152,6 +148,5 @@ export class Judge {
       if (left === 0) return null;
       advance(request, span);
     }
-    return TOO_MANY;
   }
 }

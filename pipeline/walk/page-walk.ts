@@ -3,6 +3,7 @@ import type { DecodedField, Layout } from "../../walkers/layout.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL, WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
+import { byteAddress, joined } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { type Walks, walkRequest } from "../iommus/request-walk.ts";
@@ -89,7 +90,7 @@ export class RecordedWalks implements Walks {
 
   #record(page: WalkRequest): WalkResult {
     const { tables } = this.#engine.walker;
-    const address = (BigInt(page.addrHi >>> 0) << 32n) | BigInt(page.addrLo >>> 0);
+    const address = joined(page.addrHi, page.addrLo);
     tables.observer = this.#recorder;
     try {
       const walked = this.#afresh(page);
@@ -131,7 +132,7 @@ class StepRecorder implements WalkObserver {
     const step: WalkStep = {
       index: this.#next++,
       layout,
-      address: (BigInt(frame) << 12n) | BigInt(offset),
+      address: byteAddress(frame, offset),
       words: view === null ? null : layout.words(view, at, littleEndian),
       fields: view === null ? [] : layout.decode(view, at, littleEndian),
       reservedSet: view === null ? [] : layout.reservedSet(view, at, littleEndian),

@@ -6,7 +6,7 @@ import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
 import type { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import { aim } from "../../pipeline/iommus/iommus.ts";
 import { RecordSink } from "../../pipeline/output/record-sink.ts";
-import { NOTHING } from "../../pipeline/output/selection.ts";
+import { SELECT_NOTHING } from "../../pipeline/output/selection.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { Replay } from "../../pipeline/replay/replay.ts";
 import { WalkRequest } from "../../walkers/request.ts";
@@ -44,7 +44,7 @@ async function casesOf(
   wanted: (record: PlainRecord) => boolean,
 ): Promise<Case[]> {
   const names = new TraceNames();
-  const replay = new Replay(names, new RecordSink(() => {}, NOTHING), { ...DEFAULT_OPTIONS, caches });
+  const replay = new Replay(names, new RecordSink(() => {}, SELECT_NOTHING), { ...DEFAULT_OPTIONS, caches });
   const cases: Case[] = [];
   const handler: TraceHandler = {
     dma: (line, record) => {

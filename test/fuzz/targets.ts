@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { readRequest } from "../../parsers/bind/read-request.ts";
 import { openCapabilities } from "../../parsers/caps/open-caps.ts";
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 import { OutcomeFeed } from "../../parsers/outcomes/outcome-feed.ts";
@@ -144,7 +144,7 @@ function memory(format: SnapshotFormat, seeds: () => readonly Uint8Array[]): Tar
       const name = file(bytes);
       const opened = openSnapshot(name, folder, { format, cacheBytes: 1 << 20 });
       if (!opened.ok) return;
-      const guest = new GuestMemory();
+      const guest = new TraceMemory();
       guest.replace(opened.image);
       for (const frame of FRAMES) if (guest.fetch(frame, 8, 16)) guest.view.getUint8(guest.at + 15);
       guest.writeHex(Buffer.from("00ff"), 0, 4, 0, 0x1ffe);

@@ -3,7 +3,7 @@
  * bounds, no past. What it answers is lawful; where it is told to keep an entry that an invalidation covers, it is not.
  */
 
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
 import { deviceTag, processTag } from "../../pipeline/caches/held/context-tags.ts";
 import { TagSet } from "../../pipeline/caches/held/tag-sets.ts";
@@ -60,7 +60,7 @@ class Unit {
   readonly pages = new Map<TagSet, CachedPage[]>();
   readonly #sets = new Map<string, TagSet>();
 
-  constructor(model: IommuModel, memory: GuestMemory) {
+  constructor(model: IommuModel, memory: TraceMemory) {
     this.caching = VENDORS[model].caching;
     this.walker = VENDORS[model].walker(memory);
     this.decoder = new CommandDecoder(model);
@@ -177,7 +177,7 @@ export interface Recorded {
 
 /** Replays a trace's records on IOMMUs that cache, and notes what they answer. */
 export function record(trace: readonly Json[], mistake: Mistake = { line: -1, page: -1 }): Recorded {
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   const devices = new Devices();
   const units = new Map<string, Unit>();
   const covered = new Map<number, number>();

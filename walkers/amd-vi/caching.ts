@@ -1,6 +1,5 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
-import { FRAME_SHIFT } from "../memory.ts";
-import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
+import { RADIX512 } from "../page-tables/geometry.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
 
 /** PS of a guest entry: it is a leaf. */
@@ -21,6 +20,7 @@ export const AMD_VI_CACHING: Caching<DeviceContext, ProcessContext> = {
     const first = process.guest !== 0;
     return translationTag(device.domain, first ? Math.max(pasid, 0) : NO_TAG, first, device.mode !== 0);
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.iotlb !== 0,
 
   /** Capability header, NpCache (`props.npcache`): page-table entries that are not present. */
@@ -31,7 +31,7 @@ export const AMD_VI_CACHING: Caching<DeviceContext, ProcessContext> = {
 
   levelSizes(device, process, _hi, out) {
     const guest = process.guest !== 0;
-    return out.set(guest ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, guest ? device.guestLevels : device.mode);
+    return out.set(guest ? 1 : 2, RADIX512, guest ? device.guestLevels : device.mode);
   },
   pointsToTable(stage, level, lo) {
     if (level === 1) return false;

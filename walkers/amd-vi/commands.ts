@@ -4,7 +4,7 @@
  */
 
 import { alignedRange, FRAME_BITS, sizeInAddress } from "../commands/address-range.ts";
-import { type CommandSet, type CommandSpec, hex, hexAddress, readers } from "../commands/command-set.ts";
+import { type CommandSet, type CommandSpec, readers } from "../commands/command-set.ts";
 import {
   COMBINED_BY_ADDRESS,
   CONTEXT_CACHE,
@@ -17,7 +17,8 @@ import {
   PASID_CACHE,
   SECOND_STAGE,
 } from "../invalidation.ts";
-import { address, bit, bits, type Field, layout, requester, split } from "../layout.ts";
+import { address, bit, bits, type LayoutField, layout, requester, split } from "../layout.ts";
+import { addressText, hex } from "../word64.ts";
 import { ExtendedFeatureRegister } from "./registers.ts";
 
 const BYTES = 16;
@@ -28,7 +29,11 @@ const S = bit(64, "Size stands in the address");
 const GN = bit(66, "Address is a guest virtual one, of the PASID", { needs: "GTSUP" });
 const ADDR = address(127, 76, "Address");
 
-function command<F extends string>(name: string, section: string, fields: { readonly [K in F]: Field }) {
+function command<F extends string>(
+  name: string,
+  section: string,
+  fields: { readonly [K in F]: LayoutField },
+) {
   return layout(name, `AMD 48882, ${section}`, BYTES, { OP, ...fields });
 }
 
@@ -199,7 +204,7 @@ const specs: readonly CommandSpec<AmdViCommandCaps>[] = [
     operands(view) {
       const flags = (["S", "PDE"] as const).map((f) => (pages[f](view, 0) === 0 ? "" : ` ${f}`)).join("");
       const guest = guestOperand(pages.GN(view, 0), pages.PASID(view, 0));
-      return `DomainID ${hex(pages.DOMID(view, 0))}${guest} addr ${hexAddress(pages.ADDR(view, 0))}${flags}`;
+      return `DomainID ${hex(pages.DOMID(view, 0))}${guest} addr ${addressText(pages.ADDR(view, 0))}${flags}`;
     },
   },
   {
@@ -222,7 +227,7 @@ const specs: readonly CommandSpec<AmdViCommandCaps>[] = [
       const size = iotlb.S(view, 0) === 0 ? "" : " S";
       const guest = guestOperand(iotlb.GN(view, 0), iotlb.PASID(view, 0));
       const queue = `QueueID ${hex(iotlb.QUEUEID(view, 0))} MaxPend ${iotlb.MAXPEND(view, 0)}`;
-      return `DeviceID ${hex(devid(view, 0))}${guest} addr ${hexAddress(iotlb.ADDR(view, 0))}${size} ${queue}`;
+      return `DeviceID ${hex(devid(view, 0))}${guest} addr ${addressText(iotlb.ADDR(view, 0))}${size} ${queue}`;
     },
   },
   {
@@ -249,7 +254,7 @@ const specs: readonly CommandSpec<AmdViCommandCaps>[] = [
       const flags = (["S", "INVAL"] as const)
         .map((f) => (prefetch[f](view, 0) === 0 ? "" : f === "S" ? " S" : " Inval"))
         .join("");
-      return `DeviceID ${hex(devid(view, 0))}${guest} addr ${hexAddress(prefetch.ADDR(view, 0))}${flags} PFCount ${prefetch.PFCOUNT(view, 0)}`;
+      return `DeviceID ${hex(devid(view, 0))}${guest} addr ${addressText(prefetch.ADDR(view, 0))}${flags} PFCount ${prefetch.PFCOUNT(view, 0)}`;
     },
   },
   {

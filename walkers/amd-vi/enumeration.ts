@@ -2,13 +2,13 @@ import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
 import {
   type AddressSpace,
   lowRegion,
-  ninesTables,
+  radix512Tables,
   type StageTables,
   signedRegions,
   translationOf,
 } from "../page-tables/address-space.ts";
-import * as amdV1 from "../page-tables/amd-v1.ts";
-import * as x86 from "../page-tables/x86-64.ts";
+import { amdV1InputBits, usedShift } from "../page-tables/amd-v1.ts";
+import { x86InputBits } from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
 import type { DeviceContext, ProcessContext } from "./context.ts";
@@ -46,14 +46,14 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessConte
 
   space(device: DeviceContext, process: ProcessContext, withPasid: boolean): AddressSpace {
     const guest = process.guest !== 0;
-    const first = guest ? ninesTables(1, "x86-64", process.root, device.guestLevels) : null;
+    const first = guest ? radix512Tables(1, "x86-64", process.root, device.guestLevels) : null;
     const hosted = device.valid !== 0 && device.mode !== 0;
     const host = hosted ? hostTables(device) : null;
-    const bits = hosted ? amdV1.inputBits(device.mode) : 64;
+    const bits = hosted ? amdV1InputBits(device.mode) : 64;
     return {
       translation: translationOf(first, host),
       regions: guest
-        ? signedRegions(x86.inputBits(device.guestLevels), first, host)
+        ? signedRegions(x86InputBits(device.guestLevels), first, host)
         : lowRegion(bits, null, host),
       boundaries: this.#boundaries(withPasid),
       withheld: null,
@@ -75,5 +75,5 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessConte
 
 /** Entries may skip levels. */
 function hostTables({ hostRoot, mode }: DeviceContext): StageTables {
-  return { ...ninesTables(2, "amdv1", hostRoot, mode), used: amdV1.usedShift };
+  return { ...radix512Tables(2, "amdv1", hostRoot, mode), used: usedShift };
 }

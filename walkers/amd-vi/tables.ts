@@ -1,29 +1,31 @@
 import { FRAME_BYTES, frameHi, frameLo, type GuestMemory } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
-import { type Binding, READ, WRITE } from "../request.ts";
+import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
-import { address, type Entry } from "../tables/entry.ts";
+import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
+import type {
+  EntryKind,
+  JudgedEntry,
+  Pointer,
+  Reach,
+  Resolver,
+  RootTable,
+  TableSpec,
+  TableTree,
+  Tag,
+} from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { Configuration } from "./configuration.ts";
 import { type AmdViBinding, DeviceContext } from "./context.ts";
-import {
-  CHECKED_BITS,
-  DEVICE_ID_BITS,
-  DeviceTableEntry,
-  Gcr3Entry,
-  RESERVED_GLX,
-  RESERVED_IOCTL,
-  RESERVED_MODE,
-} from "./device-table-entry.ts";
+import { decodeDte } from "./device-table.ts";
+import { CHECKED_BITS, DEVICE_ID_BITS, DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
 import { EventReporter } from "./event-reporter.ts";
-import { gcr3TableLimit, PASID_BITS_PER_LEVEL } from "./gcr3-table.ts";
+import { PASID_BITS_PER_LEVEL } from "./gcr3-table.ts";
 import { HostStage } from "./host-stage.ts";
-
-const ILLEGAL = TABLE_RULES["illegal-encoding"];
-const UNSUPPORTED = TABLE_RULES["unsupported-encoding"];
+import { brokenDteRule, DTE_RULES } from "./rules.ts";
 
 const ENTRIES = FRAME_BYTES / Gcr3Entry.bytes;
 /** 2.2.2: the IOMMU reads, and software writes, a device table entry in halves of 128 bits. */
@@ -45,6 +47,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
   readonly #configuration = new Configuration();
   readonly #host: HostStage;
   readonly #out = new WalkResult();
+  #reach: Reach = { frames: 0, width: PHYSICAL_WIDTH };
   #rootKnown = false;
 
   constructor(memory: GuestMemory) {
@@ -55,6 +58,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
   configure(state: IommuState): void {
     this.#configuration.load(state);
     this.#host.walk.reservedHi = this.#configuration.addressReservedHi;
+    this.#reach = { frames: this.#configuration.frameLimit, width: PHYSICAL_WIDTH };
     this.#rootKnown = state.has("dev_tab_base");
   }
 
@@ -62,6 +66,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
     const { enabled, segmentBits, tableFrame, tableEntries } = this.#configuration;
     if (!this.#rootKnown || enabled === 0) return [];
     const roots: RootTable[] = [];
+    const dte = this.#dte();
     const title =
       segmentBits === 0 ? "device table" : `device table of ${2 ** segmentBits} segments, the first`;
     const perSegment = 2 ** (DEVICE_ID_BITS - segmentBits);
@@ -69,7 +74,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       const entries = Math.min(tableEntries[segment]!, perSegment);
       if (entries <= 0) continue;
       const table: TableSpec = {
-        kind: this.#dte,
+        kind: dte,
         context: "",
         frame: tableFrame[segment]!,
         offset: 0,
@@ -107,81 +112,68 @@ export class AmdViTables implements TableTree<DeviceContext> {
     return { table, title: gcr3Title(context), from: "device table entry", field: "GCR3TRP", source };
   }
 
-  readonly #dte: EntryKind = {
-    layout: DeviceTableEntry,
-    littleEndian: true,
-    ids: "device",
-    span: 1,
-    entries: 1,
-    updates: { unit: DTE_UNIT },
-    valid: (view, at) => dteValid(view, at) !== 0,
-    judge: (entry) => this.#judgeDte(entry),
-  };
-
-  /** 2.2.2, 2.5.2 (ILLEGAL_DEV_TABLE_ENTRY). */
-  #judgeDte(entry: Entry): void {
-    const { entryReserved } = this.#configuration;
-    entry.reservedBits(TABLE_RULES["reserved-entry-bits"], entryReserved, [], "", 0, CHECKED_BITS);
-    entry.reservedBits(TABLE_RULES["ignored-entry-bits"], entryReserved, [], "", CHECKED_BITS);
-    if (Number(entry.value("IOCTL")) === RESERVED_IOCTL) entry.complain(ILLEGAL, "IOCTL", "expected 0 to 2");
-    // Without TV, nothing else in the entry is looked at.
-    if (entry.value("TV") === 0n) return;
-    const context = this.#judgeHostTables(entry);
-    if (context !== null) this.#judgeGuestTables(entry, context);
-  }
-
-  #judgeHostTables(entry: Entry): DeviceContext | null {
-    const { hostLevels } = this.#configuration;
-    const context = new DeviceContext();
-    context.mode = Number(entry.value("MODE"));
-    context.hostRoot = Number(entry.value("HPTROOT"));
-    context.domain = Number(entry.value("DOMAINID"));
-    context.perm = READ | WRITE;
-    if (context.mode === RESERVED_MODE) entry.complain(ILLEGAL, "MODE", "expected 0 to 6");
-    else if (context.mode > hostLevels)
-      entry.complain(UNSUPPORTED, "MODE", `expected ${hostLevels} at most, as EFR.HATS has it`);
-    else {
-      if (context.mode === 0) return context;
-      this.#leads(entry, "HPTROOT", context.hostRoot);
-      entry.tag({
-        key: `domain ${context.domain}`,
-        target: host(context),
-        name: `DomainID ${context.domain}`,
-        points: `the ${context.mode}-level host table at ${address(context.hostRoot)}`,
-        field: "DOMAINID",
-      });
-      return context;
-    }
-    return null;
-  }
-
-  #judgeGuestTables(entry: Entry, context: DeviceContext): void {
+  #dte(): EntryKind {
     const configuration = this.#configuration;
-    if (entry.value("GV") === 0n) return;
-    if (configuration.guestTranslation === 0) {
+    const { entryReserved } = configuration;
+    const checked = entryReserved.map((word, i) => (i < CHECKED_BITS / 32 ? word : 0));
+    return {
+      layout: DeviceTableEntry,
+      littleEndian: true,
+      ids: "device",
+      span: 1,
+      entries: 1,
+      updates: { unit: DTE_UNIT },
+      valid: (view, at) => dteValid(view, at) !== 0,
+      reserved: { words: () => checked, addresses: [], width: "" },
+      ignored: entryReserved.map((word, i) => word & ~checked[i]!),
+      rules: ruleBook(DTE_RULES, configuration, (view, at, after) =>
+        brokenDteRule(view, at, configuration, after),
+      ),
+      notes: (entry) => this.#noteGuest(entry),
+      points: (entry) => this.#fromDevice(entry),
+    };
+  }
+
+  #noteGuest(entry: JudgedEntry): void {
+    if (entry.value("TV") === 0n || entry.value("GV") === 0n) return;
+    if (this.#configuration.guestTranslation === 0)
       entry.complain(
         TABLE_RULES["ineffective-field"],
         "GV",
         "behaves as 0 without GTEn of the control register and EFR.GTSup",
       );
-      return;
+  }
+
+  #fromDevice(entry: JudgedEntry): Pointer[] {
+    const context = new DeviceContext();
+    decodeDte(entry.view, entry.at, this.#configuration, context);
+    const pointers: Pointer[] = [];
+    if (context.translate !== 0 && context.mode !== 0)
+      pointers.push({
+        field: "HPTROOT",
+        frame: context.hostRoot,
+        reach: this.#reach,
+        tag: {
+          key: `domain ${context.domain}`,
+          target: host(context),
+          name: `DomainID ${context.domain}`,
+          points: `the ${context.mode}-level host table at ${addressText(context.hostRoot)}`,
+          field: "DOMAINID",
+          source: DeviceTableEntry.source,
+        },
+      });
+    const guest = this.pasids(context, entry.device);
+    if (guest !== null) {
+      const { table } = guest;
+      pointers.push({
+        field: "GCR3TRP",
+        frame: table.frame,
+        reach: this.#reach,
+        resolve: table.resolve,
+        table,
+      });
     }
-    context.glx = Number(entry.value("GLX"));
-    context.gcr3Root = Number(entry.value("GCR3TRP"));
-    context.gcr3RootGuest = configuration.gcr3RootGuest;
-    context.pasidLimit = Math.min(gcr3TableLimit(context.glx), configuration.pasidLimit);
-    const levels = 4 + Number(entry.value("GUESTPAGINGMODE"));
-    if (levels > 5) entry.complain(ILLEGAL, "GUESTPAGINGMODE", "expected 0 or 1");
-    else if (levels > configuration.guestLevels)
-      entry.complain(UNSUPPORTED, "GUESTPAGINGMODE", "expected 0, as EFR.GATS has it");
-    if (context.glx === RESERVED_GLX) entry.complain(ILLEGAL, "GLX", "expected 0 to 2");
-    else if (context.glx > configuration.glx)
-      entry.complain(UNSUPPORTED, "GLX", `expected ${configuration.glx} at most, as EFR.GLXSup has it`);
-    else {
-      const scope = `domain ${context.domain} `;
-      const table = this.#gcr3Table(context, entry.device, context.glx, context.gcr3Root, 0, scope);
-      if (this.#leads(entry, "GCR3TRP", context.gcr3Root, table.resolve)) entry.leadsTo(table);
-    }
+    return pointers;
   }
 
   /**
@@ -222,36 +214,30 @@ export class AmdViTables implements TableTree<DeviceContext> {
       ...(level > 0 && { below: this.#gcr3(context, level - 1, scope) }),
       updates: { unit: Gcr3Entry.bytes },
       valid: (view, at) => gcr3Valid(view, at) !== 0,
-      judge: (entry) => this.#judgeGcr3(entry, context, level, scope),
+      points: (entry) => this.#fromGcr3(entry, context, level, scope),
     };
   }
 
-  #judgeGcr3(entry: Entry, context: DeviceContext, level: number, scope: string): void {
+  #fromGcr3(entry: JudgedEntry, context: DeviceContext, level: number, scope: string): Pointer[] {
     const frame = Number(entry.value("GCR3"));
-    const { device } = entry.table;
+    const pointer = { field: "GCR3", frame, reach: this.#reach };
     if (level > 0) {
-      const table = this.#gcr3Table(context, device, level - 1, frame, entry.first, scope);
-      if (this.#leads(entry, "GCR3", frame, table.resolve)) entry.leadsTo(table);
-      return;
+      const table = this.#gcr3Table(context, entry.table.device, level - 1, frame, entry.first, scope);
+      return [{ ...pointer, resolve: table.resolve, table }];
     }
-    this.#leads(entry, "GCR3", frame, this.#resolver(context));
-    entry.tag({
+    const tag: Tag = {
       key: `${scope}pasid ${entry.first}`,
       target: `${frame}`,
       name:
         context.domain < 0 ? `PASID ${entry.first}` : `PASID ${entry.first} of DomainID ${context.domain}`,
-      points: `the guest page table at ${address(frame)}`,
+      points: `the guest page table at ${addressText(frame)}`,
       field: "GCR3",
-    });
+      source: Gcr3Entry.source,
+    };
+    return [{ ...pointer, resolve: this.#resolver(context), tag }];
   }
 
-  #leads(entry: Entry, field: string, frame: number, resolve?: (frame: number) => number): boolean {
-    const reservedHi = this.#configuration.addressReservedHi;
-    const beyond = resolve === undefined && (frameHi(frame) & reservedHi) !== 0;
-    return entry.pointer(field, frame, beyond ? 0 : Number.POSITIVE_INFINITY, PHYSICAL_WIDTH, resolve);
-  }
-
-  #resolver(context: DeviceContext): ((frame: number) => number) | undefined {
+  #resolver(context: DeviceContext): Resolver | undefined {
     if (context.mode === 0) return undefined;
     return (frame) => {
       this.#out.reset("amd");

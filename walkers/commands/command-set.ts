@@ -68,7 +68,7 @@ export class Problems {
 }
 
 /** What a command makes certain, in words: a row of the documentation. */
-export interface Coverage {
+export interface CoverageText {
   readonly covers: string;
   readonly doesNotCover: string;
 }
@@ -85,7 +85,7 @@ export interface CommandSpec<C = unknown> {
   readonly source?: string;
   /** Fields that tell it from all others, with their values; `encode` fills them in. */
   readonly fixed: Readonly<Record<string, number>>;
-  readonly coverage: Coverage;
+  readonly coverage: CoverageText;
   /** The commands before it are complete when it is. */
   readonly completion?: boolean;
 
@@ -129,14 +129,4 @@ export function readers<F extends string, N extends F>(
   names: readonly N[],
 ): { readonly [K in N]: Reader } {
   return Object.fromEntries(names.map((name) => [name, layout.reader(name)])) as { [K in N]: Reader };
-}
-
-/** Number in hex, as addresses and data are printed. */
-export function hex(value: number | bigint): string {
-  return `0x${value.toString(16)}`;
-}
-
-/** A frame number as the byte address it stands for. */
-export function hexAddress(frame: number): string {
-  return hex(BigInt(frame) << 12n);
 }

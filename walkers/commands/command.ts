@@ -8,7 +8,8 @@ import type { DecodedField, Layout } from "../layout.ts";
 import type { IommuModel } from "../models.ts";
 import { IommuState, type Word64 } from "../registers.ts";
 import { VENDORS } from "../registry.ts";
-import { type CommandProblem, type CommandSet, type CommandSpec, hex, Problems } from "./command-set.ts";
+import { hex, joined } from "../word64.ts";
+import { type CommandProblem, type CommandSet, type CommandSpec, Problems } from "./command-set.ts";
 
 /** Stands where a vendor's commands are not known: no words are a command. */
 const NO_COMMANDS: CommandSet = {
@@ -207,7 +208,7 @@ export function decodeCommand(
 /** One line in the vendor's own syntax: "IOTLB invalidate: domain-selective, DID 5", "CMD_TLBI_NH_ASID VMID 0 ASID 5". */
 export function formatCommand(command: DecodedCommand): string {
   if (command.layout === null) {
-    const words = command.words.map((w) => hex(wordOf(w))).join(" ");
+    const words = command.words.map((w) => hex(joined(w.hi, w.lo))).join(" ");
     return `unknown command, opcode ${hex(command.opcode)}: ${words}`;
   }
   const separator = commandSetOf(command.model).separator;
@@ -242,8 +243,4 @@ export function encodeCommand(
   for (let at = 0; at < 8 * count; at += 8)
     words.push({ hi: view.getInt32(at + 4, true), lo: view.getInt32(at, true) });
   return words;
-}
-
-function wordOf(word: Word64): bigint {
-  return (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0);
 }

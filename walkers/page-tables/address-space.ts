@@ -1,5 +1,5 @@
 import { FRAME_SHIFT } from "../memory.ts";
-import { entryShift } from "./nines.ts";
+import { type LevelGeometry, RADIX512 } from "./geometry.ts";
 
 /** The tables of one stage, as far as their shape goes: what their entries mean is the walker's business. */
 export interface StageTables {
@@ -10,17 +10,8 @@ export interface StageTables {
   readonly frame: number;
   readonly offset: number;
   readonly levels: number;
-  /** Level of the root table's entries, by the format's own count. */
-  readonly top: number;
-  /** log2 of the granule; 12 but for VMSAv8-64. */
-  readonly granule: number;
-  /** log2 of an entry's bytes. */
-  readonly entryBytesShift: number;
-  /** log2 of the bytes that an entry of a level maps. */
-  readonly shift: (level: number) => number;
-  /** The level of the tables that an entry of this one points to. */
-  readonly below: (level: number) => number;
-  /** As `shift`, of the addresses that lie under an entry, by its low half, where these may be fewer. */
+  readonly geometry: LevelGeometry;
+  /** log2 of the bytes that lie under an entry of a level, by its low half, where they may be fewer than it maps. */
   readonly used?: (level: number, entryLo: number) => number;
 }
 
@@ -34,7 +25,7 @@ export interface Region {
 
 /** How the requests of one kind of one device are translated: everything that enumerating their addresses needs. */
 export interface AddressSpace {
-  readonly translation: Translation;
+  readonly translation: TranslationKind;
   /** In ascending order. Outside of them every request faults, or is an alias of one inside. */
   readonly regions: readonly Region[];
   /** Input frames at which the outcome may change whatever the tables say, in ascending order. */
@@ -49,27 +40,12 @@ export interface AddressSpace {
   readonly asid: number;
 }
 
-export const TRANSLATIONS = ["stage1", "stage2", "nested", "passthrough"] as const;
-export type Translation = (typeof TRANSLATIONS)[number];
+export const TRANSLATION_KINDS = ["stage1", "stage2", "nested", "passthrough"] as const;
+export type TranslationKind = (typeof TRANSLATION_KINDS)[number];
 
-/** Tables of 512 entries of 8 bytes, whose levels count down to 1. */
-export function ninesTables(stage: 1 | 2, format: string, frame: number, levels: number): StageTables {
-  return {
-    stage,
-    format,
-    frame,
-    offset: 0,
-    levels,
-    top: levels,
-    granule: FRAME_SHIFT,
-    entryBytesShift: 3,
-    shift: entryShift,
-    below: oneLess,
-  };
-}
-
-export function oneLess(level: number): number {
-  return level - 1;
+/** Tables of 512 entries of 8 bytes. */
+export function radix512Tables(stage: 1 | 2, format: string, frame: number, levels: number): StageTables {
+  return { stage, format, frame, offset: 0, levels, geometry: RADIX512 };
 }
 
 /** One past the last frame of a 64-bit address space. */
@@ -94,7 +70,7 @@ export function signedRegions(bits: number, first: StageTables | null, second: S
   ];
 }
 
-export function translationOf(first: StageTables | null, second: StageTables | null): Translation {
+export function translationOf(first: StageTables | null, second: StageTables | null): TranslationKind {
   if (first !== null) return second !== null ? "nested" : "stage1";
   return second !== null ? "stage2" : "passthrough";
 }

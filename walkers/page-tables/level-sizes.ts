@@ -1,40 +1,29 @@
+import { entryShift, type LevelGeometry, RADIX512 } from "./geometry.ts";
+
 /** The sizes that table entries above the last level map, the smallest first: those of the stage that input addresses enter. */
 export class LevelSizes {
   /** 1 or 2. */
   stage = 0;
   /** How many there are. */
   count = 0;
-  #smallest = 0;
-  #step = 0;
-  /** Number of the level of the smallest, and whether numbers grow towards the root (Arm's do not). */
-  #level = 0;
-  #up = 1;
+  #geometry: LevelGeometry = RADIX512;
 
-  /**
-   * @param pageShift log2 of the smallest page
-   * @param step address bits that one level resolves
-   * @param levels all, the last one included; 0 where the stage does not translate
-   * @param level number of the one above the last
-   * @param up 1 where numbers grow towards the root, -1 where they fall
-   */
-  set(stage: number, pageShift: number, step: number, levels: number, level = 2, up = 1): this {
+  /** @param levels all, the last one included; 0 where the stage does not translate */
+  set(stage: number, geometry: LevelGeometry, levels: number): this {
     this.stage = stage;
     this.count = Math.max(levels - 1, 0);
-    this.#smallest = pageShift + step;
-    this.#step = step;
-    this.#level = level;
-    this.#up = up;
+    this.#geometry = geometry;
     return this;
   }
 
   /** log2 of what an entry of a step maps. */
   shift(step: number): number {
-    return this.#smallest + step * this.#step;
+    return entryShift(this.#geometry, this.level(step));
   }
 
   /** The level's number, as the specification counts. */
   level(step: number): number {
-    return this.#level + step * this.#up;
+    return this.#geometry.last + this.#geometry.up * (step + 1);
   }
 
   /** The first step that maps more than a leaf of this size; `count` where there is none. */

@@ -1,11 +1,7 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
-import { FRAME_SHIFT } from "../memory.ts";
-import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
-import { SV32_LEVELS } from "../page-tables/riscv-sv.ts";
+import { svGeometry } from "../page-tables/riscv-sv.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
 
-/** Address bits that one level of Sv32 resolves. */
-const SV32_BITS = 10;
 /** R, W and X of a page-table entry: it is a leaf. */
 const RIGHTS = 0xe;
 
@@ -21,6 +17,7 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvProcess> = {
     const second = device.secondLevels !== 0;
     return translationTag(second ? device.gscid : NO_TAG, first ? process.pscid : NO_TAG, first, second);
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.enAts !== 0,
 
   /** Caching in-memory data structures: nothing whose V is clear. */
@@ -28,8 +25,7 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvProcess> = {
 
   levelSizes(device, { firstLevels }, _hi, out) {
     const levels = firstLevels || device.secondLevels;
-    const bits = levels === SV32_LEVELS ? SV32_BITS : BITS_PER_LEVEL;
-    return out.set(firstLevels === 0 ? 2 : 1, FRAME_SHIFT, bits, levels);
+    return out.set(firstLevels === 0 ? 2 : 1, svGeometry(levels), levels);
   },
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & RIGHTS) === 0,
   /** A stands in leaves alone (Privileged Architecture, Sv39: it is reserved in pointers). */

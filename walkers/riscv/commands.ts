@@ -1,14 +1,7 @@
 /** Commands of the RISC-V IOMMU's command queue (RISC-V IOMMU Architecture 1.0, Command-Queue): 16 bytes each. */
 
 import { alignedRange, FRAME_BITS, NO_SIZE, sizeInAddress } from "../commands/address-range.ts";
-import {
-  type CommandSet,
-  type CommandSpec,
-  hex,
-  hexAddress,
-  type Problems,
-  readers,
-} from "../commands/command-set.ts";
+import { type CommandSet, type CommandSpec, type Problems, readers } from "../commands/command-set.ts";
 import {
   ANY,
   COMBINED_BY_ADDRESS,
@@ -22,8 +15,9 @@ import {
   PASID_CACHE,
   SECOND_STAGE,
 } from "../invalidation.ts";
-import { address, bit, bits, type Field, frame, ignored, layout } from "../layout.ts";
+import { address, bit, bits, frame, ignored, type LayoutField, layout } from "../layout.ts";
 import type { IommuState } from "../registers.ts";
+import { addressText, hex } from "../word64.ts";
 import {
   Capabilities,
   DDTP_1LVL,
@@ -45,7 +39,11 @@ function source(section: string): string {
   return `RISC-V IOMMU 1.0, ${section}`;
 }
 
-function command<F extends string>(name: string, section: string, fields: { readonly [K in F]: Field }) {
+function command<F extends string>(
+  name: string,
+  section: string,
+  fields: { readonly [K in F]: LayoutField },
+) {
   return layout(name, source(section), BYTES, { OPCODE, FUNC3, ...fields });
 }
 
@@ -143,7 +141,7 @@ function invalOperands(view: DataView): string {
   const parts: string[] = [];
   if (inval.GV(view, 0) !== 0) parts.push(`GSCID ${hex(inval.GSCID(view, 0))}`);
   if (inval.PSCV(view, 0) !== 0) parts.push(`PSCID ${hex(inval.PSCID(view, 0))}`);
-  if (inval.AV(view, 0) !== 0) parts.push(`addr ${hexAddress(inval.ADDR(view, 0))}`);
+  if (inval.AV(view, 0) !== 0) parts.push(`addr ${addressText(inval.ADDR(view, 0))}`);
   for (const flag of ["S", "NL"] as const) if (inval[flag](view, 0) !== 0) parts.push(flag);
   return parts.join(" ");
 }
@@ -307,7 +305,7 @@ const specs: readonly CommandSpec<Caps>[] = [
     },
     operands(view) {
       const flags = (["G", "S"] as const).map((f) => (ats[f](view, 0) === 0 ? "" : ` ${f}`)).join("");
-      return `${atsTarget(view)} addr ${hexAddress(ats.ADDR(view, 0))}${flags}`;
+      return `${atsTarget(view)} addr ${addressText(ats.ADDR(view, 0))}${flags}`;
     },
   },
   {

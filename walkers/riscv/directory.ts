@@ -14,7 +14,6 @@ import type { RiscvConfig } from "./config.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
 import { DDT_LOAD_ACCESS_FAULT, DDT_NOT_VALID, PDT_LOAD_ACCESS_FAULT, PDT_NOT_VALID } from "./faults.ts";
 import {
-  anyReserved,
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
@@ -27,6 +26,7 @@ import {
   ProcessContextLayout,
   type Readers,
   readersOf,
+  reservedBitsSet,
 } from "./layouts.ts";
 import { DDTP_1LVL } from "./registers.ts";
 import {
@@ -159,7 +159,7 @@ export class Directories {
     if (context.V(view, at) === 0) return this.#fail(PDT_NOT_VALID, out);
     // Step 12.
     const mode = context.fsc_MODE(view, at);
-    process.reserved = anyReserved(PROCESS_RESERVED, view, at, !device.sbe) ? 1 : 0;
+    process.reserved = reservedBitsSet(PROCESS_RESERVED, view, at, !device.sbe) ? 1 : 0;
     const broken = brokenProcessRule(mode, process.reserved, device.sxl, this.#config);
     if (broken !== 0) return this.#fail(faultOf(PROCESS_RULES, broken), out);
     process.located = 1;
@@ -214,7 +214,7 @@ export class Directories {
 export function decodeDevice(view: DataView, at: number, config: RiscvConfig, d: RiscvDevice): void {
   const littleEndian = config.be === 0;
   const set = littleEndian ? LITTLE : BIG;
-  d.reserved = anyReserved(config.deviceReserved, view, at, littleEndian) ? 1 : 0;
+  d.reserved = reservedBitsSet(config.deviceReserved, view, at, littleEndian) ? 1 : 0;
   decodeControl(set.base, view, at, d);
   d.secondMode = set.base.iohgatp_MODE(view, at);
   d.secondFrame = set.base.iohgatp_PPN(view, at);

@@ -2,13 +2,12 @@ import { FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
 import {
   type AddressSpace,
   lowRegion,
-  oneLess,
   type Region,
   type StageTables,
   signedRegions,
   translationOf,
 } from "../page-tables/address-space.ts";
-import { entryShift, inputBits, SV32_LEVELS, Sv32Entry, SvEntry } from "../page-tables/riscv-sv.ts";
+import { SV32_LEVELS, svGeometry, svInputBits } from "../page-tables/riscv-sv.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
@@ -73,23 +72,18 @@ function regionsOf(
 ): Region[] {
   const { firstLevels } = process;
   if (first === null) return lowRegion(second === null ? 64 : guestAddressBits(device), null, second);
-  const bits = inputBits(firstLevels);
+  const bits = svInputBits(firstLevels);
   return firstLevels === SV32_LEVELS ? lowRegion(bits, first, second) : signedRegions(bits, first, second);
 }
 
 function svTables(stage: 1 | 2, frame: number, levels: number): StageTables {
-  const entry = levels === SV32_LEVELS ? Sv32Entry : SvEntry;
   return {
     stage,
-    format: `riscv-sv${inputBits(levels)}${stage === 2 ? "x4" : ""}`,
+    format: `riscv-sv${svInputBits(levels)}${stage === 2 ? "x4" : ""}`,
     frame,
     offset: 0,
     levels,
-    top: levels,
-    granule: FRAME_SHIFT,
-    entryBytesShift: Math.log2(entry.bytes),
-    shift: (level) => entryShift(levels, level),
-    below: oneLess,
+    geometry: svGeometry(levels),
   };
 }
 

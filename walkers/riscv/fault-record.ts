@@ -1,9 +1,11 @@
 import type { FaultRecordFormat } from "../fault-record.ts";
 import { bit, bits, ignored, layout } from "../layout.ts";
 
+const CAUSE_BITS = 12;
+
 /** One record of the fault/event queue: 256 bits. */
 const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
-  CAUSE: bits(11, 0, "Cause"),
+  CAUSE: bits(CAUSE_BITS - 1, 0, "Cause"),
   PID: bits(31, 12, "process_id"),
   PV: bit(32, "process_id is valid"),
   PRIV: bit(33, "Privileged access was requested"),
@@ -34,5 +36,7 @@ export const RISCV_FAULT_RECORD: FaultRecordFormat = {
   name: FaultRecord.name,
   bytes: FaultRecord.bytes,
   code: (record) => cause(record, 0),
+  // Recorders log the first doubleword as a whole.
+  loggedCode: (logged) => logged % 2 ** CAUSE_BITS,
   layout: () => FaultRecord,
 };

@@ -165,7 +165,7 @@ export function readersOf<F extends string>(structure: Layout<F>, littleEndian: 
  * Whether any reserved bit of a structure is set.
  * @param reserved the structure's `Layout.reserved` words
  */
-export function anyReserved(
+export function reservedBitsSet(
   reserved: Uint32Array,
   view: DataView,
   at: number,

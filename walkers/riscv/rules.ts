@@ -11,7 +11,6 @@ import type { RiscvConfig } from "./config.ts";
 import type { RiscvDevice } from "./context.ts";
 import { DDT_MISCONFIGURED, PDT_MISCONFIGURED } from "./faults.ts";
 import {
-  anyReserved,
   DdtEntry,
   DeviceContextLayout,
   MODE_BARE,
@@ -28,6 +27,7 @@ import {
   PDTP_PD20,
   PdtEntry,
   ProcessContextLayout,
+  reservedBitsSet,
 } from "./layouts.ts";
 
 const RESERVED = TABLE_RULES["reserved-entry-bits"];
@@ -201,5 +201,5 @@ export function brokenProcessRule(
 
 /** Of a non-leaf entry of either directory, by DDT_ENTRY_RULES or PDT_ENTRY_RULES. */
 export function brokenNonLeafRule(view: DataView, at: number, littleEndian: boolean, after = 0): number {
-  return anyReserved(NON_LEAF_RESERVED, view, at, littleEndian) && after < 1 ? 1 : 0;
+  return reservedBitsSet(NON_LEAF_RESERVED, view, at, littleEndian) && after < 1 ? 1 : 0;
 }

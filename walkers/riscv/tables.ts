@@ -3,8 +3,8 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
-import { address, type Entry } from "../tables/entry.ts";
 import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
 import {
   type EntryKind,
   type Pointer,
@@ -17,11 +17,11 @@ import {
   type Tag,
   tableBelow,
 } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import { fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvDevice } from "./context.ts";
 import { ddi0Bits, decodeDevice, deviceIdBits, processIdBits } from "./directory.ts";
 import {
-  anyReserved,
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
@@ -32,6 +32,7 @@ import {
   PdtEntry,
   PROCESS_RESERVED,
   ProcessContextLayout,
+  reservedBitsSet,
 } from "./layouts.ts";
 import { DDTP_1LVL, DDTP_3LVL } from "./registers.ts";
 import {
@@ -157,7 +158,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
     };
   }
 
-  #fromDevice(entry: Entry): Pointer[] {
+  #fromDevice(entry: JudgedEntry): Pointer[] {
     const reach = this.#reach;
     const context = new RiscvDevice();
     decodeDevice(entry.view, entry.at, this.#walker.config, context);
@@ -235,7 +236,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(PROCESS_RESERVED),
       rules: ruleBook(PROCESS_RULES, null, (view, at, after) => {
-        const reserved = anyReserved(PROCESS_RESERVED, view, at, littleEndian) ? 1 : 0;
+        const reserved = reservedBitsSet(PROCESS_RESERVED, view, at, littleEndian) ? 1 : 0;
         return brokenProcessRule(mode(view, at), reserved, context.sxl, config, after);
       }),
       points: ({ view, at }) =>
@@ -245,7 +246,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
 
   // ── where entries lead ──
 
-  #toTable(entry: Entry, resolve: Resolver | undefined): Pointer[] {
+  #toTable(entry: JudgedEntry, resolve: Resolver | undefined): Pointer[] {
     const frame = Number(entry.value("PPN"));
     return [{ field: "PPN", frame, reach: this.#reach, resolve, table: tableBelow(entry, frame) }];
   }
@@ -262,7 +263,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       key: `${scope}pscid ${pscid}`,
       target: `${frame}/${levels}/${context.sxl}`,
       name: context.gscid < 0 ? `PSCID ${pscid}` : `PSCID ${pscid} of GSCID ${context.gscid}`,
-      points: `the ${levels}-level first stage at ${address(frame)}`,
+      points: `the ${levels}-level first stage at ${addressText(frame)}`,
       field: "PSCID",
       source: "RISC-V IOMMU 1.0, 2.1.3 and 2.2.3",
     };
@@ -305,7 +306,7 @@ function secondStageTag({ gscid, secondFrame, secondMode, secondLevels }: RiscvD
     key: `gscid ${gscid}`,
     target: `${secondFrame}/${secondMode}`,
     name: `GSCID ${gscid}`,
-    points: `the ${secondLevels}-level second stage at ${address(secondFrame)}`,
+    points: `the ${secondLevels}-level second stage at ${addressText(secondFrame)}`,
     field: "GSCID",
     source: "RISC-V IOMMU 1.0, 2.1.3",
   };

@@ -5,7 +5,7 @@
  */
 import type { GuestMemory } from "../memory.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
-import { inputBits, SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
+import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk, svInputBits } from "../page-tables/riscv-sv.ts";
 import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
@@ -28,7 +28,7 @@ import { PDTP_BARE } from "./layouts.ts";
 import { inInterruptFile, translateMsi } from "./msi.ts";
 import { DDTP_1LVL, DDTP_3LVL, DDTP_BARE } from "./registers.ts";
 import { brokenDeviceRule, DEVICE_RULES, firstStageLevels } from "./rules.ts";
-import { fetchReason, RiscvSecondStage, rightsOf, walkReason } from "./second-stage.ts";
+import { fetchReason, RiscvSecondStage, rightsOf, svWalkReason } from "./second-stage.ts";
 
 const ALL_RIGHTS = READ | WRITE | EXECUTE;
 
@@ -207,7 +207,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     }
     if (status !== WALKED) {
       first.blame(out);
-      return out.fail(pageFault(access), walkReason(status));
+      return out.fail(pageFault(access), svWalkReason(status));
     }
     const leaf = first.leaf;
     const rights = firstRights(leaf, supervisor, process.sum);
@@ -268,7 +268,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
 function inRange(hi: number, levels: number): boolean {
   if (levels === SV32_LEVELS) return hi === 0;
   // The scheme's sign bit stands here in the high half.
-  const sign = hi >> (inputBits(levels) - 1 - 32);
+  const sign = hi >> (svInputBits(levels) - 1 - 32);
   return sign === 0 || sign === -1;
 }
 

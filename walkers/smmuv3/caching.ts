@@ -1,6 +1,6 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { REGIME_EL1, REGIME_EL2 } from "../invalidation.ts";
-import { FINAL_LEVEL } from "../page-tables/vmsav8-64.ts";
+import { FINAL_LEVEL, granuleGeometry } from "../page-tables/vmsav8-64.ts";
 import type { StreamContext } from "./stream-context.ts";
 import type { SubstreamContext } from "./substream-context.ts";
 
@@ -26,6 +26,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
       withoutTopByte: first,
     };
   },
+  placeFields: [],
   hasDeviceTlb: (device) => device.ats,
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */
@@ -37,7 +38,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
       ? device.stage2
       : (high ? process.high : process.low).tables;
     const levels = process.bypass && !device.stage2Enabled ? 0 : FINAL_LEVEL - startLevel + 1;
-    return out.set(process.bypass ? 2 : 1, granule, granule - 3, levels, FINAL_LEVEL - 1, -1);
+    return out.set(process.bypass ? 2 : 1, granuleGeometry(granule), levels);
   },
   pointsToTable: (_stage, level, lo) => level !== FINAL_LEVEL && (lo & TABLE) === TABLE,
   /** 3.13: the flags that the SMMU updates are those of leaves. */

@@ -1,5 +1,5 @@
 /** Commands of the SMMUv3 Command queue (Arm IHI 0070, chapter 4): 16 bytes each, opcode in bits 7:0. */
-import { address, bit, bits, type Field, ignored, layout } from "../layout.ts";
+import { address, bit, bits, ignored, type LayoutField, layout } from "../layout.ts";
 
 const BYTES = 16;
 const OP = bits(7, 0, "Opcode");
@@ -22,7 +22,11 @@ const RANGE = {
   TG: bits(75, 74, "Granule", { 0: "any", 1: "4 KiB", 2: "16 KiB", 3: "64 KiB" }, { needs: "RIL" }),
 };
 
-function command<F extends string>(name: string, section: string, fields: { readonly [K in F]: Field }) {
+function command<F extends string>(
+  name: string,
+  section: string,
+  fields: { readonly [K in F]: LayoutField },
+) {
   return layout(name, `IHI 0070, ${section}`, BYTES, { OP, ...fields });
 }
 

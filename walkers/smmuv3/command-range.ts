@@ -1,9 +1,10 @@
 /** The operands of SMMUv3 invalidations by address: range, granule and level hint (Arm IHI 0070, 4.4.1.1). */
 
 import { setRange } from "../commands/address-range.ts";
-import { hex, hexAddress, type Problems, readers } from "../commands/command-set.ts";
+import { type Problems, readers } from "../commands/command-set.ts";
 import type { Invalidation } from "../invalidation.ts";
 import { NO_LEVEL } from "../result.ts";
+import { addressText, hex } from "../word64.ts";
 import { TlbiVa } from "./command-layouts.ts";
 
 const SOURCE = "IHI 0070, 4.4.1.1";
@@ -52,7 +53,7 @@ function granuleField(view: DataView, caps: RangeCaps): number {
   return caps.ril ? f.TG(view, 0) : 0;
 }
 
-export function checkRange(view: DataView, caps: RangeCaps, problems: Problems): void {
+export function checkRangeFields(view: DataView, caps: RangeCaps, problems: Problems): void {
   const tg = granuleField(view, caps);
   if (tg === 0) {
     // Without RIL the layout's capabilities already make these fields reserved.
@@ -77,7 +78,7 @@ export function checkRange(view: DataView, caps: RangeCaps, problems: Problems):
   if (f.ADDR(view, 0) % 2 ** (shift - 12) !== 0)
     problems.unpredictable(
       "ADDR",
-      `expected an address aligned to 2^${shift}, as TG and TTL say, found ${hexAddress(f.ADDR(view, 0))}`,
+      `expected an address aligned to 2^${shift}, as TG and TTL say, found ${addressText(f.ADDR(view, 0))}`,
       SOURCE,
     );
 }
@@ -98,7 +99,7 @@ export function applyRange(view: DataView, caps: RangeCaps, out: Invalidation): 
 }
 
 export function rangeOperands(view: DataView): string {
-  const addr = `addr ${hexAddress(f.ADDR(view, 0))}`;
+  const addr = `addr ${addressText(f.ADDR(view, 0))}`;
   const leaf = f.LEAF(view, 0) === 0 ? "" : " leaf";
   const tg = f.TG(view, 0);
   if (tg === 0) return addr + leaf;

@@ -1,7 +1,7 @@
 /** TLB invalidations of the SMMUv3 (Arm IHI 0070, 4.4). */
 
-import type { CommandSpec, Coverage, Problems } from "../commands/command-set.ts";
-import { hex, readers } from "../commands/command-set.ts";
+import type { CommandSpec, CoverageText, Problems } from "../commands/command-set.ts";
+import { readers } from "../commands/command-set.ts";
 import {
   ANY,
   FIRST_STAGE,
@@ -13,9 +13,10 @@ import {
   SECOND_STAGE,
 } from "../invalidation.ts";
 import type { Layout } from "../layout.ts";
+import { hex } from "../word64.ts";
 import { requires, type Smmuv3CommandCaps } from "./command-caps.ts";
 import * as L from "./command-layouts.ts";
-import { applyRange, checkRange, rangeOperands } from "./command-range.ts";
+import { applyRange, checkRangeFields, rangeOperands } from "./command-range.ts";
 
 type Caps = Smmuv3CommandCaps;
 type Spec = CommandSpec<Caps>;
@@ -51,7 +52,7 @@ interface Tlbi {
   /** FIRST_STAGE or SECOND_STAGE; left out: both. */
   readonly stage?: number;
   readonly needs?: "s1p" | "s2p" | "hyp";
-  readonly coverage: Coverage;
+  readonly coverage: CoverageText;
 }
 
 const FEATURES = { s1p: "IDR0.S1P", s2p: "IDR0.S2P", hyp: "IDR0.HYP" } as const;
@@ -79,7 +80,7 @@ function tlbi(t: Tlbi): Spec {
         );
       if (t.needs !== undefined) requires(caps[t.needs], FEATURES[t.needs], problems, source);
       checkTags(t.layout, view, caps, problems);
-      if (byAddress) checkRange(view, caps, problems);
+      if (byAddress) checkRangeFields(view, caps, problems);
     },
     invalidate(view, caps, out) {
       out.caches = IOTLB | PAGING_STRUCTURES;
@@ -111,11 +112,11 @@ const CONFIGURATION = "STEs and CDs";
 const LEAF_NOTE = " With Leaf=1, entries above the last level stay.";
 const RANGE_NOTE =
   " With a granule (TG), only entries of that granule, and with a level hint (TTL) only leaves of that level, are sure to go.";
-const SECURE: Coverage = {
+const SECURE: CoverageText = {
   covers: "Entries of Secure regimes, where it comes from the Secure Command queue.",
   doesNotCover: "Everything that Non-secure streams use; on the Non-secure Command queue it is refused.",
 };
-const EL2_ADDRESS: Coverage = {
+const EL2_ADDRESS: CoverageText = {
   covers: "EL2 or EL2-E2H entries (as CR2.E2H says) that translate the address.",
   doesNotCover: `EL1 entries, ${CONFIGURATION}, ATCs.${LEAF_NOTE}${RANGE_NOTE}`,
 };

@@ -4,16 +4,10 @@
  */
 
 import { alignedRange } from "../commands/address-range.ts";
-import {
-  type CommandSet,
-  type CommandSpec,
-  hex,
-  hexAddress,
-  type Problems,
-  readers,
-} from "../commands/command-set.ts";
+import { type CommandSet, type CommandSpec, type Problems, readers } from "../commands/command-set.ts";
 import { ANY, CONTEXT_CACHE, DEVICE_TLB, NONE, PASID_CACHE } from "../invalidation.ts";
 import type { Layout } from "../layout.ts";
+import { addressText, hex } from "../word64.ts";
 import { readCaps, requires, type Smmuv3CommandCaps } from "./command-caps.ts";
 import * as L from "./command-layouts.ts";
 import { TLBI_COMMANDS } from "./commands-tlbi.ts";
@@ -90,7 +84,7 @@ const specs: readonly Spec[] = [
     coverage: { covers: "Nothing: it is a hint.", doesNotCover: "Every cache." },
     check: (view, caps, problems) => checkStream(view, caps, problems, stream.SSV(view, 0) !== 0),
     operands(view) {
-      const addr = hexAddress(stream.ADDR(view, 0));
+      const addr = addressText(stream.ADDR(view, 0));
       return `${ssid(view)} addr ${addr} Size ${prefetch.SIZE(view, 0)} Stride ${prefetch.STRIDE(view, 0)}`;
     },
   },
@@ -230,7 +224,7 @@ const specs: readonly Spec[] = [
     },
     operands(view) {
       const global = stream.G(view, 0) === 0 ? "" : " G";
-      return `${ssid(view)}${global} addr ${hexAddress(stream.ADDR(view, 0))} Size ${stream.SIZE(view, 0)}`;
+      return `${ssid(view)}${global} addr ${addressText(stream.ADDR(view, 0))} Size ${stream.SIZE(view, 0)}`;
     },
   },
   {
@@ -309,7 +303,7 @@ const specs: readonly Spec[] = [
       doesNotCover: "STEs, CDs, TLB entries, ATCs.",
     },
     check: (_view, caps, problems) => requires(caps.dpt, "IDR3.DPT", problems, "IHI 0070, 4.6.2"),
-    operands: (view) => `addr ${hexAddress(dptiAddress(view, 0))}`,
+    operands: (view) => `addr ${addressText(dptiAddress(view, 0))}`,
   },
 ];
 

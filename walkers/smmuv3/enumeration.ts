@@ -7,7 +7,7 @@ import {
   type StageTables,
   translationOf,
 } from "../page-tables/address-space.ts";
-import { FINAL_LEVEL, leafShift, type TableBase } from "../page-tables/vmsav8-64.ts";
+import { FINAL_LEVEL, granuleGeometry, type TableBase } from "../page-tables/vmsav8-64.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
 import { C_BAD_STE, C_BAD_STREAMID, STE_ABORT } from "./faults.ts";
@@ -103,10 +103,6 @@ function tablesOf(stage: 1 | 2, base: TableBase): StageTables {
     frame: base.frame,
     offset: base.offset,
     levels: FINAL_LEVEL - startLevel + 1,
-    top: startLevel,
-    granule,
-    entryBytesShift: 3,
-    shift: (level) => leafShift(granule, level),
-    below: (level) => level + 1,
+    geometry: granuleGeometry(granule),
   };
 }

@@ -18,7 +18,7 @@ import { MAX_PASID_BITS } from "../request.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SmmuFeatures } from "./features.ts";
 import { granuleOfTg0, granuleOfTg1 } from "./granule.ts";
-import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
+import { isTwoLevel, S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
 
 /** The smallest top-level page table (IHI 0070, 5.4 TTB0). */
 const SMALLEST_ROOT = 64;
@@ -58,10 +58,6 @@ export function cdTable(s1fmt: number, s1dss: number | undefined): PasidTableLay
     secondInputBits: ({ t0sz }) => (t0sz === undefined ? undefined : Math.max(64 - t0sz, 0)),
     entries,
   };
-}
-
-export function isTwoLevel(s1fmt: number): boolean {
-  return s1fmt === S1FMT_4K_L2 || s1fmt === S1FMT_64K_L2;
 }
 
 /** Bytes of the leaf tables of a 2-level table (IHI 0070, 5.2 STE.S1Fmt). */

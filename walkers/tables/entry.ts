@@ -1,7 +1,8 @@
-import { bitRange, type Field, type Layout } from "../layout.ts";
+import { bitRange, type Layout, type LayoutField } from "../layout.ts";
 import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../memory.ts";
+import { hex } from "../word64.ts";
 import { TABLE_RULES, type TableRule } from "./table-rules.ts";
-import type { TableSpec, Tag } from "./tree.ts";
+import type { JudgedEntry, TableSpec, Tag } from "./tree.ts";
 
 const WORD_BITS = 64;
 /** Bytes that every table in use has some of: what `anythingAt` looks for. */
@@ -22,7 +23,7 @@ export interface Complaint {
 }
 
 /** A valid entry while it is judged: its bytes (a copy), and what has been found out about it. */
-export class Entry {
+export class Entry implements JudgedEntry {
   readonly table: TableSpec;
   readonly index: number;
   readonly view: DataView;
@@ -191,17 +192,8 @@ export function anythingAt(memory: GuestMemory, frame: number): boolean {
   return false;
 }
 
-export function hex(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
-}
-
-/** The byte address of a frame, as text. */
-export function address(frame: number, offset = 0): string {
-  return hex(BigInt(frame) * BigInt(FRAME_BYTES) + BigInt(offset));
-}
-
 /** Zeros below an address that a field leaves out. */
-function addressShift(field: Field): number {
+function addressShift(field: LayoutField): number {
   if (field.kind === "frame") return FRAME_SHIFT;
   return field.kind === "address" ? field.parts[0]![1] % WORD_BITS : 0;
 }

@@ -21,8 +21,3 @@ export interface Enumeration<D = unknown, P = unknown> {
   blocks(out: WalkResult): boolean;
   space(device: D, process: P, withPasid: boolean): AddressSpace;
 }
-
-/** Byte address of a frame and an offset in it. */
-export function byteAddress(frame: number, offset = 0): bigint {
-  return (BigInt(frame) << 12n) | BigInt(offset);
-}

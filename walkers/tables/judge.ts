@@ -1,13 +1,10 @@
 import type { Entry } from "./entry.ts";
 import { TABLE_RULES } from "./table-rules.ts";
+import type { Reach, Resolver } from "./tree.ts";
 
 /** Finds out all that is wrong with a valid entry, which tags it has, and which tables it leads to. */
 export function judge(entry: Entry): void {
   const { kind } = entry.table;
-  if (kind.judge !== undefined) {
-    kind.judge(entry);
-    return;
-  }
   const refused = judgeRules(entry);
   if (kind.ignored !== undefined) entry.reservedBits(TABLE_RULES["ignored-entry-bits"], kind.ignored, [], "");
   kind.notes?.(entry);
@@ -33,9 +30,25 @@ function judgeRules(entry: Entry): boolean {
 
 function follow(entry: Entry): void {
   for (const { field, frame, reach, resolve, table, tag } of entry.table.kind.points?.(entry) ?? []) {
-    const frames = resolve === undefined ? reach.frames : Number.POSITIVE_INFINITY;
-    const there = entry.pointer(field, frame, frames, reach.width, resolve);
+    const there = reach === null || isThere(entry, field, frame, reach, resolve);
     if (tag !== undefined) entry.tag(tag);
     if (there && table !== undefined) entry.leadsTo(table);
   }
+}
+
+/** Complains about an address that leads nowhere. */
+function isThere(
+  entry: Entry,
+  field: string,
+  frame: number,
+  { frames, width }: Reach,
+  resolve: Resolver | undefined,
+): boolean {
+  return entry.pointer(
+    field,
+    frame,
+    resolve === undefined ? frames : Number.POSITIVE_INFINITY,
+    width,
+    resolve,
+  );
 }

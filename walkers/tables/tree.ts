@@ -23,8 +23,8 @@
 import type { Layout } from "../layout.ts";
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
-import type { Entry } from "./entry.ts";
 import type { RuleBook } from "./entry-rule.ts";
+import type { TableRule } from "./table-rules.ts";
 
 /** What the index of an entry stands for. */
 export type IdKind = "device" | "pasid";
@@ -46,6 +46,25 @@ export interface ReservedBits {
   readonly width: string;
 }
 
+/** A valid entry while it is judged (`Entry` of entry.ts), as what is said of its kind sees it. */
+export interface JudgedEntry {
+  readonly table: TableSpec;
+  readonly view: DataView;
+  readonly at: number;
+  /** First id (device or PASID) that it stands for. */
+  readonly first: number;
+  /** The device that it is about, or that its table serves; -1 where it is about several. */
+  readonly device: number;
+  /** A field as its bits have it: an address without its low zeros. */
+  value(field: string): bigint;
+  /**
+   * Complains about a field.
+   * @param text what was expected; the field's name and value are put before it
+   * @param source default: the layout's
+   */
+  complain(rule: TableRule, field: string, text: string, source?: string): void;
+}
+
 /** Entries of one kind in one context: where entries above decide what a value means, the context is part of it. */
 export interface EntryKind {
   readonly layout: Layout;
@@ -57,7 +76,7 @@ export interface EntryKind {
   readonly entries: number;
   /** What the tables are of that entries point to, where these have ids of the same sort. */
   readonly below?: EntryKind;
-  /** "PASID table": what a table of them is called. */
+  /** "PASID table": what a table of them is called, where an entry points to it. */
   readonly title?: string;
   readonly updates: EntryUpdates;
   valid(view: DataView, at: number): boolean;
@@ -66,11 +85,9 @@ export interface EntryKind {
   /** 32-bit words of reserved bits that the IOMMU does not check. */
   readonly ignored?: Uint32Array;
   /** Complains about what does not make the IOMMU refuse a valid entry. */
-  notes?(entry: Entry): void;
+  notes?(entry: JudgedEntry): void;
   /** Where an entry leads that no rule of is broken. */
-  points?(entry: Entry): readonly Pointer[];
-  /** Says all of this by itself: a kind whose rules are not declared yet. */
-  judge?(entry: Entry): void;
+  points?(entry: JudgedEntry): readonly Pointer[];
 }
 
 /** Addresses that the IOMMU can put out. */
@@ -85,7 +102,8 @@ export interface Reach {
 export interface Pointer {
   readonly field: string;
   readonly frame: number;
-  readonly reach: Reach;
+  /** null: whether it is in memory is not looked at, since it goes through a second stage of the entry's own. */
+  readonly reach: Reach | null;
   /** Second stage that the address goes through, which has a reach of its own: host frame, or -1 where it faults. */
   readonly resolve?: Resolver | undefined;
   /** The table that is there; absent: page tables. */
@@ -156,7 +174,7 @@ export interface Tag {
 }
 
 /** The table that an entry points to: of the kind below, for the ids that the entry stands for. */
-export function tableBelow(entry: Entry, frame: number, offset = 0): TableSpec {
+export function tableBelow(entry: JudgedEntry, frame: number, offset = 0): TableSpec {
   const { table } = entry;
   const kind = table.kind.below!;
   return { ...table, kind, frame, offset, entries: kind.entries, first: entry.first };

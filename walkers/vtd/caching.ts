@@ -1,11 +1,11 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { CONTEXT_CACHE, IOTLB, PAGING_STRUCTURES, PASID_CACHE } from "../invalidation.ts";
-import { FRAME_SHIFT } from "../memory.ts";
-import { BITS_PER_LEVEL } from "../page-tables/nines.ts";
+import { RADIX512 } from "../page-tables/geometry.ts";
 import { NO_PASID } from "../request.ts";
 import {
+  EntrySource,
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
   NESTED,
   SCALABLE_CONTEXT,
   type VtdDevice,
@@ -22,7 +22,7 @@ const FIRST_ACCESSED = 0x420;
 const SECOND_ACCESSED = 0x100;
 
 function hasFirst(process: VtdProcess): boolean {
-  return process.kind === FIRST_STAGE || process.kind === NESTED;
+  return process.kind === KIND_FIRST_STAGE || process.kind === NESTED;
 }
 
 /**
@@ -43,8 +43,9 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
     const first = hasFirst(process);
     const tagged = first || device.context === SCALABLE_CONTEXT;
     const space = tagged ? this.pasidIndex(device, pasid) : NO_TAG;
-    return translationTag(process.domain, space, first, process.kind !== FIRST_STAGE);
+    return translationTag(process.domain, space, first, process.kind !== KIND_FIRST_STAGE);
   },
+  placeFields: Object.keys(new EntrySource()),
   hasDeviceTlb: (device) => device.deviceTlb !== 0,
 
   /** 6.1: with CAP_REG.CM, everything but first-stage entries; without, nothing. */
@@ -56,7 +57,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
   levelSizes(_device, process, _hi, out) {
     const first = hasFirst(process);
     const levels = first ? process.firstLevels : process.secondLevels;
-    return out.set(first ? 1 : 2, FRAME_SHIFT, BITS_PER_LEVEL, levels);
+    return out.set(first ? 1 : 2, RADIX512, levels);
   },
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & PAGE_SIZE) === 0,
   accessedFlags: (stage) => (stage === 1 ? FIRST_ACCESSED : SECOND_ACCESSED),

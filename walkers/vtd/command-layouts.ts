@@ -3,7 +3,7 @@
  * set; all fields are in the lower 128. Bits are those that Linux (drivers/iommu/intel/iommu.h, QI_*) and QEMU
  * (intel_iommu_internal.h, VTD_INV_DESC_*) use.
  */
-import { address, bit, bits, type Field, layout, requester, split } from "../layout.ts";
+import { address, bit, bits, type LayoutField, layout, requester, split } from "../layout.ts";
 
 const BYTES = 32;
 /** Bits 11:9 extend the type. */
@@ -29,7 +29,11 @@ const PFSID = split(
   { needs: "DIT" },
 );
 
-function descriptor<F extends string>(name: string, section: string, fields: { readonly [K in F]: Field }) {
+function descriptor<F extends string>(
+  name: string,
+  section: string,
+  fields: { readonly [K in F]: LayoutField },
+) {
   return layout(`${name} descriptor`, `VT-d 5.10, ${section}`, BYTES, { TYPE, ...fields });
 }
 

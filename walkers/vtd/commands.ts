@@ -1,14 +1,7 @@
 /** Rules, coverage and syntax of the descriptors of VT-d's invalidation queue (Intel VT-d 5.10, 6.5.2). */
 
 import { alignedRange, NO_SIZE, sizeInAddress } from "../commands/address-range.ts";
-import {
-  type CommandSet,
-  type CommandSpec,
-  hex,
-  hexAddress,
-  type Problems,
-  readers,
-} from "../commands/command-set.ts";
+import { type CommandSet, type CommandSpec, type Problems, readers } from "../commands/command-set.ts";
 import {
   ANY,
   COMBINED_DROPPED,
@@ -21,8 +14,9 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../invalidation.ts";
-import type { Field } from "../layout.ts";
+import type { LayoutField } from "../layout.ts";
 import type { IommuState } from "../registers.ts";
+import { addressText, hex } from "../word64.ts";
 import {
   ContextCacheInvalidate,
   DeviceTlbInvalidate,
@@ -183,7 +177,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       return true;
     },
     operands(view) {
-      return `SID ${hex(dtlb.SID(view, 0))}, addr ${hexAddress(dtlb.ADDR(view, 0))}, S ${dtlb.S(view, 0)}, MIP ${dtlb.MIP(view, 0)}`;
+      return `SID ${hex(dtlb.SID(view, 0))}, addr ${addressText(dtlb.ADDR(view, 0))}, S ${dtlb.S(view, 0)}, MIP ${dtlb.MIP(view, 0)}`;
     },
   },
   {
@@ -309,7 +303,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       return true;
     },
     operands(view) {
-      return `SID ${hex(pdtlb.SID(view, 0))}, PASID ${pdtlb.PASID(view, 0)}, G ${pdtlb.G(view, 0)}, addr ${hexAddress(pdtlb.ADDR(view, 0))}, S ${pdtlb.S(view, 0)}, MIP ${pdtlb.MIP(view, 0)}`;
+      return `SID ${hex(pdtlb.SID(view, 0))}, PASID ${pdtlb.PASID(view, 0)}, G ${pdtlb.G(view, 0)}, addr ${addressText(pdtlb.ADDR(view, 0))}, S ${pdtlb.S(view, 0)}, MIP ${pdtlb.MIP(view, 0)}`;
     },
   },
   {
@@ -429,10 +423,10 @@ function deviceRange(out: Invalidation, frame: number, s: number): void {
   alignedRange(out, frame, order === NO_SIZE ? order - 1 : order);
 }
 
-function granularity(field: Field, value: number): string {
+function granularity(field: LayoutField, value: number): string {
   return field.values?.[value] ?? `granularity ${value}`;
 }
 
 function pageOperands(of: Pick<typeof piotlb, "ADDR" | "AM" | "IH">, view: DataView): string {
-  return `, addr ${hexAddress(of.ADDR(view, 0))}, AM ${of.AM(view, 0)}, IH ${of.IH(view, 0)}`;
+  return `, addr ${addressText(of.ADDR(view, 0))}, AM ${of.AM(view, 0)}, IH ${of.IH(view, 0)}`;
 }

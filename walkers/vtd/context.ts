@@ -4,8 +4,8 @@
 import { PGTT_FIRST_STAGE, PGTT_NESTED, PGTT_PASS_THROUGH, PGTT_SECOND_STAGE } from "./structures.ts";
 
 /** How requests of one kind are translated: as PGTT has it, which the other modes borrow. */
-export const FIRST_STAGE = PGTT_FIRST_STAGE;
-export const SECOND_STAGE = PGTT_SECOND_STAGE;
+export const KIND_FIRST_STAGE = PGTT_FIRST_STAGE;
+export const KIND_SECOND_STAGE = PGTT_SECOND_STAGE;
 export const NESTED = PGTT_NESTED;
 export const PASS_THROUGH = PGTT_PASS_THROUGH;
 
@@ -38,8 +38,8 @@ export class VtdDevice extends EntrySource {
   domain = -1;
   /** The device may keep translations by itself (ATS). */
   deviceTlb = 0;
-  /** SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
-  kind = SECOND_STAGE;
+  /** KIND_SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
+  kind = KIND_SECOND_STAGE;
   /** Second stage: root table, 0 levels where there is none (the identity). */
   secondRoot = 0;
   secondLevels = 0;
@@ -68,8 +68,8 @@ export class VtdDevice extends EntrySource {
 
 /** How the requests of one PASID (or without) of one device are translated. Flags are 0 or 1. */
 export class VtdProcess extends EntrySource {
-  /** FIRST_STAGE, SECOND_STAGE, NESTED or PASS_THROUGH. */
-  kind = SECOND_STAGE;
+  /** KIND_FIRST_STAGE, KIND_SECOND_STAGE, NESTED or PASS_THROUGH. */
+  kind = KIND_SECOND_STAGE;
   /** Of the context entry, the PASID directory entry and the PASID table entry together. */
   fpd = 0;
   domain = -1;

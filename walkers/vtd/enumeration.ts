@@ -2,20 +2,20 @@ import { INTERRUPT_END, INTERRUPT_FIRST } from "../interrupt-range.ts";
 import {
   type AddressSpace,
   lowRegion,
-  ninesTables,
   type Region,
+  radix512Tables,
   type StageTables,
   signedRegions,
   translationOf,
 } from "../page-tables/address-space.ts";
-import * as x86 from "../page-tables/x86-64.ts";
+import { x86InputBits } from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
 import {
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -54,8 +54,8 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
 
   space(_device: VtdDevice, process: VtdProcess): AddressSpace {
     const { kind } = process;
-    const first = kind === FIRST_STAGE || kind === NESTED ? firstStage(process) : null;
-    const host = kind === SECOND_STAGE || kind === NESTED ? secondStage(process) : null;
+    const first = kind === KIND_FIRST_STAGE || kind === NESTED ? firstStage(process) : null;
+    const host = kind === KIND_SECOND_STAGE || kind === NESTED ? secondStage(process) : null;
     return {
       translation: translationOf(first, host),
       regions: this.#regions(process, first, host),
@@ -70,16 +70,16 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
 
   #regions(process: VtdProcess, first: StageTables | null, host: StageTables | null): Region[] {
     const { caps } = this.walker;
-    if (first !== null) return signedRegions(x86.inputBits(process.firstLevels), first, host);
+    if (first !== null) return signedRegions(x86InputBits(process.firstLevels), first, host);
     const bits = host === null ? caps.hostWidth : caps.secondStageWidth(process.secondLevels);
     return lowRegion(bits, null, host);
   }
 }
 
 function firstStage(process: VtdProcess): StageTables {
-  return ninesTables(1, "x86-64", process.firstRoot, process.firstLevels);
+  return radix512Tables(1, "x86-64", process.firstRoot, process.firstLevels);
 }
 
 function secondStage(process: VtdProcess): StageTables {
-  return ninesTables(2, "vtd-ss", process.secondRoot, process.secondLevels);
+  return radix512Tables(2, "vtd-ss", process.secondRoot, process.secondLevels);
 }

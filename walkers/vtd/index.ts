@@ -67,7 +67,7 @@ export const VTD = {
   faults: VTD_FAULTS,
   faultRecord: VTD_FAULT_RECORD,
   walker: (memory) => new VtdWalker(memory),
-  tables: (memory) => new VtdTables(memory),
+  tables: (memory) => new VtdTables(new VtdWalker(memory)),
   enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
   host: VTD_HOST,
   pasidTables: VTD_PASID_TABLES,

@@ -1,167 +1,216 @@
-import { FRAME_BYTES, frameHi, frameLo } from "../memory.ts";
-import { exceeds } from "../page-tables/vtd-second-stage.ts";
-import { address, type Entry } from "../tables/entry.ts";
-import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, TableSpec } from "../tables/tree.ts";
-import { PASID_TABLE_BITS } from "./scalable.ts";
+import { FRAME_BYTES } from "../memory.ts";
+import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
+import { type EntryKind, type Pointer, type Resolver, type RootTable, tableBelow } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import {
-  PasidDirectoryEntry,
-  PasidEntry,
-  PGTT_FIRST_STAGE,
-  PGTT_NESTED,
-  PGTT_PASS_THROUGH,
-  PGTT_SECOND_STAGE,
-} from "./structures.ts";
+  EXTENDED_CONTEXT,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
+  NESTED,
+  SCALABLE_CONTEXT,
+  type VtdDevice,
+} from "./context.ts";
+import { ExtendedContextEntry, ExtendedPasidEntry } from "./ecs-structures.ts";
+import { brokenReservedRule } from "./rules.ts";
 import {
-  conflict,
-  HOST_WIDTH,
-  illegal,
-  kind,
-  lacks,
-  type PasidContext,
-  type VtdChecks,
-} from "./tables-checks.ts";
+  brokenExtendedPasidRule,
+  brokenPasidRule,
+  EXTENDED_PASID_RULES,
+  PASID_DIRECTORY_RULES,
+  PASID_RULES,
+} from "./rules-pasid.ts";
+import { PASID_TABLE_BITS } from "./sizes.ts";
+import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry } from "./structures.ts";
+import { kind, reservedBits, type VtdParts } from "./tables-parts.ts";
 
 const PASIDS_PER_TABLE = 1 << PASID_TABLE_BITS;
+const DIRECTORY_PAGE = FRAME_BYTES / PasidDirectoryEntry.bytes;
+const EXTENDED_PAGE = FRAME_BYTES / ExtendedPasidEntry.bytes;
 const TAGGING = "VT-d 5.10, 6.2.1";
 
-/** Scalable mode's PASID directories and PASID tables. */
-export class VtdPasidTables {
-  readonly #checks: VtdChecks;
+const translationType = PasidEntry.reader("PGTT");
+const addressWidth = PasidEntry.reader("AW");
+const pagingMode = PasidEntry.reader("FSPM");
+const secondTable = PasidEntry.reader("SSPTPTR");
+const firstTable = PasidEntry.reader("FSPTPTR");
+const domainId = PasidEntry.reader("DID");
+const pasidTable = PasidDirectoryEntry.reader("SMPTBLPTR");
+const extendedFirstTable = ExtendedPasidEntry.reader("FLPTPTR");
 
-  constructor(checks: VtdChecks) {
-    this.#checks = checks;
+/** What a PASID table's entries depend on, besides themselves. */
+interface PasidContext {
+  /** Levels of the second stage under a bound device's tables; 0: none. */
+  readonly boundLevels: number;
+  /** The second stage that the tables' addresses, and those in their entries, go through. */
+  readonly resolve: Resolver | undefined;
+  /** Whose domain ids these are. */
+  readonly scope: string;
+}
+
+/** PASID directories and PASID tables of scalable mode; PASID tables of the extended mode of revisions 2.x. */
+export class VtdPasidTables {
+  readonly #parts: VtdParts;
+
+  constructor(parts: VtdParts) {
+    this.#parts = parts;
   }
 
   /**
-   * A PASID directory.
-   * @param size PASIDs that it is known to have room for: its last page is looked at as a whole; 0: not known, and
-   *   only its first page is looked at
+   * The PASID structures of a context.
+   * @param sized it is known how many PASIDs they have room for: else only the first page is looked at
    */
-  directory(frame: number, size: number, pasids: PasidContext): TableSpec {
-    const perFrame = FRAME_BYTES / PasidDirectoryEntry.bytes;
-    const pages = Math.max(Math.ceil(size / PASIDS_PER_TABLE / perFrame), 1);
+  of(device: VtdDevice, id: number, sized: boolean): RootTable | null {
+    if (device.context === SCALABLE_CONTEXT) return this.#directory(device, id, sized);
+    if (device.context !== EXTENDED_CONTEXT || device.pasidEnabled === 0) return null;
+    return this.#extendedTable(device, id, sized);
+  }
+
+  #contextOf(device: VtdDevice): PasidContext & { readonly name: string } {
+    const extended = device.context === EXTENDED_CONTEXT;
+    const below = device.secondLevels !== 0 && (device.bound !== 0 || (extended && device.nested !== 0));
+    const stage = below ? `${device.secondRoot}/${device.secondLevels}` : "";
+    const resolve = this.#parts.resolver(below ? device : null);
+    if (device.bound !== 0) {
+      const name = `bound ${stage}`;
+      return { name, boundLevels: device.secondLevels, resolve, scope: `${name} ` };
+    }
+    const scope = extended ? `ext did ${device.domain} ` : "";
+    return { name: below ? `nested ${stage}` : "", boundLevels: 0, resolve, scope };
+  }
+
+  // ── scalable mode ──
+
+  #directory(device: VtdDevice, id: number, sized: boolean): RootTable {
+    const context = this.#contextOf(device);
+    const limit = Math.min(device.pasidLimit, this.#parts.walker.caps.pasidLimit);
+    // The last page of a directory is looked at as a whole.
+    const size = sized ? Math.ceil((device.bound !== 0 ? limit : device.pasidLimit) / PASIDS_PER_TABLE) : 0;
+    const pages = Math.max(Math.ceil(size / DIRECTORY_PAGE), 1);
     return {
-      kind: {
-        ...this.#directoryKind(pasids),
-        below: { ...this.#pasidKind(pasids), entries: PASIDS_PER_TABLE },
+      table: {
+        kind: this.#directoryEntry(context),
+        context: context.name,
+        frame: device.pasidFrame,
+        offset: 0,
+        entries: pages * DIRECTORY_PAGE,
+        first: 0,
+        limit,
+        also: device.ridPasid,
+        device: id,
+        resolve: context.resolve,
       },
-      context: `${pasids.name}`,
-      frame,
-      offset: 0,
-      entries: pages * perFrame,
-      first: 0,
-      limit: pasids.limit,
-      also: pasids.also,
-      device: pasids.device,
-      resolve: this.#checks.resolver(pasids.below),
+      title: "PASID directory",
+      from: "context entry",
+      field: "PASIDDIRPTR",
+      source: ScalableContextEntry.source,
     };
   }
 
-  #directoryKind(pasids: PasidContext): EntryKind {
-    return kind(
-      PasidDirectoryEntry,
-      "P",
-      (entry) => {
-        const { reserved } = this.#checks.walker.caps;
-        entry.reservedBits(
-          TABLE_RULES["reserved-entry-bits"],
-          reserved.pasidDirectory,
-          ["SMPTBLPTR"],
-          HOST_WIDTH,
-        );
-        const frame = Number(entry.value("SMPTBLPTR"));
-        const resolve = this.#checks.resolver(pasids.below);
-        if (!this.#checks.leads(entry, "SMPTBLPTR", frame, resolve)) return;
-        entry.leadsTo({
-          kind: this.#pasidKind(pasids),
-          context: pasids.name,
-          frame,
-          offset: 0,
-          entries: PASIDS_PER_TABLE,
-          first: entry.first,
-          limit: pasids.limit,
-          also: pasids.also,
-          device: pasids.device,
-          resolve,
-        });
+  #directoryEntry(context: PasidContext): EntryKind {
+    const words = this.#parts.walker.caps.reserved.pasidDirectory;
+    return {
+      ...kind(PasidDirectoryEntry, "P"),
+      ids: "pasid",
+      span: PASIDS_PER_TABLE,
+      entries: DIRECTORY_PAGE,
+      below: this.#pasidEntry(context),
+      reserved: reservedBits(words, ["SMPTBLPTR"]),
+      rules: ruleBook(PASID_DIRECTORY_RULES, null, (view, at, after) =>
+        brokenReservedRule(view, at, words, after),
+      ),
+      points: (entry) => {
+        const frame = pasidTable(entry.view, entry.at);
+        const { reach } = this.#parts;
+        const table = tableBelow(entry, frame);
+        return [{ field: "SMPTBLPTR", frame, reach, resolve: context.resolve, table }];
       },
-      "pasid",
-      PASIDS_PER_TABLE,
-    );
+    };
   }
 
-  #pasidKind(pasids: PasidContext): EntryKind {
-    return kind(PasidEntry, "P", (entry) => this.#judgePasid(entry, pasids), "pasid");
+  #pasidEntry(context: PasidContext): EntryKind {
+    const { caps } = this.#parts.walker;
+    const { boundLevels } = context;
+    return {
+      ...kind(PasidEntry, "P"),
+      ids: "pasid",
+      span: 1,
+      entries: PASIDS_PER_TABLE,
+      title: "PASID table",
+      reserved: reservedBits(caps.reserved.pasid, ["SSPTPTR", "FSPTPTR", "HPTPTR"]),
+      rules: ruleBook(PASID_RULES, { caps, boundLevels }, (view, at, after) =>
+        brokenPasidRule(view, at, caps, boundLevels, after),
+      ),
+      notes: (entry) => this.#parts.domainZero(entry),
+      points: (entry) => this.#stages(entry, context),
+    };
   }
 
-  /** 7.1.3, SPT.3 and SPT.4. */
-  #judgePasid(entry: Entry, pasids: PasidContext): void {
-    const { caps } = this.#checks.walker;
-    entry.reservedBits(
-      TABLE_RULES["reserved-entry-bits"],
-      caps.reserved.pasid,
-      ["SSPTPTR", "FSPTPTR", "HPTPTR"],
-      HOST_WIDTH,
-    );
-    const type = Number(entry.value("PGTT"));
-    const first = type === PGTT_FIRST_STAGE || type === PGTT_NESTED;
-    const second = type === PGTT_SECOND_STAGE || type === PGTT_NESTED;
-    this.#checkType(entry, type, pasids);
-    if (first) {
-      const mode = Number(entry.value("FSPM"));
-      if (mode > 1) illegal(entry, "FSPM", "expected 0 or 1", "VT-d 5.10, 7.1.3, SPT.4.3");
-      if (mode === 1 && !caps.firstStageFiveLevel) lacks(entry, "FSPM", "CAP.FS5LP");
+  #stages(entry: JudgedEntry, { resolve, scope }: PasidContext): Pointer[] {
+    const { view, at } = entry;
+    const type = translationType(view, at);
+    const domain = domainId(view, at);
+    const pointers: Pointer[] = [];
+    if (type === KIND_SECOND_STAGE || type === NESTED) {
+      const levels = 2 + addressWidth(view, at);
+      const root = secondTable(view, at);
+      pointers.push(this.#parts.secondStage("SSPTPTR", root, levels, domain, scope, resolve));
     }
-    if (second) {
-      this.#checks.width(entry);
-      this.#checks.secondStage(entry, pasids.scope, pasids.below);
+    if (type === KIND_FIRST_STAGE || type === NESTED) {
+      const frame = firstTable(view, at);
+      const tag = {
+        key: `${scope}did ${domain} pasid ${entry.first}`,
+        target: `${frame}/${4 + pagingMode(view, at)}`,
+        name: `DID ${domain} with PASID ${entry.first}`,
+        points: `the ${4 + pagingMode(view, at)}-level first-stage table at ${addressText(frame)}`,
+        field: "DID",
+        source: TAGGING,
+      };
+      const reach = type === NESTED ? null : this.#parts.reach;
+      pointers.push({ field: "FSPTPTR", frame, reach, resolve, tag });
     }
-    this.#checks.domainZero(entry);
-    if (first) this.#checkFirstStage(entry, type, pasids);
+    return pointers;
   }
 
-  #checkType(entry: Entry, type: number, pasids: PasidContext): void {
-    const { caps } = this.#checks.walker;
-    if (type < PGTT_FIRST_STAGE || type > PGTT_PASS_THROUGH) {
-      illegal(entry, "PGTT", "expected 1 to 4", "VT-d 5.10, 7.1.3, SPT.4.2");
-      return;
-    }
-    if (type === PGTT_FIRST_STAGE && !caps.firstStage) lacks(entry, "PGTT", "ECAP.FSTS");
-    if (type === PGTT_SECOND_STAGE && !caps.secondStage) lacks(entry, "PGTT", "ECAP.SSTS");
-    if (type === PGTT_NESTED && !caps.nested) lacks(entry, "PGTT", "ECAP.NEST");
-    if (type === PGTT_PASS_THROUGH && !caps.passThrough) lacks(entry, "PGTT", "ECAP.PT");
-    if (pasids.below !== null && (type === PGTT_SECOND_STAGE || type === PGTT_NESTED))
-      conflict(
-        entry,
-        "PGTT",
-        "expected first stage or pass-through, since the binding has a second stage already",
-        "VT-d 5.10, 7.1.3, SPT.4.2",
-      );
+  // ── extended mode ──
+
+  #extendedTable(device: VtdDevice, id: number, sized: boolean): RootTable {
+    const context = this.#contextOf(device);
+    const limit = Math.min(device.pasidLimit, this.#parts.walker.caps.pasidLimit);
+    return {
+      table: {
+        kind: this.#extendedEntry(context),
+        context: context.name,
+        frame: device.pasidFrame,
+        offset: 0,
+        entries: Math.max(sized ? limit : 0, EXTENDED_PAGE),
+        first: 0,
+        limit,
+        device: id,
+        resolve: context.resolve,
+      },
+      title: "PASID table",
+      from: "context entry",
+      field: "PASIDPTR",
+      source: ExtendedContextEntry.source,
+    };
   }
 
-  #checkFirstStage(entry: Entry, type: number, pasids: PasidContext): void {
-    const { caps } = this.#checks.walker;
-    const frame = Number(entry.value("FSPTPTR"));
-    if (type === PGTT_NESTED) {
-      const width = caps.secondStageWidth(2 + Number(entry.value("AW")));
-      if (exceeds(frameHi(frame), frameLo(frame), width))
-        entry.complain(
-          TABLE_RULES["address-too-wide"],
-          "FSPTPTR",
-          `expected an address of ${width} bits, the smaller of CAP.MGAW and AW`,
-          "VT-d 5.10, 7.1.3, SPT.4.4",
-        );
-    } else this.#checks.leads(entry, "FSPTPTR", frame, this.#checks.resolver(pasids.below));
-    const levels = 4 + Number(entry.value("FSPM"));
-    const domain = Number(entry.value("DID"));
-    entry.tag({
-      key: `${pasids.scope}did ${domain} pasid ${entry.first}`,
-      target: `${frame}/${levels}`,
-      name: `DID ${domain} with PASID ${entry.first}`,
-      points: `the ${levels}-level first-stage table at ${address(frame)}`,
-      field: "DID",
-      source: TAGGING,
-    });
+  #extendedEntry({ resolve }: PasidContext): EntryKind {
+    const { caps } = this.#parts.walker;
+    return {
+      ...kind(ExtendedPasidEntry, "P"),
+      ids: "pasid",
+      span: 1,
+      entries: EXTENDED_PAGE,
+      reserved: reservedBits(caps.reserved.extendedPasid, ["FLPTPTR"]),
+      rules: ruleBook(EXTENDED_PASID_RULES, null, (view, at, after) =>
+        brokenExtendedPasidRule(view, at, caps, after),
+      ),
+      points: ({ view, at }) => {
+        const frame = extendedFirstTable(view, at);
+        return [{ field: "FLPTPTR", frame, reach: this.#parts.reach, resolve }];
+      },
+    };
   }
 }

@@ -1,62 +1,84 @@
-import type { GuestMemory } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
-import type { Entry } from "../tables/entry.ts";
-import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
+import { ruleBook } from "../tables/entry-rule.ts";
+import type { JudgedEntry } from "../tables/tree.ts";
+import {
+  type EntryKind,
+  type Pointer,
+  type ReservedBits,
+  type RootTable,
+  type TableTree,
+  tableBelow,
+} from "../tables/tree.ts";
 import type { VtdBinding } from "./binding.ts";
-import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice } from "./context.ts";
-import { ExtendedRootEntry } from "./ecs-structures.ts";
+import { VtdDevice } from "./context.ts";
+import { decodeExtendedContext } from "./ecs.ts";
+import { EXT_HOST, EXT_HOST_DEVICE_TLB, ExtendedContextEntry, ExtendedRootEntry } from "./ecs-structures.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
-import { directoryPasids } from "./scalable.ts";
+import {
+  brokenContextRule,
+  brokenExtendedContextRule,
+  brokenReservedRule,
+  brokenRootHalvesRule,
+  brokenScalableContextRule,
+  CONTEXT_RULES,
+  EXTENDED_CONTEXT_RULES,
+  EXTENDED_ROOT_RULES,
+  ROOT_RULES,
+  SCALABLE_CONTEXT_RULES,
+  SCALABLE_ROOT_RULES,
+  type VtdRules,
+} from "./rules.ts";
+import { decodeScalableContext } from "./scalable.ts";
 import {
   ContextEntry,
   RootEntry,
   ScalableContextEntry,
   ScalableRootEntry,
-  TT_DEVICE_TLB,
   TT_PASS_THROUGH,
 } from "./structures.ts";
-import { conflict, HOST_WIDTH, illegal, kind, lacks, type PasidContext, VtdChecks } from "./tables-checks.ts";
-import { VtdExtendedTables } from "./tables-extended.ts";
+import { kind, reservedBits, VtdParts } from "./tables-parts.ts";
 import { VtdPasidTables } from "./tables-pasid.ts";
+import type { VtdWalker } from "./walker.ts";
 
 const BUSES = 256;
 const FUNCTIONS = 256;
-const ROOT_HALF_BITS = (ScalableRootEntry.bytes * 8) / 2;
 
-const ROOT_TITLES: Readonly<Record<number, string>> = {
-  [TTM_LEGACY]: "root table",
-  [TTM_EXTENDED]: "extended root table",
-  [TTM_SCALABLE]: "scalable-mode root table",
-};
+const contextTable = RootEntry.reader("CTP");
+const translationType = ContextEntry.reader("TT");
+const extendedType = ExtendedContextEntry.reader("T");
+const extendedNesting = ExtendedContextEntry.reader("NESTE");
+const lowerPresent = ScalableRootEntry.reader("LP");
+const upperPresent = ScalableRootEntry.reader("UP");
+const HALVES = [
+  { present: lowerPresent, field: "LCTP", table: ScalableRootEntry.reader("LCTP") },
+  { present: upperPresent, field: "UCTP", table: ScalableRootEntry.reader("UCTP") },
+] as const;
 
 /** VT-d: root, context, PASID directory and PASID tables of every mode. */
 export class VtdTables implements TableTree<VtdDevice> {
   readonly registers = ["cap", "ecap", "ver", "rtaddr", "gsts"];
-  readonly #checks: VtdChecks;
+  readonly #parts: VtdParts;
   readonly #pasids: VtdPasidTables;
-  readonly #extended: VtdExtendedTables;
   #rootKnown = false;
 
-  constructor(memory: GuestMemory) {
-    this.#checks = new VtdChecks(memory);
-    this.#pasids = new VtdPasidTables(this.#checks);
-    this.#extended = new VtdExtendedTables(this.#checks);
+  constructor(walker: VtdWalker) {
+    this.#parts = new VtdParts(walker);
+    this.#pasids = new VtdPasidTables(this.#parts);
   }
 
   configure(state: IommuState): void {
-    this.#checks.configure(state);
+    this.#parts.configure(state);
     this.#rootKnown = state.has("rtaddr");
   }
 
   roots(): RootTable[] {
-    const { caps } = this.#checks.walker;
+    const { caps } = this.#parts.walker;
     if (!this.#rootKnown || !caps.translationEnabled || caps.rootFault !== null) return [];
-    const kind = this.#rootKind(caps.mode);
-    if (kind === null) return [];
-    const table: TableSpec = {
-      kind,
+    const root = this.#root(caps.mode);
+    if (root === null) return [];
+    const table = {
+      kind: root.kind,
       context: "",
       frame: caps.rootFrame,
       offset: 0,
@@ -65,56 +87,36 @@ export class VtdTables implements TableTree<VtdDevice> {
       limit: BUSES * FUNCTIONS,
       device: -1,
     };
-    const title = ROOT_TITLES[caps.mode]!;
-    return [{ table, title, from: "RTADDR_REG", field: "RTA", source: "VT-d 5.10, 11.4.5" }];
+    return [{ table, title: root.title, from: "RTADDR_REG", field: "RTA", source: "VT-d 5.10, 11.4.5" }];
   }
 
   bound(binding: Binding, device: number): RootTable[] {
     const given = binding as VtdBinding;
     const context = new VtdDevice();
     given.fill(context);
-    const nested = context.secondLevels !== 0;
-    const limit = Math.min(given.pasidLimit, this.#checks.walker.caps.pasidLimit);
-    const stage = nested ? `${context.secondRoot}/${context.secondLevels}` : "";
-    const pasids: PasidContext = {
-      name: `bound ${stage}`,
-      device,
-      limit,
-      also: given.ridPasid,
-      below: nested ? context : null,
-      scope: `bound ${stage} `,
-    };
-    const table =
-      given.model === "intel-ecs"
-        ? this.#extended.pasidTable(given.frame, given.sized ? limit : 0, pasids)
-        : this.#pasids.directory(given.frame, given.sized ? limit : 0, pasids);
-    const title = given.model === "intel-ecs" ? "PASID table" : "PASID directory";
-    return [{ table, title, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
+    const root = this.#pasids.of(context, device, given.sized)!;
+    return [{ ...root, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
   }
 
-  pasids(device: VtdDevice, id: number): RootTable | null {
-    const { pasidFrame, pasidLimit, ridPasid } = device;
-    const { caps } = this.#checks.walker;
-    const limit = Math.min(pasidLimit, caps.pasidLimit);
-    const from = { from: "context entry", source: ScalableContextEntry.source };
-    const pasids = { name: "", device: id, limit, below: null, scope: "" };
-    if (device.context === SCALABLE_CONTEXT) {
-      const table = this.#pasids.directory(pasidFrame, pasidLimit, { ...pasids, also: ridPasid });
-      return { table, title: "PASID directory", field: "PASIDDIRPTR", ...from };
-    }
-    if (device.context !== EXTENDED_CONTEXT || device.pasidEnabled === 0) return null;
-    const table = this.#extended.pasidTable(pasidFrame, limit, { ...pasids, also: -1 });
-    return { table, title: "PASID table", field: "PASIDPTR", ...from };
+  pasids(context: VtdDevice, device: number): RootTable | null {
+    return this.#pasids.of(context, device, true);
   }
 
-  #rootKind(mode: number): EntryKind | null {
+  #root(mode: number): { readonly kind: EntryKind; readonly title: string } | null {
+    const { reserved } = this.#parts.walker.caps;
     switch (mode) {
       case TTM_LEGACY:
-        return { ...this.#legacyRoot, below: { ...this.#context, entries: FUNCTIONS } };
-      case TTM_SCALABLE:
-        return { ...this.#scalableRoot, below: { ...this.#scalableContext, entries: FUNCTIONS / 2 } };
-      case TTM_EXTENDED:
-        return { ...this.#extendedRoot, below: { ...this.#extended.context, entries: FUNCTIONS / 2 } };
+        return { kind: this.#legacyRoot(), title: "root table" };
+      case TTM_SCALABLE: {
+        const below = this.#scalableContext();
+        const kind = this.#halves(ScalableRootEntry, SCALABLE_ROOT_RULES, reserved.scalableRoot, below);
+        return { kind, title: "scalable-mode root table" };
+      }
+      case TTM_EXTENDED: {
+        const below = this.#extendedContext();
+        const kind = this.#halves(ExtendedRootEntry, EXTENDED_ROOT_RULES, reserved.extendedRoot, below);
+        return { kind, title: "extended root table" };
+      }
       default:
         return null;
     }
@@ -122,130 +124,139 @@ export class VtdTables implements TableTree<VtdDevice> {
 
   // ── legacy mode ──
 
-  readonly #legacyRoot: EntryKind = kind(
-    RootEntry,
-    "P",
-    (entry) => {
-      const { caps } = this.#checks.walker;
-      entry.reservedBits(TABLE_RULES["reserved-entry-bits"], caps.reserved.root, ["CTP"], HOST_WIDTH);
-      const frame = Number(entry.value("CTP"));
-      if (!this.#checks.leads(entry, "CTP", frame)) return;
-      entry.leadsTo({
-        kind: this.#context,
-        context: "",
-        frame,
-        offset: 0,
-        entries: FUNCTIONS,
-        first: entry.first,
-        limit: BUSES * FUNCTIONS,
-        device: -1,
-      });
-    },
-    "device",
-    FUNCTIONS,
-  );
+  #legacyRoot(): EntryKind {
+    const words = this.#parts.walker.caps.reserved.root;
+    const { reach } = this.#parts;
+    return {
+      ...kind(RootEntry, "P"),
+      ids: "device",
+      span: FUNCTIONS,
+      entries: BUSES,
+      below: this.#context(),
+      reserved: reservedBits(words, ["CTP"]),
+      rules: ruleBook(ROOT_RULES, null, (view, at, after) => brokenReservedRule(view, at, words, after)),
+      points: (entry) => {
+        const frame = contextTable(entry.view, entry.at);
+        return [{ field: "CTP", frame, reach, table: tableBelow(entry, frame) }];
+      },
+    };
+  }
 
-  readonly #context: EntryKind = kind(ContextEntry, "P", (entry) => {
-    const { caps } = this.#checks.walker;
-    entry.reservedBits(TABLE_RULES["reserved-entry-bits"], caps.reserved.context, ["SSPTPTR"], HOST_WIDTH);
-    this.#checks.width(entry);
-    const type = Number(entry.value("TT"));
-    if (type > TT_PASS_THROUGH) illegal(entry, "TT", "expected 0 to 2");
-    if (type === TT_PASS_THROUGH && !caps.passThrough) lacks(entry, "TT", "ECAP.PT");
-    if (type === TT_DEVICE_TLB && !caps.deviceTlb) lacks(entry, "TT", "ECAP.DT");
-    if (type < TT_PASS_THROUGH) this.#checks.secondStage(entry, "", null);
-  });
+  #context(): EntryKind {
+    const { caps } = this.#parts.walker;
+    const secondStage = (entry: JudgedEntry) => translationType(entry.view, entry.at) !== TT_PASS_THROUGH;
+    return {
+      ...kind(ContextEntry, "P"),
+      ids: "device",
+      span: 1,
+      entries: FUNCTIONS,
+      reserved: reservedBits(caps.reserved.context, ["SSPTPTR"]),
+      rules: ruleBook(CONTEXT_RULES, null, (view, at, after) => brokenContextRule(view, at, caps, after)),
+      notes: (entry) => {
+        if (secondStage(entry)) this.#parts.domainZero(entry);
+      },
+      points: (entry) => (secondStage(entry) ? [this.#secondStage(entry, "SSPTPTR")] : []),
+    };
+  }
+
+  #secondStage(entry: JudgedEntry, field: string): Pointer {
+    const levels = 2 + Number(entry.value("AW"));
+    return this.#parts.secondStage(field, Number(entry.value(field)), levels, Number(entry.value("DID")), "");
+  }
 
   // ── scalable mode ──
 
-  readonly #scalableRoot: EntryKind = {
-    ...kind(ScalableRootEntry, "LP", (entry) =>
-      this.#rootHalves(entry, this.#checks.walker.caps.reserved.scalableRoot, this.#scalableContext),
-    ),
-    span: FUNCTIONS,
-    valid: eitherHalf,
-  };
-
-  readonly #scalableContext: EntryKind = kind(ScalableContextEntry, "P", (entry) => {
-    const { caps } = this.#checks.walker;
-    entry.reservedBits(
-      TABLE_RULES["reserved-entry-bits"],
-      caps.reserved.scalableContext,
-      ["PASIDDIRPTR"],
-      HOST_WIDTH,
-    );
-    if (entry.value("DTE") === 0n && entry.value("PRE") !== 0n)
-      conflict(entry, "PRE", "expected 0 where DTE is 0", "VT-d 5.10, 7.1.3, SCT.4.1");
-    if (entry.value("EPTR") !== 0n && entry.value("PASIDE") === 0n)
-      conflict(entry, "EPTR", "expected 0 where PASIDE is 0", "VT-d 5.10, 7.1.3, SCT.4.3");
-    const size = directoryPasids(Number(entry.value("PDTS")));
-    if (caps.ridPasid && Number(entry.value("RID_PASID")) >= size)
-      conflict(
-        entry,
-        "RID_PASID",
-        `expected a PASID below ${size}, the size of the directory by PDTS`,
-        "VT-d 5.10, 7.1.3, SCT.4.2",
-      );
-    const frame = Number(entry.value("PASIDDIRPTR"));
-    if (!this.#checks.leads(entry, "PASIDDIRPTR", frame)) return;
-    entry.leadsTo(
-      this.#pasids.directory(frame, size, {
-        name: "",
-        device: entry.device,
-        limit: Math.min(size, caps.pasidLimit),
-        also: caps.ridPasid ? Number(entry.value("RID_PASID")) : 0,
-        below: null,
-        scope: "",
-      }),
-    );
-  });
+  #scalableContext(): EntryKind {
+    const { caps } = this.#parts.walker;
+    return {
+      ...kind(ScalableContextEntry, "P"),
+      ids: "device",
+      span: 1,
+      entries: FUNCTIONS / 2,
+      reserved: reservedBits(caps.reserved.scalableContext, ["PASIDDIRPTR"]),
+      rules: ruleBook(SCALABLE_CONTEXT_RULES, null, (view, at, after) =>
+        brokenScalableContextRule(view, at, caps, after),
+      ),
+      points: (entry) => {
+        const device = new VtdDevice();
+        decodeScalableContext(entry.view, entry.at, caps, device);
+        return this.#toPasids(entry, device);
+      },
+    };
+  }
 
   // ── extended mode of revisions 2.x ──
 
-  readonly #extendedRoot: EntryKind = {
-    ...kind(ExtendedRootEntry, "LP", (entry) =>
-      this.#rootHalves(entry, this.#checks.walker.caps.reserved.extendedRoot, this.#extended.context),
-    ),
-    span: FUNCTIONS,
-    valid: eitherHalf,
-  };
+  #extendedContext(): EntryKind {
+    const { caps } = this.#parts.walker;
+    const secondStage = ({ view, at }: JudgedEntry) => {
+      const type = extendedType(view, at);
+      return type === EXT_HOST || type === EXT_HOST_DEVICE_TLB || extendedNesting(view, at) !== 0;
+    };
+    return {
+      ...kind(ExtendedContextEntry, "P"),
+      ids: "device",
+      span: 1,
+      entries: FUNCTIONS / 2,
+      reserved: reservedBits(caps.reserved.extendedContext, ["SLPTPTR", "PASIDPTR", "PASIDSTPTR"]),
+      rules: ruleBook(EXTENDED_CONTEXT_RULES, null, (view, at, after) =>
+        brokenExtendedContextRule(view, at, caps, after),
+      ),
+      notes: (entry) => {
+        if (secondStage(entry)) this.#parts.domainZero(entry);
+      },
+      points: (entry) => {
+        const device = new VtdDevice();
+        decodeExtendedContext(entry.view, entry.at, device);
+        const second = secondStage(entry) ? [this.#secondStage(entry, "SLPTPTR")] : [];
+        return [...second, ...this.#toPasids(entry, device)];
+      },
+    };
+  }
 
   // ── what several of them have ──
 
-  /** 7.1.3, SRT.3: each half that is present counts. */
-  #rootHalves(entry: Entry, reserved: Uint32Array, context: EntryKind): void {
-    for (const [half, present, pointer] of [
-      [0, "LP", "LCTP"],
-      [1, "UP", "UCTP"],
-    ] as const) {
-      if (entry.value(present) === 0n) continue;
-      const from = half * ROOT_HALF_BITS;
-      entry.reservedBits(
-        TABLE_RULES["reserved-entry-bits"],
-        reserved,
-        ["LCTP", "UCTP"],
-        HOST_WIDTH,
-        from,
-        from + ROOT_HALF_BITS,
-      );
-      const frame = Number(entry.value(pointer));
-      if (!this.#checks.leads(entry, pointer, frame)) continue;
-      entry.leadsTo({
-        kind: context,
-        context: "",
-        frame,
-        offset: 0,
-        entries: FUNCTIONS / 2,
-        first: entry.first + (half * FUNCTIONS) / 2,
-        limit: BUSES * FUNCTIONS,
-        device: -1,
-      });
-    }
+  #toPasids(entry: JudgedEntry, device: VtdDevice): Pointer[] {
+    const root = this.pasids(device, entry.device);
+    if (root === null) return [];
+    const { field, table } = root;
+    return [{ field, frame: table.frame, reach: this.#parts.reach, resolve: table.resolve, table }];
+  }
+
+  /** Root entries of two halves, each with the context table of half a bus. */
+  #halves(
+    layout: typeof ScalableRootEntry,
+    rules: VtdRules,
+    words: Uint32Array,
+    below: EntryKind,
+  ): EntryKind {
+    const { reach } = this.#parts;
+    return {
+      ...kind(layout, "LP"),
+      valid: (view, at) => lowerPresent(view, at) !== 0 || upperPresent(view, at) !== 0,
+      ids: "device",
+      span: FUNCTIONS,
+      entries: BUSES,
+      below,
+      reserved: reservedHalves(words),
+      rules: ruleBook(rules, null, (view, at, after) => brokenRootHalvesRule(view, at, words, after)),
+      points: (entry) =>
+        HALVES.flatMap(({ present, field, table }, half) => {
+          if (present(entry.view, entry.at) === 0) return [];
+          const frame = table(entry.view, entry.at);
+          const first = entry.first + (half * FUNCTIONS) / 2;
+          return [{ field, frame, reach, table: { ...tableBelow(entry, frame), first } }];
+        }),
+    };
   }
 }
 
-const lowerPresent = ScalableRootEntry.reader("LP");
-const upperPresent = ScalableRootEntry.reader("UP");
-function eitherHalf(view: DataView, at: number): boolean {
-  return lowerPresent(view, at) !== 0 || upperPresent(view, at) !== 0;
+/** 7.1.3, SRT.3: reserved bits of a half count where it is present. */
+function reservedHalves(words: Uint32Array): ReservedBits {
+  const half = words.length / 2;
+  return {
+    ...reservedBits(words, ["LCTP", "UCTP"]),
+    words: (view, at) =>
+      words.map((word, i) => ((i < half ? lowerPresent : upperPresent)(view, at) === 0 ? 0 : word)),
+  };
 }

@@ -4,7 +4,7 @@ import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
-import type { Contexts, DeviceCaches } from "../held/contexts.ts";
+import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -57,6 +57,36 @@ export class Explanation {
     this.#structures = structures;
     this.#past = past;
     this.#pending = pending;
+  }
+
+  /**
+   * Whether all that is cached of the page that the engine has walked last, invalidated or not, says what memory says:
+   * no question needs to be asked then, of however many pages.
+   */
+  isAsMemory(request: WalkRequest): boolean {
+    const { device, process } = this.#unit.engine;
+    const pair = process?.tracked;
+    if (device === null || !pair) return false;
+    const caches = this.#contexts.of(request);
+    return (
+      isOnly(caches.contexts.versions, device.tracked) &&
+      isOnly(caches.processes.get(request.pasid)?.history.versions ?? [], pair.process) &&
+      this.#areAsMemory(pair.tags, pair, request) &&
+      this.#areAsMemory(pair.globalTags, pair, request) &&
+      !this.#structures.anySuperseded(pair, request)
+    );
+  }
+
+  /** Whether the translations of a page with some tags are those that memory has through a pair of contexts. */
+  #areAsMemory(set: TagSet, pair: TranslationContext, { addrHi: hi, addrLo: lo }: WalkRequest): boolean {
+    const translations = this.#translations;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (translations.earlier(set, shift, hi, lo).length > 0) return false;
+      if (!translations.find(set, shift, hi, lo)) continue;
+      if (translations.time < this.#memory.lastChange) return false;
+      if (!this.#contexts.sameKind(translations.context, pair)) return false;
+    }
+    return true;
   }
 
   /**
@@ -308,4 +338,8 @@ export class Explanation {
     };
     return true;
   }
+}
+
+function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {
+  return versions.length === 1 && versions[0] === version;
 }

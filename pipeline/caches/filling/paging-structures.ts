@@ -114,7 +114,7 @@ export class PagingStructures {
         time: entries.time,
         invalidated: entries.invalidated,
       };
-      const known = old.context === pair.id && old.time >= memory.lastStructural;
+      const known = old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
       if (!known) {
         now ??= this.#path(pair, request, sizes, NOW);
         const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
@@ -140,6 +140,16 @@ export class PagingStructures {
     const pair = this.#contexts.pair(old.context);
     if (pair === undefined || old.time < this.#memory.horizon) return null;
     return this.#path(pair, request, sizes, old.time);
+  }
+
+  /** Whether an entry on the way to an address is held, invalidated or not, that another has taken the place of. */
+  anySuperseded(pair: TranslationContext, { addrHi, addrLo }: WalkRequest): boolean {
+    const set = this.setOf(pair.tags);
+    if (set.superseded.size === 0) return false;
+    const sizes = this.sizes(pair, addrHi);
+    for (let step = 0; step < sizes.count; step++)
+      if (this.entries.earlier(set, sizes.shift(step), addrHi, addrLo).length > 0) return true;
+    return false;
   }
 
   #anySuperseded(set: TagSet, sizes: LevelSizes, { addrHi, addrLo }: WalkRequest): boolean {

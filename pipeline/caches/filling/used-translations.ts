@@ -88,7 +88,9 @@ export class UsedTranslations {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     if (!translations.find(set, shift, hi, lo)) return false;
-    if (translations.context === pair.id && translations.time >= this.#memory.lastChange) return false;
+    // Memory says to this context what it said to one that decodes alike, as long as it has not changed.
+    if (translations.time >= this.#memory.lastChange && this.#contexts.sameKind(translations.context, pair))
+      return false;
     const old: CachedTranslation = {
       context: translations.context,
       time: translations.time,

@@ -1,6 +1,7 @@
 import type { ContextTag } from "../../../walkers/caching.ts";
 import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { FAULT, WalkResult } from "../../../walkers/result.ts";
+import { sameValues } from "./context-kinds.ts";
 
 /** A context as it was decoded at some time, and for how long a cache may have held it. */
 export interface ContextVersion {
@@ -86,20 +87,4 @@ export class ContextHistory {
     for (; versions.length - invalidated > MAX_VALID; lost++) versions.splice(versions.findIndex(isValid), 1);
     return lost;
   }
-}
-
-/** Whether two decoded contexts say the same: they hold numbers, flags and objects of such. */
-function sameValues(a: object, b: object): boolean {
-  if (a === b) return true;
-  if (a.constructor !== b.constructor) return false;
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
-  for (const key of Object.keys(left)) {
-    const x = left[key];
-    const y = right[key];
-    if (typeof x === "object" && x !== null) {
-      if (typeof y !== "object" || y === null || !sameValues(x, y)) return false;
-    } else if (!Object.is(x, y)) return false;
-  }
-  return true;
 }

@@ -10,6 +10,7 @@ import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
+import { ContextKinds } from "./context-kinds.ts";
 import { deviceTag, processTag } from "./context-tags.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { TagSet } from "./tag-sets.ts";
@@ -27,6 +28,8 @@ const FEW = 1024;
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
 export interface TranslationContext {
   readonly id: number;
+  /** Pairs of one kind decode alike (`ContextKinds`). */
+  readonly kind: number;
   readonly deviceId: number;
   readonly device: ContextVersion;
   readonly process: ContextVersion;
@@ -61,6 +64,7 @@ export class Contexts {
   /** Those of bindings, by device id. */
   readonly #bound = new Map<number, DeviceCaches[]>();
   readonly #pairs = new Map<number, TranslationContext>();
+  readonly #kinds: ContextKinds<TranslationContext>;
   #nextId = 1;
   readonly #budget: MemoryBudget;
   /** Valid contexts that were dropped for want of memory. */
@@ -68,6 +72,7 @@ export class Contexts {
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
     this.#caching = caching;
+    this.#kinds = new ContextKinds(caching.placeFields);
     this.#translations = translations;
     this.#budget = budget;
   }
@@ -85,8 +90,14 @@ export class Contexts {
     return caches;
   }
 
+  /** The pair of a number; where it is gone, one that decodes alike. */
   pair(id: number): TranslationContext | undefined {
-    return this.#pairs.get(id);
+    return this.#pairs.get(id) ?? this.#kinds.heirOf(id);
+  }
+
+  /** Whether what a pair translated, or another one that decodes alike, is what this pair translates. */
+  sameKind(id: number, pair: TranslationContext): boolean {
+    return id === pair.id || this.pair(id)?.kind === pair.kind;
   }
 
   /** Notes that a walk at `time` went through the device context of a slot. */
@@ -161,6 +172,7 @@ export class Contexts {
       const tag = this.#caching.translationTag(device.context, process.context, pasid);
       pair = {
         id: this.#nextId++,
+        kind: this.#kinds.of({ device, process }),
         deviceId: caches.id,
         device,
         process,
@@ -168,6 +180,7 @@ export class Contexts {
         globalTags: this.#translations.globalSet(tag),
         gone: false,
       };
+      this.#kinds.enter(pair.kind, pair);
       this.#pairs.set(pair.id, pair);
       pairs.push(pair);
       this.#budget.take(CONTEXT_BYTES);
@@ -298,7 +311,9 @@ export class Contexts {
   #forgetPairs({ pairs }: PasidCaches): void {
     for (const pair of pairs) {
       pair.gone = true;
-      if (this.#pairs.delete(pair.id)) this.#budget.give(CONTEXT_BYTES);
+      if (!this.#pairs.delete(pair.id)) continue;
+      this.#kinds.leave(pair.kind, pair, pair.id);
+      this.#budget.give(CONTEXT_BYTES);
     }
   }
 }

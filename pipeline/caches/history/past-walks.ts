@@ -165,7 +165,7 @@ export class PastWalks {
 
   /** The scratch result, as walkers want it. */
   reset(): WalkResult {
-    this.#scratch.reset("intel");
+    this.#scratch.reset();
     return this.#scratch;
   }
 }

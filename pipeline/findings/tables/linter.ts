@@ -2,10 +2,11 @@ import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
 import type { IommuModel } from "../../../walkers/models.ts";
 import { deviceName } from "../../../walkers/models.ts";
 import type { Binding } from "../../../walkers/request.ts";
-import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "../../../walkers/tables/entry.ts";
+import { anythingAt, bitsText, type Complaint, Entry } from "../../../walkers/tables/entry.ts";
 import { judge } from "../../../walkers/tables/judge.ts";
 import { TABLE_RULES, type TableRule } from "../../../walkers/tables/table-rules.ts";
 import type { RootTable, TableSpec, TableTree, Tag } from "../../../walkers/tables/tree.ts";
+import { addressText, hex } from "../../../walkers/word64.ts";
 import { TagIndex } from "./tags.ts";
 
 /**
@@ -171,7 +172,7 @@ export class TableLinter {
   #checkRoot(root: RootTable, table: LiveTable): void {
     const first = table.frames[0]!;
     if (first >= 0 && anythingAt(this.#memory, first)) return;
-    const at = address(root.table.frame, root.table.offset);
+    const at = addressText(root.table.frame, root.table.offset);
     const expected = first < 0 ? "an address that the second stage translates" : "a table in recorded memory";
     this.#report({
       rule: TABLE_RULES["pointer-outside-memory"],
@@ -286,7 +287,7 @@ export class TableLinter {
     const { ids, span } = spec.kind;
     const first = spec.first + index * span;
     const place = TableLinter.place(table, index);
-    const at = place === null ? "" : address(place.frame, place.offset);
+    const at = place === null ? "" : addressText(place.frame, place.offset);
     this.#report({
       rule,
       device: ids === "pasid" ? spec.device : span === 1 ? first : -1,
@@ -318,7 +319,7 @@ export class TableLinter {
           ? this.#nameOf(first)
           : `${this.#nameOf(first)} to ${this.#nameOf(last)}`;
     const place = TableLinter.place(table, index);
-    const at = place === null ? "" : ` at ${address(place.frame, place.offset)}`;
+    const at = place === null ? "" : ` at ${addressText(place.frame, place.offset)}`;
     return `${spec.kind.layout.name} ${index} (${id})${at}`;
   }
 }

@@ -24,7 +24,7 @@ import {
   type Description,
   type Descriptions,
   HEX,
-  hex,
+  hexText,
   length,
   level,
   line,
@@ -35,7 +35,7 @@ import {
   pasid,
   reason,
   schemaField,
-} from "./output-fields.ts";
+} from "../output/output-fields.ts";
 import type {
   ErrorRecord,
   FindingRecord,
@@ -44,13 +44,13 @@ import type {
   StatsRecord,
   SummaryRecord,
   TraceRecord,
-} from "./records.ts";
+} from "../output/records.ts";
 
 const trace = optional(text("Path of the trace, where several are replayed into one output"));
 
 const run = {
   type: "array",
-  prefixItems: [hex("Physical address").schema(), integer(1, MAX_SAFE, "Bytes").schema()],
+  prefixItems: [hexText("Physical address").schema(), integer(1, MAX_SAFE, "Bytes").schema()],
   minItems: 2,
   items: false,
 };
@@ -62,13 +62,13 @@ const OUTCOME: Description<OutcomeRecord> = {
   iommu: optional(text("The IOMMU")),
   dev: device("The device, as the input spells it"),
   pasid: optional(integer(0, MAX_PASID, "PASID, where the request has one")),
-  addr: hex("Input address"),
+  addr: hexText("Input address"),
   len: length,
   access,
   priv: optional(boolean("As the input gives it")),
   model: oneOf(TABLE_MODELS, "Format of the table that was walked"),
   result: oneOf(OBSERVED_RESULTS, "What became of the request; msi: an interrupt-range write"),
-  pa: optional(hex("ok: physical address of the first byte")),
+  pa: optional(hexText("ok: physical address of the first byte")),
   page: optional(integer(1, MAX_SAFE, "ok: bytes that one TLB entry of this translation would map")),
   perm: optional(
     schemaField({
@@ -89,17 +89,17 @@ const OUTCOME: Description<OutcomeRecord> = {
     }),
   ),
   reason: optional(reason),
-  code: optional(hex("fault: the native code, where the specification gives it one")),
+  code: optional(hexText("fault: the native code, where the specification gives it one")),
   name: optional(text("fault: the specification's name for the code")),
   stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
   level: optional(level),
   class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
-  entry_addr: optional(hex("fault: address of the failing entry")),
-  entry: optional(hex("fault: its first 64 bits")),
+  entry_addr: optional(hexText("fault: address of the failing entry")),
+  entry: optional(hexText("fault: its first 64 bits")),
   recorded: optional(only(false, "fault: the specification writes no record of it")),
   hole: optional(only(true, "fault: the fetch left all recorded memory")),
-  fault_addr: optional(hex("fault: where it is, if not at addr")),
-  flags: optional(hex("fault: flag bits of the native record")),
+  fault_addr: optional(hexText("fault: where it is, if not at addr")),
+  flags: optional(hexText("fault: flag bits of the native record")),
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
@@ -125,17 +125,17 @@ const FINDING: Description<FindingRecord> = {
   ),
   structure: optional(text("Structure, or register, that it is in")),
   index: optional(integer(0, MAX_SAFE, "Which entry of its table")),
-  entry_addr: optional(hex("Address of the entry")),
+  entry_addr: optional(hexText("Address of the entry")),
   field: optional(text("The field, by the specification's name")),
   bits: optional(text("Its bits, by the structure's own numbers")),
-  value: optional(hex("Its value; of an address, all of its bits")),
+  value: optional(hexText("Its value; of an address, all of its bits")),
   source: optional(text("Document and section")),
   changed_line: optional(integer(1, MAX_SAFE, "Line of the change that a cache has not seen")),
   first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
   request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
   requests: optional(count("Requests that could see the old entry")),
-  old: optional(hex("The changed word before")),
+  old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
   cache: optional(
     oneOf(
@@ -145,7 +145,7 @@ const FINDING: Description<FindingRecord> = {
   ),
   command: optional(text("The invalidation that was owed, in the vendor's own syntax")),
   data: optional(
-    schemaField({ type: "array", items: hex("").schema(), description: "Words of the command" }),
+    schemaField({ type: "array", items: hexText("").schema(), description: "Words of the command" }),
   ),
   forgotten: optional(count("Cached entries that were dropped")),
   count: optional(count("Records that have the name")),

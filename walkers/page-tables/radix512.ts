@@ -2,14 +2,13 @@
  * What x86-64, VT-d second-stage and AMD-Vi v1 page tables share: tables of 512 entries of 8 bytes, one per 4 KiB
  * frame, so that each level indexes nine bits of the address. Level 1 maps 4 KiB pages.
  */
-import { FRAME_SHIFT } from "../memory.ts";
+import { entryShift, RADIX512 } from "./geometry.ts";
 
-export const BITS_PER_LEVEL = 9;
-const INDEX_MASK = (1 << BITS_PER_LEVEL) - 1;
+const INDEX_MASK = (1 << RADIX512.bits) - 1;
 
-/** log2 of the bytes that an entry of a level spans. */
-export function entryShift(level: number): number {
-  return FRAME_SHIFT - BITS_PER_LEVEL + BITS_PER_LEVEL * level;
+/** log2 of the bytes that an entry of a level maps. */
+export function radix512Shift(level: number): number {
+  return entryShift(RADIX512, level);
 }
 
 /** Index of a 64-bit address into the table at a level, 0 to 511; at level 6 only bits 63:57 are left. */
