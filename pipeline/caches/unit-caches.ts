@@ -162,9 +162,23 @@ export class UnitCaches {
     const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
     this.#failures = vendor.caching.cachedFailures(state);
+    // What a context decodes to depends on what its IOMMU can do: with other capabilities it is another IOMMU.
+    if (this.#canDoOtherThings(state)) this.clear();
     const dropped = new Invalidation();
     if (vendor.caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
     this.#state = state.clone();
+  }
+
+  #canDoOtherThings(state: IommuState): boolean {
+    const before = this.#state;
+    const registers = Object.keys(this.#unit.vendor.host.registers);
+    const otherWord = (name: string) =>
+      before.hi(name) !== state.hi(name) ||
+      before.lo(name) !== state.lo(name) ||
+      before.has(name) !== state.has(name);
+    if (registers.some(otherWord) || before.props.size !== state.props.size) return true;
+    for (const [name, value] of state.props) if (before.props.get(name) !== value) return true;
+    return false;
   }
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
