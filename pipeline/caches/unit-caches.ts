@@ -36,6 +36,14 @@ export interface CacheStatistics {
   readonly iotlb?: readonly IotlbResult[];
 }
 
+/** As many tags are always kept. */
+const FEW_TAGS = 1024;
+/**
+ * Invalidations that wait for their completion: more than any queue holds. Past it the first of them are taken to have
+ * happened, and the replay says that it does not know.
+ */
+const MOST_PENDING = 1 << 14;
+
 /**
  * What the caches of one IOMMU may hold. It lets every walk enter, keeps what memory no longer says, and answers
  * which of it could explain what the recorded system did.
@@ -44,6 +52,7 @@ export class UnitCaches {
   readonly translations: Translations;
   readonly contexts: Contexts;
   readonly #unit: CachedIommu;
+  readonly #budgets: CacheBudgets;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
   readonly #used: UsedTranslations;
@@ -63,6 +72,8 @@ export class UnitCaches {
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
+  /** Invalidations that were taken to have happened although nothing said so. */
+  #presumed = 0;
   /** Registers and properties as of the last change. */
   #state = new IommuState();
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
@@ -77,17 +88,12 @@ export class UnitCaches {
   ) {
     this.#unit = unit;
     this.#memory = memory;
-    this.translations = new Translations(budgets.pages);
+    this.#budgets = budgets;
+    this.translations = new Translations(budgets);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(
-      unit.vendor.caching,
-      memory,
-      this.contexts,
-      this.#past,
-      budgets.pages,
-    );
+    this.#structures = new PagingStructures(unit.vendor.caching, memory, this.contexts, this.#past, budgets);
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -96,7 +102,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -140,7 +146,8 @@ export class UnitCaches {
       this.#structures.entries.evicted +
       this.#deviceTlbs.entries.evicted +
       this.contexts.forgotten +
-      this.#past.lost
+      this.#past.lost +
+      this.#presumed
     );
   }
 
@@ -155,6 +162,21 @@ export class UnitCaches {
     this.#deviceTlbs.entries.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
+  }
+
+  /**
+   * Before a request: where tags have become too many, all that goes by them is forgotten. They are shared by what
+   * cannot be told from each other, and none is old by itself.
+   */
+  makeRoom(): void {
+    if (this.#budgets.tags.free >= 0 || this.translations.tags.all.length < FEW_TAGS) return;
+    this.#lastEvent = this.#memory.time;
+    this.contexts.clear();
+    this.translations.forget();
+    this.#structures.forget();
+    this.#deviceTlbs.entries.forget();
+    for (const iotlb of this.#iotlbs) iotlb.clear();
+    this.#unit.engine.drop();
   }
 
   /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
@@ -198,7 +220,17 @@ export class UnitCaches {
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
-    } else pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+    } else {
+      pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+      if (pending.list.length > MOST_PENDING) this.#overdue();
+    }
+  }
+
+  /** Half of the pending invalidations, the first ones, take effect without a completion. */
+  #overdue(): void {
+    const first = this.#pending.list.splice(0, MOST_PENDING / 2);
+    for (const { inv, issued } of first) this.#apply(inv, issued);
+    this.#presumed += first.length;
   }
 
   /** An invalidation has happened, in whatever way. */

@@ -93,6 +93,7 @@ export class Replay implements TraceHandler {
     }
     const { unit } = route;
     const { caches } = unit;
+    caches?.makeRoom();
     const request = this.#request;
     aim(request, route, record);
     const outcome = this.#outcome;
