@@ -1,5 +1,6 @@
 import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { MAX_PASID } from "../../parsers/trace/schema.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -55,6 +56,12 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
   readonly #rebound = new Map<number, number>();
+  /** The IOMMUs that these were bound to, or unbound from. */
+  readonly #boundBy = new Map<number, Set<IommuUnit>>();
+  /** By device id, the first name that the trace has for it, of so many devices; and the last PCI segment. */
+  readonly #textOf = new Map<number, string>();
+  #named = 0;
+  #segment = "";
   /** The unit whose tables are judged, and the line that findings are put down to. */
   #owner: UnitTables | null = null;
   #line = 0;
@@ -88,6 +95,19 @@ export class TableFindings implements Analysis, FrameUser {
   }
 
   /** A `bind` or `unbind` record of a device (its number in the trace). */
+  bound(_line: number, unit: IommuUnit, { dev }: RecordOf<"bind">): void {
+    this.#note(unit, dev.canonical);
+  }
+
+  unbound(unit: IommuUnit, device: number): void {
+    this.#note(unit, device);
+  }
+
+  #note(unit: IommuUnit, device: number): void {
+    const units = this.#boundBy.get(device) ?? new Set();
+    this.#boundBy.set(device, units.add(unit));
+  }
+
   rebound(line: number, device: number): void {
     this.#settle();
     this.#rebound.set(device, line);
@@ -172,7 +192,7 @@ export class TableFindings implements Analysis, FrameUser {
   #useBindings(): void {
     if (this.#rebound.size === 0) return;
     for (const [device, line] of this.#rebound) {
-      for (const unit of this.#units()) {
+      for (const unit of this.#boundBy.get(device) ?? []) {
         const owner = this.#ownerOf(unit);
         if (owner.judgedUnder === "") this.#configureFirst(owner);
         const before = owner.bindings.get(device);
@@ -187,6 +207,7 @@ export class TableFindings implements Analysis, FrameUser {
       }
     }
     this.#rebound.clear();
+    this.#boundBy.clear();
   }
 
   /** A unit that no `iommu` or `reg` record has spoken of, or none before the trace ended. */
@@ -237,14 +258,16 @@ export class TableFindings implements Analysis, FrameUser {
   /** A device as the trace spells it, or would: with a PCI segment where other devices have one. */
   #nameOf(unit: IommuUnit, id: number): string {
     const { devices } = this.#names;
-    let segment = "";
-    for (let i = 0; i < devices.size; i++) {
-      const { id: other, text } = devices.get(i);
-      if (other === id) return text;
-      if (WITH_SEGMENT.test(text)) segment = text.slice(0, "0000:".length);
+    // Those that have been named since the last time.
+    for (; this.#named < devices.size; this.#named++) {
+      const { id: other, text } = devices.get(this.#named);
+      if (!this.#textOf.has(other)) this.#textOf.set(other, text);
+      if (WITH_SEGMENT.test(text)) this.#segment = text.slice(0, "0000:".length);
     }
+    const known = this.#textOf.get(id);
+    if (known !== undefined) return known;
     const name = deviceName(unit.model, id);
-    return name.includes(".") ? segment + name : name;
+    return name.includes(".") ? this.#segment + name : name;
   }
 }
 
