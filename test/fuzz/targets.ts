@@ -75,7 +75,7 @@ function told(bytes: Uint8Array, make: (handler: TraceHandler, names: TraceNames
           o.code,
           o.reason,
           o.stage,
-          o.cls,
+          o.faultClass,
           o.recorded,
         ];
         const iommu = r.iommu < 0 ? "" : names.iommus.text(r.iommu);
