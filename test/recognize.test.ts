@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { onlyTrace } from "../parsers/trace/recognize.ts";
 import { bytesSource } from "../parsers/trace/source.ts";
 import { cli, FIXTURE, temporaryFolder } from "./support/cli.ts";
@@ -58,6 +58,14 @@ describe("a file that is no trace", () => {
     ["a record whose type comes late", `{"label":"${"x".repeat(200_000)}","type":"mark"}\n`],
   ])("%s is a trace, byte for byte", async (_, content) => {
     for (const step of [undefined, 7]) expect(await recognised(content, step)).toBe("trace");
+  });
+
+  test("the beginning is looked at a bounded number of times, however it comes", async () => {
+    const text = `{"label":"${"x".repeat(60_000)}`;
+    const looks = vi.spyOn(Buffer.prototype, "toString");
+    await recognised(text, 1);
+    expect(looks.mock.calls.filter(([encoding]) => encoding === "latin1").length).toBeLessThan(400);
+    looks.mockRestore();
   });
 
   test("one message on standard error, exit status 2; from a pipe, too, and for each command", async () => {

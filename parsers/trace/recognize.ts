@@ -14,6 +14,9 @@ const TYPE = /"type"\s{0,16}:\s{0,16}"([^"\\]{0,64})"/g;
 /** Lines that are no records, before the first one that is: a trace may have a broken line or two. */
 const MOST_STRAY_LINES = 16;
 
+/** So often the beginning is looked at as soon as there is more of it; then, when there is much more. */
+const MOST_LOOKS = 256;
+
 type Content = "trace" | "output" | "other" | "undecided";
 
 /**
@@ -24,10 +27,15 @@ export async function onlyTrace(source: ByteSource): Promise<ByteSource> {
   const head = Buffer.alloc(HEAD_BYTES);
   let fill = 0;
   let content: Content = "undecided";
+  let looks = 0;
+  let nextLook = 0;
   try {
     while (fill < HEAD_BYTES && content === "undecided") {
       const n = await source.read(head, fill, HEAD_BYTES - fill);
       fill += n;
+      // Input that comes byte by byte is not looked at from its start for each of them.
+      if (n > 0 && ++looks > MOST_LOOKS && fill < Math.min(nextLook, HEAD_BYTES)) continue;
+      nextLook = fill + (fill >> 2);
       const text = head.toString("latin1", 0, fill);
       // The end of the input ends its last line.
       content = contentOfText(n === 0 ? `${text}\n` : text);
