@@ -1,6 +1,6 @@
+import { nearest } from "../parsers/trace/nearest.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel } from "../walkers/models.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 function namesOf(model: IommuModel): readonly string[] {
   return [model, ...IOMMUS[model].aliases];

@@ -39,7 +39,12 @@ function builder(yargs: Argv): Argv {
         type: "string",
         requiresArg: true,
       },
-      words: { describe: "The words of --entry", type: "string", array: true, requiresArg: true },
+      words: {
+        describe: "The words of --entry, lowest address first; the first ones will do",
+        type: "string",
+        array: true,
+        requiresArg: true,
+      },
       structures: {
         describe: "List the structures and registers that --entry knows",
         type: "boolean",
@@ -81,7 +86,7 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     if (args.words === undefined) await output.write(render.declarationText(model, layout));
     else
       await output.write(
-        render.entryText(model, layout, lookup.bytesOf("--words", args.words, layout.bytes)),
+        render.entryText(model, layout, lookup.prefixOf("--words", args.words, layout.bytes)),
       );
   } else if (args.structures) await output.write(render.structuresText(model, vendor.layouts));
   else {

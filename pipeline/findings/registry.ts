@@ -3,6 +3,7 @@ import type { Rule } from "../../walkers/tables/rule.ts";
 import { TABLE_RULES } from "../../walkers/tables/table-rules.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import { LOSS_RULES } from "./loss-findings.ts";
+import { NAME_RULES } from "./name-rules.ts";
 
 /** Every rule that a finding can name, in the order in which `pasid-replay rules` lists them. */
 export const RULES: readonly Rule[] = [
@@ -10,4 +11,5 @@ export const RULES: readonly Rule[] = [
   ...Object.values(BIND_RULES),
   ...Object.values(TABLE_RULES),
   ...Object.values(LOSS_RULES),
+  ...Object.values(NAME_RULES),
 ];

@@ -1,5 +1,7 @@
 import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
+import { MAX_PASID } from "../../parsers/trace/schema.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
@@ -47,12 +49,19 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #findings: Findings;
   readonly #names: TraceNames;
   readonly #units: () => readonly IommuUnit[];
+  readonly #recorded: RecordedMemory;
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
   readonly #rebound = new Map<number, number>();
+  /** The IOMMUs that these were bound to, or unbound from. */
+  readonly #boundBy = new Map<number, Set<IommuUnit>>();
+  /** By device id, the first name that the trace has for it, of so many devices; and the last PCI segment. */
+  readonly #textOf = new Map<number, string>();
+  #named = 0;
+  #segment = "";
   /** The unit whose tables are judged, and the line that findings are put down to. */
   #owner: UnitTables | null = null;
   #line = 0;
@@ -65,6 +74,7 @@ export class TableFindings implements Analysis, FrameUser {
   ) {
     this.#findings = findings;
     this.#names = names;
+    this.#recorded = memory;
     this.#memory = new PeekedMemory(memory);
     this.#written = new WrittenEntries(this.#memory);
     this.#units = units;
@@ -85,6 +95,19 @@ export class TableFindings implements Analysis, FrameUser {
   }
 
   /** A `bind` or `unbind` record of a device (its number in the trace). */
+  bound(_line: number, unit: IommuUnit, { dev }: RecordOf<"bind">): void {
+    this.#note(unit, dev.canonical);
+  }
+
+  unbound(unit: IommuUnit, device: number): void {
+    this.#note(unit, device);
+  }
+
+  #note(unit: IommuUnit, device: number): void {
+    const units = this.#boundBy.get(device) ?? new Set();
+    this.#boundBy.set(device, units.add(unit));
+  }
+
   rebound(line: number, device: number): void {
     this.#settle();
     this.#rebound.set(device, line);
@@ -169,7 +192,7 @@ export class TableFindings implements Analysis, FrameUser {
   #useBindings(): void {
     if (this.#rebound.size === 0) return;
     for (const [device, line] of this.#rebound) {
-      for (const unit of this.#units()) {
+      for (const unit of this.#boundBy.get(device) ?? []) {
         const owner = this.#ownerOf(unit);
         if (owner.judgedUnder === "") this.#configureFirst(owner);
         const before = owner.bindings.get(device);
@@ -184,6 +207,7 @@ export class TableFindings implements Analysis, FrameUser {
       }
     }
     this.#rebound.clear();
+    this.#boundBy.clear();
   }
 
   /** A unit that no `iommu` or `reg` record has spoken of, or none before the trace ended. */
@@ -225,6 +249,8 @@ export class TableFindings implements Analysis, FrameUser {
 
   #report(finding: TableFinding): void {
     const { unit } = this.#owner!;
+    // Where a table should be is where the snapshot that could not be read may have it.
+    if (this.#recorded.lost && finding.rule.id === "pointer-outside-memory") return;
     const details = tableFindingDetails(unit, finding, (id) => this.#nameOf(unit, id));
     this.#findings.report(this.#line, finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
   }
@@ -232,14 +258,16 @@ export class TableFindings implements Analysis, FrameUser {
   /** A device as the trace spells it, or would: with a PCI segment where other devices have one. */
   #nameOf(unit: IommuUnit, id: number): string {
     const { devices } = this.#names;
-    let segment = "";
-    for (let i = 0; i < devices.size; i++) {
-      const { id: other, text } = devices.get(i);
-      if (other === id) return text;
-      if (WITH_SEGMENT.test(text)) segment = text.slice(0, "0000:".length);
+    // Those that have been named since the last time.
+    for (; this.#named < devices.size; this.#named++) {
+      const { id: other, text } = devices.get(this.#named);
+      if (!this.#textOf.has(other)) this.#textOf.set(other, text);
+      if (WITH_SEGMENT.test(text)) this.#segment = text.slice(0, "0000:".length);
     }
+    const known = this.#textOf.get(id);
+    if (known !== undefined) return known;
     const name = deviceName(unit.model, id);
-    return name.includes(".") ? segment + name : name;
+    return name.includes(".") ? this.#segment + name : name;
   }
 }
 
@@ -249,7 +277,12 @@ function tableFindingDetails(
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),
 ): FindingDetails {
-  const { rule: _rule, device, key: _key, message, pasids, ...rest } = finding;
+  const { rule: _rule, device, key: _key, message, pasids: span, ...rest } = finding;
+  // A table can have entries for numbers that no PASID has.
+  const pasids =
+    span === undefined || span[0] > MAX_PASID
+      ? undefined
+      : ([span[0], Math.min(span[1], MAX_PASID)] as const);
   const single = pasids !== undefined && pasids[0] === pasids[1];
   return {
     iommu: unit.id,

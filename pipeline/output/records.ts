@@ -110,6 +110,7 @@ export interface FindingRecord {
   readonly forgotten?: number;
   // ── of what is not in the trace ──
   readonly what?: string;
+  // ── of that, and of names ──
   readonly count?: number;
 }
 

@@ -157,7 +157,9 @@ export class SystemChanges {
   #logged(line: number, record: RecordOf<"fault">): Problem | null {
     const unit = this.#system.logger(record);
     if (!(unit instanceof IommuUnit)) return unit;
-    for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
+    // What is not known of memory may explain it.
+    if (!this.#system.memory.lost)
+      for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
     return null;
   }
 

@@ -60,6 +60,12 @@ export class Judge {
     outcome.difference = "";
   }
 
+  /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
+  abstain(record: DmaRecord, outcome: Outcome): void {
+    this.staleSource = null;
+    outcome.verdict = record.observed.present ? "unknown" : "";
+  }
+
   #changedLine(): number {
     const source = this.staleSource;
     return source?.change?.line ?? source?.root?.line ?? 0;
