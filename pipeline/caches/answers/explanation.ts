@@ -4,6 +4,7 @@ import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
@@ -71,6 +72,9 @@ export class Explanation {
     return (
       isOnly(caches.contexts.versions, device.tracked) &&
       isOnly(caches.processes.get(request.pasid)?.history.versions ?? [], pair.process) &&
+      this.#contexts
+        .sharedPasidEntries(caches, device.context, request.pasid)
+        .every(({ context }) => sameValues(context, pair.process.context)) &&
       this.#areAsMemory(pair.tags, pair, request) &&
       this.#areAsMemory(pair.globalTags, pair, request) &&
       !this.#structures.anySuperseded(pair, request)
@@ -133,7 +137,11 @@ export class Explanation {
     if (walker.loadPasidContext(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
     } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
-    for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
+    const entries = [
+      ...(caches.processes.get(request.pasid)?.history.versions ?? []),
+      ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
+    ];
+    for (const entry of entries) {
       if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {

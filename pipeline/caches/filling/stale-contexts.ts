@@ -40,11 +40,12 @@ export class StaleContexts {
    */
   enter(caches: DeviceCaches, request: WalkRequest, fresh: TranslationContext, time: number): void {
     const { pasid } = request;
-    const processes = caches.processes
-      .get(pasid)!
-      .history.versions.filter(
-        (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
-      );
+    const processes = [
+      ...caches.processes.get(pasid)!.history.versions,
+      ...this.#contexts.sharedPasidEntries(caches, fresh.device.context, pasid),
+    ].filter(
+      (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
+    );
     const enter = (device: ContextVersion, process: ContextVersion) =>
       this.#enterPair(this.#contexts.pairOf(caches, pasid, device, process), request, time);
     for (const device of [...caches.contexts.versions]) {

@@ -25,6 +25,8 @@ const DEVICE_BYTES = 640;
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
 
+const NO_VERSIONS: readonly ContextVersion[] = [];
+
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
 export interface TranslationContext {
   readonly id: number;
@@ -207,6 +209,18 @@ export class Contexts {
     );
     this.forgotten += history.trim();
     return version;
+  }
+
+  /**
+   * What a cache may hold for a request that other requests of the device have used: one without PASID uses an entry
+   * of the table of PASIDs, and shares it with the requests that name its PASID.
+   */
+  sharedPasidEntries(caches: DeviceCaches, device: object, pasid: number): readonly ContextVersion[] {
+    if (caches.processes.size < 2) return NO_VERSIONS;
+    const index = this.#caching.pasidIndex(device, pasid);
+    const others = caches.processes.get(pasid === NO_PASID ? index : NO_PASID)?.history.versions;
+    if (others === undefined) return NO_VERSIONS;
+    return others.filter((version) => version.own && version.tag.pasid === index);
   }
 
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {
