@@ -53,6 +53,10 @@ export class WalkResult {
   fault: Fault | null = null;
   /** Usually `fault.reason`; a walker may be more precise than the native code is. */
   reason: FaultReason = "UNKNOWN";
+  /**
+   * Another fault that is as right: two conditions meet, and the specification does not say which of them is reported.
+   */
+  otherFault: Fault | null = null;
   /** 1 or 2 where a page table faulted, else 0. */
   stage = 0;
   level = NO_LEVEL;
@@ -91,6 +95,7 @@ export class WalkResult {
     this.firstShift = 0;
     this.fault = null;
     this.reason = "UNKNOWN";
+    this.otherFault = null;
     this.stage = 0;
     this.level = NO_LEVEL;
     this.faultClass = "";
@@ -138,6 +143,7 @@ export class WalkResult {
     this.firstShift = r.firstShift;
     this.fault = r.fault;
     this.reason = r.reason;
+    this.otherFault = r.otherFault;
     this.stage = r.stage;
     this.level = r.level;
     this.faultClass = r.faultClass;
