@@ -32,6 +32,11 @@ export class WalkResult {
   offset = 0;
   /** log2 of the bytes that one TLB entry of this translation maps; 0 where no stage translated. */
   pageShift = 0;
+  /**
+   * log2 of the bytes that one TLB entry may map where the page's entry belongs to a group of like entries beside it
+   * (Arm's Contiguous bit); 0: the page alone.
+   */
+  groupShift = 0;
   /** READ | WRITE | EXECUTE that the whole walk grants this kind of request. */
   perm = 0;
   /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1 where there is none. */
@@ -86,6 +91,7 @@ export class WalkResult {
     this.frame = 0;
     this.offset = 0;
     this.pageShift = 0;
+    this.groupShift = 0;
     this.perm = 0;
     this.domain = -1;
     this.asid = -1;
@@ -134,6 +140,7 @@ export class WalkResult {
     this.frame = r.frame;
     this.offset = r.offset;
     this.pageShift = r.pageShift;
+    this.groupShift = r.groupShift;
     this.perm = r.perm;
     this.domain = r.domain;
     this.asid = r.asid;

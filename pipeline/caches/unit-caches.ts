@@ -295,6 +295,8 @@ export class UnitCaches {
     const caches = contexts.of(request);
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
+    for (const other of contexts.neighbours(caches))
+      if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
     const history = caches.processes.get(request.pasid)?.history;
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
@@ -326,6 +328,7 @@ export class UnitCaches {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
+    for (const other of this.contexts.neighbours(caches)) if (isValid(other)) return true;
     return caches.contexts.versions.some(isValid);
   }
 

@@ -22,6 +22,9 @@ const CONTEXT_BYTES = 1280;
 /** What one device costs beside its PASIDs, likewise. */
 const DEVICE_BYTES = 640;
 
+/** Devices of one span whose contexts are asked for those of the others: the latest, as they are to be alike. */
+const MAX_NEIGHBOURS = 16;
+
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
 
@@ -63,6 +66,8 @@ export class Contexts {
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
+  /** Devices whose contexts may stand for others, by log2 of how many and by what their ids have in common. */
+  readonly #spans = new Map<number, Map<number, Set<DeviceCaches>>>();
   /** Those of bindings, by device id. */
   readonly #bound = new Map<number, DeviceCaches[]>();
   readonly #pairs = new Map<number, TranslationContext>();
@@ -118,7 +123,38 @@ export class Contexts {
     const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
+    const span = this.#spanOf(context);
+    if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
     return version;
+  }
+
+  /** Contexts of other devices that may stand for that of a device: entries that say so. */
+  *neighbours(caches: DeviceCaches): Iterable<ContextVersion> {
+    if (this.#spans.size === 0 || caches.key !== caches.id) return;
+    for (const span of this.#spans.keys())
+      for (const other of this.#inSpan(caches.id, span))
+        if (other !== caches)
+          for (const version of other.contexts.versions)
+            if (this.#spanOf(version.context) === span) yield version;
+  }
+
+  #spanOf(context: object): number {
+    return context instanceof CachedFailure ? 0 : (this.#caching.deviceSpan?.(context) ?? 0);
+  }
+
+  #inSpan(device: number, span: number): Set<DeviceCaches> {
+    let groups = this.#spans.get(span);
+    if (groups === undefined) {
+      groups = new Map();
+      this.#spans.set(span, groups);
+    }
+    const group = Math.floor(device / 2 ** span);
+    let members = groups.get(group);
+    if (members === undefined) {
+      members = new Set();
+      groups.set(group, members);
+    }
+    return members;
   }
 
   /** Notes that a walk at `time` translated with a device context and the PASID entry of a slot. */
@@ -316,6 +352,7 @@ export class Contexts {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
     this.#devices.delete(caches.key);
     this.#budget.give(DEVICE_BYTES);
+    for (const span of this.#spans.keys()) this.#inSpan(caches.id, span).delete(caches);
     if (caches.key === caches.id) return;
     const others = this.#boundTo(caches.id).filter((other) => other !== caches);
     if (others.length > 0) this.#bound.set(caches.id, others);
@@ -330,4 +367,13 @@ export class Contexts {
       this.#budget.give(CONTEXT_BYTES);
     }
   }
+}
+
+/** Adds a device, or moves it to the end, and drops the first of too many. */
+function enterLast(members: Set<DeviceCaches>, caches: DeviceCaches): void {
+  members.delete(caches);
+  members.add(caches);
+  if (members.size <= MAX_NEIGHBOURS) return;
+  const [first] = members;
+  members.delete(first!);
 }
