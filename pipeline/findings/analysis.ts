@@ -1,5 +1,6 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
+import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -50,8 +51,8 @@ export interface Analysis {
   ): void;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
-  /** Invalidations have been issued, or have taken effect. */
-  invalidated?(line: number, unit: IommuUnit): void;
+  /** Invalidations have been issued, or have taken effect. @param happened one that has, by itself; else null */
+  invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
   /** The trace has ended. @param lines lines of the whole input */

@@ -96,6 +96,7 @@ export interface FindingRecord {
   readonly source?: string;
   // ── of caches and commands ──
   readonly changed_line?: number;
+  readonly until_line?: number;
   readonly first_line?: number;
   readonly issued_line?: number;
   readonly request_line?: number;

@@ -130,10 +130,15 @@ const FINDING: Description<FindingRecord> = {
   bits: optional(text("Its bits, by the structure's own numbers")),
   value: optional(hexText("Its value; of an address, all of its bits")),
   source: optional(text("Document and section")),
-  changed_line: optional(integer(1, MAX_SAFE, "Line of the change that a cache has not seen")),
+  changed_line: optional(integer(1, MAX_SAFE, "Line of the change, or of its first write")),
+  until_line: optional(
+    integer(1, MAX_SAFE, "Line of the last write of the change, or of what made it valid again"),
+  ),
   first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
-  request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
+  request_line: optional(
+    integer(1, MAX_SAFE, "Line of the request that the log may mean, or that came between the writes"),
+  ),
   requests: optional(count("Requests that could see the old entry")),
   old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),

@@ -45,12 +45,11 @@ import {
   PDT_ENTRY_RULES,
   PROCESS_RULES,
 } from "./rules.ts";
+import { deviceUpdates, RISCV_UPDATES } from "./updates.ts";
 import type { RiscvWalker } from "./walker.ts";
 
 const FRAME_ENTRIES = FRAME_BYTES / DdtEntry.bytes;
 const CONTEXTS = FRAME_BYTES / ProcessContextLayout.bytes;
-/** Doublewords are read as a whole. */
-const UPDATES = { unit: 8 };
 
 /** What a process directory's entries depend on, besides themselves. */
 interface Processes {
@@ -147,7 +146,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       ids: "device",
       span: 1,
       entries: 2 ** ddi0Bits(config.msiFlat),
-      updates: UPDATES,
+      updates: deviceUpdates(config.msiFlat !== 0, littleEndian),
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(config.deviceReserved),
       rules: ruleBook(DEVICE_RULES, null, (view, at, after) => {
@@ -232,7 +231,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       span: 1,
       entries: CONTEXTS,
       title: "process directory table",
-      updates: UPDATES,
+      updates: RISCV_UPDATES,
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(PROCESS_RESERVED),
       rules: ruleBook(PROCESS_RULES, null, (view, at, after) => {
@@ -291,7 +290,7 @@ function nonLeaf(layout: typeof DdtEntry, littleEndian: boolean, below: EntryKin
     entries: FRAME_ENTRIES,
     below,
     title: "process directory table",
-    updates: UPDATES,
+    updates: RISCV_UPDATES,
     valid: (view, at) => valid(view, at) !== 0,
     reserved: reservedWords(NON_LEAF_RESERVED),
   };

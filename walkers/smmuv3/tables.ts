@@ -34,15 +34,12 @@ import { SteFields } from "./ste-fields.ts";
 import { StreamContext } from "./stream-context.ts";
 import { cdSplit, ENTRY_SHIFT, L1_SHIFT } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
-
-/** 3.21.3: what is single-copy atomic. */
-const ATOMIC_BYTES = 8;
+import { CD_UPDATES, SMMU_UPDATES, STE_UPDATES } from "./updates.ts";
 
 const steValid = Ste.reader("V");
 const cdValid = Cd.reader("V");
 const l1cdValid = L1Cd.reader("V");
 const span = L1Std.reader("Span");
-const config = Ste.reader("Config");
 
 /** SMMUv3: stream table and context descriptor tables, linear and of two levels. */
 export class SmmuV3Tables implements TableTree<StreamContext> {
@@ -127,6 +124,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       ...kind(L1Std),
       span: 2 ** features.split,
       below: { ...this.#ste(), entries: 2 ** features.split },
+      updates: { ...SMMU_UPDATES, gate: "Span" },
       valid: (view, at) => span(view, at) !== 0,
       rules: ruleBook(L1STD_RULES, features, (view, at, after) => brokenL1StdRule(view, at, features, after)),
       points: (entry) => this.#fromL1Std(entry),
@@ -145,7 +143,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     return {
       ...kind(Ste),
       valid: (view, at) => steValid(view, at) !== 0,
-      updates: { unit: ATOMIC_BYTES, used: usedSteWords },
+      updates: STE_UPDATES,
       rules: ruleBook(STE_RULES, features, (view, at, after) =>
         brokenSteRule(this.#steFields.read(view, at), features, after),
       ),
@@ -236,6 +234,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     const features = this.#features;
     return {
       ...kind(Cd),
+      updates: CD_UPDATES,
       ids,
       valid: (view, at) => cdValid(view, at) !== 0,
       rules: ruleBook(CD_RULES, features, (view, at, after) =>
@@ -282,7 +281,7 @@ function kind(layout: Layout): Omit<EntryKind, "valid"> {
     ids: "device",
     span: 1,
     entries: 1,
-    updates: { unit: ATOMIC_BYTES },
+    updates: SMMU_UPDATES,
     // RES0 bits are not checked by an SMMU.
     ignored: layout.reserved(),
   };
@@ -304,17 +303,6 @@ function stage2Name(stream: StreamContext): string {
   if (!stream.stage2Enabled) return "";
   const { frame, offset, granule, startLevel, inputBits } = stream.stage2;
   return `stage 2 ${stream.vmid} ${frame}:${offset}/${granule}/${startLevel}/${inputBits}`;
-}
-
-/**
- * 64-bit words that an STE makes the SMMU look at (5.2): with aborts and bypass the first two, with stage 1 these and the
- * VMID's, with stage 2 the first four.
- */
-function usedSteWords(view: DataView, at: number): number {
-  const value = config(view, at);
-  if (value < 4) return 0b1;
-  if (value === 4) return 0b11;
-  return value === 5 ? 0b111 : 0b1111;
 }
 
 /** The address in a field aligned down to 2^align bytes, as the SMMU takes it; complains where that changes it. */
