@@ -298,7 +298,7 @@ export class UnitCaches {
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
-        if (admitted) contexts.refusedProcess(caches, request.pasid, deviceVersion, walk, time);
+        if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
       return (history?.versions.some(isValid) ?? false) || mayDiffer;
     }

@@ -30,16 +30,18 @@ export interface RiscvBinding extends Binding {
   readonly gscid: number;
 }
 
-const MODES: ReadonlyMap<string, number> = new Map([
-  ["PD8", PDTP_PD8],
-  ["PD17", PDTP_PD17],
-  ["PD20", PDTP_PD20],
-]);
+/** pdtp.MODE by the name that a configuration gives it. */
+export const MODES = { PD8: PDTP_PD8, PD17: PDTP_PD17, PD20: PDTP_PD20 } as const;
+export type DirectoryMode = keyof typeof MODES;
+
+export function directoryMode(name: string | undefined): DirectoryMode | undefined {
+  return name !== undefined && Object.hasOwn(MODES, name) ? (name as DirectoryMode) : undefined;
+}
 
 export function bindRiscv(config: PasidTableConfig, iommu: RiscvConfig): RiscvBinding | string {
   if (config.model !== "riscv") return `a RISC-V IOMMU has no ${config.model} PASID tables`;
-  const mode = MODES.get(config.riscv?.mode ?? "");
-  if (mode === undefined)
+  const named = directoryMode(config.riscv?.mode);
+  if (named === undefined)
     return `riscv.mode must be PD8, PD17 or PD20, not ${config.riscv?.mode ?? "absent"}`;
   const base = tableAddress("base_ptr", config.baseHi, config.baseLo, FRAME_SHIFT);
   if (base !== "") return base;
@@ -51,7 +53,7 @@ export function bindRiscv(config: PasidTableConfig, iommu: RiscvConfig): RiscvBi
   }
   return {
     model: "riscv",
-    mode,
+    mode: MODES[named],
     frame: frameOf(config.baseHi, config.baseLo),
     processIdLimit: 2 ** Math.min(bits, PROCESS_ID_BITS),
     secondLevels: stage2?.levels ?? 0,

@@ -1,3 +1,4 @@
+import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 
@@ -23,7 +24,7 @@ export class SmmuFeatures {
   stage1 = true;
   stage2 = true;
   vmsav864 = true;
-  /** IDR0.TTF: VMSAv8-32 LPAE tables, which are not walked. */
+  /** IDR0.TTF: VMSAv8-32 LPAE tables, which are not modelled. */
   lpae = false;
   /** IDR0.HTTU: 0 none, 1 access flag, 2 and dirty state, 3 and the access flag of table descriptors. */
   httu = 3;
@@ -63,6 +64,8 @@ export class SmmuFeatures {
   /** Output address size in bits, and the most input address bits of stage 2 (3.4: OAS and IAS). */
   oas = USUAL_ADDRESS_BITS;
   ias = USUAL_ADDRESS_BITS;
+  /** First 4 KiB frame number beyond the output address size. */
+  frameLimit = 2 ** (USUAL_ADDRESS_BITS - FRAME_SHIFT);
   /** SMMUv3.0: addresses of 48 bits. */
   v30 = false;
 
@@ -75,6 +78,8 @@ export class SmmuFeatures {
   strtabFrame = 0;
   strtabOffset = 0;
   streamBits = 32;
+  /** StreamIDs are below this. */
+  streamLimit = 2 ** 32;
   /** 0: a linear stream table. */
   split = 0;
 
@@ -148,6 +153,7 @@ export class SmmuFeatures {
     const inputBits = state.property("input_bits");
     this.vax = inputBits === undefined ? idr5("VAX", 1) !== 0 : inputBits > 48;
     this.oas = Math.min(state.property("output_bits") ?? ADDRESS_BITS[idr5("OAS", 6)]!, WIDEST_ADDRESS_BITS);
+    this.frameLimit = 2 ** (this.oas - FRAME_SHIFT);
     // 3.4: VMSAv8-32 always has 40-bit intermediate addresses.
     this.ias = Math.max(this.lpae ? 40 : 0, this.vmsav864 ? this.oas : 0);
   }
@@ -166,6 +172,7 @@ export class SmmuFeatures {
     const split = state.field("strtab_base_cfg", StrtabBaseCfg, "SPLIT", SPLITS[0]!);
     this.split = !twoLevel ? 0 : SPLITS.includes(split) ? split : SPLITS[0]!;
     this.streamBits = Math.min(log2size, this.sidSize);
+    this.streamLimit = 2 ** this.streamBits;
     // 6.3.24: the base is aligned by the literal LOG2SIZE: to the linear table, or to the level 1 table or 64 bytes.
     const table = twoLevel ? Math.max(6, log2size - this.split + 3) : log2size + 6;
     // Without the register the table's size is not known, and its base is taken as it stands.

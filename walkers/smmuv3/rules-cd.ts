@@ -1,181 +1,194 @@
 /**
- * What makes a valid context descriptor, or the descriptor above it, unusable: IHI 0070 5.4.2 (CdIllegal, for a
- * Non-secure stream), 3.4.3 note 3 (C_BAD_SUBSTREAMID).
+ * What makes level 1 context descriptors and context descriptors of a Non-secure stream unusable: IHI 0070, 3.4.3
+ * (C_BAD_SUBSTREAMID), and 5.4.2, CdIllegal (C_BAD_CD).
  */
+
 import { type EntryRule, type EntryRules, entryRules } from "../tables/entry-rule.ts";
+import type { TableRule } from "../tables/table-rules.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import { Cd, L1Cd } from "./cd.ts";
-import type { CdFields, CdHalfFields } from "./cd-fields.ts";
 import { C_BAD_CD, C_BAD_SUBSTREAMID } from "./faults.ts";
 import type { SmmuFeatures } from "./features.ts";
-import {
-  granuleOfTg0,
-  granuleOfTg1,
-  maxTxsz,
-  RESERVED_TG0,
-  RESERVED_TG1,
-  tableAddressBits,
-} from "./granule.ts";
+import { frameLimitOf, maxTxsz, RESERVED_TG0, RESERVED_TG1, tableAddressBits } from "./granule.ts";
 import type { StreamContext } from "./stream-context.ts";
+import type { AddressHalf, SubstreamContext } from "./substream-context.ts";
 
 const ILLEGAL = TABLE_RULES["illegal-encoding"];
 const UNSUPPORTED = TABLE_RULES["unsupported-encoding"];
 const CONFLICT = TABLE_RULES["conflicting-fields"];
 const TOO_WIDE = TABLE_RULES["address-too-wide"];
-const NOT_MODELLED = TABLE_RULES["not-modelled"];
+const CD_ILLEGAL = "IHI 0070, 5.4.2";
 
-// ── level 1 descriptors ──
-
-const l2Frame = L1Cd.reader("L2Ptr");
+// ── level 1 context descriptors ──
 
 export const L1CD_RULES: EntryRules<SmmuFeatures> = entryRules(L1Cd, {
   1: {
     field: "L2Ptr",
     kind: TOO_WIDE,
-    expected: (_view, _at, { oas }) => `expected an address of ${oas} bits`,
-    source: "IHI 0070, 3.4.3",
+    expected: (_view, _at, { oas }: SmmuFeatures) => `expected an address of ${oas} bits`,
+    source: L1Cd.source,
     fault: C_BAD_SUBSTREAMID,
   },
 });
 
-/** @returns number in L1CD_RULES of the first rule above `after` that a valid descriptor breaks, or 0 */
+/**
+ * @param frame of L2Ptr. As an IPA it goes to stage 2 (3.4.3, note 4b), which says where it leads; else it is out of range
+ *   beyond the output address size (note 3).
+ */
 export function brokenL1CdRule(
-  view: DataView,
-  at: number,
-  stream: StreamContext,
-  features: SmmuFeatures,
+  frame: number,
+  { stage2Enabled }: StreamContext,
+  { frameLimit }: SmmuFeatures,
   after = 0,
 ): number {
-  // As an IPA it goes to stage 2 (note 4b), which says where it leads.
-  return after < 1 && !stream.stage2Enabled && l2Frame(view, at) >= 2 ** (features.oas - 12) ? 1 : 0;
+  return frame >= frameLimit && !stage2Enabled && after < 1 ? 1 : 0;
 }
 
 // ── context descriptors ──
 
-type Rule = EntryRule<SmmuFeatures>;
+/** What the sentences of a CD's rules depend on. */
+export interface CdContext {
+  readonly features: SmmuFeatures;
+  /** The descriptor, decoded. */
+  readonly substream: SubstreamContext;
+}
+
 type CdField = keyof typeof Cd.fields;
+type CdRule = EntryRule<CdContext> & { readonly field: CdField };
 
-const rule = (
+function rule(
   field: CdField,
-  kind: Rule["kind"],
-  expected: Rule["expected"],
-  source = "IHI 0070, 5.4.2",
-): Rule & { readonly field: CdField } => ({ field, kind, expected, source, fault: C_BAD_CD });
+  kind: TableRule,
+  expected: string | ((context: CdContext) => string),
+  source = CD_ILLEGAL,
+): CdRule {
+  return {
+    field,
+    kind,
+    expected: typeof expected === "string" ? expected : (_view, _at, context) => expected(context),
+    source,
+    fault: C_BAD_CD,
+  };
+}
 
-const NO_HTTU = "expected 0: IDR0.HTTU does not report it";
-const ips = Cd.reader("IPS");
-const ds = Cd.reader("DS");
-const tg0 = Cd.reader("TG0");
-const tg1 = Cd.reader("TG1");
+/** A granule that there is none of. */
+function granuleRule(field: "TG0" | "TG1", kind: TableRule, expected: string): CdRule {
+  return {
+    ...rule(field, kind, expected),
+    found: (_view, _at, { substream }) => {
+      const { tg } = field === "TG0" ? substream.low : substream.high;
+      return `a granule of ${Cd.fields[field].values?.[tg] ?? "a reserved value"} (${field} is ${tg})`;
+    },
+  };
+}
 
-/** Rules of one half are numbered from here on. */
-const LOW_RULES = 11;
-const HIGH_RULES = 15;
+const sizeText =
+  (half: "low" | "high") =>
+  ({ features, substream }: CdContext) => {
+    const { granule } = substream[half];
+    return `expected ${minTxsz(granule, substream, features)} to ${maxTxsz(features, granule)}`;
+  };
 
-export const CD_RULES: EntryRules<SmmuFeatures> = entryRules(Cd, {
+const tableText =
+  (half: "low" | "high") =>
+  ({ substream }: CdContext) =>
+    `expected an address of ${tableBits(substream[half], substream)} bits, as IPS and the granule have it`;
+
+const HTTU = "expected 0: IDR0.HTTU does not report it";
+const NO_GRANULE = "expected a granule that IDR5 reports";
+
+export const CD_RULES: EntryRules<CdContext> = entryRules(Cd, {
   1: rule("S", CONFLICT, "expected 0 where STE.S1STALLD is 1"),
   2: rule("A", UNSUPPORTED, "expected 1, since IDR0.TERM_MODEL is 1"),
   3: rule("S", UNSUPPORTED, "expected 0, since IDR0.STALL_MODEL is 1"),
   4: rule("S", UNSUPPORTED, "expected 1, since IDR0.STALL_MODEL is 2"),
   5: rule("ENDI", UNSUPPORTED, "expected a byte order that IDR0.TTENDIAN reports"),
   6: rule("AA64", UNSUPPORTED, "expected a format that IDR0.TTF reports"),
-  7: rule("AA64", NOT_MODELLED, "VMSAv8-32 LPAE tables are not walked"),
-  8: rule("HA", UNSUPPORTED, NO_HTTU),
-  9: rule("HD", UNSUPPORTED, NO_HTTU),
+  7: rule(
+    "AA64",
+    TABLE_RULES["not-modelled"],
+    "VMSAv8-32 LPAE tables are not looked into: the descriptor is taken for ILLEGAL",
+  ),
+  8: rule("HA", UNSUPPORTED, HTTU, Cd.source),
+  9: rule("HD", UNSUPPORTED, HTTU, Cd.source),
   10: rule("HAFT", CONFLICT, "expected 0 where HA is 0", Cd.source),
   11: rule("ASID", UNSUPPORTED, "expected 8 bits, since IDR0.ASID16 is 0"),
-  ...halfRules(LOW_RULES, "TG0", "T0SZ", "TTB0", "expected 0 to 2", (view, at, features) =>
-    granuleOfTg0(features, tg0(view, at)),
-  ),
-  ...halfRules(HIGH_RULES, "TG1", "T1SZ", "TTB1", "expected 1 to 3", (view, at, features) =>
-    granuleOfTg1(features, tg1(view, at)),
-  ),
+  12: granuleRule("TG0", ILLEGAL, "expected 0 to 2"),
+  13: granuleRule("TG0", UNSUPPORTED, NO_GRANULE),
+  14: rule("T0SZ", ILLEGAL, sizeText("low")),
+  15: rule("TTB0", TOO_WIDE, tableText("low")),
+  16: granuleRule("TG1", ILLEGAL, "expected 1 to 3"),
+  17: granuleRule("TG1", UNSUPPORTED, NO_GRANULE),
+  18: rule("T1SZ", ILLEGAL, sizeText("high")),
+  19: rule("TTB1", TOO_WIDE, tableText("high")),
 });
-
-type GranuleOf = (view: DataView, at: number, features: SmmuFeatures) => number;
-
-function halfRules(
-  base: number,
-  tg: CdField,
-  txsz: CdField,
-  ttb: CdField,
-  granules: string,
-  granuleOf: GranuleOf,
-): Readonly<Record<number, Rule & { readonly field: CdField }>> {
-  const wide = (view: DataView, at: number, features: SmmuFeatures) => features.ds && ds(view, at) !== 0;
-  return {
-    [base + 1]: rule(tg, ILLEGAL, granules),
-    [base + 2]: rule(tg, UNSUPPORTED, "expected a granule that IDR5 reports"),
-    [base + 3]: rule(txsz, ILLEGAL, (view, at, features) => {
-      const granule = granuleOf(view, at, features);
-      return `expected ${leastTxsz(features, granule, wide(view, at, features))} to ${maxTxsz(features, granule)}`;
-    }),
-    [base + 4]: rule(ttb, TOO_WIDE, (view, at, features) => {
-      const granule = granuleOf(view, at, features);
-      const bits = ttbBits(features, granule, ips(view, at), wide(view, at, features));
-      return `expected an address of ${bits} bits, as IPS and the granule have it`;
-    }),
-  };
-}
+/** Numbers before those of each half's four rules. */
+const BEFORE_LOW = 11;
+const BEFORE_HIGH = 15;
 
 /**
- * @param stream the STE above it
- * @returns number in CD_RULES of the first rule above `after` that a valid descriptor breaks, or 0
+ * @param c a valid descriptor, decoded
+ * @returns the first number above `after` of a rule in CD_RULES that is broken, or 0
  */
-export function brokenCdRule(cd: CdFields, stream: StreamContext, features: SmmuFeatures, after = 0): number {
-  if (after < 1 && stream.s1stalld && cd.s !== 0) return 1;
-  if (after < 2 && features.terminateAborts && cd.a === 0) return 2;
-  if (after < 3 && features.stallModel === 1 && cd.s !== 0) return 3;
-  if (after < 4 && features.stallModel === 2 && cd.s === 0) return 4;
-  const low = usesLow(cd, stream);
-  const high = usesHigh(cd, stream);
-  const knowsOrder = cd.endi !== 0 ? features.bigEndianTables : features.littleEndianTables;
-  if (after < 5 && (low || high) && !knowsOrder) return 5;
-  const other = cd.aa64 === 0 && features.lpae;
-  if (after < 6 && !other && (cd.aa64 === 0 || !features.vmsav864)) return 6;
-  // The other fields are those of another format.
-  if (other) return after < 7 ? 7 : 0;
-  if (after < 8 && cd.ha !== 0 && features.httu === 0) return 8;
-  if (after < 9 && cd.hd !== 0 && features.httu < 2) return 9;
-  if (after < 10 && features.httu === 3 && cd.haft !== 0 && cd.ha === 0) return 10;
-  if (after < 11 && !stream.el2 && cd.asid > 0xff && !features.asid16) return 11;
-  const broken = low && after < HIGH_RULES ? brokenHalfRule(cd, cd.low, LOW_RULES, features, after) : 0;
-  return broken !== 0 || !high ? broken : brokenHalfRule(cd, cd.high, HIGH_RULES, features, after);
+export function brokenCdRule(c: SubstreamContext, stream: StreamContext, f: SmmuFeatures, after = 0): number {
+  return (
+    brokenControl(c, stream, f, after) ||
+    // What VMSAv8-32 tables would have instead is not looked at.
+    (c.aa64
+      ? brokenFormat(c, f, after) ||
+        (c.low.enabled ? brokenHalf(c.low, c, f, RESERVED_TG0, BEFORE_LOW, after) : 0) ||
+        (c.high.enabled ? brokenHalf(c.high, c, f, RESERVED_TG1, BEFORE_HIGH, after) : 0)
+      : 0)
+  );
 }
 
-/** 5.4.2: granule, CDTxSZInvalid, CDTTBxOutOfRange. */
-function brokenHalfRule(
-  cd: CdFields,
-  half: CdHalfFields,
-  base: number,
-  features: SmmuFeatures,
+/** Rules 1 to 7. */
+function brokenControl(c: SubstreamContext, stream: StreamContext, f: SmmuFeatures, after: number): number {
+  if (c.s && stream.s1stalld && after < 1) return 1;
+  if (f.terminateAborts && !c.a && after < 2) return 2;
+  if (f.stallModel === 1 && c.s && after < 3) return 3;
+  if (f.stallModel === 2 && !c.s && after < 4) return 4;
+  const used = c.low.enabled || c.high.enabled;
+  if (used && (c.bigEndian ? !f.bigEndianTables : !f.littleEndianTables) && after < 5) return 5;
+  if (!(c.aa64 ? f.vmsav864 : f.lpae) && after < 6) return 6;
+  if (!c.aa64 && f.lpae && after < 7) return 7;
+  return 0;
+}
+
+/** Rules 8 to 11. */
+function brokenFormat(c: SubstreamContext, f: SmmuFeatures, after: number): number {
+  if (c.ha && f.httu === 0 && after < 8) return 8;
+  if (c.hd && f.httu < 2 && after < 9) return 9;
+  if (f.httu === 3 && c.haft && !c.ha && after < 10) return 10;
+  if (c.asid > 0xff && !f.asid16 && after < 11) return 11;
+  return 0;
+}
+
+/** Rules 12 to 15, or 16 to 19 (5.4.2: CDTxSZInvalid, CDTTBxOutOfRange). */
+function brokenHalf(
+  half: AddressHalf,
+  c: SubstreamContext,
+  f: SmmuFeatures,
+  reservedTg: number,
+  before: number,
   after: number,
 ): number {
-  const isLow = base === LOW_RULES;
-  if (half.tg === (isLow ? RESERVED_TG0 : RESERVED_TG1)) return after < base + 1 ? base + 1 : 0;
-  const granule = isLow ? granuleOfTg0(features, half.tg) : granuleOfTg1(features, half.tg);
-  if (granule === 0) return after < base + 2 ? base + 2 : 0;
-  const wide = features.ds && cd.ds !== 0;
-  const { txsz } = half;
-  const fits = txsz >= leastTxsz(features, granule, wide) && txsz <= maxTxsz(features, granule);
-  if (after < base + 3 && !fits) return base + 3;
-  const beyond = half.ttbFrame >= 2 ** (ttbBits(features, granule, cd.ips, wide) - 12);
-  return after < base + 4 && beyond ? base + 4 : 0;
+  const { granule, txsz } = half;
+  if (granule === 0) {
+    const broken = before + (half.tg === reservedTg ? 1 : 2);
+    return after < broken ? broken : 0;
+  }
+  if ((txsz < minTxsz(granule, c, f) || txsz > maxTxsz(f, granule)) && after < before + 3) return before + 3;
+  if (half.ttbFrame >= frameLimitOf(tableBits(half, c)) && after < before + 4) return before + 4;
+  return 0;
 }
 
-/** With one privilege level EPD0 and EPD1 are IGNORED, and TTB1 is unreachable. */
-export function usesLow(cd: CdFields, stream: StreamContext): boolean {
-  return stream.el2 || cd.low.epd === 0;
+/** 5.4 T0SZ. */
+function minTxsz(granule: number, { ds }: SubstreamContext, { vax }: SmmuFeatures): number {
+  return vax ? 64 - tableAddressBits(granule, ds) : 16;
 }
 
-export function usesHigh(cd: CdFields, stream: StreamContext): boolean {
-  return !stream.el2 && cd.high.epd === 0;
-}
-
-function leastTxsz(features: SmmuFeatures, granule: number, wide: boolean): number {
-  return features.vax ? 64 - tableAddressBits(granule, wide) : 16;
-}
-
-function ttbBits(features: SmmuFeatures, granule: number, ipsCode: number, wide: boolean): number {
-  return Math.min(features.addressBits(ipsCode), tableAddressBits(granule, wide));
+/** 5.4 TTB0. */
+function tableBits({ granule }: AddressHalf, { outputBits, ds }: SubstreamContext): number {
+  return Math.min(outputBits, tableAddressBits(granule, ds));
 }

@@ -55,7 +55,7 @@ export class StructureReader {
   readSte(sid: number, out: WalkResult): boolean {
     const features = this.#features;
     const tables = this.#tables;
-    if (sid >= 2 ** features.streamBits)
+    if (sid >= features.streamLimit)
       return this.terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
     let frame = features.strtabFrame;
     let offset = features.strtabOffset;
@@ -67,8 +67,7 @@ export class StructureReader {
       const span = spanOf(tables.view, tables.at);
       index = sid % 2 ** split;
       // 7.3.3: the spans that are none, reserved, or more than the split, and indices beyond the span.
-      const broken = span === 0 ? 0 : brokenL1StdRule(tables.view, tables.at, features);
-      if (span === 0 || broken !== 0 || index >= 1 << (span - 1)) {
+      if (span === 0 || brokenL1StdRule(span, features) !== 0 || index >= 1 << (span - 1)) {
         tables.blame(out);
         return this.terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
       }
@@ -105,14 +104,12 @@ export class StructureReader {
     frame = alignFrame(frame, align);
     const entry = alignOffset(offset, align) + (ssid >>> split) * L1Cd.bytes;
     if (!this.#readCdTable(L1Cd, frame, entry, device, out)) return false;
-    if (
-      l1cdValid(tables.view, tables.at) === 0 ||
-      brokenL1CdRule(tables.view, tables.at, device, features) !== 0
-    ) {
+    const leaf = l1cdFrame(tables.view, tables.at);
+    if (l1cdValid(tables.view, tables.at) === 0 || brokenL1CdRule(leaf, device, features) !== 0) {
       tables.blame(out);
       return this.terminate(faults.C_BAD_SUBSTREAMID, out);
     }
-    frame = alignFrame(l1cdFrame(tables.view, tables.at), split + ENTRY_SHIFT);
+    frame = alignFrame(leaf, split + ENTRY_SHIFT);
     return this.#readCdTable(Cd, frame, (ssid % 2 ** split) * Cd.bytes, device, out);
   }
 

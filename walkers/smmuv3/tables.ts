@@ -1,45 +1,44 @@
-import type { Layout } from "../layout.ts";
-import { FRAME_BYTES, frameHi, frameLo, type GuestMemory } from "../memory.ts";
+import type { GuestMemory } from "../memory.ts";
+import { frameHi, frameLo } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
+
 import { ruleBook } from "../tables/entry-rule.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import {
   type EntryKind,
-  type IdKind,
   type JudgedEntry,
   type Pointer,
   type Reach,
   type Resolver,
   type RootTable,
-  type TableSpec,
   type TableTree,
-  type Tag,
   tableBelow,
 } from "../tables/tree.ts";
 import { addressText } from "../word64.ts";
 import type { SmmuV3Binding } from "./binding.ts";
-import { Cd, L1Cd } from "./cd.ts";
-import { CdFields } from "./cd-fields.ts";
 import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
-import { noteCd, noteSte } from "./notes.ts";
-import { brokenCdRule, brokenL1CdRule, CD_RULES, L1CD_RULES } from "./rules-cd.ts";
 import { brokenL1StdRule, brokenSteRule, L1STD_RULES, STE_RULES } from "./rules-ste.ts";
 import { Stage2 } from "./stage2.ts";
-import { L1Std, Ste } from "./ste.ts";
-import { SteFields } from "./ste-fields.ts";
+import { CONFIG_BYPASS, EATS_FULL_DPT, L1Std, Ste } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
-import { cdSplit, ENTRY_SHIFT, L1_SHIFT } from "./structures.ts";
-import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
-import { CD_UPDATES, SMMU_UPDATES, STE_UPDATES } from "./updates.ts";
+import { ENTRY_SHIFT } from "./structures.ts";
+import { SmmuV3CdTables } from "./tables-cd.ts";
+import { L1STD_UPDATES, STE_UPDATES } from "./updates.ts";
 
-const steValid = Ste.reader("V");
-const cdValid = Cd.reader("V");
-const l1cdValid = L1Cd.reader("V");
-const span = L1Std.reader("Span");
+const spanOf = L1Std.reader("Span");
+const l2Frame = L1Std.reader("L2Ptr");
+const l2Offset = L1Std.offsetReader("L2Ptr");
+const rawFormat = Ste.reader("S1Fmt");
+const rawDss = Ste.reader("S1DSS");
+const permissionIndirection = Ste.reader("S2PIE");
+const permissionOverlay = Ste.reader("S2POE");
+
+/** Of S1Fmt and S1DSS. */
+const RESERVED_ENCODING = 3;
 
 /** SMMUv3: stream table and context descriptor tables, linear and of two levels. */
 export class SmmuV3Tables implements TableTree<StreamContext> {
@@ -57,13 +56,13 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   readonly #features = new SmmuFeatures();
   readonly #stage2: Stage2;
   readonly #out = new WalkResult();
-  #rootKnown = false;
-  readonly #steFields = new SteFields();
-  readonly #cdFields = new CdFields();
+  readonly #cds: SmmuV3CdTables;
   #reach: Reach = { frames: 0, width: "" };
+  #rootKnown = false;
 
   constructor(memory: GuestMemory) {
     this.#stage2 = new Stage2(new TableReader(memory), new StreamContext());
+    this.#cds = new SmmuV3CdTables(this.#features);
   }
 
   configure(state: IommuState): void {
@@ -71,16 +70,16 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     this.#stage2.eventQueue = this.#features.eventQueue;
     this.#stage2.xnx = this.#features.xnx;
     this.#stage2.privileged = true;
-    const { oas } = this.#features;
-    this.#reach = { frames: 2 ** (oas - 12), width: `${oas} bits` };
+    this.#reach = { frames: this.#features.frameLimit, width: `${this.#features.oas} bits` };
     this.#rootKnown = state.has("strtab_base") && state.has("strtab_base_cfg");
   }
 
   roots(): RootTable[] {
     const { enabled, strtabFrame, strtabOffset, streamBits, split } = this.#features;
     if (!this.#rootKnown || !enabled) return [];
-    const table: TableSpec = {
-      kind: split === 0 ? this.#ste() : this.#l1Std(),
+    const ste = this.#ste();
+    const table = {
+      kind: split === 0 ? ste : this.#l1Std(ste),
       context: "",
       frame: strtabFrame,
       offset: strtabOffset,
@@ -97,170 +96,135 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     const given = binding as SmmuV3Binding;
     const stream = new StreamContext();
     given.load(stream, this.#features);
-    const known = given.ssidBits !== undefined;
-    return [
-      {
-        table: this.#cdTable(stream, device, `bound ${stage2Name(stream)} `, known),
-        title: cdTitle(stream),
-        from: "bind",
-        field: "base_ptr",
-        source: "trace contract, `bind`",
-      },
-    ];
+    const sized = given.ssidBits !== undefined;
+    const root = this.#cds.table(stream, device, "bound ", sized, this.#resolver(stream));
+    return [{ ...root, from: "bind", field: "base_ptr", source: "trace contract, `bind`" }];
   }
 
   pasids(stream: StreamContext, device: number): RootTable | null {
     if (!stream.stage1Enabled) return null;
-    const table = this.#cdTable(stream, device, "", true);
-    return { table, title: cdTitle(stream), from: "STE", field: "S1ContextPtr", source: Ste.source };
+    return this.#cds.table(stream, device, "", true, this.#resolver(stream));
   }
 
   // ── stream table ──
 
-  /** 5.1: with a split, level 1 descriptors of as many streams. */
-  #l1Std(): EntryKind {
+  /** 5.1 and 7.3.3, C_BAD_STREAMID. */
+  #l1Std(ste: EntryKind): EntryKind {
     const features = this.#features;
+    const span = 2 ** features.split;
     return {
-      ...kind(L1Std),
-      span: 2 ** features.split,
-      below: { ...this.#ste(), entries: 2 ** features.split },
-      updates: { ...SMMU_UPDATES, gate: "Span" },
-      valid: (view, at) => span(view, at) !== 0,
-      rules: ruleBook(L1STD_RULES, features, (view, at, after) => brokenL1StdRule(view, at, features, after)),
-      points: (entry) => this.#fromL1Std(entry),
+      layout: L1Std,
+      littleEndian: true,
+      ids: "device",
+      span,
+      entries: 1,
+      below: { ...ste, entries: span },
+      updates: L1STD_UPDATES,
+      valid: (view, at) => spanOf(view, at) !== 0,
+      ignored: L1Std.reserved(),
+      rules: ruleBook(L1STD_RULES, features, (view, at, after) =>
+        brokenL1StdRule(spanOf(view, at), features, after),
+      ),
+      points: (entry) => {
+        const { view, at } = entry;
+        const entries = 2 ** (spanOf(view, at) - 1);
+        const align = ENTRY_SHIFT + spanOf(view, at) - 1;
+        const frame = alignFrame(l2Frame(view, at), align);
+        const offset = alignOffset(l2Offset(view, at), align);
+        const table = { ...tableBelow(entry, frame, offset), entries };
+        return [{ field: "L2Ptr", frame, offset, aligned: `${2 ** align} bytes`, reach: this.#reach, table }];
+      },
     };
-  }
-
-  #fromL1Std(entry: JudgedEntry): Pointer[] {
-    const entries = 2 ** (Number(entry.value("Span")) - 1);
-    const { frame, offset } = aligned(entry, "L2Ptr", ENTRY_SHIFT + Math.log2(entries));
-    const table = { ...tableBelow(entry, frame, offset), entries };
-    return [{ field: "L2Ptr", frame, reach: this.#reach, table }];
   }
 
   #ste(): EntryKind {
     const features = this.#features;
+    const stream = new StreamContext();
+    const valid = StreamContext.valid;
     return {
-      ...kind(Ste),
-      valid: (view, at) => steValid(view, at) !== 0,
+      layout: Ste,
+      littleEndian: true,
+      ids: "device",
+      span: 1,
+      entries: 1,
       updates: STE_UPDATES,
-      rules: ruleBook(STE_RULES, features, (view, at, after) =>
-        brokenSteRule(this.#steFields.read(view, at), features, after),
-      ),
-      notes: (entry) => noteSte(entry, this.#steFields.read(entry.view, entry.at), features),
+      valid,
+      ignored: Ste.reserved(),
+      rules: ruleBook(STE_RULES, { features, stream }, (view, at, after) => {
+        stream.decode(view, at, features);
+        return brokenSteRule(stream, features, after);
+      }),
+      notes: (entry) => this.#noteSte(entry),
       points: (entry) => this.#fromSte(entry),
     };
   }
 
-  #fromSte(entry: JudgedEntry): Pointer[] {
+  /** What 5.2 says has no effect, and what is not modelled. */
+  #noteSte(entry: JudgedEntry): void {
+    const { view, at } = entry;
+    const features = this.#features;
     const stream = new StreamContext();
-    stream.take(this.#steFields.read(entry.view, entry.at), this.#features);
+    stream.decode(view, at, features);
+    if (stream.config < CONFIG_BYPASS) return;
+    const ineffective = (field: string, text: string) =>
+      entry.complain(TABLE_RULES["ineffective-field"], field, text);
+    if (stream.eats === EATS_FULL_DPT && !features.dpt)
+      ineffective("EATS", "expected 0 to 2: without DPT it behaves as 0");
+    if (stream.stage1Enabled && stream.s1cdmax > 0) {
+      if (rawFormat(view, at) === RESERVED_ENCODING) ineffective("S1Fmt", "expected 0 to 2: it behaves as 0");
+      if (rawDss(view, at) === RESERVED_ENCODING) ineffective("S1DSS", "expected 0 to 2: it behaves as 0");
+    }
+    if (!stream.stage2Enabled || !stream.s2aa64) return;
+    if (stream.s2hd && features.httu >= 2 && !stream.s2ha)
+      ineffective("S2HD", "behaves as 0 where S2HA is 0");
+    if (features.s2pi && permissionIndirection(view, at) !== 0)
+      entry.complain(
+        TABLE_RULES["not-modelled"],
+        "S2PIE",
+        "permissions are taken from the descriptors themselves",
+      );
+    if (features.s2po && permissionOverlay(view, at) !== 0)
+      entry.complain(TABLE_RULES["not-modelled"], "S2POE", "permissions are taken as without overlays");
+  }
+
+  #fromSte(entry: JudgedEntry): Pointer[] {
+    const { view, at } = entry;
+    const stream = new StreamContext();
+    stream.decode(view, at, this.#features);
     const pointers: Pointer[] = [];
-    if (stream.stage2Enabled) pointers.push(this.#toStage2(entry, stream));
-    if (stream.stage1Enabled) {
-      const table = this.#cdTable(stream, entry.device, "", true);
-      const { frame } = aligned(entry, "S1ContextPtr", cdTableAlign(stream));
-      pointers.push({ field: "S1ContextPtr", frame, reach: this.#reach, resolve: table.resolve, table });
+    if (stream.stage2Enabled) {
+      stream.useStage2(view, at, this.#features);
+      pointers.push(this.#toStage2(stream));
+    }
+    const cds = this.pasids(stream, entry.device);
+    if (cds !== null) {
+      const { table } = cds;
+      const aligned = this.#cds.alignmentOf(stream);
+      const { frame, offset, resolve } = table;
+      pointers.push({ field: "S1ContextPtr", frame, offset, aligned, reach: this.#reach, resolve, table });
     }
     return pointers;
   }
 
   /** Where stage 2 begins, and the VMID that it is cached under. */
-  #toStage2(entry: JudgedEntry, { vmid, stage2 }: StreamContext): Pointer {
-    const { frame, offset, startLevel, inputBits } = stage2;
-    if (!startsAt(entry, "S2TTB", frame, offset)) misaligned(entry, "S2TTB", "the table's size");
-    const tag: Tag = {
-      key: `vmid ${vmid}`,
+  #toStage2(stream: StreamContext): Pointer {
+    const { frame, offset, startLevel, inputBits } = stream.stage2;
+    const tag = {
+      key: `vmid ${stream.vmid}`,
       target: `${frame}:${offset}/${startLevel}/${inputBits}`,
-      name: `VMID ${vmid}`,
+      name: `VMID ${stream.vmid}`,
       points: `the stage 2 table at ${addressText(frame, offset)}, from level ${startLevel}`,
       field: "S2VMID",
       source: "IHI 0070, 3.17",
     };
-    return { field: "S2TTB", frame, reach: this.#reach, ...(vmid < 0 ? {} : { tag }) };
-  }
-
-  // ── context descriptors ──
-
-  /**
-   * The context descriptor table of a stream.
-   * @param scope whose ASIDs these are
-   * @param sized S1CDMax is known: the table is as large as it says; otherwise only its first page is looked at
-   */
-  #cdTable(stream: StreamContext, device: number, scope: string, sized: boolean): TableSpec {
-    const { s1cdmax, s1fmt } = stream;
-    const context = `${scope}${stage2Name(stream)} ${stream.s1stalld ? "S1STALLD" : ""} ${stream.s1pie ? "S1PIE" : ""} ${stream.el2} ${stream.hypervisor}`;
-    const splitBits = cdSplit(s1fmt);
-    const linear = splitBits === 0;
-    const shift = linear ? ENTRY_SHIFT : L1_SHIFT;
-    const size = 2 ** Math.max(s1cdmax - splitBits, 0);
-    const align = cdTableAlign(stream);
-    // Without substreams the one descriptor belongs to no PASID.
-    const leaf = this.#cdKind(stream, scope, s1cdmax === 0 ? "device" : "pasid");
     return {
-      kind: linear ? leaf : this.#l1CdKind(stream, leaf, splitBits),
-      context,
-      frame: alignFrame(stream.s1ContextFrame, align),
-      offset: alignOffset(stream.s1ContextOffset, align),
-      entries: sized ? size : Math.min(size, FRAME_BYTES >> shift),
-      first: s1cdmax === 0 ? device : 0,
-      limit: s1cdmax === 0 ? Number.POSITIVE_INFINITY : 2 ** s1cdmax,
-      device,
-      resolve: this.#resolver(stream),
+      field: "S2TTB",
+      frame,
+      offset,
+      aligned: "the table's size",
+      reach: this.#reach,
+      ...(stream.vmid >= 0 && { tag }),
     };
-  }
-
-  #l1CdKind(stream: StreamContext, leaf: EntryKind, splitBits: number): EntryKind {
-    const features = this.#features;
-    const resolve = this.#resolver(stream);
-    return {
-      ...kind(L1Cd),
-      ids: "pasid",
-      span: 2 ** splitBits,
-      below: { ...leaf, entries: 2 ** splitBits },
-      valid: (view, at) => l1cdValid(view, at) !== 0,
-      rules: ruleBook(L1CD_RULES, features, (view, at, after) =>
-        brokenL1CdRule(view, at, stream, features, after),
-      ),
-      points: (entry) => {
-        const { frame, offset } = aligned(entry, "L2Ptr", splitBits + ENTRY_SHIFT);
-        const table = tableBelow(entry, frame, offset);
-        return [{ field: "L2Ptr", frame, reach: this.#reach, resolve, table }];
-      },
-    };
-  }
-
-  #cdKind(stream: StreamContext, scope: string, ids: IdKind): EntryKind {
-    const features = this.#features;
-    return {
-      ...kind(Cd),
-      updates: CD_UPDATES,
-      ids,
-      valid: (view, at) => cdValid(view, at) !== 0,
-      rules: ruleBook(CD_RULES, features, (view, at, after) =>
-        brokenCdRule(this.#cdFields.read(view, at), stream, features, after),
-      ),
-      notes: (entry) => noteCd(entry, this.#cdFields.read(entry.view, entry.at), stream, features),
-      points: (entry) => this.#fromCd(entry, stream, scope),
-    };
-  }
-
-  #fromCd(entry: JudgedEntry, stream: StreamContext, scope: string): Pointer[] {
-    const resolve = this.#resolver(stream);
-    const context = new SubstreamContext();
-    context.take(this.#cdFields.read(entry.view, entry.at), stream, this.#features);
-    const pointers: Pointer[] = [];
-    for (const [field, half] of [
-      ["TTB0", context.low],
-      ["TTB1", context.high],
-    ] as const) {
-      if (!half.enabled) continue;
-      const { frame, offset } = half.tables;
-      if (!startsAt(entry, field, frame, offset)) misaligned(entry, field, "the table's size");
-      const tag = asidTag(field, half, stream, context.asid, scope);
-      pointers.push({ field, frame, reach: this.#reach, resolve, ...(tag !== null && { tag }) });
-    }
-    return pointers;
   }
 
   #resolver(stream: StreamContext): Resolver | undefined {
@@ -272,76 +236,4 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       return this.#stage2.frame;
     };
   }
-}
-
-function kind(layout: Layout): Omit<EntryKind, "valid"> {
-  return {
-    layout,
-    littleEndian: true,
-    ids: "device",
-    span: 1,
-    entries: 1,
-    updates: SMMU_UPDATES,
-    // RES0 bits are not checked by an SMMU.
-    ignored: layout.reserved(),
-  };
-}
-
-function cdTitle({ s1cdmax, s1fmt }: StreamContext): string {
-  if (s1cdmax === 0) return "context descriptor";
-  return cdSplit(s1fmt) === 0 ? "linear context descriptor table" : "2-level context descriptor table";
-}
-
-/** 5.2 S1ContextPtr: log2 of what the table is aligned to, its size in each format. */
-function cdTableAlign({ s1fmt, s1cdmax }: StreamContext): number {
-  const split = cdSplit(s1fmt);
-  return split === 0 ? s1cdmax + ENTRY_SHIFT : Math.max(ENTRY_SHIFT, s1cdmax - split + L1_SHIFT);
-}
-
-/** What a stream's second stage is, as part of a table's identity. */
-function stage2Name(stream: StreamContext): string {
-  if (!stream.stage2Enabled) return "";
-  const { frame, offset, granule, startLevel, inputBits } = stream.stage2;
-  return `stage 2 ${stream.vmid} ${frame}:${offset}/${granule}/${startLevel}/${inputBits}`;
-}
-
-/** The address in a field aligned down to 2^align bytes, as the SMMU takes it; complains where that changes it. */
-function aligned(entry: JudgedEntry, field: string, align: number): { frame: number; offset: number } {
-  const value = addressIn(entry, field);
-  const down = (value >> BigInt(align)) << BigInt(align);
-  if (down !== value) misaligned(entry, field, `${2 ** align} bytes`);
-  return { frame: Number(down >> 12n), offset: Number(down & 0xfffn) };
-}
-
-/** Whether a table begins where a field says, before the SMMU aligned it. */
-function startsAt(entry: JudgedEntry, field: string, frame: number, offset: number): boolean {
-  return addressIn(entry, field) === (BigInt(frame) << 12n) + BigInt(offset);
-}
-
-function addressIn(entry: JudgedEntry, field: string): bigint {
-  return entry.value(field) << BigInt(entry.table.kind.layout.fields[field]!.parts[0]![1] % 64);
-}
-
-function misaligned(entry: JudgedEntry, field: string, size: string): void {
-  entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${size}`);
-}
-
-function asidTag(
-  field: string,
-  { tables }: AddressHalf,
-  { vmid, hypervisor }: StreamContext,
-  asid: number,
-  scope: string,
-): Tag | null {
-  if (asid < 0) return null;
-  const { frame, offset, inputBits, granule } = tables;
-  const regime = hypervisor ? "el2 " : "";
-  return {
-    key: `${scope}${regime}vmid ${vmid} asid ${asid} ${field}`,
-    target: `${frame}:${offset}/${granule}/${inputBits}`,
-    name: vmid < 0 ? `ASID ${asid}` : `ASID ${asid} of VMID ${vmid}`,
-    points: `${field} at ${addressText(frame, offset)}, ${inputBits} bits`,
-    field: "ASID",
-    source: "IHI 0070, 3.17",
-  };
 }

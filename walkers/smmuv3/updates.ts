@@ -16,6 +16,9 @@ import { CONFIG_BYPASS, S1DSS_BYPASS, Ste } from "./ste.ts";
 
 export const SMMU_UPDATES: EntryUpdates = { read: 8, store: 8, gate: "V", source: "IHI 0070, 3.21.3" };
 
+/** 5.1: a level 1 descriptor of no streams is invalid. */
+export const L1STD_UPDATES: EntryUpdates = { ...SMMU_UPDATES, gate: "Span" };
+
 const config = Ste.reader("Config");
 const defaultSubstream = Ste.reader("S1DSS");
 

@@ -16,14 +16,13 @@ import { TableReader } from "../table-reader.ts";
 import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { compileBinding, type SmmuV3Binding } from "./binding.ts";
-import { CdFields } from "./cd-fields.ts";
 import * as faults from "./faults.ts";
 import { SmmuFeatures } from "./features.ts";
+import { frameLimitOf } from "./granule.ts";
 import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
 import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
 import { CONFIG_BYPASS, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR } from "./ste.ts";
-import { SteFields } from "./ste-fields.ts";
 import { StreamContext } from "./stream-context.ts";
 import { StructureReader } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
@@ -45,8 +44,6 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
   readonly #stage2: Stage2;
   readonly #structures: StructureReader;
-  readonly #ste = new SteFields();
-  readonly #cd = new CdFields();
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
@@ -68,7 +65,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     return new StreamContext();
   }
 
-  newProcess(): SubstreamContext {
+  newPasidContext(): SubstreamContext {
     return new SubstreamContext();
   }
 
@@ -93,17 +90,13 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     this.tables.littleEndian = true;
     if (!this.#structures.readSte(request.device, out)) return false;
-    const ste = this.#ste.read(this.tables.view, this.tables.at);
-    const broken = ste.valid === 0 ? 0 : brokenSteRule(ste, this.features);
-    if (ste.valid === 0 || broken !== 0) {
-      this.tables.blame(out);
-      return this.#structures.terminate(broken === 0 ? faults.C_BAD_STE : faultOf(STE_RULES, broken), out);
-    }
-    device.take(ste, this.features);
-    if (device.config < CONFIG_BYPASS) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.STE_ABORT, out, false);
-    }
+    const { view, at } = this.tables;
+    if (!StreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_STE, out);
+    device.decode(view, at, this.features);
+    if (device.config < CONFIG_BYPASS) return this.#refuse(faults.STE_ABORT, out, false);
+    const broken = brokenSteRule(device, this.features);
+    if (broken !== 0) return this.#refuse(faultOf(STE_RULES, broken), out);
+    if (device.stage2Enabled) device.useStage2(view, at, this.features);
     return true;
   }
 
@@ -113,7 +106,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
       return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
-    if (ssid >= 2 ** device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+    if (ssid >= 1 << device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
     const dss = device.s1dss;
     const disabled =
       ssid === NO_PASID
@@ -123,7 +116,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   /** 3.3.2: the context descriptor. */
-  loadProcess(
+  loadPasidContext(
     request: WalkRequest,
     device: StreamContext,
     process: SubstreamContext,
@@ -137,18 +130,19 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     this.#stage2.stream = device;
     this.#stage2.privileged = true;
     if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
-    const cd = this.#cd.read(this.tables.view, this.tables.at);
-    if (cd.valid === 0) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_CD, out, true, "PASID_INVALID");
-    }
-    const broken = brokenCdRule(cd, device, this.features);
-    if (broken !== 0) {
-      this.tables.blame(out);
-      return this.#structures.terminate(faultOf(CD_RULES, broken), out);
-    }
-    process.take(cd, device, this.features);
+    const { view, at } = this.tables;
+    if (!SubstreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_CD, out, true, "PASID_INVALID");
+    process.decode(view, at, device, this.features);
+    const broken = brokenCdRule(process, device, this.features);
+    if (broken !== 0) return this.#refuse(faultOf(CD_RULES, broken), out);
+    process.useTables(view, at, this.features);
     return true;
+  }
+
+  /** The entry read last is to blame. */
+  #refuse(fault: Fault, out: WalkResult, recorded = true, reason: FaultReason = fault.reason): false {
+    this.tables.blame(out);
+    return this.#structures.terminate(fault, out, recorded, reason);
   }
 
   /** 3.3.2 step 3: stage 1, then stage 2. */
@@ -193,7 +187,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
       this.#structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
-      out.cls = "IN";
+      out.faultClass = "IN";
       return false;
     }
     if (device.stage2Enabled) {
@@ -231,7 +225,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       this.tables.blame(out);
       const reason = walkReason(status, walk.level === half.tables.startLevel);
       this.#stage1Fault(walkFault(status), reason, walk.level, process, out);
-      if (status === FETCH_FAILED) out.cls = "TT";
+      if (status === FETCH_FAILED) out.faultClass = "TT";
       return false;
     }
     if (!stage1AccessFlag(walk) && !process.ha && !process.affd) {
@@ -277,7 +271,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.fail(fault, reason);
     out.stage = 1;
     out.level = level;
-    out.cls = "IN";
+    out.faultClass = "IN";
     // 5.5: R suppresses the record of a Translation-related fault; one that stalls is always recorded.
     const suppressed = fault !== faults.F_WALK_EABT && !process.r && !process.s;
     out.recorded = this.features.eventQueue && !suppressed;
@@ -285,7 +279,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   #beyond(request: WalkRequest, bits: number): boolean {
-    return frameOf(request.addrHi, request.addrLo) >= 2 ** (bits - 12);
+    return frameOf(request.addrHi, request.addrLo) >= frameLimitOf(bits);
   }
 }
 

@@ -26,7 +26,7 @@ export function lookAt(unit: IommuUnit, request: WalkRequest, { frame, offset, b
       if (at === frame && start < offset + bytes && start + layout.bytes > offset) reads = true;
     },
   };
-  const walk = engine.walkUncached(request, walker.newDevice(), walker.newProcess());
+  const walk = engine.walkUncached(request, walker.newDevice(), walker.newPasidContext());
   walker.tables.observer = null;
   return { reads, answer: answerOf(walk) };
 }
