@@ -55,6 +55,8 @@ export interface Analysis {
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Something is not in the trace. */
+  lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
   finish?(lines: number): void;
 }
@@ -80,6 +82,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   command: true,
   invalidated: true,
   logged: true,
+  lost: true,
   finish: true,
 };
 

@@ -107,6 +107,9 @@ export interface FindingRecord {
   readonly command?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
+  // ── of what is not in the trace ──
+  readonly what?: string;
+  readonly count?: number;
 }
 
 /** A label of the input. */

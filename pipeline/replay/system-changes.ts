@@ -60,6 +60,9 @@ export class SystemChanges {
         this.#before();
         this.#fail(line, this.#logged(line, record));
         break;
+      case "loss":
+        for (const analysis of this.#analyses.lost) analysis.lost(line, record);
+        break;
       default:
         this.#fail(line, this.#system.take(record));
     }

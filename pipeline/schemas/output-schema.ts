@@ -134,7 +134,13 @@ const FINDING: Description<FindingRecord> = {
   until_line: optional(
     integer(1, MAX_SAFE, "Line of the last write of the change, or of what made it valid again"),
   ),
-  first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
+  first_line: optional(
+    integer(
+      1,
+      MAX_SAFE,
+      "Line of the first request that could see the old entry, or of the first that is lost",
+    ),
+  ),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
   request_line: optional(
     integer(1, MAX_SAFE, "Line of the request that the log may mean, or that came between the writes"),
@@ -153,6 +159,8 @@ const FINDING: Description<FindingRecord> = {
     schemaField({ type: "array", items: hexText("").schema(), description: "Words of the command" }),
   ),
   forgotten: optional(count("Cached entries that were dropped")),
+  what: optional(text("What is not in the trace, in a word or two")),
+  count: optional(count("How many of them")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
