@@ -1,6 +1,7 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
+import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -51,6 +52,8 @@ export interface Analysis {
   ): void;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
+  /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
+  registerCommand?(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void;
   /** Invalidations have been issued, or have taken effect. @param happened one that has, by itself; else null */
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
@@ -80,6 +83,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   stale: true,
   staleDevice: true,
   command: true,
+  registerCommand: true,
   invalidated: true,
   logged: true,
   lost: true,

@@ -105,6 +105,8 @@ export interface FindingRecord {
   readonly new?: string;
   readonly cache?: string;
   readonly command?: string;
+  readonly command_register?: string;
+  readonly register?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
   // ── of what is not in the trace ──

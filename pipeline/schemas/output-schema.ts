@@ -158,6 +158,8 @@ const FINDING: Description<FindingRecord> = {
   data: optional(
     schemaField({ type: "array", items: hexText("").schema(), description: "Words of the command" }),
   ),
+  command_register: optional(text("The register that asks for it, where the queue is off")),
+  register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
   what: optional(text("What is not in the trace, in a word or two")),
   count: optional(count("How many of them")),
