@@ -2,6 +2,7 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
+import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
@@ -9,10 +10,11 @@ import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";
+import type { FindingRecord } from "../output/records.ts";
 import type { Analysis } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
-import { owedCommand } from "./owed-command.ts";
+import { type OwedCommandText, owedCommand, owedForRoot } from "./owed-command.ts";
 
 /** Changed entries of which it is remembered who used them; past it the oldest are forgotten. */
 const MAX_OPEN = 1 << 10;
@@ -48,9 +50,10 @@ export class CacheFindings implements Analysis {
     request: WalkRequest,
     staleSource: StaleSource,
   ): void {
-    const { change } = staleSource;
-    if (change === null) return;
-    const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}`;
+    const { change, root } = staleSource;
+    if (change === null && root === null) return;
+    const what = change === null ? root!.register : `${change.frame}:${change.offset}`;
+    const key = `${unit.id}\n${what}:${(change ?? root!).line}`;
     const open = this.#open.get(key);
     if (open !== undefined) {
       open.requests++;
@@ -62,7 +65,8 @@ export class CacheFindings implements Analysis {
       const [oldest] = this.#open.keys();
       this.#open.delete(oldest!);
     }
-    this.#reportMissing(line, key, dev, record, request, unit, staleSource);
+    if (change === null) this.#reportRoot(line, key, dev, record, request, unit, staleSource);
+    else this.#reportMissing(line, key, dev, record, request, unit, staleSource);
   }
 
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
@@ -111,9 +115,37 @@ export class CacheFindings implements Analysis {
       old,
       new: now,
       cache: staleSource.cache,
-      ...(command === null
-        ? {}
-        : { command: command.text, data: command.words.map((w) => hex(joined(w.hi, w.lo))) }),
+      ...commandFields(command),
+    });
+  }
+
+  /** A register that says where tables are was changed, and what the old tables said is still in use. */
+  #reportRoot(
+    line: number,
+    key: string,
+    dev: string,
+    record: DmaRecord,
+    request: WalkRequest,
+    unit: IommuUnit,
+    staleSource: StaleSource,
+  ): void {
+    const { register, line: changed, old, now } = staleSource.root!;
+    const owed = owedForRoot(unit.vendor, unit.state, request, staleSource);
+    const [first] = owed;
+    const from = hex(joined(old.hi, old.lo));
+    const to = hex(joined(now.hi, now.lo));
+    const expected = first === undefined ? "" : `. Expected ${owed.map(({ text }) => text).join(", then ")}`;
+    this.#findings.report(line, CACHE_RULES["missing-invalidation"], key, {
+      iommu: unit.id,
+      dev,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      message: `register ${register} was changed in line ${changed} from ${from} to ${to} and no invalidation covers what was cached of the old tables${expected}`,
+      changed_line: changed,
+      register,
+      old: from,
+      new: to,
+      cache: staleSource.cache,
+      ...commandFields(first),
     });
   }
 
@@ -123,13 +155,18 @@ export class CacheFindings implements Analysis {
     for (const [key, open] of this.#open) {
       if (open.unit !== unit || open.staleSource.valid()) continue;
       this.#open.delete(key);
-      const change = open.staleSource.change!;
+      const { change, root } = open.staleSource;
+      const changed = (change ?? root!).line;
+      const what =
+        change === null
+          ? `what was cached before register ${root!.register} was changed in line ${changed}`
+          : `the entry at ${addressText(change.frame, change.offset)}, changed in line ${changed},`;
       this.#findings.report(line, CACHE_RULES["late-invalidation"], key, {
         iommu: unit.id,
         dev: open.dev,
         pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `the entry at ${addressText(change.frame, change.offset)}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
-        changed_line: change.line,
+        message: `${what} is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        changed_line: changed,
         first_line: open.firstLine,
         requests: open.requests,
       });
@@ -137,14 +174,22 @@ export class CacheFindings implements Analysis {
   }
 
   /** A command that the IOMMU refuses, or may refuse. */
-  command(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
-    if (unit.commands.status === ACCEPTED) return;
-    const command = decodeCommand(unit.model, record.data, unit.state);
-    const refused = unit.commands.status === REJECTED;
+  command(line: number, unit: IommuUnit, { data }: RecordOf<"cmd">): void {
+    this.#refused(line, unit, unit.commands.status, data);
+  }
+
+  registerCommand(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void {
+    this.#refused(line, unit, unit.registerCommands.get(register)!.status, words, register);
+  }
+
+  #refused(line: number, unit: IommuUnit, status: number, data: readonly Word64[], register?: string): void {
+    if (status === ACCEPTED) return;
+    const command = decodeCommand(unit.model, data, unit.state, register);
+    const refused = status === REJECTED;
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
+    const words = data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
@@ -186,4 +231,15 @@ export class CacheFindings implements Analysis {
     if (!memory.fetch(frame, offset, 8)) return "a hole";
     return hex(memory.view.getBigUint64(memory.at, true));
   }
+}
+
+/** The fields about the command that was owed. */
+function commandFields(command: OwedCommandText | null | undefined): Partial<FindingRecord> {
+  if (!command) return {};
+  const { text, words, register } = command;
+  return {
+    command: text,
+    data: words.map((w) => hex(joined(w.hi, w.lo))),
+    ...(register === undefined ? {} : { command_register: register }),
+  };
 }

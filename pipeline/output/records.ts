@@ -98,6 +98,7 @@ export interface FindingRecord {
   readonly source?: string;
   // ── of caches and commands ──
   readonly changed_line?: number;
+  readonly until_line?: number;
   readonly first_line?: number;
   readonly issued_line?: number;
   readonly request_line?: number;
@@ -106,8 +107,13 @@ export interface FindingRecord {
   readonly new?: string;
   readonly cache?: string;
   readonly command?: string;
+  readonly command_register?: string;
+  readonly register?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
+  // ── of what is not in the trace ──
+  readonly what?: string;
+  readonly count?: number;
 }
 
 /** A label of the input. */

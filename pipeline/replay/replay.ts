@@ -8,6 +8,7 @@ import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
+import { LossFindings } from "../findings/loss-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
@@ -60,10 +61,11 @@ export class Replay implements TraceHandler {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
     return [
-      new TableFindings(findings, names, memory, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),
+      new LossFindings(findings),
     ];
   }
 

@@ -61,7 +61,8 @@ export class Judge {
   }
 
   #changedLine(): number {
-    return this.staleSource?.change?.line ?? 0;
+    const source = this.staleSource;
+    return source?.change?.line ?? source?.root?.line ?? 0;
   }
 
   /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */

@@ -10,6 +10,7 @@ import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
+import type { RootChanges } from "../history/root-changes.ts";
 import type { StaleSource } from "../history/stale-source.ts";
 import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
@@ -40,6 +41,7 @@ export class Explanation {
   readonly #structures: PagingStructures;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
+  readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
 
   constructor(
@@ -50,6 +52,7 @@ export class Explanation {
     structures: PagingStructures,
     past: PastWalks,
     pending: PendingInvalidations,
+    roots: RootChanges,
   ) {
     this.#unit = unit;
     this.#memory = memory;
@@ -58,6 +61,7 @@ export class Explanation {
     this.#structures = structures;
     this.#past = past;
     this.#pending = pending;
+    this.#roots = roots;
   }
 
   /**
@@ -213,10 +217,12 @@ export class Explanation {
           time,
         );
         if (!accept(read.value)) continue;
+        const change = read.missedChange();
         this.staleSource = {
           cache: "paging-structures",
           filled: time,
-          change: read.missedChange(),
+          change,
+          root: change === null ? this.#roots.since(time) : null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -249,6 +255,8 @@ export class Explanation {
         });
       for (const entry of found) {
         const { time } = entry;
+        // Entered on the way of this very request, by way of a context that is old: that one is what answers.
+        if (time === this.#memory.time) continue;
         let invalidated = entry.invalidated || time <= set.epoch;
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
@@ -263,10 +271,12 @@ export class Explanation {
           this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
         if (invalidationPending && scope === "uninvalidated") continue;
         const extent = extentOf(then);
+        const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
         this.staleSource = {
           cache: "iotlb",
           filled: time,
-          change: read.missedChange() ?? this.#changeBehind(request, entry.context),
+          change,
+          root: change === null ? this.#roots.since(time) : null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -334,15 +344,17 @@ export class Explanation {
   #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
     const { filled, through, tag } = version;
     const ofPasid = cache === "pasid";
-    const change = this.#past.changeOfContext(request, filled, ofPasid);
+    let change = this.#past.changeOfContext(request, filled, ofPasid);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#comesFrom(request, through, "context");
     const covers = ofPasid ? coversPasidEntry : coversContext;
+    change ??= this.#changeOf(request, version, ofPasid);
     this.staleSource = {
       cache,
       filled,
-      change: change ?? this.#changeOf(request, version, ofPasid),
+      change,
+      root: change === null ? this.#roots.since(filled) : null,
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,

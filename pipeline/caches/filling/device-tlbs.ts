@@ -87,6 +87,7 @@ export class DeviceTlbs {
       cache: "devtlb",
       filled: time,
       change,
+      root: null,
       domain: -1,
       space: set.space,
       regime: REGIME_EL1,

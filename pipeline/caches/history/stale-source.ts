@@ -1,4 +1,5 @@
 import type { CacheName } from "../../../walkers/advice.ts";
+import type { RootChange } from "./root-changes.ts";
 import type { Change } from "./versioned-memory.ts";
 
 /** What a stale answer came from, for the finding about it. */
@@ -9,6 +10,8 @@ export interface StaleSource {
   readonly filled: number;
   /** The change of memory that the cache does not know of; null where it is not known any more. */
   readonly change: Change | null;
+  /** Where memory has not changed: the register that says where the tables are, and has; else null. */
+  readonly root: RootChange | null;
   /** Tags of the entry, as in `TranslationTag`. */
   readonly domain: number;
   readonly space: number;
