@@ -1,0 +1,179 @@
+import { dirname, relative, resolve } from "node:path";
+import { openInput } from "../parsers/bind/input-file.ts";
+import type { HostIommu } from "../parsers/caps/host.ts";
+import type { LogFormat } from "../parsers/logs/format.ts";
+import { LogCutter } from "../parsers/logs/log-cutter.ts";
+import { LogImport, type LogReport, type RecordSink } from "../parsers/logs/log-import.ts";
+import { LogCursor, mergeLines } from "../parsers/logs/merge.ts";
+import { recordText } from "../parsers/logs/record-text.ts";
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import type { Output } from "./output.ts";
+
+/** A file of guest memory, and where in the log it was taken. */
+export interface MemoryFile {
+  readonly path: string;
+  /** From this line on, or this byte of the log; neither: from the beginning. */
+  readonly line?: number;
+  readonly offset?: number;
+}
+
+export interface ImportFilesOptions {
+  /** Formats to look for. */
+  readonly formats: readonly LogFormat[];
+  readonly hosts: readonly HostIommu[];
+  readonly memory: readonly MemoryFile[];
+  /** Logs that are read to their end before the others, whatever the time in them. */
+  readonly boot: readonly string[];
+  /** Path of the output: memory files are named relative to its folder. */
+  readonly outputPath: string;
+}
+
+/** A log that broke off, with what it says of that. */
+export interface ImportReport extends LogReport {
+  readonly broken: readonly string[];
+}
+
+/**
+ * Turns logs into one trace.
+ * @throws TraceError where one cannot be opened; what `output` throws
+ */
+export async function importFiles(
+  paths: readonly string[],
+  output: Output,
+  options: ImportFilesOptions,
+): Promise<ImportReport> {
+  const sources: ByteSource[] = [];
+  try {
+    for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
+    const writer = new TraceWriter(output);
+    const { formats, hosts } = options;
+    const log = new LogImport(writer, { formats, hosts, memory: options.memory.length > 0 });
+    writer.record(0, "header", headerText(paths));
+    const snapshots = new Snapshots(log, options);
+    snapshots.at(0, 0);
+    const broken =
+      sources.length === 1
+        ? await readOne(sources[0]!, log, writer, snapshots)
+        : await readSeveral(sources, options.boot.length, log, writer, snapshots);
+    snapshots.rest();
+    await writer.flush();
+    return Object.assign(log, { broken });
+  } finally {
+    for (const source of sources) await source.close();
+  }
+}
+
+function headerText(paths: readonly string[]): string {
+  return recordText("header", {
+    format: "pasid-trace",
+    version: 1,
+    producer: "pasid-replay import",
+    comment: paths.join(", "),
+  });
+}
+
+/** Reads a log chunk by chunk: only the lines that may concern an IOMMU. */
+async function readOne(
+  source: ByteSource,
+  log: LogImport,
+  writer: TraceWriter,
+  snapshots: Snapshots,
+): Promise<string[]> {
+  const broken: string[] = [];
+  const cutter: LogCutter = new LogCutter(
+    {
+      get wanted() {
+        return log.wanted;
+      },
+      line(number, raw) {
+        snapshots.at(number, cutter.position);
+        log.line(number, raw);
+      },
+      longLine: (number) => log.longLine(number),
+      finish: (lines) => log.finish(lines),
+      breakOff: (_line, message) => void broken.push(message),
+    },
+    log.needles,
+  );
+  const { readInput } = await import("../parsers/trace/reader.ts");
+  await readInput(source, () => cutter, { onChunk: () => writer.flush() });
+  return broken;
+}
+
+/** Reads the first logs one after another, the others merged by time. */
+async function readSeveral(
+  sources: readonly ByteSource[],
+  before: number,
+  log: LogImport,
+  writer: TraceWriter,
+  snapshots: Snapshots,
+): Promise<string[]> {
+  const cursors = sources.map((source) => new LogCursor(source));
+  const groups = [...cursors.slice(0, before).map((cursor) => [cursor]), cursors.slice(before)];
+  for (const group of groups)
+    await mergeLines(
+      group,
+      (which, line) => {
+        // Places in "the log" are those of the first one.
+        if (group[which] === cursors[before]) snapshots.at(line.number, line.position);
+        log.line(line.number, line.raw);
+      },
+      () => writer.flush(),
+    );
+  log.finish(cursors.reduce((lines, cursor) => lines + cursor.lines, 0));
+  return cursors.filter(({ broken }) => broken !== "").map(({ broken }) => broken);
+}
+
+/** Puts memory files where they belong. */
+class Snapshots {
+  readonly #log: LogImport;
+  readonly #folder: string;
+  #waiting: readonly MemoryFile[];
+
+  constructor(log: LogImport, { memory, outputPath }: ImportFilesOptions) {
+    this.#log = log;
+    this.#waiting = memory;
+    this.#folder = outputPath === "-" ? "." : dirname(outputPath);
+  }
+
+  /** The log has come to this line and byte. */
+  at(line: number, offset: number): void {
+    if (this.#waiting.length === 0) return;
+    const due = this.#waiting.filter((file) => (file.line ?? 0) <= line && (file.offset ?? 0) <= offset);
+    if (due.length === 0) return;
+    this.#waiting = this.#waiting.filter((file) => !due.includes(file));
+    this.#write(due);
+  }
+
+  /** Memory that was taken after the last line. */
+  rest(): void {
+    this.#write(this.#waiting);
+    this.#waiting = [];
+  }
+
+  #write(files: readonly MemoryFile[]): void {
+    for (const { path } of files)
+      this.#log.snapshot(recordText("snapshot", { path: relative(resolve(this.#folder), resolve(path)) }));
+  }
+}
+
+/** Collects records, and writes them a chunk at a time. */
+class TraceWriter implements RecordSink {
+  readonly #output: Output;
+  #lines: string[] = [];
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  record(_line: number, _type: string, text: string): void {
+    this.#lines.push(text, "\n");
+  }
+
+  async flush(): Promise<void> {
+    if (this.#lines.length === 0) return;
+    const text = this.#lines.join("");
+    this.#lines = [];
+    await this.#output.write(text);
+  }
+}

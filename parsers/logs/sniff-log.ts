@@ -1,0 +1,45 @@
+import { NEWLINE } from "../trace/json-syntax.ts";
+import { CarriedLine } from "./carriers.ts";
+import { LOG_FORMATS } from "./registry.ts";
+
+/** What is looked at before anything that is no trace is taken for a log: more lines of interest may come later. */
+const ENOUGH_BYTES = 32 * 1024;
+const OPEN_BRACE = 0x7b;
+
+/**
+ * Tells a log from a trace whose first line is broken, where the first line does not begin like a record.
+ * @param bytes the start of the input, of which bytes `start` to `length` (exclusive) count
+ * @param atEnd the input has no more
+ * @returns undefined where more is needed to tell
+ */
+export function sniffLog(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  atEnd: boolean,
+): "lines" | "log" | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, length);
+  const line = new CarriedLine();
+  let lines = 0;
+  for (let p = start; p < length; ) {
+    const newline = text.indexOf(NEWLINE, p);
+    if (newline < 0 && !atEnd) break;
+    const end = newline < 0 ? length : newline;
+    if (bytes[p] === OPEN_BRACE) return "lines";
+    line.take(++lines, text.toString("utf8", p, Math.min(end, p + ENOUGH_BYTES)));
+    if (LOG_FORMATS.some((format) => format.detect(line.text))) return "log";
+    p = end + 1;
+  }
+  if (length - start >= ENOUGH_BYTES) return isText(bytes, start, length) ? "log" : "lines";
+  // A few words are no log: what a trace is like is said of them.
+  return atEnd ? "lines" : undefined;
+}
+
+/** No byte of it is one that text does not have. */
+function isText(bytes: Uint8Array, start: number, length: number): boolean {
+  for (let p = start; p < length; p++) {
+    const c = bytes[p]!;
+    if (c < 0x07 || (c > 0x0d && c < 0x1b) || (c > 0x1b && c < 0x20)) return false;
+  }
+  return true;
+}
