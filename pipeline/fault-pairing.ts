@@ -1,8 +1,10 @@
 import type { ACCESSES } from "../parsers/trace/accesses.ts";
+import { ACCESS_BITS } from "../parsers/trace/line-reader.ts";
 import type { DmaRecord, TraceNames } from "../parsers/trace/records.ts";
 import type { RecordOf } from "../parsers/trace/schema.ts";
 import type { FaultReason } from "../walkers/fault.ts";
 import { frameOf } from "../walkers/memory.ts";
+import type { Word64 } from "../walkers/registers.ts";
 import { EXECUTE, READ, WRITE } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import { CACHE_RULES } from "./findings/cache-rules.ts";
@@ -50,6 +52,8 @@ export class FaultPairing {
   /** Code of the fault that should be logged; NO_CODE where the request does not fault, or without a record. */
   readonly #codes = new Float64Array(KEPT);
   readonly #units: (IommuUnit | null)[] = new Array(KEPT).fill(null);
+  /** What was observed of the request is a fault: whoever recorded it knew. */
+  readonly #witnessed = new Uint8Array(KEPT);
   readonly #logged = new Uint8Array(KEPT);
   #next = 0;
   /** IOMMUs that have logged anything. */
@@ -77,6 +81,7 @@ export class FaultPairing {
     this.#reasons[slot] = outcome.reason;
     this.#units[slot] = unit;
     this.#logged[slot] = 0;
+    this.#witnessed[slot] = record.observed.present && record.observed.result === FAULT ? 1 : 0;
     this.#codes[slot] = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;
   }
 
@@ -90,6 +95,11 @@ export class FaultPairing {
       return;
     }
     this.unexplained++;
+    // Of a unit without requests nobody has recorded any: that they do not explain the fault says nothing.
+    if (unit.allStatistics.length === 0) {
+      this.#report(line, record, unit);
+      return;
+    }
     const other = this.#other(record, unit);
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,
@@ -98,6 +108,28 @@ export class FaultPairing {
       message: `expected a request before it that faults like this, found ${other === null ? this.#none() : this.#instead(other)}`,
       ...(other === null ? {} : { request_line: this.#lines[other] }),
     });
+  }
+
+  /** A fault that stands for itself. */
+  #report(
+    line: number,
+    { dev, pasid, addr, access, code, reason }: RecordOf<"fault">,
+    unit: IommuUnit,
+  ): void {
+    const kind = code === undefined ? (reason ?? "unknown") : text64(code);
+    const what = access === undefined ? "request" : ACCESS_WORDS[ACCESS_BITS[access]]!;
+    const where = addr === undefined ? "" : ` at ${text64(addr)}`;
+    this.#findings.report(
+      line,
+      CACHE_RULES["logged-fault"],
+      `${unit.id}\n${dev.canonical}\n${kind}\n${access}`,
+      {
+        iommu: unit.id,
+        dev: dev.text,
+        pasid,
+        message: `the log has a fault of code ${kind}, a ${what}${where}; there are no requests in the trace that it could be compared with`,
+      },
+    );
   }
 
   /** The oldest request that a record is about, and that nothing has logged yet. */
@@ -172,7 +204,8 @@ export class FaultPairing {
     if (unit === null || unit === undefined) return;
     this.#units[slot] = null;
     const code = this.#codes[slot]!;
-    if (code === NO_CODE || this.#logged[slot] !== 0 || !this.#loggers.has(unit)) return;
+    if (code === NO_CODE || !this.#loggers.has(unit)) return;
+    if (this.#logged[slot] !== 0 || this.#witnessed[slot] !== 0) return;
     const device = this.#names.devices.get(this.#devices[slot]!);
     this.#findings.report(
       this.#lines[slot]!,
@@ -186,4 +219,8 @@ export class FaultPairing {
       },
     );
   }
+}
+
+function text64({ hi, lo }: Word64): string {
+  return `0x${((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16)}`;
 }

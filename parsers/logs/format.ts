@@ -30,6 +30,8 @@ export interface LogOutput {
   record(type: string, text: string): void;
   /** The line that is being read belongs to the format, and says nothing that a trace holds. */
   ignored(kind: string): void;
+  /** A line that was taken as the beginning of a message was never completed: it counts as this kind of ignored line. */
+  retract(kind: string): void;
   /** Gives the next lines to this reader, whatever is in them, until it does not take one. */
   follow(lines: number): void;
   /** The recorded system, or the log, has lost something: counted by kind, and said once, at the end. */

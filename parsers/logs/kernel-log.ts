@@ -94,9 +94,10 @@ export class KernelLog {
   }
 }
 
-const AMD = /AMD-Vi|Event logged \[|\b(?:DTE|CMD)\[\d\]:|Completion-Wait|^\s*(?:[A-Z]+_[A-Z_]+) .*address=/;
+const AMD =
+  /AMD-Vi|Event logged \[|(?:^|\s)(?:[A-Z]+_[A-Z_]*(?:FAULT|ERROR|ENTRY|TIMEOUT|REQUEST)) .*address=/;
 const VTD =
-  /DMAR|dmar|fault reason|Request device \[|\[DMA |INTR-REMAP|VT-d|QI (?:HEAD|PRIOR)|(?:dir|root|context) entry|table entr|pte level|PTE not present|not present at level|print_vtd_entries|root_entry\[|context\[|\bl[1-6]\[[0-9a-f]{1,3}\]|ctxt_entry/;
+  /\b(?:DMAR(?:-IR)?|dmar): |DMAR:|fault reason|Request device \[|\[DMA (?:Read|Write)|INTR-REMAP|VT-d detected|QI (?:HEAD|PRIOR): |(?:dir|root|context) entry: |pasid table entry\[|pte level: |present at level|print_vtd_entries|(?:root_entry|context|ctxt_entry)\[|\bl[1-6]\[[0-9a-f]{1,3}\]/;
 const CONCERNS = new RegExp(
-  `${AMD.source}|${VTD.source}|arm-smmu|riscv,iommu|virtio_iommu|iommu group|callbacks suppressed|printk messages dropped|^iommu: `,
+  `${AMD.source}|${VTD.source}|\\barm-smmu|riscv,iommu|virtio_iommu|iommu group \\d|callbacks suppressed|printk messages dropped|^iommu: |amd_iommu_`,
 );

@@ -87,6 +87,10 @@ export class LogImport implements LineTaker, LogReport {
         this.#nothing = true;
         this.ignored.add(kind);
       },
+      retract: (kind) => {
+        this.understood--;
+        this.ignored.add(kind);
+      },
       follow: (lines) => {
         this.wanted = lines;
         this.#follower = this.#reading;

@@ -58,6 +58,12 @@ export class TableBuilder {
     return address;
   }
 
+  /** The word that was written last to this address, undefined where none is known. @param addr 0x and hex digits */
+  known(addr: string): bigint | undefined {
+    const value = this.#entries.get(addr);
+    return value === undefined ? undefined : BigInt(value.startsWith("0x") ? value : `0x${value}`);
+  }
+
   /** Forgets what it has written: memory may have changed since. */
   forget(): void {
     this.#entries.clear();

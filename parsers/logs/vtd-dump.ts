@@ -12,7 +12,7 @@ import type { VtdDumpLine } from "./linux-vtd-dump.ts";
 /** Words of a PASID table entry. */
 export const PASID_WORDS = 8;
 /** VT-d 5.10, 9.2: devices from 16 on have the upper half of the root entry. */
-const UPPER_HALF = 0x80;
+export const UPPER_HALF = 0x80;
 
 /**
  * The entries that one request's walk passes, as a kernel printed them. An entry that is not there was not printed: the
@@ -119,19 +119,24 @@ export class VtdDump {
    * Why the entries do not determine what the request's walk finds: undefined where they do.
    * @param devfn device and function
    * @param pasid of the request, undefined where it had none
+   * @param code the fault reason
    */
-  gap(devfn: number, pasid: number | undefined): string | undefined {
+  gap(devfn: number, pasid: number | undefined, code: number | undefined): string | undefined {
     const { root, context } = this;
     if (root === undefined) return "no root entry was printed";
     const half = this.scalable && devfn >= UPPER_HALF ? root[1] : root[0];
     if ((half & PRESENT) === 0n) return undefined;
     if (context === undefined) return "no context entry was printed";
     if ((context[0] & PRESENT) === 0n) return undefined;
-    if (this.scalable) return this.#pasidGap(context, pasid);
-    return typeOf(view(context, 2), 0) === TT_PASS_THROUGH ? undefined : this.#pageGap();
+    if (this.scalable) return this.#pasidGap(context, pasid, code);
+    return typeOf(view(context, 2), 0) === TT_PASS_THROUGH ? undefined : this.#pageGap(code);
   }
 
-  #pasidGap(context: readonly [bigint, bigint], pasid: number | undefined): string | undefined {
+  #pasidGap(
+    context: readonly [bigint, bigint],
+    pasid: number | undefined,
+    code: number | undefined,
+  ): string | undefined {
     const ridPasid = ridPasidOf(view(context, CONTEXT_WORDS), 0);
     // The kernel prints PASID 0's entries for a request without PASID.
     if (pasid === undefined && ridPasid !== 0)
@@ -141,18 +146,25 @@ export class VtdDump {
     if (this.pasidEntry.length < PASID_WORDS) return "the PASID table entry was not printed whole";
     if ((this.pasidEntry[0]! & PRESENT) === 0n || this.pgtt === PGTT_PASS_THROUGH) return undefined;
     if (this.pgtt === PGTT_NESTED) return "of a nested translation the kernel prints one stage only";
-    return this.#pageGap();
+    return this.#pageGap(code);
   }
 
-  #pageGap(): string | undefined {
+  #pageGap(code: number | undefined): string | undefined {
     const last = this.entries.at(-1);
-    if (this.hidden !== undefined) return undefined;
+    // What is hidden is not present, or maps a large page: the fault says which, if it is one of entries not present.
+    if (this.hidden !== undefined)
+      return code !== undefined && NOT_PRESENT.includes(code)
+        ? undefined
+        : `the page-table entry of level ${this.hidden} is not shown`;
     if (last === undefined) return "no page-table entry was printed";
     return !this.#isPresent(last.value) || this.#isLeaf(last.level, last.value)
       ? undefined
       : `the page-table entry of level ${last.level - 1} was not printed`;
   }
 }
+
+/** Faults that a walk ends in at an entry that is not present (VT-d 5.10, 7.1.3). */
+const NOT_PRESENT = [0x5, 0x6, 0x71, 0x79];
 
 const PRESENT = 1n;
 const READ_WRITE = 3n;

@@ -23,7 +23,10 @@ export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): 
   if (bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
   const first = lineFrom(bytes, afterMark(bytes), length, atEnd);
   if (first === undefined) return atEnd ? "lines" : undefined;
-  if (bytes[first.start] === OPEN_BRACKET) return "document";
+  if (bytes[first.start] === OPEN_BRACKET) {
+    if (length < first.start + LONGEST_STAMP && !atEnd) return undefined;
+    if (!isStamp(bytes, first.start, length)) return "document";
+  }
   if (bytes[first.start] !== OPEN_BRACE) return sniffLog(bytes, first.start, length, atEnd);
   if (first.end < 0) return undefined;
   const syntax = new JsonSyntax();
@@ -35,6 +38,16 @@ export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): 
   if (second.end < 0) return undefined;
   return isRecord(bytes, second.start, second.end) ? "lines" : "document";
 }
+
+/** Whether a kernel's time stamp stands here: it begins like an array. */
+function isStamp(bytes: Uint8Array, start: number, length: number): boolean {
+  const text = String.fromCharCode(...bytes.subarray(start, Math.min(length, start + LONGEST_STAMP)));
+  return STAMP.test(text);
+}
+
+/** Seconds since boot, or the day and time that `dmesg --ctime` makes of them. */
+const STAMP = /^\[(?: *\d+\.\d{6}\]|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z])/;
+const LONGEST_STAMP = 24;
 
 /** A whole object with a `type`. */
 function isRecord(bytes: Uint8Array, start: number, end: number): boolean {

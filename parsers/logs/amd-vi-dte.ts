@@ -1,0 +1,43 @@
+import { DEVICE_ID_BITS, DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
+import type { LogOutput } from "./format.ts";
+import type { AmdDetails } from "./iommu-events.ts";
+import { hexText, pciDevice } from "./kernel-text.ts";
+import type { LogIommu } from "./log-iommu.ts";
+import { recordText } from "./record-text.ts";
+import type { TableBuilder } from "./table-builder.ts";
+
+const WORDS = DeviceTableEntry.bytes / 8;
+const TABLE_BYTES = DeviceTableEntry.bytes * 2 ** DEVICE_ID_BITS;
+/** AMD 48882, 3.3.1: Size of the Device Table Base Address Register is the number of 4 KiB pages, less one. */
+const FULL_SIZE = BigInt(TABLE_BYTES / 4096 - 1);
+const BASE = 0xf_ffff_ffff_f000n;
+
+/**
+ * Writes a device table entry that an event came with. The address of the table is in no log: it is placed, and assumed.
+ * @returns whether the whole entry was there
+ */
+export function writeDeviceTableEntry(
+  output: LogOutput,
+  unit: LogIommu,
+  tables: TableBuilder,
+  dev: string,
+  { dte, control }: Pick<AmdDetails, "dte" | "control">,
+): boolean {
+  const requester = pciDevice(dev)?.requester;
+  if (dte.length < WORDS || requester === undefined) return false;
+  if (control !== undefined) unit.set("control", hexText(control));
+  if (unit.register("dev_tab_base") === undefined)
+    unit.set("dev_tab_base", hexText(tables.place(TABLE_BYTES) | FULL_SIZE), true);
+  const base = BigInt(unit.register("dev_tab_base")!) & BASE;
+  const at = (i: number) => hexText(base + BigInt(requester * DeviceTableEntry.bytes + i * 8));
+  const changed = dte.some((word, i) => (tables.known(at(i)) ?? word) !== word);
+  if (changed) {
+    unit.declare();
+    const all = { iommu: unit.id, cache: "all", granularity: "global", assumed: ["cache", "granularity"] };
+    output.record("inv", recordText("inv", all));
+  }
+  dte.forEach((word, i) => {
+    tables.word(at(i), hexText(word));
+  });
+  return true;
+}
