@@ -2,11 +2,13 @@ import { dirname, relative, resolve } from "node:path";
 import { openInput } from "../parsers/bind/input-file.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
-import { LogCutter } from "../parsers/logs/log-cutter.ts";
+import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
 import { LogImport, type LogReport, type RecordSink } from "../parsers/logs/log-import.ts";
 import { LogCursor, mergeLines } from "../parsers/logs/merge.ts";
 import { recordText } from "../parsers/logs/record-text.ts";
+import { SimpleTrace } from "../parsers/logs/simple-trace.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import type { FeedChoice } from "../parsers/trace/reader.ts";
 import type { Output } from "./output.ts";
 
 /** A file of guest memory, and where in the log it was taken. */
@@ -80,23 +82,28 @@ async function readOne(
   snapshots: Snapshots,
 ): Promise<string[]> {
   const broken: string[] = [];
-  const cutter: LogCutter = new LogCutter(
-    {
-      get wanted() {
-        return log.wanted;
-      },
-      line(number, raw) {
-        snapshots.at(number, cutter.position);
-        log.line(number, raw);
-      },
-      longLine: (number) => log.longLine(number),
-      finish: (lines) => log.finish(lines),
-      breakOff: (_line, message) => void broken.push(message),
+  let position = () => 0;
+  const taker: LineTaker = {
+    get wanted() {
+      return log.wanted;
     },
-    log.needles,
-  );
+    line(number, raw) {
+      snapshots.at(number, position());
+      log.line(number, raw);
+    },
+    dropped: (number, count) => log.dropped(number, count),
+    longLine: (number) => log.longLine(number),
+    finish: (lines) => log.finish(lines),
+    breakOff: (_line, message) => void broken.push(message),
+  };
   const { readInput } = await import("../parsers/trace/reader.ts");
-  await readInput(source, () => cutter, { onChunk: () => writer.flush() });
+  const choose: FeedChoice = (layout) => {
+    if (layout === "simple-trace") return new SimpleTrace(taker);
+    const cutter = new LogCutter(taker, log.needles);
+    position = () => cutter.position;
+    return cutter;
+  };
+  await readInput(source, choose, { onChunk: () => writer.flush() });
   return broken;
 }
 

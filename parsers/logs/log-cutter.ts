@@ -13,6 +13,8 @@ export interface LineTaker {
   readonly wanted: number;
   /** @param raw the line without its newline; what is no UTF-8 stands as U+FFFD */
   line(number: number, raw: string): void;
+  /** The log says that so many of its events are missing here. */
+  dropped?(number: number, count: number): void;
   /** A line of interest is longer than any message is. */
   longLine(number: number): void;
   /** @param lines lines of the whole log */

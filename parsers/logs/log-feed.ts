@@ -3,11 +3,17 @@ import type { TraceHandler } from "../trace/line-reader.ts";
 import { LogCutter } from "./log-cutter.ts";
 import { LogImport, type LogOptions } from "./log-import.ts";
 import { HandlerSink } from "./record-sink.ts";
+import { SimpleTrace } from "./simple-trace.ts";
 
 /** A log instead of a trace: what reads it tells the handler the records that can be made of it. */
-export function logFeed(handler: TraceHandler, options: FeedOptions, logOptions: LogOptions = {}): Feed {
+export function logFeed(
+  layout: "log" | "simple-trace",
+  handler: TraceHandler,
+  options: FeedOptions,
+  logOptions: LogOptions = {},
+): Feed {
   const log = new ReplayedLog(handler, options, logOptions);
-  return new LogCutter(log, log.needles);
+  return layout === "log" ? new LogCutter(log, log.needles) : new SimpleTrace(log);
 }
 
 /** A log that is replayed as it is. */

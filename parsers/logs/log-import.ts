@@ -22,6 +22,13 @@ export interface LogOptions {
   readonly hosts?: readonly HostIommu[];
 }
 
+const DROPPED_EVENTS: Loss = {
+  what: "dropped-events",
+  severity: "error",
+  message:
+    "events that were not written, because they came faster than the log could take them: any of them may matter",
+};
+
 /** What became of a log's lines. */
 export interface LogReport {
   readonly lines: number;
@@ -120,6 +127,11 @@ export class LogImport implements LineTaker, LogReport {
     const reader = this.#readerOf(line.text);
     // Without a format, a line is of interest only where it has a needle, and not for having been wanted.
     if (reader === null || !this.#give(reader, line)) this.#unknown(line.text);
+  }
+
+  dropped(number: number, count: number): void {
+    this.#line.number = number;
+    this.#lose(DROPPED_EVENTS, count);
   }
 
   longLine(number: number): void {

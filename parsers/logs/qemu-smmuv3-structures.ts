@@ -3,8 +3,9 @@ import { Cd } from "../../walkers/smmuv3/cd.ts";
 import { Cr0, StrtabBaseCfg } from "../../walkers/smmuv3/registers.ts";
 import { ADDRESS_SIZES, CONFIG_BYPASS, CONFIG_STAGE1, L1Std, Ste } from "../../walkers/smmuv3/ste.ts";
 import { L1_SHIFT } from "../../walkers/smmuv3/structures.ts";
-import type { LogOutput, Loss } from "./format.ts";
+import type { LogOutput } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
+import { UNKNOWN_TABLES } from "./losses.ts";
 import { type EventHandler, hexField, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
 import { hexOfBig, type TableBuilder } from "./table-builder.ts";
 
@@ -23,13 +24,6 @@ const IPS = new Map(
 const STRTAB_ADDRESS = 0x00ff_ffff_ffff_ffc0n;
 /** Cached pages that are remembered; past that they are forgotten, and requests to them counted as not known. */
 const MAX_PAGES = 1 << 20;
-
-const UNKNOWN_TABLES: Loss = {
-  what: "tables-unknown",
-  severity: "warning",
-  message:
-    "requests whose tables were read before this log begins are left out: trace from before the driver starts, or give memory and registers beside the log (--memory, --iommu)",
-};
 
 /** What is being read for one stream. */
 interface Reading {

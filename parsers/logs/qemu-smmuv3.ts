@@ -11,7 +11,8 @@ import { LogIommu } from "./log-iommu.ts";
 import { EventReader, hexField, numberField, optionalField, optionalNumber, partsOf } from "./qemu-events.ts";
 import { SmmuCommands } from "./qemu-smmuv3-commands.ts";
 import { SmmuStructures } from "./qemu-smmuv3-structures.ts";
-import { dmaText, observedFault, observedOk, recordText } from "./record-text.ts";
+import { dmaText, observedFault, observedOk, timed } from "./record-text.ts";
+import { SMMUV3_REGISTERS } from "./smmuv3-registers.ts";
 import { TableBuilder } from "./table-builder.ts";
 
 export const QEMU_SMMUV3: LogFormat = {
@@ -27,25 +28,12 @@ const SMMUV3_ID = "smmuv3";
 /** What QEMU's names of events have before the specification's. */
 const EVENT_PREFIX = "SMMU_EVT_";
 const CODES = new Map(SMMUV3_FAULTS.map(({ name, code }) => [name, code]));
-/** Registers by their offset (IHI 0070, 6.2), and bytes. The others decide nothing that is walked. */
-const REGISTERS: ReadonlyMap<number, { readonly name: string; readonly bytes: number }> = new Map([
-  [0x0, { name: "idr0", bytes: 4 }],
-  [0x4, { name: "idr1", bytes: 4 }],
-  [0xc, { name: "idr3", bytes: 4 }],
-  [0x14, { name: "idr5", bytes: 4 }],
-  [0x1c, { name: "aidr", bytes: 4 }],
-  [0x20, { name: "cr0", bytes: 4 }],
-  [0x44, { name: "gbpa", bytes: 4 }],
-  [0x80, { name: "strtab_base", bytes: 8 }],
-  [0x88, { name: "strtab_base_cfg", bytes: 4 }],
-]);
 /** Page 1 of the registers is an alias of page 0. */
 const PAGE_1 = 0x1_0000;
 /** GBPA.Update: reads as zero when the update is done. */
 const GBPA_UPDATE = 0x8000_0000n;
 
 const REQUEST_ASSUMED = '["access","len","priv"]';
-const FAULT_ASSUMED = '["access","len","priv"]';
 /** QEMU before 8 looks an address up by its page. */
 const PAGE_ASSUMED = '["access","addr","len","priv"]';
 
@@ -124,8 +112,8 @@ class SmmuEvents implements LogReader {
     const offset = numberField(args, "addr: ") & ~PAGE_1;
     const value = hexField(args, "val:");
     const bytes = numberField(args, "size: ");
-    const high = REGISTERS.get(offset - 4);
-    const register = REGISTERS.get(offset) ?? (high?.bytes === 8 ? high : undefined);
+    const high = SMMUV3_REGISTERS.get(offset - 4);
+    const register = SMMUV3_REGISTERS.get(offset) ?? (high?.bytes === 8 ? high : undefined);
     if (register === undefined) {
       this.#output.ignored(`${written ? "smmuv3_write_mmio" : "smmuv3_read_mmio"} of another register`);
       return;
@@ -204,7 +192,7 @@ class SmmuEvents implements LogReader {
     this.#structures.aborted(sid);
     if (!this.#structures.knows(sid, -1, addr)) return;
     this.#iommu.declare();
-    this.#dma(sid, addr, "r", '{"result":"fault","recorded":false}', FAULT_ASSUMED, line);
+    this.#dma(sid, addr, "r", '{"result":"fault","recorded":false}', REQUEST_ASSUMED, line);
   }
 
   /** An event is recorded: its address is that of the lookup before it. */
@@ -218,15 +206,15 @@ class SmmuEvents implements LogReader {
     if (code === undefined || walk.sid !== sid || walk.addr === "") {
       // Before there is an address to look up, something is wrong with the stream's configuration.
       const known = code === undefined ? { reason: name } : { code: `0x${code.toString(16)}` };
-      const text = recordText("fault", { iommu: this.#iommu.id, dev: streamName(sid), ...known });
-      this.#output.record("fault", line.ts === "" ? text : `${text.slice(0, -1)},"ts":${line.ts}}`);
+      const fields = { iommu: this.#iommu.id, dev: streamName(sid), ...known };
+      this.#output.record("fault", timed("fault", fields, line.ts));
       return;
     }
     if (!this.#structures.knows(sid, -1, walk.addr)) return;
     const stage = walk.stage > 0 ? `,"stage":${walk.stage}` : "";
     // A leaf that may be read denies a write.
     const access = name === "F_PERMISSION" ? "w" : "r";
-    const assumed = walk.exact ? FAULT_ASSUMED : PAGE_ASSUMED;
+    const assumed = walk.exact ? REQUEST_ASSUMED : PAGE_ASSUMED;
     this.#dma(sid, walk.addr, access, observedFault(code, stage), assumed, line);
     walk.addr = "";
   }

@@ -56,6 +56,19 @@ export function observedOk(pa: string): string {
   return `{"result":"ok","pa":"${pa}"}`;
 }
 
+/**
+ * The answer of a log that gives it exactly or, from a cache, by its page: `exact` says which, and the offset in the page
+ * is that of the request.
+ * @param addr input address, 0x and hex digits
+ * @param pa answer
+ */
+export function answerOf(addr: string, pa: string): { readonly pa: string; readonly exact: boolean } {
+  const offset = BigInt(addr) & 0xfffn;
+  const page = BigInt(pa);
+  if (offset === 0n || (page & 0xfffn) !== 0n) return { pa, exact: true };
+  return { pa: `0x${(page | offset).toString(16)}`, exact: false };
+}
+
 /** @param more further fields as JSON, each after a comma */
 export function observedFault(code: number, more = ""): string {
   return `{"result":"fault","code":"0x${code.toString(16)}"${more}}`;
@@ -95,4 +108,10 @@ export function lossText(
 /** Any other record: fields that are undefined are left out. */
 export function recordText(type: string, fields: Readonly<Record<string, unknown>>): string {
   return JSON.stringify({ type, ...fields });
+}
+
+/** Any other record with a time stamp. @param ts JSON, "" where there is none */
+export function timed(type: string, fields: Readonly<Record<string, unknown>>, ts: string): string {
+  const text = recordText(type, fields);
+  return ts === "" ? text : `${text.slice(0, -1)},"ts":${ts}}`;
 }

@@ -1,7 +1,19 @@
 import type { LogFormat } from "./format.ts";
+import { GEM5_SMMUV3 } from "./gem5-smmuv3.ts";
 import { KERNEL } from "./kernel.ts";
+import { QEMU_AMD_VI } from "./qemu-amd-vi.ts";
+import { QEMU_RISCV } from "./qemu-riscv.ts";
 import { QEMU_SMMUV3 } from "./qemu-smmuv3.ts";
+import { QEMU_VTD } from "./qemu-vtd.ts";
 import { TRACE_EVENTS } from "./trace-buffer.ts";
 
 /** Every format of logs that is known; where two take a line, the first one has it. */
-export const LOG_FORMATS: readonly LogFormat[] = [QEMU_SMMUV3, TRACE_EVENTS, KERNEL];
+export const LOG_FORMATS: readonly LogFormat[] = [
+  QEMU_SMMUV3,
+  QEMU_VTD,
+  QEMU_AMD_VI,
+  QEMU_RISCV,
+  GEM5_SMMUV3,
+  TRACE_EVENTS,
+  KERNEL,
+];

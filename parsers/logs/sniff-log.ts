@@ -1,10 +1,13 @@
 import { NEWLINE } from "../trace/json-syntax.ts";
 import { CarriedLine } from "./carriers.ts";
 import { LOG_FORMATS } from "./registry.ts";
+import { isSimpleTrace, MAGIC_BYTES } from "./simple-trace.ts";
 
 /** What is looked at before anything that is no trace is taken for a log: more lines of interest may come later. */
 const ENOUGH_BYTES = 32 * 1024;
 const OPEN_BRACE = 0x7b;
+/** What a trace of QEMU's begins with; no text does. */
+const MAGIC_BYTE = 0xff;
 
 /**
  * Tells a log from a trace whose first line is broken, where the first line does not begin like a record.
@@ -17,7 +20,9 @@ export function sniffLog(
   start: number,
   length: number,
   atEnd: boolean,
-): "lines" | "log" | undefined {
+): "lines" | "log" | "simple-trace" | undefined {
+  if (bytes[0] === MAGIC_BYTE && length < MAGIC_BYTES && !atEnd) return undefined;
+  if (isSimpleTrace(bytes, length)) return "simple-trace";
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, length);
   const line = new CarriedLine();
   let lines = 0;

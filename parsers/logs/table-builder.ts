@@ -1,18 +1,22 @@
 import type { Layout } from "../../walkers/layout.ts";
 import type { LogOutput } from "./format.ts";
-import { littleEndian, memText } from "./record-text.ts";
+import { littleEndian, memText, recordText } from "./record-text.ts";
 
 /** Entries whose last value is remembered; past that they are forgotten and written again, which changes nothing. */
 const MAX_ENTRIES = 1 << 20;
 /** Where tables are placed whose address no log gives: high in the address space, where machines have no memory. */
 const PLACED_BASE = 0xf_0000_0000_00n;
-const PAGE = 4096n;
+const PAGE = 4096;
+/** Tables that are remembered: one that is forgotten is declared again. */
+const MAX_TABLES = 1 << 16;
 
 /** Writes table entries into a trace's memory as a log shows them, each value once. */
 export class TableBuilder {
   readonly #output: LogOutput;
   /** The last value of each entry, both as hex digits. */
   readonly #entries = new Map<string, string>();
+  /** Sizes of the tables that were declared, by address. */
+  readonly #tables = new Map<bigint, number>();
   #nextFree: bigint;
 
   /** @param base first address for tables whose address is not known */
@@ -50,11 +54,15 @@ export class TableBuilder {
     this.bytes(addr, layout.build(fields), '["data"]');
   }
 
-  /** An address for a table of `bytes` whose own no log gives, aligned to its size (a power of two, 4 KiB or more). */
-  place(bytes = 4096): bigint {
+  /**
+   * An address for a table of `bytes` whose own no log gives, aligned to its size (a power of two, 4 KiB or more). All of
+   * it is zero.
+   */
+  place(bytes = PAGE): bigint {
     const size = BigInt(bytes);
     const address = (this.#nextFree + size - 1n) & ~(size - 1n);
-    this.#nextFree = address + (size > PAGE ? size : PAGE);
+    this.#nextFree = address + size;
+    this.table(address, bytes, true);
     return address;
   }
 
@@ -64,9 +72,22 @@ export class TableBuilder {
     return value === undefined ? undefined : BigInt(value.startsWith("0x") ? value : `0x${value}`);
   }
 
+  /** A table is here: what no log shows of it is taken for zero. */
+  table(address: bigint, bytes = PAGE, placed = false): void {
+    if (this.#tables.get(address) === bytes) return;
+    if (this.#tables.size >= MAX_TABLES) this.#tables.clear();
+    this.#tables.set(address, bytes);
+    const assumed = placed ? ["addr", "size"] : ["size"];
+    this.#output.record(
+      "ram",
+      recordText("ram", { addr: hexOfBig(address), size: `0x${bytes.toString(16)}`, assumed }),
+    );
+  }
+
   /** Forgets what it has written: memory may have changed since. */
   forget(): void {
     this.#entries.clear();
+    this.#tables.clear();
   }
 
   #remember(addr: string, value: string): void {

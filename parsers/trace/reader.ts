@@ -88,9 +88,9 @@ export async function readInput(
 /** What reads a trace of this layout, or a log as the trace that can be made of it. */
 export async function traceFeed(layout: Layout, handler: TraceHandler, options: FeedOptions): Promise<Feed> {
   if (layout === "lines") return new LineFeed(handler, options);
-  if (layout === "log") {
+  if (layout === "log" || layout === "simple-trace") {
     const { logFeed } = await import("../logs/log-feed.ts");
-    return logFeed(handler, options);
+    return logFeed(layout, handler, options);
   }
   const { documentFeed } = await import("./document-feed.ts");
   return documentFeed(handler, options);

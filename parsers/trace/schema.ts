@@ -197,6 +197,7 @@ export const RECORDS = {
   ram: declare("Guest RAM exists here, zero until written", {
     addr: hex64("Physical address"),
     size: size64("Bytes"),
+    assumed,
   }),
   snapshot: declare("Guest memory from a file beside the trace replaces all earlier memory", {
     path: text("The file, relative to the trace"),

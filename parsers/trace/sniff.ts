@@ -3,9 +3,9 @@ import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
 
 /**
  * How a trace's records are laid out: one a line, or as a JSON document over any number of lines; or, where it is no
- * trace, a log that one can be made of.
+ * trace, a log that one can be made of, or such a log of QEMU's in binary.
  */
-export type Layout = "lines" | "document" | "log";
+export type Layout = "lines" | "document" | "log" | "simple-trace";
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
