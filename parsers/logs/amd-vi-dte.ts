@@ -14,7 +14,7 @@ const BASE = 0xf_ffff_ffff_f000n;
 
 /**
  * Writes a device table entry that an event came with. The address of the table is in no log: it is placed, and assumed.
- * @returns whether the whole entry was there
+ * @returns whether the request's walk can be judged by it
  */
 export function writeDeviceTableEntry(
   output: LogOutput,
@@ -23,6 +23,8 @@ export function writeDeviceTableEntry(
   dev: string,
   { dte, control }: Pick<AmdDetails, "dte" | "control">,
 ): boolean {
+  // What makes an entry illegal depends on what the IOMMU can do and is told to do.
+  const determined = control !== undefined && unit.register("efr") !== undefined;
   const requester = pciDevice(dev)?.requester;
   if (dte.length < WORDS || requester === undefined) return false;
   if (control !== undefined) unit.set("control", hexText(control));
@@ -39,5 +41,5 @@ export function writeDeviceTableEntry(
   dte.forEach((word, i) => {
     tables.word(at(i), hexText(word));
   });
-  return true;
+  return determined;
 }

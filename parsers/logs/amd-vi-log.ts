@@ -1,5 +1,6 @@
 import { FLAG_GN, FLAG_I, FLAG_PR, FLAG_RW, FLAG_TR } from "../../walkers/amd-vi/events.ts";
 import { AMD_VI_FAULTS } from "../../walkers/amd-vi/faults.ts";
+import { doublewords, ringOf } from "./amd-vi-ring.ts";
 import type { EventTaker, LoggedLine, Place, Taken } from "./iommu-events.ts";
 import { hexText } from "./kernel-text.ts";
 import { type AmdViEventMessage, type AmdViLine, amdViContinuation, amdViLine } from "./linux-amd-vi.ts";
@@ -178,14 +179,8 @@ export class AmdViLog {
     this.#ring = null;
     if (ring === null) return;
     const { at, head, tail, rows } = ring;
-    const size = rows.length;
-    const pending = (tail - head + size) % Math.max(1, size);
-    for (let n = 0; n < size; n++) {
-      const i = (tail + n) % size;
-      const words = rows[i]!;
-      if (words.every((word) => word === 0n)) continue;
-      const executed = n < size - pending;
-      const note = executed ? `command ${i} of the buffer` : `command ${i} of the buffer, not executed`;
+    for (const { index, words, executed } of ringOf(rows, head, tail)) {
+      const note = `command ${index} of the buffer${executed ? "" : ", not executed"}`;
       this.#take({ kind: "command", at, model: "amd", iommu: undefined, words, note, executed });
     }
   }
@@ -261,9 +256,4 @@ function accessOf(event: string, flags: number | undefined): "r" | "w" | undefin
   if (flags === undefined || !hasInterruptFlag(event) || (flags & (FLAG_I | FLAG_TR)) !== 0) return undefined;
   if (event === "IO_PAGE_FAULT" && (flags & FLAG_PR) === 0) return undefined;
   return (flags & FLAG_RW) !== 0 ? "w" : "r";
-}
-
-function doublewords(words: readonly number[]): bigint[] {
-  const [a = 0, b = 0, c = 0, d = 0] = words;
-  return [(BigInt(b) << 32n) | BigInt(a), (BigInt(d) << 32n) | BigInt(c)];
 }

@@ -5,7 +5,13 @@
 import { hexNumber, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
 
 export type AmdDebugfsLine =
-  | { readonly kind: "register"; readonly offset: number; readonly value: bigint }
+  /** `mmio` prints 64 bits, `capability`, whose offsets are others, 32. */
+  | {
+      readonly kind: "register";
+      readonly offset: number;
+      readonly value: bigint;
+      readonly capability: boolean;
+    }
   | { readonly kind: "buffer-place"; readonly head: number; readonly tail: number }
   /** A command: four 32-bit words. */
   | { readonly kind: "buffer-row"; readonly index: number; readonly words: readonly number[] }
@@ -34,7 +40,12 @@ export function amdDebugfsLine(text: string): AmdDebugfsLine | undefined {
     };
   const register = REGISTER.exec(text);
   if (register !== null)
-    return { kind: "register", offset: smallHex(register[1])!, value: hexNumber(register[2])! };
+    return {
+      kind: "register",
+      offset: smallHex(register[1])!,
+      value: hexNumber(register[2])!,
+      capability: register[2]!.length <= 8,
+    };
   const entry = DEVICE.exec(text);
   const device = entry === null ? undefined : pciDevice(entry[1]!);
   if (entry !== null && device !== undefined)

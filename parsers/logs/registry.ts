@@ -1,6 +1,7 @@
 import type { LogFormat } from "./format.ts";
 import { GEM5_SMMUV3 } from "./gem5-smmuv3.ts";
 import { KERNEL } from "./kernel.ts";
+import { LINUX_DEBUGFS } from "./linux-debugfs.ts";
 import { QEMU_AMD_VI } from "./qemu-amd-vi.ts";
 import { QEMU_RISCV } from "./qemu-riscv.ts";
 import { QEMU_SMMUV3 } from "./qemu-smmuv3.ts";
@@ -15,5 +16,6 @@ export const LOG_FORMATS: readonly LogFormat[] = [
   QEMU_RISCV,
   GEM5_SMMUV3,
   TRACE_EVENTS,
+  LINUX_DEBUGFS,
   KERNEL,
 ];

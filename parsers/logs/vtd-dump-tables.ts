@@ -55,6 +55,7 @@ export function writeVtdDump(
     const all = { iommu: unit.id, cache: "all", granularity: "global", assumed: ["cache", "granularity"] };
     output.record("inv", recordText("inv", all));
   }
+  for (const { base, bytes } of tablesOf(dump)) tables.table(base, bytes);
   for (const { addr, value, assumed } of words) tables.word(hexText(addr), hexText(value), assumed);
   return dump.gap(requester & 0xff, pasid, code);
 }
@@ -105,6 +106,32 @@ function wordsOf(dump: VtdDump, root: bigint, requester: number, pasid = 0): Wor
   // Not present, or a large page: which of them it is, the fault itself says.
   if (dump.hidden !== undefined && table !== 0n) put(table, indexOf(dump.hidden), WORD, [0n], ASSUMED);
   return words;
+}
+
+/** The tables that the printed entries lead to. Of their other entries nothing is known. */
+function tablesOf(dump: VtdDump): { readonly base: bigint; readonly bytes: number }[] {
+  const tables: { base: bigint; bytes: number }[] = [];
+  const add = (pointer: bigint | undefined, bytes = PAGE) => {
+    if (pointer !== undefined && (pointer & FRAME) !== 0n) tables.push({ base: pointer & FRAME, bytes });
+  };
+  for (const half of dump.root ?? []) add((half & PRESENT) !== 0n ? half : undefined);
+  if (dump.scalable && dump.context !== undefined && (dump.context[0] & PRESENT) !== 0n)
+    add(dump.context[0], directoryBytes(dump.context[0]));
+  add(dump.directory);
+  add(pageTable(dump));
+  for (const { level, value } of dump.entries) if (level > 1 && !dump.isLeaf(level, value)) add(value);
+  return tables;
+}
+
+const PRESENT = 1n;
+const PAGE = 4096;
+/** PDTS 0 is a directory of 2^7 entries (VT-d 5.10, 9.4): less than a page, which is what is allocated. */
+const LEAST_DIRECTORY = 7;
+
+export function directoryBytes(contextLow: bigint): number {
+  const [high, low] = ScalableContextEntry.fields.PDTS.parts[0]!;
+  const pdts = Number((contextLow >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n));
+  return Math.max(PAGE, 2 ** (pdts + LEAST_DIRECTORY) * PasidDirectoryEntry.bytes);
 }
 
 const ASSUMED = '["data"]';

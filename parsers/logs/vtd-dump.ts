@@ -86,7 +86,7 @@ export class VtdDump {
         break;
       case "dump-entry":
         this.entries.push({ level: line.level, value: line.value });
-        this.closed = this.#isLeaf(line.level, line.value);
+        this.closed = this.isLeaf(line.level, line.value);
         break;
       case "dump-hidden":
         this.hidden = line.level;
@@ -107,7 +107,8 @@ export class VtdDump {
     return this.pgtt === PGTT_FIRST_STAGE;
   }
 
-  #isLeaf(level: number, value: bigint): boolean {
+  /** Whether a paging entry of this level maps a page. */
+  isLeaf(level: number, value: bigint): boolean {
     return level === 1 || (this.#isPresent(value) && (value & PAGE_SIZE) !== 0n);
   }
 
@@ -157,7 +158,7 @@ export class VtdDump {
         ? undefined
         : `the page-table entry of level ${this.hidden} is not shown`;
     if (last === undefined) return "no page-table entry was printed";
-    return !this.#isPresent(last.value) || this.#isLeaf(last.level, last.value)
+    return !this.#isPresent(last.value) || this.isLeaf(last.level, last.value)
       ? undefined
       : `the page-table entry of level ${last.level - 1} was not printed`;
   }
