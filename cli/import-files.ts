@@ -1,6 +1,7 @@
 import { dirname, relative, resolve } from "node:path";
 import { openInput } from "../parsers/bind/input-file.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
+import type { CsvColumns } from "../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
 import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
 import { LogImport, type LogReport, type RecordSink } from "../parsers/logs/log-import.ts";
@@ -26,6 +27,8 @@ export interface ImportFilesOptions {
   readonly memory: readonly MemoryFile[];
   /** Logs that are read to their end before the others, whatever the time in them. */
   readonly boot: readonly string[];
+  /** The logs are tables with these columns. */
+  readonly columns?: CsvColumns;
   /** Path of the output: memory files are named relative to its folder. */
   readonly outputPath: string;
 }
@@ -48,8 +51,9 @@ export async function importFiles(
   try {
     for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
     const writer = new TraceWriter(output);
-    const { formats, hosts } = options;
-    const log = new LogImport(writer, { formats, hosts, memory: options.memory.length > 0 });
+    const { formats, hosts, columns } = options;
+    const table = columns === undefined ? {} : { columns };
+    const log = new LogImport(writer, { formats, hosts, memory: options.memory.length > 0, ...table });
     writer.record(0, "header", headerText(paths));
     const snapshots = new Snapshots(log, options);
     snapshots.at(0, 0);

@@ -38,8 +38,25 @@ export function writeDeviceTableEntry(
     const all = { iommu: unit.id, cache: "all", granularity: "global", assumed: ["cache", "granularity"] };
     output.record("inv", recordText("inv", all));
   }
+  for (const table of tablesOf(dte)) tables.table(table);
   dte.forEach((word, i) => {
     tables.word(at(i), hexText(word));
   });
   return determined;
+}
+
+const valid = DeviceTableEntry.reader("V");
+const translates = DeviceTableEntry.reader("TV");
+const guestValid = DeviceTableEntry.reader("GV");
+
+/** The tables that an entry leads to. What is in them is not known. */
+function tablesOf(dte: readonly bigint[]): bigint[] {
+  const view = new DataView(new ArrayBuffer(DeviceTableEntry.bytes));
+  dte.forEach((word, i) => {
+    view.setBigUint64(i * 8, word, true);
+  });
+  if (valid(view, 0) === 0 || translates(view, 0) === 0) return [];
+  const host = DeviceTableEntry.extract("HPTROOT", view, 0) << 12n;
+  const guest = guestValid(view, 0) === 0 ? 0n : DeviceTableEntry.extract("GCR3TRP", view, 0) << 12n;
+  return [host, guest].filter((table) => table !== 0n);
 }

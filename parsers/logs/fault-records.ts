@@ -3,16 +3,12 @@ import type { LogOutput, Loss } from "./format.ts";
 import type { IommuEvent, LoggedFault } from "./iommu-events.ts";
 import { hexText } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
-import { LogUnits } from "./log-units.ts";
+import type { LogUnits } from "./log-units.ts";
+import { machineOf } from "./machine.ts";
 import { cmdText, recordText } from "./record-text.ts";
-import { TableBuilder } from "./table-builder.ts";
+import type { TableBuilder } from "./table-builder.ts";
 import { writeVtdDump } from "./vtd-dump-tables.ts";
 
-/**
- * Where tables are placed whose address no log gives: the first MiB belongs to the firmware, so that no kernel has
- * tables there.
- */
-const PLACED_BASE = 0x1000n;
 /** Words that a command record may have. */
 const LEAST_WORDS = 2;
 
@@ -41,8 +37,9 @@ export class FaultRecords {
 
   constructor(output: LogOutput) {
     this.#output = output;
-    this.#units = new LogUnits(output);
-    this.#tables = new TableBuilder(output, PLACED_BASE);
+    const { units, tables } = machineOf(output);
+    this.#units = units;
+    this.#tables = tables;
   }
 
   /** Memory is another: what was written is gone. */

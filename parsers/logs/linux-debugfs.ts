@@ -6,9 +6,9 @@ import { type DmaApiMapping, dmaApiMapping } from "./dma-api-dump.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { hexText, pciDevice } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
-import { LogUnits } from "./log-units.ts";
+import type { LogUnits } from "./log-units.ts";
+import { machineOf } from "./machine.ts";
 import { cmdText, recordText } from "./record-text.ts";
-import { TableBuilder } from "./table-builder.ts";
 
 export const LINUX_DEBUGFS: LogFormat = {
   name: "debugfs",
@@ -41,8 +41,6 @@ const REGISTERS: Readonly<Record<string, string>> = {
   RTADDR: "rtaddr",
   GSTS: "gsts",
 };
-/** Placed tables: the firmware's first MiB, where no kernel has any. */
-const PLACED_BASE = 0x1000n;
 /** All rows of a file. */
 const ALL = 2 ** 30;
 /** Mappings that are kept until all tables are there. */
@@ -69,8 +67,8 @@ class DebugfsReader implements LogReader {
 
   constructor(output: LogOutput) {
     this.#output = output;
-    this.#units = new LogUnits(output);
-    const tables = new TableBuilder(output, PLACED_BASE);
+    const { units, tables } = machineOf(output);
+    this.#units = units;
     this.#intel = new IntelTables(tables);
     this.#amd = new AmdDebugfs(output, this.#units, tables);
   }

@@ -1,6 +1,8 @@
 import type { HostIommu } from "../caps/host.ts";
 import { CarriedLine } from "./carriers.ts";
 import { Counter } from "./counter.ts";
+import { CSV, CsvReader } from "./csv.ts";
+import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
@@ -20,6 +22,8 @@ export interface LogOptions {
   readonly formats?: readonly LogFormat[];
   readonly memory?: boolean;
   readonly hosts?: readonly HostIommu[];
+  /** All lines are rows of a table with these columns. */
+  readonly columns?: CsvColumns;
 }
 
 const DROPPED_EVENTS: Loss = {
@@ -104,6 +108,15 @@ export class LogImport implements LineTaker, LogReport {
       },
       lost: (loss, count = 1) => this.#lose(loss, count),
     };
+    if (options.columns !== undefined) this.#readTable(options.columns);
+  }
+
+  /** Reads every line as a row of a table. */
+  #readTable(columns: CsvColumns): void {
+    const open = { format: CSV, reader: new CsvReader(this.#output, columns) };
+    this.#readers.set(CSV, open);
+    this.#follower = open;
+    this.wanted = Number.POSITIVE_INFINITY;
   }
 
   get formats(): readonly string[] {

@@ -6,6 +6,7 @@ import { QEMU_AMD_VI } from "./qemu-amd-vi.ts";
 import { QEMU_RISCV } from "./qemu-riscv.ts";
 import { QEMU_SMMUV3 } from "./qemu-smmuv3.ts";
 import { QEMU_VTD } from "./qemu-vtd.ts";
+import { SYSFS } from "./sysfs.ts";
 import { TRACE_EVENTS } from "./trace-buffer.ts";
 
 /** Every format of logs that is known; where two take a line, the first one has it. */
@@ -17,5 +18,6 @@ export const LOG_FORMATS: readonly LogFormat[] = [
   GEM5_SMMUV3,
   TRACE_EVENTS,
   LINUX_DEBUGFS,
+  SYSFS,
   KERNEL,
 ];

@@ -5,7 +5,8 @@
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { isTraceHeader, lostEvents } from "./ftrace-line.ts";
 import { hexText, pciDevice } from "./kernel-text.ts";
-import { LogUnits } from "./log-units.ts";
+import type { LogUnits } from "./log-units.ts";
+import { machineOf } from "./machine.ts";
 import { cmdText, recordText } from "./record-text.ts";
 import { type MappedRange, type SoftwareEvent, softwareEvent } from "./trace-events.ts";
 
@@ -67,7 +68,7 @@ class TraceEventReader implements LogReader {
 
   constructor(output: LogOutput) {
     this.#output = output;
-    this.#units = new LogUnits(output);
+    this.#units = machineOf(output).units;
   }
 
   line(line: LogLine): boolean {

@@ -6,6 +6,7 @@ import type { Transform } from "node:stream";
 import zlib from "node:zlib";
 import type { ByteSource } from "./byte-source.ts";
 import { TraceError } from "./errors.ts";
+import { FOREIGN_MAGIC_BYTES, foreignFile } from "./foreign-files.ts";
 
 /** What one step of decompression takes: small, because gzip may make a thousand times as much of it. */
 const STEP_BYTES = 64 * 1024;
@@ -25,12 +26,15 @@ interface Decompressor {
 
 type MakeDecompressor = (emit: (bytes: Uint8Array) => void) => Decompressor;
 
-/** The source itself, or one that gives what it decompresses to. */
+/**
+ * The source itself, or one that gives what it decompresses to.
+ * @throws TraceError where only other tools read it
+ */
 export async function unpacked(raw: ByteSource): Promise<ByteSource> {
-  const head = new Uint8Array(4);
+  const head = new Uint8Array(FOREIGN_MAGIC_BYTES);
   let n = 0;
-  while (n < 4) {
-    const more = await raw.read(head, n, 4 - n);
+  while (n < head.length) {
+    const more = await raw.read(head, n, head.length - n);
     if (more === 0) break;
     n += more;
   }
@@ -39,6 +43,8 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
     return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
+  const foreign = foreignFile(raw.path, start);
+  if (foreign !== undefined) throw new TraceError("unreadable", raw.path, foreign);
   return new PeekedSource(raw, start);
 }
 
