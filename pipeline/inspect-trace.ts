@@ -82,6 +82,8 @@ class TraceInspection implements TraceHandler {
   readonly #errors: ErrorRecord[] = [];
   #errorCount = 0;
   #line = 0;
+  /** Type of the last record on `#lastLine`, "" where there is none. */
+  #found = "";
   #result: InspectedRequest | undefined;
 
   constructor(target: InspectionTarget, options: Partial<ReplayOptions>) {
@@ -131,8 +133,7 @@ class TraceInspection implements TraceHandler {
     const target = this.#target;
     if ("request" in target) this.#inspectGiven(target.request);
     const last = this.#line === 0 ? "no record" : `${this.#line} as the last line with a record`;
-    if ("line" in target)
-      throw new InspectionError(`line ${target.line}: expected a dma record, found ${last}`);
+    if ("line" in target) throw this.#noRequest(last);
     throw new InspectionError(`seq ${(target as { seq: number }).seq}: expected a dma record, found none`);
   }
 
@@ -145,15 +146,20 @@ class TraceInspection implements TraceHandler {
     this.#replay.memory.close();
   }
 
+  #noRequest(found: string): InspectionError {
+    const what = this.#found === "" ? found : `one of type ${this.#found}`;
+    return new InspectionError(`line ${this.#lastLine}: expected a dma record, found ${what}`);
+  }
+
   /** Comes to a record: is it beyond the state that is asked for? */
   #reach(line: number, type: string): void {
     const target = this.#target;
     if (line > this.#lastLine) {
       if ("request" in target) this.#inspectGiven(target.request);
-      throw new InspectionError(`line ${this.#lastLine}: expected a dma record, found a blank line`);
+      throw this.#noRequest("a blank line");
     }
-    if ("line" in target && line === target.line && type !== "dma")
-      throw new InspectionError(`line ${line}: expected a dma record, found one of type ${type}`);
+    // A line of a log may become several records: the request is the last of them.
+    if (line === this.#lastLine) this.#found = type;
     this.#line = line;
   }
 

@@ -12,7 +12,7 @@ import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { hexOf, numberField } from "./qemu-events.ts";
 import { dmaText, observedOk } from "./record-text.ts";
-import { SMMUV3_REGISTERS } from "./smmuv3-registers.ts";
+import { SMMUV3_REGISTERS, showStreamTable } from "./smmuv3-registers.ts";
 import { hexOfBig, TableBuilder } from "./table-builder.ts";
 
 export const GEM5_SMMUV3: LogFormat = {
@@ -75,6 +75,7 @@ class Gem5Events implements LogReader {
     this.#output = output;
     this.#iommu = new LogIommu(output, SMMU_ID, "arm-smmuv3");
     this.#tables = new TableBuilder(output);
+    showStreamTable(this.#iommu, this.#tables);
   }
 
   memoryReplaced(): void {

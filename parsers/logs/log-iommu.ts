@@ -9,14 +9,20 @@ export class LogIommu {
   readonly id: string;
   readonly model: IommuModel;
   readonly state = new IommuState();
+  /** Called when it is declared, and when a register changes after that. */
+  changed: (() => void) | null = null;
   readonly #output: LogOutput;
   readonly #values = new Map<string, string>();
-  /** Registers that were derived. */
-  readonly #assumed = new Set<string>();
+  /** What of its declaration was derived: registers, the model. */
+  readonly #assumed: Set<string>;
   #declared = false;
 
-  /** An IOMMU of the vendor whose capabilities were given beside the log lends them. */
-  constructor(output: LogOutput, id: string, model: IommuModel) {
+  /**
+   * An IOMMU of the vendor whose capabilities were given beside the log lends them.
+   * @param assumed what of `id` and `model` was derived
+   */
+  constructor(output: LogOutput, id: string, model: IommuModel, assumed: readonly string[] = []) {
+    this.#assumed = new Set(assumed);
     this.#output = output;
     const host = output.hosts.find((each) => each.id === id && each.model === model) ?? hostOf(output, model);
     this.id = host?.id || id;
@@ -48,6 +54,7 @@ export class LogIommu {
     if (!this.#declared) return;
     const fields = assumed ? { assumed: ["value"] } : {};
     this.#output.record("reg", recordText("reg", { iommu: this.id, name, value, ...fields }));
+    this.changed?.();
   }
 
   /** A capability that the log gives by itself; what was given beside the log goes before it. */
@@ -71,6 +78,7 @@ export class LogIommu {
         ...(this.#assumed.size > 0 ? { assumed: [...this.#assumed] } : {}),
       }),
     );
+    this.changed?.();
   }
 }
 

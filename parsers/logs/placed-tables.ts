@@ -16,8 +16,8 @@ export class PlacedTables {
   readonly root: bigint;
   readonly #tables: TableBuilder;
   readonly #levels: number;
-  /** Bits of an entry that leads to a table, beside its address. */
-  readonly #pointer: bigint;
+  /** Bits of an entry that leads to a table of a level, beside its address. */
+  readonly #pointer: (level: number) => bigint;
   /** Addresses of the placed tables, by level and the address bits that lead there. */
   readonly #placed = new Map<string, bigint>();
   /** The last value of each leaf that is present, by its address. */
@@ -26,9 +26,9 @@ export class PlacedTables {
   /**
    * @param root address of the top table
    * @param levels 1 is the leaf level of a 4 KiB page
-   * @param pointer bits of an entry that leads to a table
+   * @param pointer bits of an entry that leads to a table of a level, beside its address
    */
-  constructor(tables: TableBuilder, root: bigint, levels: number, pointer: bigint) {
+  constructor(tables: TableBuilder, root: bigint, levels: number, pointer: (level: number) => bigint) {
     this.#tables = tables;
     this.root = root;
     this.#levels = levels;
@@ -72,7 +72,7 @@ export class PlacedTables {
       if (next === undefined) {
         next = this.#tables.place();
         if (this.#placed.size < MAX_TABLES) this.#placed.set(key, next);
-        this.#tables.word(hexOfBig(entry), hexOfBig(next | this.#pointer), '["addr","data"]');
+        this.#tables.word(hexOfBig(entry), hexOfBig(next | this.#pointer(at - 1)), '["addr","data"]');
       }
       table = next;
     }

@@ -7,6 +7,7 @@ import type { LogOutput } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { type EventHandler, hexField, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
+import { STRTAB_ADDRESS, showStreamTable } from "./smmuv3-registers.ts";
 import { hexOfBig, type TableBuilder } from "./table-builder.ts";
 
 /** STE.Config: abort. */
@@ -20,8 +21,6 @@ const TG1: Readonly<Record<number, number>> = { 14: 1, 12: 2, 16: 3 };
 const IPS = new Map(
   Object.entries(ADDRESS_SIZES).map(([value, bits]) => [Number.parseInt(bits, 10), Number(value)]),
 );
-/** SMMU_STRTAB_BASE.ADDR. */
-const STRTAB_ADDRESS = 0x00ff_ffff_ffff_ffc0n;
 /** Cached pages that are remembered; past that they are forgotten, and requests to them counted as not known. */
 const MAX_PAGES = 1 << 20;
 
@@ -51,6 +50,7 @@ export class SmmuStructures {
     this.#output = output;
     this.#iommu = iommu;
     this.#tables = tables;
+    showStreamTable(iommu, tables);
     this.handlers = {
       smmuv3_find_ste: (args) => this.#findSte(args),
       smmuv3_find_ste_2lvl: (args) => this.#findSte2(args),

@@ -23,8 +23,8 @@ const SCALABLE_AW = 2;
 /** By the AW of a legacy context entry. */
 const LEVELS_OF_AW: Readonly<Record<number, number>> = { 1: 3, 2: 4, 3: 5 };
 /** An entry that leads to a table: present, write and user in a first stage; read and write in a second. */
-const FIRST_STAGE_POINTER = 7n;
-const SECOND_STAGE_POINTER = 3n;
+const firstStagePointer = () => 7n;
+const secondStagePointer = () => 3n;
 /** QEMU sets the accessed flag of each first-stage entry that it walks; in a second stage Linux never has this bit. */
 const ACCESSED = 1n << 5n;
 const READ = 1n;
@@ -174,7 +174,7 @@ export class VtdTables {
     const key = `domain ${domain} ${firstStage}`;
     let pages = this.#pageTables.get(key);
     if (pages === undefined) {
-      const pointer = firstStage ? FIRST_STAGE_POINTER : SECOND_STAGE_POINTER;
+      const pointer = firstStage ? firstStagePointer : secondStagePointer;
       pages = new PlacedTables(this.#builder, this.#builder.place(), SCALABLE_LEVELS, pointer);
       this.#pageTables.set(key, pages);
     }
@@ -191,7 +191,7 @@ export class VtdTables {
     let pages = this.#pageTables.get(key);
     if (pages === undefined) {
       const root = BigInt(device.table) << 12n;
-      pages = new PlacedTables(this.#builder, root, device.levels, SECOND_STAGE_POINTER);
+      pages = new PlacedTables(this.#builder, root, device.levels, secondStagePointer);
       this.#pageTables.set(key, pages);
       this.#builder.table(root);
     }

@@ -5,6 +5,8 @@ import { isSimpleTrace, MAGIC_BYTES } from "./simple-trace.ts";
 
 /** What is looked at before anything that is no trace is taken for a log: more lines of interest may come later. */
 const ENOUGH_BYTES = 32 * 1024;
+/** Lines that may be a trace with something wrong. */
+const FEW_LINES = 4;
 const OPEN_BRACE = 0x7b;
 /** What a trace of QEMU's begins with; no text does. */
 const MAGIC_BYTE = 0xff;
@@ -36,8 +38,9 @@ export function sniffLog(
     p = end + 1;
   }
   if (length - start >= ENOUGH_BYTES) return isText(bytes, start, length) ? "log" : "lines";
-  // A few words are no log: what a trace is like is said of them.
-  return atEnd ? "lines" : undefined;
+  if (!atEnd) return undefined;
+  // A line or two are no log: what is wrong with them as a trace is said.
+  return lines >= FEW_LINES && isText(bytes, start, length) ? "log" : "lines";
 }
 
 /** No byte of it is one that text does not have. */
