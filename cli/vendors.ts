@@ -64,6 +64,11 @@ const MODELS = Object.keys(VENDORS) as IommuModel[];
 /** All names that `vendorNamed` takes. */
 export const VENDOR_NAMES: readonly string[] = MODELS.flatMap((model) => [model, ...VENDORS[model].aliases]);
 
+/** Whether it is one of them, in any case. */
+export function isVendor(name: string): boolean {
+  return VENDOR_NAMES.includes(name.toLowerCase());
+}
+
 /** The model that a name stands for, in any case. */
 export function vendorNamed(name: string): IommuModel {
   const lower = name.toLowerCase();

@@ -66,28 +66,42 @@ describe("what came before a fault", () => {
     ],
   ] as const)("%s", (cause, records, fields) => {
     const history = historyOf(...(records as unknown as Parameters<typeof historyOf>));
-    expect(history.of(request(fields)).cause).toBe(cause);
+    expect(history.of(request(fields), moment(99)).cause).toBe(cause);
   });
 
   it("a device is the same with its segment and without", () => {
-    expect(historyOf(["map", { ...BUFFER, dev: "02:00.0" }]).of(request()).cause).toBe("mapped");
+    expect(historyOf(["map", { ...BUFFER, dev: "02:00.0" }]).of(request(), moment(99)).cause).toBe("mapped");
   });
 
   it("what is unmapped in part stands on beside it", () => {
     const history = historyOf(["map", BUFFER], ["unmap", { dev: DEV, addr: 0xfff0_1000n, size: 0x400n }]);
-    const cause = (addr: bigint) => history.of(request({ addr, span: 1n })).cause;
+    const cause = (addr: bigint) => history.of(request({ addr, span: 1n }), moment(99)).cause;
     expect([0xfff0_0fffn, 0xfff0_1000n, 0xfff0_13ffn, 0xfff0_1400n].map(cause)).toEqual([
       "mapped",
       "use-after-unmap",
       "use-after-unmap",
       "mapped",
     ]);
-    expect(history.of(request({ addr: 0xfff0_1400n, span: 1n })).mapping).toMatchObject({ pa: 0x1234_1400n });
+    expect(history.of(request({ addr: 0xfff0_1400n, span: 1n }), moment(99)).mapping).toMatchObject({
+      pa: 0x1234_1400n,
+    });
+  });
+
+  it("what happened after the fault does not count", () => {
+    const history = historyOf(["map", BUFFER], ["unmap", BUFFER], ["map", { ...BUFFER, access: "r" }]);
+    const cause = (seconds: number) => history.of(request(), moment(99, seconds)).cause;
+    // Mapped at 10 s, unmapped at 11 s, mapped for reading at 12 s.
+    expect([9.9, 10.5, 11.5, 12.5].map(cause)).toEqual([
+      "never-mapped",
+      "mapped",
+      "use-after-unmap",
+      "wrong-direction",
+    ]);
   });
 
   it("is said in a sentence", () => {
     const text = (history: MappingHistory, fields: Partial<RefusedRequest>, at = moment(9, 12.0031)) =>
-      historyText(history.of(request(fields)), request(fields), at);
+      historyText(history.of(request(fields), at), request(fields), at);
     const unmapped = historyOf(["map", BUFFER], ["unmap", BUFFER]);
     expect(text(unmapped, {}, moment(9, 11.0031))).toBe(
       "use after unmap: 0xfff00800-0xfff01fff was mapped DMA_FROM_DEVICE for 0000:02:00.0 until 3.1 ms before the fault, then unmapped",
@@ -134,7 +148,10 @@ describe("any mappings and unmappings", () => {
           }
         });
         standing.forEach((count, page) => {
-          const { cause } = history.of(request({ addr: (BigInt(page) << 21n) + 0x2000n, span: 1n }));
+          const { cause } = history.of(
+            request({ addr: (BigInt(page) << 21n) + 0x2000n, span: 1n }),
+            moment(99),
+          );
           expect(cause === "mapped").toBe(count > 0);
           expect(cause === "use-after-unmap").toBe(count === 0 && ever.has(page));
         });

@@ -37,6 +37,8 @@ interface OpenEvent {
 export class AmdViLog {
   readonly #take: EventTaker;
   #open: OpenEvent | null = null;
+  /** The kernel says that it runs in a virtual machine; said once with an event that this explains. */
+  #emulated = false;
   /** First halves whose second one has not come. */
   #halves: { readonly at: Place; readonly origin: string }[] = [];
   #ring: {
@@ -87,6 +89,7 @@ export class AmdViLog {
     const half = amdViContinuation(text);
     if (half !== undefined && half.address !== undefined)
       return { ignored: "AMD-Vi event without its first line" };
+    if (/due to virtualization/.test(text)) this.#emulated = true;
     return /AMD-Vi|amd_iommu/.test(text) ? { ignored: "AMD-Vi at boot" } : "unknown";
   }
 
@@ -219,6 +222,10 @@ export class AmdViLog {
 
   #fault({ message, at, dte, control }: OpenEvent): void {
     const { event, device, address, domain, flags, iommu } = message;
+    if (this.#emulated && address === 0n && flags !== undefined && (flags & FLAG_I) !== 0) {
+      this.#emulated = false;
+      this.#take({ kind: "note", at, what: EMULATED });
+    }
     const guest = flags !== undefined && (flags & FLAG_GN) !== 0;
     const interrupt = flags !== undefined && hasInterruptFlag(event) && (flags & FLAG_I) !== 0;
     this.#take({
@@ -240,6 +247,9 @@ export class AmdViLog {
     });
   }
 }
+
+const EMULATED =
+  "this kernel runs in a virtual machine, and QEMU (to 11.1) writes AMD-Vi events without address and domain, with the permissions in bits 0 and 1 of the flags: what these events say is not to be believed; trace QEMU (-trace 'amdvi_*')";
 
 const CODES = new Map(AMD_VI_FAULTS.map(({ name, code }) => [name, code]));
 

@@ -5,6 +5,7 @@
 
 import type { IommuModel } from "../../walkers/walker.ts";
 import type { HostIommu } from "../caps/host.ts";
+import type { IommuEvent } from "./iommu-events.ts";
 
 /** One line, without what carried it. Reused: valid during the call only. */
 export interface LogLine {
@@ -34,6 +35,8 @@ export interface LogOutput {
   retract(kind: string): void;
   /** Gives the next lines to this reader, whatever is in them, until it does not take one. */
   follow(lines: number): void;
+  /** What a kernel reports, whole, for whoever wants more of it than records hold. */
+  event(event: IommuEvent): void;
   /** The recorded system, or the log, has lost something: counted by kind, and said once, at the end. */
   lost(loss: Loss, count?: number): void;
 }

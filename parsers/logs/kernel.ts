@@ -48,7 +48,10 @@ class KernelReader implements LogReader {
   constructor(output: LogOutput) {
     this.#output = output;
     this.#records = new FaultRecords(output);
-    this.#log = new KernelLog((event) => this.#records.take(event));
+    this.#log = new KernelLog((event) => {
+      output.event(event);
+      this.#records.take(event);
+    });
   }
 
   line(line: LogLine): boolean {

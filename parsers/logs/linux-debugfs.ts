@@ -18,7 +18,6 @@ export const LINUX_DEBUGFS: LogFormat = {
     "Root Table Address:",
     "Invalidation queue on",
     "IOVA_PFN",
-    "\tqw0",
     " @0x",
     "Remapped Interrupt",
     "dma map error",

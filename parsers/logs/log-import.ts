@@ -4,6 +4,7 @@ import { Counter } from "./counter.ts";
 import { CSV, CsvReader } from "./csv.ts";
 import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
+import type { IommuEvent } from "./iommu-events.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
 import { LOG_FORMATS } from "./registry.ts";
@@ -22,6 +23,8 @@ export interface LogOptions {
   readonly formats?: readonly LogFormat[];
   readonly memory?: boolean;
   readonly hosts?: readonly HostIommu[];
+  /** Told what kernels report, beside the records that are made of it. */
+  readonly onEvent?: (event: IommuEvent) => void;
   /** All lines are rows of a table with these columns. */
   readonly columns?: CsvColumns;
 }
@@ -106,6 +109,7 @@ export class LogImport implements LineTaker, LogReport {
         this.wanted = lines;
         this.#follower = this.#reading;
       },
+      event: (event) => options.onEvent?.(event),
       lost: (loss, count = 1) => this.#lose(loss, count),
     };
     if (options.columns !== undefined) this.#readTable(options.columns);

@@ -97,11 +97,14 @@ export class MappingHistory {
     if (gone !== undefined) this.#index.end(gone, at);
   }
 
-  /** What came before a fault. */
-  of({ dev, addr, span, access }: RefusedRequest): FaultHistory {
+  /**
+   * What came before a fault.
+   * @param at when it happened: what is known to have happened later does not count
+   */
+  of({ dev, addr, span, access }: RefusedRequest, at: Moment): FaultHistory {
     const name = deviceKey(dev);
     const end = addr + span;
-    const around = [...this.#index.near(addr - NEAR, end)];
+    const around = [...this.#index.near(addr - NEAR, end)].flatMap((mapping) => asOf(mapping, at));
     const own = around.filter((mapping) => mapping.dev === name);
     const found = ofOwn(own, addr, end, access);
     if (found !== undefined) return found;
@@ -120,6 +123,17 @@ export class MappingHistory {
       undefined,
     );
   }
+}
+
+/** A mapping as it was at a time: none where it was made later, standing where it ended later. */
+function asOf(mapping: Mapping, at: Moment): Mapping[] {
+  if (isAfter(mapping.made, at)) return [];
+  return [mapping.ended !== null && isAfter(mapping.ended, at) ? { ...mapping, ended: null } : mapping];
+}
+
+/** Whether a moment is later than another: lines of different logs do not compare, times do. */
+function isAfter(a: Moment, b: Moment): boolean {
+  return a.seconds !== undefined && b.seconds !== undefined && a.seconds > b.seconds;
 }
 
 function ofOwn(
