@@ -7,7 +7,7 @@ import { VtdLog } from "./vtd-log.ts";
 /** Lines that mail may make of one message. */
 const MAX_PARTS = 3;
 /** A line that begins a message: no part of the one before it. */
-const BEGINS = /\b(?:DMAR|dmar_fault|AMD-Vi|arm-smmu|riscv,iommu|virtio_iommu)\b|\(XEN\)|\[fault reason/;
+const BEGINS = /\b(?:DMAR|dmar_fault|AMD-Vi|arm-smmu|riscv,iommu|virtio_iommu)\b|\(XEN\)|^\s*\[fault reason/;
 
 /**
  * Reads what kernels log of IOMMUs of all vendors. Joins lines that mail has wrapped: what follows must have no time

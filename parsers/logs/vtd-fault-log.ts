@@ -8,7 +8,7 @@ const MAX_WAITING = 16;
 /** Lines of VT-d after which nothing more is expected of a fault. */
 const PATIENCE = 24;
 /** The same, where no line before has shown that this kernel prints tables. */
-const NO_DUMPS_PATIENCE = 1;
+const NO_DUMPS_PATIENCE = 4;
 
 interface WaitingFault {
   readonly message: VtdFaultMessage;
@@ -43,17 +43,18 @@ export class VtdFaultLog {
    * @param whole the line is all that there is of its message
    */
   line(line: LoggedLine, whole: boolean): Taken {
+    const started = STARTED.test(line.text);
+    if (started && !whole) return "continues";
     const fault = vtdFaultLine(line.text);
     if (fault !== undefined) return this.#fault(fault, line);
     const dump = vtdDumpLine(line.text) ?? xenDumpLine(line.text);
     if (dump !== undefined) return this.#dump(dump, line);
-    if (!STARTED.test(line.text)) return "unknown";
-    return whole ? { ignored: "VT-d message that is torn" } : "continues";
+    return started ? { ignored: "VT-d message that is torn" } : "unknown";
   }
 
   /** A line of VT-d that is about something else: what was waited for grows older. */
-  pass(): void {
-    this.#settle();
+  pass(origin: string): void {
+    this.#settle(origin);
   }
 
   finish(): void {
@@ -66,7 +67,7 @@ export class VtdFaultLog {
     const at = { line: line.number, ts: line.ts };
     switch (message.kind) {
       case "vtd-fault":
-        this.#settle();
+        this.#settle(line.origin);
         this.#waiting.push({
           message,
           at,
@@ -84,10 +85,10 @@ export class VtdFaultLog {
           ? "understood"
           : { ignored: "fault reason without its fault" };
       case "vtd-interrupt-fault":
-        this.#settle();
+        this.#settle(line.origin);
         return { ignored: "interrupt remapping fault" };
       case "vtd-status":
-        this.#settle();
+        this.#settle(line.origin);
         if ((message.value & PRIMARY_FAULT_OVERFLOW) !== 0)
           this.#take({
             kind: "loss",
@@ -156,11 +157,11 @@ export class VtdFaultLog {
     this.#open = this.#open.filter((open) => open.dump !== dump);
   }
 
-  /** Hands on what nothing more is expected of. */
-  #settle(): void {
+  /** A line of somebody: hands on what nothing more is expected of. */
+  #settle(origin: string): void {
     if (this.#waiting.length === 0) return;
     const patience = this.#dumpsSeen ? PATIENCE : NO_DUMPS_PATIENCE;
-    for (const fault of this.#waiting) fault.age++;
+    for (const fault of this.#waiting) if (sameOrigin(fault.origin, origin)) fault.age++;
     // In the order of the log.
     const done = ({ dump, code, age }: WaitingFault) =>
       age >= PATIENCE || (dump !== undefined ? dump.closed : code !== undefined && age >= patience);
@@ -194,7 +195,7 @@ const PRIMARY_FAULT_OVERFLOW = 1;
 const DENIED: Readonly<Record<number, "r" | "w">> = { 5: "w", 6: "r" };
 /** How a message begins that mail has wrapped. */
 const STARTED =
-  /\[DMA (?:Read|Write)[^\]]*\]?(?: Request device(?: \[[^\]]*\])?(?: fault(?: addr)?)?)?\s*$|(?:root|context) entry: hi (?:0x[0-9a-f]{16},(?: low)?)?\s*$|(?:root|dir) entry:\s*$|pasid table entry\[[0-7]\]:\s*$|pte level: [1-6], pte(?: value:)?\s*$|print_vtd_entries: iommu\b(?!.* gmfn ).*$|Dump \S+ table(?: entries(?: for(?: IOVA)?)?)?\s*$/i;
+  /\[DMA (?:Read|Write)[^\]]*\]?(?: Request device(?: \[[^\]]*\])?(?: fault(?: addr)?)?)?\s*$|(?:root|context) entry: hi (?:0x[0-9a-f]{16},(?: low)?)?\s*$|(?:root|dir) entry:\s*$|pasid table entry\[[0-7]\]:\s*$|pte level: [1-6], pte(?: value:)?\s*$|DMAR: ?reason [0-9a-f]{1,8} -\s*$|print_vtd_entries: iommu\b(?!.* gmfn ).*$|Dump \S+ table(?: entries(?: for(?: IOVA)?)?)?\s*$/i;
 
 /** Lines without an origin may be anybody's. */
 function sameOrigin(a: string, b: string): boolean {

@@ -25,7 +25,7 @@ export class VtdLog {
     if (taken !== "unknown") return taken;
     const messages = vtdUnitLines(line.text);
     for (const message of messages) this.#unit(message, line);
-    if (messages.length > 0) this.#faults.pass();
+    if (messages.length > 0) this.#faults.pass(line.origin);
     return messages.length > 0 ? "understood" : ignoredKind(line.text);
   }
 
