@@ -4,13 +4,17 @@ import type { HostIommu } from "../parsers/caps/host.ts";
 import type { CsvColumns } from "../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
 import type { IommuEvent } from "../parsers/logs/iommu-events.ts";
+import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
 import { LogImport, type LogReport, type RecordSink } from "../parsers/logs/log-import.ts";
 import { LogCursor, mergeLines } from "../parsers/logs/merge.ts";
 import { recordText } from "../parsers/logs/record-text.ts";
 import { SimpleTrace } from "../parsers/logs/simple-trace.ts";
+import type { MemoryImage } from "../parsers/memory/memory-image.ts";
+import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import type { FeedChoice } from "../parsers/trace/reader.ts";
+import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 
 /** A file of guest memory, and where in the log it was taken. */
@@ -45,7 +49,7 @@ export interface ImportReport extends LogReport {
 
 /**
  * Turns logs into one trace.
- * @throws TraceError where one cannot be opened; what `output` throws
+ * @throws TraceError where one cannot be opened, CliError for a memory file; what `output` throws
  */
 export async function importFiles(
   paths: readonly string[],
@@ -53,6 +57,7 @@ export async function importFiles(
   options: ImportFilesOptions,
 ): Promise<ImportReport> {
   const sources: ByteSource[] = [];
+  const known = new KnownMemory();
   try {
     for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
     const { formats, hosts, columns, onEvent, onRecord } = options;
@@ -60,12 +65,12 @@ export async function importFiles(
     const log = new LogImport(writer, {
       formats,
       hosts,
-      memory: options.memory.length > 0,
+      ...(options.memory.length > 0 ? { memory: known } : {}),
       ...(columns === undefined ? {} : { columns }),
       ...(onEvent === undefined ? {} : { onEvent }),
     });
     writer.record(0, "header", headerText(paths));
-    const snapshots = new Snapshots(log, options);
+    const snapshots = new Snapshots(log, known, options);
     snapshots.at(0, 0);
     const broken =
       sources.length === 1
@@ -75,6 +80,7 @@ export async function importFiles(
     await writer.flush();
     return Object.assign(log, { broken });
   } finally {
+    known.close();
     for (const source of sources) await source.close();
   }
 }
@@ -148,34 +154,49 @@ async function readSeveral(
 /** Puts memory files where they belong. */
 class Snapshots {
   readonly #log: LogImport;
+  readonly #known: KnownMemory;
   readonly #folder: string;
-  #waiting: readonly MemoryFile[];
+  /** Files whose place has not come, in order of their places. */
+  readonly #waiting: MemoryFile[];
 
-  constructor(log: LogImport, { memory, outputPath }: ImportFilesOptions) {
+  constructor(log: LogImport, known: KnownMemory, { memory, outputPath }: ImportFilesOptions) {
     this.#log = log;
-    this.#waiting = memory;
+    this.#known = known;
+    this.#waiting = memory.toSorted(
+      (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.offset ?? 0) - (b.offset ?? 0),
+    );
     this.#folder = outputPath === "-" ? "." : dirname(outputPath);
+    known.expect(this.#next());
   }
 
   /** The log has come to this line and byte. */
   at(line: number, offset: number): void {
-    if (this.#waiting.length === 0) return;
-    const due = this.#waiting.filter((file) => (file.line ?? 0) <= line && (file.offset ?? 0) <= offset);
-    if (due.length === 0) return;
-    this.#waiting = this.#waiting.filter((file) => !due.includes(file));
-    this.#write(due);
+    while (this.#waiting.length > 0) {
+      const { line: from = 0, offset: byte = 0 } = this.#waiting[0]!;
+      if (from > line || byte > offset) return;
+      this.#write(this.#waiting.shift()!);
+    }
   }
 
   /** Memory that was taken after the last line. */
   rest(): void {
-    this.#write(this.#waiting);
-    this.#waiting = [];
+    for (const file of this.#waiting.splice(0)) this.#write(file);
   }
 
-  #write(files: readonly MemoryFile[]): void {
-    for (const { path } of files)
-      this.#log.snapshot(recordText("snapshot", { path: relative(resolve(this.#folder), resolve(path)) }));
+  #write({ path }: MemoryFile): void {
+    this.#known.replace(open(path), this.#next());
+    this.#log.snapshot(recordText("snapshot", { path: relative(resolve(this.#folder), resolve(path)) }));
   }
+
+  #next(): MemoryImage | null {
+    return this.#waiting.length === 0 ? null : open(this.#waiting[0]!.path);
+  }
+}
+
+function open(path: string): MemoryImage {
+  const opened = openSnapshot(resolve(path), dirname(resolve(path)), { expected: "a memory file" });
+  if (!opened.ok) throw new CliError(opened.error);
+  return opened.image;
 }
 
 /** Collects records, and writes them a chunk at a time. */

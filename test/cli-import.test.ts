@@ -62,6 +62,7 @@ describe.concurrent("import", () => {
   });
 
   test("memory stands where in the log it was taken", async () => {
+    writeFileSync(at("m.raw"), Buffer.alloc(4096));
     const place = async (suffix: string) => {
       const ran = await cli(["import", "-", "--memory", `m.raw${suffix}`], { input: log, cwd: folder });
       return records(ran.stdout).map(({ type }) => type);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CarriedLine } from "../parsers/logs/carriers.ts";
 import { instantOf } from "../parsers/logs/log-clock.ts";
-import { countNewlines, NeedleFinder } from "../parsers/logs/needle-finder.ts";
+import { NeedleFinder } from "../parsers/logs/needle-finder.ts";
 
 function carried(raw: string): { text: string; ts: string; origin: string } {
   const line = new CarriedLine();
@@ -93,49 +93,54 @@ describe("carriers come off", () => {
 });
 
 describe("lines of interest", () => {
-  const bytes = (text: string) => {
-    const out = new Uint8Array(Math.ceil((text.length + 1) / 4) * 4);
-    out.set(Buffer.from(text, "latin1"));
-    return out;
-  };
+  const needles = ["DMAR", "iommu", "smmuv3_", "vtd_", "abc"];
+  const finder = new NeedleFinder(needles);
 
-  test("finds what a plain search finds, at every place", () => {
-    const needles = ["DMAR", "iommu", "smmuv3_", "vtd_"];
-    const finder = new NeedleFinder(needles);
-    const alphabet = [
-      "DMAR",
-      "iommu",
+  /** @returns offset of the line of the first needle, and newlines before it */
+  function search(text: string, from: number): { line: number; newlines: number } {
+    const bytes = new Uint8Array(text.length + (text.length & 1) + 2).fill(0x0a);
+    bytes.set(Buffer.from(text, "latin1"));
+    const hit = finder.find(bytes, new Uint16Array(bytes.buffer), from, text.length);
+    return { line: hit < 0 ? -1 : text.lastIndexOf("\n", hit) + 1, newlines: finder.newlines };
+  }
+
+  test("finds the line that a plain search finds, and counts the newlines before it", () => {
+    const words = [
+      ...needles,
       "smmu",
-      "smmuv3_",
       "vtd",
-      "vtd_",
       "i",
       "om",
       "mu",
       " ",
       "\n",
+      "\n",
       "D",
       "MAR",
+      "bc",
+      "\u00ff",
+      "\0",
     ];
     let seed = 1;
-    for (let round = 0; round < 2000; round++) {
+    for (let round = 0; round < 20_000; round++) {
       let text = "";
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < 24; i++) {
         seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-        text += alphabet[(seed >>> 16) % alphabet.length];
+        text += words[(seed >>> 16) % words.length];
       }
-      const expected = Math.min(...needles.map((n) => text.indexOf(n)).filter((at) => at >= 0));
-      const found = finder.find(bytes(text), 0, text.length);
-      expect(found, text).toBe(Number.isFinite(expected) ? expected : -1);
+      text += "\n";
+      const from = text.indexOf("\n", (seed >>> 8) % 30) + 1;
+      const hits = needles.map((needle) => text.indexOf(needle, from)).filter((at) => at >= 0);
+      const line = hits.length === 0 ? -1 : text.lastIndexOf("\n", Math.min(...hits)) + 1;
+      const before = line < 0 ? text.slice(from) : text.slice(from, line);
+      expect(search(text, from), JSON.stringify(text)).toEqual({
+        line,
+        newlines: before.split("\n").length - 1,
+      });
     }
   });
 
-  test("counts newlines whatever the alignment and the bytes", () => {
-    const text = "\n\nab\x0b\x09\n\u008a\n\x00\n\xff\n\n\n\nabcdefgh\x0a".repeat(3);
-    const b = bytes(text);
-    const words = new Int32Array(b.buffer);
-    for (let from = 0; from <= text.length; from++)
-      for (let to = from; to <= text.length; to++)
-        expect(countNewlines(b, words, from, to)).toBe(text.slice(from, to).split("\n").length - 1);
+  test("needles are of three characters or more", () => {
+    expect(() => new NeedleFinder(["ab"])).toThrow("three characters");
   });
 });

@@ -26,6 +26,7 @@ export async function dumpedTables(
   let request = 0;
   const output: LogOutput = {
     memory: false,
+    known: null,
     hosts: [],
     line: fault.at.line,
     record(type, text) {

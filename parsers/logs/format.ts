@@ -6,6 +6,7 @@
 import type { IommuModel } from "../../walkers/walker.ts";
 import type { HostIommu } from "../caps/host.ts";
 import type { IommuEvent } from "./iommu-events.ts";
+import type { KnownMemory } from "./known-memory.ts";
 
 /** One line, without what carried it. Reused: valid during the call only. */
 export interface LogLine {
@@ -23,6 +24,8 @@ export interface LogLine {
 export interface LogOutput {
   /** Guest memory is given beside the logs: tables that no line shows may be in it. */
   readonly memory: boolean;
+  /** What of it is known at the line that is being read; null where none is given. */
+  readonly known: KnownMemory | null;
   /** IOMMUs whose capabilities were given beside the logs. */
   readonly hosts: readonly HostIommu[];
   /** Line that is being read. */

@@ -1,6 +1,6 @@
 import { NEWLINE } from "../trace/json-syntax.ts";
 import type { Feed } from "../trace/line-feed.ts";
-import { countNewlines, NeedleFinder } from "./needle-finder.ts";
+import { NeedleFinder } from "./needle-finder.ts";
 
 /** What one read asks for. A multiple of four. */
 const CHUNK_BYTES = 512 * 1024;
@@ -33,7 +33,7 @@ export class LogCutter implements Feed {
   readonly #taker: LineTaker;
   readonly #finder: NeedleFinder;
   #text = Buffer.from(this.buffer.buffer);
-  #words = new Int32Array(this.buffer.buffer);
+  #pairs = new Uint16Array(this.buffer.buffer);
   /** The unread text is bytes 0 to #fill of the buffer: whole lines are read as they come. */
   #fill = 0;
   /** Offset in the log of the buffer's first byte. */
@@ -98,10 +98,10 @@ export class LogCutter implements Feed {
     while (p < to) {
       let start = p;
       if (taker.wanted === 0) {
-        const hit = this.#finder.find(bytes, p, to);
+        const hit = this.#finder.find(bytes, this.#pairs, p, to);
+        this.lines += this.#finder.newlines;
         if (hit < 0) break;
         start = hit === 0 ? 0 : bytes.lastIndexOf(NEWLINE, hit - 1) + 1;
-        this.lines += countNewlines(bytes, this.#words, p, start);
       }
       const end = bytes.indexOf(NEWLINE, start);
       this.lines++;
@@ -110,10 +110,9 @@ export class LogCutter implements Feed {
       else taker.line(this.lines, this.#text.toString("utf8", start, end));
       p = end + 1;
     }
-    if (p < to) this.lines += countNewlines(bytes, this.#words, p, to);
   }
 
   #tooLong(number: number, start: number, end: number): void {
-    if (this.#finder.find(this.buffer, start, end) >= 0) this.#taker.longLine(number);
+    if (this.#finder.find(this.buffer, this.#pairs, start, end) >= 0) this.#taker.longLine(number);
   }
 }

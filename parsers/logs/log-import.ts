@@ -5,6 +5,7 @@ import { CSV, CsvReader } from "./csv.ts";
 import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import type { IommuEvent } from "./iommu-events.ts";
+import type { KnownMemory } from "./known-memory.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
 import { LOG_FORMATS } from "./registry.ts";
@@ -21,7 +22,8 @@ export interface RecordSink {
 export interface LogOptions {
   /** Formats to read; default: all, each line by what is in it. */
   readonly formats?: readonly LogFormat[];
-  readonly memory?: boolean;
+  /** Guest memory that is given beside the log. */
+  readonly memory?: KnownMemory;
   readonly hosts?: readonly HostIommu[];
   /** Told what kernels report, beside the records that are made of it. */
   readonly onEvent?: (event: IommuEvent) => void;
@@ -79,6 +81,7 @@ export class LogImport implements LineTaker, LogReport {
   readonly #readers = new Map<LogFormat, OpenReader>();
   readonly #line = new CarriedLine();
   readonly #output: LogOutput;
+  readonly #known: KnownMemory | null;
   /** Who took the last line: most often, the next one is its as well. */
   #last: OpenReader | null = null;
   #follower: OpenReader | null = null;
@@ -88,10 +91,12 @@ export class LogImport implements LineTaker, LogReport {
 
   constructor(sink: RecordSink, options: LogOptions = {}) {
     this.#sink = sink;
+    this.#known = options.memory ?? null;
     this.#rows = options.formats ?? LOG_FORMATS;
     const taken = this.#line;
     this.#output = {
-      memory: options.memory ?? false,
+      memory: options.memory !== undefined,
+      known: options.memory ?? null,
       hosts: options.hosts ?? [],
       get line() {
         return taken.number;
@@ -205,6 +210,7 @@ export class LogImport implements LineTaker, LogReport {
   }
 
   #record(type: string, text: string): void {
+    if (type === "mem") this.#known?.mem(text);
     this.records.add(type);
     this.#sink.record(this.#line.number, type, text);
   }

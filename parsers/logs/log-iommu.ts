@@ -9,6 +9,8 @@ export class LogIommu {
   readonly id: string;
   readonly model: IommuModel;
   readonly state = new IommuState();
+  /** Changes whenever a register does. */
+  version = 0;
   /** Called when it is declared, and when a register changes after that. */
   changed: (() => void) | null = null;
   readonly #output: LogOutput;
@@ -49,6 +51,7 @@ export class LogIommu {
     if (this.#values.get(name) === value) return;
     this.#values.set(name, value);
     setRegister(this.state, name, BigInt(value));
+    this.version++;
     if (assumed) this.#assumed.add(name);
     else this.#assumed.delete(name);
     if (!this.#declared) return;

@@ -1,78 +1,125 @@
 /**
- * Finds the lines of a log that may concern an IOMMU without a look at the others: a search for several strings at once
- * by pairs of bytes (S. Wu, U. Manber, "A fast algorithm for multi-pattern searching", 1994).
+ * Finds the lines of a log that may concern an IOMMU without a look at the others: one pass over pairs of bytes at even
+ * offsets. A string of three bytes or more has such a pair wherever it lies, one of two: those that tell it best are
+ * marked. The same pass counts newlines. No step depends on the one before, so that many are under way at once.
  */
+import { NEWLINE } from "../trace/json-syntax.ts";
 
-/** Pairs of bytes. */
+/** Pairs of bytes, little-endian. */
 const PAIRS = 1 << 16;
+/** Marks a pair of a needle; below it stands the number of newlines in the pair. */
+const MARK = 64;
+const NEWLINES = 3;
+/** Pairs of one step: their newlines do not add up to a mark. */
+const STEP = 8;
+
+interface Place {
+  readonly needle: Uint8Array;
+  /** Where the pair stands in it. */
+  readonly offset: number;
+}
 
 export class NeedleFinder {
-  readonly #needles: readonly Uint8Array[];
-  /** How far the window may go on where it ends in this pair: 0 where a needle may begin there. */
-  readonly #shift = new Uint8Array(PAIRS);
-  /** By the pair that ends the window: numbers of the needles that have it there. */
-  readonly #candidates = new Map<number, readonly Uint8Array[]>();
-  /** Bytes of the window: the shortest needle's. */
-  readonly #window: number;
+  /** After `find`: newlines before the needle, or in all that was searched. */
+  newlines = 0;
+  readonly #marks = new Uint8Array(PAIRS);
+  readonly #places = new Map<number, readonly Place[]>();
 
-  /** @param needles ASCII, of 3 to 255 characters each */
+  /** @param needles ASCII, of three characters or more, without newlines */
   constructor(needles: readonly string[]) {
-    this.#needles = [...new Set(needles)].map((needle) => Buffer.from(needle, "latin1"));
-    this.#window = Math.min(255, ...this.#needles.map(({ length }) => length));
-    if (this.#window < 2) throw new RangeError("expected needles of two characters or more");
-    this.#shift.fill(this.#window - 1);
-    const candidates = new Map<number, Uint8Array[]>();
-    for (const needle of this.#needles)
-      for (let end = 1; end < this.#window; end++) {
-        const pair = needle[end - 1]! | (needle[end]! << 8);
-        const left = this.#window - 1 - end;
-        this.#shift[pair] = Math.min(this.#shift[pair]!, left);
-        if (left === 0) candidates.set(pair, [...(candidates.get(pair) ?? []), needle]);
+    for (let low = 0; low < 256; low++) {
+      this.#marks[(NEWLINE << 8) | low]! += 1;
+      this.#marks[(low << 8) | NEWLINE]! += 1;
+    }
+    const places = new Map<number, Place[]>();
+    for (const text of new Set(needles)) {
+      if (text.length < 3)
+        throw new RangeError(`expected needles of three characters or more, found ${text}`);
+      const needle = Buffer.from(text, "latin1");
+      for (const parity of [0, 1]) {
+        const offset = rarest(needle, parity);
+        const pair = needle[offset]! | (needle[offset + 1]! << 8);
+        this.#marks[pair] = MARK;
+        places.set(pair, [...(places.get(pair) ?? []), { needle, offset }]);
       }
-    this.#candidates = candidates;
+    }
+    this.#places = places;
   }
 
   /**
-   * Offset of the first needle that lies whole in bytes `from` to `to` (exclusive), or -1.
+   * Offset of a needle in the first line that has one, or -1.
+   * @param pairs the same bytes, two by two
+   * @param from the beginning of a line
+   * @param to the end of the last one (exclusive), behind its newline
    */
-  find(bytes: Uint8Array, from: number, to: number): number {
-    if (this.#needles.length === 0) return -1;
-    const shift = this.#shift;
-    const window = this.#window - 1;
-    let end = from + window;
-    while (end < to) {
-      const pair = bytes[end - 1]! | (bytes[end]! << 8);
-      const step = shift[pair]!;
-      if (step !== 0) {
-        end += step;
-        continue;
+  find(bytes: Uint8Array, pairs: Uint16Array, from: number, to: number): number {
+    const marks = this.#marks;
+    const end = to >> 1;
+    // The byte before the first line is a newline that has been counted.
+    let newlines = 0 - (from & 1);
+    let i = from >> 1;
+    for (;;) {
+      for (const last = end - STEP; i <= last; i += STEP) {
+        const sum =
+          marks[pairs[i]!]! +
+          marks[pairs[i + 1]!]! +
+          marks[pairs[i + 2]!]! +
+          marks[pairs[i + 3]!]! +
+          marks[pairs[i + 4]!]! +
+          marks[pairs[i + 5]!]! +
+          marks[pairs[i + 6]!]! +
+          marks[pairs[i + 7]!]!;
+        if (sum >= MARK) break;
+        newlines += sum;
       }
-      const start = end - window;
-      for (const needle of this.#candidates.get(pair)!) if (isAt(bytes, start, to, needle)) return start;
-      end++;
+      // A marked pair in this step, or the rest.
+      for (const stop = Math.min(i + STEP, end); i < stop; i++) {
+        const mark = marks[pairs[i]!]!;
+        if (mark >= MARK) {
+          const at = this.#needleAt(bytes, pairs[i]!, i << 1, from, to);
+          if (at >= 0) {
+            this.newlines = newlines;
+            return at;
+          }
+        } else newlines += mark & NEWLINES;
+      }
+      if (i >= end) break;
+    }
+    if ((to & 1) === 1 && bytes[to - 1] === NEWLINE) newlines++;
+    this.newlines = newlines;
+    return -1;
+  }
+
+  #needleAt(bytes: Uint8Array, pair: number, position: number, from: number, to: number): number {
+    for (const { needle, offset } of this.#places.get(pair)!) {
+      const start = position - offset;
+      if (start >= from && start + needle.length <= to && isAt(bytes, start, needle)) return start;
     }
     return -1;
   }
 }
 
-function isAt(bytes: Uint8Array, start: number, to: number, needle: Uint8Array): boolean {
-  if (start + needle.length > to) return false;
+function isAt(bytes: Uint8Array, start: number, needle: Uint8Array): boolean {
   for (let i = 0; i < needle.length; i++) if (bytes[start + i] !== needle[i]) return false;
   return true;
 }
 
-/** Counts newlines in bytes `from` to `to` (exclusive): four bytes at a time where they are aligned. */
-export function countNewlines(bytes: Uint8Array, words: Int32Array, from: number, to: number): number {
-  let count = 0;
-  let p = from;
-  while (p < to && (p & 3) !== 0) if (bytes[p++] === 0x0a) count++;
-  for (const end = (to & ~3) - 3; p < end; p += 4) {
-    // A byte of the word is zero where it was a newline; the sum of a byte and 0x7f reaches its top bit elsewhere.
-    const x = words[p >> 2]! ^ 0x0a0a_0a0a;
-    if (((x - 0x0101_0101) & ~x & 0x8080_8080) === 0) continue;
-    let zero = ~(((x & 0x7f7f_7f7f) + 0x7f7f_7f7f) | x | 0x7f7f_7f7f);
-    for (; zero !== 0; zero &= zero - 1) count++;
-  }
-  while (p < to) if (bytes[p++] === 0x0a) count++;
-  return count;
+/** The pair of a needle, at an even or odd offset, that other text has least: a capital and the like count for rare. */
+function rarest(needle: Uint8Array, parity: number): number {
+  let best = parity;
+  for (let offset = parity; offset + 1 < needle.length; offset += 2)
+    if (rarity(needle, offset) > rarity(needle, best)) best = offset;
+  return best;
+}
+
+function rarity(needle: Uint8Array, offset: number): number {
+  return rank(needle[offset]!) + rank(needle[offset + 1]!);
+}
+
+/** Letters by how rare they are in English, digits and marks between. */
+const FREQUENT = " etaoinsrhdlucmfywgpbvkxqjz";
+
+function rank(byte: number): number {
+  const at = FREQUENT.indexOf(String.fromCharCode(byte));
+  return at >= 0 ? at : FREQUENT.length;
 }

@@ -4,11 +4,13 @@
  */
 import { IO_PAGE_FAULT } from "../../walkers/amd-vi/faults.ts";
 import { emitCommand } from "./commands.ts";
+import { Determined } from "./determined.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { EventReader, hexField, numberField, partsOf } from "./qemu-events.ts";
 import { answerOf, dmaText, observedFault, observedOk, recordText, timed } from "./record-text.ts";
+import { TableBuilder } from "./table-builder.ts";
 
 export const QEMU_AMD_VI: LogFormat = {
   name: "qemu-amd-vi",
@@ -42,15 +44,20 @@ class AmdEvents implements LogReader {
   readonly #reader: EventReader;
   readonly #output: LogOutput;
   readonly #iommu: LogIommu;
+  readonly #determined: Determined | null;
   /** Address of the fault that the next result belongs to, "" where there is none, and its event. */
   #faultAddr = "";
 
   constructor(output: LogOutput) {
     this.#output = output;
     this.#iommu = new LogIommu(output, AMD_ID, "amd");
+    this.#determined = output.memory ? new Determined(output, this.#iommu, new TableBuilder(output)) : null;
     this.#reader = new EventReader(output, {
       amdvi_mmio_write: (args) => this.#register(args),
-      amdvi_all_inval: () => this.#command("INVALIDATE_IOMMU_ALL", {}),
+      amdvi_all_inval: () => {
+        this.#determined?.everything();
+        this.#command("INVALIDATE_IOMMU_ALL", {});
+      },
       amdvi_completion_wait: (args) => this.#wait(args),
       amdvi_devtab_inval: (args) => this.#device(args),
       amdvi_pages_inval: (args) => this.#pages(args),
@@ -99,6 +106,7 @@ class AmdEvents implements LogReader {
   #pages(args: string): void {
     const domain = numberField(args, "domain ");
     this.#iommu.declare();
+    this.#determined?.domain(domain);
     this.#output.lost(UNKNOWN_RANGE);
     const fields = { iommu: this.#iommu.id, cache: "iotlb", granularity: "domain", domain };
     this.#output.record("inv", recordText("inv", { ...fields, assumed: ["granularity"] }));
@@ -109,26 +117,13 @@ class AmdEvents implements LogReader {
   }
 
   #result(args: string, line: LogLine): void {
-    const { name: dev } = requesterOf(args, "devid: ");
+    const { name: dev, id: device } = requesterOf(args, "devid: ");
     const addr = hexField(args, "gpa ");
     const result = hexField(args, "hpa ");
     const faulted = this.#faultAddr === addr && result === "0x0";
     this.#faultAddr = "";
-    const answer = answerOf(addr, result);
-    const observed = faulted ? observedFault(IO_PAGE_FAULT.code) : observedOk(answer.pa);
-    if (this.#output.memory) {
-      this.#iommu.declare();
-      const assumed = faulted || answer.exact ? ASSUMED : ASSUMED_PA;
-      const request = {
-        iommu: this.#iommu.id,
-        dev,
-        addr,
-        access: "r",
-        ts: line.ts,
-        observed,
-        assumed,
-      } as const;
-      this.#output.record("dma", dmaText(request));
+    if (this.#determined !== null) {
+      this.#inMemory(dev, device, addr, faulted ? null : result, line);
       return;
     }
     if (!faulted) {
@@ -138,6 +133,30 @@ class AmdEvents implements LogReader {
     this.#iommu.declare();
     const fields = { iommu: this.#iommu.id, dev, addr, code: `0x${IO_PAGE_FAULT.code.toString(16)}` };
     this.#output.record("fault", timed("fault", fields, line.ts));
+  }
+
+  /** A request of which memory has the tables. @param result the answer, null for a fault */
+  #inMemory(dev: string, device: number, addr: string, result: string | null, line: LogLine): void {
+    const determined = this.#determined!;
+    const logged = result === null ? null : answerOf(addr, result);
+    const request = { device, addr: BigInt(addr), access: "r" } as const;
+    if (!determined.has(request, logged === null ? null : BigInt(logged.pa))) return;
+    this.#iommu.declare();
+    // QEMU prints the base of the page, however large: the tables say how large it is.
+    const whole = determined.answer !== null && (BigInt(result!) & 0xfffn) === 0n;
+    const pa = whole ? `0x${determined.answer!.toString(16)}` : logged?.pa;
+    this.#output.record(
+      "dma",
+      dmaText({
+        iommu: this.#iommu.id,
+        dev,
+        addr,
+        access: "r",
+        ts: line.ts,
+        observed: pa === undefined ? observedFault(IO_PAGE_FAULT.code) : observedOk(pa),
+        assumed: pa === undefined || pa === result ? ASSUMED : ASSUMED_PA,
+      }),
+    );
   }
 }
 

@@ -4,7 +4,10 @@
  */
 
 import { pciName } from "../../walkers/pci.ts";
+import { readers } from "../commands/command-set.ts";
+import { Iotinval } from "../commands/riscv.ts";
 import { FaultRecord } from "../fault-records/riscv.ts";
+import { Determined } from "./determined.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
@@ -18,6 +21,7 @@ import {
   type RequestFields,
   timed,
 } from "./record-text.ts";
+import { TableBuilder } from "./table-builder.ts";
 
 export const QEMU_RISCV: LogFormat = {
   name: "qemu-riscv",
@@ -47,6 +51,12 @@ const ACCESS_OF_TEXT: Readonly<Record<string, "r" | "w" | "rw">> = { RO: "r", WR
 /** A request that grants nothing: QEMU asks for nothing but a fault. */
 const NO_ACCESS = "NA";
 
+/** Commands that change no table of any request, and those that are about one page (parsers/commands/riscv.ts). */
+const IOTINVAL = 1;
+const IOFENCE = 2;
+const VMA = 0;
+const inval = readers(Iotinval, ["OPCODE", "FUNC3", "AV", "S", "ADDR"]);
+
 const ASSUMED = '["len"]';
 /** The answer's page is in the log, and not the offset in it. */
 const ASSUMED_PA = '["len","pa"]';
@@ -54,6 +64,8 @@ const ASSUMED_PA = '["len","pa"]';
 /** One IOMMU, and the fault that its next line about the device repeats as a translation to itself. */
 interface Unit {
   readonly iommu: LogIommu;
+  /** Where memory is given: which requests' tables are known. */
+  readonly determined: Determined | null;
   faultDevice: string;
   faultAddr: string;
 }
@@ -82,7 +94,11 @@ class RiscvEvents implements LogReader {
     let unit = this.#units.get(name);
     if (unit === undefined) {
       if (this.#units.size >= MAX_IOMMUS) return this.#units.values().next().value!;
-      unit = { iommu: new LogIommu(this.#output, name, "riscv"), faultDevice: "", faultAddr: "" };
+      const iommu = new LogIommu(this.#output, name, "riscv");
+      const determined = this.#output.memory
+        ? new Determined(this.#output, iommu, new TableBuilder(this.#output))
+        : null;
+      unit = { iommu, determined, faultDevice: "", faultAddr: "" };
       this.#units.set(name, unit);
     }
     return unit;
@@ -95,7 +111,8 @@ class RiscvEvents implements LogReader {
       args,
     );
     const unit = this.#unit(id!);
-    const dev = deviceName(bus!, slot!, fn!);
+    const device = deviceId(bus!, slot!, fn!);
+    const dev = idName(device);
     const addr = hexOf(from);
     const repeats = unit.faultDevice === dev && unit.faultAddr === addr && hexOf(to) === addr;
     if (unit.faultDevice === dev) unit.faultDevice = "";
@@ -109,7 +126,8 @@ class RiscvEvents implements LogReader {
     // A translation from QEMU's cache is printed by its page.
     const answer = answerOf(addr, hexOf(to));
     const assumed = answer.exact ? ASSUMED : ASSUMED_PA;
-    this.#dma(unit, line, { dev, addr, access, ...given, observed: observedOk(answer.pa), assumed });
+    const request = { dev, addr, access, ...given, observed: observedOk(answer.pa), assumed };
+    this.#dma(unit, line, request, device, BigInt(answer.pa));
   }
 
   /** The first word of the fault record says who and how. */
@@ -122,15 +140,18 @@ class RiscvEvents implements LogReader {
     const record = this.#header;
     record.setBigUint64(0, BigInt(header!), true);
     const access = ACCESS_OF_TTYP[ttyp(record, 0)];
-    const named = deviceName(bus!, slot!, fn!);
+    const requester = deviceId(bus!, slot!, fn!);
+    const named = idName(requester);
     const addr = hexOf(iova);
     unit.faultDevice = named;
     unit.faultAddr = addr;
-    const dev = did(record, 0) === 0 ? named : idName(did(record, 0));
+    const device = did(record, 0) === 0 ? requester : did(record, 0);
+    const dev = idName(device);
     const code = cause(record, 0);
     const given = pv(record, 0) === 1 ? { pasid: pid(record, 0), priv: priv(record, 0) === 1 } : {};
     if (access !== undefined && this.#output.memory) {
-      this.#dma(unit, line, { dev, addr, access, ...given, observed: observedFault(code), assumed: ASSUMED });
+      const request = { dev, addr, access, ...given, observed: observedFault(code), assumed: ASSUMED };
+      this.#dma(unit, line, request, device, null);
       return;
     }
     unit.iommu.declare();
@@ -150,25 +171,45 @@ class RiscvEvents implements LogReader {
       /^([\w().:-]+): command (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/,
       args,
     );
-    const { iommu } = this.#unit(id!);
+    const { iommu, determined } = this.#unit(id!);
     iommu.declare();
+    if (determined !== null) noteCommand(determined, BigInt(first!), BigInt(second!));
     this.#output.record("cmd", cmdText(iommu.id, [hexOf(first), hexOf(second)]));
   }
 
-  #dma(unit: Unit, { ts }: LogLine, request: Omit<RequestFields, "iommu" | "ts">): void {
-    if (!this.#output.memory) {
+  /** @param pa the answer, null for a fault */
+  #dma(
+    unit: Unit,
+    { ts }: LogLine,
+    request: Omit<RequestFields, "iommu" | "ts">,
+    device: number,
+    pa: bigint | null,
+  ): void {
+    if (unit.determined === null) {
       this.#output.lost(UNKNOWN_TABLES);
       return;
     }
+    const { addr, access, pasid } = request;
+    if (!unit.determined.has({ device, pasid, addr: BigInt(addr), access }, pa)) return;
     unit.iommu.declare();
     this.#output.record("dma", dmaText({ iommu: unit.iommu.id, ...request, ts }));
   }
 }
 
-function deviceName(bus: string, slot: string, fn: string): string {
-  return idName(
-    (Number.parseInt(bus, 16) << 8) | ((Number.parseInt(slot, 16) & 0x1f) << 3) | (Number(fn) & 7),
-  );
+function deviceId(bus: string, slot: string, fn: string): number {
+  return (Number.parseInt(bus, 16) << 8) | ((Number.parseInt(slot, 16) & 0x1f) << 3) | (Number(fn) & 7);
+}
+
+/** What a command invalidates, as far as tables are concerned. */
+function noteCommand(determined: Determined, first: bigint, second: bigint): void {
+  const view = new DataView(new ArrayBuffer(Iotinval.bytes));
+  view.setBigUint64(0, first, true);
+  view.setBigUint64(8, second, true);
+  const opcode = inval.OPCODE(view, 0);
+  if (opcode === IOFENCE) return;
+  const onePage = opcode === IOTINVAL && inval.FUNC3(view, 0) === VMA && inval.S(view, 0) === 0;
+  if (onePage && inval.AV(view, 0) === 1) determined.page(BigInt(inval.ADDR(view, 0)) << 12n);
+  else determined.everything();
 }
 
 /** A PCI name where the id is that of a PCI function. */

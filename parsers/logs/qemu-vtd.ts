@@ -14,6 +14,7 @@ import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
+import { VtdMemory } from "./qemu-vtd-memory.ts";
 import { VtdTables } from "./qemu-vtd-tables.ts";
 import { cmdText, dmaText, observedFault, observedOk, timed } from "./record-text.ts";
 import { hexOfBig, TableBuilder } from "./table-builder.ts";
@@ -66,6 +67,8 @@ class VtdEvents implements LogReader {
   readonly #iommu: LogIommu;
   readonly #builder: TableBuilder;
   readonly #tables: VtdTables;
+  /** Where memory is given. */
+  readonly #memory: VtdMemory | null;
   readonly #threads = new Map<string, Thread>();
   /** Descriptors have 256 bits; undefined where the log does not show. */
   #wide: boolean | undefined;
@@ -75,6 +78,7 @@ class VtdEvents implements LogReader {
     this.#iommu = new LogIommu(output, VTD_ID, "intel");
     this.#builder = new TableBuilder(output);
     this.#tables = new VtdTables(this.#builder, this.#iommu);
+    this.#memory = output.memory ? new VtdMemory(output, this.#iommu, this.#builder) : null;
     const page = (hit: boolean) => (args: string, line: LogLine) => this.#page(args, line, hit);
     const context = (args: string) => this.#context(args);
     this.#reader = new EventReader(output, {
@@ -101,6 +105,7 @@ class VtdEvents implements LogReader {
 
   memoryReplaced(): void {
     this.#builder.forget();
+    this.#memory?.replaced();
   }
 
   #thread({ origin }: LogLine): Thread {
@@ -159,7 +164,7 @@ class VtdEvents implements LogReader {
     const devfn = numberField(args, "devfn ");
     const high = hexField(args, "high ");
     const low = hexField(args, "low ");
-    if (!this.#output.memory) this.#tables.context((bus << 8) | devfn, low, high);
+    if (this.#memory === null) this.#tables.context((bus << 8) | devfn, low, high);
   }
 
   #page(args: string, line: LogLine, hit: boolean): void {
@@ -192,10 +197,13 @@ class VtdEvents implements LogReader {
     const exact = thread.sid === sid && (thread.iova & ~low) === (BigInt(page!) & ~low);
     const iova = exact ? thread.iova : BigInt(page!);
     const leaf = exact ? thread.leaf : "";
+    const hit = exact && thread.hit;
     thread.sid = -1;
     const bits = low.toString(2).length;
     const level = Math.max(1, Math.floor((bits - PAGE_BITS) / INDEX_BITS) + 1);
-    if (!this.#output.memory && !this.#tables.leaf(sid, iova, level, leaf, thread.domain)) {
+    if (this.#memory !== null) {
+      if (!this.#memory.leaf(sid, iova, level, leaf, hit)) return;
+    } else if (!this.#tables.leaf(sid, iova, level, leaf, thread.domain)) {
       this.#output.lost(UNKNOWN_TABLES);
       return;
     }
@@ -211,7 +219,9 @@ class VtdEvents implements LogReader {
     const iova = BigInt(hexField(args, "addr "));
     const access = numberField(args, "write ") === 1 ? "w" : "r";
     this.#thread(line).sid = -1;
-    if (this.#output.memory || (NOT_PRESENT.has(code) && this.#tables.unmapped(sid, iova, access))) {
+    const unmapped = NOT_PRESENT.has(code);
+    if (this.#memory !== null && !this.#memory.fault(sid, iova, access, unmapped)) return;
+    if (this.#memory !== null || (unmapped && this.#tables.unmapped(sid, iova, access))) {
       this.#dma(sid, iova, access, observedFault(code), ASSUMED_FAULT, line);
       return;
     }
@@ -232,6 +242,7 @@ class VtdEvents implements LogReader {
       /^(0x[0-9a-f]{1,16}) (1|2|4|8|16) (0x[0-9a-f]{1,16})(?: (0x[0-9a-f]{1,16}))?$/,
       args,
     );
+    if (this.#memory !== null) this.#memory.complete = true;
     const bytes = Buffer.alloc(16);
     bytes.writeBigUInt64LE(BigInt(low!), 0);
     bytes.writeBigUInt64LE(BigInt(high ?? "0x0"), 8);
