@@ -139,7 +139,7 @@ export class FaultRecords {
       return false;
     }
     if (amd !== undefined && writeDeviceTableEntry(this.#output, unit, this.#tables, dev, amd)) return true;
-    this.#output.lost(TABLES_UNKNOWN);
+    this.#output.lost(amd !== undefined && amd.dte.length > 0 ? TABLES_INCOMPLETE : TABLES_UNKNOWN);
     return false;
   }
 
