@@ -32,11 +32,7 @@ describe("a table of requests", () => {
   });
 
   test("without kind and length, both are assumed; what was observed; other separators", () => {
-    const { records } = table(
-      "dev=1,addr=2,pa=3,fault=4",
-      "02:00.0;1000;8000;",
-      "02:00.0;2000;;6",
-    );
+    const { records } = table("dev=1,addr=2,pa=3,fault=4", "02:00.0;1000;8000;", "02:00.0;2000;;6");
     expect(records).toEqual([
       {
         type: "dma",
