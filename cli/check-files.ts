@@ -3,11 +3,11 @@ import { readRequest } from "../parsers/bind/read-request.ts";
 import type { BindRequest } from "../parsers/bind/request.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
 import { openCapabilities } from "../parsers/caps/open-caps.ts";
-import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
-import type { BindFinding } from "../pipeline/bind-check/finding.ts";
+import type { BindFinding } from "../walkers/pasid-tables/bind-findings.ts";
 import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
@@ -92,7 +92,7 @@ async function readHosts(path: string, wanted: string | undefined): Promise<read
   throw new CliError(`--iommu: expected one of ${ids.join(", ")}, found ${JSON.stringify(wanted)}${hint}`);
 }
 
-function openMemory(path: string, { base, format }: CheckOptions): GuestMemory {
+function openMemory(path: string, { base, format }: CheckOptions): TraceMemory {
   const opened = openSnapshot(path, ".", {
     allow: [path],
     expected: "a memory file",
@@ -101,7 +101,7 @@ function openMemory(path: string, { base, format }: CheckOptions): GuestMemory {
     baseLo: Number(base & LOW_HALF) | 0,
   });
   if (!opened.ok) throw new CliError(`--snapshot: ${opened.error}`);
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   memory.replace(opened.image);
   return memory;
 }

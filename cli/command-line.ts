@@ -3,7 +3,7 @@ import yargs, { type Argv, type CommandModule } from "yargs";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
-import { decodeCommand } from "./commands/decode.ts";
+import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { importCommand } from "./commands/import.ts";
@@ -32,7 +32,7 @@ const COMMANDS: readonly Command<object>[] = [
   diffCommand,
   importCommand,
   explainCommand,
-  decodeCommand,
+  decodingCommand,
   capsCommand,
   checkCommand,
   rulesCommand,

@@ -5,16 +5,16 @@ import type { Depth } from "../pipeline/diff/answer.ts";
 import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
 import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
+import { VENDORS } from "../walkers/registry.ts";
+import { hex } from "../walkers/word64.ts";
 import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
-import { hex } from "./numbers.ts";
 import { type Output, openOutput } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
 import { onInterrupt } from "./signals.ts";
-import { VENDORS } from "./vendors.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
   readonly outputPath: string;
@@ -95,7 +95,7 @@ async function codeNames({ a, b }: DiffResult): Promise<Map<string, string>> {
   const names = new Map<string, string>();
   const [model, ...others] = new Set([...a.models, ...b.models]);
   if (model === undefined || others.length > 0) return names;
-  const { faults } = await VENDORS[model].load();
+  const { faults } = VENDORS[model];
   // A code may stand for several conditions, each with a name of its own.
   for (const { code, name } of faults) {
     const known = names.get(hex(code));

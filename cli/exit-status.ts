@@ -1,4 +1,4 @@
-import type { Summary } from "../pipeline/statistics.ts";
+import type { Summary } from "../pipeline/output/statistics.ts";
 
 /** Ran, and found nothing at the level of `--fail-on`. */
 export const EXIT_OK = 0;

@@ -13,7 +13,8 @@ import { SimpleTrace } from "../parsers/logs/simple-trace.ts";
 import type { MemoryImage } from "../parsers/memory/memory-image.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
-import type { FeedChoice } from "../parsers/trace/reader.ts";
+import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
+import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 
@@ -116,14 +117,14 @@ async function readOne(
     finish: (lines) => log.finish(lines),
     breakOff: (_line, message) => void broken.push(message),
   };
-  const { readInput } = await import("../parsers/trace/reader.ts");
   const choose: FeedChoice = (layout) => {
     if (layout === "simple-trace") return new SimpleTrace(taker);
     const cutter = new LogCutter(taker, log.needles);
     position = () => cutter.position;
     return cutter;
   };
-  await readInput(source, choose, { onChunk: () => writer.flush() });
+  const input = new TextInput(source, choose, MAX_LINE_BYTES);
+  for (let more = true; more; await writer.flush()) more = await input.next();
   return broken;
 }
 

@@ -1,11 +1,12 @@
 import { dirname } from "node:path";
+import { TraceSource } from "../parsers/trace/reader.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import {
   type InspectedRequest,
   InspectionError,
   type InspectionTarget,
   inspectTrace,
-} from "../pipeline/inspect-trace.ts";
+} from "../pipeline/walk/walk-trace.ts";
 import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { reportProblems } from "./problems.ts";
@@ -19,7 +20,7 @@ export async function inspectFile(
   target: InspectionTarget,
   limits: MemoryLimits,
 ): Promise<InspectedRequest> {
-  const source = await openTrace(path);
+  const source = new TraceSource(await openTrace(path), limits);
   try {
     const directory = path === "-" ? "." : dirname(path);
     const inspected = await inspectTrace(source, target, { directory, ...limits });

@@ -1,4 +1,4 @@
-import { type IotlbGeometry, problemOf } from "../pipeline/iotlb-simulation.ts";
+import { type IotlbGeometry, problemOf } from "../pipeline/caches/iotlb-simulation.ts";
 import { CliError } from "./errors.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
+import { hex } from "../walkers/word64.ts";
 import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
-import { hex } from "./numbers.ts";
 
 /** The faults of a code, hex or decimal, or of a name: several conditions may share a code. */
 export function faultsNamed(vendor: string, faults: readonly Fault[], given: string): Fault[] {

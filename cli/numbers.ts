@@ -25,7 +25,3 @@ export function parseInteger(option: string, text: string, min: number, max: num
     );
   return value;
 }
-
-export function hex(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
-}

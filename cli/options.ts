@@ -18,7 +18,7 @@ export function sentences(table: Readonly<Record<string, string>>): string {
  * The names of a list option: repeated, separated by commas, or both.
  * @throws CliError for a name that is not in `allowed`
  */
-export function list<T extends string>(
+export function listOption<T extends string>(
   option: string,
   allowed: readonly T[],
   given: string | readonly string[],

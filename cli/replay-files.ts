@@ -1,10 +1,10 @@
 import { fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
-import type { ReplayOptions } from "../pipeline/options.ts";
-import { replayTrace } from "../pipeline/run.ts";
-import { type SelectionName, selectionOf } from "../pipeline/selection.ts";
-import type { Summary } from "../pipeline/statistics.ts";
+import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts";
+import type { Summary } from "../pipeline/output/statistics.ts";
+import type { ReplayOptions } from "../pipeline/replay/options.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import type { MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 
 /** The findings about bindings of a trace: line, device, rule. */
 async function findings(...records: readonly object[]): Promise<(readonly [number, string, string])[]> {

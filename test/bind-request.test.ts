@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import * as C_STRUCTURES from "../parsers/bind/c-structures.ts";
 import { readRequest } from "../parsers/bind/read-request.ts";
 import { stateOf } from "../parsers/caps/host.ts";
-import { CAPABILITY_REGISTERS } from "../parsers/caps/registers.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
-import { BIND_RULES } from "../pipeline/findings/bind-rules.ts";
-import { SEVERITIES } from "../pipeline/findings/rule.ts";
 import { Layout } from "../walkers/layout.ts";
+import { BIND_RULES } from "../walkers/pasid-tables/bind-rules.ts";
+import { VENDORS } from "../walkers/registry.ts";
+import { SEVERITIES } from "../walkers/tables/rule.ts";
 import {
   amdvi,
   answerOf,
@@ -94,7 +94,10 @@ describe("the C bytes of pasid_table_config", () => {
 describe("declarations", () => {
   const layouts: readonly Layout[] = [
     ...Object.values(C_STRUCTURES).filter((declared) => declared instanceof Layout),
-    ...Object.values(CAPABILITY_REGISTERS).flatMap((registers) => Object.values(registers)),
+    ...Object.values(VENDORS).flatMap(({ host }) => [
+      ...Object.values(host.registers),
+      ...(host.hwInfo === null ? [] : [host.hwInfo.layout]),
+    ]),
   ];
 
   it.each(layouts.map((layout) => [layout.name, layout] as const))(
@@ -115,27 +118,29 @@ describe("declarations", () => {
 });
 
 describe("iommufd's structures", () => {
+  const wordsOf = (request: unknown) => {
+    const { view } = request as { view: DataView };
+    return Array.from({ length: view.byteLength / 8 }, (_, i) => view.getBigUint64(8 * i, true));
+  };
+
   it("iommu_hwpt_vtd_s1", () => {
     const raw = hexBytes("0500000000000000 0060453412000000 39000000 00000000");
-    const request = {
-      kind: "iommu_hwpt_vtd_s1",
-      flags: 5n,
-      pgtblAddr: 0x12_3445_6000n,
-      addrWidth: 57,
-      reserved: 0,
-    };
-    expect(readRequest(raw)).toEqual(request);
-    expect(readRequest(Buffer.from('{"flags":5,"pgtbl_addr":"0x1234456000","addr_width":57}'))).toEqual(
-      request,
-    );
+    const json = Buffer.from('{"flags":5,"pgtbl_addr":"0x1234456000","addr_width":57}');
+    for (const request of [readRequest(raw), readRequest(json)]) {
+      expect(request).toMatchObject({ kind: "iommu_hwpt", owner: "intel" });
+      expect(wordsOf(request)).toEqual([5n, 0x12_3445_6000n, 57n]);
+    }
+    const reserved = readRequest(Buffer.from('{"pgtbl_addr":0,"addr_width":48,"__reserved":3}'));
+    expect(wordsOf(reserved)).toEqual([0n, 0n, 48n | (3n << 32n)]);
   });
 
   it("iommu_hwpt_arm_smmuv3 is two words of an STE", () => {
-    const request = readRequest(packed([0x8000_0000_4000_004bn, 8], [2n, 8]));
-    expect(request).toMatchObject({ kind: "iommu_hwpt_arm_smmuv3" });
-    const json = readRequest(Buffer.from('{"ste":["0x800000004000004b","0x2"]}'));
-    expect((json as { ste: DataView }).ste.getBigUint64(0, true)).toBe(0x8000_0000_4000_004bn);
-    expect((request as { ste: DataView }).ste.getBigUint64(8, true)).toBe(2n);
+    const raw = packed([0x8000_0000_4000_004bn, 8], [2n, 8]);
+    const json = Buffer.from('{"ste":["0x800000004000004b","0x2"]}');
+    for (const request of [readRequest(raw), readRequest(json)]) {
+      expect(request).toMatchObject({ kind: "iommu_hwpt", owner: "arm-smmuv3" });
+      expect(wordsOf(request)).toEqual([0x8000_0000_4000_004bn, 2n]);
+    }
     expect(readRequest(Buffer.from('{"ste":["0x1"]}'))).toContain("ste: expected an array of 2");
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { BIND_RULES } from "../pipeline/findings/bind-rules.ts";
 import { RULES } from "../pipeline/findings/registry.ts";
+import { BIND_RULES } from "../walkers/pasid-tables/bind-rules.ts";
 import { findingsOf, ruleIds } from "./support/bind-question.ts";
 import { BIND_RULE_CASES, type BindRuleId, type RuleCase } from "./support/bind-rule-cases.ts";
 

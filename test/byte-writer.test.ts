@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ByteWriter, Piece, piece } from "../pipeline/byte-writer.ts";
+import { ByteWriter, Piece, piece } from "../pipeline/output/byte-writer.ts";
 
 function written(write: (out: ByteWriter) => void): string {
   const out = new ByteWriter(64);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CachedPages, SLOT_BYTES } from "../pipeline/caches/cached-pages.ts";
-import { MemoryBudget } from "../pipeline/caches/memory-budget.ts";
+import { CachedPages, SLOT_BYTES } from "../pipeline/caches/held/cached-pages.ts";
+import { MemoryBudget } from "../pipeline/caches/held/memory-budget.ts";
 
 const PLENTY = 2 ** 30;
 /** What the smallest table has. */

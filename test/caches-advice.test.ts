@@ -3,8 +3,8 @@
  * is one that the IOMMU takes, and given right after the change, it is all that was owed.
  */
 import { describe, expect, it } from "vitest";
-import { decodeCommand, formatCommand } from "../parsers/commands/command.ts";
-import type { IommuModel } from "../walkers/walker.ts";
+import { decodeCommand, formatCommand } from "../walkers/commands/command.ts";
+import type { IommuModel } from "../walkers/models.ts";
 import { AMD } from "./support/advice-cases/amd-vi.ts";
 import { A, type Case, type Cases } from "./support/advice-cases/case.ts";
 import { RISCV } from "./support/advice-cases/riscv.ts";

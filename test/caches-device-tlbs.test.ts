@@ -165,6 +165,20 @@ const SUBJECTS: [string, (ats: boolean) => Subject, string, string][] = [
 
 const RULE = "missing-device-tlb-invalidation";
 
+it("VT-d: a command without PASID leaves what was made with one", async () => {
+  const { s, table, dma, iommu, complete } = scalable(true);
+  complete();
+  table.map(A, OLD);
+  s.dma({ ...dma, addr: A });
+  table.map(A, NEW);
+  iommu();
+  // VT-d 5.10, 6.5.2.4: the whole address space of requests without PASID.
+  s.cmd(0x18_0000_0003n, 0x7fff_ffff_ffff_f001n, 0n, 0n);
+  complete();
+  s.dma({ ...dma, addr: A });
+  expect((await s.run()).rules()).toEqual([RULE]);
+});
+
 describe.each(SUBJECTS)("%s", (_name, make, small, large) => {
   /** Uses a page, changes it, drops it from the IOMMU, gives another command, and uses it again. */
   async function play(command: readonly bigint[], { ats = true, level = 1, pa = NEW } = {}) {

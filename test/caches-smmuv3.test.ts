@@ -205,6 +205,33 @@ describe("SMMUv3: what a TLB invalidation covers", () => {
     expect(found.sort()).toEqual([...expected].sort());
   });
 
+  it("a level hint leaves what a block gave, though its pages have given the same since", async () => {
+    const s = new Smmu();
+    const table = new Radix(s, FOUR_K);
+    const second = new Radix(s, STAGE2);
+    for (let gib = 0n; gib < 3n; gib++) second.map(gib << 30n, gib << 30n, 3);
+    const [before, after] = [0xc000_0000n, 0xc020_0000n];
+    second.map(before, 0x8000_0000n).map(after, 0x9000_0000n);
+    s.stream(1, table, 5, { ...stage2Fields(second, 3), Config: 7 });
+    const request = { dev: "sid:1", addr: LARGE };
+    table.map(LARGE, before, 2);
+    const seqs = [s.dma(request, 0x8000_0000n)];
+    table.map(LARGE, before);
+    seqs.push(s.dma(request, 0x8000_0000n));
+    table.map(LARGE, after);
+    s.cmd(op(0x12n, 3n, 5n), hint(LARGE, 1n, 3n)).cmd(...SYNC);
+    seqs.push(s.dma(request, 0x8000_0000n));
+    s.cmd(op(0x12n, 3n, 5n), hint(LARGE, 1n, 2n)).cmd(...SYNC);
+    seqs.push(s.dma(request, 0x8000_0000n));
+    const run = await s.run();
+    expect(seqs.map((seq) => run.verdict(seq))).toEqual([
+      "match",
+      "match",
+      "stale",
+      "stale-after-invalidation",
+    ]);
+  });
+
   it("the neutral form knows no regimes", async () => {
     const { s, places } = translations(0n);
     const found = await covered(s, places, () => s.inv({ cache: "iotlb", granularity: "global" }));
@@ -311,6 +338,18 @@ describe("SMMUv3: what a configuration invalidation covers", () => {
       "stale-after-invalidation",
     ]);
     expect(run.rules()).toEqual(["missing-invalidation", "late-invalidation"]);
+  });
+
+  /** 3.21.3: what an SMMU could not read it does not remember. */
+  it("an STE that could not be read is not cached", async () => {
+    const s = new Smmu({ strtab_base: 0x1_0000_0000n });
+    const request = { dev: "sid:3", addr: A };
+    const seqs = [s.dma(request, { code: 3n })];
+    s.add({ type: "ram", addr: "0x100000000", size: "0x1000" });
+    s.put(0x1_0000_00c0n, ...steWords({ V: 1, Config: 4 }));
+    seqs.push(s.dma(request), s.dma(request, { code: 3n }), s.dma(request, A));
+    const run = await s.run();
+    expect(seqs.map((seq) => run.verdict(seq))).toEqual(["match", "", "mismatch", "match"]);
   });
 
   /** 3.21.1: of translations, only valid ones are cached. */

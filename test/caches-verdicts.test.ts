@@ -275,6 +275,33 @@ describe("who owes what", () => {
   });
 });
 
+describe("a request of several pages", () => {
+  const both = { ...AT_A, len: 0x2000 };
+
+  it("is stale where one of them is, whichever", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA).map(B, THIRD_PA);
+    s.dma(both, FIRST_PA);
+    table.map(A, SECOND_PA);
+    const first = s.dma(both, FIRST_PA);
+    table.map(A, FIRST_PA);
+    s.put(table.entry(B), 0n);
+    const second = s.dma(both, FIRST_PA);
+    const run = await s.run();
+    expect([first, second].map((seq) => run.verdict(seq))).toEqual(["stale", "stale"]);
+  });
+
+  it("that faulted is explained by a page that may have, not by one that cannot", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA).map(B, THIRD_PA);
+    const sound = s.dma(both, { code: 6n });
+    s.put(table.entry(B), 0n);
+    const gone = s.dma(both, { code: 6n });
+    const run = await s.run();
+    expect([sound, gone].map((seq) => run.verdict(seq))).toEqual(["mismatch", "match"]);
+  });
+});
+
 describe("VT-d with CAP_REG.CM", () => {
   // CM, SAGAW of all widths, PSI.
   const CAP = 0x80n | (0xen << 8n) | (47n << 16n) | (1n << 39n);
@@ -350,6 +377,17 @@ describe("registers and bindings", () => {
     const s = moved(CAP | (1n << 63n));
     const seq = s.dma(AT_A, FIRST_PA);
     expect((await s.run()).verdict(seq)).toBe("stale-after-invalidation");
+  });
+
+  it("CAP_REG.ESRTPS is about a root table that moves, not about any register", async () => {
+    const { s, table } = legacy({ cap: CAP | (1n << 63n) });
+    table.map(A, FIRST_PA);
+    s.dma(AT_A, FIRST_PA);
+    table.map(A, SECOND_PA);
+    for (const [name, value] of Object.entries({ fectl: "0x0", rtaddr: hex(ROOT) }))
+      s.add({ type: "reg", iommu: "unit", name, value });
+    const seq = s.dma(AT_A, FIRST_PA);
+    expect((await s.run()).verdict(seq)).toBe("stale");
   });
 
   it("an IOMMU that is turned off looks into no cache", async () => {

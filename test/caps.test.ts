@@ -8,9 +8,9 @@ import { type HostCapabilities, stateOf } from "../parsers/caps/host.ts";
 import { limitsOf } from "../parsers/caps/host-limits.ts";
 import { hostOfHwInfo } from "../parsers/caps/hw-info.ts";
 import { openCapabilities } from "../parsers/caps/open-caps.ts";
-import { CAPABILITY_REGISTERS } from "../parsers/caps/registers.ts";
-import { tableFormats } from "../pipeline/bind-check/tables.ts";
-import type { IommuModel } from "../walkers/walker.ts";
+import { supportedTables } from "../pipeline/bind-check/tables.ts";
+import type { IommuModel } from "../walkers/models.ts";
+import { VENDORS } from "../walkers/registry.ts";
 import { packed } from "./support/bind-question.ts";
 
 let folder = "";
@@ -33,7 +33,7 @@ async function open(path: string): Promise<HostCapabilities> {
 
 /** Fields of a register that are not zero. */
 function fieldsOf(model: IommuModel, register: string, value: bigint): Record<string, number> {
-  const layout = CAPABILITY_REGISTERS[model][register]!;
+  const layout = VENDORS[model].host.registers[register]!;
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, value, true);
   const fields = layout.decode(view, 0).filter((field) => field.value !== 0n);
@@ -136,7 +136,7 @@ describe("what the registers come to", () => {
 
   it("the alignment of a table's address follows from its model", () => {
     const alignments = (model: IommuModel, regs: Record<string, bigint>) =>
-      tableFormats(limits(model, regs)).map((format) => [format.model, ...format.alignment]);
+      supportedTables(model, limits(model, regs)).map((format) => [format.model, ...format.alignment]);
     expect(alignments("intel", {})).toEqual([
       ["intel", 4096, 4096],
       ["intel-ecs", 4096, 4096],

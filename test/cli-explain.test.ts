@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
-import { replay } from "../pipeline/index.ts";
+import { replay } from "../pipeline/library/index.ts";
 import { AMD_VI_FAULTS } from "../walkers/amd-vi/index.ts";
 import { FAULT_REASONS } from "../walkers/fault.ts";
 import { RISCV_FAULTS } from "../walkers/riscv/index.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { encodeCommand, formatCommand } from "../parsers/commands/command.ts";
+import { encodeCommand, formatCommand } from "../walkers/commands/command.ts";
 import {
   ANY,
   COMBINED_BY_ADDRESS,
@@ -13,7 +13,7 @@ import {
   PASID_CACHE,
   REJECTED,
   SECOND_STAGE,
-} from "../parsers/commands/invalidation.ts";
+} from "../walkers/invalidation.ts";
 import {
   commandsOf,
   expectNoInvalidation,

@@ -1,20 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fromInvRecord } from "../parsers/commands/inv-record.ts";
+import { Devices } from "../parsers/trace/devices.ts";
+import { fromInvRecord } from "../parsers/trace/inv-record.ts";
+import type { RecordOf } from "../parsers/trace/schema.ts";
 import {
   ANY,
   BOTH_STAGES,
   CONTEXT_CACHE,
   coversDevice,
-  coversPage,
   DEVICE_TLB,
-  Invalidation,
   IOTLB,
   PAGING_STRUCTURES,
   PASID_CACHE,
-} from "../parsers/commands/invalidation.ts";
-import { Devices } from "../parsers/trace/devices.ts";
-import type { RecordOf } from "../parsers/trace/schema.ts";
+} from "../walkers/invalidation.ts";
 import { MAX64, rangeOf, word } from "./support/command-words.ts";
 
 const devices = new Devices();
@@ -104,43 +102,6 @@ describe("fromInvRecord", () => {
   it("refuses an empty range", () => {
     expect(convert({ cache: "iotlb", granularity: "page", addr: word(0n), size: word(0n) })).toBe(
       "inv.size: expected at least 1 byte, found 0",
-    );
-  });
-});
-
-describe("coversPage", () => {
-  it("is true where page and range overlap", () => {
-    const near = (base: bigint) =>
-      fc.oneof(
-        fc.bigInt(0n, MAX64),
-        fc.bigInt(-2n, 2n).map((off) => {
-          const at = base + off;
-          return BigInt.asUintN(64, at);
-        }),
-      );
-    const cases = fc.bigInt(0n, MAX64).chain((one) =>
-      near(one).chain((other) => {
-        const [first, last] = one <= other ? [one, other] : [other, one];
-        return fc.tuple(
-          fc.constant(first),
-          fc.constant(last),
-          fc.oneof(near(first), near(last)),
-          fc.integer({ min: 0, max: 63 }),
-        );
-      }),
-    );
-    fc.assert(
-      fc.property(cases, ([first, last, at, shift]) => {
-        const inv = new Invalidation();
-        const f = word(first);
-        const l = word(last);
-        Object.assign(inv, { hasAddress: true, addrHi: f.hi, addrLo: f.lo, lastHi: l.hi, lastLo: l.lo });
-        const base = (at >> BigInt(shift)) << BigInt(shift);
-        const end = base + (1n << BigInt(shift)) - 1n;
-        const a = word(at);
-        expect(coversPage(inv, a.hi, a.lo, shift)).toBe(base <= last && end >= first);
-      }),
-      { numRuns: 2000 },
     );
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeCommand, encodeCommand, formatCommand } from "../parsers/commands/command.ts";
+import { decodeCommand, encodeCommand, formatCommand } from "../walkers/commands/command.ts";
 import {
   ACCEPTED,
   ANY,
@@ -21,7 +21,7 @@ import {
   RESERVED_BITS,
   SECOND_STAGE,
   UNPREDICTABLE,
-} from "../parsers/commands/invalidation.ts";
+} from "../walkers/invalidation.ts";
 import type { IommuState } from "../walkers/registers.ts";
 import { NO_LEVEL } from "../walkers/result.ts";
 import { commandsOf, expectTaken, MAX64, rangeOf, state, words } from "./support/command-words.ts";

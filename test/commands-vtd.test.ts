@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeCommand, encodeCommand, formatCommand } from "../parsers/commands/command.ts";
+import { decodeCommand, encodeCommand, formatCommand } from "../walkers/commands/command.ts";
 import {
   ANY,
   COMBINED_DROPPED,
@@ -13,7 +13,7 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
   REJECTED,
-} from "../parsers/commands/invalidation.ts";
+} from "../walkers/invalidation.ts";
 import {
   commandsOf,
   expectNoInvalidation,

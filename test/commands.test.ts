@@ -1,19 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  COMMAND_COVERAGE,
-  COMMAND_SETS,
   CommandDecoder,
+  commandCoverage,
+  commandSetOf,
   decodeCommand,
   encodeCommand,
   formatCommand,
-} from "../parsers/commands/command.ts";
-import { DEVICE_TLB, REJECTED } from "../parsers/commands/invalidation.ts";
-import { IOMMU_MODELS } from "../walkers/walker.ts";
+} from "../walkers/commands/command.ts";
+import { DEVICE_TLB, REJECTED } from "../walkers/invalidation.ts";
+import { IOMMU_MODELS } from "../walkers/models.ts";
 import { MAX64, state, unsigned, word, words } from "./support/command-words.ts";
 
 const all = IOMMU_MODELS.flatMap((model) =>
-  COMMAND_SETS[model].specs.map((spec) => ({ model, spec, name: spec.name })),
+  commandSetOf(model).specs.map((spec) => ({ model, spec, name: spec.name })),
 );
 
 describe.each(all)("$model $name", ({ model, spec }) => {
@@ -61,15 +61,15 @@ describe.each(all)("$model $name", ({ model, spec }) => {
   });
 
   it("is in the table of coverage, with its source", () => {
-    const row = COMMAND_COVERAGE[model].find((r) => r.command === spec.name);
+    const row = commandCoverage(model).find((r) => r.command === spec.name);
     expect(row?.source).toMatch(/^(VT-d 5\.10|IHI 0070|AMD 48882|RISC-V IOMMU 1\.0), \S/);
     for (const text of [row!.covers, row!.doesNotCover]) expect(text).toMatch(/^[A-Z].*\.$/);
   });
 });
 
-describe("COMMAND_COVERAGE", () => {
+describe("commandCoverage", () => {
   it.each(IOMMU_MODELS)("names every command of %s once", (model) => {
-    const names = COMMAND_COVERAGE[model].map((row) => row.command);
+    const names = commandCoverage(model).map((row) => row.command);
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -92,7 +92,7 @@ describe("COMMAND_COVERAGE", () => {
 describe("CommandDecoder", () => {
   it.each(IOMMU_MODELS)("finds for %s what decodeCommand finds, in whatever order commands come", (model) => {
     const decoder = new CommandDecoder(model);
-    const opcodes = COMMAND_SETS[model].specs.map((s) => encodeCommand(model, s.name)[0]!);
+    const opcodes = commandSetOf(model).specs.map((s) => encodeCommand(model, s.name)[0]!);
     const low = fc.oneof(
       fc.bigInt(0n, MAX64),
       fc.tuple(fc.constantFrom(...opcodes), fc.bigInt(0n, MAX64)).map(([op, rest]) => {

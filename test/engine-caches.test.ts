@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { FaultCache } from "../walkers/fault-cache.ts";
-import { TABLE_MODELS } from "../walkers/request.ts";
+import { TABLE_MODELS } from "../walkers/models.ts";
 import { FAULT, WalkResult } from "../walkers/result.ts";
 import { TranslationCache } from "../walkers/translation-cache.ts";
 
@@ -37,21 +37,21 @@ it("a cached translation is what was kept, or is not found", () => {
   expect(cache.find(1, 0, 0)).toBe(false);
 });
 
-it("what was seen of a translation stays with it, and with it alone", () => {
+it("what was noted of a translation stays with it, and with it alone", () => {
   const cache = new TranslationCache();
   cache.keep(1, 0, 0x1001, result(1));
-  cache.result.seen = 11;
+  cache.note = 11;
   cache.keep(1, 0, 0x2001, result(2));
-  expect(cache.result.seen).toBe(0);
-  cache.result.seen = 22;
+  expect(cache.note).toBe(0);
+  cache.note = 22;
   expect(cache.find(1, 0, 0x1001)).toBe(true);
-  expect(cache.result.seen).toBe(11);
-  cache.result.seen = 33;
-  // Taken anew: nobody has seen this result.
+  expect(cache.note).toBe(11);
+  cache.note = 33;
+  // Taken anew: nothing is noted of this result.
   cache.keep(1, 0, 0x1001, result(3));
-  expect(cache.result.seen).toBe(0);
+  expect(cache.note).toBe(0);
   expect(cache.find(1, 0, 0x2001)).toBe(true);
-  expect(cache.result.seen).toBe(22);
+  expect(cache.note).toBe(22);
 });
 
 it("two pages of one set stay, a third takes the older one's place", () => {

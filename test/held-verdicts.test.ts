@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { TraceSource } from "../parsers/trace/reader.ts";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replay } from "../pipeline/replay-stream.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replay, replayBytes } from "../pipeline/library/replay-stream.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
+import { inspectTrace } from "../pipeline/walk/walk-trace.ts";
 import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
+import { compare } from "./support/diff-streams.ts";
 
 const ROOT = 0x10_0000n;
 const A = 0x1000_0000n;
@@ -69,6 +72,23 @@ function expected(steps: readonly Step[]): string[] {
   return verdicts;
 }
 
+/** A walk of each request from line `first` on, and a comparison, say what the lines of a replay say. */
+async function expectSameFromEverybody(lines: readonly string[], first: number): Promise<void> {
+  const text = `${lines.join("\n")}\n`;
+  let outcomes = "";
+  for await (const bytes of replayBytes(Buffer.from(text), { stats: false, findings: false }))
+    outcomes += Buffer.from(bytes).toString("utf8");
+  for (const line of outcomes.split("\n").slice(0, -1)) {
+    const record = JSON.parse(line);
+    if (record.type !== "outcome" || record.line <= first) continue;
+    const source = new TraceSource(bytesSource(Buffer.from(text)));
+    expect((await inspectTrace(source, { line: record.line })).outcome).toEqual(record);
+  }
+  const { records, result } = await compare(text, outcomes, { side: "walk", depth: "all" });
+  expect(records.filter(({ type }) => type === "diff")).toEqual([]);
+  expect(result.counts.compared).toBe(result.b.requests);
+}
+
 describe("verdicts that depend on what comes later", () => {
   const step = fc.record({
     unit: fc.constantFrom(...UNITS),
@@ -96,12 +116,13 @@ describe("verdicts that depend on what comes later", () => {
         const tally: Record<string, number> = {};
         for (const verdict of verdicts) tally[verdict] = (tally[verdict] ?? 0) + 1;
         expect(counted).toEqual(tally);
+        await expectSameFromEverybody(s.lines, first);
       }),
       { numRuns: 200 },
     );
   });
 
-  it("are not waited for without end: past 16 MiB of output the IOMMU is taken to act at once", async () => {
+  it("are not waited for without end: past 65,536 records the IOMMU is taken to act at once", async () => {
     const s = prepared();
     play(s, { unit: "unit", what: "invalidate" });
     const stale = s.lines.length;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 
 async function replay(lines: readonly string[]) {
   const errors: string[] = [];

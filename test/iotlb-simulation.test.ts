@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { setRange } from "../parsers/commands/address-range.ts";
-import { Invalidation, IOTLB, SECOND_STAGE } from "../parsers/commands/invalidation.ts";
-import { TagSet } from "../pipeline/caches/tag-sets.ts";
-import { IotlbSimulation, problemOf } from "../pipeline/iotlb-simulation.ts";
+import { TagSet } from "../pipeline/caches/held/tag-sets.ts";
+import { IotlbSimulation, problemOf } from "../pipeline/caches/iotlb-simulation.ts";
+import { setRange } from "../walkers/commands/address-range.ts";
+import { Invalidation, IOTLB, SECOND_STAGE } from "../walkers/invalidation.ts";
 import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
 
 const SECOND_ONLY = 2;

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { COMMAND_SETS } from "../parsers/commands/command.ts";
 import { AMD_VI_LAYOUTS } from "../walkers/amd-vi/index.ts";
+import { commandSetOf } from "../walkers/commands/command.ts";
 import { bits, type Layout, layout } from "../walkers/layout.ts";
+import { IOMMU_MODELS } from "../walkers/models.ts";
 import { RISCV_LAYOUTS } from "../walkers/riscv/index.ts";
 import { SMMUV3_LAYOUTS } from "../walkers/smmuv3/index.ts";
 import { VTD_LAYOUTS } from "../walkers/vtd/index.ts";
 
-const COMMANDS = Object.values(COMMAND_SETS).flatMap((set) => set.specs.map((spec) => spec.layout));
+const COMMANDS = IOMMU_MODELS.flatMap((model) => commandSetOf(model).specs.map((spec) => spec.layout));
 const ALL: readonly Layout[] = [
   ...VTD_LAYOUTS,
   ...SMMUV3_LAYOUTS,

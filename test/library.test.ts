@@ -12,7 +12,7 @@ import { cli, FIXTURE, ROOT, temporaryFolder } from "./support/cli.ts";
 const entry = createRequire(import.meta.url).resolve("pasid-replay");
 const { Iommu, LibraryError, Memory, isTraceError, replay, replayBytes } = (await import(
   pathToFileURL(entry).href
-)) as typeof import("../pipeline/index.ts");
+)) as typeof import("../pipeline/library/index.ts");
 
 const folder = temporaryFolder();
 

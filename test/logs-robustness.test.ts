@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LOG_FORMATS } from "../parsers/logs/registry.ts";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { ROOT } from "./support/cli.ts";
 import { importLog, replayed } from "./support/logs.ts";
 

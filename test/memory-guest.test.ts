@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 
-const hex = (memory: GuestMemory, frame: number, offset: number, bytes: number): string | null =>
+const hex = (memory: TraceMemory, frame: number, offset: number, bytes: number): string | null =>
   memory.fetch(frame, offset, bytes)
     ? Buffer.from(memory.view.buffer, memory.view.byteOffset + memory.at, bytes).toString("hex")
     : null;
 
-const writeHex = (memory: GuestMemory, hi: number, lo: number, digits: string) => {
+const writeHex = (memory: TraceMemory, hi: number, lo: number, digits: string) => {
   const text = Buffer.from(`"${digits}"`);
   return memory.writeHex(text, 1, text.length - 1, hi, lo);
 };
@@ -16,7 +16,7 @@ const TOP_FRAME = 2 ** 52 - 1;
 
 describe("ram", () => {
   it("exists, is zero, and costs nothing until it is written", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(memory.ram(0, 0, 0x4_0000, 0)).toBeNull();
     expect(hex(memory, 2 ** 38 - 1, 4088, 8)).toBe("0000000000000000");
     expect(hex(memory, 2 ** 38, 0, 8)).toBeNull();
@@ -28,7 +28,7 @@ describe("ram", () => {
   });
 
   it("may end at 2^64 exactly, and not beyond", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(memory.ram(-1, 0xffff_f000 | 0, 0, 0x1001)).toEqual({
       code: "range",
       message: "ram at 0xfffffffffffff000: expected it to end at 2^64 at most, found size 0x1001",
@@ -43,7 +43,7 @@ describe("ram", () => {
   });
 
   it("takes thousands of records in any order", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     // 1060 is prime to 337: every second frame once, out of order.
     for (let i = 0; i < 1060; i++) memory.ram(0x10, ((i * 337) % 1060) * 0x2000, 0, 0x1000);
     for (let i = 0; i < 1060; i++) {
@@ -55,7 +55,7 @@ describe("ram", () => {
   });
 
   it("of size 0 is nothing", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(memory.ram(0, 0x1000, 0, 0)).toBeNull();
     expect(hex(memory, 1, 0, 8)).toBeNull();
   });
@@ -63,7 +63,7 @@ describe("ram", () => {
 
 describe("mem", () => {
   it("makes its own bytes exist, and only them", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(writeHex(memory, 0, 0x1008, "0123456789abcdef")).toBeNull();
     expect(hex(memory, 1, 8, 8)).toBe("0123456789abcdef");
     expect(hex(memory, 1, 0, 8)).toBeNull();
@@ -75,7 +75,7 @@ describe("mem", () => {
   });
 
   it("crosses frames", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     const bytes = Uint8Array.from({ length: 0x2010 }, (_, i) => (i * 13) & 0xff);
     expect(writeHex(memory, 0xf, 0xffff_fff8, Buffer.from(bytes).toString("hex"))).toBeNull();
     const frame = 0x0f_ffff * 16 + 15;
@@ -86,7 +86,7 @@ describe("mem", () => {
   });
 
   it("may end at 2^64 exactly, and not beyond", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(writeHex(memory, -1, -8, "112233445566778899")).toEqual({
       code: "range",
       message: "mem at 0xfffffffffffffff8: expected it to end at 2^64 at most, found size 9",
@@ -104,14 +104,14 @@ describe("mem", () => {
     [`${"ab".repeat(5000)}a `, 'mem data: expected hex digits, found " " in place of digit 10001'],
     [`12é4${"5".repeat(5000)}6`, 'mem data: expected hex digits, found "Ã" in place of digit 2'],
   ])("refuses %.10s whole", (digits, message) => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(writeHex(memory, 0, 0x1000, digits)).toEqual({ code: "schema", message });
     expect(hex(memory, 1, 0, 1)).toBeNull();
     expect(memory.pages).toBe(0);
   });
 
   it("takes digits of either case, and none", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     expect(writeHex(memory, 0, 0, "ABCDEFabcdef")).toBeNull();
     expect(hex(memory, 0, 0, 6)).toBe("abcdefabcdef");
     expect(writeHex(memory, 0, 0x5000, "")).toBeNull();
@@ -121,7 +121,7 @@ describe("mem", () => {
 
 describe("fetch", () => {
   it("gives the page's own bytes, not a copy", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.write(0, 0x1000, new Uint8Array(16).fill(1));
     memory.fetch(1, 8, 8);
     const { view, at } = memory;
@@ -130,7 +130,7 @@ describe("fetch", () => {
   });
 
   it("leaves the last view alone where it fails", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.write(0, 0x1000, new Uint8Array(8).fill(7));
     memory.fetch(1, 0, 8);
     const { view, at } = memory;
@@ -140,7 +140,7 @@ describe("fetch", () => {
   });
 
   it("must not cross a frame", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.ram(0, 0, 0, 0x2000);
     expect(() => memory.fetch(0, 4092, 8)).toThrow(/8 bytes at offset 4092 crosses a frame/);
     memory.fetch(0, 0, 8);
@@ -148,7 +148,7 @@ describe("fetch", () => {
   });
 
   it("keeps frames apart that share a slot of any power-of-two cache", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     for (let bit = 0; bit < 52; bit++) {
       const frame = 2 ** bit;
       const [hi, lo] = [Math.floor(frame / 2 ** 20), (frame % 2 ** 20) * 4096];
@@ -162,7 +162,7 @@ describe("fetch", () => {
 
 describe("generation", () => {
   it("stays while frames that nobody fetched are written", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.ram(0, 0, 0, 0x10_0000);
     memory.fetch(1, 0, 8);
     const before = memory.generation;
@@ -175,7 +175,7 @@ describe("generation", () => {
   });
 
   it("changes once for a frame until it is fetched again", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.ram(0, 0, 0, 0x10_0000);
     memory.fetch(1, 0, 8);
     memory.write(0, 0x1000, Uint8Array.of(1));
@@ -188,7 +188,7 @@ describe("generation", () => {
   });
 
   it("changes when a hole that was fetched is filled, by mem or by ram", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.fetch(5, 0, 8);
     let before = memory.generation;
     memory.ram(0, 0x5000, 0, 0x1000);
@@ -200,7 +200,7 @@ describe("generation", () => {
   });
 
   it("changes when everything is replaced", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.ram(0, 0, 0, 0x1000);
     memory.fetch(0, 0, 8);
     const before = memory.generation;
@@ -210,7 +210,7 @@ describe("generation", () => {
   });
 
   it("notices a write to a frame fetched long ago, whatever was fetched since", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     memory.ram(0, 0, 1, 0);
     memory.fetch(0xf_0000, 0, 8);
     const start = memory.generation;
@@ -221,13 +221,13 @@ describe("generation", () => {
 });
 
 describe("peek", () => {
-  const peeked = (memory: GuestMemory, frame: number, offset: number, bytes: number): string | null =>
+  const peeked = (memory: TraceMemory, frame: number, offset: number, bytes: number): string | null =>
     memory.peek(frame, offset, bytes)
       ? Buffer.from(memory.view.buffer, memory.view.byteOffset + memory.at, bytes).toString("hex")
       : null;
 
   it("sees what fetch sees: written bytes, RAM, holes between them", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     writeHex(memory, 0, 0x3010, "0102030405060708");
     memory.ram(0, 0x4000, 0, 0x800);
     for (const [frame, offset, bytes] of [
@@ -245,7 +245,7 @@ describe("peek", () => {
   });
 
   it("leaves no trace: neither the generation nor the watcher hears of writes to what was only peeked at", () => {
-    const memory = new GuestMemory();
+    const memory = new TraceMemory();
     let told = 0;
     memory.watcher = { changing: () => void told++ };
     memory.ram(0, 0x3000, 0, 0x1000);

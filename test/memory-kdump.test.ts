@@ -1,7 +1,7 @@
 import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SnapshotFolder } from "./support/elf-writer.ts";
 import { type DumpedPage, flattened, kdump } from "./support/kdump-writer.ts";
@@ -12,22 +12,22 @@ beforeAll(() => {
 });
 afterAll(() => folder.remove());
 
-function open(bytes: Uint8Array, options: SnapshotOptions = {}): GuestMemory | string {
+function open(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory | string {
   folder.write("vm.kdump", bytes);
   const opened = openSnapshot("vm.kdump", folder.path, options);
   if (!opened.ok) return opened.error;
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   memory.replace(opened.image);
   return memory;
 }
 
-function memoryOf(bytes: Uint8Array, options: SnapshotOptions = {}): GuestMemory {
+function memoryOf(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory {
   const memory = open(bytes, options);
   if (typeof memory === "string") throw new Error(memory);
   return memory;
 }
 
-const read = (memory: GuestMemory, frame: number, offset = 0, bytes = 8): string | null =>
+const read = (memory: TraceMemory, frame: number, offset = 0, bytes = 8): string | null =>
   memory.fetch(frame, offset, bytes)
     ? Buffer.from(memory.view.buffer, memory.view.byteOffset + memory.at, bytes).toString("hex")
     : null;

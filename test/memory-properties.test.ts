@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { GuestMemory } from "../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import { ByteOracle } from "./support/byte-oracle.ts";
 import { elfCore, SnapshotFolder } from "./support/elf-writer.ts";
@@ -96,7 +96,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Real memory and oracle side by side. */
 class Pair {
-  readonly memory = new GuestMemory();
+  readonly memory = new TraceMemory();
   readonly oracle = new ByteOracle();
   #files = 0;
 

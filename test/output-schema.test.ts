@@ -9,8 +9,8 @@ import { diffStreams } from "../pipeline/diff/diff.ts";
 import { IgnoreRules, ignoreRule } from "../pipeline/diff/ignore-rules.ts";
 import { diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
 import { inspectTables } from "../pipeline/inspect/inspect-tables.ts";
-import { outputSchema } from "../pipeline/output-schema.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
+import { outputSchema } from "../pipeline/schemas/output-schema.ts";
 
 const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false });
 const validate = ajv.compile(outputSchema());

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type OutputRecord, replay } from "../pipeline/index.ts";
-import { TABLE_MODELS } from "../walkers/request.ts";
+import { type OutputRecord, replay } from "../pipeline/library/index.ts";
+import { TABLE_MODELS } from "../walkers/models.ts";
 import { cli, ROOT } from "./support/cli.ts";
 
 const README = readFileSync(join(ROOT, "README.md"), "utf8");

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RiscvConfig } from "../walkers/riscv/config.ts";
 import { RiscvDevice } from "../walkers/riscv/context.ts";
-import { DEVICE_RULES } from "../walkers/riscv/index.ts";
-import { brokenDeviceRule } from "../walkers/riscv/rules.ts";
+import { brokenDeviceRule, DEVICE_RULES } from "../walkers/riscv/rules.ts";
 import {
   type DeviceWords,
   DPE,
@@ -364,7 +363,7 @@ describe("device-context configuration checks: cause 259", () => {
       expect(brokenDeviceRule(device, config), JSON.stringify(change)).toBe(rule);
       expect(DEVICE_RULES[rule]).toBeTruthy();
     }
-    expect(DEVICE_RULES).toHaveLength(24);
+    expect(Object.keys(DEVICE_RULES)).toHaveLength(23);
   });
 
   it("one bit fewer in MSI_FLAT moves the context's size", () => {

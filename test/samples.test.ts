@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { bytesSource, openTrace } from "../parsers/trace/source.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { ROOT } from "./support/cli.ts";
 
 const SAMPLES = join(ROOT, "samples");

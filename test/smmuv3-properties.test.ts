@@ -6,7 +6,7 @@ import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../walkers/request.
 import { WalkResult } from "../walkers/result.ts";
 import { SMMUV3_FAULTS, SmmuV3Walker } from "../walkers/smmuv3/index.ts";
 import { type ArmTables, type Shape, spanOf } from "./support/arm-tables.ts";
-import { CONTEXT, cdOf, Machine, outputOf, stage2Of } from "./support/smmuv3-machine.ts";
+import { CONTEXT, cdOf, Machine, outputOf, stage2Of, TG1 } from "./support/smmuv3-machine.ts";
 import { TableMemory } from "./support/table-memory.ts";
 
 const AF = 1n << 10n;
@@ -128,8 +128,13 @@ describe("random tables walk back to the mappings they were built from", () => {
         const tables = machine.stage1(shape);
         const upper = random.below(2) === 1;
         if (upper) {
-          const TG1 = { 12: 2, 14: 1, 16: 3 }[shape.granule]!;
-          const half = { EPD0: 1, EPD1: 0, T1SZ: 64 - shape.inputBits, TG1, TTB1: tables.root };
+          const half = {
+            EPD0: 1,
+            EPD1: 0,
+            T1SZ: 64 - shape.inputBits,
+            TG1: TG1[shape.granule]!,
+            TTB1: tables.root,
+          };
           machine.cd(cdOf(tables, { ...half, T0SZ: 16, TG0: 0, TTB0: 0 }));
         }
         const base = upper ? (1n << 64n) - (1n << BigInt(shape.inputBits)) : 0n;

@@ -6,7 +6,6 @@ import {
   cdOf,
   cdWords,
   Machine,
-  STREAM_TABLE,
   type SteFields,
   stage2Of,
 } from "./support/smmuv3-machine.ts";
@@ -294,64 +293,4 @@ describe("properties over registers", () => {
     machine.ste({ Config: 4 });
     expect(machine.ask(0n)).toBe("ok 0x0");
   });
-});
-
-describe("contexts", () => {
-  it("copyFrom carries everything that a walk needs", () => {
-    const machine = new Machine({ cr2: 0n });
-    const low = machine.tables({ granule: 14, inputBits: 40, startLevel: 1, ds: true, bigEndian: true });
-    const s2 = machine.tables({ granule: 16, inputBits: 44, startLevel: 2, lpa: true, bigEndian: true });
-    const { walker } = machine;
-    const half = {
-      EPD1: 0,
-      T1SZ: 25,
-      TG1: 2,
-      TTB1: 0x123_4000n,
-      TBI0: 1,
-      TBI1: 1,
-      HAD0: 1,
-      HAD1: 1,
-      E0PD0: 1,
-      E0PD1: 1,
-    };
-    const rest = { AFFD: 1, WXN: 1, PAN: 1, EPAN: 1, HA: 1, HD: 1, HAFT: 1, R: 0, S: 1, ASID: 77 };
-    const substreams = { S1CDMax: 7, S1Fmt: 2, S1DSS: 2, PRIVCFG: 3, INSTCFG: 2, S2VMID: 99 };
-    const second = { S2FWB: 1, S2AFFD: 1, S2PTW: 1, S2HA: 1, S2HD: 1, S2R: 0, S2S: 1 };
-    machine.ste({ Config: 7, S1ContextPtr: 0x5_6780n, ...substreams, ...stage2Of(s2, second) });
-    const device = walker.newDevice();
-    const view = machine.memory.frames.get(Number(STREAM_TABLE >> 12n))!;
-    expect(device.decode(view, 0, walker.features)).toBe(true);
-    device.el2 = true;
-    device.ats = true;
-    device.hypervisor = true;
-    device.s1stalld = true;
-    device.s1pie = true;
-    const deviceCopy = walker.newDevice();
-    deviceCopy.copyFrom(device);
-    expect(deviceCopy).toEqual(device);
-    expect(differing(device, walker.newDevice())).toEqual([]);
-
-    machine.cd(cdOf(low, { ...half, ...rest }));
-    const process = walker.newProcess();
-    device.s1stalld = false;
-    device.el2 = false;
-    const cd = machine.memory.frames.get(Number(CONTEXT >> 12n))!;
-    expect(process.decode(cd, 0, device, walker.features)).toBe(true);
-    process.bypass = true;
-    process.onePrivilege = true;
-    const processCopy = walker.newProcess();
-    processCopy.copyFrom(process);
-    expect(processCopy).toEqual(process);
-    expect(differing(process, walker.newProcess())).toEqual([]);
-  });
-
-  /** Names of fields that still have their default, so that copying them proves nothing. */
-  function differing(a: object, b: object): string[] {
-    return Object.entries(a).flatMap(([name, value]) => {
-      const other = (b as Record<string, unknown>)[name];
-      if (typeof value === "object")
-        return name === "tables" || name === "stage2" ? [] : differing(value, other as object);
-      return value === other ? [name] : [];
-    });
-  }
 });

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { lintTables } from "../pipeline/findings/lint-tables.ts";
-import { SEVERE } from "../pipeline/findings/table-rules.ts";
 import type { PropertyValue } from "../walkers/registers.ts";
 import { WalkRequest } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
+import { SEVERE } from "../walkers/tables/table-rules.ts";
+import { lintTables } from "./support/lint-tables.ts";
 import { CD0, S2, STAGE1, STAGE2 } from "./support/table-cases/smmuv3.ts";
 import { FIRST } from "./support/table-cases/vtd.ts";
 import { machineOf, type Setup } from "./support/table-lint.ts";

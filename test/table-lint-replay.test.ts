@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TABLE_RULES } from "../pipeline/findings/table-rules.ts";
+import { TABLE_RULES } from "../walkers/tables/table-rules.ts";
 import { CD0, S2, STAGE1, STAGE2 } from "./support/table-cases/smmuv3.ts";
 import { FIRST, SECOND } from "./support/table-cases/vtd.ts";
 import { findingsOf, mem } from "./support/table-lint.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TABLE_RULES } from "../pipeline/findings/table-rules.ts";
+import { TABLE_RULES } from "../walkers/tables/table-rules.ts";
 import { AMD } from "./support/table-cases/amd-vi.ts";
 import type { Case } from "./support/table-cases/case.ts";
 import { RISCV } from "./support/table-cases/riscv.ts";
@@ -16,6 +16,24 @@ describe("rules on tables", () => {
     expect(found.map((f) => `${f.rule.id} ${f.message}`).join("\n")).toContain(rule);
     expect(finding).toMatchObject(says);
     expect(lint(good).map((f) => f.message)).toEqual([]);
+  });
+
+  test("every rule that an entry breaks is found, in the specification's order", () => {
+    // V, bit 12, EN_PRI without EN_ATS, DPE without PDTV; iohgatp.MODE 7; iosatp.MODE 9, which the IOMMU lacks.
+    const context = [0x1205n, 7n << 60n, 0n, (9n << 60n) | 0x20n];
+    const found = lint({
+      model: "riscv",
+      regs: { ddtp: 0x2002n },
+      props: { msi_flat: 0, sv48: 0 },
+      memory: { "0x8000": [], "0x8060": context, "0x20000": [] },
+    });
+    expect(found.map(({ rule, field, bits }) => `${rule.id} ${field ?? bits}`)).toEqual([
+      "reserved-entry-bits 12",
+      "conflicting-fields EN_PRI",
+      "unsupported-encoding fsc_MODE",
+      "conflicting-fields DPE",
+      "illegal-encoding iohgatp_MODE",
+    ]);
   });
 
   // What happens in time is tested with replays (table-lint-replay.test.ts).

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { TABLE_RULES } from "../pipeline/findings/table-rules.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
+import { TABLE_RULES } from "../walkers/tables/table-rules.ts";
 
 type Output = Record<string, unknown> & { readonly type: string };
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { TagSet } from "../pipeline/caches/tag-sets.ts";
+import { TagSet } from "../pipeline/caches/held/tag-sets.ts";
 
 it("page sizes are gone through from the smallest to the largest", () => {
   const tag = { domain: 1, space: -1, stages: 2, regime: 0, withoutTopByte: false };

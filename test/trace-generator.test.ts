@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "../parsers/trace/source.ts";
-import { replayTrace } from "../pipeline/run.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { type SyntheticTrace, syntheticTrace } from "./support/trace-generator.ts";
 
 const text = (options: SyntheticTrace) => [...syntheticTrace(options)].join("");

@@ -16,6 +16,7 @@ import {
   pasidEntry,
   SECOND,
   SS,
+  scalableMachine,
   VtdMachine,
 } from "./support/vtd-machine.ts";
 
@@ -40,6 +41,18 @@ describe("a bound scalable-mode PASID table", () => {
     });
     expect(m.ask(IOVA, { binding, pasid: 4 })).toMatchObject({ name: "SPT.2", entry: PASIDS + 0x100n });
     expect(m.ask(IOVA, { binding, pasid: 64 })).toMatchObject({ name: "SPD.2", entry: DIRECTORY + 8n });
+  });
+
+  it("is another device than the one that the registers lead to, however often either has been asked", () => {
+    const m = scalableMachine(pasidEntry(PASS));
+    const [directory, pasids] = [0x40_0000n, 0x40_1000n];
+    m.put(directory, pasids | 1n).put(pasids + 64n, ...pasidEntry(FIRST));
+    chain(m, FS, 4, IOVA, OPEN, LEAF);
+    const binding = m.bind({ base: directory });
+    const asked = [{}, {}, {}, { binding }, { binding }, { binding }, {}, { binding }];
+    expect(asked.map((by) => m.ask(IOVA, { ...by, pasid: 1 }).pa)).toEqual(
+      asked.map((by) => ("binding" in by ? 0x55_5890n : IOVA)),
+    );
   });
 
   it("uses rid_pasid for requests without PASID, and lets requests with PASID use it too", () => {

@@ -258,6 +258,12 @@ describe("scalable mode: flags, and page walks that do not snoop", () => {
     const read = m.ask(IOVA);
     expect(read.name ?? read.result).toBe(expected);
   });
+
+  it("a write that is denied dirties nothing: D need not be set", () => {
+    const m = scalableMachine(pasidEntry(SECOND, 0n, AW4 | SSADE), { ecap: ECAP_ALL });
+    chain(m, SS, 4, IOVA, 0x103n, 0x66_6101n);
+    expect(m.ask(IOVA, { access: "w" })).toMatchObject({ name: "SGN.6", code: 0x85, level: 1 });
+  });
 });
 
 describe("scalable mode: second stage and pass-through", () => {

@@ -11,18 +11,18 @@ const RECENT_BITS = 8;
 const MAX_CONTEXTS = 1 << 16;
 
 /** A device context in use. */
-export interface DeviceSlot {
-  readonly context: unknown;
-  /** What a model of the recorded caches knows of this context; null at first. The engine does not look at it. */
-  tracked: unknown;
+export interface DeviceSlot<D, P> {
+  readonly context: object;
+  /** What whoever follows the walks knows of this context; null at first. The engine does not look at it. */
+  tracked: D | null;
   readonly reads: number;
-  readonly processes: Map<number, ProcessSlot>;
+  readonly processes: Map<number, ProcessSlot<P>>;
 }
 
 /** A PASID entry in use. */
-export interface ProcessSlot {
-  readonly context: unknown;
-  tracked: unknown;
+export interface ProcessSlot<P> {
+  readonly context: object;
+  tracked: P | null;
   /** Reads of this and of the device context. */
   readonly reads: number;
   /** Distinguishes this context in the translation cache. */
@@ -30,31 +30,34 @@ export interface ProcessSlot {
 }
 
 /** The contexts of a request that was walked, to find them again without a look into maps. */
-interface Recent {
+interface Recent<D, P> {
   readonly deviceId: number;
   readonly pasid: number;
   readonly binding: Binding | null;
-  readonly device: DeviceSlot;
-  readonly process: ProcessSlot;
+  readonly device: DeviceSlot<D, P>;
+  readonly process: ProcessSlot<P>;
 }
 
 /**
  * Drives one walker through its steps and remembers what they gave, for as long as no byte that a walk read has
  * changed. These caches only save time: the outcome, `reads` included, is that of an uncached walk.
+ *
+ * @typeParam D what whoever follows the walks keeps with a device context
+ * @typeParam P the same with a PASID entry
  */
-export class WalkEngine {
+export class WalkEngine<D = unknown, P = unknown> {
   readonly walker: IommuWalker;
   readonly #fresh = new WalkResult();
   /** Contexts that the last walk went through; null where it ended before. */
-  device: DeviceSlot | null = null;
-  process: ProcessSlot | null = null;
+  device: DeviceSlot<D, P> | null = null;
+  process: ProcessSlot<P> | null = null;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
-  readonly #devices = new Map<number | Binding, DeviceSlot>();
+  readonly #devices = new Map<number | Binding, DeviceSlot<D, P>>();
   #contexts = 0;
   #nextId = 1;
   #generation = Number.NaN;
   /** By a hash of device and PASID; empty until there is one. */
-  #recent: (Recent | null)[] = [];
+  #recent: (Recent<D, P> | null)[] = [];
   readonly #translations = new TranslationCache();
   readonly #faults = new FaultCache();
 
@@ -94,6 +97,18 @@ export class WalkEngine {
     return this.#walkWith(request, recent.device, recent.process);
   }
 
+  /** What was noted of the last walk's result; 0: nothing, or the engine has not remembered it. */
+  noteOf(result: WalkResult): number {
+    const translations = this.#translations;
+    return result === translations.result ? translations.note : 0;
+  }
+
+  /** Notes a number, as long as the engine remembers the last walk's result. */
+  note(result: WalkResult, note: number): void {
+    const translations = this.#translations;
+    if (result === translations.result) translations.note = note;
+  }
+
   /** Walks with contexts that have to be looked for, and remembers them in a slot of the recent ones. */
   #walkElsewhere(request: WalkRequest, slot: number): WalkResult {
     const device = this.#devices.get(request.binding ?? request.device);
@@ -110,7 +125,7 @@ export class WalkEngine {
     return this.#walkWith(request, device, process);
   }
 
-  #walkWith(request: WalkRequest, device: DeviceSlot, process: ProcessSlot): WalkResult {
+  #walkWith(request: WalkRequest, device: DeviceSlot<D, P>, process: ProcessSlot<P>): WalkResult {
     const translations = this.#translations;
     // The page number's low bits and the kind of access share a word.
     const pageLo = (request.addrLo & ~0xfff) | request.access | (request.priv ? 8 : 0);
@@ -139,13 +154,13 @@ export class WalkEngine {
   /** Walks with the contexts that are known; what is not is read, and kept. */
   #walkAfresh(
     request: WalkRequest,
-    knownDevice: DeviceSlot | undefined,
-    knownProcess: ProcessSlot | undefined,
+    knownDevice: DeviceSlot<D, P> | undefined,
+    knownProcess: ProcessSlot<P> | undefined,
   ): WalkResult {
     const walker = this.walker;
     const tables = walker.tables;
     const out = this.#fresh;
-    out.reset("intel");
+    out.reset();
     tables.reads = 0;
     this.device = null;
     this.process = null;
@@ -178,10 +193,10 @@ export class WalkEngine {
   }
 
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
-  walkUncached(request: WalkRequest, device: unknown, process: unknown): WalkResult {
+  walkUncached(request: WalkRequest, device: object, process: object): WalkResult {
     const walker = this.walker;
     const out = this.#fresh;
-    out.reset("intel");
+    out.reset();
     walker.tables.reads = 0;
     if (
       walker.admit(request, out) &&

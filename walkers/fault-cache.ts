@@ -27,9 +27,7 @@ export class FaultCache {
   find(id: number, pageHi: number, pageLo: number): WalkResult | null {
     const slot = hashOf(id, pageHi, pageLo) & this.#mask;
     if (this.#pageLo[slot] !== pageLo || this.#ids[slot] !== id || this.#pageHi[slot] !== pageHi) return null;
-    const found = this.#results[slot]!;
-    found.seen = 0;
-    return found;
+    return this.#results[slot]!;
   }
 
   /** Keeps a result, if it is one to be kept. */

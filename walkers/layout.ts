@@ -15,9 +15,9 @@ interface FieldOptions {
   readonly values?: Readonly<Record<number, string>>;
 }
 
-export type FieldKind = "bits" | "frame" | "address" | "ignored";
+type FieldKind = "bits" | "frame" | "address" | "ignored";
 
-export interface Field extends FieldOptions {
+export interface LayoutField extends FieldOptions {
   readonly kind: FieldKind;
   /** Bit ranges [high, low], most significant part first; all but split fields have one. */
   readonly parts: readonly (readonly [number, number])[];
@@ -25,7 +25,7 @@ export interface Field extends FieldOptions {
 }
 
 /** One bit. */
-export function bit(n: number, doc: string, options: FieldOptions = {}): Field {
+export function bit(n: number, doc: string, options: FieldOptions = {}): LayoutField {
   return { kind: "bits", parts: [[n, n]], doc, ...options };
 }
 
@@ -36,17 +36,17 @@ export function bits(
   doc: string,
   values?: Readonly<Record<number, string>>,
   options: FieldOptions = {},
-): Field {
+): LayoutField {
   return { kind: "bits", parts: [[hi, lo]], doc, ...(values ? { values } : {}), ...options };
 }
 
 /** Bits hi:lo are a PCI requester id. */
-export function requester(hi: number, lo: number, doc: string): Field {
+export function requester(hi: number, lo: number, doc: string): LayoutField {
   return bits(hi, lo, doc, undefined, { requester: true });
 }
 
 /** Bits hi:lo hold a 4 KiB frame number (whatever their position in the word). */
-export function frame(hi: number, lo: number, doc: string, options: FieldOptions = {}): Field {
+export function frame(hi: number, lo: number, doc: string, options: FieldOptions = {}): LayoutField {
   return { kind: "frame", parts: [[hi, lo]], doc, ...options };
 }
 
@@ -54,7 +54,7 @@ export function frame(hi: number, lo: number, doc: string, options: FieldOptions
  * Bits hi:lo of their 64-bit word are the same bits of a byte address. `reader` gives its frame number; the part
  * below 4 KiB, where the field has one, comes from `offsetReader`.
  */
-export function address(hi: number, lo: number, doc: string, options: FieldOptions = {}): Field {
+export function address(hi: number, lo: number, doc: string, options: FieldOptions = {}): LayoutField {
   return { kind: "address", parts: [[hi, lo]], doc, ...options };
 }
 
@@ -63,7 +63,7 @@ export function split(
   parts: readonly (readonly [number, number])[],
   doc: string,
   options: FieldOptions = {},
-): Field {
+): LayoutField {
   return { kind: "bits", parts, doc, ...options };
 }
 
@@ -72,12 +72,12 @@ export function splitFrame(
   parts: readonly (readonly [number, number])[],
   doc: string,
   options: FieldOptions = {},
-): Field {
+): LayoutField {
   return { kind: "frame", parts, doc, ...options };
 }
 
 /** Bits that the IOMMU ignores: available to software, or meant for somebody else. */
-export function ignored(hi: number, lo: number, doc = "Ignored", options: FieldOptions = {}): Field {
+export function ignored(hi: number, lo: number, doc = "Ignored", options: FieldOptions = {}): LayoutField {
   return { kind: "ignored", parts: [[hi, lo]], doc, ...options };
 }
 
@@ -108,9 +108,9 @@ export class Layout<F extends string = string> {
   /** Document and section. */
   readonly source: string;
   readonly bytes: number;
-  readonly fields: { readonly [K in F]: Field };
+  readonly fields: { readonly [K in F]: LayoutField };
 
-  constructor(name: string, source: string, bytes: number, fields: { readonly [K in F]: Field }) {
+  constructor(name: string, source: string, bytes: number, fields: { readonly [K in F]: LayoutField }) {
     this.name = name;
     this.source = source;
     this.bytes = bytes;
@@ -245,7 +245,7 @@ export class Layout<F extends string = string> {
       : BigInt(view.getUint32(byte, littleEndian));
   }
 
-  #words(fields: readonly Field[]): Uint32Array {
+  #words(fields: readonly LayoutField[]): Uint32Array {
     const words = new Uint32Array(Math.max(2, Math.ceil(this.bytes / 4)));
     for (const field of fields)
       for (const [hi, lo] of field.parts) for (let b = lo; b <= hi; b++) words[b >> 5]! |= 1 << (b & 31);
@@ -263,16 +263,16 @@ export function layout<F extends string>(
   name: string,
   source: string,
   bytes: number,
-  fields: { readonly [K in F]: Field },
+  fields: { readonly [K in F]: LayoutField },
 ): Layout<F> {
   return new Layout(name, source, bytes, fields);
 }
 
-export function bitRange(field: Field): string {
+export function bitRange(field: LayoutField): string {
   return field.parts.map(([hi, lo]) => (hi === lo ? `${hi}` : `${hi}:${lo}`)).join(",");
 }
 
-function textOf(field: Field, value: bigint): string {
+function textOf(field: LayoutField, value: bigint): string {
   if (field.kind === "frame") return `0x${(value << 12n).toString(16)}`;
   if (field.kind === "address") {
     const lo = field.parts[0]![1] % 64;

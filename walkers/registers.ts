@@ -19,6 +19,14 @@ export class IommuState {
   readonly props = new Map<string, PropertyValue>();
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
+  /** A copy, to tell later what has changed. */
+  clone(): IommuState {
+    const copy = new IommuState();
+    for (const [name, value] of this.registers) copy.registers.set(name, value);
+    for (const [name, value] of this.props) copy.props.set(name, value);
+    return copy;
+  }
+
   /** High half of a register, or `absent` where it is not given. */
   hi(register: string, absent = 0): number {
     return this.registers.get(register)?.hi ?? absent;
@@ -27,6 +35,10 @@ export class IommuState {
   /** Low half of a register, or `absent` where it is not given. */
   lo(register: string, absent = 0): number {
     return this.registers.get(register)?.lo ?? absent;
+  }
+
+  setRegister(register: string, value: bigint): void {
+    this.registers.set(register, { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 });
   }
 
   has(register: string): boolean {

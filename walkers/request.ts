@@ -1,3 +1,5 @@
+import type { TableModel } from "./models.ts";
+
 /** Kinds of access, as bits: of a request, and of the permissions that a walk grants. */
 export const READ = 1;
 export const WRITE = 2;
@@ -32,7 +34,3 @@ export interface Binding {
   /** Short form of the table's model, as in the trace contract. */
   readonly model: TableModel;
 }
-
-/** Short forms of the PASID table models (`enum pasid_table_model`, and the two that it could not know). */
-export const TABLE_MODELS = ["arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;
-export type TableModel = (typeof TABLE_MODELS)[number];

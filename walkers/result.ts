@@ -1,5 +1,8 @@
 import type { Fault, FaultReason } from "./fault.ts";
-import type { TableModel } from "./request.ts";
+import { TABLE_MODELS, type TableModel } from "./models.ts";
+
+/** Stands where nothing is walked yet. */
+const SOME_MODEL = TABLE_MODELS[0]!;
 
 /** Kinds of outcome of one walk. */
 export const OK = 0;
@@ -19,9 +22,7 @@ export type FaultClass = "" | "CD" | "TT" | "IN";
 export class WalkResult {
   status = OK;
   /** Which table format was walked. */
-  model: TableModel = "intel";
-  /** Tick at which a model of the recorded caches last saw this result and had no doubt; 0: never. */
-  seen = 0;
+  model: TableModel = SOME_MODEL;
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
@@ -73,10 +74,10 @@ export class WalkResult {
   /** Flag bits of the native fault record, where its specification has them (AMD event flags); -1: none. */
   flags = -1;
 
-  reset(model: TableModel): void {
+  /** @param model that is walked, where it is known before the walker says it */
+  reset(model: TableModel = SOME_MODEL): void {
     this.status = OK;
     this.model = model;
-    this.seen = 0;
     this.reads = 0;
     this.frame = 0;
     this.offset = 0;
@@ -124,7 +125,6 @@ export class WalkResult {
   copyFrom(r: WalkResult): void {
     this.status = r.status;
     this.model = r.model;
-    this.seen = 0;
     this.reads = r.reads;
     this.frame = r.frame;
     this.offset = r.offset;

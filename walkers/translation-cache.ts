@@ -1,4 +1,4 @@
-import { TABLE_MODELS } from "./request.ts";
+import { TABLE_MODELS } from "./models.ts";
 import { WalkResult } from "./result.ts";
 
 /** Sets of two slots, powers of two: at first, since a trace may declare very many IOMMUs, and at most. */
@@ -20,7 +20,7 @@ const MODEL = 7;
 // and numbers of 8 bytes:
 const FRAME = 4;
 const IPA_FRAME = 5;
-const SEEN = 6;
+const NOTE = 6;
 
 // `BITS`: small fields side by side.
 const SHIFT_MASK = 0x3f;
@@ -35,8 +35,10 @@ const GLOBAL = 1 << 16;
  * numbers side by side: thousands of objects of all of a result's fields would miss the processor's cache at every hit.
  */
 export class TranslationCache {
-  /** After `find` or `keep`: the result, but for its offset. Its `seen` may be set until the next call. */
+  /** After `find` or `keep`: the result, but for its offset. */
   readonly result = new WalkResult();
+  /** What the caller has noted of that result, 0 at first; it may be set until the next call. */
+  note = 0;
   #sets = FIRST_SETS;
   #words = new Int32Array(FIRST_SETS * WAYS * SLOT_WORDS);
   #numbers = new Float64Array(this.#words.buffer);
@@ -89,8 +91,9 @@ export class TranslationCache {
     slot >>>= 1;
     numbers[slot + FRAME] = from.frame;
     numbers[slot + IPA_FRAME] = from.ipaFrame;
-    numbers[slot + SEEN] = 0;
+    numbers[slot + NOTE] = 0;
     this.#slot = slot << 1;
+    this.note = 0;
     this.result.copyFrom(from);
   }
 
@@ -119,11 +122,11 @@ export class TranslationCache {
     const number = slot >>> 1;
     result.frame = numbers[number + FRAME]!;
     result.ipaFrame = numbers[number + IPA_FRAME]!;
-    result.seen = numbers[number + SEEN]!;
+    this.note = numbers[number + NOTE]!;
   }
 
   #store(): void {
-    this.#numbers[(this.#slot >>> 1) + SEEN] = this.result.seen;
+    this.#numbers[(this.#slot >>> 1) + NOTE] = this.note;
   }
 
   /** What was kept is forgotten: its sets would be others. */

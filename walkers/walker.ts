@@ -1,25 +1,17 @@
+import type { IommuModel, TableModel } from "./models.ts";
+import type { VendorFields } from "./pasid-tables/vendor-fields.ts";
 import type { IommuState } from "./registers.ts";
-import type { Binding, TableModel, WalkRequest } from "./request.ts";
+import type { Binding, WalkRequest } from "./request.ts";
 import type { WalkResult } from "./result.ts";
 import type { TableReader } from "./table-reader.ts";
 
-/** IOMMU models of the trace contract's `iommu` record. */
-export const IOMMU_MODELS = ["intel", "arm-smmuv3", "amd", "riscv"] as const;
-export type IommuModel = (typeof IOMMU_MODELS)[number];
-
 /** `pasid_table_config` of a `bind` record, with its model resolved (never "host"). */
-export interface PasidTableConfig {
+export interface PasidTableConfig extends VendorFields {
   readonly model: TableModel;
   readonly baseHi: number;
   readonly baseLo: number;
   /** Bounds the PASID of the bound device; undefined: what the format and the IOMMU allow. */
   readonly pasidBits?: number | undefined;
-  readonly arm?: { readonly s1fmt?: number | undefined; readonly s1dss?: number | undefined } | undefined;
-  readonly amd?:
-    | { readonly glx?: number | undefined; readonly paging_levels?: number | undefined }
-    | undefined;
-  readonly intel?: { readonly rid_pasid?: number | undefined } | undefined;
-  readonly riscv?: { readonly mode?: string | undefined } | undefined;
   readonly stage2?: Stage2Config | undefined;
 }
 
@@ -55,7 +47,7 @@ export interface Stage2Config {
  * @typeParam D decoded device context (context entry, STE, DTE, DC); an object with numeric fields, reused
  * @typeParam P decoded PASID entry (PASID entry, CD, GCR3 entry, PC)
  */
-export interface IommuWalker<D = unknown, P = unknown> {
+export interface IommuWalker<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   readonly tables: TableReader;
 

@@ -35,14 +35,14 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
     const value = parseUnsigned64("words", word);
     return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
   });
-  const { decodeCommand } = await import("../../parsers/commands/command.ts");
+  const { decodeCommand } = await import("../../walkers/commands/command.ts");
   const { commandJson, commandText } = await import("../render/command.ts");
   const decoded = decodeCommand(model, words);
   await standardOutput().write(args.json ? commandJson(decoded) : commandText(decoded));
   return decoded.problems.some((problem) => problem.kind === "illegal") ? EXIT_FOUND : EXIT_OK;
 }
 
-export const decodeCommand = command({
+export const decodingCommand = command({
   names: ["decode <vendor> <words..>"],
   describe: "Say what a command of an invalidation or command queue does",
   builder,

@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { hasCode } from "../../walkers/fault.ts";
+import { IOMMUS } from "../../walkers/models.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
-import { isVendor, VENDOR_NAMES, VENDORS, vendorNamed } from "../vendors.ts";
+import { isVendor, VENDOR_NAMES, vendorNamed } from "../vendors.ts";
 
 interface ExplainArguments {
   /** A vendor and perhaps a code, or logs. */
@@ -67,21 +68,24 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     return logs(args);
   const model = vendorNamed(named!);
   if (others.length > 0) throw new CliError(`expected one code, found ${[code, ...others].join(", ")}`, true);
-  const vendor = await VENDORS[model].load();
-  const { title } = VENDORS[model];
+  const { VENDORS } = await import("../../walkers/registry.ts");
+  const vendor = VENDORS[model];
+  const { title } = IOMMUS[model];
   if (ways.filter((way) => way !== undefined).length > 1)
     throw new CliError("expected one of a code, --record, --entry and --structures, found several", true);
   if (args.words !== undefined && args.entry === undefined)
     throw new CliError("--words: expected with --entry, found without", true);
   const lookup = await import("../lookup.ts");
-  const render = await import(args.json ? "../render/explain-json.ts" : "../render/explain-text.ts");
+  const render = args.json
+    ? (await import("../render/explain-json.ts")).EXPLAIN_JSON
+    : (await import("../render/explain-text.ts")).EXPLAIN_TEXT;
   const output = standardOutput();
   if (args.record !== undefined) {
-    const record = lookup.bytesOf("--record", args.record, vendor.record.bytes);
-    const code = vendor.record.code(record);
-    const layout = vendor.record.layout(code);
+    const record = lookup.bytesOf("--record", args.record, vendor.faultRecord.bytes);
+    const code = vendor.faultRecord.code(record);
+    const layout = vendor.faultRecord.layout(code);
     const faults = vendor.faults.filter((fault) => hasCode(fault) && fault.code === code);
-    const reasons = vendor.record.reasons?.(record);
+    const reasons = vendor.faultRecord.reasons?.(record);
     await output.write(render.recordText(model, title, layout, record, code, faults, reasons));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));

@@ -6,7 +6,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import type { MemoryFile } from "../import-files.ts";
-import { list, once, sentences } from "../options.ts";
+import { listOption, once, sentences } from "../options.ts";
 import { openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 
@@ -105,7 +105,7 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
 
 function formatsOf(given: string | string[]): readonly LogFormat[] {
   const known = LOG_FORMATS.map(({ name }) => name);
-  const names = list("--from", known, given);
+  const names = listOption("--from", known, given);
   return LOG_FORMATS.filter(({ name }) => names.includes(name));
 }
 

@@ -1,12 +1,12 @@
 import type { Argv } from "yargs";
-import { DIFFERENCES } from "../../pipeline/outcome.ts";
-import { SELECTIONS, type SelectionName } from "../../pipeline/selection.ts";
-import { PA_GRANULARITIES } from "../../pipeline/verdict.ts";
+import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
+import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
+import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
 import { parseIotlb } from "../iotlb.ts";
-import { list, names, once, sentences } from "../options.ts";
+import { listOption, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
@@ -117,13 +117,13 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
     throw new CliError('expected a trace to replay ("-" for standard input), found none', true);
   if (traces.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be replayed once, found it named twice", true);
-  const only = args.only === undefined ? undefined : list("--only", SELECTION_NAMES, args.only);
+  const only = args.only === undefined ? undefined : listOption("--only", SELECTION_NAMES, args.only);
   if (args.statsOnly && (only !== undefined || !args.stats))
     throw new CliError(
       `--stats-only: expected it without ${args.stats ? "--only" : "--no-stats"}, found both`,
       true,
     );
-  const failOn = list("--fail-on", FAIL_NAMES, args.failOn);
+  const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
   const memory = memoryOptions(args);
   const iotlb = parseIotlb(args.iotlb);
   if (iotlb.length > 0 && !args.caches)

@@ -24,7 +24,7 @@ async function run(args: SchemaArguments): Promise<ExitStatus> {
   const schema =
     args.side === "input"
       ? (await import("../../parsers/trace/input-schema.ts")).inputSchema()
-      : (await import("../../pipeline/output-schema.ts")).outputSchema();
+      : (await import("../../pipeline/schemas/output-schema.ts")).outputSchema();
   await standardOutput().write(`${JSON.stringify(schema, null, 2)}\n`);
   return EXIT_OK;
 }

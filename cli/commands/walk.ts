@@ -1,10 +1,11 @@
 import type { Argv } from "yargs";
 import { ACCESSES } from "../../parsers/trace/accesses.ts";
-import type { InspectionTarget } from "../../pipeline/inspect-trace.ts";
+import type { InspectionTarget } from "../../pipeline/walk/walk-trace.ts";
+import { hex } from "../../walkers/word64.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
-import { hex, parseInteger, parseUnsigned64 } from "../numbers.ts";
+import { parseInteger, parseUnsigned64 } from "../numbers.ts";
 import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";

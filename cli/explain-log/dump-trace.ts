@@ -1,10 +1,11 @@
 import { FaultRecords } from "../../parsers/logs/fault-records.ts";
 import type { LogOutput } from "../../parsers/logs/format.ts";
 import type { IommuEvent, LoggedFault } from "../../parsers/logs/iommu-events.ts";
+import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
-import { type InspectedRequest, inspectTrace } from "../../pipeline/inspect-trace.ts";
-import type { FindingRecord } from "../../pipeline/records.ts";
-import { replay } from "../../pipeline/replay-stream.ts";
+import { replay } from "../../pipeline/library/replay-stream.ts";
+import type { FindingRecord } from "../../pipeline/output/records.ts";
+import { type InspectedRequest, inspectTrace } from "../../pipeline/walk/walk-trace.ts";
 
 /** What the tables say that were printed with a fault. */
 export interface DumpedTables {
@@ -46,6 +47,7 @@ export async function dumpedTables(
   const findings: FindingRecord[] = [];
   for await (const record of replay(trace, { only: ["findings"] }))
     if (record.type === "finding" && !PARTIAL.has(record.rule)) findings.push(record);
-  const walk = request === 0 ? undefined : await inspectTrace(bytesSource(trace), { line: request });
+  const walk =
+    request === 0 ? undefined : await inspectTrace(new TraceSource(bytesSource(trace)), { line: request });
   return { walk, findings };
 }

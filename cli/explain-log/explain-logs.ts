@@ -1,10 +1,10 @@
 import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { Fault } from "../../walkers/fault.ts";
-import { IOMMU_MODELS, type IommuModel } from "../../walkers/walker.ts";
+import { IOMMU_MODELS, IOMMUS, type IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { type ImportReport, importFiles } from "../import-files.ts";
 import type { Output } from "../output.ts";
-import { VENDORS } from "../vendors.ts";
 import { likelyCauses, meaningsOf } from "./causes.ts";
 import { collectNext } from "./collect.ts";
 import { type DumpedTables, dumpedTables } from "./dump-trace.ts";
@@ -58,15 +58,15 @@ export async function explainLogs(paths: readonly string[]): Promise<ExplainedLo
 
 async function explained(group: FaultGroup, facts: FaultGroups, walked: boolean): Promise<ExplainedGroup> {
   const { first, dumped } = group;
-  const { title, faults } = await vendorOf(first);
+  const { title, faults } = vendorOf(first);
   const meanings = meaningsOf(faults, first);
   const tables = walked && dumped !== undefined ? await dumpedTables(dumped, facts.units) : undefined;
   const outcome = tables?.walk?.pages.at(-1)?.result.fault;
   return { group, vendor: title, meanings, tables, causes: likelyCauses(first, meanings, facts, outcome) };
 }
 
-async function vendorOf({ model }: LoggedFault): Promise<{ title: string; faults: readonly Fault[] }> {
+function vendorOf({ model }: LoggedFault): { title: string; faults: readonly Fault[] } {
   if (!(IOMMU_MODELS as readonly string[]).includes(model)) return { title: model, faults: [] };
-  const { title, load } = VENDORS[model as IommuModel];
-  return { title, faults: (await load()).faults };
+  const known = model as IommuModel;
+  return { title: IOMMUS[known].title, faults: VENDORS[known].faults };
 }

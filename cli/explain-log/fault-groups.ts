@@ -1,4 +1,4 @@
-import type { IommuEvent, LoggedFault, Place } from "../../parsers/logs/iommu-events.ts";
+import type { IommuEvent, LoggedFault, LogPlace } from "../../parsers/logs/iommu-events.ts";
 import { historyText } from "../../pipeline/mappings/history-text.ts";
 import { type FaultCause, MappingHistory } from "../../pipeline/mappings/mapping-history.ts";
 import { FLAG_RW } from "../../walkers/amd-vi/events.ts";
@@ -9,7 +9,7 @@ export interface FaultGroup {
   readonly first: LoggedFault;
   /** The first that came with all that a walk needs, or with a device table entry. */
   dumped: LoggedFault | undefined;
-  last: Place;
+  last: LogPlace;
   count: number;
   /** Distinct addresses: the first few, in the order of the log. */
   readonly addresses: bigint[];
@@ -24,7 +24,7 @@ export interface FaultGroup {
 /** Something else that a log says, said once. */
 export interface Counted {
   readonly text: string;
-  readonly first: Place;
+  readonly first: LogPlace;
   count: number;
 }
 
@@ -162,7 +162,7 @@ function devfnOf(dev: string): number {
   return (Number.parseInt(slot!, 16) << 3) | Number(fn);
 }
 
-function count(counted: Map<string, Counted>, text: string, at: Place): void {
+function count(counted: Map<string, Counted>, text: string, at: LogPlace): void {
   const known = counted.get(text);
   if (known !== undefined) known.count++;
   else if (counted.size < MAX_GROUPS) counted.set(text, { text, first: at, count: 1 });

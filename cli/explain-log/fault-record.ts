@@ -1,8 +1,8 @@
-import { AMD_VI_FAULT_RECORD } from "../../parsers/fault-records/amd-vi.ts";
-import type { FaultRecordFormat } from "../../parsers/fault-records/format.ts";
-import { SMMUV3_FAULT_RECORD } from "../../parsers/fault-records/smmuv3.ts";
 import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
 import { pciDevice } from "../../parsers/logs/kernel-text.ts";
+import { AMD_VI_FAULT_RECORD } from "../../walkers/amd-vi/fault-record.ts";
+import type { FaultRecordFormat } from "../../walkers/fault-record.ts";
+import { SMMUV3_FAULT_RECORD } from "../../walkers/smmuv3/fault-record.ts";
 
 /** A fault's own record, as far as a log has it whole. */
 export interface NativeRecord {

@@ -1,12 +1,14 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
-import { type HostLimits, limitsOf } from "../../parsers/caps/host-limits.ts";
-import { PAGE_TABLE_FORMATS } from "../../parsers/caps/page-table-formats.ts";
-import { CAPABILITY_REGISTERS } from "../../parsers/caps/registers.ts";
-import { sizeText } from "../../pipeline/bind-check/finding.ts";
-import { type TableFormat, tableFormats } from "../../pipeline/bind-check/tables.ts";
+import { limitsOf } from "../../parsers/caps/host-limits.ts";
+import { type SupportedTable, supportedTables } from "../../pipeline/bind-check/tables.ts";
+import type { HostLimits } from "../../walkers/host.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
+import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
-import { hex } from "../numbers.ts";
+import { VENDORS } from "../../walkers/registry.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
@@ -30,13 +32,14 @@ function hostLines(host: HostIommu): string[] {
   for (const note of notes) lines.push(INDENT + sentence(note));
   const rows = knownRegisters(host).flatMap(([name, layout, view]) => registerRows(name, layout, view));
   if (rows.length > 0) lines.push(...table([HEADINGS, ...rows]).map((line) => INDENT + line));
-  for (const [name, word] of otherRegisters(host)) lines.push(`${INDENT}${name} ${hex(bigOf(word))}`);
+  for (const [name, word] of otherRegisters(host))
+    lines.push(`${INDENT}${name} ${hex(joined(word.hi, word.lo))}`);
   if (state.props.size > 0) {
     const props = [...state.props].sort(([a], [b]) => (a < b ? -1 : 1));
     const named = props.map(([name, value]) => [name, Array.isArray(value) ? value.join(" ") : `${value}`]);
     lines.push(...table([["PROPERTY", "VALUE"], ...named]).map((line) => INDENT + line));
   }
-  lines.push(...limitLines(limitsOf(model, state)).map((line) => INDENT + line));
+  lines.push(...limitLines(model, limitsOf(model, state)).map((line) => INDENT + line));
   return lines;
 }
 
@@ -52,19 +55,19 @@ function registerRows(name: string, layout: Layout, view: DataView): string[][] 
 }
 
 /** What the capabilities come to for a PASID table. Where nothing is known, everything is there. */
-function limitLines(limits: HostLimits): string[] {
+function limitLines(model: IommuModel, limits: HostLimits): string[] {
   const rows = [
     ["PASID bits", limits.pasidBits === 0 ? "0: no PASIDs" : `${limits.pasidBits}`],
     ["output bits", `${limits.outputBits}`],
     ["second-stage input bits", `${limits.secondInputBits}`],
-    ...tableFormats(limits).map((format) => [`tables ${format.model}`, tableText(format)]),
+    ...supportedTables(model, limits).map((format) => [`tables ${format.model}`, tableText(format)]),
     ["page tables", formatNames(limits).join(", ") || "none"],
     ["nested", limits.noNesting === "" ? "yes" : `no: ${limits.noNesting}`],
   ];
   return ["For PASID tables:", ...table(rows).map((line) => INDENT + line)];
 }
 
-function tableText({ lacking, alignment: [least, most] }: TableFormat): string {
+function tableText({ lacking, alignment: [least, most] }: SupportedTable): string {
   if (lacking !== "") return `no: ${lacking}`;
   const aligned = least === most ? sizeText(least) : `${sizeText(least)} to ${sizeText(most)}, its size`;
   return `yes, base_ptr aligned to ${aligned}`;
@@ -77,22 +80,18 @@ function formatNames({ formats }: HostLimits): string[] {
 /** The registers whose layouts are known, with a view on each. */
 function knownRegisters({ model, state }: HostIommu): [string, Layout, DataView][] {
   const registers: [string, Layout, DataView][] = [];
-  for (const [name, layout] of Object.entries(CAPABILITY_REGISTERS[model])) {
+  for (const [name, layout] of Object.entries(VENDORS[model].host.registers)) {
     const word = state.registers.get(name);
     if (word === undefined) continue;
     const view = new DataView(new ArrayBuffer(8));
-    view.setBigUint64(0, bigOf(word), true);
+    view.setBigUint64(0, joined(word.hi, word.lo), true);
     registers.push([name, layout, view]);
   }
   return registers;
 }
 
 function otherRegisters({ model, state }: HostIommu): [string, Word64][] {
-  return [...state.registers].filter(([name]) => !Object.hasOwn(CAPABILITY_REGISTERS[model], name));
-}
-
-function bigOf({ hi, lo }: Word64): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+  return [...state.registers].filter(([name]) => !Object.hasOwn(VENDORS[model].host.registers, name));
 }
 
 function hostRecord(host: HostIommu): object {
@@ -110,7 +109,7 @@ function hostRecord(host: HostIommu): object {
       },
     ];
   });
-  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(bigOf(word)) }]);
+  const others = otherRegisters(host).map(([name, word]) => [name, { value: hex(joined(word.hi, word.lo)) }]);
   return {
     type: "caps",
     ...(id === "" ? {} : { iommu: id }),
@@ -124,7 +123,7 @@ function hostRecord(host: HostIommu): object {
       output_bits: limits.outputBits,
       second_input_bits: limits.secondInputBits,
       tables: Object.fromEntries(
-        tableFormats(limits).map(({ model: name, lacking, alignment }) => [
+        supportedTables(model, limits).map(({ model: name, lacking, alignment }) => [
           name,
           lacking === "" ? { supported: true, alignment } : { supported: false, lacking },
         ]),

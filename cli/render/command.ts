@@ -1,10 +1,10 @@
 import {
-  COMMAND_COVERAGE,
   type CommandCoverage,
+  commandCoverage,
   type DecodedCommand,
   formatCommand,
-} from "../../parsers/commands/command.ts";
-import { hex } from "../numbers.ts";
+} from "../../walkers/commands/command.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 
@@ -45,9 +45,9 @@ export function commandJson(command: DecodedCommand): string {
 }
 
 function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
-  return COMMAND_COVERAGE[command.model].find((row) => row.command === command.name);
+  return commandCoverage(command.model).find((row) => row.command === command.name);
 }
 
 function words(command: DecodedCommand): bigint[] {
-  return command.words.map((word) => (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0));
+  return command.words.map((word) => joined(word.hi, word.lo));
 }

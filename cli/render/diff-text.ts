@@ -1,6 +1,6 @@
 import type { Answer } from "../../pipeline/diff/answer.ts";
 import type { DiffResult, StreamReport } from "../../pipeline/diff/diff.ts";
-import type { Change, Tally } from "../../pipeline/diff/diff-summary.ts";
+import type { ChangeTally, DiffTally } from "../../pipeline/diff/diff-summary.ts";
 import type { DiffRecord } from "../../pipeline/diff/difference.ts";
 import { diffNotes } from "../../pipeline/diff/summary-record.ts";
 import { ACCESS_WORDS } from "./access.ts";
@@ -84,7 +84,7 @@ function answerText(answer: Answer): string {
   return [...(result === undefined ? ["no answer"] : [String(result)]), ...words].join(", ");
 }
 
-function changeLines(changes: readonly Change[]): string[] {
+function changeLines(changes: readonly ChangeTally[]): string[] {
   const kinds = changes.map(
     (change) => `${change.class}${change.transition === "" ? "" : ` ${change.transition}`}`,
   );
@@ -104,7 +104,7 @@ function side(letter: string, answer: Answer | undefined): string[] {
   return answer === undefined ? [] : [`${letter}: ${answerText(answer)}`];
 }
 
-function tallyLines(title: string, tally: Tally, names: CodeNames = new Map()): string[] {
+function tallyLines(title: string, tally: DiffTally, names: CodeNames = new Map()): string[] {
   if (tally.counts.size === 0) return [];
   const entries = tally.byCount();
   const lines = rows(entries).map((row, i) => {

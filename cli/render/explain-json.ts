@@ -1,20 +1,30 @@
 /** What `explain-text.ts` says, as NDJSON. */
 import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
-import { hex } from "../numbers.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { ExplainOutput } from "./explain-output.ts";
 import { reasonsOf } from "./sentence.ts";
 import { decodedFields } from "./walk-json.ts";
 
-export function faultText(model: string, _title: string, faults: readonly Fault[]): string {
+export const EXPLAIN_JSON: ExplainOutput = {
+  faultText,
+  allText,
+  recordText,
+  entryText,
+  structuresText,
+  declarationText,
+};
+
+function faultText(model: string, _title: string, faults: readonly Fault[]): string {
   return lines(faults.map((fault) => faultRecord(model, fault)));
 }
 
-export function allText(model: string, _title: string, faults: readonly Fault[]): string {
+function allText(model: string, _title: string, faults: readonly Fault[]): string {
   const sorted = [...faults].sort((a, b) => a.code - b.code);
   return lines(sorted.map((fault) => faultRecord(model, fault)));
 }
 
-export function recordText(
+function recordText(
   model: string,
   _title: string,
   layout: Layout,
@@ -27,15 +37,15 @@ export function recordText(
   return lines([entry, ...faults.map((fault) => faultRecord(model, fault, reasons))]);
 }
 
-export function entryText(model: string, layout: Layout, words: DataView): string {
+function entryText(model: string, layout: Layout, words: DataView): string {
   return lines([entryRecord(model, "entry", layout, words)]);
 }
 
-export function structuresText(model: string, layouts: readonly Layout[]): string {
+function structuresText(model: string, layouts: readonly Layout[]): string {
   return layouts.map((layout) => declarationText(model, layout)).join("");
 }
 
-export function declarationText(model: string, layout: Layout): string {
+function declarationText(model: string, layout: Layout): string {
   const fields = layout.names().map((name) => {
     const field = layout.fields[name]!;
     const { kind, doc, needs, values } = field;

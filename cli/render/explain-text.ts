@@ -1,18 +1,28 @@
 import { type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
-import { hex } from "../numbers.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { ExplainOutput } from "./explain-output.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { declarationLines, structureLines, table } from "./structure.ts";
+
+export const EXPLAIN_TEXT: ExplainOutput = {
+  faultText,
+  allText,
+  recordText,
+  entryText,
+  structuresText,
+  declarationText,
+};
 
 const INDENT = "  ";
 
 /** What one code means: one block per condition that shares it. */
-export function faultText(_model: string, title: string, faults: readonly Fault[]): string {
+function faultText(_model: string, title: string, faults: readonly Fault[]): string {
   return text(blocks(title, faults));
 }
 
 /** Every fault of a vendor, one a line. */
-export function allText(_model: string, title: string, faults: readonly Fault[]): string {
+function allText(_model: string, title: string, faults: readonly Fault[]): string {
   const sorted = [...faults].sort((a, b) => a.code - b.code);
   return text([
     `${title}:`,
@@ -21,7 +31,7 @@ export function allText(_model: string, title: string, faults: readonly Fault[])
 }
 
 /** A raw fault record: its fields, then what its code means. */
-export function recordText(
+function recordText(
   _model: string,
   title: string,
   layout: Layout,
@@ -36,17 +46,17 @@ export function recordText(
 }
 
 /** A structure's raw words, field by field. */
-export function entryText(_model: string, layout: Layout, words: DataView): string {
+function entryText(_model: string, layout: Layout, words: DataView): string {
   return text(entryLines(layout, words));
 }
 
 /** What there is to decode, one a line. */
-export function structuresText(_model: string, layouts: readonly Layout[]): string {
+function structuresText(_model: string, layouts: readonly Layout[]): string {
   return text(table(layouts.map((layout) => [layout.name, `${layout.bytes} bytes`, layout.source])));
 }
 
 /** The fields of a structure. */
-export function declarationText(_model: string, layout: Layout): string {
+function declarationText(_model: string, layout: Layout): string {
   return text([
     `${layout.name}: ${layout.bytes} bytes  [${layout.source}]`,
     ...indented(declarationLines(layout)),

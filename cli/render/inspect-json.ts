@@ -1,6 +1,6 @@
-import { Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import { Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { ByteWriter } from "../../pipeline/byte-writer.ts";
+import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import type { Output } from "../output.ts";
 
 /** Bytes waiting from which on they are written. */

@@ -1,4 +1,3 @@
-import { type Piece, piece } from "../../pipeline/byte-writer.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
@@ -10,8 +9,9 @@ import type {
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { binarySize } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";
@@ -45,7 +45,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   readonly #tails = new Map<number, Piece>();
 
   /** The IOMMU that the records are about. */
-  #model: IommuModel = "intel";
+  #model = IOMMU_MODELS[0]!;
 
   iommu(record: InspectedIommu): void {
     this.#model = record.model;

@@ -1,6 +1,6 @@
 import { OK } from "../../walkers/result.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
-import { hex } from "../numbers.ts";
 
 /** What logs say of IOMMUs, as NDJSON: a record per kind of fault, then one of the logs. */
 export function logJson(paths: readonly string[], { groups, facts, report, collect }: ExplainedLogs): string {

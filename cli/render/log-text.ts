@@ -1,10 +1,10 @@
-import type { LoggedFault, Place } from "../../parsers/logs/iommu-events.ts";
+import type { LoggedFault, LogPlace } from "../../parsers/logs/iommu-events.ts";
 import { DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
 import { nativeRecord } from "../explain-log/fault-record.ts";
-import { hex } from "../numbers.ts";
 import { faultTitle, sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { pageLines } from "./walk-text.ts";
@@ -64,7 +64,7 @@ function deviceText({ dev, smmu }: LoggedFault): string {
   return smmu?.client === undefined ? name : `${smmu.client} (${name})`;
 }
 
-function timesText(first: Place, last: Place): string {
+function timesText(first: LogPlace, last: LogPlace): string {
   const one = first.ts === "" ? `line ${first.line}` : `${plain(first.ts)} (line ${first.line})`;
   if (first.line === last.line) return one;
   return `${one} to ${last.ts === "" ? `line ${last.line}` : `${plain(last.ts)} (line ${last.line})`}`;

@@ -1,4 +1,4 @@
-import type { Rule } from "../../pipeline/findings/rule.ts";
+import type { Rule } from "../../walkers/tables/rule.ts";
 import { sentence } from "./sentence.ts";
 
 /** Every rule with its severity, sentence and source, for a person. */

@@ -1,5 +1,5 @@
 import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
-import { hex } from "../numbers.ts";
+import { hex } from "../../walkers/word64.ts";
 
 /** A text as a sentence: a capital first, a full stop last. */
 export function sentence(text: string): string {

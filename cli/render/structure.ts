@@ -1,5 +1,5 @@
 import { bitRange, type DecodedField, type Layout } from "../../walkers/layout.ts";
-import { hex } from "../numbers.ts";
+import { hex } from "../../walkers/word64.ts";
 
 /** Width that lists of names are wrapped at. */
 const COLUMNS = 100;

@@ -1,7 +1,7 @@
-import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
-import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
+import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
+import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { DecodedField } from "../../walkers/layout.ts";
-import { hex } from "../numbers.ts";
+import { hex } from "../../walkers/word64.ts";
 
 /**
  * A walk as NDJSON: a `step` record for every structure in the order of the reads, then the `outcome` record. A

@@ -1,10 +1,10 @@
-import type { InspectedRequest } from "../../pipeline/inspect-trace.ts";
-import type { PageWalk, WalkStep } from "../../pipeline/inspection.ts";
-import type { OutcomeRecord } from "../../pipeline/records.ts";
+import type { OutcomeRecord } from "../../pipeline/output/records.ts";
+import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
+import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { Fault } from "../../walkers/fault.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { hex } from "../numbers.ts";
+import { addressText, hex } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
@@ -90,7 +90,7 @@ function stepLines(step: WalkStep, number: string): string[] {
 function resultText(result: WalkResult): string {
   if (result.status === MSI) return "interrupt: not translated";
   if (result.status === OK) {
-    const pa = hex((BigInt(result.frame) << 12n) | BigInt(result.offset));
+    const pa = addressText(result.frame, result.offset);
     if (result.pageShift === 0) return `${pa}, not translated`;
     return `${pa}, ${count(2 ** result.pageShift, "byte")} a page, ${permText(result.perm)}`;
   }

@@ -1,15 +1,16 @@
 /**
- * The C structures of binding as a 64-bit little-endian VMM passes them: `struct pasid_table_config` as the kernel
- * list's thread has it, before and after `model` came in, and those of include/uapi/linux/iommufd.h.
+ * `struct pasid_table_config` as a 64-bit little-endian VMM passes it: as the kernel list's thread has it, before and
+ * after `model` came in.
  */
-import { bit, bits, type Layout, layout } from "../../walkers/layout.ts";
+
+import { bits, type Layout, layout } from "../../walkers/layout.ts";
+import { type ConfigModel, MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDOR_FIELDS } from "../../walkers/pasid-tables/vendor-fields.ts";
 
 /** PASID_TABLE_CFG_VERSION_1. */
 export const CONFIG_VERSION = 1;
 
 const THREAD = "[PATCH v4 04/22] iommu/vt-d: add bind_pasid_table function";
-const IOMMUFD = "include/uapi/linux/iommufd.h";
-
 /** With `model`; the two fields after `pasid_bits` are those that Arm asked for, and padding for the others. */
 export const PasidTableConfigLayout = layout("struct pasid_table_config", THREAD, 32, {
   version: bits(31, 0, "For extensions; 1"),
@@ -35,55 +36,23 @@ export const OlderConfigLayout = layout("struct pasid_table_config, without mode
   pasid_bits: bits(135, 128, "PASID bits of the guest's table"),
 });
 
-export const VtdStage1Layout = layout("struct iommu_hwpt_vtd_s1", IOMMUFD, 24, {
-  SRE: bit(0, "IOMMU_VTD_S1_SRE: supervisor requests"),
-  EAFE: bit(1, "IOMMU_VTD_S1_EAFE: extended accessed flag"),
-  WPE: bit(2, "IOMMU_VTD_S1_WPE: write protection"),
-  pgtbl_addr: bits(127, 64, "First-stage page table"),
-  addr_width: bits(159, 128, "Address width of the first-stage page table"),
-});
-/** The whole of `flags` and of `__reserved`, for messages. */
-export const VTD_S1_FLAGS = { at: 0, bytes: 8 } as const;
-export const VTD_S1_RESERVED = { at: 20, bytes: 4 } as const;
-
-/** Bytes of an STE that `struct iommu_hwpt_arm_smmuv3` has. */
-export const SMMU_STE_BYTES = 16;
-
-export const VtdHwInfoLayout = layout("struct iommu_hw_info_vtd", IOMMUFD, 24, {
-  ERRATA_772415_SPR17: bit(0, "No read-only mappings in the parent of a nested domain"),
-  cap_reg: bits(127, 64, "CAP_REG"),
-  ecap_reg: bits(191, 128, "ECAP_REG"),
-});
-
-export const SmmuHwInfoLayout = layout("struct iommu_hw_info_arm_smmuv3", IOMMUFD, 40, {
-  flags: bits(31, 0, "Flags"),
-  idr0: bits(95, 64, "SMMU_IDR0"),
-  idr1: bits(127, 96, "SMMU_IDR1"),
-  idr2: bits(159, 128, "SMMU_IDR2"),
-  idr3: bits(191, 160, "SMMU_IDR3"),
-  idr4: bits(223, 192, "SMMU_IDR4"),
-  idr5: bits(255, 224, "SMMU_IDR5"),
-  iidr: bits(287, 256, "SMMU_IIDR"),
-  aidr: bits(319, 288, "SMMU_AIDR"),
-});
-
-export const AmdHwInfoLayout = layout("struct iommu_hw_info_amd", IOMMUFD, 16, {
-  efr: bits(63, 0, "Extended Feature Register"),
-  efr2: bits(127, 64, "Extended Feature 2 Register"),
-});
-
 /** Bytes from the start of a structure to the end of a field: what `bytes` must cover for the field to be there. */
-export function endOf<F extends string>(structure: Layout<F>, field: F): number {
+export function fieldEnd<F extends string>(structure: Layout<F>, field: F): number {
   return (structure.fields[field].parts[0]![0] + 1) / 8;
 }
 
 /** Where the fields end that every table has, in either layout, and those of an Arm table. */
-export const OLDER_END = endOf(OlderConfigLayout, "pasid_bits");
-export const PASID_BITS_END = endOf(PasidTableConfigLayout, "pasid_bits");
-export const S1DSS_END = endOf(PasidTableConfigLayout, "s1dss");
+export const OLDER_END = fieldEnd(OlderConfigLayout, "pasid_bits");
+export const PASID_BITS_END = fieldEnd(PasidTableConfigLayout, "pasid_bits");
+export const S1DSS_END = fieldEnd(PasidTableConfigLayout, "s1dss");
+
+/** Whether a table of this model has the fields behind `pasid_bits`. */
+export function hasArmFields(model: ConfigModel | undefined): boolean {
+  return model !== undefined && model !== "host" && MODEL_OWNER[model] === VENDOR_FIELDS.arm.owner;
+}
 
 /** A view on bytes, lengthened with zeros to the structure's size. */
-export function viewOf(bytes: Uint8Array, structure: Layout): DataView {
+export function viewOf(bytes: Uint8Array, structure: { readonly bytes: number }): DataView {
   const padded = new Uint8Array(Math.max(bytes.length, structure.bytes));
   padded.set(bytes);
   return new DataView(padded.buffer);

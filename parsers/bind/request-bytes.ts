@@ -1,68 +1,39 @@
-import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
-import { Ste } from "../../walkers/smmuv3/ste.ts";
-import { CONFIG_MODELS } from "../trace/schema.ts";
+import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { CONFIG_MODELS } from "../../walkers/models.ts";
 import {
-  endOf,
+  fieldEnd,
+  hasArmFields,
   OLDER_END,
   OlderConfigLayout,
   PASID_BITS_END,
   PasidTableConfigLayout,
   S1DSS_END,
-  SMMU_STE_BYTES,
-  VTD_S1_RESERVED,
-  VtdStage1Layout,
   viewOf,
 } from "./c-structures.ts";
-import type { BindRequest, PasidTableRequest, SmmuSteRequest } from "./request.ts";
+import { alternatives, HWPT_STRUCTURES } from "./hwpt-structures.ts";
+import type { BindRequest, PasidTableRequest } from "./request.ts";
 
-const S1FMT_END = endOf(PasidTableConfigLayout, "s1fmt");
-const HEADER_END = endOf(PasidTableConfigLayout, "bytes");
+const S1FMT_END = fieldEnd(PasidTableConfigLayout, "s1fmt");
+const HEADER_END = fieldEnd(PasidTableConfigLayout, "bytes");
 /** The enumerators that have a number: those of `enum pasid_table_model`. */
 const ENUMERATORS = Object.keys(PasidTableConfigLayout.fields.model.values!).length;
-/** Widest input address: more is no address width. */
-const MAX_WIDTH = 64;
 
 /**
  * Reads a C structure of binding; its size and contents say which.
  * @returns the request, or a sentence that says what was expected and what was found
  */
 export function requestOfBytes(bytes: Uint8Array): BindRequest | string {
-  if (bytes.length === SMMU_STE_BYTES) return steRequest(bytes);
+  const hwpt = HWPT_STRUCTURES.find(({ structure }) => structure.bytes === bytes.length);
+  if (hwpt !== undefined) {
+    const view = viewOf(bytes, hwpt.structure);
+    if (hwpt.structure.fits(view)) return { kind: "iommu_hwpt", owner: hwpt.owner, view };
+  }
   if (bytes.length > FRAME_BYTES)
     return `expected a structure of a page at most, found ${bytes.length} bytes`;
+  const sizes = HWPT_STRUCTURES.map(({ structure }) => `struct ${structure.name} (${structure.bytes})`);
   if (bytes.length < OLDER_END)
-    return (
-      `expected struct pasid_table_config (${OLDER_END} bytes or more), struct iommu_hwpt_vtd_s1 (${VtdStage1Layout.bytes}) ` +
-      `or struct iommu_hwpt_arm_smmuv3 (${SMMU_STE_BYTES}), found ${bytes.length} bytes`
-    );
-  return isVtdStage1(bytes) ? vtdStage1Request(bytes) : configRequest(bytes);
-}
-
-/** The first two words of an STE as an STE. */
-export function steRequest(bytes: Uint8Array): SmmuSteRequest {
-  return { kind: "iommu_hwpt_arm_smmuv3", ste: viewOf(bytes, Ste) };
-}
-
-/**
- * Both structures can have this size. Where a configuration says its size, the other has the high half of its flags,
- * which is zero; and the other ends with an address width and four bytes of zeros.
- */
-function isVtdStage1(bytes: Uint8Array): boolean {
-  if (bytes.length !== VtdStage1Layout.bytes) return false;
-  const view = viewOf(bytes, VtdStage1Layout);
-  const width = VtdStage1Layout.extract("addr_width", view, 0);
-  return view.getUint32(4, true) === 0 && width >= FRAME_SHIFT && width <= MAX_WIDTH;
-}
-
-function vtdStage1Request(bytes: Uint8Array): BindRequest {
-  const view = viewOf(bytes, VtdStage1Layout);
-  return {
-    kind: "iommu_hwpt_vtd_s1",
-    flags: view.getBigUint64(0, true),
-    pgtblAddr: VtdStage1Layout.extract("pgtbl_addr", view, 0),
-    addrWidth: Number(VtdStage1Layout.extract("addr_width", view, 0)),
-    reserved: view.getUint32(VTD_S1_RESERVED.at, true),
-  };
+    return `expected ${alternatives([`struct pasid_table_config (${OLDER_END} bytes or more)`, ...sizes])}, found ${bytes.length} bytes`;
+  return configRequest(bytes);
 }
 
 /** `bytes` says which layout it is; where it says less than any has, the size that was passed does. */
@@ -92,8 +63,9 @@ function configRequest(bytes: Uint8Array): PasidTableRequest | string {
     ...(Math.min(size, bytes.length) >= S1DSS_END ? { s1dss: Number(field("s1dss")) } : {}),
   };
   // For other models these bytes are padding, and for the host's own they may be: zero says nothing.
-  const isArm = model === "arm-1lvl" || model === "arm-2lvl";
-  const armGiven = isArm ? Object.keys(arm).length > 0 : (arm.s1fmt ?? 0) + (arm.s1dss ?? 0) > 0;
+  const armGiven = hasArmFields(model)
+    ? Object.keys(arm).length > 0
+    : (arm.s1fmt ?? 0) + (arm.s1dss ?? 0) > 0;
   return {
     ...common,
     ...(model === undefined ? { unknownModel: `${number}` } : { model }),

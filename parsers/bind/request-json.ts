@@ -1,4 +1,7 @@
-import type { Word64 } from "../../walkers/registers.ts";
+import { CONFIG_MODELS, type ConfigModel } from "../../walkers/models.ts";
+import type { ParentStage } from "../../walkers/pasid-tables/format.ts";
+import { FIELD_GROUPS, type VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
+import { joined } from "../../walkers/word64.ts";
 import { Devices } from "../trace/devices.ts";
 import {
   anyText,
@@ -6,16 +9,15 @@ import {
   type Field,
   integer,
   isObject,
-  list,
   object,
   optional,
   size64,
   type TypeOf,
 } from "../trace/field.ts";
-import { CONFIG_MODELS, type ConfigModel } from "../trace/schema.ts";
 import { show } from "../trace/show.ts";
-import type { BindRequest, ParentStage, PasidTableRequest, VendorFields } from "./request.ts";
-import { steRequest } from "./request-bytes.ts";
+import { vendorGroups } from "../trace/vendor-fields.ts";
+import { alternatives, hwptNames, hwptOfFields } from "./hwpt-structures.ts";
+import type { BindRequest, PasidTableRequest } from "./request.ts";
 
 const U8 = 255;
 const U32 = 2 ** 32 - 1;
@@ -52,28 +54,15 @@ const config = object(
     model: optional(model),
     base_ptr: optional(size64("Table")),
     pasid_bits: u8("PASID bits"),
-    arm: optional(object({ s1fmt: u8("Format"), s1dss: u8("PASID 0") }, "Arm")),
-    amd: optional(object({ glx: u8("Levels less one"), paging_levels: u8("Guest levels") }, "AMD")),
-    intel: optional(object({ rid_pasid: u32("PASID of requests without one") }, "Intel")),
-    riscv: optional(object({ mode: optional(anyText("Mode")) }, "RISC-V")),
+    ...vendorGroups((values) =>
+      "names" in values ? anyText(values.doc) : integer(0, values.bytes === 1 ? U8 : U32, values.doc),
+    ),
     stage2: optional(stage2),
   },
   "Configuration",
 );
 
 const bindRecord = object({ config, stage2: optional(stage2) }, "Bind record");
-
-const vtdStage1 = object(
-  {
-    flags: optional(size64("Flags")),
-    pgtbl_addr: size64("Table"),
-    addr_width: integer(0, U32, "Width"),
-    __reserved: u32("Zero"),
-  },
-  "iommu_hwpt_vtd_s1",
-);
-
-const smmuSte = object({ ste: list(size64("Word"), 2, 2, "Words") }, "iommu_hwpt_arm_smmuv3");
 
 /**
  * Reads a request from JSON: a `pasid_table_config` as in a `bind` record, the record itself, or one of iommufd's
@@ -88,21 +77,8 @@ export function requestOfJson(value: unknown): BindRequest | string {
 }
 
 function read(value: Record<string, unknown>, check: Check): BindRequest | undefined {
-  if ("ste" in value) {
-    const read = smmuSte.read(value, "", check);
-    return read && check.ok ? steRequest(bytesOfWords(read.ste)) : undefined;
-  }
-  if ("pgtbl_addr" in value) {
-    const read = vtdStage1.read(value, "", check);
-    if (read === undefined) return undefined;
-    return {
-      kind: "iommu_hwpt_vtd_s1",
-      flags: read.flags === undefined ? 0n : big(read.flags),
-      pgtblAddr: big(read.pgtbl_addr),
-      addrWidth: read.addr_width,
-      reserved: read.__reserved ?? 0,
-    };
-  }
+  const hwpt = hwptOfFields(value, check);
+  if (hwpt !== null) return hwpt;
   if ("config" in value) {
     const read = bindRecord.read(value, "", check);
     return read && configRequest(read.config, read.config.stage2 ?? read.stage2);
@@ -112,7 +88,7 @@ function read(value: Record<string, unknown>, check: Check): BindRequest | undef
     check.fail(
       "schema",
       "configuration",
-      "the fields of pasid_table_config, of a bind record, of iommu_hwpt_vtd_s1 (pgtbl_addr, …) or of iommu_hwpt_arm_smmuv3 (ste)",
+      `the fields ${alternatives(["pasid_table_config", "a bind record", ...hwptNames()].map((name) => `of ${name}`))}`,
       names === "" ? "none" : names,
     );
     return undefined;
@@ -135,21 +111,20 @@ function configRequest(read: Config, parent: Config["stage2"]): PasidTableReques
     kind: "pasid_table_config",
     ...given({ version, bytes, model: known, pasidBits }),
     ...(name !== undefined && known === undefined ? { unknownModel: name } : {}),
-    base: base === undefined ? 0n : big(base),
+    base: base === undefined ? 0n : joined(base.hi, base.lo),
     ...vendorFields(read),
     ...(parent === undefined ? {} : { parent: parentStage(parent) }),
   };
 }
 
 /** The fields of the formats, without those that are not there. */
-function vendorFields(config: Pick<Config, "arm" | "amd" | "intel" | "riscv">): VendorFields {
-  const { arm, amd, intel, riscv } = config;
-  return given({ arm, amd, intel, riscv });
+function vendorFields(config: VendorFields): VendorFields {
+  return given(Object.fromEntries(FIELD_GROUPS.map((name) => [name, config[name]])) as VendorFields);
 }
 
 function parentStage(stage: NonNullable<Config["stage2"]>): ParentStage {
   const { format, root, levels, t0sz } = stage;
-  return given({ format, root: root && big(root), levels, t0sz });
+  return given({ format, root: root && joined(root.hi, root.lo), levels, t0sz });
 }
 
 /** A model by its enumerator, its short form, or its number in `enum pasid_table_model`. */
@@ -167,16 +142,4 @@ type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 /** An object without its undefined fields. */
 function given<T extends object>(fields: T): Given<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
-}
-
-export function big(word: Word64): bigint {
-  return (BigInt(word.hi >>> 0) << 32n) | BigInt(word.lo >>> 0);
-}
-
-function bytesOfWords(words: readonly Word64[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8 * words.length));
-  words.forEach((word, i) => {
-    view.setBigUint64(8 * i, big(word), true);
-  });
-  return new Uint8Array(view.buffer);
 }

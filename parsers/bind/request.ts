@@ -1,20 +1,6 @@
-import type { ConfigModel } from "../trace/schema.ts";
-
-/** Fields of the table formats beside those that all have; not checked yet. */
-export interface VendorFields {
-  readonly arm?: { readonly s1fmt?: number; readonly s1dss?: number };
-  readonly amd?: { readonly glx?: number; readonly paging_levels?: number };
-  readonly intel?: { readonly rid_pasid?: number };
-  readonly riscv?: { readonly mode?: string };
-}
-
-/** The second stage that the table's addresses go through. */
-export interface ParentStage {
-  readonly format?: string;
-  readonly root?: bigint;
-  readonly levels?: number;
-  readonly t0sz?: number;
-}
+import type { ConfigModel, IommuModel } from "../../walkers/models.ts";
+import type { ParentStage } from "../../walkers/pasid-tables/format.ts";
+import type { VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
 
 /** `struct pasid_table_config` of the kernel list's thread, as it was passed: nothing but its form is checked. */
 export interface PasidTableRequest extends VendorFields {
@@ -33,21 +19,13 @@ export interface PasidTableRequest extends VendorFields {
   readonly parent?: ParentStage;
 }
 
-/** `struct iommu_hwpt_vtd_s1`: one first-stage page table, nested on a second stage of the host. */
-export interface VtdStage1Request {
-  readonly kind: "iommu_hwpt_vtd_s1";
-  readonly flags: bigint;
-  readonly pgtblAddr: bigint;
-  readonly addrWidth: number;
-  readonly reserved: number;
-}
-
-/** `struct iommu_hwpt_arm_smmuv3`: the first two words of an STE, nested on a second stage of the host. */
-export interface SmmuSteRequest {
-  readonly kind: "iommu_hwpt_arm_smmuv3";
-  /** A whole STE, for its layout: only the first 16 bytes were passed, the others are zero. */
-  readonly ste: DataView;
+/** A structure of iommufd (`HwptStructure`) for IOMMUs of one model. */
+export interface HwptRequest {
+  readonly kind: "iommu_hwpt";
+  readonly owner: IommuModel;
+  /** All of its bytes, little-endian. */
+  readonly view: DataView;
 }
 
 /** What a VMM asks the host to put under a device. */
-export type BindRequest = PasidTableRequest | VtdStage1Request | SmmuSteRequest;
+export type BindRequest = PasidTableRequest | HwptRequest;

@@ -1,11 +1,11 @@
+import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { Devices } from "../trace/devices.ts";
 import { Check, type Field, isObject, size64 } from "../trace/field.ts";
 import { RECORDS } from "../trace/schema.ts";
 import { show } from "../trace/show.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
-import { TELLING_REGISTER } from "./registers.ts";
 
 const record = RECORDS.iommu.fields;
 const register = size64("Register");
@@ -53,9 +53,11 @@ function ofRecord(value: Record<string, unknown>, check: Check): HostIommu | und
 
 function ofRegisters(value: Record<string, unknown>, check: Check): HostIommu | undefined {
   const registers = namedAsRegisters(value);
-  const model = IOMMU_MODELS.find((m) => TELLING_REGISTER[m].some((name) => registers[name] !== undefined));
+  const model = IOMMU_MODELS.find((m) =>
+    VENDORS[m].host.telling.some((name) => registers[name] !== undefined),
+  );
   if (model === undefined) {
-    const telling = IOMMU_MODELS.map((m) => TELLING_REGISTER[m][0]).join(", ");
+    const telling = IOMMU_MODELS.map((m) => VENDORS[m].host.telling[0]).join(", ");
     const names = Object.keys(value).slice(0, 8).join(", ");
     check.fail(
       "schema",

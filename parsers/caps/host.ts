@@ -1,5 +1,5 @@
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 /** One IOMMU of a host, as far as its capabilities are known. */
 export interface HostIommu {
@@ -23,10 +23,6 @@ export interface HostCapabilities {
 /** A new state with these registers. */
 export function stateOf(registers: Readonly<Record<string, bigint>>): IommuState {
   const state = new IommuState();
-  for (const [name, value] of Object.entries(registers)) setRegister(state, name, value);
+  for (const [name, value] of Object.entries(registers)) state.setRegister(name, value);
   return state;
-}
-
-export function setRegister(state: IommuState, name: string, value: bigint): void {
-  state.registers.set(name, { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 });
 }

@@ -1,27 +1,13 @@
-import type { Layout } from "../../walkers/layout.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { AmdHwInfoLayout, SmmuHwInfoLayout, VtdHwInfoLayout, viewOf } from "../bind/c-structures.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
+import { viewOf } from "../bind/c-structures.ts";
 import { type HostIommu, stateOf } from "./host.ts";
 
-interface HwInfo {
-  readonly model: IommuModel;
-  readonly layout: Layout;
-  /** Register by field. */
-  readonly registers: Readonly<Record<string, string>>;
-}
-
-const SMMU_REGISTERS = ["idr0", "idr1", "idr2", "idr3", "idr4", "idr5", "iidr", "aidr"];
-
 /** What IOMMU_GET_HW_INFO gives for each IOMMU; their sizes tell them apart. */
-const HW_INFO: readonly HwInfo[] = [
-  { model: "intel", layout: VtdHwInfoLayout, registers: { cap_reg: "cap", ecap_reg: "ecap" } },
-  {
-    model: "arm-smmuv3",
-    layout: SmmuHwInfoLayout,
-    registers: Object.fromEntries(SMMU_REGISTERS.map((name) => [name, name])),
-  },
-  { model: "amd", layout: AmdHwInfoLayout, registers: { efr: "efr", efr2: "efr2" } },
-];
+const HW_INFO = IOMMU_MODELS.flatMap((model) => {
+  const { hwInfo } = VENDORS[model].host;
+  return hwInfo === null ? [] : [{ model, ...hwInfo }];
+});
 
 /**
  * Reads the bytes of one of iommufd's `struct iommu_hw_info_…`.

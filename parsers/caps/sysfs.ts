@@ -1,4 +1,5 @@
 import { IommuState } from "../../walkers/registers.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
 import { isProposed, MODEL_FOLDERS, takeProperty } from "./sysfs-properties.ts";
 
@@ -84,20 +85,19 @@ function hostOfFolder(
     }
   }
   if (formats.length > 0) state.props.set(FORMAT_FOLDER, formats);
-  const notes = applyDefaults([...properties.keys()], state, model === "arm-smmuv3");
+  const notes = applyDefaults([...properties.keys()], state, VENDORS[model].host.pasidBits);
   return { id: key.slice(0, Math.max(slash, 0)), model, state, source: `${name} of sysfs`, notes };
 }
 
-function wrongNumber(text: string, number: number | undefined): string | undefined {
-  if (number === undefined || text === `${number}`) return undefined;
+function wrongNumber(text: string, number: number | null): string | undefined {
+  if (number === null || text === `${number}`) return undefined;
   return `expected ${number}, found ${JSON.stringify(text)}`;
 }
 
 /** The default that the thread agreed on: no `ssid_bits`, no PASIDs. Registers speak for themselves. */
-function applyDefaults(names: readonly string[], state: IommuState, isArm: boolean): string[] {
+function applyDefaults(names: readonly string[], state: IommuState, property: string): string[] {
   const proposed = names.some((name) => isProposed(name.split("/")[0]!));
   if (!proposed || state.registers.size > 0) return [];
-  const property = isArm ? "ssid_bits" : "pasid_bits";
   if (state.props.has(property)) return [];
   state.props.set(property, 0);
   return ["ssid_bits is absent: 0, PASIDs are not supported"];

@@ -1,12 +1,8 @@
 import { IommuState } from "../../walkers/registers.ts";
 import type { ByteSource } from "../trace/byte-source.ts";
 import { readTrace } from "../trace/reader.ts";
-import { TraceNames } from "../trace/records.ts";
 import type { PlainRecord } from "../trace/schema.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
-
-/** Ends the reading: nothing after the first request changes what the IOMMUs are at it. */
-const FIRST_REQUEST = new Error("first request");
 
 /** Problems that are kept. */
 const MAX_PROBLEMS = 16;
@@ -22,8 +18,10 @@ export async function hostsOfTrace(source: ByteSource): Promise<HostCapabilities
     if (problems.length < MAX_PROBLEMS) problems.push(`line ${line}: ${message}`);
   };
   const handler = {
+    stopped: false,
     dma() {
-      throw FIRST_REQUEST;
+      // Nothing after the first request changes what the IOMMUs are at it.
+      handler.stopped = true;
     },
     mem() {},
     unknown() {},
@@ -33,11 +31,7 @@ export async function hostsOfTrace(source: ByteSource): Promise<HostCapabilities
       if (wrong !== undefined) complain(line, wrong);
     },
   };
-  try {
-    await readTrace(source, handler, { names: new TraceNames() });
-  } catch (error) {
-    if (error !== FIRST_REQUEST) throw error;
-  }
+  await readTrace(source, handler);
   if (hosts.size > 0) return { hosts: [...hosts.values()], problems };
   const found = problems.length > 0 ? problems.join("; ") : "none";
   return `expected capabilities (JSON, a trace with an iommu record, bytes of iommufd, or a sysfs tree), found ${found}`;

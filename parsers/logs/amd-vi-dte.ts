@@ -1,7 +1,8 @@
 import { DEVICE_ID_BITS, DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { LogOutput } from "./format.ts";
 import type { AmdDetails } from "./iommu-events.ts";
-import { hexText, pciDevice } from "./kernel-text.ts";
+import { pciDevice } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { recordText } from "./record-text.ts";
 import type { TableBuilder } from "./table-builder.ts";
@@ -27,11 +28,11 @@ export function writeDeviceTableEntry(
   const determined = control !== undefined && unit.register("efr") !== undefined;
   const requester = pciDevice(dev)?.requester;
   if (dte.length < WORDS || requester === undefined) return false;
-  if (control !== undefined) unit.set("control", hexText(control));
+  if (control !== undefined) unit.set("control", hex(control));
   if (unit.register("dev_tab_base") === undefined)
-    unit.set("dev_tab_base", hexText(tables.place(TABLE_BYTES) | FULL_SIZE), true);
+    unit.set("dev_tab_base", hex(tables.place(TABLE_BYTES) | FULL_SIZE), true);
   const base = BigInt(unit.register("dev_tab_base")!) & BASE;
-  const at = (i: number) => hexText(base + BigInt(requester * DeviceTableEntry.bytes + i * 8));
+  const at = (i: number) => hex(base + BigInt(requester * DeviceTableEntry.bytes + i * 8));
   const changed = dte.some((word, i) => (tables.known(at(i)) ?? word) !== word);
   if (changed) {
     unit.declare();
@@ -40,7 +41,7 @@ export function writeDeviceTableEntry(
   }
   for (const table of tablesOf(dte)) tables.table(table);
   dte.forEach((word, i) => {
-    tables.word(at(i), hexText(word));
+    tables.word(at(i), hex(word));
   });
   return determined;
 }

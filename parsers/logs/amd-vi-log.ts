@@ -1,8 +1,8 @@
 import { FLAG_GN, FLAG_I, FLAG_PR, FLAG_RW, FLAG_TR } from "../../walkers/amd-vi/events.ts";
 import { AMD_VI_FAULTS } from "../../walkers/amd-vi/faults.ts";
+import { hex } from "../../walkers/word64.ts";
 import { doublewords, ringOf } from "./amd-vi-ring.ts";
-import type { EventTaker, LoggedLine, Place, Taken } from "./iommu-events.ts";
-import { hexText } from "./kernel-text.ts";
+import type { EventTaker, LoggedLine, LogPlace, Taken } from "./iommu-events.ts";
 import { type AmdViEventMessage, type AmdViLine, amdViContinuation, amdViLine } from "./linux-amd-vi.ts";
 
 /** Commands of the ring that Linux uses (drivers/iommu/amd/amd_iommu_types.h). */
@@ -22,7 +22,7 @@ const COMMAND_EVENTS = new Set(["ILLEGAL_COMMAND_ERROR", "COMMAND_HARDWARE_ERROR
 
 interface OpenEvent {
   readonly message: AmdViEventMessage;
-  readonly at: Place;
+  readonly at: LogPlace;
   readonly origin: string;
   readonly dte: bigint[];
   readonly command: number[];
@@ -40,9 +40,9 @@ export class AmdViLog {
   /** The kernel says that it runs in a virtual machine; said once with an event that this explains. */
   #emulated = false;
   /** First halves whose second one has not come. */
-  #halves: { readonly at: Place; readonly origin: string }[] = [];
+  #halves: { readonly at: LogPlace; readonly origin: string }[] = [];
   #ring: {
-    readonly at: Place;
+    readonly at: LogPlace;
     readonly head: number;
     readonly tail: number;
     readonly rows: bigint[][];
@@ -127,7 +127,7 @@ export class AmdViLog {
 
   #state(
     message: Extract<AmdViLine, { kind: "amd-completion-timeout" | "amd-log-overflow" | "amd-features" }>,
-    at: Place,
+    at: LogPlace,
   ): void {
     const common = { at, model: "amd", iommu: undefined } as const;
     if (message.kind === "amd-features") {
@@ -152,7 +152,7 @@ export class AmdViLog {
       });
   }
 
-  #begin(message: AmdViEventMessage, at: Place, origin: string): void {
+  #begin(message: AmdViEventMessage, at: LogPlace, origin: string): void {
     this.#close();
     this.#endBuffer();
     this.#open = { message, at, origin, dte: [], command: [], control: undefined, age: 0 };
@@ -198,14 +198,14 @@ export class AmdViLog {
       this.#take({
         kind: "note",
         at,
-        what: `AMD-Vi event that the kernel does not know: ${message.words.map(hexText).join(" ")}`,
+        what: `AMD-Vi event that the kernel does not know: ${message.words.map(hex).join(" ")}`,
       });
     else this.#fault(open);
   }
 
   #queueError({ message, at, command }: OpenEvent): void {
     const { device, address, event, iommu } = message;
-    const where = address === undefined ? "" : `, address ${hexText(address)}`;
+    const where = address === undefined ? "" : `, address ${hex(address)}`;
     const whose = device === undefined ? "" : ` of ${device.name}`;
     this.#take({ kind: "queue-error", at, model: "amd", iommu, text: `${event}${whose}${where}`, device });
     if (command.length === COMMAND_WORDS)

@@ -1,4 +1,4 @@
-import { encodeCommand } from "../commands/command.ts";
+import { encodeCommand } from "../../walkers/commands/command.ts";
 import type { LogOutput } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { cmdText } from "./record-text.ts";

@@ -4,9 +4,10 @@
  */
 
 import { pciName } from "../../walkers/pci.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { CsvColumn, CsvColumns, CsvField } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
-import { hexNumber, hexText, pciDevice } from "./kernel-text.ts";
+import { hexWord, pciDevice } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { machineOf } from "./machine.ts";
 import { recordText } from "./record-text.ts";
@@ -93,7 +94,7 @@ export class CsvReader implements LogReader {
         iommu: this.#unit?.id,
         dev,
         pasid,
-        addr: hexText(addr),
+        addr: hex(addr),
         len,
         access,
         ts: ts === undefined || ts === "" ? undefined : /^\d{1,15}(?:\.\d{1,9})?$/.test(ts) ? Number(ts) : ts,
@@ -106,9 +107,9 @@ export class CsvReader implements LogReader {
 
   #observed(cells: readonly string[]): object | undefined {
     const code = numberOf(this.#cell(cells, "fault"), 1);
-    if (typeof code === "number") return { result: "fault", code: hexText(code) };
+    if (typeof code === "number") return { result: "fault", code: hex(code) };
     const pa = addressOf(this.#cell(cells, "pa"));
-    return pa === undefined ? undefined : { result: "ok", pa: hexText(pa) };
+    return pa === undefined ? undefined : { result: "ok", pa: hex(pa) };
   }
 
   #access(cells: readonly string[]): "r" | "w" | "rw" | undefined {
@@ -156,7 +157,7 @@ function cellsOf(text: string, separator: string): string[] {
 
 /** Hex, as analysers write it: with or without 0x, in groups. */
 function addressOf(text: string | undefined): bigint | undefined {
-  return text === undefined || text === "" ? undefined : hexNumber(text.replace(/[_:\s]|h$/gi, ""));
+  return text === undefined || text === "" ? undefined : hexWord(text.replace(/[_:\s]|h$/gi, ""));
 }
 
 function deviceOf(text: string): string | undefined {

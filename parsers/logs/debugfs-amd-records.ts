@@ -1,8 +1,8 @@
+import { hex } from "../../walkers/word64.ts";
 import { writeDeviceTableEntry } from "./amd-vi-dte.ts";
 import { doublewords, ringOf } from "./amd-vi-ring.ts";
 import type { AmdDebugfsLine } from "./debugfs-amd.ts";
 import type { LogOutput } from "./format.ts";
-import { hexText } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import type { LogUnits } from "./log-units.ts";
 import { cmdText } from "./record-text.ts";
@@ -34,7 +34,7 @@ export class AmdDebugfs {
       case "register": {
         const name = message.capability ? undefined : REGISTERS.get(message.offset);
         if (name === undefined) this.#output.ignored("register that decides nothing");
-        else this.#unit(undefined).set(name, hexText(message.value));
+        else this.#unit(undefined).set(name, hex(message.value));
         return;
       }
       case "device-entry": {
@@ -68,7 +68,7 @@ export class AmdDebugfs {
     for (const { words, executed } of ringOf(ring.rows, ring.head, ring.tail)) {
       if (!executed) continue;
       unit.declare();
-      this.#output.record("cmd", cmdText(unit.id, words.map(hexText)));
+      this.#output.record("cmd", cmdText(unit.id, words.map(hex)));
     }
   }
 

@@ -2,7 +2,7 @@
  * Lines of /sys/kernel/debug/iommu/amd (Linux drivers/iommu/amd/debugfs.c, since about 6.17): `mmio` and `capability`
  * (one register, after its offset was written), `cmdbuf`, `devtbl`.
  */
-import { hexNumber, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
 
 export type AmdDebugfsLine =
   /** `mmio` prints 64 bits, `capability`, whose offsets are others, 32. */
@@ -43,7 +43,7 @@ export function amdDebugfsLine(text: string): AmdDebugfsLine | undefined {
     return {
       kind: "register",
       offset: smallHex(register[1])!,
-      value: hexNumber(register[2])!,
+      value: hexWord(register[2])!,
       capability: register[2]!.length <= 8,
     };
   const entry = DEVICE.exec(text);
@@ -55,7 +55,7 @@ export function amdDebugfsLine(text: string): AmdDebugfsLine | undefined {
       words: entry[2]!
         .trim()
         .split(" ")
-        .map((word) => hexNumber(word)!)
+        .map((word) => hexWord(word)!)
         .reverse(),
       iommu: entry[3]!,
     };

@@ -5,8 +5,8 @@ import {
   RootEntry,
   ScalableContextEntry,
 } from "../../walkers/vtd/structures.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { IntelDebugfsLine } from "./debugfs-intel.ts";
-import { hexText } from "./kernel-text.ts";
 import type { TableBuilder } from "./table-builder.ts";
 import { UPPER_HALF } from "./vtd-dump.ts";
 import { directoryBytes } from "./vtd-dump-tables.ts";
@@ -69,16 +69,16 @@ export class IntelTables {
       table = this.#tables.place();
       this.#pasidTables.set(at, table);
     }
-    this.#tables.word(hexText(at), hexText(table | PRESENT), ASSUMED);
+    this.#tables.word(hex(at), hex(table | PRESENT), ASSUMED);
     this.#put(table, pasid & (2 ** TABLE_BITS - 1), PasidEntry.bytes, words);
   }
 
   /** Entry `index` of a table: what is not shown of it is zero. */
   #put(table: bigint, index: number, bytes: number, words: readonly bigint[]): void {
     for (let i = 0; i * 8 < bytes; i++) {
-      const at = hexText(table + BigInt(index * bytes + i * 8));
+      const at = hex(table + BigInt(index * bytes + i * 8));
       const word = words[i];
-      if (word !== undefined) this.#tables.word(at, hexText(word));
+      if (word !== undefined) this.#tables.word(at, hex(word));
       else if (this.#tables.known(at) === undefined) this.#tables.word(at, "0x0", ASSUMED);
     }
   }
@@ -101,7 +101,7 @@ export class IntelTables {
     for (let i = top < 0 ? entries.length : top; i < entries.length && table !== 0n; i++) {
       const level = BigInt(TOP_LEVEL - i);
       const index = (frame >> (LEVEL_BITS * (level - 1n))) & LEVEL_MASK;
-      this.#tables.word(hexText(table + 8n * index), hexText(entries[i]!));
+      this.#tables.word(hex(table + 8n * index), hex(entries[i]!));
       table = entries[i]! & FRAME;
       if (i < entries.length - 1) this.#tables.table(table);
     }

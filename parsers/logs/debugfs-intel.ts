@@ -3,7 +3,7 @@
  * `iommu_regset`, `dmar_translation_struct`, `domain_translation_struct` and `invalidation_queue`. A heading says whose
  * the rows below it are.
  */
-import { hexNumber, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
 
 export type IntelDebugfsLine =
   | { readonly kind: "regset"; readonly iommu: string; readonly base: bigint }
@@ -58,7 +58,7 @@ const HEADING =
 
 export function intelDebugfsLine(text: string): IntelDebugfsLine | undefined {
   const row = PAGE_ROW.exec(text);
-  if (row !== null) return { kind: "page-table-row", frame: hexNumber(row[1])!, entries: wordsOf(row[2]!) };
+  if (row !== null) return { kind: "page-table-row", frame: hexWord(row[1])!, entries: wordsOf(row[2]!) };
   const queued = QUEUE_ROW.exec(text);
   if (queued !== null)
     // The last word is the kernel's own status.
@@ -69,7 +69,7 @@ export function intelDebugfsLine(text: string): IntelDebugfsLine | undefined {
       kind: "register",
       name: register[1]!,
       offset: smallHex(register[2])!,
-      value: hexNumber(register[3])!,
+      value: hexWord(register[3])!,
     };
   const device = DEVICE_ROW.exec(text);
   if (device !== null) return deviceEntries(device);
@@ -79,7 +79,7 @@ export function intelDebugfsLine(text: string): IntelDebugfsLine | undefined {
 function deviceEntries(found: RegExpExecArray): IntelDebugfsLine | undefined {
   const device = pciDevice(found[1]!);
   if (device === undefined) return undefined;
-  const word = (i: number) => hexNumber(found[i])!;
+  const word = (i: number) => hexWord(found[i])!;
   return {
     kind: "device-entries",
     device,
@@ -92,20 +92,20 @@ function deviceEntries(found: RegExpExecArray): IntelDebugfsLine | undefined {
 
 function headingLine(text: string): IntelDebugfsLine | undefined {
   const regset = REGSET.exec(text);
-  if (regset !== null) return { kind: "regset", iommu: regset[1]!, base: hexNumber(regset[2])! };
+  if (regset !== null) return { kind: "regset", iommu: regset[1]!, base: hexWord(regset[2])! };
   const root = ROOT_TABLE.exec(text);
-  if (root !== null) return { kind: "root-table", iommu: root[1]!, addr: hexNumber(root[2])! };
+  if (root !== null) return { kind: "root-table", iommu: root[1]!, addr: hexWord(root[2])! };
   const table = PAGE_TABLE.exec(text);
   const device = table === null ? undefined : pciDevice(table[1]!);
   if (table !== null && device !== undefined)
-    return { kind: "page-table", device, pasid: smallHex(table[2]), root: hexNumber(table[3])! };
+    return { kind: "page-table", device, pasid: smallHex(table[2]), root: hexWord(table[3])! };
   const queue = QUEUE.exec(text);
   if (queue !== null) return { kind: "queue", iommu: queue[1]! };
   const place = QUEUE_PLACE.exec(text);
   if (place !== null)
     return {
       kind: "queue-place",
-      base: hexNumber(place[1])!,
+      base: hexWord(place[1])!,
       head: Number(place[2]),
       tail: Number(place[3]),
     };
@@ -116,5 +116,5 @@ function wordsOf(text: string): bigint[] {
   return text
     .trim()
     .split(/\s+/)
-    .map((word) => hexNumber(word)!);
+    .map((word) => hexWord(word)!);
 }

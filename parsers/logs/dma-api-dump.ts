@@ -4,7 +4,7 @@
  *
  *     nvme 0000:00:02.0 phy idx 16254 P=0x0000000002f61840 D=ffefd840 L=5f2 cln=0x… DMA_FROM_DEVICE dma map error checked
  */
-import { hexNumber } from "./kernel-text.ts";
+import { hexWord } from "./kernel-text.ts";
 import type { MapAccess } from "./trace-events.ts";
 
 export interface DmaApiMapping {
@@ -34,9 +34,9 @@ export function dmaApiMapping(text: string): DmaApiMapping | undefined {
     driver: found[1]!,
     device: found[2]!,
     type: found[3]!.toLowerCase(),
-    pa: hexNumber(found[4])!,
-    addr: hexNumber(found[5])!,
-    size: hexNumber(found[6])!,
+    pa: hexWord(found[4])!,
+    addr: hexWord(found[5])!,
+    size: hexWord(found[6])!,
     access: DIRECTIONS[found[7]!.toUpperCase()]!,
   };
 }

@@ -1,7 +1,7 @@
+import { hex } from "../../walkers/word64.ts";
 import { writeDeviceTableEntry } from "./amd-vi-dte.ts";
 import type { LogOutput, Loss } from "./format.ts";
 import type { IommuEvent, LoggedFault } from "./iommu-events.ts";
-import { hexText } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import type { LogUnits } from "./log-units.ts";
 import { machineOf } from "./machine.ts";
@@ -118,11 +118,9 @@ export class FaultRecords {
       iommu: unit.id,
       dev,
       pasid,
-      addr: addr === undefined ? (request ? "0x0" : undefined) : hexText(addr),
+      addr: addr === undefined ? (request ? "0x0" : undefined) : hex(addr),
       access,
-      ...(request
-        ? { observed: observedOf(fault) }
-        : { code: code === undefined ? undefined : hexText(code) }),
+      ...(request ? { observed: observedOf(fault) } : { code: code === undefined ? undefined : hex(code) }),
       ...(assumed.length > 0 ? { assumed } : {}),
     });
     return at.ts === "" ? text : `${text.slice(0, -1)},"ts":${at.ts}}`;
@@ -145,14 +143,13 @@ export class FaultRecords {
 
   #command(event: Extract<IommuEvent, { kind: "command" }>): void {
     const { words, note, executed } = event;
-    if (!executed)
-      this.#mark(words.length < LEAST_WORDS ? `${note}: ${words.map(hexText).join(" ")} …` : note);
+    if (!executed) this.#mark(words.length < LEAST_WORDS ? `${note}: ${words.map(hex).join(" ")} …` : note);
     if (words.length < LEAST_WORDS) return;
     const { unit, assumed } = this.#units.of(event.model, event.iommu, undefined);
     unit.declare();
     // Its place among the other commands is not known.
     const notSaid = JSON.stringify([...assumed, ...(executed ? [] : ["order"])]);
-    this.#output.record("cmd", cmdText(unit.id, words.map(hexText), notSaid === "[]" ? "" : notSaid));
+    this.#output.record("cmd", cmdText(unit.id, words.map(hex), notSaid === "[]" ? "" : notSaid));
   }
 
   #mark(label: string): void {
@@ -164,11 +161,11 @@ export class FaultRecords {
 function observedOf({ code, amd, smmu }: LoggedFault) {
   return {
     result: "fault",
-    code: hexText(code!),
+    code: hex(code!),
     ...(smmu?.stage === undefined ? {} : { stage: smmu.stage }),
     ...(smmu?.class === undefined ? {} : { class: smmu.class }),
-    ...(smmu?.ipa === undefined ? {} : { ipa: hexText(smmu.ipa) }),
-    ...(amd?.flags === undefined ? {} : { flags: hexText(amd.flags) }),
-    ...(smmu === undefined || smmu.words.length === 0 ? {} : { event: smmu.words.map(hexText) }),
+    ...(smmu?.ipa === undefined ? {} : { ipa: hex(smmu.ipa) }),
+    ...(amd?.flags === undefined ? {} : { flags: hex(amd.flags) }),
+    ...(smmu === undefined || smmu.words.length === 0 ? {} : { event: smmu.words.map(hex) }),
   };
 }

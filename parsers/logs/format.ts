@@ -3,7 +3,7 @@
  * and the log does not say is named in the record's `assumed`; nothing is made up.
  */
 
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { HostIommu } from "../caps/host.ts";
 import type { IommuEvent } from "./iommu-events.ts";
 import type { KnownMemory } from "./known-memory.ts";

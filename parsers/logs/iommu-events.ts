@@ -2,12 +2,12 @@
  * What kernels report of IOMMUs, whole: a fault with its reason and the tables that were printed with it, although they
  * stood on many lines. Importers make records of these, `explain` sentences.
  */
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { PciDevice } from "./kernel-text.ts";
 import type { VtdDump } from "./vtd-dump.ts";
 
 /** Where in a log something stands. */
-export interface Place {
+export interface LogPlace {
   /** Line, from 1. */
   readonly line: number;
   /** Time stamp as JSON, "" where there is none. */
@@ -20,7 +20,7 @@ export type LoggedModel = IommuModel | "virtio-iommu" | "smmuv2";
 /** A request that an IOMMU refused. */
 export interface LoggedFault {
   readonly kind: "fault";
-  readonly at: Place;
+  readonly at: LogPlace;
   readonly model: LoggedModel;
   /** "dmar0", "ivhd1", "9050000.smmuv3": where the log names it. */
   readonly iommu: string | undefined;
@@ -75,7 +75,7 @@ export type IommuEvent =
   /** A unit's registers by the names of the contract. */
   | {
       readonly kind: "unit";
-      readonly at: Place;
+      readonly at: LogPlace;
       readonly model: IommuModel;
       readonly iommu: string | undefined;
       readonly regs: Readonly<Record<string, bigint>>;
@@ -84,7 +84,7 @@ export type IommuEvent =
   /** A native command that the kernel printed because something went wrong with it or near it. */
   | {
       readonly kind: "command";
-      readonly at: Place;
+      readonly at: LogPlace;
       readonly model: IommuModel;
       readonly iommu: string | undefined;
       /** 64-bit words, lowest address first. */
@@ -96,7 +96,7 @@ export type IommuEvent =
   /** Something is wrong with a unit's queues. */
   | {
       readonly kind: "queue-error";
-      readonly at: Place;
+      readonly at: LogPlace;
       readonly model: IommuModel;
       readonly iommu: string | undefined;
       readonly text: string;
@@ -104,14 +104,14 @@ export type IommuEvent =
     }
   | {
       readonly kind: "loss";
-      readonly at: Place;
+      readonly at: LogPlace;
       readonly what: string;
       readonly count: number;
       readonly message: string;
     }
-  | { readonly kind: "reserved"; readonly at: Place; readonly base: bigint; readonly end: bigint }
-  | { readonly kind: "group"; readonly at: Place; readonly device: string; readonly group: number }
-  | { readonly kind: "note"; readonly at: Place; readonly what: string };
+  | { readonly kind: "reserved"; readonly at: LogPlace; readonly base: bigint; readonly end: bigint }
+  | { readonly kind: "group"; readonly at: LogPlace; readonly device: string; readonly group: number }
+  | { readonly kind: "note"; readonly at: LogPlace; readonly what: string };
 
 export type EventTaker = (event: IommuEvent) => void;
 

@@ -3,15 +3,15 @@
 const MAX_DIGITS = 16;
 
 /** The number that hex digits stand for, with or without `0x`; undefined where it is none of 64 bits. */
-export function hexNumber(text: string | undefined): bigint | undefined {
+export function hexWord(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
   const digits = text.startsWith("0x") ? text.slice(2) : text;
   return digits.length <= MAX_DIGITS && /^[0-9a-f]+$/i.test(digits) ? BigInt(`0x${digits}`) : undefined;
 }
 
-/** As `hexNumber`, for what fits a double. */
+/** As `hexWord`, for what fits a double. */
 export function smallHex(text: string | undefined): number | undefined {
-  const value = hexNumber(text);
+  const value = hexWord(text);
   return value === undefined || value > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(value);
 }
 
@@ -41,9 +41,4 @@ export function pciDevice(text: string): PciDevice | undefined {
     segment: segment === undefined ? undefined : Number.parseInt(segment, 16),
     requester: (busNumber << 8) | (slotNumber << 3) | Number(fn),
   };
-}
-
-/** Hex as a trace writes it. */
-export function hexText(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
 }

@@ -1,4 +1,4 @@
-import { GuestMemory } from "../memory/guest-memory.ts";
+import { TraceMemory } from "../memory/guest-memory.ts";
 import type { MemoryImage } from "../memory/memory-image.ts";
 
 /**
@@ -6,9 +6,9 @@ import type { MemoryImage } from "../memory/memory-image.ts";
  */
 export class KnownMemory {
   /** The last file before the line that is read, and what the log has shown since. */
-  readonly now = new GuestMemory();
+  readonly now = new TraceMemory();
   /** The first file after it, where there is one. */
-  readonly next = new GuestMemory();
+  readonly next = new TraceMemory();
   hasNow = false;
   hasNext = false;
   /** Counts the files that have come. */

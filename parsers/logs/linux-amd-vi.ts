@@ -7,7 +7,7 @@
  *
  * Events of the table entries are followed by the whole device table entry, illegal commands by the command.
  */
-import { hexNumber, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
 
 /** An entry of the event log; a field that the line does not give is undefined. */
 export interface AmdViEventMessage {
@@ -93,12 +93,12 @@ export function amdViLine(text: string): AmdViLine | undefined {
   const event = EVENT.exec(text);
   if (event !== null) return eventOf(event[1]!, event[2]!, text);
   const dte = DTE.exec(text);
-  if (dte !== null) return { kind: "amd-dte", index: Number(dte[1]), value: hexNumber(dte[2])! };
+  if (dte !== null) return { kind: "amd-dte", index: Number(dte[1]), value: hexWord(dte[2])! };
   const command = COMMAND.exec(text);
   if (command !== null)
     return { kind: "amd-command-word", index: Number(command[1]), value: smallHex(command[2])! };
   const control = CONTROL.exec(text);
-  if (control !== null) return { kind: "amd-control", value: hexNumber(control[1])! };
+  if (control !== null) return { kind: "amd-control", value: hexWord(control[1])! };
   const timeout = TIMEOUT.exec(text);
   if (timeout !== null) return { kind: "amd-completion-timeout", iommu: timeout[1] };
   const buffer = BUFFER.exec(text);
@@ -110,8 +110,8 @@ export function amdViLine(text: string): AmdViLine | undefined {
   if (features !== null)
     return {
       kind: "amd-features",
-      efr: hexNumber(features[1])!,
-      efr2: hexNumber(features[2]),
+      efr: hexWord(features[1])!,
+      efr2: hexWord(features[2]),
       global: own === null,
     };
   return amdViBufferEntry(text);
@@ -153,7 +153,7 @@ function eventOf(event: string, rest: string, text: string): AmdViEventMessage {
     device: named === undefined ? undefined : pciDevice(named),
     domain: smallHex(fields.get("domain")),
     pasid: smallHex(fields.get("pasid")),
-    address: hexNumber(fields.get("address") ?? fields.get("gpa") ?? fields.get("spa")),
+    address: hexWord(fields.get("address") ?? fields.get("gpa") ?? fields.get("spa")),
     flags: smallHex(fields.get("flags")),
     tag: smallHex(fields.get("tag")),
     flagsRmp: smallHex(fields.get("flags_rmp")),

@@ -1,10 +1,11 @@
+import { hex } from "../../walkers/word64.ts";
 import { amdDebugfsLine } from "./debugfs-amd.ts";
 import { AmdDebugfs } from "./debugfs-amd-records.ts";
 import { type IntelDebugfsLine, intelDebugfsLine } from "./debugfs-intel.ts";
 import { IntelTables } from "./debugfs-intel-tables.ts";
 import { type DmaApiMapping, dmaApiMapping } from "./dma-api-dump.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
-import { hexText, pciDevice } from "./kernel-text.ts";
+import { pciDevice } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import type { LogUnits } from "./log-units.ts";
 import { machineOf } from "./machine.ts";
@@ -144,7 +145,7 @@ class DebugfsReader implements LogReader {
   #register(name: string, value: bigint): void {
     const known = REGISTERS[name];
     if (known === undefined || this.#unit === null) this.#output.ignored("register that decides nothing");
-    else this.#unit.set(known, hexText(value));
+    else this.#unit.set(known, hex(value));
   }
 
   #rootTable(name: string, addr: bigint): void {
@@ -152,7 +153,7 @@ class DebugfsReader implements LogReader {
     this.#unit = unit;
     this.#intel.root(addr);
     // `iommu_regset` has the register itself, with the mode of translation.
-    if (unit.register("rtaddr") === undefined) unit.set("rtaddr", hexText(addr), true);
+    if (unit.register("rtaddr") === undefined) unit.set("rtaddr", hex(addr), true);
   }
 
   /** The ring's commands, oldest first: from the head on, those that were there a round before. */
@@ -166,7 +167,7 @@ class DebugfsReader implements LogReader {
       const words = rows.get((head + n) % size);
       if (words === undefined || words.every((word) => word === 0n)) continue;
       iommu.declare();
-      this.#output.record("cmd", cmdText(iommu.id, words.map(hexText)));
+      this.#output.record("cmd", cmdText(iommu.id, words.map(hex)));
     }
   }
 
@@ -177,10 +178,10 @@ class DebugfsReader implements LogReader {
       this.#output.ignored("mapping of a device that is no PCI device");
       return;
     }
-    const range = { addr: hexText(addr), pa: hexText(pa), access };
+    const range = { addr: hex(addr), pa: hex(pa), access };
     if (!this.#intel.known) {
       // Without tables it is what software meant.
-      const map = { dev: pci.name, ...range, size: hexText(size === 0n ? 1n : size) };
+      const map = { dev: pci.name, ...range, size: hex(size === 0n ? 1n : size) };
       this.#output.record("map", recordText("map", map));
       return;
     }

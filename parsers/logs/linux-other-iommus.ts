@@ -3,7 +3,7 @@
  * virtio-iommu (drivers/iommu/virtio-iommu.c), SMMUv1 and v2 (drivers/iommu/arm/arm-smmu/arm-smmu.c: a register model
  * that no walker here knows), iommu.c, and printk's own notes of messages that it dropped.
  */
-import { hexNumber, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, pciDevice, smallHex } from "./kernel-text.ts";
 
 export type OtherIommuLine =
   /** RISC-V: the cause is decimal; no process_id and no transaction type are logged. */
@@ -63,7 +63,7 @@ export function otherIommuLine(text: string): OtherIommuLine | undefined {
       unit: virtio[1]!,
       reason: virtio[2]!.toLowerCase(),
       endpoint: Number(virtio[3]),
-      address: hexNumber(virtio[4]),
+      address: hexWord(virtio[4]),
       access: (virtio[5] ?? "").toUpperCase(),
     };
   const smmu = SMMUV2.exec(text);
@@ -85,8 +85,8 @@ function riscvLine(unit: string, text: string): OtherIommuLine | undefined {
       unit,
       cause: Number(fault[1]),
       devid: smallHex(fault[2])!,
-      iotval: hexNumber(fault[3])!,
-      iotval2: hexNumber(fault[4])!,
+      iotval: hexWord(fault[3])!,
+      iotval2: hexWord(fault[4])!,
     };
   const queue = RISCV_QUEUE.exec(text);
   if (queue !== null)

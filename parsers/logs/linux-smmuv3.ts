@@ -2,7 +2,7 @@
  * What Linux's SMMUv3 driver logs (drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c). An event is its number, then its four
  * 64-bit words on lines of their own; since about 6.14 decoded lines follow, which say nothing more.
  */
-import { hexNumber, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, pciDevice, smallHex } from "./kernel-text.ts";
 
 /** `unit` is the SMMU's device name, "" where the line is cut before it. */
 export type Smmuv3Line = { readonly unit: string } & (
@@ -68,7 +68,7 @@ type Unlabelled = Smmuv3Line extends infer L ? (L extends Smmuv3Line ? Omit<L, "
 
 function messageOf(text: string): Unlabelled | undefined {
   const word = WORD.exec(text);
-  if (word !== null) return { kind: "smmu-word", value: hexNumber(word[1])! };
+  if (word !== null) return { kind: "smmu-word", value: hexWord(word[1])! };
   const event = EVENT.exec(text);
   if (event !== null) return { kind: "smmu-event", event: smallHex(event[1])! };
   const decoded = DECODED.exec(text);
@@ -79,9 +79,9 @@ function messageOf(text: string): Unlabelled | undefined {
       client: decoded[2]!.startsWith("(") ? undefined : (pciDevice(decoded[2]!)?.name ?? decoded[2]!),
       sid: smallHex(decoded[3])!,
       ssid: smallHex(decoded[4])!,
-      iova: hexNumber(decoded[5]),
-      ipa: hexNumber(decoded[6]),
-      fetchAddr: hexNumber(decoded[7]),
+      iova: hexWord(decoded[5]),
+      ipa: hexWord(decoded[6]),
+      fetchAddr: hexWord(decoded[7]),
     };
   const access = ACCESS.exec(text);
   if (access !== null)

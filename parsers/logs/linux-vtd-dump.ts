@@ -8,7 +8,7 @@
  * present at level D"), and walks pass-through entries too. Later it shows the last entry as well, then "page table
  * not present at level D".
  */
-import { hexNumber, type PciDevice, pciDevice } from "./kernel-text.ts";
+import { hexWord, type PciDevice, pciDevice } from "./kernel-text.ts";
 
 export type VtdDumpLine =
   /** A dump begins. */
@@ -58,24 +58,23 @@ const FRAME_BITS = 12n;
 /** A line of a dump of Linux's. */
 export function vtdDumpLine(text: string): VtdDumpLine | undefined {
   const entry = ENTRY.exec(text);
-  if (entry !== null) return { kind: "dump-entry", level: Number(entry[1]), value: hexNumber(entry[2])! };
+  if (entry !== null) return { kind: "dump-entry", level: Number(entry[1]), value: hexWord(entry[2])! };
   const pasid = PASID.exec(text);
-  if (pasid !== null) return { kind: "dump-pasid", index: Number(pasid[1]), value: hexNumber(pasid[2])! };
+  if (pasid !== null) return { kind: "dump-pasid", index: Number(pasid[1]), value: hexWord(pasid[2])! };
   const root = ROOT.exec(text);
   if (root !== null)
     return {
       kind: "dump-root",
       scalable: root[1] !== undefined,
-      lo: hexNumber(root[3])!,
-      hi: hexNumber(root[2]),
+      lo: hexWord(root[3])!,
+      hi: hexWord(root[2]),
     };
   const context = CONTEXT.exec(text);
-  if (context !== null)
-    return { kind: "dump-context", lo: hexNumber(context[2])!, hi: hexNumber(context[1])! };
+  if (context !== null) return { kind: "dump-context", lo: hexWord(context[2])!, hi: hexWord(context[1])! };
   const directory = DIRECTORY.exec(text);
-  if (directory !== null) return { kind: "dump-directory", value: hexNumber(directory[1])! };
+  if (directory !== null) return { kind: "dump-directory", value: hexWord(directory[1])! };
   const begin = BEGIN.exec(text);
-  if (begin !== null) return { kind: "dump-begin", iommu: begin[1]!, addr: hexNumber(begin[2])! };
+  if (begin !== null) return { kind: "dump-begin", iommu: begin[1]!, addr: hexWord(begin[2])! };
   const hidden = HIDDEN.exec(text);
   if (hidden !== null) return { kind: "dump-hidden", level: Number(hidden[1]) };
   const end = END.exec(text);
@@ -85,15 +84,14 @@ export function vtdDumpLine(text: string): VtdDumpLine | undefined {
 /** A line of a dump of Xen's. */
 export function xenDumpLine(text: string): VtdDumpLine | undefined {
   const entry = XEN_ENTRY.exec(text);
-  if (entry !== null) return { kind: "dump-entry", level: Number(entry[1]), value: hexNumber(entry[3])! };
+  if (entry !== null) return { kind: "dump-entry", level: Number(entry[1]), value: hexWord(entry[3])! };
   const root = XEN_ROOT.exec(text);
-  if (root !== null) return { kind: "dump-root", scalable: false, lo: hexNumber(root[2])!, hi: undefined };
+  if (root !== null) return { kind: "dump-root", scalable: false, lo: hexWord(root[2])!, hi: undefined };
   const context = XEN_CONTEXT.exec(text);
-  if (context !== null)
-    return { kind: "dump-context", lo: hexNumber(context[3])!, hi: hexNumber(context[2])! };
+  if (context !== null) return { kind: "dump-context", lo: hexWord(context[3])!, hi: hexWord(context[2])! };
   const begin = XEN_BEGIN.exec(text);
   const device = begin === null ? undefined : pciDevice(begin[2]!.replace(/:([0-7])$/, ".$1"));
-  const gmfn = hexNumber(begin?.[3]);
+  const gmfn = hexWord(begin?.[3]);
   if (begin !== null && device !== undefined && gmfn !== undefined)
     return {
       kind: "dump-begin-xen",

@@ -13,7 +13,7 @@
  *
  * Up to 5.13 the reason is decimal, since then hex with `0x`; Xen's is hex. The address is that of a page.
  */
-import { hexNumber, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
+import { hexWord, type PciDevice, pciDevice, smallHex } from "./kernel-text.ts";
 
 /** A fault as its line gives it. */
 export interface VtdFaultMessage {
@@ -88,7 +88,7 @@ function faultOf(text: string): VtdFaultMessage | undefined {
     access: found[1]!.toLowerCase() === "read" ? "r" : "w",
     pasid: pasid === PRINTED_NO_PASID ? undefined : pasid,
     device,
-    addr: hexNumber(found[5])!,
+    addr: hexWord(found[5])!,
     code: reason?.code,
     text: reason?.text ?? "",
   };
@@ -102,7 +102,7 @@ function interruptOf(text: string): VtdInterruptFaultMessage | undefined {
   return {
     kind: "vtd-interrupt-fault",
     device,
-    index: hexNumber(found[2])!,
+    index: hexWord(found[2])!,
     code: reason?.code,
     text: reason?.text ?? "",
   };

@@ -2,7 +2,7 @@
  * What Linux's VT-d driver says of its units (drivers/iommu/intel/dmar.c): capability registers and reserved regions
  * at boot, and errors of the invalidation queue (since 5.15 with the descriptors; some before too).
  */
-import { hexNumber, smallHex } from "./kernel-text.ts";
+import { hexWord, smallHex } from "./kernel-text.ts";
 
 export type VtdUnitLine =
   | {
@@ -74,7 +74,7 @@ function vtdUnitLine(text: string): VtdUnitLine | undefined {
       kind: "vtd-descriptor",
       where: descriptor[1]!.toUpperCase() === "HEAD" ? "head" : "prior",
       name: descriptor[2]!,
-      words: descriptor.slice(3, 5).flatMap((word) => hexNumber(word) ?? []),
+      words: descriptor.slice(3, 5).flatMap((word) => hexWord(word) ?? []),
     };
   const invalid = INVALID.exec(text);
   if (invalid !== null)
@@ -82,22 +82,22 @@ function vtdUnitLine(text: string): VtdUnitLine | undefined {
       kind: "vtd-descriptor",
       where: "invalid",
       name: "",
-      words: invalid.slice(1, 3).map((word) => hexNumber(word)!),
+      words: invalid.slice(1, 3).map((word) => hexWord(word)!),
     };
   const unit = UNIT.exec(text);
   if (unit !== null)
     return {
       kind: "vtd-unit",
       iommu: `dmar${unit[1] ?? unit[2]}`,
-      base: hexNumber(unit[3])!,
-      cap: hexNumber(unit[4])!,
-      ecap: hexNumber(unit[5])!,
+      base: hexWord(unit[3])!,
+      cap: hexWord(unit[4])!,
+      ecap: hexWord(unit[5])!,
     };
   const width = WIDTH.exec(text);
   if (width !== null) return { kind: "vtd-address-width", bits: Number(width[1]) };
   const region = RMRR.exec(text);
   if (region !== null)
-    return { kind: "vtd-reserved-region", base: hexNumber(region[1])!, end: hexNumber(region[2])! };
+    return { kind: "vtd-reserved-region", base: hexWord(region[1])!, end: hexWord(region[2])! };
   const copied = COPIED.exec(text);
   return copied === null ? undefined : { kind: "vtd-copied-tables", iommu: copied[1]! };
 }

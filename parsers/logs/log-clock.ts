@@ -1,7 +1,7 @@
 /** Time stamps of logs as numbers, to merge several logs. */
 
 /** What a time stamp counts from: the machine's start, or 1970. Stamps of different clocks do not compare. */
-export type Clock = "boot" | "epoch";
+type Clock = "boot" | "epoch";
 
 export interface Instant {
   readonly clock: Clock;

@@ -11,6 +11,8 @@ const MAX_LINE_BYTES = 64 * 1024;
 export interface LineTaker {
   /** Lines from here on that are wanted whatever is in them. */
   readonly wanted: number;
+  /** Nothing more is wanted. */
+  readonly stopped?: boolean;
   /** @param raw the line without its newline; what is no UTF-8 stands as U+FFFD */
   line(number: number, raw: string): void;
   /** The log says that so many of its events are missing here. */
@@ -29,7 +31,6 @@ export class LogCutter implements Feed {
   lines = 0;
   /** Offset in the log of the line that is given on. */
   position = 0;
-  readonly done = false;
   readonly #taker: LineTaker;
   readonly #finder: NeedleFinder;
   #text = Buffer.from(this.buffer.buffer);
@@ -44,6 +45,10 @@ export class LogCutter implements Feed {
   constructor(taker: LineTaker, needles: readonly string[]) {
     this.#taker = taker;
     this.#finder = new NeedleFinder(needles);
+  }
+
+  get done(): boolean {
+    return this.#taker.stopped === true;
   }
 
   get room(): number {
@@ -81,6 +86,7 @@ export class LogCutter implements Feed {
   }
 
   breakOff(message: string): void {
+    if (this.done) return;
     this.#taker.finish(this.lines);
     this.#taker.breakOff(this.lines + 1, message);
   }
@@ -95,7 +101,7 @@ export class LogCutter implements Feed {
       this.lines++;
       this.#skipping = false;
     }
-    while (p < to) {
+    while (p < to && !this.done) {
       let start = p;
       if (taker.wanted === 0) {
         const hit = this.#finder.find(bytes, this.#pairs, p, to);

@@ -1,5 +1,5 @@
 import type { Feed, FeedOptions } from "../trace/line-feed.ts";
-import type { TraceHandler } from "../trace/line-reader.ts";
+import type { TraceHandler } from "../trace/record-source.ts";
 import { LogCutter } from "./log-cutter.ts";
 import { LogImport, type LogOptions } from "./log-import.ts";
 import { HandlerSink } from "./record-sink.ts";
@@ -25,9 +25,13 @@ class ReplayedLog extends LogImport {
     this.#handler = handler;
   }
 
+  get stopped(): boolean {
+    return this.#handler.stopped === true;
+  }
+
   override finish(lines: number): void {
     super.finish(lines);
-    if (this.formats.length === 0)
+    if (this.formats.length === 0 && !this.stopped)
       this.#handler.error(
         lines,
         "schema",
@@ -36,6 +40,6 @@ class ReplayedLog extends LogImport {
   }
 
   override breakOff(line: number, message: string): void {
-    this.#handler.error(line, "io", message);
+    if (!this.stopped) this.#handler.error(line, "io", message);
   }
 }

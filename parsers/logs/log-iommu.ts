@@ -1,6 +1,5 @@
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { setRegister } from "../caps/host.ts";
 import type { LogOutput } from "./format.ts";
 import { recordText } from "./record-text.ts";
 
@@ -32,7 +31,7 @@ export class LogIommu {
     for (const [name, { hi, lo }] of host?.state.registers ?? []) {
       const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
       this.#values.set(name, `0x${value.toString(16)}`);
-      setRegister(this.state, name, value);
+      this.state.setRegister(name, value);
     }
     for (const [name, value] of host?.state.props ?? []) this.state.props.set(name, value);
   }
@@ -50,7 +49,7 @@ export class LogIommu {
   set(name: string, value: string, assumed = false): void {
     if (this.#values.get(name) === value) return;
     this.#values.set(name, value);
-    setRegister(this.state, name, BigInt(value));
+    this.state.setRegister(name, BigInt(value));
     this.version++;
     if (assumed) this.#assumed.add(name);
     else this.#assumed.delete(name);

@@ -1,6 +1,6 @@
-import type { IommuModel } from "../../walkers/walker.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { LogOutput } from "./format.ts";
-import { hexText } from "./kernel-text.ts";
 import { LogIommu } from "./log-iommu.ts";
 
 /** What a vendor's unit is called where nothing names it. */
@@ -80,7 +80,7 @@ export class LogUnits {
     regs: Readonly<Record<string, bigint>>,
     props: Readonly<Record<string, number>>,
   ): void {
-    for (const [name, value] of Object.entries(regs)) unit.set(name, hexText(value));
+    for (const [name, value] of Object.entries(regs)) unit.set(name, hex(value));
     for (const [name, value] of Object.entries(props)) unit.property(name, value);
   }
 }

@@ -1,6 +1,6 @@
 import { pciName } from "../../walkers/pci.ts";
-import type { EventTaker, LoggedFault, LoggedLine, Place, Taken } from "./iommu-events.ts";
-import { hexText } from "./kernel-text.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { EventTaker, LoggedFault, LoggedLine, LogPlace, Taken } from "./iommu-events.ts";
 import { isIommuRateLimit, type OtherIommuLine, otherIommuLine } from "./linux-other-iommus.ts";
 
 /** What the kernel log says of IOMMUs that have one line a message, and of what it left out. */
@@ -17,7 +17,7 @@ export class OtherIommuLog {
     return this.#message(message, { line: line.number, ts: line.ts });
   }
 
-  #message(message: OtherIommuLine, at: Place): Taken {
+  #message(message: OtherIommuLine, at: LogPlace): Taken {
     switch (message.kind) {
       case "riscv-fault":
         this.#take(riscvFault(message, at));
@@ -60,7 +60,7 @@ export class OtherIommuLog {
 
   #riscvError(
     message: Extract<OtherIommuLine, { kind: "riscv-queue-error" | "riscv-hardware-error" }>,
-    at: Place,
+    at: LogPlace,
   ): void {
     const common = { at, model: "riscv", iommu: message.unit } as const;
     if (message.kind === "riscv-hardware-error") {
@@ -109,13 +109,13 @@ type VirtioFault = Extract<OtherIommuLine, { kind: "virtio-fault" }>;
 
 const NOTHING = { pasid: undefined, pageOnly: false, interrupt: false } as const;
 
-function riscvFault({ unit, cause, devid, iotval, iotval2 }: RiscvFault, at: Place): LoggedFault {
+function riscvFault({ unit, cause, devid, iotval, iotval2 }: RiscvFault, at: LogPlace): LoggedFault {
   return {
     kind: "fault",
     at,
     model: "riscv",
     iommu: unit,
-    dev: `did:${hexText(devid)}`,
+    dev: `did:${hex(devid)}`,
     ...NOTHING,
     addr: iotval,
     access: CAUSE_ACCESS[cause],
@@ -128,7 +128,7 @@ function riscvFault({ unit, cause, devid, iotval, iotval2 }: RiscvFault, at: Pla
 }
 
 /** Endpoint ids of PCI devices are segment and requester id (drivers/acpi/viot.c). */
-function virtioFault({ unit, reason, endpoint, address, access }: VirtioFault, at: Place): LoggedFault {
+function virtioFault({ unit, reason, endpoint, address, access }: VirtioFault, at: LogPlace): LoggedFault {
   const segment = (endpoint >>> 16).toString(16).padStart(4, "0");
   return {
     kind: "fault",

@@ -84,7 +84,7 @@ export function optionalNumber(args: string, key: string): number | undefined {
   return word === undefined ? undefined : numberOf(word);
 }
 
-export function numberOf(word: string | undefined): number {
+function numberOf(word: string | undefined): number {
   if (word === undefined || !NUMBER.test(word)) throw missing;
   return Number(word);
 }

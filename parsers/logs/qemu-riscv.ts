@@ -3,10 +3,10 @@
  * their direction and process_id, faults with the record's first word, and commands with both words; no table at all.
  */
 
+import { readers } from "../../walkers/commands/command-set.ts";
 import { pciName } from "../../walkers/pci.ts";
-import { readers } from "../commands/command-set.ts";
-import { Iotinval } from "../commands/riscv.ts";
-import { FaultRecord } from "../fault-records/riscv.ts";
+import { Iotinval } from "../../walkers/riscv/commands.ts";
+import { FaultRecord } from "../../walkers/riscv/fault-record.ts";
 import { Determined } from "./determined.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
@@ -51,7 +51,7 @@ const ACCESS_OF_TEXT: Readonly<Record<string, "r" | "w" | "rw">> = { RO: "r", WR
 /** A request that grants nothing: QEMU asks for nothing but a fault. */
 const NO_ACCESS = "NA";
 
-/** Commands that change no table of any request, and those that are about one page (parsers/commands/riscv.ts). */
+/** Commands that change no table of any request, and those that are about one page (walkers/riscv/commands.ts). */
 const IOTINVAL = 1;
 const IOFENCE = 2;
 const VMA = 0;

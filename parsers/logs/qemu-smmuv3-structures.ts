@@ -3,7 +3,7 @@ import { Cd } from "../../walkers/smmuv3/cd.ts";
 import { Cr0, StrtabBaseCfg } from "../../walkers/smmuv3/registers.ts";
 import { ADDRESS_SIZES, CONFIG_BYPASS, CONFIG_STAGE1, L1Std, Ste } from "../../walkers/smmuv3/ste.ts";
 import { L1_SHIFT } from "../../walkers/smmuv3/structures.ts";
-import type { LogOutput } from "./format.ts";
+import type { LogOutput, Loss } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { type EventHandler, hexField, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
@@ -24,6 +24,13 @@ const IPS = new Map(
 /** Cached pages that are remembered; past that they are forgotten, and requests to them counted as not known. */
 const MAX_PAGES = 1 << 20;
 
+const SECOND_STAGE: Loss = {
+  what: "second-stage",
+  severity: "warning",
+  message:
+    "requests through a second stage are left out: QEMU's events do not show its configuration; give memory beside the log (--memory)",
+};
+
 /** What is being read for one stream. */
 interface Reading {
   sid: number;
@@ -41,6 +48,8 @@ export class SmmuStructures {
   readonly #tables: TableBuilder;
   /** Streams whose configuration the log shows. */
   readonly #streams = new Set<number>();
+  /** Streams with a second stage. */
+  readonly #nested = new Set<number>();
   /** Pages that the log shows being put into the IOTLB, and how many bits they have. */
   readonly #pages = new Set<string>();
   readonly #pageBits = new Set<number>();
@@ -93,9 +102,18 @@ export class SmmuStructures {
   /** Whether a request's tables are known; where not, it is counted. @param asid of an IOTLB hit, -1 for a walk */
   knows(sid: number, asid: number, addr: string): boolean {
     if (this.#output.memory) return true;
+    if (this.#nested.has(sid)) {
+      this.#output.lost(SECOND_STAGE);
+      return false;
+    }
     if (this.#streams.has(sid) && (this.fromBoot || asid < 0 || this.#hasPage(asid, addr))) return true;
     this.#output.lost(UNKNOWN_TABLES);
     return false;
+  }
+
+  /** A stream's requests go through a second stage, whose configuration no event shows. */
+  secondStage(sid: number): void {
+    this.#nested.add(sid);
   }
 
   bypassed(sid: number): void {
@@ -137,6 +155,7 @@ export class SmmuStructures {
     reading.cd = "";
     reading.fields = null;
     this.#streams.delete(sid);
+    this.#nested.delete(sid);
     // What the driver wrote before the log began: QEMU bounds a StreamID by 16 bits, whatever LOG2SIZE says.
     if (this.#iommu.register("strtab_base_cfg") !== undefined) return;
     const twoLevels = (numberField(args, "features:") & 1) === 1;

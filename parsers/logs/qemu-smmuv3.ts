@@ -13,7 +13,7 @@ import { SmmuCommands } from "./qemu-smmuv3-commands.ts";
 import { SmmuStructures } from "./qemu-smmuv3-structures.ts";
 import { dmaText, observedFault, observedOk, timed } from "./record-text.ts";
 import { SMMUV3_REGISTERS } from "./smmuv3-registers.ts";
-import { TableBuilder } from "./table-builder.ts";
+import { hexOfBig, TableBuilder } from "./table-builder.ts";
 
 export const QEMU_SMMUV3: LogFormat = {
   name: "qemu-smmuv3",
@@ -79,6 +79,7 @@ class SmmuEvents implements LogReader {
       smmu_iotlb_lookup_hit: lookup(true),
       smmu_iotlb_lookup_miss: lookup(false),
       smmu_get_pte: (args) => this.#entry(args),
+      smmu_ptw_level: (args) => this.#level(args),
       smmu_ptw_invalid_pte: (args) => this.#invalid(args),
       smmu_iotlb_insert: (args) => this.#structures.inserted(args),
       smmuv3_translate_success: (args, line) => this.#success(args, line),
@@ -157,6 +158,13 @@ class SmmuEvents implements LogReader {
 
   #entry(args: string): void {
     this.#tables.word(hexField(args, "pteaddr="), hexField(args, "pte="));
+  }
+
+  /** The same entry, where the event before is not enabled; and which stage it is of. */
+  #level(args: string): void {
+    if (optionalNumber(args, "stage=") === 2) this.#structures.secondStage(this.#walk.sid);
+    const address = BigInt(hexField(args, "baseaddr=")) + 8n * BigInt(numberField(args, "offset="));
+    this.#tables.word(hexOfBig(address), hexField(args, "=> pte="));
   }
 
   #invalid(args: string): void {

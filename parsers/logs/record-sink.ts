@@ -1,6 +1,7 @@
 import { NEWLINE } from "../trace/json-syntax.ts";
 import { SLACK_BYTES } from "../trace/line-feed.ts";
-import { LineReader, type TraceHandler } from "../trace/line-reader.ts";
+import { LineReader } from "../trace/line-reader.ts";
+import type { TraceHandler } from "../trace/record-source.ts";
 import type { TraceNames } from "../trace/records.ts";
 import { DMA, RecordScanner } from "../trace/scanner.ts";
 import type { RecordSink } from "./log-import.ts";
@@ -27,6 +28,7 @@ export class HandlerSink implements RecordSink {
   }
 
   record(line: number, _type: string, text: string): void {
+    if (this.#handler.stopped === true) return;
     const most = text.length * MOST_UTF8 + SLACK_BYTES;
     if (most > this.#bytes.length) this.#grow(most);
     const end = this.#bytes.write(text, "utf8");

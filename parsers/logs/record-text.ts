@@ -3,21 +3,6 @@
  * from end to end; only their padding goes, as the contract wants it of writers.
  */
 
-/** Hex digits, with or without 0x, as the contract writes a number. */
-export function hexText(digits: string): string {
-  let at = digits.charCodeAt(1) === 0x78 || digits.charCodeAt(1) === 0x58 ? 2 : 0;
-  while (at < digits.length - 1 && digits.charCodeAt(at) === 0x30) at++;
-  return at === 2 && isLower(digits) ? digits : `0x${digits.slice(at).toLowerCase()}`;
-}
-
-function isLower(text: string): boolean {
-  for (let i = 1; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (c >= 0x41 && c <= 0x5a) return false;
-  }
-  return true;
-}
-
 /** Any text as a JSON string. */
 export function jsonText(text: string): string {
   return JSON.stringify(text);

@@ -38,7 +38,8 @@ export function isSimpleTrace(bytes: Uint8Array, length: number): boolean {
 /** Reads a trace, record by record; an event's number is that of its line. */
 export class SimpleTrace implements Feed {
   lines = 0;
-  done = false;
+  /** It makes no sense any more. */
+  #broken = false;
   readonly buffer = new Uint8Array(CHUNK_BYTES + MAX_RECORD);
   readonly #view = new DataView(this.buffer.buffer);
   readonly #text = Buffer.from(this.buffer.buffer);
@@ -49,6 +50,10 @@ export class SimpleTrace implements Feed {
 
   constructor(taker: LineTaker) {
     this.#taker = taker;
+  }
+
+  get done(): boolean {
+    return this.#broken || this.#taker.stopped === true;
   }
 
   get room(): number {
@@ -78,7 +83,7 @@ export class SimpleTrace implements Feed {
   }
 
   breakOff(message: string): void {
-    this.done = true;
+    this.#broken = true;
     this.#taker.finish(this.lines);
     this.#taker.breakOff(this.lines + 1, message);
   }

@@ -1,7 +1,7 @@
+import { SMMUV3_FAULT_RECORD } from "../../walkers/smmuv3/fault-record.ts";
 import { SMMUV3_FAULTS } from "../../walkers/smmuv3/index.ts";
-import { ConfigurationEvent, SMMUV3_FAULT_RECORD, TranslationEvent } from "../fault-records/smmuv3.ts";
-import type { EventTaker, LoggedFault, LoggedLine, Place, SmmuDetails, Taken } from "./iommu-events.ts";
-import { hexText } from "./kernel-text.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { EventTaker, LoggedFault, LoggedLine, LogPlace, SmmuDetails, Taken } from "./iommu-events.ts";
 import { type DecodedAccess, type DecodedEvent, type Smmuv3Line, smmuv3Line } from "./linux-smmuv3.ts";
 
 const EVENT_WORDS = 4;
@@ -10,7 +10,7 @@ const COMMAND_WORDS = 2;
 const MAX_UNITS = 256;
 
 interface OpenEvent {
-  readonly at: Place;
+  readonly at: LogPlace;
   readonly event: number;
   readonly words: bigint[];
   decoded: DecodedEvent | undefined;
@@ -20,7 +20,7 @@ interface OpenEvent {
 /** What one SMMU's lines have begun. */
 interface Unit {
   event: OpenEvent | null;
-  command: { readonly at: Place; readonly words: bigint[] } | null;
+  command: { readonly at: LogPlace; readonly words: bigint[] } | null;
 }
 
 /** Puts the SMMUv3 driver's messages together: an event's words, and the decoded lines that name its device. */
@@ -102,7 +102,7 @@ export class Smmuv3Log {
     return "understood";
   }
 
-  #decoded(message: DecodedEvent, unit: Unit, name: string, at: Place): Taken {
+  #decoded(message: DecodedEvent, unit: Unit, name: string, at: LogPlace): Taken {
     const open = unit.event;
     const event = CODES.get(message.name);
     const whole = open !== null && open.words.length === EVENT_WORDS && open.decoded === undefined;
@@ -147,20 +147,20 @@ export class Smmuv3Log {
       });
   }
 
-  #state(message: Smmuv3Line, at: Place): void {
+  #state(message: Smmuv3Line, at: LogPlace): void {
     const common = { at, model: "arm-smmuv3", iommu: message.unit } as const;
     const error = (text: string) => {
       this.#take({ kind: "queue-error", ...common, text, device: undefined });
     };
     switch (message.kind) {
       case "smmu-queue-error":
-        error(`the command queue stopped: ${message.error} (CMDQ_CONS ${hexText(message.cons)})`);
+        error(`the command queue stopped: ${message.error} (CMDQ_CONS ${hex(message.cons)})`);
         return;
       case "smmu-sync-timeout":
-        error(`CMD_SYNC at ${hexText(message.at)} was not completed in time`);
+        error(`CMD_SYNC at ${hex(message.at)} was not completed in time`);
         return;
       case "smmu-global-error":
-        error(message.value === undefined ? message.text : `global error, GERROR ${hexText(message.value)}`);
+        error(message.value === undefined ? message.text : `global error, GERROR ${hex(message.value)}`);
         return;
       case "smmu-loss":
         this.#take({
@@ -188,13 +188,6 @@ const DECODED_CLASSES: Readonly<Record<string, "CD" | "TT" | "IN">> = {
   "Input address caused fault": "IN",
 };
 
-const streamOf = ConfigurationEvent.reader("STREAMID");
-const hasSubstream = ConfigurationEvent.reader("SSV");
-const substreamOf = ConfigurationEvent.reader("SUBSTREAMID");
-const stageOf = TranslationEvent.reader("S2");
-const classOf = TranslationEvent.reader("CLASS");
-const stallOf = TranslationEvent.reader("STALL");
-
 /** C_BAD_SUBSTREAMID: its SubstreamID is valid by itself (IHI 0070, 7.3.9). */
 const BAD_SUBSTREAM = 8;
 
@@ -206,29 +199,31 @@ function rawFault(iommu: string, { at, words, decoded }: OpenEvent): LoggedFault
   });
   const code = SMMUV3_FAULT_RECORD.code(view);
   const layout = SMMUV3_FAULT_RECORD.layout(code);
-  const has = (name: string) => name in layout.fields;
-  const flag = (name: string) => has(name) && layout.extract(name, view, 0) !== 0n;
-  const addr = has("INPUTADDR") ? layout.extract("INPUTADDR", view, 0) : undefined;
-  const staged = has("S2") && has("CLASS");
-  const substream = code === BAD_SUBSTREAM || hasSubstream(view, 0) !== 0;
+  const field = (name: string) => (name in layout.fields ? layout.extract(name, view, 0) : undefined);
+  const flag = (name: string) => field(name) === 1n;
+  const cls = field("CLASS");
+  const second = flag("S2");
+  const ipa = second ? field("IPA") : undefined;
+  const fetchAddr = field("FETCHADDR");
+  const substream = code === BAD_SUBSTREAM || flag("SSV");
   const smmu: SmmuDetails = {
     words,
     name: nameOf(code),
-    stage: staged ? (stageOf(view, 0) !== 0 ? 2 : 1) : undefined,
-    class: staged ? CLASSES[classOf(view, 0)] : undefined,
-    ipa: has("IPA") && staged && stageOf(view, 0) !== 0 ? layout.extract("IPA", view, 0) << 12n : undefined,
-    fetchAddr: has("FETCHADDR") ? layout.extract("FETCHADDR", view, 0) << FETCH_SHIFT : undefined,
+    stage: cls === undefined ? undefined : second ? 2 : 1,
+    class: cls === undefined ? undefined : CLASSES[Number(cls)],
+    ipa: ipa === undefined ? undefined : ipa << IPA_SHIFT,
+    fetchAddr: fetchAddr === undefined ? undefined : fetchAddr << FETCH_SHIFT,
     client: decoded?.client,
-    privileged: has("PNU") ? flag("PNU") : undefined,
-    stalled: staged && stallOf(view, 0) !== 0,
+    privileged: field("PNU") === undefined ? undefined : flag("PNU"),
+    stalled: flag("STALL"),
   };
   return {
-    ...base(iommu, at, streamOf(view, 0)),
-    pasid: substream ? substreamOf(view, 0) : undefined,
-    addr,
-    access: has("RNW") ? (flag("RNW") ? (flag("IND") ? "x" : "r") : "w") : undefined,
+    ...base(iommu, at, Number(field("STREAMID"))),
+    pasid: substream ? Number(field("SUBSTREAMID")) : undefined,
+    addr: field("INPUTADDR"),
+    access: field("RNW") === undefined ? undefined : flag("RNW") ? (flag("IND") ? "x" : "r") : "w",
     code,
-    text: smmu.name ?? `event ${hexText(code)}`,
+    text: smmu.name ?? `event ${hex(code)}`,
     smmu,
   };
 }
@@ -258,16 +253,17 @@ function decodedFault(iommu: string, { at, access }: OpenEvent, decoded: Decoded
   };
 }
 
-/** FetchAddr begins at bit 3 of its word (IHI 0070, 7.3). */
+/** IPA begins at bit 12 of its word, FetchAddr at bit 3 (IHI 0070, 7.3). */
+const IPA_SHIFT = 12n;
 const FETCH_SHIFT = 3n;
 
-function base(iommu: string, at: Place, sid: number) {
+function base(iommu: string, at: LogPlace, sid: number) {
   return {
     kind: "fault",
     at,
     model: "arm-smmuv3",
     iommu,
-    dev: `sid:${hexText(sid)}`,
+    dev: `sid:${hex(sid)}`,
     pageOnly: false,
     interrupt: false,
     assumed: [] as readonly string[],

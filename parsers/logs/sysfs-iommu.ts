@@ -2,7 +2,7 @@
  * Lines of `grep -r . /sys/class/iommu/` and of loops over /sys/kernel/iommu_groups: "PATH: VALUE" or "PATH:VALUE".
  * (A folder, a tar of one, or a file `caps` reads by itself.)
  */
-import { hexNumber } from "./kernel-text.ts";
+import { hexWord } from "./kernel-text.ts";
 
 export type SysfsLine =
   | { readonly kind: "intel"; readonly iommu: string; readonly name: "cap" | "ecap"; readonly value: bigint }
@@ -22,7 +22,7 @@ export function sysfsLine(text: string): SysfsLine | undefined {
   const found = CLASS.exec(text);
   if (found !== null) {
     const [, iommu, driver, name, value] = found;
-    const number = hexNumber(value);
+    const number = hexWord(value);
     if (driver === "intel-iommu" && (name === "cap" || name === "ecap") && number !== undefined)
       return { kind: "intel", iommu: iommu!, name, value: number };
     const features = FEATURES.exec(value!);
@@ -30,8 +30,8 @@ export function sysfsLine(text: string): SysfsLine | undefined {
       return {
         kind: "amd-features",
         iommu: iommu!,
-        efr: hexNumber(features[1])!,
-        efr2: hexNumber(features[2])!,
+        efr: hexWord(features[1])!,
+        efr2: hexWord(features[2])!,
       };
   }
   const group = GROUP.exec(text);

@@ -1,7 +1,7 @@
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
-import { createWalker } from "../../walkers/registry.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
@@ -38,7 +38,7 @@ export class TableProbe implements WalkObserver {
 
   constructor(iommu: LogIommu, memory: GuestMemory) {
     this.#iommu = iommu;
-    this.#engine = new WalkEngine(createWalker(iommu.model, memory));
+    this.#engine = new WalkEngine(VENDORS[iommu.model].walker(memory));
     this.#engine.walker.tables.observer = this;
   }
 

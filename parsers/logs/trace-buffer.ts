@@ -2,9 +2,11 @@
  * Trace events of Linux that say what software did: iommu:*, dma:*, intel_iommu:* (tracefs, trace-cmd report, perf
  * script). They make `map`, `unmap` and `cmd` records. There is no DMA in them.
  */
+
+import { hex } from "../../walkers/word64.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { isTraceHeader, lostEvents } from "./ftrace-line.ts";
-import { hexText, pciDevice } from "./kernel-text.ts";
+import { pciDevice } from "./kernel-text.ts";
 import type { LogUnits } from "./log-units.ts";
 import { machineOf } from "./machine.ts";
 import { cmdText, recordText } from "./record-text.ts";
@@ -163,9 +165,9 @@ class TraceEventReader implements LogReader {
     }
     const text = recordText(type, {
       dev,
-      addr: hexText(addr),
-      size: hexText(size),
-      ...(type === "map" && pa !== undefined ? { pa: hexText(pa) } : {}),
+      addr: hex(addr),
+      size: hex(size),
+      ...(type === "map" && pa !== undefined ? { pa: hex(pa) } : {}),
       access,
     });
     this.#output.record(type, ts === "" ? text : `${text.slice(0, -1)},"ts":${ts}}`);
@@ -179,7 +181,7 @@ class TraceEventReader implements LogReader {
     unit.declare();
     // Descriptors have two words in legacy mode, of which the event prints four all the same.
     const own = words.slice(2).every((word) => word === 0n) ? words.slice(0, 2) : words;
-    this.#output.record("cmd", cmdText(unit.id, own.map(hexText)));
+    this.#output.record("cmd", cmdText(unit.id, own.map(hex)));
   }
 
   #endBatch(): void {
@@ -187,7 +189,7 @@ class TraceEventReader implements LogReader {
     this.#batch = null;
     if (batch === null) return;
     const { unit } = this.#units.of("intel", batch.iommu, undefined);
-    this.#output.record("cmd", cmdText(unit.id, [hexText(WAIT_TYPE), "0x0"], '["data"]'));
+    this.#output.record("cmd", cmdText(unit.id, [hex(WAIT_TYPE), "0x0"], '["data"]'));
   }
 }
 

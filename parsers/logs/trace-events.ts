@@ -4,7 +4,7 @@
  *
  * `iommu:map` and `unmap` name neither device nor domain; `dma:*` (since 6.12) name the device and the direction.
  */
-import { hexNumber } from "./kernel-text.ts";
+import { hexWord } from "./kernel-text.ts";
 
 /** What a device may do with a buffer: DMA_TO_DEVICE it reads, DMA_FROM_DEVICE it writes. */
 export type MapAccess = "r" | "w" | "rw";
@@ -156,17 +156,17 @@ export function softwareEvent(event: string, text: string): SoftwareEvent | unde
 function iommuRange(event: "map" | "unmap", text: string): SoftwareEvent | undefined {
   const found = IOMMU_RANGE.exec(text);
   if (found === null) return undefined;
-  const addr = hexNumber(found[1])!;
+  const addr = hexWord(found[1])!;
   // What was unmapped counts, not what was asked for.
   const size = BigInt(found[5] ?? found[4]!);
-  const range = { addr, size, pa: hexNumber(found[3]) };
+  const range = { addr, size, pa: hexWord(found[3]) };
   return event === "map" ? { kind: "iommu-map", range } : { kind: "iommu-unmap", range };
 }
 
 function singleOf(text: string, kind: "dma-map" | "dma-unmap"): SoftwareEvent | null {
   const found = DMA_SINGLE.exec(text);
   if (found === null) return null;
-  const ranges = [{ addr: hexNumber(found[3])!, size: BigInt(found[4]!), pa: hexNumber(found[5]) }];
+  const ranges = [{ addr: hexWord(found[3])!, size: BigInt(found[4]!), pa: hexWord(found[5]) }];
   const base = { device: found[1]!, access: ACCESS[found[2]!], ranges, phys: [] };
   return kind === "dma-map" ? { kind, ...base, truncated: false } : { kind, ...base };
 }
@@ -189,7 +189,7 @@ function listsOf(text: string, kind: "dma-map" | "dma-unmap"): SoftwareEvent | n
 function listOf(text: string, name: string): bigint[] | undefined {
   const found = new RegExp(`(?:^|\\s)${name}=\\{([0-9a-fx,]*)\\}`, "i").exec(text);
   if (found === null) return undefined;
-  const numbers = found[1] === "" ? [] : found[1]!.split(",").map((item) => hexNumber(item));
+  const numbers = found[1] === "" ? [] : found[1]!.split(",").map((item) => hexWord(item));
   return numbers.every((n) => n !== undefined) ? (numbers as bigint[]) : undefined;
 }
 
@@ -200,7 +200,7 @@ function commandOf(text: string): SoftwareEvent | null {
       kind: "vtd-command",
       iommu: found[2]!,
       name: found[1]!,
-      words: found.slice(3, 7).map((word) => hexNumber(word)!),
+      words: found.slice(3, 7).map((word) => hexWord(word)!),
     }
   );
 }
@@ -226,8 +226,8 @@ function faultOf(text: string): SoftwareEvent | null {
       kind: "iommu-fault",
       driver: found[1]!,
       device: found[2]!,
-      addr: hexNumber(found[3])!,
-      flags: hexNumber(found[4])!,
+      addr: hexWord(found[3])!,
+      flags: hexWord(found[4])!,
     }
   );
 }

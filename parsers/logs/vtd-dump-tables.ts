@@ -6,9 +6,10 @@ import {
   RootEntry,
   ScalableContextEntry,
 } from "../../walkers/vtd/structures.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { LogOutput } from "./format.ts";
 import type { LoggedFault } from "./iommu-events.ts";
-import { hexText, pciDevice } from "./kernel-text.ts";
+import { pciDevice } from "./kernel-text.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { recordText } from "./record-text.ts";
 import type { TableBuilder } from "./table-builder.ts";
@@ -47,7 +48,7 @@ export function writeVtdDump(
   const words = wordsOf(dump, rtaddr & FRAME, requester, pasid);
   // What changed was unmapped or mapped anew, and the kernel does not print what it invalidated.
   const changed = words.some(({ addr, value }) => {
-    const known = tables.known(hexText(addr));
+    const known = tables.known(hex(addr));
     return known !== undefined && known !== value;
   });
   if (changed) {
@@ -56,7 +57,7 @@ export function writeVtdDump(
     output.record("inv", recordText("inv", all));
   }
   for (const { base, bytes } of tablesOf(dump)) tables.table(base, bytes);
-  for (const { addr, value, assumed } of words) tables.word(hexText(addr), hexText(value), assumed);
+  for (const { addr, value, assumed } of words) tables.word(hex(addr), hex(value), assumed);
   return dump.gap(requester & 0xff, pasid, code);
 }
 
@@ -66,7 +67,7 @@ function rootTable(unit: LogIommu, tables: TableBuilder, scalable: boolean): big
   if (known !== undefined) return BigInt(known);
   const ttm = RootTableAddressRegister.fields.TTM.parts[0]![1];
   const value = tables.place() | (BigInt(scalable ? TTM_SCALABLE : TTM_LEGACY) << BigInt(ttm));
-  unit.set("rtaddr", hexText(value), true);
+  unit.set("rtaddr", hex(value), true);
   return value;
 }
 

@@ -1,4 +1,4 @@
-import type { EventTaker, LoggedFault, LoggedLine, Place, Taken } from "./iommu-events.ts";
+import type { EventTaker, LoggedFault, LoggedLine, LogPlace, Taken } from "./iommu-events.ts";
 import { type VtdDumpLine, vtdDumpLine, xenDumpLine } from "./linux-vtd-dump.ts";
 import { type VtdFaultLine, type VtdFaultMessage, vtdFaultLine } from "./linux-vtd-fault.ts";
 import { VtdDump } from "./vtd-dump.ts";
@@ -12,7 +12,7 @@ const NO_DUMPS_PATIENCE = 4;
 
 interface WaitingFault {
   readonly message: VtdFaultMessage;
-  readonly at: Place;
+  readonly at: LogPlace;
   readonly origin: string;
   code: number | undefined;
   text: string;

@@ -1,6 +1,7 @@
 import { pciName } from "../../walkers/pci.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { EventTaker, LoggedLine, Taken } from "./iommu-events.ts";
-import { hexText, pciDevice } from "./kernel-text.ts";
+import { pciDevice } from "./kernel-text.ts";
 import { type VtdUnitLine, vtdUnitLines } from "./linux-vtd-unit.ts";
 import { VtdFaultLog } from "./vtd-fault-log.ts";
 
@@ -85,7 +86,7 @@ function queueError(error: "queue" | "time-out" | "completion", detail: number |
   // VT-d 5.10, 11.4.9.9, IQERCD_REG: ITESID, ICESID and IQEI.
   if (error === "queue")
     return {
-      text: `the invalidation queue stopped at a descriptor${detail === undefined ? "" : ` (IQEI ${hexText(detail)})`}`,
+      text: `the invalidation queue stopped at a descriptor${detail === undefined ? "" : ` (IQEI ${hex(detail)})`}`,
       device: undefined,
     };
   const device = detail === undefined || NO_DEVICE.includes(detail) ? undefined : pciDevice(pciName(detail));

@@ -4,8 +4,9 @@
  * header 0, `sh_info`. The byte order that the file states is that of its headers; guest memory is bytes.
  */
 import { FRAME_MASK, FRAMES, frameOf } from "../../walkers/memory.ts";
+import { addressText } from "../../walkers/word64.ts";
 import { RangeSet } from "./range-set.ts";
-import { addressText, endOf, type Segment, SegmentImage } from "./segment-image.ts";
+import { endOf, type Segment, SegmentImage } from "./segment-image.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
 
 /** e_ident: the first bytes of every ELF file. */

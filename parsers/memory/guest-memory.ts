@@ -5,6 +5,7 @@ import {
   frameOf,
   type GuestMemory as WalkerMemory,
 } from "../../walkers/memory.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { addBytes, type ByteMask, countBytes, hasBytes } from "./byte-mask.ts";
 import { HexDecoder } from "./hex.ts";
 import {
@@ -60,7 +61,7 @@ export interface WriteWatcher {
  * A fetch goes through a direct-mapped front cache of frames; behind it are the written pages, then the file,
  * then RAM. Untouched RAM is one shared zero page.
  */
-export class GuestMemory implements WalkerMemory {
+export class TraceMemory implements WalkerMemory {
   view: DataView = ZERO_VIEW;
   at = 0;
   /**
@@ -432,5 +433,5 @@ function beyond(record: string, addrHi: number, addrLo: number, size: string): M
 
 /** An unsigned 64-bit number as the trace writes it. */
 function hex64(hi: number, lo: number): string {
-  return `0x${((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16)}`;
+  return hex(joined(hi, lo));
 }

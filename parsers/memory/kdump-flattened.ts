@@ -9,7 +9,7 @@ import type { SnapshotFile } from "./snapshot-file.ts";
 export const FLATTENED_MAGIC = "makedumpfile";
 
 /** What a dump's bytes are read from: a file, or the pieces of a flattened one. */
-export interface ByteSource {
+export interface DumpBytes {
   readonly name: string;
   readonly size: number;
   /** Fills `target` from a position on; returns how many bytes there were. */
@@ -22,7 +22,7 @@ const RECORD_BYTES = 16;
 const MAX_RECORDS = 1 << 23;
 
 /** The dump inside a flattened file. */
-export class FlattenedDump implements ByteSource {
+export class FlattenedDump implements DumpBytes {
   readonly name: string;
   readonly size: number;
   readonly #file: SnapshotFile;

@@ -8,7 +8,7 @@ import * as zlib from "node:zlib";
 import { decompress as decompressZstd } from "fzstd";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { type ByteMask, popcount } from "./byte-mask.ts";
-import type { ByteSource } from "./kdump-flattened.ts";
+import type { DumpBytes } from "./kdump-flattened.ts";
 import {
   ABSENT,
   BYTES,
@@ -77,11 +77,7 @@ interface Geometry {
  * @param source where the dump's bytes are: the file itself, or a flattened one
  * @returns the image, or a sentence that says what is wrong
  */
-export function openKdump(
-  file: SnapshotFile,
-  source: ByteSource,
-  options: CacheOptions,
-): KdumpImage | string {
+export function openKdump(file: SnapshotFile, source: DumpBytes, options: CacheOptions): KdumpImage | string {
   const geometry = readGeometry(source);
   if (typeof geometry === "string") return geometry;
   const before = countDumped(source, geometry);
@@ -89,7 +85,7 @@ export function openKdump(
   return new KdumpImage(file, source, geometry, before, options.cacheBytes ?? DEFAULT_CACHE_BYTES);
 }
 
-function readGeometry(source: ByteSource): Geometry | string {
+function readGeometry(source: DumpBytes): Geometry | string {
   const where = (field: string) => `${source.name}: kdump ${field}`;
   const header = Buffer.alloc(HEADER.bytes);
   if (source.read(0, header) < HEADER.bytes || header.toString("latin1", 0, 8) !== KDUMP_MAGIC)
@@ -140,7 +136,7 @@ function isBlockSize(bytes: number): boolean {
 }
 
 /** For each group of pages, how many pages before it were dumped. */
-function countDumped(source: ByteSource, geometry: Geometry): Float64Array | string {
+function countDumped(source: DumpBytes, geometry: Geometry): Float64Array | string {
   const groups = Math.ceil(geometry.pages / GROUP_PAGES);
   const before = new Float64Array(groups);
   const group = Buffer.alloc(GROUP_BYTES * 2048);
@@ -174,7 +170,7 @@ export class KdumpImage implements MemoryImage {
   at = 0;
   evictions = 0;
   readonly #file: SnapshotFile;
-  readonly #source: ByteSource;
+  readonly #source: DumpBytes;
   readonly #geometry: Geometry;
   readonly #before: Float64Array;
   readonly #framesPerBlock: number;
@@ -191,7 +187,7 @@ export class KdumpImage implements MemoryImage {
 
   constructor(
     file: SnapshotFile,
-    source: ByteSource,
+    source: DumpBytes,
     geometry: Geometry,
     before: Float64Array,
     cacheBytes: number,

@@ -6,7 +6,7 @@ import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
 import { LIME_MAGIC, openLime } from "./lime.ts";
 import type { MemoryImage } from "./memory-image.ts";
 import { openRaw } from "./raw.ts";
-import { type CacheOptions, reasonOf, SnapshotFile } from "./snapshot-file.ts";
+import { type CacheOptions, readFailure, SnapshotFile } from "./snapshot-file.ts";
 import type { SnapshotFormat } from "./snapshot-formats.ts";
 
 export interface SnapshotOptions extends CacheOptions {
@@ -64,7 +64,7 @@ function resolvePath(
     real = realpathSync(resolve(traceFolder, path));
     if (isWithin(real, realpathSync(traceFolder))) return { ok: true, path: real };
   } catch (error) {
-    return { ok: false, error: `${path}: expected ${expected}, found ${reasonOf(error)}` };
+    return { ok: false, error: `${path}: expected ${expected}, found ${readFailure(error)}` };
   }
   for (const allowed of allow) {
     try {

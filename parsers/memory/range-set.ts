@@ -5,7 +5,7 @@ import { addBytes, type ByteMask } from "./byte-mask.ts";
 export const NOTHING = 0;
 export const EVERYTHING = 1;
 export const PART = 2;
-export type Coverage = 0 | 1 | 2;
+export type FrameCoverage = 0 | 1 | 2;
 
 /** Ranges of one block: a larger one is split, so that an insertion moves few of them. */
 const MAX_BLOCK = 256;
@@ -101,7 +101,7 @@ export class RangeSet {
     this.#blocks.length = 0;
   }
 
-  coverage(frame: number): Coverage {
+  coverage(frame: number): FrameCoverage {
     this.#find(frame, 1);
     const block = this.#blocks[this.#block];
     if (block === undefined) return NOTHING;

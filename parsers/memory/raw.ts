@@ -1,6 +1,7 @@
 import { FRAME_MASK, frameOf } from "../../walkers/memory.ts";
+import { addressText } from "../../walkers/word64.ts";
 import { RangeSet } from "./range-set.ts";
-import { addressText, endOf, SegmentImage } from "./segment-image.ts";
+import { endOf, SegmentImage } from "./segment-image.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
 
 /**

@@ -1,4 +1,5 @@
 import { FRAME_BYTES, FRAME_MASK } from "../../walkers/memory.ts";
+import { addressText } from "../../walkers/word64.ts";
 import { addBytes, type ByteMask } from "./byte-mask.ts";
 import {
   ABSENT,
@@ -36,11 +37,6 @@ export function endOf(frame: number, offset: number, bytes: number): { frame: nu
     frame: frame + Math.floor(bytes / FRAME_BYTES) + (inFrame >>> 12),
     offset: inFrame & FRAME_MASK,
   };
-}
-
-/** A byte address as a person writes it. */
-export function addressText(frame: number, offset: number): string {
-  return `0x${(BigInt(frame) * BigInt(FRAME_BYTES) + BigInt(offset)).toString(16)}`;
 }
 
 /** Guest memory that lies in a file in segments: ELF cores, LiME, raw images. */

@@ -88,7 +88,7 @@ export class SnapshotFile {
       return `${name}: expected a regular file, found ${kindOf(stat)}`;
     } catch (error) {
       if (fd >= 0) closeQuietly(fd);
-      return `${name}: expected a readable file, found ${reasonOf(error)}`;
+      return `${name}: expected a readable file, found ${readFailure(error)}`;
     }
   }
 
@@ -126,7 +126,7 @@ export class SnapshotFile {
         done += count;
       }
     } catch (error) {
-      this.#fail(`expected ${target.length} bytes at offset ${position}, found ${reasonOf(error)}`);
+      this.#fail(`expected ${target.length} bytes at offset ${position}, found ${readFailure(error)}`);
     }
     return done;
   }
@@ -194,7 +194,7 @@ export class SnapshotFile {
         this.#fail(`expected ${this.size} bytes, as when it was opened, found ${now.size}`);
       else if (now.mtimeMs !== this.#modified) this.#fail("expected it not to change, found it written to");
     } catch (error) {
-      this.#fail(`expected its status, found ${reasonOf(error)}`);
+      this.#fail(`expected its status, found ${readFailure(error)}`);
     }
   }
 
@@ -207,7 +207,7 @@ export class SnapshotFile {
 const NO_VIEW = new DataView(new ArrayBuffer(0));
 
 /** What a file is, where it is not a regular one. */
-export function kindOf(stat: {
+function kindOf(stat: {
   isDirectory(): boolean;
   isFIFO(): boolean;
   isSocket(): boolean;
@@ -238,7 +238,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** The reason of a failed system call, in words and with its code. */
-export function reasonOf(error: unknown): string {
+export function readFailure(error: unknown): string {
   const code = (error as { code?: unknown }).code;
   if (typeof code !== "string") return error instanceof Error ? error.message : String(error);
   const words = REASONS[code];

@@ -1,9 +1,9 @@
 /** Reading the output of a replay: its outcomes one by one, and what else is in it. */
 import { isUtf8 } from "node:buffer";
+import { ACCESS_BITS } from "../trace/accesses.ts";
 import { Check, type ErrorCode, isObject, object, oneOf } from "../trace/field.ts";
 import { JsonSyntax, skipSpace } from "../trace/json-syntax.ts";
 import { type Feed, type FeedOptions, LineCutter } from "../trace/line-feed.ts";
-import { ACCESS_BITS } from "../trace/line-reader.ts";
 import { OBSERVED_RESULTS, RECORDS } from "../trace/schema.ts";
 import { show } from "../trace/show.ts";
 import { wellFormedLength } from "../trace/utf8.ts";

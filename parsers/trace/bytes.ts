@@ -11,7 +11,7 @@ export const OPEN_BRACE = 0x7b;
 export const CLOSE_BRACE = 0x7d;
 
 /** Value of a hex digit, -1 for any other byte. */
-export const HEX_DIGIT = new Int8Array(256).fill(-1);
+const HEX_DIGIT = new Int8Array(256).fill(-1);
 for (let d = 0; d < 16; d++) {
   const digit = d.toString(16);
   HEX_DIGIT[digit.charCodeAt(0)] = d;

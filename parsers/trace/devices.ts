@@ -1,3 +1,4 @@
+import { IOMMUS } from "../../walkers/models.ts";
 import { Names } from "./names.ts";
 
 /** A device as one spelling in a trace names it. */
@@ -25,7 +26,9 @@ export const DEVICE_NAME = {
 } as const;
 
 /** Width of the number behind each prefix: an SMMU's StreamID, RISC-V's device_id, AMD's DeviceID. */
-const PREFIX_BITS: Readonly<Record<string, number>> = { sid: 32, did: 24, devid: 16 };
+const PREFIX_BITS: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.values(IOMMUS).map(({ device }) => [device.prefix, device.bits]),
+);
 
 const PCI = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
 const NUMBERED = /^(sid|did|devid):(0[xX][0-9a-fA-F]+|[0-9]+)$/;

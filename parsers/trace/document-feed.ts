@@ -6,7 +6,8 @@
 import type { Token, TokenSource } from "stream-json/core/parser.js";
 import { NEWLINE } from "./json-syntax.ts";
 import { type Feed, type FeedOptions, SLACK_BYTES, tooLong } from "./line-feed.ts";
-import { LineReader, type TraceHandler } from "./line-reader.ts";
+import { LineReader } from "./line-reader.ts";
+import type { TraceHandler } from "./record-source.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
 import { cutCharacter, wellFormedLength } from "./utf8.ts";
 
@@ -74,7 +75,7 @@ class DocumentFeed implements Feed {
   }
 
   breakOff(message: string): void {
-    this.#handler.error(this.lines, "io", message);
+    if (this.#handler.stopped !== true) this.#handler.error(this.lines, "io", message);
   }
 
   /**
@@ -107,7 +108,13 @@ class DocumentFeed implements Feed {
       return;
     }
     if (typeof tokens === "object" && "values" in tokens)
-      for (const token of tokens.values as Token[]) this.#records.take(token, this.lines);
+      for (const token of tokens.values as Token[]) {
+        this.#records.take(token, this.lines);
+        if (this.#handler.stopped === true) {
+          this.done = true;
+          return;
+        }
+      }
     this.#column += text.length;
     if (text.endsWith("\n")) {
       this.lines++;

@@ -1,6 +1,7 @@
 import type { ErrorCode } from "./field.ts";
 import { NEWLINE } from "./json-syntax.ts";
-import { LineReader, type TraceHandler } from "./line-reader.ts";
+import { LineReader } from "./line-reader.ts";
+import type { TraceHandler } from "./record-source.ts";
 import type { TraceNames } from "./records.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
 
@@ -14,7 +15,7 @@ export interface FeedOptions {
 export interface Feed {
   /** Lines read so far. */
   readonly lines: number;
-  /** Nothing that may still come can be read. */
+  /** Nothing that may still come can be read, or is wanted. */
   readonly done: boolean;
   /**
    * Makes room for the next piece of text and says where in `buffer` it goes: up to `room` bytes. To be called before
@@ -71,6 +72,11 @@ export abstract class LineCutter implements Feed {
   protected abstract read(line: number, bytes: Uint8Array, start: number, end: number): void;
   protected abstract fail(line: number, code: ErrorCode, message: string): void;
 
+  /** Nothing more is wanted. */
+  protected get stopped(): boolean {
+    return false;
+  }
+
   get room(): number {
     return this.buffer.length - SLACK_BYTES - this.#fill;
   }
@@ -94,6 +100,7 @@ export abstract class LineCutter implements Feed {
     this.#fill += n;
     const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
     if (last >= 0) this.#lines(from + last);
+    if (this.done) return;
     if (this.#skipping) this.#skip();
     else if (this.#fill - this.#start > this.#maxLine) {
       this.#skipping = true;
@@ -120,7 +127,7 @@ export abstract class LineCutter implements Feed {
   }
 
   breakOff(message: string): void {
-    this.fail(this.lines + 1, "io", message);
+    if (!this.stopped) this.fail(this.lines + 1, "io", message);
   }
 
   /** Reads all lines up to the newline at `last`. */
@@ -139,6 +146,10 @@ export abstract class LineCutter implements Feed {
         else if (!isBlank(bytes, p, end)) this.read(line, bytes, p, end);
       }
       p = end + 1;
+      if (this.stopped) {
+        this.done = true;
+        break;
+      }
     }
     this.#start = p;
   }
@@ -159,6 +170,10 @@ export class LineFeed extends LineCutter {
     this.#handler = handler;
     this.#reader = new LineReader(options.names, handler);
     this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+  }
+
+  protected override get stopped(): boolean {
+    return this.#handler.stopped === true;
   }
 
   protected override use(bytes: Uint8Array): void {

@@ -4,56 +4,19 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
-import { FAULT, MSI, OK } from "../../walkers/result.ts";
-import type { ACCESSES } from "./accesses.ts";
-import { Check, type ErrorCode, isObject } from "./field.ts";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
-import { DmaRecord, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
-import {
-  type DmaInput,
-  isRecordType,
-  type MemInput,
-  type OBSERVED_RESULTS,
-  type PlainRecord,
-  readRecord,
-} from "./schema.ts";
-import { show } from "./show.ts";
+import type { TraceHandler } from "./record-source.ts";
+import { fillDma, RecordTeller } from "./record-teller.ts";
+import type { DmaRecord, MemRecord, TraceNames } from "./records.ts";
+import type { DmaInput } from "./schema.ts";
 import { wellFormedLength } from "./utf8.ts";
-
-/** Told about every record of a trace, in order. Calls are synchronous; nothing that is reused may be kept. */
-export interface TraceHandler {
-  /** @param line line number of the record, from 1 */
-  dma(line: number, record: DmaRecord): void;
-  mem(line: number, record: MemRecord): void;
-  /** Any other record; a fresh object. */
-  record(line: number, record: PlainRecord): void;
-  /** A record of a type that the contract does not know. */
-  unknown(line: number, type: string): void;
-  /** A record that cannot be used. `message` says field, what was expected and what was found, not the line. */
-  error(line: number, code: ErrorCode, message: string): void;
-}
-
-/** `ACCESSES` as bits. */
-export const ACCESS_BITS: Readonly<Record<(typeof ACCESSES)[number], number>> = {
-  r: READ,
-  w: WRITE,
-  rw: READ | WRITE,
-  x: EXECUTE,
-};
-
-export const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
-  ok: OK,
-  fault: FAULT,
-  msi: MSI,
-};
 
 export class LineReader {
   readonly names: TraceNames;
-  readonly dma = new DmaRecord();
-  readonly mem = new MemRecord();
+  readonly dma: DmaRecord;
+  readonly mem: MemRecord;
   readonly #handler: TraceHandler;
-  readonly #check: Check;
+  readonly #teller: RecordTeller;
   readonly #syntax = new JsonSyntax();
   /** The bytes last read from, and as a Buffer. */
   #bytes: Uint8Array | null = null;
@@ -62,7 +25,9 @@ export class LineReader {
   constructor(names: TraceNames, handler: TraceHandler) {
     this.names = names;
     this.#handler = handler;
-    this.#check = new Check(names.devices);
+    this.#teller = new RecordTeller(names, handler);
+    this.dma = this.#teller.dma;
+    this.mem = this.#teller.mem;
   }
 
   /**
@@ -83,29 +48,10 @@ export class LineReader {
       this.#handler.error(line, "json", why ?? "expected one JSON object, found none");
       return;
     }
-    if (!isObject(value)) {
-      this.#handler.error(line, "schema", `record: expected an object, found ${show(value)}`);
-      return;
-    }
-    const type = value.type;
-    if (typeof type !== "string") {
-      this.#handler.error(line, "schema", `type: expected a record type such as "dma", found ${show(type)}`);
-      return;
-    }
-    if (!isRecordType(type)) {
-      this.#handler.unknown(line, type);
-      return;
-    }
-    const check = this.#check;
-    check.reset();
-    const record = readRecord(type, value, check);
-    if (record === null) {
-      this.#handler.error(line, check.code as ErrorCode, check.message);
-      return;
-    }
+    const record = this.#teller.validated(line, value);
+    if (record === null) return;
     if (record.type === "dma") this.#dma(line, record, bytes, start);
-    else if (record.type === "mem") this.#mem(line, record);
-    else this.#handler.record(line, record);
+    else this.#teller.record(line, record);
   }
 
   #text(bytes: Uint8Array, start: number, end: number): string {
@@ -117,79 +63,20 @@ export class LineReader {
     return this.#buffer.toString("utf8", start, end);
   }
 
+  /** The texts of `ts` and `observed` stay as they are written. */
   #dma(line: number, input: DmaInput, bytes: Uint8Array, start: number): void {
-    const dma = this.dma;
-    dma.clear();
+    const { dma } = this;
+    fillDma(dma, input, this.names);
     dma.bytes = bytes;
-    dma.dev = input.dev.index;
-    dma.addrHi = input.addr.hi;
-    dma.addrLo = input.addr.lo;
-    if (input.iommu !== undefined) dma.iommu = this.names.iommus.internText(input.iommu);
-    if (input.pasid !== undefined) dma.pasid = input.pasid;
-    if (input.len !== undefined) {
-      dma.len = input.len;
-      dma.lenGiven = true;
-    }
-    if (input.access !== undefined) {
-      dma.access = ACCESS_BITS[input.access];
-      dma.accessGiven = true;
-    }
-    if (input.priv !== undefined) {
-      dma.priv = input.priv;
-      dma.privGiven = true;
-    }
-    if (input.seq !== undefined) dma.seq = input.seq;
     const brace = skipSpace(bytes, start);
     if (input.ts !== undefined) {
       dma.tsStart = this.#syntax.member(bytes, brace, "ts");
       dma.tsEnd = this.#syntax.value(bytes, dma.tsStart);
     }
     if (input.observed !== undefined) {
-      this.#observed(input.observed, dma.observed);
       dma.observed.start = this.#syntax.member(bytes, brace, "observed");
       dma.observed.end = this.#syntax.value(bytes, dma.observed.start);
     }
     this.#handler.dma(line, dma);
   }
-
-  #observed(input: NonNullable<DmaInput["observed"]>, out: ObservedRecord): void {
-    out.present = true;
-    out.result = RESULT_NUMBERS[input.result];
-    if (input.pa !== undefined) {
-      out.hasPa = true;
-      out.paHi = input.pa.hi;
-      out.paLo = input.pa.lo;
-    }
-    if (input.code !== undefined) {
-      out.hasCode = true;
-      out.code = (input.code.hi >>> 0) * 2 ** 32 + (input.code.lo >>> 0);
-    }
-    if (input.reason !== undefined) out.reason = this.names.reasons.internText(input.reason);
-    if (input.stage !== undefined) out.stage = input.stage;
-    if (input.class !== undefined) out.cls = input.class;
-    if (input.ipa !== undefined) {
-      out.hasIpa = true;
-      out.ipaHi = input.ipa.hi;
-      out.ipaLo = input.ipa.lo;
-    }
-    if (input.flags !== undefined) {
-      out.hasFlags = true;
-      out.flagsHi = input.flags.hi;
-      out.flagsLo = input.flags.lo;
-    }
-    if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
-  }
-
-  #mem(line: number, input: MemInput): void {
-    const mem = this.mem;
-    mem.clear();
-    mem.addrHi = input.addr.hi;
-    mem.addrLo = input.addr.lo;
-    mem.bytes = encoder.encode(input.data);
-    mem.end = mem.bytes.length;
-    mem.byIommu = input.by === "iommu";
-    this.#handler.mem(line, mem);
-  }
 }
-
-const encoder = new TextEncoder();

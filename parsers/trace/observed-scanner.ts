@@ -109,7 +109,8 @@ export class ObservedScanner extends ObjectScanner {
             view.getUint16(at + 6, true) === QUOTE_COLON && bytes[at + 8]! > SPACE
               ? at + 8
               : this.valueBehind(at + 6);
-        if (p > 0) return this.#flags(p);
+        // Checked, as every field of the contract is, and read by nobody; so is `ipa`.
+        if (p > 0) return hex64At(bytes, p, this.out);
         break;
       case RECO:
         if (view.getInt32(at + 5, true) === RDED)
@@ -124,7 +125,7 @@ export class ObservedScanner extends ObjectScanner {
           view.getUint16(at + 4, true) === QUOTE_COLON && bytes[at + 6]! > SPACE
             ? at + 6
             : this.valueBehind(at + 4);
-        if (p > 0) return this.#ipa(p);
+        if (p > 0) return hex64At(bytes, p, this.out);
         break;
       default:
         if ((word & THREE) === PA)
@@ -152,26 +153,6 @@ export class ObservedScanner extends ObjectScanner {
     const p = hex64At(this.bytes, at, out);
     this.#observed.hasCode = true;
     this.#observed.code = (out.hi >>> 0) * 2 ** 32 + (out.lo >>> 0);
-    return p;
-  }
-
-  #ipa(at: number): number {
-    const { out } = this;
-    const observed = this.#observed;
-    const p = hex64At(this.bytes, at, out);
-    observed.hasIpa = true;
-    observed.ipaHi = out.hi;
-    observed.ipaLo = out.lo;
-    return p;
-  }
-
-  #flags(at: number): number {
-    const { out } = this;
-    const observed = this.#observed;
-    const p = hex64At(this.bytes, at, out);
-    observed.hasFlags = true;
-    observed.flagsHi = out.hi;
-    observed.flagsLo = out.lo;
     return p;
   }
 

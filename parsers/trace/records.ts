@@ -9,7 +9,7 @@ import { Devices } from "./devices.ts";
 import { Names } from "./names.ts";
 
 /** "absent" in an index, and in `ObservedRecord.recorded`. */
-export const ABSENT = -1;
+const ABSENT = -1;
 
 /** The names that a trace's records refer to by number. One set serves a whole replay. */
 export class TraceNames {
@@ -36,12 +36,6 @@ export class ObservedRecord {
   /** 1 or 2; 0 where absent. */
   stage = 0;
   cls: FaultClass = "";
-  hasIpa = false;
-  ipaHi = 0;
-  ipaLo = 0;
-  hasFlags = false;
-  flagsHi = 0;
-  flagsLo = 0;
   /** 1 true, 0 false, or ABSENT. */
   recorded = ABSENT;
   /** The JSON text of `observed`, in the record's `bytes`: it may hold further fields. */
@@ -59,15 +53,24 @@ export class ObservedRecord {
     this.reason = ABSENT;
     this.stage = 0;
     this.cls = "";
-    this.hasIpa = false;
-    this.ipaHi = 0;
-    this.ipaLo = 0;
-    this.hasFlags = false;
-    this.flagsHi = 0;
-    this.flagsLo = 0;
     this.recorded = ABSENT;
     this.start = 0;
     this.end = 0;
+  }
+
+  /** Takes over all but the range of the text. */
+  copyFrom(from: ObservedRecord): void {
+    this.present = from.present;
+    this.result = from.result;
+    this.hasPa = from.hasPa;
+    this.paHi = from.paHi;
+    this.paLo = from.paLo;
+    this.hasCode = from.hasCode;
+    this.code = from.code;
+    this.reason = from.reason;
+    this.stage = from.stage;
+    this.cls = from.cls;
+    this.recorded = from.recorded;
   }
 }
 
@@ -86,7 +89,6 @@ export class DmaRecord {
   addrLo = 0;
   /** 1 to 2^32 - 1. */
   len = 1;
-  lenGiven = false;
   /** READ, WRITE, READ|WRITE or EXECUTE of walkers/request.ts. */
   access = READ;
   accessGiven = false;
@@ -106,7 +108,6 @@ export class DmaRecord {
     this.addrHi = 0;
     this.addrLo = 0;
     this.len = 1;
-    this.lenGiven = false;
     this.access = READ;
     this.accessGiven = false;
     this.priv = false;
@@ -117,9 +118,39 @@ export class DmaRecord {
     this.observed.clear();
   }
 
+  /** Takes everything over, with the texts: what it was copied from may be reused. */
+  copyFrom(from: DmaRecord): void {
+    const { observed } = from;
+    this.iommu = from.iommu;
+    this.dev = from.dev;
+    this.pasid = from.pasid;
+    this.addrHi = from.addrHi;
+    this.addrLo = from.addrLo;
+    this.len = from.len;
+    this.access = from.access;
+    this.accessGiven = from.accessGiven;
+    this.priv = from.priv;
+    this.privGiven = from.privGiven;
+    this.seq = from.seq;
+    this.observed.copyFrom(observed);
+    const tsBytes = from.tsEnd - from.tsStart;
+    const observedBytes = observed.end - observed.start;
+    this.bytes = new Uint8Array(tsBytes + observedBytes);
+    this.bytes.set(from.bytes.subarray(from.tsStart, from.tsEnd));
+    this.bytes.set(from.bytes.subarray(observed.start, observed.end), tsBytes);
+    this.tsStart = 0;
+    this.tsEnd = tsBytes;
+    this.observed.start = tsBytes;
+    this.observed.end = tsBytes + observedBytes;
+  }
+
   /** `ts` as JSON text, or "" where absent. */
   tsText(): string {
     return asciiOrUtf8(this.bytes, this.tsStart, this.tsEnd);
+  }
+
+  ts(): number | string | undefined {
+    return this.tsEnd <= this.tsStart ? undefined : JSON.parse(this.tsText());
   }
 
   /** `observed` as JSON text, with whatever further fields it has, or "" where absent. */
@@ -147,6 +178,16 @@ export class MemRecord {
     this.start = 0;
     this.end = 0;
     this.byIommu = false;
+  }
+
+  /** Takes everything over, with the digits: what it was copied from may be reused. */
+  copyFrom(from: MemRecord): void {
+    this.bytes = new Uint8Array(from.bytes.subarray(from.start, from.end));
+    this.addrHi = from.addrHi;
+    this.addrLo = from.addrLo;
+    this.start = 0;
+    this.end = this.bytes.length;
+    this.byIommu = from.byIommu;
   }
 }
 

@@ -26,7 +26,7 @@ import { MAX_LENGTH, MAX_PASID } from "./schema.ts";
 
 /** Record types that the scanner knows. */
 export const DMA = 1;
-export const MEM = 2;
+const MEM = 2;
 
 // Names and values by their first four bytes, the closing quote included where they are shorter.
 const TYPE = wordOf("type");
@@ -241,7 +241,6 @@ export class RecordScanner extends ObjectScanner {
     const p = integerAt(this.bytes, at, this.out);
     const length = this.out.number;
     this.#dma.len = length;
-    this.#dma.lenGiven = true;
     return length < 1 || length > MAX_LENGTH ? -1 : p;
   }
 

@@ -3,7 +3,7 @@
  * messages and JSON Schema (input-schema.ts) derive from it.
  */
 
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { CONFIG_MODELS, type ConfigModel, IOMMU_MODELS, IOMMUS } from "../../walkers/models.ts";
 import { SNAPSHOT_FORMATS } from "../memory/snapshot-formats.ts";
 import { ACCESSES } from "./accesses.ts";
 import {
@@ -29,6 +29,7 @@ import {
   text,
 } from "./field.ts";
 import { show } from "./show.ts";
+import { vendorGroups } from "./vendor-fields.ts";
 
 export const MAX_PASID = 2 ** 20 - 1;
 /** Bytes of a request. */
@@ -38,13 +39,9 @@ const U32 = 2 ** 32 - 1;
 
 export const OBSERVED_RESULTS = ["ok", "fault", "msi"] as const;
 export const FAULT_CLASSES = ["CD", "TT", "IN"] as const;
-export const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
-export const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
-export const STAGE2_FORMATS = ["vtd-ss", "vmsav8-64", "amdv1", "riscv-x4"] as const;
-
-/** Short forms of `pasid_table_config.model`; the enumerators are these in capitals, with a prefix. */
-export const CONFIG_MODELS = ["host", "arm-1lvl", "arm-2lvl", "amd", "intel", "intel-ecs", "riscv"] as const;
-export type ConfigModel = (typeof CONFIG_MODELS)[number];
+const CACHES = ["all", "context", "pasid", "iotlb", "devtlb"] as const;
+const GRANULARITIES = ["global", "domain", "device", "pasid", "page"] as const;
+const STAGE2_FORMATS = IOMMU_MODELS.map((model) => IOMMUS[model].secondStage);
 
 const iommuName = text("Id of the IOMMU, as its `iommu` record declares it");
 const deviceName = device('A PCI name "[ssss:]bb:dd.f", "sid:<n>", "did:<n>" or "devid:<n>"');
@@ -68,7 +65,7 @@ const assumed = optional<unknown>({
 });
 const access = oneOf(ACCESSES, 'Kind of access: read, write, atomic ("rw"), read for execute');
 
-/** A model by its enumerator or its short form; read as the short form. */
+/** A model by its enumerator (the short form in capitals, with a prefix) or its short form; read as the short form. */
 function configModel(doc: string): Field<ConfigModel> {
   const enumerators = CONFIG_MODELS.map(
     (model) => `PASID_TABLE_FORMAT_${model.toUpperCase().replace("-", "_")}`,
@@ -117,32 +114,8 @@ const config = object(
     model: configModel("Format of the PASID table: enumerator of `enum pasid_table_model`, or short form"),
     base_ptr: hex64("Address of the PASID table"),
     pasid_bits: optional(integer(0, U8, "Number of PASID bits; a PASID beyond them is PASID_INVALID")),
-    arm: optional(
-      object(
-        {
-          s1fmt: optional(integer(0, 2, "Stage 1 format: linear, 4 KiB leaves, 64 KiB leaves")),
-          s1dss: optional(integer(0, 2, "Requests without SubstreamID: terminate, bypass, SubstreamID 0")),
-        },
-        "Fields of the Arm formats",
-      ),
-    ),
-    amd: optional(
-      object(
-        {
-          glx: optional(integer(0, 2, "Levels of the guest CR3 table, less one")),
-          paging_levels: optional(integer(4, 5, "Levels of the guest page tables")),
-        },
-        "Fields of the AMD format",
-      ),
-    ),
-    intel: optional(
-      object({ rid_pasid: optional(pasid) }, "Fields of the Intel formats: PASID of requests without one"),
-    ),
-    riscv: optional(
-      object(
-        { mode: optional(oneOf(["PD8", "PD17", "PD20"], "Mode of the process directory")) },
-        "Fields of the RISC-V format",
-      ),
+    ...vendorGroups((values) =>
+      "names" in values ? oneOf(values.names, values.doc) : integer(values.least, values.most, values.doc),
     ),
     stage2: optional(stage2),
   },

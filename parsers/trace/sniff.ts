@@ -5,7 +5,7 @@ import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
  * How a trace's records are laid out: one a line, or as a JSON document over any number of lines; or, where it is no
  * trace, a log that one can be made of, or such a log of QEMU's in binary.
  */
-export type Layout = "lines" | "document" | "log" | "simple-trace";
+export type StreamLayout = "lines" | "document" | "log" | "simple-trace";
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
@@ -19,7 +19,7 @@ const OPEN_BRACKET = 0x5b;
  * @param atEnd the input has no more
  * @returns undefined where more is needed to tell
  */
-export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): Layout | undefined {
+export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
   if (bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
   const first = lineFrom(bytes, afterMark(bytes), length, atEnd);
   if (first === undefined) return atEnd ? "lines" : undefined;

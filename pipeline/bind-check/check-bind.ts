@@ -1,14 +1,15 @@
-import type { BindRequest } from "../../parsers/bind/request.ts";
+import type { BindRequest, HwptRequest } from "../../parsers/bind/request.ts";
 import { limitsOf } from "../../parsers/caps/host-limits.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { type BindFinding, BindFindings } from "../../walkers/pasid-tables/bind-findings.ts";
+import { BIND_RULES } from "../../walkers/pasid-tables/bind-rules.ts";
+import type { BindHost, TableUse } from "../../walkers/pasid-tables/format.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { checkConfig } from "./config-checks.ts";
-import { type BindFinding, BindFindings } from "./finding.ts";
-import { type BindHost, checkHost } from "./host-checks.ts";
-import { checkSmmuSte, checkVtdStage1 } from "./hwpt-checks.ts";
+import { checkHost } from "./host-checks.ts";
 import { type BoundTable, boundTableOf, checkMemory, checkOtherBindings } from "./memory-checks.ts";
-import type { TableUse } from "./shape.ts";
 
 /** What is asked for, and where. */
 export interface BindQuestion {
@@ -35,7 +36,7 @@ export interface BindAnswer {
 export function checkBind(question: BindQuestion): BindAnswer {
   const { request, model, state, memory, others, dev, maxEntries } = question;
   const out = new BindFindings();
-  const host: BindHost = { limits: limitsOf(model, state), state };
+  const host: BindHost = { model, limits: limitsOf(model, state), state };
   const use = tableOf(request, host, out);
   if (use === null) return { findings: out.list, table: null };
   const { pasidBits, shape } = checkHost(use, host, out);
@@ -49,11 +50,19 @@ export function checkBind(question: BindQuestion): BindAnswer {
 function tableOf(request: BindRequest, host: BindHost, out: BindFindings): TableUse | null {
   switch (request.kind) {
     case "pasid_table_config":
-      return checkConfig(request, host.limits.model, out);
-    case "iommu_hwpt_vtd_s1":
-      checkVtdStage1(request, host, out);
-      return null;
-    case "iommu_hwpt_arm_smmuv3":
-      return checkSmmuSte(request, host, out);
+      return checkConfig(request, host.model, out);
+    case "iommu_hwpt":
+      return checkHwpt(request, host, out);
   }
+}
+
+function checkHwpt({ owner, view }: HwptRequest, host: BindHost, out: BindFindings): TableUse | null {
+  const { hwpt } = VENDORS[owner];
+  if (hwpt === null) throw new Error(`${owner} has no structure of iommufd`);
+  if (owner === host.model) return hwpt.check(view, host, out);
+  out.add(
+    BIND_RULES["bind-model-mismatch"],
+    `struct ${hwpt.name} is for ${owner}: expected one for ${host.model}`,
+  );
+  return null;
 }

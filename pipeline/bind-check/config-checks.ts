@@ -1,29 +1,25 @@
 import {
   CONFIG_VERSION,
+  hasArmFields,
   OLDER_END,
   PASID_BITS_END,
   PasidTableConfigLayout,
   S1DSS_END,
 } from "../../parsers/bind/c-structures.ts";
-import type { PasidTableRequest, VendorFields } from "../../parsers/bind/request.ts";
+import type { PasidTableRequest } from "../../parsers/bind/request.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
-import { HOST_MODEL, MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { BIND_RULES } from "../findings/bind-rules.ts";
-import { type BindFindings, bitCount } from "./finding.ts";
-import { effectiveS1fmt, isTwoLevel, type TableUse } from "./shape.ts";
-
-/** `pdtp.MODE` by name: how many bits of the process_id it indexes (RISC-V IOMMU 1.0, "Leaf DDT entry"). */
-const DIRECTORY_BITS: Readonly<Record<string, number>> = { PD8: 8, PD17: 17, PD20: 20 };
-
-/** Whose fields are whose. */
-const FIELDS_OF: Readonly<Record<keyof VendorFields, IommuModel>> = {
-  arm: "arm-smmuv3",
-  amd: "amd",
-  intel: "intel",
-  riscv: "riscv",
-};
+import {
+  hostTableModel,
+  type IommuModel,
+  MODEL_OWNER,
+  type TableModel,
+  tableModelsOf,
+} from "../../walkers/models.ts";
+import type { BindFindings } from "../../walkers/pasid-tables/bind-findings.ts";
+import { BIND_RULES } from "../../walkers/pasid-tables/bind-rules.ts";
+import type { TableUse } from "../../walkers/pasid-tables/format.ts";
+import { FIELD_GROUPS, VENDOR_FIELDS } from "../../walkers/pasid-tables/vendor-fields.ts";
+import { PASID_TABLES } from "../../walkers/registry.ts";
 
 /**
  * Checks a `pasid_table_config` by itself and against the IOMMU's vendor.
@@ -45,33 +41,38 @@ export function checkConfig(
     return null;
   }
   const model = resolved(request, host);
-  checkForeignFields(request, MODEL_OWNER[model], model, out);
+  checkForeignFields(request, model, out);
   if (MODEL_OWNER[model] !== host) {
     out.add(
       BIND_RULES["bind-model-mismatch"],
-      `model is ${model}: expected a table of an ${host} IOMMU, which walks ${modelsOf(host)}`,
+      `model is ${model}: expected a table of an ${host} IOMMU, which walks ${tableModelsOf(host).join(" or ")}`,
     );
     return null;
   }
-  return useOf(request, model, out);
+  const { parent, base, pasidBits } = request;
+  return {
+    model,
+    layout: PASID_TABLES[model].layout(request, pasidBits, out),
+    base,
+    pasidBits,
+    nested: parent !== undefined,
+    parent,
+    baseName: "base_ptr",
+    pasidBitsName: "pasid_bits",
+  };
 }
 
 /** `HOST`, and the layout without model, leave the format to the IOMMU. */
 function resolved({ model }: PasidTableRequest, host: IommuModel): TableModel {
-  return model === undefined || model === "host" ? HOST_MODEL[host] : model;
-}
-
-function modelsOf(host: IommuModel): string {
-  const models = Object.entries(MODEL_OWNER).filter(([, owner]) => owner === host);
-  return models.map(([model]) => model).join(" or ");
+  return model === undefined || model === "host" ? hostTableModel(host) : model;
 }
 
 function checkSize(request: PasidTableRequest, out: BindFindings): void {
   const { bytes, passed, model } = request;
   if (bytes === undefined) return;
   const hasModel = model !== undefined || request.unknownModel !== undefined;
-  // The list has not laid out the fields of the other vendors: a structure that has some is larger, by how much is open.
-  const extended = request.amd !== undefined || request.intel !== undefined || request.riscv !== undefined;
+  // The list has laid out the fields of Arm alone: a structure that has others is larger, by how much is open.
+  const extended = FIELD_GROUPS.some((group) => group !== "arm" && request[group] !== undefined);
   const known = extended ? FRAME_BYTES : PasidTableConfigLayout.bytes;
   if (bytes < OLDER_END)
     out.add(
@@ -89,83 +90,20 @@ function checkSize(request: PasidTableRequest, out: BindFindings): void {
     );
   else if (!hasModel && bytes >= PASID_BITS_END)
     out.add(BIND_RULES["bind-bytes-fields"], `bytes is ${bytes}, the layout with model: expected a model`);
-  else if ((model === "arm-1lvl" || model === "arm-2lvl") && bytes < S1DSS_END)
+  else if (hasArmFields(model) && bytes < S1DSS_END)
     out.add(
       BIND_RULES["bind-bytes-fields"],
       `bytes is ${bytes}: expected at least ${S1DSS_END} with model ${model}, so that s1fmt and s1dss are there`,
     );
 }
 
-function checkForeignFields(
-  request: PasidTableRequest,
-  owner: IommuModel,
-  model: TableModel,
-  out: BindFindings,
-): void {
-  const foreign = (Object.keys(FIELDS_OF) as (keyof VendorFields)[]).filter(
-    (name) => request[name] !== undefined && FIELDS_OF[name] !== owner,
+function checkForeignFields(request: PasidTableRequest, model: TableModel, out: BindFindings): void {
+  const foreign = FIELD_GROUPS.filter(
+    (group) => request[group] !== undefined && VENDOR_FIELDS[group].owner !== MODEL_OWNER[model],
   );
   if (foreign.length > 0)
     out.add(
       BIND_RULES["bind-foreign-fields"],
       `fields ${foreign.join(", ")} are given: expected none of them with model ${model}`,
-    );
-}
-
-function useOf(request: PasidTableRequest, model: TableModel, out: BindFindings): TableUse {
-  const { arm, amd, intel, riscv, parent, base, pasidBits } = request;
-  if (model === "arm-1lvl" || model === "arm-2lvl") checkLevels(model, arm?.s1fmt, out);
-  if (model === "riscv" && DIRECTORY_BITS[riscv?.mode ?? ""] === undefined)
-    out.add(
-      BIND_RULES["bind-format-missing"],
-      `riscv.mode is ${riscv?.mode ?? "absent"}: expected ${Object.keys(DIRECTORY_BITS).join(", ")}`,
-    );
-  const use: TableUse = {
-    model,
-    base,
-    pasidBits,
-    s1fmt: effectiveS1fmt(model, arm?.s1fmt),
-    glx: amd?.glx ?? 0,
-    directoryBits: DIRECTORY_BITS[riscv?.mode ?? ""],
-    nested: parent !== undefined,
-    parent,
-    baseName: "base_ptr",
-    pasidBitsName: "pasid_bits",
-    ...(arm && { arm }),
-    ...(amd && { amd }),
-    ...(intel && { intel }),
-    ...(riscv && { riscv }),
-  };
-  checkRidPasid(use, out);
-  return use;
-}
-
-/** The model says the number of levels; s1fmt says it again, and the size of the leaves. */
-function checkLevels(model: "arm-1lvl" | "arm-2lvl", s1fmt: number | undefined, out: BindFindings): void {
-  if (s1fmt === undefined) {
-    if (model === "arm-2lvl")
-      out.add(
-        BIND_RULES["bind-format-missing"],
-        "s1fmt is absent: expected 1 (4 KiB leaves) or 2 (64 KiB leaves) with model arm-2lvl",
-      );
-    return;
-  }
-  const expected = model === "arm-1lvl" ? "0" : "1 or 2";
-  if (s1fmt > 2)
-    out.add(
-      BIND_RULES["bind-levels"],
-      `s1fmt is ${s1fmt}, a reserved value: expected ${expected} with model ${model}`,
-    );
-  else if (isTwoLevel(s1fmt) !== (model === "arm-2lvl"))
-    out.add(BIND_RULES["bind-levels"], `s1fmt is ${s1fmt}: expected ${expected} with model ${model}`);
-}
-
-function checkRidPasid(use: TableUse, out: BindFindings): void {
-  const rid = use.intel?.rid_pasid;
-  if (rid === undefined || use.pasidBits === undefined || use.pasidBits > 32) return;
-  if (rid >= 2 ** use.pasidBits)
-    out.add(
-      BIND_RULES["bind-rid-pasid"],
-      `rid_pasid is ${rid}: expected a PASID of ${bitCount(use.pasidBits)}, below ${2 ** use.pasidBits}`,
     );
 }

@@ -1,10 +1,8 @@
 import { FRAME_BYTES, type GuestMemory } from "../../walkers/memory.ts";
-import { RiscvConfig } from "../../walkers/riscv/config.ts";
-import { BIND_RULES } from "../findings/bind-rules.ts";
-import { entryReader } from "./entry-formats.ts";
-import { type BindFindings, hex, sizeText } from "./finding.ts";
-import type { BindHost } from "./host-checks.ts";
-import type { TableShape, TableUse } from "./shape.ts";
+import { type BindFindings, sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
+import { BIND_RULES } from "../../walkers/pasid-tables/bind-rules.ts";
+import type { BindHost, TableShape, TableUse } from "../../walkers/pasid-tables/format.ts";
+import { hex } from "../../walkers/word64.ts";
 import { fetchAt, TableScan } from "./table-scan.ts";
 
 /** A table that is bound to a device. */
@@ -18,15 +16,13 @@ export interface BoundTable {
   readonly space: string;
 }
 
-/** The smallest top-level page table: an Arm one can be as small as this (IHI 0070, 5.4 TTB0). */
-const SMALLEST_ARM_ROOT = 64;
 /** Entries that cost about as much as looking whether one page is there. */
 const ENTRIES_PER_PAGE = 16;
 /** Different formats that are reported of one table. */
 const MAX_FORMATS = 8;
 
 /** The addresses that a table lies in. */
-export function spaceOf({ parent }: TableUse): string {
+function spaceOf({ parent }: TableUse): string {
   return parent?.root === undefined ? "" : hex(parent.root);
 }
 
@@ -99,9 +95,8 @@ function checkEntries(
   maxEntries: number,
   out: BindFindings,
 ): void {
-  const read = entryReader(use, host);
+  const entries = use.layout.entries(host);
   const formats = new Map<string, { readonly pasid: number; count: number }>();
-  const rootBytes = host.limits.model === "arm-smmuv3" ? SMALLEST_ARM_ROOT : FRAME_BYTES;
   let ownReported = false;
   const checkOwn = (start: bigint, bytes: number, what: string, where: string, pasid?: number) => {
     if (ownReported || !overlap(use.base, shape.bytes, start, bytes)) return;
@@ -116,8 +111,9 @@ function checkEntries(
     table: (start: bigint, bytes: number, what: string, entry: bigint) =>
       checkOwn(start, bytes, what, `the entry at ${hex(entry)}`),
     entry(pasid: number, view: DataView, at: number) {
-      const { unsupported, roots } = read(view, at);
-      for (const root of roots) checkOwn(root, rootBytes, "page table", `the entry of PASID ${pasid}`, pasid);
+      const { unsupported, roots } = entries.read(view, at);
+      for (const root of roots)
+        checkOwn(root, entries.rootBytes, "page table", `the entry of PASID ${pasid}`, pasid);
       for (const format of unsupported) {
         const seen = formats.get(format);
         if (seen !== undefined) seen.count++;
@@ -125,21 +121,20 @@ function checkEntries(
       }
     },
   };
-  new TableScan(use, pasidBits, memory, visitor, maxEntries, littleEndian(use, host)).run(use.base);
+  new TableScan(
+    use.layout.levels(pasidBits),
+    pasidBits,
+    memory,
+    visitor,
+    maxEntries,
+    entries.littleEndian,
+  ).run(use.base);
   for (const [format, { pasid, count }] of formats)
     out.add(
       BIND_RULES["bind-pgtable-format"],
       `the entry of PASID ${pasid}${count > 1 ? ` and ${count - 1} more` : ""}: expected page tables that this IOMMU can walk, found ${format}`,
       pasid,
     );
-}
-
-/** RISC-V directories have the byte order that the device's context says: on a bound device, the IOMMU's own. */
-function littleEndian(use: TableUse, { state }: BindHost): boolean {
-  if (use.model !== "riscv") return true;
-  const config = new RiscvConfig();
-  config.configure(state);
-  return config.be === 0;
 }
 
 function overlap(a: bigint, aBytes: number, b: bigint, bBytes: number): boolean {

@@ -1,11 +1,5 @@
-import { Gcr3Entry } from "../../walkers/amd-vi/device-table-entry.ts";
-import type { Layout } from "../../walkers/layout.ts";
 import { FRAME_BYTES, FRAME_SHIFT, FRAMES, type GuestMemory } from "../../walkers/memory.ts";
-import { PdtEntry, ProcessContextLayout } from "../../walkers/riscv/layouts.ts";
-import { Cd, L1Cd } from "../../walkers/smmuv3/cd.ts";
-import { ExtendedPasidEntry } from "../../walkers/vtd/ecs-structures.ts";
-import { PasidDirectoryEntry, PasidEntry } from "../../walkers/vtd/structures.ts";
-import { isTwoLevel, leafBytes, type TableUse } from "./shape.ts";
+import { addressIn, type TableLevel } from "../../walkers/pasid-tables/format.ts";
 
 /** What a scan tells of a table's present entries. */
 export interface TableVisitor {
@@ -15,33 +9,22 @@ export interface TableVisitor {
   entry(pasid: number, view: DataView, at: number): void;
 }
 
-/** One level of a table: how an entry is told to be present, and where it leads. */
-interface Level {
-  readonly layout: Layout;
-  readonly present: string;
-  /** PASID bits that the levels below this one index. */
-  readonly below: number;
-  /** Field of the next table; undefined for the level of PASIDs. */
-  readonly next?: string;
-  readonly nextBytes: number;
-  readonly nextWhat: string;
-}
-
 /** Reads the present entries of a PASID table, from its root on. */
 export class TableScan {
   readonly #memory: GuestMemory;
   readonly #visitor: TableVisitor;
-  readonly #levels: readonly Level[];
+  readonly #levels: readonly TableLevel[];
   readonly #pasids: number;
   readonly #littleEndian: boolean;
   #left: number;
 
   /**
+   * @param levels from the root on
    * @param pasidBits of the PASIDs whose entries are read
    * @param maxEntries entries that are read at most, present or not
    */
   constructor(
-    use: TableUse,
+    levels: readonly TableLevel[],
     pasidBits: number,
     memory: GuestMemory,
     visitor: TableVisitor,
@@ -50,7 +33,7 @@ export class TableScan {
   ) {
     this.#memory = memory;
     this.#visitor = visitor;
-    this.#levels = levelsOf(use, pasidBits);
+    this.#levels = levels;
     this.#pasids = 2 ** pasidBits;
     this.#left = maxEntries;
     this.#littleEndian = littleEndian;
@@ -79,14 +62,11 @@ export class TableScan {
         this.#visitor.entry(pasid, this.#memory.view, this.#memory.at);
         continue;
       }
-      const next = addressOf(layout, level.next, this.#field(layout, level.next));
-      this.#visitor.table(next, level.nextBytes, level.nextWhat, base + BigInt(i * layout.bytes));
+      const { field, bytes, what } = level.next;
+      const next = addressIn(layout, field, this.#memory.view, this.#memory.at, this.#littleEndian);
+      this.#visitor.table(next, bytes, what, base + BigInt(i * layout.bytes));
       this.#table(next, depth + 1, pasid, Math.min(step, pasids - i * step));
     }
-  }
-
-  #field(layout: Layout, name: string): bigint {
-    return layout.extract(name, this.#memory.view, this.#memory.at, this.#littleEndian);
   }
 
   /** An entry that crosses a frame counts as absent: its table is misaligned. */
@@ -100,99 +80,4 @@ export function fetchAt(memory: GuestMemory, address: bigint, bytes: number): bo
   const offset = Number(address % BigInt(FRAME_BYTES));
   if (offset + bytes > FRAME_BYTES || address >> 64n !== 0n) return false;
   return memory.fetch(Number(address >> BigInt(FRAME_SHIFT)), offset, bytes);
-}
-
-/** The byte address that a field of a frame number, or of address bits in place, holds. */
-export function addressOf(layout: Layout, name: string, value: bigint): bigint {
-  const field = layout.fields[name]!;
-  const shift = field.kind === "address" ? field.parts[0]![1] % 64 : FRAME_SHIFT;
-  return value << BigInt(shift);
-}
-
-/** The levels of each format, from the root on. */
-function levelsOf(use: TableUse, pasidBits: number): readonly Level[] {
-  const leaf = (layout: Layout, present: string): Level => ({
-    layout,
-    present,
-    below: 0,
-    nextBytes: 0,
-    nextWhat: "",
-  });
-  switch (use.model) {
-    case "intel":
-      return [
-        {
-          layout: PasidDirectoryEntry,
-          present: "P",
-          below: Math.log2(FRAME_BYTES / PasidEntry.bytes),
-          next: "SMPTBLPTR",
-          nextBytes: FRAME_BYTES,
-          nextWhat: "PASID table",
-        },
-        leaf(PasidEntry, "P"),
-      ];
-    case "intel-ecs":
-      return [leaf(ExtendedPasidEntry, "P")];
-    case "arm-1lvl":
-    case "arm-2lvl": {
-      if (pasidBits === 0 || !isTwoLevel(use.s1fmt)) return [leaf(Cd, "V")];
-      const nextBytes = leafBytes(use.s1fmt);
-      return [
-        {
-          layout: L1Cd,
-          present: "V",
-          below: Math.log2(nextBytes / Cd.bytes),
-          next: "L2Ptr",
-          nextBytes,
-          nextWhat: "level 2 context descriptor table",
-        },
-        leaf(Cd, "V"),
-      ];
-    }
-    case "amd":
-      return radix(
-        use.glx,
-        Gcr3Entry,
-        "GCR3",
-        "guest CR3 table",
-        Math.log2(FRAME_BYTES / Gcr3Entry.bytes),
-        0,
-        [leaf(Gcr3Entry, "V")],
-      );
-    case "riscv": {
-      const contexts = Math.log2(FRAME_BYTES / ProcessContextLayout.bytes);
-      const bits = use.directoryBits ?? contexts;
-      const above = bits <= contexts ? 0 : Math.ceil((bits - contexts) / 9);
-      return radix(above, PdtEntry, "PPN", "process directory table", 9, contexts, [
-        leaf(ProcessContextLayout, "V"),
-      ]);
-    }
-  }
-}
-
-/**
- * `count` levels of the same entries over a last one.
- * @param bits PASID bits that each indexes; the lowest of them stands over `lowest` bits
- */
-function radix(
-  count: number,
-  layout: Layout,
-  next: string,
-  nextWhat: string,
-  bits: number,
-  lowest: number,
-  last: readonly Level[],
-): Level[] {
-  const under = lowest === 0 ? bits : lowest;
-  const levels: Level[] = [];
-  for (let i = count; i >= 1; i--)
-    levels.push({
-      layout,
-      present: "V",
-      below: under + (i - 1) * bits,
-      next,
-      nextBytes: FRAME_BYTES,
-      nextWhat,
-    });
-  return [...levels, ...last];
 }

@@ -1,10 +1,10 @@
-import type { HostLimits } from "../../parsers/caps/host-limits.ts";
-import { MODEL_OWNER } from "../../walkers/registry.ts";
-import type { TableModel } from "../../walkers/request.ts";
-import { effectiveS1fmt, shapeOf, type TableUse } from "./shape.ts";
+import type { HostLimits } from "../../walkers/host.ts";
+import { type IommuModel, type TableModel, tableModelsOf } from "../../walkers/models.ts";
+import { BindFindings } from "../../walkers/pasid-tables/bind-findings.ts";
+import { PASID_TABLES } from "../../walkers/registry.ts";
 
-/** A format of PASID table, as one IOMMU takes it. */
-export interface TableFormat {
+/** A model of PASID table, as one IOMMU takes it. */
+export interface SupportedTable {
   readonly model: TableModel;
   /** Why the IOMMU cannot walk it; "" where it can. */
   readonly lacking: string;
@@ -12,31 +12,16 @@ export interface TableFormat {
   readonly alignment: readonly [number, number];
 }
 
-/** The formats of PASID table that an IOMMU's vendor has. */
-export function tableFormats(limits: HostLimits): TableFormat[] {
-  const models = (Object.keys(MODEL_OWNER) as TableModel[]).filter((m) => MODEL_OWNER[m] === limits.model);
-  return models.map((model) => {
-    const use = largest(model);
-    const bits = Math.min(limits.pasidBits, shapeOf(use, 0).reach);
+/** The models of PASID table that an IOMMU's vendor has. */
+export function supportedTables(iommu: IommuModel, limits: HostLimits): SupportedTable[] {
+  return tableModelsOf(iommu).map((model) => {
+    const { layout, largest } = PASID_TABLES[model];
+    const { reach, shape } = layout(largest, undefined, new BindFindings());
+    const bits = Math.min(limits.pasidBits, reach);
     return {
       model,
       lacking: limits.lacking.get(model) ?? "",
-      alignment: [shapeOf(use, 0).alignment, shapeOf(use, bits).alignment],
+      alignment: [shape(0).alignment, shape(bits).alignment],
     };
   });
-}
-
-function largest(model: TableModel): TableUse {
-  return {
-    model,
-    base: 0n,
-    pasidBits: undefined,
-    s1fmt: effectiveS1fmt(model, undefined),
-    glx: 2,
-    directoryBits: undefined,
-    nested: false,
-    parent: undefined,
-    baseName: "base_ptr",
-    pasidBitsName: "pasid_bits",
-  };
 }

@@ -1,32 +1,25 @@
-import {
-  CONTEXT_CACHE,
-  DEVICE_TLB,
-  Invalidation,
-  IOTLB,
-  PAGING_STRUCTURES,
-  PASID_CACHE,
-} from "../../parsers/commands/invalidation.ts";
+import type { CachedFailures } from "../../walkers/caching.ts";
+import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
+import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
-import { CapabilityRegister } from "../../walkers/vtd/registers.ts";
-import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "../iotlb-simulation.ts";
-import { Summary } from "../statistics.ts";
-import type { CachedIommu } from "./cached-iommu.ts";
-import { type ContextVersion, isLive } from "./context-history.ts";
-import { Contexts, type TranslationContext } from "./contexts.ts";
-import { DeviceTlbs } from "./device-tlbs.ts";
-import { type Culprit, DEAD, Explanation, LIVE, type Scope, UNEXPLAINED } from "./explanation.ts";
-import { type CachedFailures, cachedFailures, comesFromEntry } from "./failures.ts";
-import type { CacheBudgets } from "./memory-budget.ts";
-import { inTagsOf } from "./neutral.ts";
-import { PagingStructures } from "./paging-structures.ts";
-import { PastWalks, type Structure } from "./past-walks.ts";
-import { PendingInvalidations } from "./pending.ts";
-import { StaleContexts } from "./stale-contexts.ts";
-import { refusedTag } from "./tags.ts";
-import { Translations } from "./translations.ts";
-import { UsedTranslations } from "./used-translations.ts";
-import type { VersionedMemory } from "./versioned-memory.ts";
+import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
+import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import { PagingStructures } from "./filling/paging-structures.ts";
+import { StaleContexts } from "./filling/stale-contexts.ts";
+import { UsedTranslations } from "./filling/used-translations.ts";
+import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { contextTag } from "./held/context-tags.ts";
+import { Contexts } from "./held/contexts.ts";
+import type { CacheBudgets } from "./held/memory-budget.ts";
+import { Translations } from "./held/translations.ts";
+import type { CachedIommu } from "./history/cached-iommu.ts";
+import { PastWalks, type Structure } from "./history/past-walks.ts";
+import type { StaleSource } from "./history/stale-source.ts";
+import type { VersionedMemory } from "./history/versioned-memory.ts";
+import { inTagsOf } from "./invalidations/neutral.ts";
+import { PendingInvalidations } from "./invalidations/pending.ts";
+import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "./iotlb-simulation.ts";
 
 /** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
 export interface CacheStatistics {
@@ -65,13 +58,13 @@ export class UnitCaches {
   readonly #invalidations = new Map<string, number>();
   /** Tick of the latest invalidation or completion, or of when entries in use had to be entered again. */
   #lastEvent = 0;
-  #turns = 0;
+  #rotations = 0;
   /** Tick of the latest invalidation that dropped a context. */
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
-  #rootHi = 0;
-  #rootLo = 0;
+  /** Registers and properties as of the last change. */
+  #state = new IommuState();
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
@@ -85,10 +78,16 @@ export class UnitCaches {
     this.#unit = unit;
     this.#memory = memory;
     this.translations = new Translations(budgets.pages);
-    this.contexts = new Contexts(unit.model, this.translations, budgets.contexts);
+    this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(unit.model, memory, this.contexts, this.#past, budgets.pages);
+    this.#structures = new PagingStructures(
+      unit.vendor.caching,
+      memory,
+      this.contexts,
+      this.#past,
+      budgets.pages,
+    );
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -97,7 +96,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.model, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -107,16 +106,16 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#failures = cachedFailures(unit.model, unit.state);
+    this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
-  deviceCulprit: Culprit | null = null;
+  staleInDevice: StaleSource | null = null;
 
   /** What the last explanation found. */
-  get culprit(): Culprit | null {
-    return this.#explanation.culprit;
+  get staleSource(): StaleSource | null {
+    return this.#explanation.staleSource;
   }
 
   /** Invalidations that have been issued and not completed. */
@@ -160,19 +159,12 @@ export class UnitCaches {
 
   /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
   configured(): void {
-    const { model, state } = this.#unit;
+    const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
-    this.#failures = cachedFailures(model, state);
-    if (model !== "intel") return;
-    // VT-d, CAP_REG.ESRTPS: setting the root table pointer invalidates everything that was translated with the old one.
-    const { hi, lo } = state.registers.get("rtaddr") ?? { hi: 0, lo: 0 };
-    const moved = hi !== this.#rootHi || lo !== this.#rootLo;
-    this.#rootHi = hi;
-    this.#rootLo = lo;
-    if (!moved || state.capability("cap", CapabilityRegister, "ESRTPS", 0) === 0) return;
-    const everything = new Invalidation();
-    everything.reset(CONTEXT_CACHE | PASID_CACHE | IOTLB | PAGING_STRUCTURES);
-    this.#apply(everything, this.#memory.time);
+    this.#failures = vendor.caching.cachedFailures(state);
+    const dropped = new Invalidation();
+    if (vendor.caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
+    this.#state = state.clone();
   }
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
@@ -199,7 +191,7 @@ export class UnitCaches {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
-    const parts = inTagsOf(this.#unit.model, inv.clone(), (of) => this.contexts.spacesOf(of));
+    const parts = inTagsOf(this.#unit.vendor.caching.byAsid, inv.clone(), (of) => this.contexts.spacesOf(of));
     let dropped = false;
     for (const part of parts) if (this.#drop(part, time)) dropped = true;
     if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
@@ -242,13 +234,13 @@ export class UnitCaches {
 
   /** Counts an invalidation for the statistics, whether it takes effect or not. */
   count(name: string): void {
-    Summary.count(this.#invalidations, name);
+    this.#invalidations.set(name, (this.#invalidations.get(name) ?? 0) + 1);
   }
 
   statistics(): CacheStatistics {
     const byName = [...this.#invalidations].sort(([a], [b]) => (a < b ? -1 : 1));
     const { coveredPages, overWidePages } = this.translations;
-    const cached = this.translations.countLive();
+    const cached = this.translations.countValid();
     return {
       ...(byName.length === 0 ? {} : { invalidations: Object.fromEntries(byName) }),
       ...(this.#redundant === 0 ? {} : { redundant_invalidations: this.#redundant }),
@@ -267,26 +259,29 @@ export class UnitCaches {
    */
   use(request: WalkRequest, walk: WalkResult, time: number): boolean {
     // The engine's own cache gave a result that was entered before, and neither memory nor the caches have changed.
-    let doubt = false;
-    if (walk.seen <= this.#lastEvent || walk.seen <= this.#memory.lastChange) {
-      doubt = this.#note(request, walk, time);
-      this.#turn(time);
-      if (!doubt) walk.seen = time;
+    let mayDiffer = false;
+    const { engine } = this.#unit;
+    const noted = engine.noteOf(walk);
+    if (noted <= this.#lastEvent || noted <= this.#memory.lastChange) {
+      mayDiffer = this.#note(request, walk, time);
+      this.#rotate(time);
+      if (!mayDiffer) engine.note(walk, time);
     }
     if (this.#iotlbs.length > 0) this.#simulate(request, walk);
-    return doubt;
+    return mayDiffer;
   }
 
   /** Where old entries are about to go, those in use are to be entered again. */
-  #turn(time: number): void {
-    const turns = this.translations.turns + this.#structures.entries.turns + this.#deviceTlbs.entries.turns;
-    if (turns === this.#turns) return;
-    this.#turns = turns;
+  #rotate(time: number): void {
+    const rotations =
+      this.translations.rotations + this.#structures.entries.rotations + this.#deviceTlbs.entries.rotations;
+    if (rotations === this.#rotations) return;
+    this.#rotations = rotations;
     this.#lastEvent = time;
   }
 
   #simulate(request: WalkRequest, walk: WalkResult): void {
-    const pair = this.#unit.engine.process?.tracked as TranslationContext | null | undefined;
+    const pair = this.#unit.engine.process?.tracked;
     if (walk.status !== OK || walk.pageShift === 0 || !pair) return;
     const set = walk.global ? pair.globalTags : pair.tags;
     for (const iotlb of this.#iotlbs) iotlb.access(set, request.addrHi, request.addrLo, walk);
@@ -298,23 +293,24 @@ export class UnitCaches {
     if (device === null) return this.#noteRefusal(request, walk, time);
     const caches = contexts.of(request);
     const deviceVersion = contexts.useDevice(caches, device, time);
-    let doubt = othersLive(caches.contexts.versions, deviceVersion);
+    let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     const history = caches.processes.get(request.pasid)?.history;
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
         if (admitted) contexts.refusedProcess(caches, request.pasid, deviceVersion, walk, time);
       }
-      return (history?.versions.some(isLive) ?? false) || doubt;
+      return (history?.versions.some(isValid) ?? false) || mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
-    if (othersLive(caches.processes.get(request.pasid)!.history.versions, pair.process)) doubt = true;
-    if (this.#used.use(pair, request, walk, time, this.#failures)) doubt = true;
-    if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent)) doubt = true;
+    if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
+    if (this.#used.use(pair, request, walk, time, this.#failures)) mayDiffer = true;
+    if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
+      mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
-    if (kept !== null) this.deviceCulprit = kept;
-    if (doubt) this.#stale.enter(caches, request, pair, time);
-    return doubt;
+    if (kept !== null) this.staleInDevice = kept;
+    if (mayDiffer) this.#stale.enter(caches, request, pair, time);
+    return mayDiffer;
   }
 
   /** The walk ended before there was a device context, or in it. */
@@ -322,10 +318,11 @@ export class UnitCaches {
     if (this.#past.decidedByAddress(request)) return false;
     const caches = this.contexts.of(request);
     if (this.#failures.contexts && comesFromEntry(walk)) {
-      const { state, model } = this.#unit;
-      this.contexts.refusedDevice(caches, refusedTag(state, model, caches.id), walk, time);
+      const { vendor, state } = this.#unit;
+      const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
+      this.contexts.refusedDevice(caches, tag, walk, time);
     }
-    return caches.contexts.versions.some(isLive);
+    return caches.contexts.versions.some(isValid);
   }
 
   // ── answers ──
@@ -340,21 +337,27 @@ export class UnitCaches {
     return this.#unit.engine.walk(request);
   }
 
-  /** Whether an entry for which an invalidation is owed gives an answer. */
-  owes(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
-    return this.#explanation.find(request, "owed", accept);
+  /**
+   * Whether an entry for which an invalidation is owed gives an answer.
+   * @param request the engine's last one, as for `explain`
+   * @param accept whether a walk's result is that answer, which memory does not give
+   */
+  holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
+    return !this.#explanation.isAsMemory(request) && this.#explanation.find(request, "uninvalidated", accept);
   }
 
   /**
    * Looks for a cached context, PASID entry or translation that gives an answer.
    *
-   * @param accept whether a walk's result is that answer
-   * @returns UNEXPLAINED, LIVE or DEAD; `culprit` says what it was
+   * @param request the engine's last one (`walkAgain`)
+   * @param accept whether a walk's result is that answer, which memory does not give
+   * @returns UNEXPLAINED, VALID or INVALIDATED; `staleSource` says what it was
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
+    if (this.#explanation.isAsMemory(request)) return UNEXPLAINED;
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
-    if (find("owed") || find("live")) return LIVE;
-    return find("dead") ? DEAD : UNEXPLAINED;
+    if (find("uninvalidated") || find("valid")) return VALID;
+    return find("invalidated") ? INVALIDATED : UNEXPLAINED;
   }
 }
 
@@ -363,7 +366,7 @@ function isOfTables(walk: WalkResult): boolean {
   return walk.status === OK ? walk.pageShift !== 0 : walk.stage !== 0;
 }
 
-function othersLive(versions: readonly ContextVersion[], current: ContextVersion): boolean {
+function othersValid(versions: readonly ContextVersion[], current: ContextVersion): boolean {
   if (versions.length === 1) return false;
-  return versions.some((version) => version !== current && isLive(version));
+  return versions.some((version) => version !== current && isValid(version));
 }

@@ -3,17 +3,19 @@ import type { OutcomeLine } from "../../parsers/outcomes/outcome-line.ts";
 import { type StreamKind, streamKind } from "../../parsers/outcomes/stream-kind.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { Feed } from "../../parsers/trace/line-feed.ts";
-import { type ErrorCode, readInput, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
+import { type ErrorCode, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import type { Layout } from "../../parsers/trace/sniff.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { ByteWriter } from "../byte-writer.ts";
-import { Handoff } from "../handoff.ts";
-import { DEFAULT_OPTIONS, type ReplayOptions } from "../options.ts";
-import { Replay } from "../replay.ts";
-import { selectionOf } from "../selection.ts";
-import { RequestQueue } from "./request-queue.ts";
+import type { StreamLayout } from "../../parsers/trace/sniff.ts";
+import { TextInput } from "../../parsers/trace/text-input.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { ErrorLog } from "../output/error-log.ts";
+import type { ErrorRecord } from "../output/records.ts";
+import { Handoff } from "../replay/handoff.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
+import { Replay } from "../replay/replay.ts";
+import { AnswerSink, type AnswerTaker } from "./answer-sink.ts";
+import { type RequestFields, RequestQueue } from "./request-queue.ts";
 import { SetupLog } from "./setup-log.ts";
 
 /** Whose answers are taken from a trace: what the recorded system did, or what our walk gives. */
@@ -26,12 +28,6 @@ export type AnswerKind = (typeof ANSWER_KINDS)[number];
 /** Records that could not be used and are kept to be shown; the others are counted. */
 const KEPT_ERRORS = 1000;
 
-export interface StreamError {
-  readonly line: number;
-  readonly code: ErrorCode;
-  readonly message: string;
-}
-
 /**
  * One of the two streams of a comparison: its requests with their answers, read on demand. A trace whose first request
  * has `observed` gives what was observed, any other what our walk gives, unless the caller says which.
@@ -40,8 +36,8 @@ export class AnswerStream {
   readonly names = new TraceNames();
   readonly queue = new RequestQueue(this.names.devices);
   readonly setup = new SetupLog();
-  readonly errors: StreamError[] = [];
-  errorCount = 0;
+  /** Records that could not be used. */
+  readonly log = new ErrorLog(KEPT_ERRORS);
   /** Known when the first bytes have been read. */
   kind: StreamKind = "trace";
   /** Known when the first request has been read. */
@@ -76,21 +72,23 @@ export class AnswerStream {
     this.#handoff.abandon();
   }
 
-  add(line: number, section: number, request: DmaRecord | OutcomeLine, start: number, end: number): void {
+  add(
+    line: number,
+    section: number,
+    request: RequestFields,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.requests++;
     if (start === end) this.unanswered++;
-    this.queue.push(line, section, request, start, end);
-  }
-
-  fail(line: number, code: ErrorCode, message: string): void {
-    this.errorCount++;
-    if (this.errors.length < KEPT_ERRORS) this.errors.push({ line, code, message });
+    this.queue.push(line, section, request, bytes, start, end);
   }
 
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
     const { maxLineBytes } = options;
     let trace: TraceAnswers | undefined;
-    const choose = (layout: Layout, head: Uint8Array): Feed | Promise<Feed> => {
+    const choose = (layout: StreamLayout, head: Uint8Array): Feed | Promise<Feed> => {
       this.kind = streamKind(head);
       const feedOptions = { names: this.names, maxLineBytes };
       if (this.kind === "outcomes") {
@@ -101,14 +99,15 @@ export class AnswerStream {
       trace = new TraceAnswers(this, side, options);
       return traceFeed(layout, trace, feedOptions);
     };
+    const input = new TextInput(source, choose, maxLineBytes);
     try {
-      const onChunk = () => {
-        trace?.flush();
-        return this.#handoff.put();
-      };
-      const { lines } = await readInput(source, choose, { maxLineBytes, onChunk });
-      trace?.finish(lines);
+      for (let more = true; more; ) {
+        more = await input.next();
+        await this.#handoff.put();
+      }
+      trace?.finish(input.lines);
     } finally {
+      await input.close();
       trace?.close();
     }
   }
@@ -124,7 +123,7 @@ class OutcomeAnswers implements OutcomeHandler {
   }
 
   outcome(line: number, record: OutcomeLine): void {
-    this.#stream.add(line, this.#section, record, record.start, record.end);
+    this.#stream.add(line, this.#section, record, record.bytes, record.start, record.end);
   }
 
   record(_line: number, type: string): void {
@@ -133,43 +132,38 @@ class OutcomeAnswers implements OutcomeHandler {
   }
 
   error(line: number, code: ErrorCode, message: string): void {
-    this.#stream.fail(line, code, message);
+    this.#stream.log.keep({ type: "error", line, code, message });
   }
 }
 
 /** Takes the answers from a trace: what was observed, or what our walk gives. */
-class TraceAnswers implements TraceHandler {
+class TraceAnswers implements TraceHandler, AnswerTaker {
   readonly #stream: AnswerStream;
   #side: TraceSide | undefined;
   /** Present while our walk is or may be asked for. */
   #replay: Replay | null = null;
-  readonly #out = new ByteWriter();
-  /** Reads what the replay wrote. */
-  readonly #outcomes: OutcomeFeed;
+  /** What the replay could not use, until it is known whether anybody wants to know. */
+  readonly #complaints = new ErrorLog(KEPT_ERRORS);
 
   constructor(stream: AnswerStream, side: TraceSide | undefined, options: ReplayOptions) {
     this.#stream = stream;
     this.#side = side;
-    const only = selectionOf(["ok", "faults", "msi"]);
     if (side !== "observed")
-      this.#replay = new Replay(stream.names, this.#out, { ...options, only, findings: false, stats: false });
+      this.#replay = new Replay(stream.names, new AnswerSink(this), {
+        ...options,
+        findings: false,
+        stats: false,
+      });
     if (side !== undefined) stream.answers = side;
-    this.#outcomes = new OutcomeFeed(
-      {
-        outcome: (_, record) => stream.add(record.traceLine, 0, record, record.start, record.end),
-        record: (_, type, { line, code, message }) => {
-          if (type === "error") stream.fail(line as number, code as ErrorCode, message as string);
-        },
-        error: (line, code, message) => stream.fail(line, code, message),
-      },
-      { names: stream.names, maxLineBytes: Number.POSITIVE_INFINITY },
-    );
   }
+
+  // ── what the trace says ──
 
   dma(line: number, record: DmaRecord): void {
     if (this.#side === undefined) this.#decide(record.observed.present ? "observed" : "walk");
+    const { bytes, observed } = record;
     if (this.#replay !== null) this.#replay.dma(line, record);
-    else this.#stream.add(line, 0, record, record.observed.start, record.observed.end);
+    else this.#stream.add(line, 0, record, bytes, observed.start, observed.end);
   }
 
   mem(line: number, record: MemRecord): void {
@@ -188,40 +182,35 @@ class TraceAnswers implements TraceHandler {
   }
 
   error(line: number, code: ErrorCode, message: string): void {
-    this.#stream.fail(line, code, message);
+    this.#stream.log.keep({ type: "error", line, code, message });
   }
 
-  /** Takes over what the replay has written. */
-  flush(): void {
-    if (this.#side === undefined || this.#out.length === 0) return;
-    const bytes = this.#out.take();
-    const feed = this.#outcomes;
-    for (let from = 0; from < bytes.length; ) {
-      const at = feed.reserve();
-      const n = Math.min(feed.room, bytes.length - from);
-      feed.buffer.set(bytes.subarray(from, from + n), at);
-      feed.added(n);
-      from += n;
-    }
-  }
-
-  /** The end of the trace: a replay may have held outcomes back until now. */
+  /** The end of the trace: a replay may have held answers back until now. */
   finish(lines: number): void {
     this.#replay?.finish(lines);
-    this.flush();
   }
 
   close(): void {
-    this.#replay?.memory.close();
+    this.#replay?.close();
     this.#replay = null;
+  }
+
+  // ── what the replay says ──
+
+  answer(line: number, request: RequestFields, bytes: Uint8Array, start: number, end: number): void {
+    this.#stream.add(line, 0, request, bytes, start, end);
+  }
+
+  complaint(error: ErrorRecord): void {
+    if (this.#side === undefined) this.#complaints.keep(error);
+    else this.#stream.log.keep(error);
   }
 
   #decide(side: TraceSide): void {
     this.#side = side;
     this.#stream.answers = side;
-    if (side === "walk") return;
-    this.close();
     // A replay that is not asked for has no complaints either.
-    this.#out.take();
+    if (side === "walk") this.#stream.log.keepAll(this.#complaints);
+    else this.close();
   }
 }

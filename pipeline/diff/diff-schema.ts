@@ -6,7 +6,7 @@ import {
   counts,
   type Description,
   type Descriptions,
-  hex,
+  hexText,
   length,
   line,
   listOf,
@@ -14,7 +14,7 @@ import {
   only,
   pasid,
   schemaField,
-} from "../output-fields.ts";
+} from "../output/output-fields.ts";
 import { ALIGNED_BY } from "./aligner.ts";
 import { ANSWER_KINDS } from "./answer-stream.ts";
 import { DIFF_CLASSES, type DiffRecord } from "./difference.ts";
@@ -37,7 +37,7 @@ const DIFF: Description<DiffRecord> = {
   seq_b: optional(seq("Of the second, where it is another")),
   dev: device("The device, as the input spells it"),
   pasid: optional(pasid),
-  addr: hex("Input address"),
+  addr: hexText("Input address"),
   len: length,
   access,
   priv: optional(only(true, "A privileged request")),

@@ -6,7 +6,7 @@ const MAX_KEYS = 4096;
 const OTHERS = "others";
 
 /** Counts by key, for any number of records. */
-export class Tally {
+export class DiffTally {
   readonly counts = new Map<string, number>();
 
   add(key: string): void {
@@ -25,7 +25,7 @@ export class Tally {
 }
 
 /** Differences of one kind: class, and what the answers came to. */
-export interface Change {
+export interface ChangeTally {
   readonly class: DiffClass;
   /** "0x58→0x50"; "" where the answers come to the same, or there is only one. */
   readonly transition: string;
@@ -44,10 +44,10 @@ export class DiffCounts {
   unanswered = 0;
   first: DiffRecord | null = null;
   readonly byClass = new Map<DiffClass, number>();
-  readonly byDevice = new Tally();
-  readonly byPasid = new Tally();
-  readonly byCode = new Tally();
-  readonly #changes = new Map<string, Change>();
+  readonly byDevice = new DiffTally();
+  readonly byPasid = new DiffTally();
+  readonly byCode = new DiffTally();
+  readonly #changes = new Map<string, ChangeTally>();
   #total = 0;
 
   get total(): number {
@@ -66,8 +66,8 @@ export class DiffCounts {
   }
 
   /** By class, from the coarsest; within one, the most frequent first. */
-  changes(): Change[] {
-    const rank = (change: Change) => DIFF_CLASSES.indexOf(change.class);
+  changes(): ChangeTally[] {
+    const rank = (change: ChangeTally) => DIFF_CLASSES.indexOf(change.class);
     return [...this.#changes.values()].sort((x, y) => rank(x) - rank(y) || y.count - x.count);
   }
 

@@ -1,8 +1,9 @@
 /** Compares two streams of answers to the same requests: recordings of one workload, or outcomes of replays. */
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { ByteWriter } from "../byte-writer.ts";
-import type { ReplayOptions } from "../options.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { ByteWriter } from "../output/byte-writer.ts";
+import type { Errors } from "../output/error-log.ts";
+import type { ReplayOptions } from "../replay/options.ts";
 import type { LeftSeq, Unaligned } from "./aligner.ts";
 import { type AlignedBy, Aligner, type Alignment, type AlignmentSink, DEFAULT_WINDOW } from "./aligner.ts";
 import { type Answer, AnswerComparison, type Depth, parseAnswer } from "./answer.ts";
@@ -26,7 +27,7 @@ export interface DiffOptions {
   readonly replayB: Partial<ReplayOptions>;
 }
 
-export const DEFAULT_DIFF_OPTIONS: DiffOptions = {
+const DEFAULT_DIFF_OPTIONS: DiffOptions = {
   side: undefined,
   alignment: "auto",
   window: DEFAULT_WINDOW,
@@ -42,15 +43,13 @@ export interface DiffHooks {
 }
 
 /** What is known of one of the two streams at its end. */
-export interface StreamReport {
+export interface StreamReport extends Errors {
   readonly kind: "trace" | "outcomes";
   readonly answers: AnswerKind;
   readonly requests: number;
   readonly unanswered: number;
   /** Architectures of the IOMMUs that a trace declares. */
   readonly models: ReadonlySet<IommuModel>;
-  readonly errors: AnswerStream["errors"];
-  readonly errorCount: number;
 }
 
 export interface DiffResult {
@@ -188,14 +187,15 @@ function answerAt({ queue, index }: Place): Answer | null {
   return queue.hasText(index) ? parseAnswer(queue.textAt(index)) : null;
 }
 
-function writeErrors(out: ByteWriter, stream: DiffErrorRecord["stream"], { errors }: AnswerStream): void {
-  for (const { line, code, message } of errors) {
+function writeErrors(out: ByteWriter, stream: DiffErrorRecord["stream"], { log }: AnswerStream): void {
+  for (const { line, code, message } of log.errors) {
     const record: DiffErrorRecord = { type: "error", stream, line, code, message };
     out.text(`${JSON.stringify(record)}\n`);
   }
 }
 
 function reportOf(stream: AnswerStream): StreamReport {
-  const { kind, answers, requests, unanswered, models, errors, errorCount } = stream;
+  const { kind, answers, requests, unanswered, models } = stream;
+  const { errors, errorCount } = stream.log;
   return { kind, answers, requests, unanswered, models, errors, errorCount };
 }

@@ -1,16 +1,12 @@
+import { ACCESS_NAMES, type Access } from "../../parsers/trace/accesses.ts";
 import type { Device } from "../../parsers/trace/devices.ts";
-import { ACCESS_BITS } from "../../parsers/trace/line-reader.ts";
-import type { ErrorRecord } from "../records.ts";
+import type { ErrorRecord } from "../output/records.ts";
 import { ANSWER_CLASSES, type Answer } from "./answer.ts";
 import { ACCESS_MASK, PRIV, type RequestQueue } from "./request-queue.ts";
 
 /** Kinds of difference: how two answers to one request differ, or that the streams do not ask for the same. */
 export const DIFF_CLASSES = [...ANSWER_CLASSES, "request", "only-in-a", "only-in-b"] as const;
 export type DiffClass = (typeof DIFF_CLASSES)[number];
-
-type Access = keyof typeof ACCESS_BITS;
-const ACCESS_NAMES: Access[] = [];
-for (const [name, bits] of Object.entries(ACCESS_BITS)) ACCESS_NAMES[bits] = name as Access;
 
 /** One difference, as it is written; a field that does not apply is left out. */
 export interface DiffRecord {

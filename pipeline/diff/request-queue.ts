@@ -3,7 +3,6 @@ import type { Device, Devices } from "../../parsers/trace/devices.ts";
 
 /** A request as both readers give it: a `DmaRecord`, an `OutcomeLine`. */
 export interface RequestFields {
-  readonly bytes: Uint8Array;
   readonly dev: number;
   readonly pasid: number;
   readonly addrHi: number;
@@ -52,7 +51,7 @@ export class RequestQueue {
   text: Buffer = Buffer.allocUnsafe(FIRST_TEXT_BYTES);
   textView = viewOf(this.text);
   #textFill = 0;
-  /** The buffer that the last request came in, as words. */
+  /** The buffer that the last answer came in, as words. */
   #source: Uint8Array = this.text;
   #sourceView = this.textView;
 
@@ -64,8 +63,15 @@ export class RequestQueue {
     return this.tail - this.head;
   }
 
-  /** @param start and `end`: the answer's text in `request.bytes`; empty where there is no answer */
-  push(line: number, section: number, request: RequestFields, start: number, end: number): void {
+  /** @param start and `end`: the answer's text in `bytes`; empty where there is no answer */
+  push(
+    line: number,
+    section: number,
+    request: RequestFields,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.#reserve(end - start);
     const i = this.tail++;
     const device = this.#devices.get(request.dev);
@@ -82,9 +88,9 @@ export class RequestQueue {
     this.kind[i] = kind;
     this.hash[i] = hashOf(device, request, kind);
     this.textStart[i] = this.#textFill;
-    if (request.bytes !== this.#source) {
-      this.#source = request.bytes;
-      this.#sourceView = viewOf(request.bytes);
+    if (bytes !== this.#source) {
+      this.#source = bytes;
+      this.#sourceView = viewOf(bytes);
     }
     copyText(this.#sourceView, start, end, this.textView, this.#textFill);
     this.#textFill += end - start;

@@ -6,7 +6,7 @@ import type { MemRecord } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 
 /** Kinds of set-up, each compared record by record, in order. */
-export const SETUPS = ["memory", "registers", "bindings", "invalidations"] as const;
+const SETUPS = ["memory", "registers", "bindings", "invalidations"] as const;
 export type Setup = (typeof SETUPS)[number];
 
 const SETUP_OF: Partial<Record<PlainRecord["type"], Setup>> = {

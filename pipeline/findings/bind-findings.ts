@@ -3,7 +3,8 @@ import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { checkBind } from "../bind-check/check-bind.ts";
 import type { BoundTable } from "../bind-check/memory-checks.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Analysis } from "./analysis.ts";
 import type { Findings } from "./findings.ts";
 
 /** Entries of a table that are read when it is bound: most are filled later, and `inspect` reads them all. */
@@ -12,7 +13,7 @@ const MAX_ENTRIES = 1 << 12;
 const MAX_OTHERS = 1 << 8;
 
 /** Finds what speaks against the bindings of a replay, as they are made. */
-export class BindingFindings {
+export class BindingFindings implements Analysis {
   readonly #findings: Findings;
   readonly #memory: GuestMemory;
   /** In order of binding. */
@@ -23,7 +24,6 @@ export class BindingFindings {
     this.#memory = memory;
   }
 
-  /** A table was bound, or was refused. */
   bound(line: number, unit: IommuUnit, record: RecordOf<"bind">): void {
     const { dev, config } = record;
     const { findings, table } = checkBind({

@@ -1,33 +1,26 @@
-import { decodeCommand, formatCommand } from "../../parsers/commands/command.ts";
-import { REJECTED } from "../../parsers/commands/invalidation.ts";
-import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
-import { frameOf } from "../../walkers/memory.ts";
+import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
+import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import { coveringCommand } from "../caches/advice.ts";
-import type { Culprit } from "../caches/explanation.ts";
-import { pointedToTable } from "../caches/table-shape.ts";
-import type { VersionedMemory } from "../caches/versioned-memory.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Iommus, Route } from "../iommus/iommus.ts";
+import type { Analysis } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
+import { owedCommand } from "./owed-command.ts";
 
 /** Changed entries of which it is remembered who used them; past it the oldest are forgotten. */
 const MAX_OPEN = 1 << 10;
 
-const COMPLETIONS: Readonly<Record<IommuModel, string>> = {
-  intel: "invalidation wait",
-  "arm-smmuv3": "CMD_SYNC",
-  amd: "COMPLETION_WAIT",
-  riscv: "IOFENCE.C",
-};
-
 /** An entry that was changed, and that requests have used since without an invalidation in between. */
 interface OpenEntry {
   readonly unit: IommuUnit;
-  readonly culprit: Culprit;
+  readonly staleSource: StaleSource;
   readonly dev: string;
   readonly pasid: number;
   readonly firstLine: number;
@@ -35,28 +28,27 @@ interface OpenEntry {
 }
 
 /** Turns what the model of the caches sees into findings that the author of a driver or an emulator acts on. */
-export class CacheFindings {
+export class CacheFindings implements Analysis {
   readonly #findings: Findings;
-  readonly #names: TraceNames;
+  readonly #iommus: Iommus;
   readonly #memory: VersionedMemory;
   readonly #open = new Map<string, OpenEntry>();
 
-  constructor(findings: Findings, names: TraceNames, memory: VersionedMemory) {
+  constructor(findings: Findings, iommus: Iommus, memory: VersionedMemory) {
     this.#findings = findings;
-    this.#names = names;
+    this.#iommus = iommus;
     this.#memory = memory;
   }
 
-  /** Changed entries that a cache may still hold, and the requests that met one. */
-  get stale(): { readonly entries: number; readonly requests: number } {
-    let requests = 0;
-    for (const entry of this.#open.values()) requests += entry.requests;
-    return { entries: this.#open.size, requests };
-  }
-
   /** A request was, or could have been, answered from an entry that nothing has invalidated. */
-  staleUse(line: number, record: DmaRecord, request: WalkRequest, unit: IommuUnit, culprit: Culprit): void {
-    const { change } = culprit;
+  stale(
+    line: number,
+    { unit, names }: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+  ): void {
+    const { change } = staleSource;
     if (change === null) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}`;
     const open = this.#open.get(key);
@@ -64,28 +56,27 @@ export class CacheFindings {
       open.requests++;
       return;
     }
-    const dev = this.#names.devices.get(record.dev).text;
-    this.#open.set(key, { unit, culprit, dev, pasid: record.pasid, firstLine: line, requests: 1 });
+    const dev = names.device;
+    this.#open.set(key, { unit, staleSource, dev, pasid: record.pasid, firstLine: line, requests: 1 });
     if (this.#open.size > MAX_OPEN) {
       const [oldest] = this.#open.keys();
       this.#open.delete(oldest!);
     }
-    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+    this.#reportMissing(line, key, dev, record, request, unit, staleSource);
   }
 
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
   staleDevice(
     line: number,
+    { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
-    unit: IommuUnit,
-    culprit: Culprit,
+    staleSource: StaleSource,
   ): void {
-    const { change, excused } = culprit;
-    if (change === null || excused) return;
+    const { change, invalidationPending } = staleSource;
+    if (change === null || invalidationPending) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    const dev = this.#names.devices.get(record.dev).text;
-    this.#reportMissing(line, key, dev, record, request, unit, culprit);
+    this.#reportMissing(line, key, names.device, record, request, unit, staleSource);
   }
 
   #reportMissing(
@@ -95,40 +86,16 @@ export class CacheFindings {
     record: DmaRecord,
     request: WalkRequest,
     unit: IommuUnit,
-    culprit: Culprit,
+    staleSource: StaleSource,
   ): void {
-    const change = culprit.change!;
+    const change = staleSource.change!;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const translated = culprit.stages !== 0;
-    // A translation of both stages begins with the first.
-    const stage = translated ? structure?.stage || culprit.stages & 1 || culprit.stages : 0;
-    const inDevice = culprit.cache === "devtlb";
-    // Which input addresses an entry of the second stage is behind is not known, but of the request's.
-    const behind = inDevice && structure?.stage === 2 && (culprit.stages & 1) !== 0;
-    const whole = translated && (structure?.stage === 0 || behind);
-    const nested = culprit.ipaFrame >= 0;
-    const command = coveringCommand(
-      unit.model,
-      {
-        cache: culprit.cache,
-        device: request.device,
-        pasid: record.pasid,
-        domain: culprit.domain,
-        space: culprit.space,
-        regime: culprit.regime,
-        stage,
-        nested,
-        level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
-        whole,
-        table: whole || (structure !== null && pointedToTable(unit.model, structure, change)),
-        frame: nested && stage === 2 ? culprit.ipaFrame : frameOf(culprit.addrHi, record.addrLo),
-      },
-      unit.state,
-    );
-    const address = hex(BigInt(change.frame) * 4096n + BigInt(change.offset));
-    const old = hex(word(change.oldHi, change.oldLo));
+    const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
+    const inDevice = staleSource.cache === "devtlb";
+    const address = addressText(change.frame, change.offset);
+    const old = hex(joined(change.oldHi, change.oldLo));
     const now = this.#wordAt(change.frame, change.offset);
     const what = structure === null ? "table entry" : structure.name;
     const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
@@ -138,14 +105,15 @@ export class CacheFindings {
       iommu: unit.id,
       dev,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one. Expected ${command.text}`,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one${command === null ? "" : `. Expected ${command.text}`}`,
       changed_line: change.line,
       entry_addr: address,
       old,
       new: now,
-      cache: culprit.cache,
-      command: command.text,
-      data: command.words.map((w) => hex(word(w.hi, w.lo))),
+      cache: staleSource.cache,
+      ...(command === null
+        ? {}
+        : { command: command.text, data: command.words.map((w) => hex(joined(w.hi, w.lo))) }),
     });
   }
 
@@ -153,14 +121,14 @@ export class CacheFindings {
   invalidated(line: number, unit: IommuUnit): void {
     if (this.#open.size === 0) return;
     for (const [key, open] of this.#open) {
-      if (open.unit !== unit || open.culprit.live()) continue;
+      if (open.unit !== unit || open.staleSource.valid()) continue;
       this.#open.delete(key);
-      const change = open.culprit.change!;
+      const change = open.staleSource.change!;
       this.#findings.report(line, CACHE_RULES["late-invalidation"], key, {
         iommu: unit.id,
         dev: open.dev,
         pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `the entry at ${hex(BigInt(change.frame) * 4096n + BigInt(change.offset))}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
+        message: `the entry at ${addressText(change.frame, change.offset)}, changed in line ${change.line}, is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
         changed_line: change.line,
         first_line: open.firstLine,
         requests: open.requests,
@@ -169,13 +137,14 @@ export class CacheFindings {
   }
 
   /** A command that the IOMMU refuses, or may refuse. */
-  badCommand(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+  command(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+    if (unit.commands.status === ACCEPTED) return;
     const command = decodeCommand(unit.model, record.data, unit.state);
     const refused = unit.commands.status === REJECTED;
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(word(w.hi, w.lo)));
+    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,
@@ -184,17 +153,28 @@ export class CacheFindings {
     });
   }
 
+  finish(lines: number): void {
+    for (const unit of this.#iommus.units) {
+      const pending = unit.caches?.pending ?? 0;
+      if (pending > 0) this.#neverCompleted(lines, unit, unit.caches!.pendingLine, pending);
+    }
+    const { forgotten } = this.#iommus;
+    if (forgotten > 0) this.#forgotten(lines, forgotten);
+  }
+
   /** The trace ends while an invalidation waits for its completion. */
-  neverCompleted(line: number, unit: IommuUnit, issued: number, count: number): void {
+  #neverCompleted(line: number, unit: IommuUnit, issued: number, count: number): void {
+    const completion =
+      unit.commands.set.specs.find((spec) => spec.completion)?.name ?? "a command that waits";
     this.#findings.report(line, CACHE_RULES["missing-completion"], `${unit.id}\n${issued}`, {
       iommu: unit.id,
-      message: `${count} invalidation${count === 1 ? "" : "s"} from line ${issued} on: expected a completion (${COMPLETIONS[unit.model]}) after them, found none to the end of the trace`,
+      message: `${count} invalidation${count === 1 ? "" : "s"} from line ${issued} on: expected a completion (${completion}) after them, found none to the end of the trace`,
       issued_line: issued,
     });
   }
 
   /** What caches may hold took more memory than there was. */
-  forgotten(line: number, count: number): void {
+  #forgotten(line: number, count: number): void {
     this.#findings.report(line, CACHE_RULES["memory-limit"], "", {
       message: `${count} cached entries were dropped for want of memory: a stale answer may show as a mismatch, and a hazard not at all. Expected a larger --memory-limit`,
       forgotten: count,
@@ -206,12 +186,4 @@ export class CacheFindings {
     if (!memory.fetch(frame, offset, 8)) return "a hole";
     return hex(memory.view.getBigUint64(memory.at, true));
   }
-}
-
-function word(hi: number, lo: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -1,4 +1,4 @@
-import { rules } from "./rule.ts";
+import { rules } from "../../walkers/tables/rule.ts";
 
 /** What the model of the caches finds. */
 export const CACHE_RULES = rules({

@@ -1,5 +1,6 @@
-import { Summary } from "../statistics.ts";
-import type { Rule } from "./rule.ts";
+import type { Rule } from "../../walkers/tables/rule.ts";
+import type { FindingRecord } from "../output/records.ts";
+import { Summary } from "../output/statistics.ts";
 
 /** What a finding says beside its rule: who is concerned, the sentence, and fields of the rule's own. */
 export interface FindingDetails {
@@ -17,7 +18,7 @@ const REMEMBERED = 1 << 15;
  * Collects the findings of a replay: each is written where it was caused, once. What is found again is counted.
  */
 export class Findings {
-  readonly #write: ((record: object) => void) | null;
+  readonly #write: (record: FindingRecord) => void;
   readonly #summary: Pick<Summary, "findings" | "severities">;
   /**
    * The latest, and those before them. Two sets that take turns: one whose oldest elements are deleted again and again
@@ -28,9 +29,9 @@ export class Findings {
 
   /**
    * @param summary counts them, by rule and by severity
-   * @param write takes `finding` records; null: they are only counted
+   * @param write takes the records
    */
-  constructor(summary: Pick<Summary, "findings" | "severities">, write: ((record: object) => void) | null) {
+  constructor(summary: Pick<Summary, "findings" | "severities">, write: (record: FindingRecord) => void) {
     this.#summary = summary;
     this.#write = write;
   }
@@ -55,7 +56,7 @@ export class Findings {
     Summary.count(this.#summary.findings, rule.id);
     Summary.count(this.#summary.severities, rule.severity);
     const { iommu, dev, pasid, message, ...rest } = details;
-    this.#write?.({
+    this.#write({
       type: "finding",
       line,
       severity: rule.severity,

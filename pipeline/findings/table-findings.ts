@@ -1,18 +1,14 @@
-import type { GuestMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
+import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { TraceNames } from "../../parsers/trace/records.ts";
+import { deviceName } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
+import type { TableTree } from "../../walkers/tables/tree.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Analysis } from "./analysis.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
-import { tablesOf } from "./tables/formats.ts";
-import {
-  deviceName,
-  type FrameUser,
-  type LiveTable,
-  type TableFinding,
-  TableLinter,
-} from "./tables/linter.ts";
+import { type FrameUser, type LiveTable, type TableFinding, TableLinter } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
-import type { TableFormat } from "./tables/table.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
 
 const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
@@ -20,7 +16,7 @@ const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
 /** What is looked after of one IOMMU. */
 interface UnitTables {
   readonly unit: IommuUnit;
-  readonly format: TableFormat;
+  readonly format: TableTree;
   readonly linter: TableLinter;
   /** Registers and properties that the tables were judged under. */
   judgedUnder: string;
@@ -43,9 +39,11 @@ interface UnitTables {
  *
  * Cost: a look-up by frame number per `mem` record; nothing for requests.
  */
-export class TableFindings implements FrameUser {
+export class TableFindings implements Analysis, FrameUser {
   /** There is something to do at the next record that is no `mem` record. */
-  pending = false;
+  #pending = false;
+  /** What is being written is, in part, of a table in use. */
+  #concerned = false;
   readonly #findings: Findings;
   readonly #names: TraceNames;
   readonly #units: () => readonly IommuUnit[];
@@ -76,24 +74,27 @@ export class TableFindings implements FrameUser {
 
   /** An `iommu` or `reg` record of an IOMMU. */
   configured(line: number, unit: IommuUnit): void {
-    this.settle();
+    this.#settle();
     const owner = this.#ownerOf(unit);
     const now = describe(unit, owner.format);
     if (now !== owner.now) {
       owner.now = now;
       owner.changed = line;
     }
-    this.pending = true;
+    this.#pending = true;
   }
 
   /** A `bind` or `unbind` record of a device (its number in the trace). */
   rebound(line: number, device: number): void {
-    this.settle();
+    this.#settle();
     this.#rebound.set(device, line);
-    this.pending = true;
+    this.#pending = true;
   }
 
-  /** All memory was replaced. */
+  replacing(): void {
+    this.#settle();
+  }
+
   replaced(line: number): void {
     for (const unit of this.#units()) {
       const owner = this.#ownerOf(unit);
@@ -101,41 +102,37 @@ export class TableFindings implements FrameUser {
       owner.judgedUnder = "";
       owner.changed = line;
     }
-    this.pending = true;
+    this.#pending = true;
   }
 
-  /** Whether bytes from an address on are, in part, of a table in use: then `writing` and `written` are to be called. */
-  concerns(addrHi: number, addrLo: number, bytes: number): boolean {
-    return this.#written.concerns(addrHi, addrLo, bytes);
-  }
-
-  /** Bytes are about to be written. */
   writing(addrHi: number, addrLo: number, bytes: number): void {
-    this.#written.writing(addrHi, addrLo, bytes);
+    this.#concerned = this.#written.concerns(addrHi, addrLo, bytes);
+    if (this.#concerned) this.#written.writing(addrHi, addrLo, bytes);
   }
 
-  /** They have been written. */
   written(line: number): void {
+    if (!this.#concerned) return;
     this.#written.written(line);
-    this.pending = true;
+    this.#pending = true;
   }
 
   // ── judging ──
 
-  /** A record that uses tables comes next: everything that is due is judged. */
-  use(): void {
+  /** What is wrong with tables is said before the record that uses them: everything that is due is judged. */
+  before(): void {
+    if (!this.#pending) return;
     // What was written before registers or bindings changed has been judged then.
     for (const unit of this.#units()) {
       const owner = this.#ownerOf(unit);
       if (owner.changed !== 0) this.#reconfigure(owner);
     }
     this.#useBindings();
-    this.settle();
-    this.pending = false;
+    this.#settle();
+    this.#pending = false;
   }
 
   /** Judges the entries that were written to. */
-  settle(): void {
+  #settle(): void {
     if (!this.#written.any) return;
     for (const entry of this.#written.take()) {
       const { table, index } = entry;
@@ -151,7 +148,7 @@ export class TableFindings implements FrameUser {
   /** The trace ends: registers that were changed without any request after it say nothing. */
   finish(): void {
     this.#useBindings();
-    this.settle();
+    this.#settle();
   }
 
   #reconfigure(owner: UnitTables): void {
@@ -212,7 +209,7 @@ export class TableFindings implements FrameUser {
   #ownerOf(unit: IommuUnit): UnitTables {
     let owner = this.#tables.get(unit);
     if (owner === undefined) {
-      const format = tablesOf(unit.model, this.#memory);
+      const format = VENDORS[unit.model].tables(this.#memory);
       const nameOf = (id: number) => this.#nameOf(unit, id);
       const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
       owner = { unit, format, linter, judgedUnder: "", now: "", changed: 0, bindings: new Map() };
@@ -247,7 +244,7 @@ export class TableFindings implements FrameUser {
 }
 
 /** What a `finding` record says about a table. */
-export function tableFindingDetails(
+function tableFindingDetails(
   unit: IommuUnit,
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),
@@ -265,7 +262,7 @@ export function tableFindingDetails(
 }
 
 /** Registers and properties that decide what tables look like. */
-function describe(unit: IommuUnit, format: TableFormat): string {
+function describe(unit: IommuUnit, format: TableTree): string {
   const registers = format.registers.map((name) => {
     const value = unit.state.registers.get(name);
     return value === undefined ? "" : `${value.hi}:${value.lo}`;

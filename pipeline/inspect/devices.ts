@@ -1,19 +1,9 @@
 import type { Device, Devices } from "../../parsers/trace/devices.ts";
-import { pciName } from "../../walkers/pci.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-
-/** How the contract numbers devices that have no PCI name. */
-const PREFIX: Readonly<Record<IommuModel, string>> = {
-  intel: "devid:",
-  "arm-smmuv3": "sid:",
-  amd: "devid:",
-  riscv: "did:",
-};
-const REQUESTER_IDS = 2 ** 16;
+import { deviceName, IOMMUS, type IommuModel } from "../../walkers/models.ts";
 
 /** Names of devices by their ids: the trace's own where it has one, and others made in the same way. */
 export class DeviceNames {
-  readonly #prefix: string;
+  readonly #model: IommuModel;
   /** Unnamed devices have PCI names. */
   readonly #pci: boolean;
   /** "ssss:" where the trace writes the one segment that it knows, else "". */
@@ -25,9 +15,9 @@ export class DeviceNames {
     const all = Array.from({ length: devices.size }, (_, i) => devices.get(i));
     for (const { id, text, canonical, index } of all)
       if (canonical === index) this.#named.set(id, this.#named.has(id) ? null : text);
-    const pci = all.filter(isPci);
-    this.#prefix = PREFIX[model];
-    this.#pci = pci.length > 0 || model === "intel" || model === "amd";
+    const pci = all.filter(({ text }) => isPci(text));
+    this.#model = model;
+    this.#pci = pci.length > 0 || IOMMUS[model].device.pci;
     const segments = new Set(pci.map(segmentOf));
     this.#segment = segments.size === 1 ? [...segments][0]! : "";
   }
@@ -35,11 +25,12 @@ export class DeviceNames {
   of(id: number): string {
     const named = this.#named.get(id);
     if (named !== undefined && named !== null) return named;
-    return this.#pci && id < REQUESTER_IDS ? this.#segment + pciName(id) : `${this.#prefix}${id}`;
+    const name = deviceName(this.#model, id, this.#pci);
+    return isPci(name) ? this.#segment + name : name;
   }
 }
 
-function isPci({ text }: Device): boolean {
+function isPci(text: string): boolean {
   return text.includes(".");
 }
 

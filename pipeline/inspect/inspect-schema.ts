@@ -1,11 +1,12 @@
 import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
-import { IOMMU_MODELS } from "../../walkers/walker.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
+import { TRANSLATION_KINDS } from "../../walkers/page-tables/address-space.ts";
 import {
   bytes,
   count,
   type Description,
   type Descriptions,
-  hex,
+  hexText,
   level,
   listOf,
   only,
@@ -13,8 +14,7 @@ import {
   pasid,
   reason,
   schemaField,
-} from "../output-fields.ts";
-import { TRANSLATIONS } from "./address-space.ts";
+} from "../output/output-fields.ts";
 import type {
   InspectedDevice,
   InspectedDevices,
@@ -33,7 +33,7 @@ const dev = device("The device, as the trace spells it, or would");
 const domain = optional(integer(0, U32, "VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID"));
 const stage = integer(1, 2, "The stage");
 const kind = text("What it is");
-const code = optional(hex("The native fault code"));
+const code = optional(hexText("The native fault code"));
 const name = optional(text("The specification's name for it"));
 const fault = { code, name, reason: optional(reason) };
 
@@ -45,7 +45,7 @@ const IOMMU: Description<InspectedIommu> = {
     "What becomes of requests of devices without a binding",
   ),
   table: optional(
-    schemaField(objectSchema({ kind, addr: hex("Its address") }, "What the base register points to")),
+    schemaField(objectSchema({ kind, addr: hexText("Its address") }, "What the base register points to")),
   ),
 };
 
@@ -57,7 +57,7 @@ const DEVICE: Description<InspectedDevice> = {
   pasid_table: optional(
     schemaField(
       objectSchema(
-        { kind, addr: hex("Its address"), pasids: count("PASIDs that it has room for") },
+        { kind, addr: hexText("Its address"), pasids: count("PASIDs that it has room for") },
         "Where the device's PASID structures begin",
       ),
     ),
@@ -77,17 +77,17 @@ const DEVICES: Description<InspectedDevices> = {
 const TABLE: Description<InspectedTable> = {
   stage,
   format: text("Page-table format"),
-  root: hex("Address of its root table"),
+  root: hexText("Address of its root table"),
   levels: integer(1, 6, "Levels"),
   granule: optional(integer(4, 64, "KiB, where it is not 4")),
-  from: optional(hex("Where a stage has several: the first input address of this one")),
+  from: optional(hexText("Where a stage has several: the first input address of this one")),
 };
 
 const PASID: Description<InspectedPasid> = {
   iommu,
   dev,
   pasid: optional(pasid),
-  translation: oneOf([...TRANSLATIONS, "blocked"], "What becomes of its requests"),
+  translation: oneOf([...TRANSLATION_KINDS, "blocked"], "What becomes of its requests"),
   domain,
   asid: optional(integer(0, U32, "Arm ASID, RISC-V PSCID")),
   tables: listOf(TABLE, "Its page tables"),
@@ -103,8 +103,8 @@ const RANGE: Description<InspectedRange> = {
   iommu,
   dev,
   pasid: optional(pasid),
-  iova: hex("First input address"),
-  pa: hex("Where it leads"),
+  iova: hexText("First input address"),
+  pa: hexText("Where it leads"),
   size: bytes("Bytes"),
   perm: schemaField({ type: "string", pattern: "^[r-][w-][x-]$", description: "- for what the walk denies" }),
   page: optional(bytes("Bytes of each page")),
@@ -124,15 +124,15 @@ const NOTE: Description<InspectionNote> = {
     }),
   ),
   count: optional(count("How many it is said of")),
-  iova: optional(hex("First input address")),
+  iova: optional(hexText("First input address")),
   size: optional(bytes("Bytes")),
   ...fault,
   stage: optional(stage),
   level: optional(level),
-  entry_addr: optional(hex("Address of the failing entry")),
-  entry: optional(hex("Its first 64 bits")),
+  entry_addr: optional(hexText("Address of the failing entry")),
+  entry: optional(hexText("Its first 64 bits")),
   hole: optional(only(true, "The fetch left all recorded memory")),
-  next: optional(hex("Where to go on")),
+  next: optional(hexText("Where to go on")),
   message: text("What it is"),
 };
 

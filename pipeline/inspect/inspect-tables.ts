@@ -1,13 +1,14 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
+import { IOMMUS } from "../../walkers/models.ts";
 import { NO_PASID } from "../../walkers/request.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
-import { DEVICE_BITS } from "../model-limits.ts";
-import type { ReplayOptions } from "../options.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Errors } from "../output/error-log.ts";
+import type { ReplayOptions } from "../replay/options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";
 import type { InspectionSink } from "./sink.ts";
 import { bySize, Tally } from "./tally.ts";
-import { type StateProblems, TraceState } from "./trace-state.ts";
+import { TraceState } from "./trace-state.ts";
 
 /** Which part of a trace's tables to enumerate. */
 export interface TableSelection {
@@ -41,7 +42,7 @@ export async function inspectTables(
   selection: TableSelection,
   sink: InspectionSink,
   options: Partial<ReplayOptions> = {},
-): Promise<StateProblems> {
+): Promise<Errors> {
   const state = new TraceState(options);
   try {
     await state.read(source, selection.at ?? Number.POSITIVE_INFINITY);
@@ -99,11 +100,11 @@ function unitsOf(state: TraceState, id: string | undefined): readonly IommuUnit[
 
 /** Those that a device with this id can sit behind. */
 function unitsWith(units: readonly IommuUnit[], device: number): readonly IommuUnit[] {
-  const found = units.filter(({ model }) => device < 2 ** DEVICE_BITS[model]);
+  const found = units.filter(({ model }) => device < 2 ** IOMMUS[model].device.bits);
   if (found.length > 0 || units.length === 0) return found;
   const [{ model }] = units as [IommuUnit];
   throw new SelectionError(
-    `expected a device id of ${DEVICE_BITS[model]} bits behind ${model}, found ${device}`,
+    `expected a device id of ${IOMMUS[model].device.bits} bits behind ${model}, found ${device}`,
   );
 }
 

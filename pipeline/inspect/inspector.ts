@@ -1,20 +1,22 @@
 import type { Devices } from "../../parsers/trace/devices.ts";
+import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
-import type { AddressSpace } from "./address-space.ts";
+import type { Enumeration } from "../../walkers/tables/enumeration.ts";
+import { type RootTable, steps, type TableSpec, type TableTree } from "../../walkers/tables/tree.ts";
+import { byteAddress, hex } from "../../walkers/word64.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
 import { ReadTrail } from "./read-trail.ts";
 import type { InspectedPasid } from "./records.ts";
-import { hexOf, pasidTableOf, refusalOf, type SpaceName, tablesOf } from "./report.ts";
+import { refusalOf, type SpaceName, tablesOf } from "./report.ts";
 import { Reporter } from "./reporter.ts";
 import type { InspectionSink } from "./sink.ts";
 import { Tally } from "./tally.ts";
-import type { VendorTables } from "./vendor.ts";
-import { vendorTables } from "./vendors.ts";
 
 /** What to enumerate. */
 export interface InspectionOptions {
@@ -39,7 +41,8 @@ const IDS_AT_ONCE = 1 << 16;
 export class UnitInspector {
   readonly tally = new Tally();
   readonly #unit: IommuUnit;
-  readonly #vendor: VendorTables;
+  readonly #tree: TableTree;
+  readonly #vendor: Enumeration;
   readonly #names: DeviceNames;
   readonly #options: InspectionOptions;
   readonly #sink: InspectionSink;
@@ -47,8 +50,8 @@ export class UnitInspector {
   readonly #trail = new ReadTrail();
   readonly #out = new WalkResult();
   readonly #request = new WalkRequest();
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #reporter: Reporter;
 
   constructor(
@@ -59,7 +62,10 @@ export class UnitInspector {
     budget: Budget,
   ) {
     this.#unit = unit;
-    this.#vendor = vendorTables(unit.walker);
+    const vendor = VENDORS[unit.model];
+    this.#tree = vendor.tables(unit.walker.tables.memory);
+    this.#tree.configure(unit.state);
+    this.#vendor = vendor.enumeration(unit.walker);
     this.#names = new DeviceNames(unit.model, devices);
     this.#options = options;
     this.#sink = sink;
@@ -77,10 +83,12 @@ export class UnitInspector {
     tables.observer = this.#trail;
     try {
       const translation = this.#translation();
-      this.#describe(translation);
-      for (const [id, binding] of bound) if (this.#selected(id)) await this.#oneDevice(id, binding);
-      if (translation === "enabled" && this.#unit.state.has(this.#vendor.baseRegister))
-        await this.#allDevices(bound);
+      const root = translation === "enabled" ? this.#tree.roots()[0] : undefined;
+      const { id, model } = this.#unit;
+      this.#sink.iommu({ type: "iommu", iommu: id, model, translation, table: root && whereIs(root) });
+      for (const [device, binding] of bound)
+        if (this.#selected(device)) await this.#oneDevice(device, binding);
+      if (root !== undefined) await this.#allDevices(root, bound);
       this.#reporter.end();
     } finally {
       tables.observer = null;
@@ -97,22 +105,14 @@ export class UnitInspector {
     request.binding = null;
     request.device = 0;
     request.pasid = NO_PASID;
-    this.#out.reset("intel");
+    this.#out.reset();
     if (this.#unit.walker.admit(request, this.#out)) return "enabled";
     return this.#out.status === OK ? "passthrough" : "blocked";
   }
 
-  #describe(translation: "enabled" | "passthrough" | "blocked"): void {
-    const { id, model, state } = this.#unit;
-    const known = state.has(this.#vendor.baseRegister);
-    const root = this.#vendor.root();
-    const table = { kind: root.kind, addr: hexOf(root.address) };
-    const shown = known && translation === "enabled" ? table : undefined;
-    this.#sink.iommu({ type: "iommu", iommu: id, model, translation, table: shown });
-  }
-
-  async #allDevices(bound: ReadonlyMap<number, Binding>): Promise<void> {
+  async #allDevices({ table }: RootTable, bound: ReadonlyMap<number, Binding>): Promise<void> {
     const vendor = this.#vendor;
+    const { kind, limit } = table;
     const reporter = this.#reporter;
     if (this.#options.device !== undefined) {
       if (!bound.has(this.#options.device)) await this.#oneDevice(this.#options.device, null);
@@ -120,14 +120,7 @@ export class UnitInspector {
     }
     const load = (id: number) => this.#loadDevice(id, null);
     const absent = (out: WalkResult) => vendor.absent(out);
-    const scan = new ContextScan(
-      vendor.deviceLimit(),
-      vendor.deviceSteps(),
-      load,
-      this.#out,
-      this.#trail,
-      this.#budget,
-    );
+    const scan = new ContextScan(limit, steps(kind), load, this.#out, this.#trail, this.#budget);
     while (!scan.done) {
       const found = scan.next(IDS_AT_ONCE, absent);
       if (found === null) await this.#sink.pause();
@@ -137,7 +130,7 @@ export class UnitInspector {
       } else if (vendor.blocks(this.#out)) reporter.plainDevice(scan.id, "blocked", -1);
       else reporter.badDevice(scan.id, scan.last, this.#out);
     }
-    if (scan.position < vendor.deviceLimit()) reporter.effort(this.#names.of(scan.position), undefined);
+    if (scan.position < limit) reporter.effort(this.#names.of(scan.position), undefined);
   }
 
   /** A device that is asked for by name, or bound: also where it has no context. */
@@ -169,13 +162,13 @@ export class UnitInspector {
     const { walker } = this.#unit;
     // An address may be exempt from translation whatever the context says: that is no refusal.
     if (!walker.checkRequest(request, this.#device, this.#out) && this.#out.status !== OK) return false;
-    this.#out.reset("intel");
+    this.#out.reset();
     return walker.loadProcess(request, this.#device, this.#process, this.#out);
   }
 
   #begin(): void {
     this.#trail.clear();
-    this.#out.reset("intel");
+    this.#out.reset();
     this.#request.addrHi = 0;
     this.#request.addrLo = 0;
   }
@@ -183,7 +176,9 @@ export class UnitInspector {
   /** The device whose context is loaded. */
   async #contextOf(id: number, binding: Binding | null): Promise<void> {
     const vendor = this.#vendor;
-    const pasids = vendor.pasidLimit(this.#device);
+    const table = this.#tree.pasids(this.#device, id);
+    const taken = table?.table.kind.ids === "pasid" && vendor.takesPasids(this.#device);
+    const pasids = taken ? table.table.limit : 0;
     const dev = this.#names.of(id);
     const name: SpaceName = { iommu: this.#unit.id, dev, pasid: undefined };
     const wanted = this.#options.pasid;
@@ -206,24 +201,24 @@ export class UnitInspector {
       dev,
       id,
       bound: binding === null ? undefined : true,
-      pasid_table: pasidTableOf(vendor.pasidTable(this.#device), pasids),
-      default_pasid: vendor.defaultPasid(this.#device),
+      pasid_table: table === null ? undefined : { ...whereIs(table), pasids },
+      default_pasid: table === null ? undefined : vendor.defaultPasid(this.#device),
     });
     if (wanted === undefined || wanted === NO_PASID) await this.#space(name, space, fault);
     if (wanted === NO_PASID) return;
-    if (wanted === undefined) await this.#allPasids(name, pasids);
-    else if (this.#loadProcess(wanted))
+    if (wanted === undefined) {
+      if (taken) await this.#allPasids(name, table.table);
+    } else if (this.#loadProcess(wanted))
       await this.#space({ ...name, pasid: wanted }, vendor.space(this.#device, this.#process, true));
     else this.#reporter.badPasid(dev, wanted, wanted, this.#out);
     this.#reporter.end();
   }
 
-  async #allPasids(name: SpaceName, limit: number): Promise<void> {
-    if (limit === 0) return;
+  async #allPasids(name: SpaceName, { kind, limit }: TableSpec): Promise<void> {
     const vendor = this.#vendor;
     const scan = new ContextScan(
       limit,
-      vendor.pasidSteps(this.#device),
+      steps(kind),
       (pasid) => this.#loadProcess(pasid),
       this.#out,
       this.#trail,
@@ -313,4 +308,9 @@ export class UnitInspector {
       from,
     );
   }
+}
+
+/** What a table is, and where. */
+function whereIs({ table, title }: RootTable): { readonly kind: string; readonly addr: string } {
+  return { kind: title, addr: hex(byteAddress(table.frame, table.offset)) };
 }

@@ -1,8 +1,9 @@
 import { FRAME_BYTES, FRAME_SHIFT, frameHi, frameLo } from "../../walkers/memory.ts";
+import type { AddressSpace, Region, StageTables } from "../../walkers/page-tables/address-space.ts";
+import { entryBytes, entryShift, levelBelow, rootLevel } from "../../walkers/page-tables/geometry.ts";
 import { EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
-import type { AddressSpace, Region, StageTables } from "./address-space.ts";
 import type { Budget } from "./budget.ts";
 import type { ReadTrail } from "./read-trail.ts";
 
@@ -52,8 +53,8 @@ export class RangeWalk {
 
   readonly #walker: IommuWalker;
   readonly #request: WalkRequest;
-  readonly #device: unknown;
-  readonly #process: unknown;
+  readonly #device: object;
+  readonly #process: object;
   readonly #space: AddressSpace;
   readonly #trail: ReadTrail;
   readonly #budget: Budget;
@@ -86,8 +87,8 @@ export class RangeWalk {
   constructor(
     walker: IommuWalker,
     request: WalkRequest,
-    device: unknown,
-    process: unknown,
+    device: object,
+    process: object,
     space: AddressSpace,
     trail: ReadTrail,
     budget: Budget,
@@ -236,7 +237,7 @@ export class RangeWalk {
     const out = this.#out;
     this.#budget.left--;
     this.#trail.clear();
-    out.reset("intel");
+    out.reset();
     if (walker.admit(this.#request, out) && walker.checkRequest(this.#request, this.#device, out))
       walker.translate(this.#request, this.#device, this.#process, out);
   }
@@ -262,7 +263,7 @@ export class RangeWalk {
       return second === null ? 1 : this.#entries(frame, second, trail.secondLevel);
     }
     if (out.ipaFrame < 0) return rest(frame, fetchShift(first, trail.firstLevel));
-    const page = rest(frame, Math.min(out.firstShift, first.shift(trail.firstLevel)));
+    const page = rest(frame, Math.min(out.firstShift, entryShift(first.geometry, trail.firstLevel)));
     return second === null ? page : Math.min(page, this.#entries(out.ipaFrame, second, trail.secondLevel));
   }
 
@@ -271,8 +272,10 @@ export class RangeWalk {
     let shift = this.#out.pageShift;
     if (shift === FRAME_SHIFT) return shift;
     const { firstLevel, secondLevel } = this.#trail;
-    if (first !== null && firstLevel !== NO_LEVEL) shift = Math.min(shift, first.shift(firstLevel));
-    if (second !== null && secondLevel !== NO_LEVEL) shift = Math.min(shift, second.shift(secondLevel));
+    if (first !== null && firstLevel !== NO_LEVEL)
+      shift = Math.min(shift, entryShift(first.geometry, firstLevel));
+    if (second !== null && secondLevel !== NO_LEVEL)
+      shift = Math.min(shift, entryShift(second.geometry, secondLevel));
     return shift;
   }
 
@@ -285,13 +288,13 @@ export class RangeWalk {
     if (out.level === NO_LEVEL) return 1;
     const { used } = tables;
     const denied = used !== undefined && out.entryKnown && out.reason === "PERMISSION";
-    const failed = denied ? used(out.level, out.entryLo) : tables.shift(out.level);
-    const shift = read === NO_LEVEL ? failed : Math.min(failed, tables.shift(read));
+    const failed = denied ? used(out.level, out.entryLo) : entryShift(tables.geometry, out.level);
+    const shift = read === NO_LEVEL ? failed : Math.min(failed, entryShift(tables.geometry, read));
     const { narrow } = this.#space;
     if (narrow !== null && tables.stage === 2) return rest(frame, narrow(frame, shift));
     const one = rest(frame, shift);
     if (out.reason !== "PTE_FETCH" || !out.entryKnown) return one;
-    return one + (this.#equalEntries(1 << tables.entryBytesShift) - 1) * 2 ** (shift - FRAME_SHIFT);
+    return one + (this.#equalEntries(entryBytes(tables.geometry)) - 1) * 2 ** (shift - FRAME_SHIFT);
   }
 
   /** Entries from the failing one to the end of its 4 KiB frame that hold the same bytes, itself included. */
@@ -329,7 +332,7 @@ function rest(frame: number, shift: number): number {
  * log2 of the input addresses whose walk meets the same 4 KiB of a first-stage table.
  * @param above level of the last entry read on the way to it; NO_LEVEL: it is the root
  */
-function fetchShift(tables: StageTables, above: number): number {
-  const level = above === NO_LEVEL ? tables.top : tables.below(above);
-  return tables.shift(level) + FRAME_SHIFT - tables.entryBytesShift;
+function fetchShift({ geometry, levels }: StageTables, above: number): number {
+  const level = above === NO_LEVEL ? rootLevel(geometry, levels) : levelBelow(geometry, above);
+  return entryShift(geometry, level) + FRAME_SHIFT - Math.log2(entryBytes(geometry));
 }

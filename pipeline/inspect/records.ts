@@ -3,8 +3,8 @@
  * else numbers, as in the trace contract.
  */
 import type { FaultReason } from "../../walkers/fault.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
-import type { Translation } from "./address-space.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import type { TranslationKind } from "../../walkers/page-tables/address-space.ts";
 
 export interface InspectedIommu {
   readonly type: "iommu";
@@ -61,7 +61,7 @@ export interface InspectedPasid {
   readonly dev: string;
   /** Absent: requests without PASID. */
   readonly pasid?: number | undefined;
-  readonly translation: Translation | "blocked";
+  readonly translation: TranslationKind | "blocked";
   readonly domain?: number | undefined;
   readonly asid?: number | undefined;
   readonly tables: readonly InspectedTable[];

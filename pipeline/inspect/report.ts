@@ -1,8 +1,8 @@
-import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
-import type { AddressSpace, StageTables } from "./address-space.ts";
-import type { InspectedDevice, InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
-import { byteAddress } from "./vendor.ts";
+import { byteAddress, hex, joined } from "../../walkers/word64.ts";
+import type { InspectedPasid, InspectedTable, InspectionNote } from "./records.ts";
 
 /** Whose requests an address space is that of. */
 export interface SpaceName {
@@ -10,10 +10,6 @@ export interface SpaceName {
   readonly dev: string;
   /** Undefined: requests without PASID. */
   readonly pasid: number | undefined;
-}
-
-export function hexOf(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }
 
 /** The tables of an address space, each once; with its first input address where a stage has several. */
@@ -26,24 +22,19 @@ export function tablesOf(space: AddressSpace): InspectedTable[] {
       if (of !== null && !seen.some((known) => known.tables === of))
         seen.push({ tables: of, from: region.from });
     }
-    for (const { tables: t, from } of seen)
+    for (const { tables: t, from } of seen) {
+      const granule = t.geometry.pageShift;
       tables.push({
         stage,
         format: t.format,
-        root: hexOf(byteAddress(t.frame, t.offset)),
+        root: hex(byteAddress(t.frame, t.offset)),
         levels: t.levels,
-        granule: t.granule === 12 ? undefined : 2 ** (t.granule - 10),
-        from: seen.length > 1 ? hexOf(byteAddress(from)) : undefined,
+        granule: granule === FRAME_SHIFT ? undefined : 2 ** (granule - 10),
+        from: seen.length > 1 ? hex(byteAddress(from)) : undefined,
       });
+    }
   }
   return tables;
-}
-
-export function pasidTableOf(
-  table: { readonly kind: string; readonly address: bigint } | undefined,
-  pasids: number,
-): InspectedDevice["pasid_table"] {
-  return table && { kind: table.kind, addr: hexOf(table.address), pasids };
 }
 
 /** The fault of requests that a context or PASID entry refuses. */
@@ -53,7 +44,7 @@ export function refusalOf(out: WalkResult): InspectedPasid["fault"] {
 }
 
 /** A note about a fault: of a context, or of page-table entries for `frames` from `frame` on. */
-export function faultOf(
+export function faultNote(
   name: SpaceName,
   out: WalkResult,
   frame?: number,
@@ -63,16 +54,13 @@ export function faultOf(
   return {
     note: "faulty",
     ...name,
-    iova: frame === undefined ? undefined : hexOf(byteAddress(frame)),
+    iova: frame === undefined ? undefined : hex(byteAddress(frame)),
     size: frames === undefined ? undefined : frames * FRAME_BYTES,
     ...refusalOf(out),
     stage: out.stage === 0 ? undefined : out.stage,
     level: out.level === NO_LEVEL ? undefined : out.level,
-    entry_addr: out.entryFrame < 0 ? undefined : hexOf(byteAddress(out.entryFrame, out.entryOffset)),
-    entry:
-      out.entryFrame >= 0 && out.entryKnown
-        ? hexOf((BigInt(out.entryHi >>> 0) << 32n) | BigInt(out.entryLo >>> 0))
-        : undefined,
+    entry_addr: out.entryFrame < 0 ? undefined : hex(byteAddress(out.entryFrame, out.entryOffset)),
+    entry: out.entryFrame >= 0 && out.entryKnown ? hex(joined(out.entryHi, out.entryLo)) : undefined,
     hole: out.hole ? true : undefined,
     message: fault.text,
   };

@@ -1,8 +1,9 @@
 import type { WalkResult } from "../../walkers/result.ts";
+import { addressText } from "../../walkers/word64.ts";
 import type { Budget } from "./budget.ts";
 import type { DeviceNames } from "./devices.ts";
 import type { InspectedDevices, InspectionNote } from "./records.ts";
-import { faultOf, hexOf, IdGroups, type SpaceName } from "./report.ts";
+import { faultNote, IdGroups, type SpaceName } from "./report.ts";
 import type { InspectionSink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
 
@@ -69,7 +70,7 @@ export class Reporter {
   badDevice(first: number, last: number, out: WalkResult): void {
     this.#tally.faultyContexts += last - first + 1;
     if (!this.#contexts) return;
-    const note = faultOf({ iommu: this.#iommu, dev: this.#names.of(first), pasid: undefined }, out);
+    const note = faultNote({ iommu: this.#iommu, dev: this.#names.of(first), pasid: undefined }, out);
     this.#devices.add(keyOf(note), first, last, (from, to) => {
       const several = to > from ? { last: this.#names.of(to), count: to - from + 1 } : {};
       this.#sink.note({ type: "note", ...note, ...several });
@@ -80,7 +81,7 @@ export class Reporter {
   badPasid(dev: string, first: number, last: number, out: WalkResult): void {
     this.#tally.faultyContexts += last - first + 1;
     if (!this.#contexts) return;
-    const note = faultOf({ iommu: this.#iommu, dev, pasid: first }, out);
+    const note = faultNote({ iommu: this.#iommu, dev, pasid: first }, out);
     this.#pasids.add(keyOf(note), first, last, (from, to) => {
       const several = to > from ? { last: to, count: to - from + 1 } : {};
       this.#sink.note({ type: "note", ...note, ...several });
@@ -89,12 +90,12 @@ export class Reporter {
 
   /** Page-table entries at fault. */
   badRange(name: SpaceName, out: WalkResult, frame: number, frames: number): void {
-    if (this.#entries) this.#note(faultOf(name, out, frame, frames));
+    if (this.#entries) this.#note(faultNote(name, out, frame, frames));
   }
 
   /** @param frame first input frame of the range that is not told of any more */
   limit(name: SpaceName, limit: number, frame: number): void {
-    const next = hexOf(BigInt(frame) << 12n);
+    const next = addressText(frame);
     this.#note({
       note: "limit",
       ...name,
@@ -108,7 +109,7 @@ export class Reporter {
     this.#tally.complete = false;
     if (this.#exhausted) return;
     this.#exhausted = true;
-    const next = frame === undefined ? undefined : hexOf(BigInt(frame) << 12n);
+    const next = frame === undefined ? undefined : addressText(frame);
     const message = `stopped after ${this.#budget.all} walks: the tables hold more, or point back into themselves`;
     this.#note({ note: "effort", iommu: this.#iommu, dev, pasid, next, message });
   }

@@ -3,65 +3,38 @@ import { type ErrorCode, readTrace, type TraceHandler } from "../../parsers/trac
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Binding } from "../../walkers/request.ts";
-import { ByteWriter } from "../byte-writer.ts";
-import type { IommuUnit } from "../iommu-unit.ts";
-import { DEFAULT_OPTIONS, type ReplayOptions } from "../options.ts";
-import type { ErrorRecord } from "../records.ts";
-import { Replay } from "../replay.ts";
-import { NOTHING } from "../selection.ts";
-
-/** Records that could not be used: the first few, and how many there were. */
-export interface StateProblems {
-  readonly errors: readonly ErrorRecord[];
-  readonly errorCount: number;
-}
-
-const KEPT_ERRORS = 10;
-/** Thrown to stop reading: the rest of the trace comes later than the state that is asked for. */
-const REACHED = Symbol("reached");
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Problem } from "../iommus/iommus.ts";
+import { ErrorLog, type Errors } from "../output/error-log.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
+import { RecordedSystem } from "../replay/recorded-system.ts";
 
 /** Memory, registers and bindings as they are after some line of a trace. Requests are not walked. */
 export class TraceState implements TraceHandler {
   readonly names = new TraceNames();
   /** Line of the last record. */
   line = 0;
-  readonly #out = new ByteWriter();
+  /** The rest of the trace comes later than the state that is asked for. */
+  stopped = false;
   readonly #maxLineBytes: number;
-  readonly #replay: Replay;
-  readonly #errors: ErrorRecord[] = [];
-  #errorCount = 0;
+  readonly #system: RecordedSystem;
+  readonly #errors = new ErrorLog();
   #last = 0;
 
   constructor(options: Partial<ReplayOptions>) {
-    const all = {
-      ...DEFAULT_OPTIONS,
-      ...options,
-      caches: false,
-      findings: false,
-      only: NOTHING,
-      stats: false,
-    };
+    const all = { ...DEFAULT_OPTIONS, ...options, caches: false };
     this.#maxLineBytes = all.maxLineBytes;
-    this.#replay = new Replay(this.names, this.#out, all);
+    this.#system = new RecordedSystem(this.names, all);
   }
 
   /** Reads up to and with line `last`. */
   async read(source: ByteSource, last: number): Promise<void> {
     this.#last = last;
-    try {
-      await readTrace(source, this, {
-        names: this.names,
-        maxLineBytes: this.#maxLineBytes,
-        onChunk: () => this.#drain(),
-      });
-    } catch (stop) {
-      if (stop !== REACHED) throw stop;
-    }
-    this.#drain();
+    await readTrace(source, this, { names: this.names, maxLineBytes: this.#maxLineBytes });
   }
 
   get units(): readonly IommuUnit[] {
-    return this.#replay.iommus.units;
+    return this.#system.iommus.units;
   }
 
   /** The bindings of an IOMMU by device id. */
@@ -72,14 +45,13 @@ export class TraceState implements TraceHandler {
   }
 
   /** Call it last: reading memory may have failed, too. */
-  problems(): StateProblems {
-    const failed = this.#replay.memory.takeError();
-    if (failed !== null) this.#keep({ type: "error", line: this.line, ...failed });
-    return { errors: this.#errors, errorCount: this.#errorCount };
+  problems(): Errors {
+    this.#fail(this.line, this.#system.memory.takeError());
+    return this.#errors;
   }
 
   close(): void {
-    this.#replay.memory.close();
+    this.#system.close();
   }
 
   dma(line: number, _record: DmaRecord): void {
@@ -87,13 +59,11 @@ export class TraceState implements TraceHandler {
   }
 
   mem(line: number, record: MemRecord): void {
-    this.#reach(line);
-    this.#replay.mem(line, record);
+    if (this.#reach(line)) this.#fail(line, this.#system.write(record));
   }
 
   record(line: number, record: PlainRecord): void {
-    this.#reach(line);
-    this.#replay.record(line, record);
+    if (this.#reach(line)) this.#fail(line, this.#system.take(record));
   }
 
   unknown(line: number): void {
@@ -101,26 +71,17 @@ export class TraceState implements TraceHandler {
   }
 
   error(line: number, code: ErrorCode, message: string): void {
-    this.#reach(line);
-    this.#keep({ type: "error", line, code, message });
+    if (this.#reach(line)) this.#fail(line, { code, message });
   }
 
-  #reach(line: number): void {
-    if (line > this.#last) throw REACHED;
-    this.line = line;
+  /** Comes to a record; @returns whether it is of the state that is asked for */
+  #reach(line: number): boolean {
+    if (line > this.#last) this.stopped = true;
+    else this.line = line;
+    return !this.stopped;
   }
 
-  /** Takes the replay's errors: nothing else is in its output. */
-  #drain(): void {
-    if (this.#out.length === 0) return;
-    for (const line of this.#out.take().toString("utf8").trimEnd().split("\n")) {
-      const record = JSON.parse(line);
-      if (record.type === "error") this.#keep(record);
-    }
-  }
-
-  #keep(error: ErrorRecord): void {
-    this.#errorCount++;
-    if (this.#errors.length < KEPT_ERRORS) this.#errors.push(error);
+  #fail(line: number, problem: Problem | null): void {
+    if (problem !== null) this.#errors.keep({ type: "error", line, ...problem });
   }
 }

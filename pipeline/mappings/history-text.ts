@@ -1,5 +1,5 @@
 import type { FaultHistory, RefusedRequest } from "./mapping-history.ts";
-import type { Mapping, Moment } from "./mapping-index.ts";
+import type { Moment, SoftwareMapping } from "./mapping-index.ts";
 
 const DIRECTIONS = { r: "DMA_TO_DEVICE", w: "DMA_FROM_DEVICE", rw: "DMA_BIDIRECTIONAL" };
 
@@ -27,15 +27,15 @@ export function historyText(
   }
 }
 
-function rangeText({ addr, size }: Mapping): string {
+function rangeText({ addr, size }: SoftwareMapping): string {
   return `0x${addr.toString(16)}-0x${(addr + size - 1n).toString(16)}`;
 }
 
-function direction({ access }: Mapping): string {
+function direction({ access }: SoftwareMapping): string {
   return access === undefined ? "" : ` ${DIRECTIONS[access]}`;
 }
 
-function forWhom({ dev }: Mapping): string {
+function forWhom({ dev }: SoftwareMapping): string {
   return dev === "" ? " (for whom, the trace does not say)" : ` for ${dev}`;
 }
 

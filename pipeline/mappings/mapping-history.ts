@@ -1,4 +1,4 @@
-import { type Mapping, MappingIndex, type Moment } from "./mapping-index.ts";
+import { MappingIndex, type Moment, type SoftwareMapping } from "./mapping-index.ts";
 
 /** A `map` record. */
 export interface MapRecord {
@@ -41,7 +41,7 @@ export type FaultCause =
 export interface FaultHistory {
   readonly cause: FaultCause;
   /** The mapping that tells; undefined for `never-mapped` and `not-traced`. */
-  readonly mapping: Mapping | undefined;
+  readonly mapping: SoftwareMapping | undefined;
   /** `beyond-buffer`: bytes between the end of the buffer and the address. */
   readonly beyond: bigint | undefined;
 }
@@ -77,14 +77,14 @@ export class MappingHistory {
     for (const mapping of hit) this.#cut(mapping, addr, end, at);
   }
 
-  #cut(mapping: Mapping, from: bigint, to: bigint, at: Moment): void {
+  #cut(mapping: SoftwareMapping, from: bigint, to: bigint, at: Moment): void {
     const last = mapping.addr + mapping.size;
     if (mapping.addr >= from && last <= to) {
       this.#index.end(mapping, at);
       return;
     }
     this.#index.remove(mapping);
-    const part = (begin: bigint, end: bigint): Mapping | undefined => {
+    const part = (begin: bigint, end: bigint): SoftwareMapping | undefined => {
       if (begin >= end) return undefined;
       const pa = mapping.pa === undefined ? undefined : mapping.pa + (begin - mapping.addr);
       const piece = { ...mapping, addr: begin, size: end - begin, pa, ended: null };
@@ -126,7 +126,7 @@ export class MappingHistory {
 }
 
 /** A mapping as it was at a time: none where it was made later, standing where it ended later. */
-function asOf(mapping: Mapping, at: Moment): Mapping[] {
+function asOf(mapping: SoftwareMapping, at: Moment): SoftwareMapping[] {
   if (isAfter(mapping.made, at)) return [];
   return [mapping.ended !== null && isAfter(mapping.ended, at) ? { ...mapping, ended: null } : mapping];
 }
@@ -137,7 +137,7 @@ function isAfter(a: Moment, b: Moment): boolean {
 }
 
 function ofOwn(
-  own: readonly Mapping[],
+  own: readonly SoftwareMapping[],
   addr: bigint,
   end: bigint,
   access: RefusedRequest["access"],
@@ -156,13 +156,13 @@ function ofOwn(
   return past && { cause: "beyond-buffer", mapping: past, beyond: addr - (past.addr + past.size) };
 }
 
-function grants({ access: may }: Mapping, access: RefusedRequest["access"]): boolean {
+function grants({ access: may }: SoftwareMapping, access: RefusedRequest["access"]): boolean {
   if (may === undefined || may === "rw" || access === undefined) return true;
   return may === (access === "x" ? "r" : access);
 }
 
-function latest(mappings: readonly Mapping[]): Mapping | undefined {
-  return mappings.reduce<Mapping | undefined>(
+function latest(mappings: readonly SoftwareMapping[]): SoftwareMapping | undefined {
+  return mappings.reduce<SoftwareMapping | undefined>(
     (found, mapping) =>
       mapping.ended !== null && (found === undefined || mapping.ended.line >= found.ended!.line)
         ? mapping
@@ -171,11 +171,11 @@ function latest(mappings: readonly Mapping[]): Mapping | undefined {
   );
 }
 
-function overlaps({ addr, size }: Mapping, from: bigint, to: bigint): boolean {
+function overlaps({ addr, size }: SoftwareMapping, from: bigint, to: bigint): boolean {
   return addr < to && from < addr + size;
 }
 
-function history(cause: FaultCause, mapping: Mapping | undefined): FaultHistory {
+function history(cause: FaultCause, mapping: SoftwareMapping | undefined): FaultHistory {
   return { cause, mapping, beyond: undefined };
 }
 

@@ -1,5 +1,5 @@
 /** What software mapped at some time. Addresses and sizes are bytes. */
-export interface Mapping {
+export interface SoftwareMapping {
   /** "ssss:bb:dd.f", or "" where the source does not say for whom. */
   readonly dev: string;
   readonly addr: bigint;
@@ -31,20 +31,20 @@ const MAX_ENDED = 1 << 16;
 export class MappingIndex {
   /** Mappings that have been forgotten for want of room. */
   forgotten = 0;
-  readonly #buckets = new Map<bigint, Set<Mapping>>();
-  readonly #large = new Set<Mapping>();
+  readonly #buckets = new Map<bigint, Set<SoftwareMapping>>();
+  readonly #large = new Set<SoftwareMapping>();
   /** In the order of making, and of ending. */
-  readonly #live = new Set<Mapping>();
-  readonly #ended = new Set<Mapping>();
+  readonly #live = new Set<SoftwareMapping>();
+  readonly #ended = new Set<SoftwareMapping>();
 
-  add(mapping: Mapping): void {
+  add(mapping: SoftwareMapping): void {
     this.#live.add(mapping);
     this.#index(mapping);
     if (this.#live.size > MAX_LIVE) this.#forget(this.#live);
   }
 
   /** Ends a mapping. */
-  end(mapping: Mapping, at: Moment): void {
+  end(mapping: SoftwareMapping, at: Moment): void {
     mapping.ended = at;
     this.#live.delete(mapping);
     this.#ended.add(mapping);
@@ -52,7 +52,7 @@ export class MappingIndex {
   }
 
   /** Takes a mapping away, as if it had not been. */
-  remove(mapping: Mapping): void {
+  remove(mapping: SoftwareMapping): void {
     this.#live.delete(mapping);
     this.#ended.delete(mapping);
     for (const bucket of bucketsOf(mapping)) {
@@ -64,8 +64,8 @@ export class MappingIndex {
   }
 
   /** Every mapping, standing or ended, that may touch bytes `from` to `to` (exclusive): more than do. */
-  *near(from: bigint, to: bigint): Generator<Mapping> {
-    const seen = new Set<Mapping>();
+  *near(from: bigint, to: bigint): Generator<SoftwareMapping> {
+    const seen = new Set<SoftwareMapping>();
     const last = (to - 1n) >> BUCKET_BITS;
     const first = from < 0n ? 0n : from >> BUCKET_BITS;
     if (last - first >= MAX_BUCKETS) {
@@ -82,7 +82,7 @@ export class MappingIndex {
     yield* this.#large;
   }
 
-  #index(mapping: Mapping): void {
+  #index(mapping: SoftwareMapping): void {
     const buckets = bucketsOf(mapping);
     if (buckets.length === 0) this.#large.add(mapping);
     for (const bucket of buckets) {
@@ -92,14 +92,14 @@ export class MappingIndex {
     }
   }
 
-  #forget(oldestFirst: Set<Mapping>): void {
+  #forget(oldestFirst: Set<SoftwareMapping>): void {
     this.remove(oldestFirst.values().next().value!);
     this.forgotten++;
   }
 }
 
 /** None for one that is too large for them. */
-function bucketsOf({ addr, size }: Mapping): bigint[] {
+function bucketsOf({ addr, size }: SoftwareMapping): bigint[] {
   const first = addr >> BUCKET_BITS;
   const last = (addr + size - 1n) >> BUCKET_BITS;
   if (last - first >= MAX_BUCKETS) return [];

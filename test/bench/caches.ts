@@ -3,8 +3,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Bench } from "tinybench";
-import { Invalidation, IOTLB } from "../../parsers/commands/invalidation.ts";
-import { SLOT_BYTES } from "../../pipeline/caches/cached-pages.ts";
+import { SLOT_BYTES } from "../../pipeline/caches/held/cached-pages.ts";
+import { Invalidation, IOTLB } from "../../walkers/invalidation.ts";
 import { type Case, collectCases } from "./cases.ts";
 import { type Contender, contender, measure, median } from "./contenders.ts";
 

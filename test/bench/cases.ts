@@ -3,12 +3,12 @@ import { readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
 import { TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
-import { ByteWriter } from "../../pipeline/byte-writer.ts";
-import type { IommuUnit } from "../../pipeline/iommu-unit.ts";
-import { aim } from "../../pipeline/iommus.ts";
-import { DEFAULT_OPTIONS } from "../../pipeline/options.ts";
-import { Replay } from "../../pipeline/replay.ts";
-import { NOTHING } from "../../pipeline/selection.ts";
+import type { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
+import { aim } from "../../pipeline/iommus/iommus.ts";
+import { RecordSink } from "../../pipeline/output/record-sink.ts";
+import { SELECT_NOTHING } from "../../pipeline/output/selection.ts";
+import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
+import { Replay } from "../../pipeline/replay/replay.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { OK } from "../../walkers/result.ts";
 import { syntheticTrace } from "../support/trace-generator.ts";
@@ -44,11 +44,11 @@ async function casesOf(
   wanted: (record: PlainRecord) => boolean,
 ): Promise<Case[]> {
   const names = new TraceNames();
-  const replay = new Replay(names, new ByteWriter(), { ...DEFAULT_OPTIONS, only: NOTHING, caches });
+  const replay = new Replay(names, new RecordSink(() => {}, SELECT_NOTHING), { ...DEFAULT_OPTIONS, caches });
   const cases: Case[] = [];
   const handler: TraceHandler = {
     dma: (line, record) => {
-      const route = replay.iommus.route(record);
+      const route = replay.system.iommus.route(record);
       if ("code" in route) throw new Error(`line ${line}: ${route.message}`);
       const request = new WalkRequest();
       aim(request, route, record);

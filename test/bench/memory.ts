@@ -1,5 +1,5 @@
 import type { Bench } from "tinybench";
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 
 /** Calls per task iteration: a single one is below the clock's resolution. */
 const CALLS = 1000;
@@ -11,7 +11,7 @@ export function addMemoryTasks(bench: Bench): void {
 }
 
 function addFetchTasks(bench: Bench): void {
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   memory.ram(0, 0, 0, 0x4000_0000);
   const tables = Float64Array.from({ length: 256 }, (_, i) => 0x1234 + 37 * i);
   for (const frame of tables) memory.write(0, frame << 12, new Uint8Array(8).fill(1));
@@ -36,7 +36,7 @@ function addFetchTasks(bench: Bench): void {
 }
 
 function addWriteTasks(bench: Bench): void {
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   memory.ram(0, 0, 0, 0x4000_0000);
   const entry = Buffer.from("6730001000000080");
   const page = Buffer.from("67300010000000a0".repeat(512));

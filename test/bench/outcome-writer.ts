@@ -1,8 +1,8 @@
 import type { Bench } from "tinybench";
 import { DmaRecord } from "../../parsers/trace/records.ts";
-import { ByteWriter } from "../../pipeline/byte-writer.ts";
-import { Outcome } from "../../pipeline/outcome.ts";
-import { OutcomeWriter, RequestNames } from "../../pipeline/outcome-writer.ts";
+import { Outcome } from "../../pipeline/iommus/outcome.ts";
+import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
+import { OutcomeWriter } from "../../pipeline/output/outcome-writer.ts";
 import { WalkResult } from "../../walkers/result.ts";
 
 /** Records of each task's iteration: enough that taking the buffer does not count. */
@@ -13,7 +13,11 @@ const PASIDS = 4;
 /** Writing outcomes of translated requests; how else one could, for comparison. */
 export function addOutcomeWriterTasks(bench: Bench): void {
   const { requests, outcomes } = samples();
-  const names = Array.from({ length: DEVICES }, (_, i) => new RequestNames("dmar0", deviceName(i)));
+  const names = Array.from({ length: DEVICES }, (_, index) => ({
+    index,
+    iommu: "dmar0",
+    device: deviceName(index),
+  }));
   const out = new ByteWriter();
   const writer = new OutcomeWriter(out);
   bench.add("outcome: 10,000 written in words", () => {

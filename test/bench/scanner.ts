@@ -1,6 +1,7 @@
 import type { Bench } from "tinybench";
-import { LineReader, type TraceHandler } from "../../parsers/trace/line-reader.ts";
+import { LineReader } from "../../parsers/trace/line-reader.ts";
 import { readTrace } from "../../parsers/trace/reader.ts";
+import type { TraceHandler } from "../../parsers/trace/record-source.ts";
 import { TraceNames } from "../../parsers/trace/records.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
 import { syntheticTrace } from "../support/trace-generator.ts";

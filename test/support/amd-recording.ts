@@ -6,7 +6,7 @@ import type { Binding } from "../../walkers/request.ts";
 import type { PasidTableConfig } from "../../walkers/walker.ts";
 import { AmdIommu, PAGE, type Seen } from "./amd-iommu.ts";
 
-export interface Observed {
+interface Observed {
   readonly result: "ok" | "fault" | "msi";
   readonly pa?: string;
   readonly code?: string;

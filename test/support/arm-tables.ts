@@ -30,7 +30,7 @@ export function rootBytes(shape: Shape): bigint {
 }
 
 /** Puts an address into a descriptor's address field. */
-export function addressField(shape: Shape, address: bigint): bigint {
+function addressField(shape: Shape, address: bigint): bigint {
   const high = address >> 48n;
   const field = address & 0xffff_ffff_f000n;
   if (high === 0n) return field;

@@ -5,10 +5,10 @@
 import { readRequest } from "../../parsers/bind/read-request.ts";
 import { stateOf } from "../../parsers/caps/host.ts";
 import { checkBind } from "../../pipeline/bind-check/check-bind.ts";
-import type { BindFinding } from "../../pipeline/bind-check/finding.ts";
 import type { BoundTable } from "../../pipeline/bind-check/memory-checks.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import type { BindFinding } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 import type { TableMemory } from "./table-memory.ts";
 
 export interface TestHost {

@@ -1,5 +1,5 @@
 /** For each rule on bindings, configurations that break it, each with one next to it that does not. */
-import type { BIND_RULES } from "../../pipeline/findings/bind-rules.ts";
+import type { BIND_RULES } from "../../walkers/pasid-tables/bind-rules.ts";
 import {
   AA64,
   amd,

@@ -3,9 +3,10 @@
  * it. Whether that shows is decided by an IOMMU of plain maps that caches everything (caching-iommu.ts); whether the
  * replay sees it, and sees nothing where nothing shows, is counted.
  */
-import { decodeCommand } from "../../parsers/commands/command.ts";
-import { replay } from "../../pipeline/replay-stream.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
+
+import { replay } from "../../pipeline/library/replay-stream.ts";
+import { decodeCommand } from "../../walkers/commands/command.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { record } from "./caching-iommu.ts";
 
 type Json = Record<string, unknown>;
@@ -36,7 +37,7 @@ export interface Tally {
 const newTally = (): Tally => ({ tried: 0, shown: 0, reported: 0, failures: [] });
 
 /** A generator of numbers below a bound, the same in every run. */
-export function randomNumbers(seed: number): (below: number) => number {
+function randomNumbers(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

@@ -2,7 +2,7 @@
  * Small traces about caches: tables written word by word with the specifications' numbers, requests, changes and
  * invalidations, and the verdicts that a replay gives.
  */
-import { replay, type StreamOptions } from "../../pipeline/replay-stream.ts";
+import { replay, type StreamOptions } from "../../pipeline/library/replay-stream.ts";
 
 export type Record_ = Readonly<{ type: string } & { [field: string]: unknown }>;
 
@@ -16,6 +16,7 @@ export interface Dma {
   readonly dev: string;
   readonly addr: bigint;
   readonly pasid?: number | undefined;
+  readonly len?: number | undefined;
   readonly access?: "r" | "w" | "rw" | "x" | undefined;
   readonly priv?: boolean | undefined;
 }

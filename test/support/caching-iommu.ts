@@ -2,23 +2,26 @@
  * An IOMMU that caches everything it uses, for ever, and drops what an invalidation covers: plain maps and lists, no
  * bounds, no past. What it answers is lawful; where it is told to keep an entry that an invalidation covers, it is not.
  */
-import { CommandDecoder } from "../../parsers/commands/command.ts";
-import {
-  ACCEPTED,
-  CONTEXT_CACHE,
-  type Invalidation,
-  PASID_CACHE,
-} from "../../parsers/commands/invalidation.ts";
-import { GuestMemory } from "../../parsers/memory/guest-memory.ts";
+
+import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
-import { coversContext, coversPage, coversPasidEntry, coversTags } from "../../pipeline/caches/coverage.ts";
-import { GLOBAL_SPACE, TagSet } from "../../pipeline/caches/tag-sets.ts";
-import { deviceTag, hasOwnEntry, processTag, translationTag } from "../../pipeline/caches/tags.ts";
+import { deviceTag, processTag } from "../../pipeline/caches/held/context-tags.ts";
+import { TagSet } from "../../pipeline/caches/held/tag-sets.ts";
+import {
+  coversContext,
+  coversPage,
+  coversPasidEntry,
+  coversTags,
+} from "../../pipeline/caches/invalidations/coverage.ts";
+import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
+import { CommandDecoder } from "../../walkers/commands/command.ts";
+import { ACCEPTED, CONTEXT_CACHE, type Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { createWalker } from "../../walkers/registry.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, WalkResult } from "../../walkers/result.ts";
-import type { IommuModel, IommuWalker } from "../../walkers/walker.ts";
+import type { IommuWalker } from "../../walkers/walker.ts";
 
 type Json = Record<string, unknown>;
 
@@ -48,7 +51,7 @@ export interface Mistake {
 }
 
 class Unit {
-  readonly model: IommuModel;
+  readonly caching: Caching;
   readonly walker: IommuWalker;
   readonly state = new IommuState();
   readonly decoder: CommandDecoder;
@@ -57,9 +60,9 @@ class Unit {
   readonly pages = new Map<TagSet, CachedPage[]>();
   readonly #sets = new Map<string, TagSet>();
 
-  constructor(model: IommuModel, memory: GuestMemory) {
-    this.model = model;
-    this.walker = createWalker(model, memory);
+  constructor(model: IommuModel, memory: TraceMemory) {
+    this.caching = VENDORS[model].caching;
+    this.walker = VENDORS[model].walker(memory);
     this.decoder = new CommandDecoder(model);
   }
 
@@ -71,7 +74,7 @@ class Unit {
   }
 
   set(device: object, process: object, pasid: number, global: boolean): TagSet {
-    const tag = translationTag(this.model, device, process, pasid);
+    const tag = this.caching.translationTag(device, process, pasid);
     const space = global ? GLOBAL_SPACE : tag.space;
     const key = JSON.stringify([tag, space]);
     const known = this.#sets.get(key);
@@ -120,23 +123,22 @@ class Unit {
   #device(request: WalkRequest, out: WalkResult): object | null {
     const known = this.devices.get(request.device);
     if (known !== undefined) return known.context;
-    const context = this.walker.newDevice() as object;
+    const context = this.walker.newDevice();
     if (!this.walker.loadDevice(request, context, out)) return null;
-    this.devices.set(request.device, { context, tag: deviceTag(this.model, request.device, context) });
+    this.devices.set(request.device, { context, tag: deviceTag(this.caching, request.device, context) });
     return context;
   }
 
   #process(request: WalkRequest, device: object, out: WalkResult): object | null {
-    const { model } = this;
     const key = `${request.device}:${request.pasid}`;
     const known = this.processes.get(key);
     if (known !== undefined) return known.context;
-    const context = this.walker.newProcess() as object;
+    const context = this.walker.newProcess();
     if (!this.walker.loadProcess(request, device, context, out)) return null;
-    if (hasOwnEntry(model, device, context, request.pasid))
+    if (this.caching.hasOwnEntry(device, context, request.pasid))
       this.processes.set(key, {
         context,
-        tag: processTag(model, request.device, device, context, request.pasid),
+        tag: processTag(this.caching, request.device, device, context, request.pasid),
       });
     return context;
   }
@@ -175,7 +177,7 @@ export interface Recorded {
 
 /** Replays a trace's records on IOMMUs that cache, and notes what they answer. */
 export function record(trace: readonly Json[], mistake: Mistake = { line: -1, page: -1 }): Recorded {
-  const memory = new GuestMemory();
+  const memory = new TraceMemory();
   const devices = new Devices();
   const units = new Map<string, Unit>();
   const covered = new Map<number, number>();

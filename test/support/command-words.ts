@@ -1,8 +1,8 @@
 import { expect } from "vitest";
-import { type DecodedCommand, decodeCommand, formatCommand } from "../../parsers/commands/command.ts";
-import { ACCEPTED, type Invalidation } from "../../parsers/commands/invalidation.ts";
+import { type DecodedCommand, decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
+import { ACCEPTED, type Invalidation } from "../../walkers/invalidation.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState, type PropertyValue, type Word64 } from "../../walkers/registers.ts";
-import type { IommuModel } from "../../walkers/walker.ts";
 
 /** A 64-bit value as the two halves that traces hand on. */
 export function word(value: bigint): Word64 {

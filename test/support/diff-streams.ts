@@ -10,7 +10,7 @@ export interface Item {
   readonly seq?: number;
 }
 
-export function dmaLine({ id, pa = id, seq }: Item): string {
+function dmaLine({ id, pa = id, seq }: Item): string {
   const number = seq === undefined ? "" : `"seq":${seq},`;
   return `{"type":"dma",${number}"dev":"00:03.0","pasid":5,"addr":"0x${(id * 4096).toString(16)}","len":64,"observed":{"result":"ok","pa":"0x${(pa * 4096).toString(16)}"}}`;
 }

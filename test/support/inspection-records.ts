@@ -3,10 +3,11 @@ import { Budget } from "../../pipeline/inspect/budget.ts";
 import { type InspectionOptions, UnitInspector } from "../../pipeline/inspect/inspector.ts";
 import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
-import { IommuUnit } from "../../pipeline/iommu-unit.ts";
+import { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
 import type { Binding } from "../../walkers/request.ts";
-import type { IommuModel, PasidTableConfig } from "../../walkers/walker.ts";
+import type { PasidTableConfig } from "../../walkers/walker.ts";
 import type { TableMemory } from "./table-memory.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into records of all types

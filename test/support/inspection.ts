@@ -2,13 +2,14 @@
  * Enumerates an address space with the range walk, and holds what it finds against walks of single addresses through an
  * engine of their own.
  */
-import type { AddressSpace } from "../../pipeline/inspect/address-space.ts";
+
 import { Budget } from "../../pipeline/inspect/budget.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "../../pipeline/inspect/range-walk.ts";
 import { ReadTrail } from "../../pipeline/inspect/read-trail.ts";
-import { vendorTables } from "../../pipeline/inspect/vendors.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { Fault } from "../../walkers/fault.ts";
+import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
@@ -21,7 +22,7 @@ export interface Requester {
   readonly binding?: Binding;
 }
 
-export interface FoundRange {
+interface FoundRange {
   readonly faulty: boolean;
   readonly frame: number;
   readonly frames: number;
@@ -47,7 +48,7 @@ export interface Enumeration {
 
 const KINDS = [READ, WRITE, EXECUTE];
 
-export function requestOf({ device, pasid, binding }: Requester): WalkRequest {
+function requestOf({ device, pasid, binding }: Requester): WalkRequest {
   const request = new WalkRequest();
   request.device = device;
   request.pasid = pasid ?? NO_PASID;
@@ -67,7 +68,7 @@ export function enumerate(who: Requester, walks = 1_000_000, from = 0): Enumerat
     walker.checkRequest(request, device, out) &&
     walker.loadProcess(request, device, process, out);
   if (!loaded) throw new Error(`no context: ${out.fault?.name}`);
-  const space = vendorTables(walker).space(device, process, who.pasid !== undefined);
+  const space = VENDORS[walker.model].enumeration(walker).space(device, process, who.pasid !== undefined);
   const trail = new ReadTrail();
   const budget = new Budget(walks);
   walker.tables.observer = trail;
@@ -101,7 +102,7 @@ function found(walk: RangeWalk, kind: number): FoundRange {
 }
 
 /** What the walker says of one frame: the first kind of request that it lets pass, or why it lets an ordinary read not. */
-export class Oracle {
+class Oracle {
   readonly #engine: WalkEngine;
   readonly #request: WalkRequest;
   readonly #denial = new WalkResult();

@@ -2,7 +2,7 @@ import { LogCutter } from "../../parsers/logs/log-cutter.ts";
 import { LogImport, type LogOptions, type LogReport } from "../../parsers/logs/log-import.ts";
 import { isSimpleTrace, MAGIC_BYTES, SimpleTrace } from "../../parsers/logs/simple-trace.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
-import { replayTrace } from "../../pipeline/run.ts";
+import { replayTrace } from "../../pipeline/replay/run.ts";
 
 export interface Imported {
   /** The records as text, and the line of the log that each is of. */

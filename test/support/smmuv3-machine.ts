@@ -68,7 +68,7 @@ export const STREAM_TABLE = 0x1_0000n;
 export const CONTEXT = 0x2_0000n;
 
 /** Encodings of TG0/S2TG and TG1 by log2 of the granule. */
-export const TG0: Record<number, number> = { 12: 0, 14: 2, 16: 1 };
+const TG0: Record<number, number> = { 12: 0, 14: 2, 16: 1 };
 export const TG1: Record<number, number> = { 12: 2, 14: 1, 16: 3 };
 
 /** CD fields that make a valid stage 1 with TTB1 disabled. */

@@ -1,10 +1,11 @@
 import { bytesSource } from "../../parsers/trace/source.ts";
-import { lintTables } from "../../pipeline/findings/lint-tables.ts";
 import type { TableFinding } from "../../pipeline/findings/tables/linter.ts";
-import { IommuUnit } from "../../pipeline/iommu-unit.ts";
-import { replayTrace } from "../../pipeline/run.ts";
+import { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
+import { replayTrace } from "../../pipeline/replay/run.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
-import type { IommuModel, PasidTableConfig } from "../../walkers/walker.ts";
+import type { PasidTableConfig } from "../../walkers/walker.ts";
+import { lintTables } from "./lint-tables.ts";
 import { TableMemory } from "./table-memory.ts";
 
 export interface Setup {

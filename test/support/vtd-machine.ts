@@ -18,7 +18,7 @@ export const PASIDS = 0x10_3000n;
 export const FS = 0x20_0000n;
 export const SS = 0x30_0000n;
 /** Device 00:03.0. */
-export const DEVICE = 0x18;
+const DEVICE = 0x18;
 
 /** RTADDR_REG.TTM, in place. */
 export const SCALABLE = 0x400n;

@@ -1,4 +1,4 @@
-import { FRAME_BYTES } from "../memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { MAX_PASID_BITS } from "../request.ts";
 import { DeviceTableEntry } from "./device-table-entry.ts";
@@ -58,6 +58,8 @@ export class Configuration {
   noExecute = 1;
   /** Bits 63:32 of a table entry that lie beyond the physical address width. */
   addressReservedHi = 0;
+  /** First frame number beyond that width. */
+  frameLimit = 2 ** (52 - FRAME_SHIFT);
   /** 32-bit words of the reserved bits of a device table entry. */
   entryReserved: Uint32Array = DeviceTableEntry.reserved();
 
@@ -94,6 +96,7 @@ export class Configuration {
     this.privileges = feature("USSUP", 1);
     this.noExecute = feature("NXSUP", 1);
     const bits = Math.min(Math.max(state.property("output_bits") ?? 52, 32), 52);
+    this.frameLimit = 2 ** (bits - FRAME_SHIFT);
     this.addressReservedHi = 0xf_ffff & ~(2 ** (bits - 32) - 1);
     // The layout names the feature that a field needs as the register's layout does. PPR and GPRP are reserved
     // until EPHEn is set, too: hardware refuses them otherwise (Linux ef75966abf95).

@@ -66,11 +66,6 @@ export class ProcessContext {
   guest = 0;
   /** Frame (GPA) of the guest page tables' root. */
   root = 0;
-
-  copyFrom(p: ProcessContext): void {
-    this.guest = p.guest;
-    this.root = p.root;
-  }
 }
 
 /** A compiled `pasid_table_config`. */

@@ -2,22 +2,17 @@ import { FRAME_BYTES } from "../memory.ts";
 import { READ, type WalkRequest, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { Configuration } from "./configuration.ts";
 import type { DeviceContext } from "./context.ts";
-import {
-  CHECKED_BITS,
-  DEVICE_ID_BITS,
-  DeviceTableEntry,
-  RESERVED_GLX,
-  RESERVED_IOCTL,
-} from "./device-table-entry.ts";
+import { DEVICE_ID_BITS, DeviceTableEntry } from "./device-table-entry.ts";
 import type { EventReporter } from "./event-reporter.ts";
-import { FLAG_MASTER_ABORT, FLAG_RZ } from "./events.ts";
-import { DEV_TAB_HARDWARE_ERROR, ILLEGAL_DEV_TABLE_ENTRY } from "./faults.ts";
+import { FLAG_MASTER_ABORT } from "./events.ts";
+import { DEV_TAB_HARDWARE_ERROR } from "./faults.ts";
 import { gcr3TableLimit } from "./gcr3-table.ts";
+import { brokenDteRule, DTE_RULES, flagsOf } from "./rules.ts";
 
 const ENTRIES_PER_FRAME = FRAME_BYTES / DeviceTableEntry.bytes;
-const CHECKED_WORDS = CHECKED_BITS / 32;
 
 const V = DeviceTableEntry.reader("V");
 const TV = DeviceTableEntry.reader("TV");
@@ -80,40 +75,41 @@ export class DeviceTable {
     device.suppress = 0;
     if (device.valid === 0) return true;
 
-    for (let word = 0; word < CHECKED_WORDS; word++)
-      if ((view.getUint32(at + word * 4, true) & configuration.entryReserved[word]!) !== 0)
-        return this.#illegal(out, FLAG_RZ);
-    device.portIo = IOCTL(view, at);
-    if (device.portIo === RESERVED_IOCTL) return this.#illegal(out, FLAG_RZ);
-    device.systemManagement = SYSMGT(view, at);
-
-    device.domain = DOMAINID(view, at);
-    device.iotlb = I(view, at);
-    device.suppress = SA(view, at);
-    device.exclusion = EX(view, at);
-    device.translate = TV(view, at);
-    device.perm = (IR(view, at) !== 0 ? READ : 0) | (IW(view, at) !== 0 ? WRITE : 0);
-    device.mode = MODE(view, at);
-    device.hostRoot = HPTROOT(view, at);
-    device.guest = GV(view, at) & configuration.guestTranslation;
-    device.giov = GIOV(view, at);
-    device.glx = GLX(view, at);
-    device.gcr3Root = GCR3TRP(view, at);
-    device.gcr3RootGuest = configuration.gcr3RootGuest;
-    const guestPagingMode = GUESTPAGINGMODE(view, at);
-    device.guestLevels = 4 + guestPagingMode;
-    device.pasidLimit = Math.min(gcr3TableLimit(device.glx), configuration.pasidLimit);
-
-    // Level encodings count only where they are used: RZ=0 says that one is invalid (2.5.2).
-    if (device.translate === 0) return true;
-    if (device.mode > configuration.hostLevels) return this.#illegal(out, 0);
-    if (device.guest === 0) return true;
-    if (device.glx === RESERVED_GLX || device.glx > configuration.glx) return this.#illegal(out, 0);
-    return device.guestLevels > configuration.guestLevels ? this.#illegal(out, 0) : true;
+    const broken = brokenDteRule(view, at, configuration);
+    if (broken !== 0) return this.#illegal(out, broken);
+    decodeDte(view, at, configuration, device);
+    return true;
   }
 
-  #illegal(out: WalkResult, flags: number): false {
+  #illegal(out: WalkResult, broken: number): false {
     this.#tables.blame(out);
-    return this.#events.fail(out, ILLEGAL_DEV_TABLE_ENTRY, flags);
+    return this.#events.fail(out, faultOf(DTE_RULES, broken), flagsOf(broken));
   }
+}
+
+/** Decodes a valid entry that breaks no rule. */
+export function decodeDte(
+  view: DataView,
+  at: number,
+  configuration: Configuration,
+  device: DeviceContext,
+): void {
+  device.valid = 1;
+  device.portIo = IOCTL(view, at);
+  device.systemManagement = SYSMGT(view, at);
+  device.domain = DOMAINID(view, at);
+  device.iotlb = I(view, at);
+  device.suppress = SA(view, at);
+  device.exclusion = EX(view, at);
+  device.translate = TV(view, at);
+  device.perm = (IR(view, at) !== 0 ? READ : 0) | (IW(view, at) !== 0 ? WRITE : 0);
+  device.mode = MODE(view, at);
+  device.hostRoot = HPTROOT(view, at);
+  device.guest = GV(view, at) & configuration.guestTranslation;
+  device.giov = GIOV(view, at);
+  device.glx = GLX(view, at);
+  device.gcr3Root = GCR3TRP(view, at);
+  device.gcr3RootGuest = configuration.gcr3RootGuest;
+  device.guestLevels = 4 + GUESTPAGINGMODE(view, at);
+  device.pasidLimit = Math.min(gcr3TableLimit(device.glx), configuration.pasidLimit);
 }

@@ -66,7 +66,7 @@ export const INVALID_DEVICE_REQUEST: Fault = {
 };
 
 /** What a device request can cause. */
-export const AMD_VI_WALK_FAULTS: readonly Fault[] = [
+const AMD_VI_WALK_FAULTS: readonly Fault[] = [
   ILLEGAL_DEV_TABLE_ENTRY,
   IO_PAGE_FAULT,
   DEV_TAB_HARDWARE_ERROR,
@@ -75,7 +75,7 @@ export const AMD_VI_WALK_FAULTS: readonly Fault[] = [
 ];
 
 /** What an event log may hold besides: a trace's requests are not commands, page requests or interrupts. */
-export const AMD_VI_OTHER_FAULTS: readonly Fault[] = (
+const AMD_VI_OTHER_FAULTS: readonly Fault[] = (
   [
     [
       0x5,

@@ -1,6 +1,12 @@
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
+import type { Vendor } from "../vendor.ts";
+import { AMD_VI_ADVICE } from "./advice.ts";
+import { AMD_VI_CACHING } from "./caching.ts";
+import { AMD_VI_COMMANDS } from "./commands.ts";
+import type { DeviceContext, ProcessContext } from "./context.ts";
 import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
+import { AmdViEnumeration } from "./enumeration.ts";
 import {
   DevTabHardwareErrorEvent,
   IllegalDevTableEntryEvent,
@@ -8,6 +14,10 @@ import {
   IoPageFaultEvent,
   PageTabHardwareErrorEvent,
 } from "./events.ts";
+import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
+import { AMD_VI_FAULTS } from "./faults.ts";
+import { AMD_VI_HOST } from "./host.ts";
+import { AMD_VI_PASID_TABLES } from "./pasid-tables.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -16,8 +26,10 @@ import {
   ExtendedFeature2Register,
   ExtendedFeatureRegister,
 } from "./registers.ts";
+import { AmdViTables } from "./tables.ts";
+import { AmdViWalker } from "./walker.ts";
 
-export { AMD_VI_FAULTS, AMD_VI_WALK_FAULTS } from "./faults.ts";
+export { AMD_VI_FAULTS } from "./faults.ts";
 export { AmdViWalker } from "./walker.ts";
 
 /** Every structure and register that this walker declares. */
@@ -38,3 +50,20 @@ export const AMD_VI_LAYOUTS: readonly Layout[] = [
   ExclusionBase,
   ExclusionLimit,
 ];
+
+export const AMD_VI = {
+  model: "amd",
+  tagNames: { domain: "domain", asid: "ASID" },
+  layouts: AMD_VI_LAYOUTS,
+  faults: AMD_VI_FAULTS,
+  faultRecord: AMD_VI_FAULT_RECORD,
+  walker: (memory) => new AmdViWalker(memory),
+  tables: (memory) => new AmdViTables(memory),
+  enumeration: (walker) => new AmdViEnumeration(walker as AmdViWalker),
+  host: AMD_VI_HOST,
+  pasidTables: AMD_VI_PASID_TABLES,
+  hwpt: null,
+  commands: AMD_VI_COMMANDS,
+  advice: AMD_VI_ADVICE,
+  caching: AMD_VI_CACHING,
+} as const satisfies Vendor<DeviceContext, ProcessContext>;

@@ -11,7 +11,7 @@ import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
-import { entryShift, indexAt } from "./nines.ts";
+import { indexAt, radix512Shift } from "./radix512.ts";
 import {
   DENIED,
   FETCH_FAILED,
@@ -154,12 +154,12 @@ export class AmdV1Walk {
  */
 export function usedShift(level: number, lo: number): number {
   const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
-  return next === 0 || next >= level ? entryShift(level) : entryShift(next + 1);
+  return next === 0 || next >= level ? radix512Shift(level) : radix512Shift(next + 1);
 }
 
 /** Bits of the addresses that tables of a mode translate. */
-export function inputBits(mode: number): number {
-  return Math.min(entryShift(mode + 1), 64);
+export function amdV1InputBits(mode: number): number {
+  return Math.min(radix512Shift(mode + 1), 64);
 }
 
 /** Whether an address has bits above what tables of this mode translate (12 + 9 * mode bits). */
@@ -193,7 +193,7 @@ function skips(level: number, next: number, hi: number, lo: number): boolean {
  */
 function leafShift(level: number, next: number, hi: number, lo: number): number {
   if (level === TOP_LEVEL) return 0;
-  const own = entryShift(level);
+  const own = radix512Shift(level);
   if (next === 0) return own;
   let clear = ~(lo >>> 12) & FRAME_LOW_MASK;
   let shift = 13;

@@ -6,11 +6,13 @@
  * Level numbers: 1 is the leaf level of a 4 KiB page, the specification's i + 1. Pages: level 2 is 2 MiB (4 MiB in
  * Sv32), 3 is 1 GiB, 4 is 512 GiB, 5 is 256 TiB; a Svnapot entry maps 64 KiB.
  */
+
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
+import { entryShift, type LevelGeometry, RADIX512 } from "./geometry.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -84,19 +86,21 @@ const NAPOT_64K_SHIFT = 16;
 /** Levels of Sv32 and Sv32x4, the one pair of schemes with 4-byte entries and 10-bit indices. */
 export const SV32_LEVELS = 2;
 
-/** log2 of the bytes that an entry of a level maps, in tables of a number of levels. */
-export function entryShift(levels: number, level: number): number {
-  return FRAME_SHIFT + (levels === SV32_LEVELS ? 10 : 9) * (level - 1);
+const SV32: LevelGeometry = { pageShift: FRAME_SHIFT, bits: 10, last: 1, up: 1 };
+
+/** The geometry of the scheme that has a number of levels, with x4 or without. */
+export function svGeometry(levels: number): LevelGeometry {
+  return levels === SV32_LEVELS ? SV32 : RADIX512;
 }
 
 /** Bits of an input address, its sign included where it has one: 32, 39, 48 or 57. */
-export function inputBits(levels: number): number {
-  return entryShift(levels, levels + 1);
+export function svInputBits(levels: number): number {
+  return entryShift(svGeometry(levels), levels + 1);
 }
 
 /** Bits of a guest physical address that the x4 scheme of this many levels translates: 34, 41, 50 or 59. */
 export function guestBits(levels: number): number {
-  return inputBits(levels) + 2;
+  return svInputBits(levels) + 2;
 }
 
 /** A walker of one set of tables. Reused: its fields hold the result of the last walk. */
@@ -216,7 +220,7 @@ export class SvWalk {
           this.pageShift = FRAME_SHIFT;
         }
       } else {
-        const bitsBelow = entryShift(levels, level) - FRAME_SHIFT;
+        const bitsBelow = entryShift(svGeometry(levels), level) - FRAME_SHIFT;
         const framesBelow = 2 ** bitsBelow;
         if (ppn % framesBelow !== 0) return RESERVED;
         this.frame = ppn + frameWithin(bitsBelow, hi, lo);

@@ -64,7 +64,7 @@ export interface Stage1Controls {
   readonly hardwareDirty: boolean;
 }
 
-export function accessFlag(walk: Vmsav864Walk): boolean {
+export function stage1AccessFlag(walk: Vmsav864Walk): boolean {
   return (walk.leafLo & AF) !== 0;
 }
 

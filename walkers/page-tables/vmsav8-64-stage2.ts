@@ -1,7 +1,8 @@
 /** VMSAv8-64 stage 2: descriptors (DDI 0487, D8.3.1), direct permissions (D8.4.2), start levels (D8.2.8 to D8.2.10). */
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { EXECUTE, READ, WRITE } from "../request.ts";
-import { FINAL_LEVEL, GRANULE_4K, GRANULE_16K, leafShift, type Vmsav864Walk } from "./vmsav8-64.ts";
+import { entryShift } from "./geometry.ts";
+import { FINAL_LEVEL, GRANULE_4K, GRANULE_16K, granuleGeometry, type Vmsav864Walk } from "./vmsav8-64.ts";
 
 /** One layout for table, block and page descriptors of all levels and granules. */
 export const Stage2Descriptor = layout("VMSAv8-64 stage 2 descriptor", "DDI 0487 D8.3.1", 8, {
@@ -40,7 +41,7 @@ const DBM = MASK.DBM.hi;
 const XN0 = 1 << 21;
 const XN1 = 1 << 22;
 
-export function accessFlag(walk: Vmsav864Walk): boolean {
+export function stage2AccessFlag(walk: Vmsav864Walk): boolean {
   return (walk.leafLo & AF) !== 0;
 }
 
@@ -102,6 +103,6 @@ export function stage2StartLevel(
 
 /** Whether a start level fits an input size: at least one bit, at most 16 concatenated tables (AArch64.S2InconsistentSL). */
 export function stage2Consistent(granule: number, inputBits: number, startLevel: number): boolean {
-  const resolved = inputBits - leafShift(granule, startLevel);
+  const resolved = inputBits - entryShift(granuleGeometry(granule), startLevel);
   return startLevel <= FINAL_LEVEL && resolved >= 1 && resolved <= granule - 3 + 4;
 }

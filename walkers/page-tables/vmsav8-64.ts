@@ -11,6 +11,7 @@ import { frameHi, frameLo } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
+import { entryShift, type LevelGeometry } from "./geometry.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -30,6 +31,19 @@ export const GRANULE_64K = 16;
 
 /** The level of page descriptors. */
 export const FINAL_LEVEL = 3;
+
+const GEOMETRY_4K = geometry(GRANULE_4K);
+const GEOMETRY_16K = geometry(GRANULE_16K);
+const GEOMETRY_64K = geometry(GRANULE_64K);
+
+function geometry(granule: number): LevelGeometry {
+  return { pageShift: granule, bits: granule - 3, last: FINAL_LEVEL, up: -1 };
+}
+
+/** @param granule its log2: 12, 14 or 16 */
+export function granuleGeometry(granule: number): LevelGeometry {
+  return granule === GRANULE_4K ? GEOMETRY_4K : granule === GRANULE_16K ? GEOMETRY_16K : GEOMETRY_64K;
+}
 
 /** Descriptor bits 1:0. */
 const VALID = 1;
@@ -51,11 +65,6 @@ const HIGH_BITS_LPA2 = 2;
 /** The level at which a walk without concatenated tables starts (DDI 0487 J1.1, AArch64.S1StartLevel). */
 export function startLevelOf(granule: number, inputBits: number): number {
   return FINAL_LEVEL - Math.floor((inputBits - 1 - granule) / (granule - 3));
-}
-
-/** log2 of the bytes that a leaf at `level` maps; also the lowest input address bit that its table's index uses. */
-export function leafShift(granule: number, level: number): number {
-  return granule + (granule - 3) * (FINAL_LEVEL - level);
 }
 
 /** One translation table base, and everything that TTBR, TCR and their like say about walking it. */
@@ -100,7 +109,7 @@ export class TableBase {
     this.granule = granule;
     this.inputBits = inputBits;
     this.startLevel = startLevel;
-    this.startShift = leafShift(granule, startLevel);
+    this.startShift = entryShift(granuleGeometry(granule), startLevel);
     this.startMask = 2 ** (inputBits - this.startShift) - 1;
     this.outputFrames = 2 ** (outputBits - 12);
     const is64k = granule === GRANULE_64K;
@@ -119,21 +128,6 @@ export class TableBase {
     const align = outputBits >= 52 && tableShift < 6 ? 6 : tableShift;
     this.frame = align > 12 ? frame - (frame % 2 ** (align - 12)) : frame;
     this.offset = align >= 12 ? 0 : offset & -(1 << align);
-  }
-
-  copyFrom(b: TableBase): void {
-    this.frame = b.frame;
-    this.offset = b.offset;
-    this.granule = b.granule;
-    this.inputBits = b.inputBits;
-    this.startLevel = b.startLevel;
-    this.startShift = b.startShift;
-    this.startMask = b.startMask;
-    this.firstBlockLevel = b.firstBlockLevel;
-    this.outputFrames = b.outputFrames;
-    this.highBits = b.highBits;
-    this.littleEndian = b.littleEndian;
-    this.tableAccess = b.tableAccess;
   }
 }
 

@@ -9,7 +9,7 @@ import { FRAME_SHIFT } from "../memory.ts";
 import { EXECUTE, READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
-import { entryShift, frameMask, indexAt } from "./nines.ts";
+import { frameMask, indexAt, radix512Shift } from "./radix512.ts";
 import {
   FETCH_FAILED,
   FLAG_UPDATE,
@@ -134,7 +134,7 @@ export class SecondStageWalk {
         continue;
       }
       this.frame = next + ((lo >>> FRAME_SHIFT) & frameMask(level));
-      this.pageShift = entryShift(level);
+      this.pageShift = radix512Shift(level);
       this.perm = execute === 0 && (perm & READ) !== 0 ? perm | EXECUTE : perm;
       return WALKED;
     }

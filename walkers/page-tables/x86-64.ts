@@ -11,7 +11,7 @@ import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import { EntryTrail } from "./entry-trail.ts";
-import { entryShift, frameMask, indexAt } from "./nines.ts";
+import { frameMask, indexAt, radix512Shift } from "./radix512.ts";
 import {
   ADDRESS_SIZE,
   FETCH_FAILED,
@@ -46,7 +46,7 @@ export const X86Entry = layout("x86-64 page-table entry", "VT-d 4.1, 9.7; AMD64 
 });
 
 /** A large-page entry uses bit 12 as PAT; between it and the page's own address, bits are reserved. */
-export const X86LargeEntry = layout("x86-64 large-page entry", "VT-d 4.1, 9.7", 8, {
+const X86LargeEntry = layout("x86-64 large-page entry", "VT-d 4.1, 9.7", 8, {
   ...X86Entry.fields,
   PAT: bit(12, "Page attribute"),
   ADDR: bits(51, 13, "Page (aligned to its size)"),
@@ -115,7 +115,7 @@ export class X8664Walk {
   ): WalkStatus {
     this.level = levels;
     // Canonical: bits 63:47 (4-level) or 63:56 (5-level) are all equal.
-    const sign = hi >> (inputBits(levels) - 1 - 32);
+    const sign = hi >> (x86InputBits(levels) - 1 - 32);
     if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
 
     this.#trail.clear();
@@ -155,7 +155,7 @@ export class X8664Walk {
         continue;
       }
       this.frame = (level === 1 ? next : next - (next & 1)) + ((lo >>> FRAME_SHIFT) & frameMask(level));
-      this.pageShift = entryShift(level);
+      this.pageShift = radix512Shift(level);
       this.writable = writable !== 0;
       this.user = user !== 0;
       this.executeDisable = (executeDisable & XD) !== 0;
@@ -182,6 +182,6 @@ export class X8664Walk {
 }
 
 /** Bits of a canonical input address, its sign included: 48 or 57. */
-export function inputBits(levels: number): number {
-  return entryShift(levels + 1);
+export function x86InputBits(levels: number): number {
+  return radix512Shift(levels + 1);
 }

@@ -4,7 +4,13 @@
 import { FRAME_SHIFT } from "../memory.ts";
 import { guestBits, SV32_LEVELS, SVPBMT, SVRSW60T59B } from "../page-tables/riscv-sv.ts";
 import type { IommuState } from "../registers.ts";
-import { PPN_ADDRESS_BITS, PROCESS_ID_BITS, QOSID } from "./layouts.ts";
+import {
+  BaseDeviceContext,
+  DeviceContextLayout,
+  PPN_ADDRESS_BITS,
+  PROCESS_ID_BITS,
+  QOSID,
+} from "./layouts.ts";
 import { Capabilities, DDTP_3LVL, DeviceDirectoryPointer, FeaturesControl } from "./registers.ts";
 
 type CapabilityBit = Exclude<keyof typeof Capabilities.fields, "custom" | "version" | "IGS" | "PAS">;
@@ -45,9 +51,8 @@ export class RiscvConfig {
   processIdLimit = 2 ** PROCESS_ID_BITS;
   /** A bound device's context is not in the trace; `httu` says whether it enables updates of A and D. */
   boundHardwareUpdates = 0;
-  /** Halves of the guest page number bits that MSI address mask and pattern have: MGPAW - 12; others are reserved. */
-  msiPageHi = 0;
-  msiPageLo = 0;
+  /** 32-bit words of the reserved bits of device contexts, in the format that there are. */
+  deviceReserved = DeviceContextLayout.reserved();
 
   configure(state: IommuState): void {
     const ddtp = (field: "iommu_mode" | "PPN", absent: number) =>
@@ -71,9 +76,19 @@ export class RiscvConfig {
     // RISC-V IOMMU 1.0, MSI address mask and pattern: MGPAW.
     const levels = this.sv57x4 ? 5 : this.sv48x4 ? 4 : this.sv39x4 ? 3 : this.sv32x4 ? SV32_LEVELS : 0;
     const mgpaw = levels === 0 ? pas : guestBits(levels);
-    const pageBits = Math.max(mgpaw - FRAME_SHIFT, 0);
-    this.msiPageLo = pageBits >= 32 ? -1 : 2 ** pageBits - 1;
-    this.msiPageHi = pageBits > 32 ? 2 ** (pageBits - 32) - 1 : 0;
+    this.deviceReserved = this.msiFlat
+      ? this.#extendedReserved(Math.max(mgpaw - FRAME_SHIFT, 0))
+      : BaseDeviceContext.reserved(this.has);
+  }
+
+  /** Of MSI address mask and pattern, bits 51 : MGPAW - 12 are reserved. */
+  #extendedReserved(pageBits: number): Uint32Array {
+    const words = DeviceContextLayout.reserved(this.has);
+    for (const field of ["msi_addr_mask", "msi_addr_pattern"] as const) {
+      const [high, low] = DeviceContextLayout.fields[field].parts[0]!;
+      for (let bit = low + pageBits; bit <= high; bit++) words[bit >> 5]! |= 1 << (bit & 31);
+    }
+    return words;
   }
 
   /** For `Layout.reserved`: whether the IOMMU has the capability that a field needs. */

@@ -38,35 +38,6 @@ export class RiscvDevice {
   reserved = 0;
   /** process_ids from here on are refused, whatever pdtp.MODE allows (bound devices, `pasid_bits`). */
   processIdLimit = 0;
-
-  copyFrom(d: RiscvDevice): void {
-    this.enAts = d.enAts;
-    this.enPri = d.enPri;
-    this.t2gpa = d.t2gpa;
-    this.dtf = d.dtf;
-    this.pdtv = d.pdtv;
-    this.prpr = d.prpr;
-    this.gade = d.gade;
-    this.sade = d.sade;
-    this.dpe = d.dpe;
-    this.sbe = d.sbe;
-    this.sxl = d.sxl;
-    this.secondMode = d.secondMode;
-    this.secondFrame = d.secondFrame;
-    this.secondLevels = d.secondLevels;
-    this.gscid = d.gscid;
-    this.pscid = d.pscid;
-    this.fscMode = d.fscMode;
-    this.fscFrame = d.fscFrame;
-    this.msiMode = d.msiMode;
-    this.msiFrame = d.msiFrame;
-    this.maskHi = d.maskHi;
-    this.maskLo = d.maskLo;
-    this.patternHi = d.patternHi;
-    this.patternLo = d.patternLo;
-    this.reserved = d.reserved;
-    this.processIdLimit = d.processIdLimit;
-  }
 }
 
 export class RiscvProcess {
@@ -95,15 +66,5 @@ export class RiscvProcess {
     this.firstFrame = frame;
     this.firstLevels = levels;
     this.pscid = levels === 0 ? -1 : pscid;
-  }
-
-  copyFrom(p: RiscvProcess): void {
-    this.located = p.located;
-    this.ens = p.ens;
-    this.sum = p.sum;
-    this.pscid = p.pscid;
-    this.firstFrame = p.firstFrame;
-    this.firstLevels = p.firstLevels;
-    this.reserved = p.reserved;
   }
 }

@@ -9,18 +9,11 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { RiscvConfig } from "./config.ts";
 import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import { DDT_LOAD_ACCESS_FAULT, DDT_NOT_VALID, PDT_LOAD_ACCESS_FAULT, PDT_NOT_VALID } from "./faults.ts";
 import {
-  DDT_LOAD_ACCESS_FAULT,
-  DDT_MISCONFIGURED,
-  DDT_NOT_VALID,
-  PDT_LOAD_ACCESS_FAULT,
-  PDT_MISCONFIGURED,
-  PDT_NOT_VALID,
-} from "./faults.ts";
-import {
-  anyReserved,
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
@@ -29,12 +22,24 @@ import {
   PDTP_PD17,
   PdtEntry,
   PROCESS_ID_BITS,
+  PROCESS_RESERVED,
   ProcessContextLayout,
   type Readers,
   readersOf,
+  reservedBitsSet,
 } from "./layouts.ts";
 import { DDTP_1LVL } from "./registers.ts";
-import { brokenDeviceRule, brokenProcessRule, firstStageLevels, secondStageLevels } from "./rules.ts";
+import {
+  brokenDeviceRule,
+  brokenNonLeafRule,
+  brokenProcessRule,
+  DDT_ENTRY_RULES,
+  DEVICE_RULES,
+  firstStageLevels,
+  PDT_ENTRY_RULES,
+  PROCESS_RULES,
+  secondStageLevels,
+} from "./rules.ts";
 import type { RiscvSecondStage } from "./second-stage.ts";
 
 type BaseFields = Readers<keyof typeof BaseDeviceContext.fields>;
@@ -51,8 +56,6 @@ const BIG: typeof LITTLE = {
   extended: readersOf(DeviceContextLayout, false),
   process: readersOf(ProcessContextLayout, false),
 };
-const NON_LEAF_RESERVED = DdtEntry.reserved();
-const PROCESS_RESERVED = ProcessContextLayout.reserved();
 const TWO_32 = 2 ** 32;
 
 /** Widths of DDI[0] and of DDI[0] and DDI[1] together; DDI[2] has the rest of 24 bits. */
@@ -77,18 +80,10 @@ export function processIdBits(pdtpMode: number): number {
 export class Directories {
   readonly #tables: TableReader;
   readonly #config: RiscvConfig;
-  #baseReserved = BaseDeviceContext.reserved();
-  #extendedReserved = DeviceContextLayout.reserved();
 
   constructor(tables: TableReader, config: RiscvConfig) {
     this.#tables = tables;
     this.#config = config;
-  }
-
-  /** Takes over what of the configuration is kept in tables here. */
-  configure(): void {
-    this.#baseReserved = BaseDeviceContext.reserved(this.#config.has);
-    this.#extendedReserved = DeviceContextLayout.reserved(this.#config.has);
   }
 
   /** The device context of a device_id that the directory is deep enough for. */
@@ -107,8 +102,8 @@ export class Directories {
       // Step 5.
       if (field.V(tables.view, tables.at) === 0) return this.#fail(DDT_NOT_VALID, out);
       // Step 6.
-      if (anyReserved(NON_LEAF_RESERVED, tables.view, tables.at, !config.be))
-        return this.#fail(DDT_MISCONFIGURED, out);
+      const broken = brokenNonLeafRule(tables.view, tables.at, !config.be);
+      if (broken !== 0) return this.#fail(faultOf(DDT_ENTRY_RULES, broken), out);
       // Step 7.
       table = field.PPN(tables.view, tables.at);
     }
@@ -121,9 +116,9 @@ export class Directories {
     const at = tables.at;
     if ((config.be ? BIG : LITTLE).base.V(view, at) === 0) return this.#fail(DDT_NOT_VALID, out);
     // Step 10.
-    this.#decodeDevice(view, at, device);
-    if (brokenDeviceRule(device, config) !== 0) return this.#fail(DDT_MISCONFIGURED, out);
-    return true;
+    decodeDevice(view, at, config, device);
+    const broken = brokenDeviceRule(device, config);
+    return broken === 0 || this.#fail(faultOf(DEVICE_RULES, broken), out);
   }
 
   /**
@@ -149,8 +144,8 @@ export class Directories {
       // Step 7.
       if (field.V(tables.view, tables.at) === 0) return this.#fail(PDT_NOT_VALID, out);
       // Step 8.
-      if (anyReserved(NON_LEAF_RESERVED, tables.view, tables.at, !device.sbe))
-        return this.#fail(PDT_MISCONFIGURED, out);
+      const broken = brokenNonLeafRule(tables.view, tables.at, !device.sbe);
+      if (broken !== 0) return this.#fail(faultOf(PDT_ENTRY_RULES, broken), out);
       // Step 9.
       table = field.PPN(tables.view, tables.at);
     }
@@ -164,46 +159,15 @@ export class Directories {
     if (context.V(view, at) === 0) return this.#fail(PDT_NOT_VALID, out);
     // Step 12.
     const mode = context.fsc_MODE(view, at);
-    process.reserved = anyReserved(PROCESS_RESERVED, view, at, !device.sbe) ? 1 : 0;
-    if (brokenProcessRule(mode, process.reserved, device.sxl, this.#config) !== 0)
-      return this.#fail(PDT_MISCONFIGURED, out);
+    process.reserved = reservedBitsSet(PROCESS_RESERVED, view, at, !device.sbe) ? 1 : 0;
+    const broken = brokenProcessRule(mode, process.reserved, device.sxl, this.#config);
+    if (broken !== 0) return this.#fail(faultOf(PROCESS_RULES, broken), out);
     process.located = 1;
     process.ens = context.ENS(view, at);
     process.sum = context.SUM(view, at);
     const levels = firstStageLevels(mode, device.sxl, this.#config);
     process.first(context.fsc_PPN(view, at), levels, context.PSCID(view, at));
     return true;
-  }
-
-  #decodeDevice(view: DataView, at: number, d: RiscvDevice): void {
-    const config = this.#config;
-    const littleEndian = config.be === 0;
-    const set = littleEndian ? LITTLE : BIG;
-    const reserved = config.msiFlat ? this.#extendedReserved : this.#baseReserved;
-    d.reserved = anyReserved(reserved, view, at, littleEndian) ? 1 : 0;
-    decodeControl(set.base, view, at, d);
-    d.secondMode = set.base.iohgatp_MODE(view, at);
-    d.secondFrame = set.base.iohgatp_PPN(view, at);
-    d.secondLevels = Math.max(secondStageLevels(d.secondMode, config), 0);
-    d.gscid = d.secondLevels === 0 ? -1 : set.base.GSCID(view, at);
-    d.pscid = set.base.PSCID(view, at);
-    d.fscMode = set.base.fsc_MODE(view, at);
-    d.fscFrame = set.base.fsc_PPN(view, at);
-    d.processIdLimit = config.processIdLimit;
-    d.msiMode = MSIPTP_OFF;
-    if (!config.msiFlat) return;
-    d.msiMode = set.extended.msiptp_MODE(view, at);
-    d.msiFrame = set.extended.msiptp_PPN(view, at);
-    const mask = set.extended.msi_addr_mask(view, at);
-    const pattern = set.extended.msi_addr_pattern(view, at);
-    d.maskHi = Math.floor(mask / TWO_32);
-    d.maskLo = mask | 0;
-    d.patternHi = Math.floor(pattern / TWO_32);
-    d.patternLo = pattern | 0;
-    // Bits 51 : MGPAW - 12 of both are reserved (MSI address mask and pattern).
-    const beyondHi = (d.maskHi | d.patternHi) & ~config.msiPageHi;
-    const beyondLo = (d.maskLo | d.patternLo) & ~config.msiPageLo;
-    if ((beyondHi | beyondLo) !== 0) d.reserved = 1;
   }
 
   /** Reads a process-directory structure at a guest frame (at a physical one where there is no second stage). */
@@ -244,6 +208,32 @@ export class Directories {
     this.#tables.blame(out);
     return out.fail(fault);
   }
+}
+
+/** Decodes a device context, whatever rules it breaks. */
+export function decodeDevice(view: DataView, at: number, config: RiscvConfig, d: RiscvDevice): void {
+  const littleEndian = config.be === 0;
+  const set = littleEndian ? LITTLE : BIG;
+  d.reserved = reservedBitsSet(config.deviceReserved, view, at, littleEndian) ? 1 : 0;
+  decodeControl(set.base, view, at, d);
+  d.secondMode = set.base.iohgatp_MODE(view, at);
+  d.secondFrame = set.base.iohgatp_PPN(view, at);
+  d.secondLevels = Math.max(secondStageLevels(d.secondMode, config), 0);
+  d.gscid = d.secondLevels === 0 ? -1 : set.base.GSCID(view, at);
+  d.pscid = set.base.PSCID(view, at);
+  d.fscMode = set.base.fsc_MODE(view, at);
+  d.fscFrame = set.base.fsc_PPN(view, at);
+  d.processIdLimit = config.processIdLimit;
+  d.msiMode = MSIPTP_OFF;
+  if (!config.msiFlat) return;
+  d.msiMode = set.extended.msiptp_MODE(view, at);
+  d.msiFrame = set.extended.msiptp_PPN(view, at);
+  const mask = set.extended.msi_addr_mask(view, at);
+  const pattern = set.extended.msi_addr_pattern(view, at);
+  d.maskHi = Math.floor(mask / TWO_32);
+  d.maskLo = mask | 0;
+  d.patternHi = Math.floor(pattern / TWO_32);
+  d.patternLo = pattern | 0;
 }
 
 function decodeControl(field: BaseFields, view: DataView, at: number, d: RiscvDevice): void {

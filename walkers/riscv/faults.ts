@@ -46,13 +46,13 @@ export const INSTRUCTION_ACCESS_FAULT = cause(
   TABLE_UNREADABLE,
   ["PGD_FETCH", "PERMISSION"],
 );
-export const READ_ADDRESS_MISALIGNED = cause(
+const READ_ADDRESS_MISALIGNED = cause(
   4,
   "Read address misaligned",
   "OOR_ADDRESS",
   "The address of a read is misaligned.",
 );
-export const READ_ACCESS_FAULT = cause(
+const READ_ACCESS_FAULT = cause(
   5,
   "Read access fault",
   "WALK_EABT",
@@ -60,13 +60,13 @@ export const READ_ACCESS_FAULT = cause(
   TABLE_UNREADABLE,
   ["PGD_FETCH"],
 );
-export const WRITE_ADDRESS_MISALIGNED = cause(
+const WRITE_ADDRESS_MISALIGNED = cause(
   6,
   "Write/AMO address misaligned",
   "OOR_ADDRESS",
   "The address of a write or atomic is misaligned.",
 );
-export const WRITE_ACCESS_FAULT = cause(
+const WRITE_ACCESS_FAULT = cause(
   7,
   "Write/AMO access fault",
   "WALK_EABT",
@@ -74,7 +74,7 @@ export const WRITE_ACCESS_FAULT = cause(
   TABLE_UNREADABLE,
   ["PGD_FETCH"],
 );
-export const INSTRUCTION_PAGE_FAULT = cause(
+const INSTRUCTION_PAGE_FAULT = cause(
   12,
   "Instruction page fault",
   "PTE_FETCH",
@@ -82,7 +82,7 @@ export const INSTRUCTION_PAGE_FAULT = cause(
   NOT_MAPPED,
   REFUSED,
 );
-export const READ_PAGE_FAULT = cause(
+const READ_PAGE_FAULT = cause(
   13,
   "Read page fault",
   "PTE_FETCH",
@@ -90,7 +90,7 @@ export const READ_PAGE_FAULT = cause(
   NOT_MAPPED,
   REFUSED,
 );
-export const WRITE_PAGE_FAULT = cause(
+const WRITE_PAGE_FAULT = cause(
   15,
   "Write/AMO page fault",
   "PTE_FETCH",
@@ -98,7 +98,7 @@ export const WRITE_PAGE_FAULT = cause(
   NOT_MAPPED,
   REFUSED,
 );
-export const INSTRUCTION_GUEST_PAGE_FAULT = cause(
+const INSTRUCTION_GUEST_PAGE_FAULT = cause(
   20,
   "Instruction guest page fault",
   "PTE_FETCH",
@@ -106,7 +106,7 @@ export const INSTRUCTION_GUEST_PAGE_FAULT = cause(
   NOT_MAPPED,
   REFUSED,
 );
-export const READ_GUEST_PAGE_FAULT = cause(
+const READ_GUEST_PAGE_FAULT = cause(
   21,
   "Read guest-page fault",
   "PTE_FETCH",
@@ -114,7 +114,7 @@ export const READ_GUEST_PAGE_FAULT = cause(
   NOT_MAPPED,
   REFUSED,
 );
-export const WRITE_GUEST_PAGE_FAULT = cause(
+const WRITE_GUEST_PAGE_FAULT = cause(
   23,
   "Write/AMO guest-page fault",
   "PTE_FETCH",
@@ -180,7 +180,7 @@ export const MSI_PTE_MISCONFIGURED = cause(
   "BAD_PTE",
   "An MSI PTE has a reserved mode or reserved bits, or MRIF mode without capabilities.MSI_MRIF.",
 );
-export const MRIF_ACCESS_FAULT = cause(
+const MRIF_ACCESS_FAULT = cause(
   264,
   "MRIF access fault",
   "WALK_EABT",
@@ -206,43 +206,43 @@ export const PDT_MISCONFIGURED = cause(
   "BAD_PASID_ENTRY",
   "A process-directory entry or the process context has reserved bits or an unsupported scheme.",
 );
-export const DDT_DATA_CORRUPTION = cause(
+const DDT_DATA_CORRUPTION = cause(
   268,
   "DDT data corruption",
   "DEVICE_CONTEXT_FETCH",
   "A device-directory access met corrupted data.",
 );
-export const PDT_DATA_CORRUPTION = cause(
+const PDT_DATA_CORRUPTION = cause(
   269,
   "PDT data corruption",
   "PASID_FETCH",
   "A process-directory access met corrupted data.",
 );
-export const MSI_PT_DATA_CORRUPTION = cause(
+const MSI_PT_DATA_CORRUPTION = cause(
   270,
   "MSI PT data corruption",
   "WALK_EABT",
   "An MSI page-table access met corrupted data.",
 );
-export const MSI_MRIF_DATA_CORRUPTION = cause(
+const MSI_MRIF_DATA_CORRUPTION = cause(
   271,
   "MSI MRIF data corruption",
   "WALK_EABT",
   "An access to a memory-resident interrupt file met corrupted data.",
 );
-export const INTERNAL_DATA_PATH_ERROR = cause(
+const INTERNAL_DATA_PATH_ERROR = cause(
   272,
   "Internal data path error",
   "INTERNAL",
   "The IOMMU failed internally.",
 );
-export const MSI_WRITE_ACCESS_FAULT = cause(
+const MSI_WRITE_ACCESS_FAULT = cause(
   273,
   "IOMMU MSI write access fault",
   "UNKNOWN",
   "An interrupt of the IOMMU itself could not be written.",
 );
-export const PT_DATA_CORRUPTION = cause(
+const PT_DATA_CORRUPTION = cause(
   274,
   "First/second-stage PT data corruption",
   "WALK_EABT",
@@ -299,7 +299,7 @@ export function reportedWithDtf(fault: Fault): boolean {
 }
 
 /** The three codes of one condition, by the original access: an atomic reports as a write, also when it needs read. */
-export function byAccess(access: number, execute: Fault, read: Fault, write: Fault): Fault {
+function byAccess(access: number, execute: Fault, read: Fault, write: Fault): Fault {
   if ((access & EXECUTE) !== 0) return execute;
   return (access & WRITE) !== 0 ? write : read;
 }

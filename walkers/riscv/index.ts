@@ -1,5 +1,17 @@
+import type { Vendor } from "../vendor.ts";
+import { RISCV_ADVICE } from "./advice.ts";
+import { RISCV_CACHING } from "./caching.ts";
+import { RISCV_COMMANDS } from "./commands.ts";
+import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import { RiscvEnumeration } from "./enumeration.ts";
+import { RISCV_FAULT_RECORD } from "./fault-record.ts";
+import { RISCV_FAULTS } from "./faults.ts";
+import { RISCV_HOST } from "./host.ts";
+import { RISCV_PASID_TABLES } from "./pasid-tables.ts";
+import { RiscvTables } from "./tables.ts";
+import { RiscvWalker } from "./walker.ts";
+
 export { RISCV_FAULTS } from "./faults.ts";
-export { DEVICE_RULES, PROCESS_RULES } from "./rules.ts";
 export { RiscvWalker } from "./walker.ts";
 
 import type { Layout } from "../layout.ts";
@@ -30,3 +42,20 @@ export const RISCV_LAYOUTS: readonly Layout[] = [
   SvEntry,
   Sv32Entry,
 ];
+
+export const RISCV = {
+  model: "riscv",
+  tagNames: { domain: "GSCID", asid: "PSCID" },
+  layouts: RISCV_LAYOUTS,
+  faults: RISCV_FAULTS,
+  faultRecord: RISCV_FAULT_RECORD,
+  walker: (memory) => new RiscvWalker(memory),
+  tables: (memory) => new RiscvTables(new RiscvWalker(memory)),
+  enumeration: (walker) => new RiscvEnumeration(walker as RiscvWalker),
+  host: RISCV_HOST,
+  pasidTables: RISCV_PASID_TABLES,
+  hwpt: null,
+  commands: RISCV_COMMANDS,
+  advice: RISCV_ADVICE,
+  caching: RISCV_CACHING,
+} as const satisfies Vendor<RiscvDevice, RiscvProcess>;

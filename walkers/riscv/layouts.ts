@@ -44,6 +44,9 @@ const nonLeaf = {
 export const DdtEntry = layout("Non-leaf DDT entry", "RISC-V IOMMU 1.0, Non-leaf DDT entry", 8, nonLeaf);
 export const PdtEntry = layout("Non-leaf PDT entry", "RISC-V IOMMU 1.0, Non-leaf PDT entry", 8, nonLeaf);
 
+/** 32-bit words of their reserved bits. */
+export const NON_LEAF_RESERVED = DdtEntry.reserved();
+
 const baseContext = {
   // tc
   V: bit(0, "Valid"),
@@ -110,6 +113,9 @@ export const ProcessContextLayout = layout("Process context", "RISC-V IOMMU 1.0,
   fsc_MODE: bits(127, 124, "First stage", { 0: "Bare", 8: "Sv39 (Sv32 with SXL)", 9: "Sv48", 10: "Sv57" }),
 });
 
+/** 32-bit words of its reserved bits. */
+export const PROCESS_RESERVED = ProcessContextLayout.reserved();
+
 const msiHeader = {
   V: bit(0, "Valid"),
   M: bits(2, 1, "Mode", { [MSI_M_MRIF]: "MRIF", [MSI_M_BASIC]: "basic translate" }),
@@ -159,7 +165,7 @@ export function readersOf<F extends string>(structure: Layout<F>, littleEndian: 
  * Whether any reserved bit of a structure is set.
  * @param reserved the structure's `Layout.reserved` words
  */
-export function anyReserved(
+export function reservedBitsSet(
   reserved: Uint32Array,
   view: DataView,
   at: number,

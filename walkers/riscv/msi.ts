@@ -16,13 +16,13 @@ import {
   MSI_PTE_NOT_VALID,
 } from "./faults.ts";
 import {
-  anyReserved,
   MSI_M_BASIC,
   MSI_M_MRIF,
   MSIPTP_OFF,
   MsiMrifPte,
   MsiPte,
   readersOf,
+  reservedBitsSet,
 } from "./layouts.ts";
 
 const LITTLE = readersOf(MsiPte, true);
@@ -132,8 +132,10 @@ export function translateMsi(
   const usable =
     field.C(view, at) === 0 &&
     (mode === MSI_M_BASIC
-      ? !anyReserved(RESERVED_BASIC, view, at, littleEndian)
-      : mode === MSI_M_MRIF && config.msiMrif !== 0 && !anyReserved(RESERVED_MRIF, view, at, littleEndian));
+      ? !reservedBitsSet(RESERVED_BASIC, view, at, littleEndian)
+      : mode === MSI_M_MRIF &&
+        config.msiMrif !== 0 &&
+        !reservedBitsSet(RESERVED_MRIF, view, at, littleEndian));
   if (!usable) {
     tables.blame(out);
     return out.fail(MSI_PTE_MISCONFIGURED);

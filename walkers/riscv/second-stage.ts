@@ -36,7 +36,7 @@ const IMPLICIT = 1;
 const IMPLICIT_WRITE = 3;
 
 /** Reason of a page fault by how the walk of a table ended. */
-export function walkReason(status: WalkStatus): FaultReason {
+export function svWalkReason(status: WalkStatus): FaultReason {
   return status === NOT_PRESENT ? "PTE_FETCH" : "BAD_PTE";
 }
 
@@ -105,7 +105,7 @@ export class RiscvSecondStage implements SecondStage {
     const status = table.walk(this.#tables, this.#root, this.#levels, hi, lo, null, out);
     if (status !== WALKED) {
       if (status === FETCH_FAILED || status === ADDRESS_SIZE) return this.#unreadable(out, purpose);
-      return this.#refuse(out, purpose, walkReason(status), true);
+      return this.#refuse(out, purpose, svWalkReason(status), true);
     }
     const leaf = table.leaf;
     // Every access is a user access here.

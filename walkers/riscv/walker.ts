@@ -5,12 +5,13 @@
  */
 import type { GuestMemory } from "../memory.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
-import { inputBits, SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk } from "../page-tables/riscv-sv.ts";
+import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk, svInputBits } from "../page-tables/riscv-sv.ts";
 import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
 import { FAULT, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { bindRiscv, fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvConfig } from "./config.ts";
@@ -19,7 +20,6 @@ import { Directories, deviceIdBits, processIdBits } from "./directory.ts";
 import {
   ALL_INBOUND_DISALLOWED,
   accessFault,
-  DDT_MISCONFIGURED,
   pageFault,
   reportedWithDtf,
   TRANSACTION_DISALLOWED,
@@ -27,8 +27,8 @@ import {
 import { PDTP_BARE } from "./layouts.ts";
 import { inInterruptFile, translateMsi } from "./msi.ts";
 import { DDTP_1LVL, DDTP_3LVL, DDTP_BARE } from "./registers.ts";
-import { brokenDeviceRule, firstStageLevels } from "./rules.ts";
-import { fetchReason, RiscvSecondStage, rightsOf, walkReason } from "./second-stage.ts";
+import { brokenDeviceRule, DEVICE_RULES, firstStageLevels } from "./rules.ts";
+import { fetchReason, RiscvSecondStage, rightsOf, svWalkReason } from "./second-stage.ts";
 
 const ALL_RIGHTS = READ | WRITE | EXECUTE;
 
@@ -38,14 +38,14 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
   readonly config = new RiscvConfig();
   readonly #directories: Directories;
   readonly #first = new SvWalk(1);
-  readonly #second: RiscvSecondStage;
+  readonly second: RiscvSecondStage;
   /** What the first stage grants, after `#firstStage`. */
   #rights = 0;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
     this.#directories = new Directories(this.tables, this.config);
-    this.#second = new RiscvSecondStage(this.tables);
+    this.second = new RiscvSecondStage(this.tables);
     this.#adopt();
   }
 
@@ -88,7 +88,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     // Step 6.
     if (binding === null) return this.#directories.device(request.device, device, out);
     fillBoundDevice(binding as RiscvBinding, this.config, device);
-    return brokenDeviceRule(device, this.config) === 0 || out.fail(DDT_MISCONFIGURED);
+    const broken = brokenDeviceRule(device, this.config);
+    return broken === 0 || out.fail(faultOf(DEVICE_RULES, broken));
   }
 
   checkRequest(request: WalkRequest, device: RiscvDevice, out: WalkResult): boolean {
@@ -206,7 +207,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     }
     if (status !== WALKED) {
       first.blame(out);
-      return out.fail(pageFault(access), walkReason(status));
+      return out.fail(pageFault(access), svWalkReason(status));
     }
     const leaf = first.leaf;
     const rights = firstRights(leaf, supervisor, process.sum);
@@ -235,8 +236,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
 
   #beginSecond(device: RiscvDevice, access: number, nested: boolean): RiscvSecondStage | null {
     if (device.secondLevels === 0) return null;
-    this.#second.begin(device, access, nested);
-    return this.#second;
+    this.second.begin(device, access, nested);
+    return this.second;
   }
 
   /** The size of the largest page around a guest address that has no interrupt file in it: those have their own table. */
@@ -257,10 +258,9 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
 
   #adopt(): void {
     const config = this.config;
-    this.#directories.configure();
     this.#first.configure(config.has, config.frameLimit);
-    this.#second.table.configure(config.has, config.frameLimit);
-    this.#second.table.littleEndian = config.be === 0;
+    this.second.table.configure(config.has, config.frameLimit);
+    this.second.table.littleEndian = config.be === 0;
   }
 }
 
@@ -268,7 +268,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
 function inRange(hi: number, levels: number): boolean {
   if (levels === SV32_LEVELS) return hi === 0;
   // The scheme's sign bit stands here in the high half.
-  const sign = hi >> (inputBits(levels) - 1 - 32);
+  const sign = hi >> (svInputBits(levels) - 1 - 32);
   return sign === 0 || sign === -1;
 }
 

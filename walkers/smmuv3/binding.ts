@@ -1,7 +1,8 @@
 import { FRAME_MASK, frameOf } from "../memory.ts";
+import type { TableModel } from "../models.ts";
 import { GRANULE_4K, GRANULE_16K, GRANULE_64K, startLevelOf } from "../page-tables/vmsav8-64.ts";
 import { stage2Consistent } from "../page-tables/vmsav8-64-stage2.ts";
-import type { Binding, TableModel } from "../request.ts";
+import type { Binding } from "../request.ts";
 import type { PasidTableConfig, Stage2Config } from "../walker.ts";
 import type { SmmuFeatures } from "./features.ts";
 import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";

@@ -20,7 +20,7 @@ function event(
   };
 }
 
-export const F_UUT = event(
+const F_UUT = event(
   0x01,
   "F_UUT",
   "UNKNOWN",
@@ -58,7 +58,7 @@ export const C_BAD_STE = event(
     "the STE asks for something that the IDR registers do not announce",
   ],
 );
-export const F_BAD_ATS_TREQ = event(
+const F_BAD_ATS_TREQ = event(
   0x05,
   "F_BAD_ATS_TREQ",
   "UNKNOWN",
@@ -73,7 +73,7 @@ export const F_STREAM_DISABLED = event(
   "S1DSS refuses transactions without SubstreamID, or keeps substream 0 for them.",
   ["the device issues transactions without PASID while STE.S1DSS is 0", "a transaction used PASID 0"],
 );
-export const F_TRANSL_FORBIDDEN = event(
+const F_TRANSL_FORBIDDEN = event(
   0x07,
   "F_TRANSL_FORBIDDEN",
   "UNKNOWN",
@@ -160,28 +160,28 @@ export const F_PERMISSION = event(
   "The leaf or a table above it does not allow this kind of access.",
   ["a write to a read-only mapping", "an unprivileged access to a privileged mapping"],
 );
-export const F_TLB_CONFLICT = event(
+const F_TLB_CONFLICT = event(
   0x20,
   "F_TLB_CONFLICT",
   "INTERNAL",
   "7.3.17",
   "More than one TLB entry matched.",
 );
-export const F_CFG_CONFLICT = event(
+const F_CFG_CONFLICT = event(
   0x21,
   "F_CFG_CONFLICT",
   "INTERNAL",
   "7.3.18",
   "More than one cached configuration matched.",
 );
-export const E_PAGE_REQUEST = event(
+const E_PAGE_REQUEST = event(
   0x24,
   "E_PAGE_REQUEST",
   "UNKNOWN",
   "7.3.19",
   "Asks software to make a page available; no fault of a transaction.",
 );
-export const F_VMS_FETCH = event(
+const F_VMS_FETCH = event(
   0x25,
   "F_VMS_FETCH",
   "DEVICE_CONTEXT_FETCH",

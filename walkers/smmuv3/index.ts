@@ -1,9 +1,23 @@
 import type { Layout } from "../layout.ts";
 import { Stage1Descriptor } from "../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../page-tables/vmsav8-64-stage2.ts";
+import type { Vendor } from "../vendor.ts";
+import { SMMUV3_ADVICE } from "./advice.ts";
+import { SMMUV3_CACHING } from "./caching.ts";
 import { Cd, L1Cd } from "./cd.ts";
+import { SMMUV3_COMMANDS } from "./commands.ts";
+import { SmmuV3Enumeration } from "./enumeration.ts";
+import { SMMUV3_FAULT_RECORD } from "./fault-record.ts";
+import { SMMUV3_FAULTS } from "./faults.ts";
+import { SMMUV3_HOST } from "./host.ts";
+import { SMMUV3_HWPT } from "./hwpt.ts";
+import { SMMUV3_PASID_TABLES } from "./pasid-tables.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
+import type { StreamContext } from "./stream-context.ts";
+import type { SubstreamContext } from "./substream-context.ts";
+import { SmmuV3Tables } from "./tables.ts";
+import { SmmuV3Walker } from "./walker.ts";
 
 export { SMMUV3_FAULTS } from "./faults.ts";
 export { SmmuV3Walker } from "./walker.ts";
@@ -27,3 +41,20 @@ export const SMMUV3_LAYOUTS: readonly Layout[] = [
   StrtabBase,
   StrtabBaseCfg,
 ];
+
+export const SMMUV3 = {
+  model: "arm-smmuv3",
+  tagNames: { domain: "VMID", asid: "ASID" },
+  layouts: SMMUV3_LAYOUTS,
+  faults: SMMUV3_FAULTS,
+  faultRecord: SMMUV3_FAULT_RECORD,
+  walker: (memory) => new SmmuV3Walker(memory),
+  tables: (memory) => new SmmuV3Tables(memory),
+  enumeration: (walker) => new SmmuV3Enumeration(walker as SmmuV3Walker),
+  host: SMMUV3_HOST,
+  pasidTables: SMMUV3_PASID_TABLES,
+  hwpt: SMMUV3_HWPT,
+  commands: SMMUV3_COMMANDS,
+  advice: SMMUV3_ADVICE,
+  caching: SMMUV3_CACHING,
+} as const satisfies Vendor<StreamContext, SubstreamContext>;

@@ -12,9 +12,9 @@ import {
 } from "../page-tables/stage.ts";
 import { Vmsav864Walk } from "../page-tables/vmsav8-64.ts";
 import {
-  accessFlag,
   isDevice,
   Stage2Descriptor,
+  stage2AccessFlag,
   stage2Permissions,
 } from "../page-tables/vmsav8-64-stage2.ts";
 import { type FaultClass, NO_LEVEL, type WalkResult } from "../result.ts";
@@ -74,7 +74,7 @@ export class Stage2 implements SecondStage {
       return this.#fail(walkFault(status), reason, hi, lo, purpose, out);
     }
     // The access flag comes before permissions (7.3.22). HA sets the flag; AFFD takes it as set.
-    if (!accessFlag(walk) && !stream.s2ha && !stream.s2affd)
+    if (!stage2AccessFlag(walk) && !stream.s2ha && !stream.s2affd)
       return this.#fail(F_ACCESS, F_ACCESS.reason, hi, lo, purpose, out);
     this.perm = stage2Permissions(walk, stream.s2hd, this.xnx, this.privileged);
     if ((access & ~this.perm) !== 0)

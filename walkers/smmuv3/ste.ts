@@ -34,10 +34,9 @@ const CD_CACHEABILITY = {
 } as const;
 export const SHAREABILITY = { 0: "non-shareable", 2: "outer shareable", 3: "inner shareable" } as const;
 
-/** Values of STE.Config that let traffic pass; 0 to 3 abort. */
+/** Values of STE.Config that let traffic pass; 6 is stage 2 alone, 0 to 3 abort. */
 export const CONFIG_BYPASS = 4;
 export const CONFIG_STAGE1 = 5;
-export const CONFIG_STAGE2 = 6;
 export const CONFIG_NESTED = 7;
 
 /** Values of STE.S1Fmt; 3 behaves as 0. */
@@ -45,8 +44,7 @@ export const S1FMT_LINEAR = 0;
 export const S1FMT_4K_L2 = 1;
 export const S1FMT_64K_L2 = 2;
 
-/** Values of STE.S1DSS; 3 behaves as 0. */
-export const S1DSS_TERMINATE = 0;
+/** Values of STE.S1DSS; 0 terminates, and 3 behaves as 0. */
 export const S1DSS_BYPASS = 1;
 export const S1DSS_SUBSTREAM0 = 2;
 

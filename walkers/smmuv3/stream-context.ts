@@ -92,31 +92,6 @@ export class StreamContext {
     return (this.config & 6) === 6;
   }
 
-  copyFrom(d: StreamContext): void {
-    this.config = d.config;
-    this.s1fmt = d.s1fmt;
-    this.s1cdmax = d.s1cdmax;
-    this.s1dss = d.s1dss;
-    this.s1ContextFrame = d.s1ContextFrame;
-    this.s1ContextOffset = d.s1ContextOffset;
-    this.s1stalld = d.s1stalld;
-    this.s1pie = d.s1pie;
-    this.el2 = d.el2;
-    this.hypervisor = d.hypervisor;
-    this.privcfg = d.privcfg;
-    this.instcfg = d.instcfg;
-    this.ats = d.ats;
-    this.vmid = d.vmid;
-    this.stage2.copyFrom(d.stage2);
-    this.s2fwb = d.s2fwb;
-    this.s2affd = d.s2affd;
-    this.s2ptw = d.s2ptw;
-    this.s2ha = d.s2ha;
-    this.s2hd = d.s2hd;
-    this.s2r = d.s2r;
-    this.s2s = d.s2s;
-  }
-
   /**
    * Decodes an STE at byte `at` of `view`.
    * @returns false where it is not valid, or ILLEGAL (IHI 0070 5.2.2, SteIllegal, for a Non-secure stream)

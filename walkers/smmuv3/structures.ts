@@ -26,8 +26,9 @@ export const MAX_SPAN = 11;
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
 
-/** Bits of the SubstreamID that a leaf table of a 2-level context descriptor table resolves (5.2 S1Fmt). */
+/** Bits of the SubstreamID that a leaf table of a 2-level context descriptor table resolves (5.2 S1Fmt); 0: linear. */
 export function cdSplit(format: number): number {
+  if (format === S1FMT_LINEAR) return 0;
   return format === S1FMT_4K_L2 ? CD_SPLIT_4K : CD_SPLIT_64K;
 }
 

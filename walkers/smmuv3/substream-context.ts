@@ -46,14 +46,6 @@ export class AddressHalf {
   /** E0PDx: unprivileged accesses fault. */
   noUnprivileged = false;
   readonly tables = new TableBase();
-
-  copyFrom(h: AddressHalf): void {
-    this.enabled = h.enabled;
-    this.topByteIgnored = h.topByteIgnored;
-    this.hierarchical = h.hierarchical;
-    this.noUnprivileged = h.noUnprivileged;
-    this.tables.copyFrom(h.tables);
-  }
 }
 
 /** A valid context descriptor, decoded; or the stage 1 bypass of a transaction without SubstreamID. */
@@ -74,22 +66,6 @@ export class SubstreamContext {
   s = false;
   /** ASID, or -1 where the regime has none. */
   asid = -1;
-
-  copyFrom(p: SubstreamContext): void {
-    this.bypass = p.bypass;
-    this.low.copyFrom(p.low);
-    this.high.copyFrom(p.high);
-    this.onePrivilege = p.onePrivilege;
-    this.affd = p.affd;
-    this.wxn = p.wxn;
-    this.pan = p.pan;
-    this.epan = p.epan;
-    this.ha = p.ha;
-    this.hardwareDirty = p.hardwareDirty;
-    this.r = p.r;
-    this.s = p.s;
-    this.asid = p.asid;
-  }
 
   static valid(view: DataView, at: number): boolean {
     return v(view, at) !== 0;

@@ -3,9 +3,9 @@ import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memo
 import { FETCH_FAILED, FOR_DATA, FOR_TABLE, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { Vmsav864Walk } from "../page-tables/vmsav8-64.ts";
 import {
-  accessFlag,
   notGlobal,
   Stage1Descriptor,
+  stage1AccessFlag,
   stage1Permissions,
   writableClean,
 } from "../page-tables/vmsav8-64-stage1.ts";
@@ -222,7 +222,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       if (status === FETCH_FAILED) out.cls = "TT";
       return false;
     }
-    if (!accessFlag(walk) && !process.ha && !process.affd) {
+    if (!stage1AccessFlag(walk) && !process.ha && !process.affd) {
       this.tables.blame(out);
       return this.#stage1Fault(faults.F_ACCESS, faults.F_ACCESS.reason, walk.level, process, out);
     }
@@ -243,7 +243,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #updatable(access: number, process: SubstreamContext, second: Stage2, out: WalkResult): boolean {
     const walk = this.#stage1;
     const update =
-      (process.ha && !accessFlag(walk)) ||
+      (process.ha && !stage1AccessFlag(walk)) ||
       (process.hardwareDirty && (access & WRITE) !== 0 && writableClean(walk));
     if (!update || walk.ipaWritable) return true;
     return second.translate(

@@ -1,7 +1,14 @@
 import { FRAME_MASK, frameOf } from "../memory.ts";
-import { type Binding, MAX_PASID_BITS, type TableModel } from "../request.ts";
+import type { TableModel } from "../models.ts";
+import { type Binding, MAX_PASID_BITS } from "../request.ts";
 import type { PasidTableConfig } from "../walker.ts";
-import { EXTENDED_CONTEXT, PASS_THROUGH, SCALABLE_CONTEXT, SECOND_STAGE, type VtdDevice } from "./context.ts";
+import {
+  EXTENDED_CONTEXT,
+  KIND_SECOND_STAGE,
+  PASS_THROUGH,
+  SCALABLE_CONTEXT,
+  type VtdDevice,
+} from "./context.ts";
 
 const SECOND_STAGE_FORMAT = "vtd-ss";
 
@@ -43,7 +50,7 @@ export class VtdBinding implements Binding {
     device.fpd = 0;
     device.domain = this.domain;
     device.deviceTlb = 0;
-    device.kind = nested ? SECOND_STAGE : PASS_THROUGH;
+    device.kind = nested ? KIND_SECOND_STAGE : PASS_THROUGH;
     device.secondRoot = this.secondRoot;
     device.secondLevels = this.secondLevels;
     device.pasidFrame = this.frame;

@@ -44,7 +44,7 @@ const OTHER_NAMES: Partial<Record<CapField | EcapField, readonly string[]>> = {
 };
 
 /** 32-bit words of the reserved bits of each structure, under the configured capabilities. */
-export interface ReservedBits {
+export interface VtdReservedBits {
   root: Uint32Array;
   context: Uint32Array;
   scalableRoot: Uint32Array;
@@ -83,7 +83,6 @@ export class VtdCapabilities {
   passThrough = true;
   deviceTlb = true;
   executeRequests = true;
-  supervisorRequests = true;
   ridPasid = true;
   ridPriv = true;
   snoopControl = true;
@@ -95,7 +94,7 @@ export class VtdCapabilities {
    * do is the platform's business; without ECAP nothing is known. In both cases they are taken to.
    */
   snoopsOnRequest = false;
-  reserved: ReservedBits;
+  reserved: VtdReservedBits;
 
   readonly #values = new Map<string, number>();
   readonly #frameLimits = new Float64Array(16);
@@ -111,16 +110,6 @@ export class VtdCapabilities {
     this.#readRoot(state);
     this.#derive();
     this.reserved = this.#reservedBits();
-  }
-
-  /** Whether a second stage of 2 + aw levels is supported (CAP.SAGAW); aw is an AW field. */
-  supportsWidth(aw: number): boolean {
-    return aw >= 1 && aw <= 3 && (this.sagaw & (1 << aw)) !== 0;
-  }
-
-  /** Whether a first stage of 4 + mode levels is supported (CAP.FS5LP); mode is an FSPM or FLPM field. */
-  supportsPaging(mode: number): boolean {
-    return mode === 0 || (mode === 1 && this.firstStageFiveLevel);
   }
 
   /** Width of second-stage input addresses: the smaller of CAP.MGAW and what the levels translate. */
@@ -157,7 +146,6 @@ export class VtdCapabilities {
     this.passThrough = this.#has("PT");
     this.deviceTlb = this.#has("DT");
     this.executeRequests = this.#has("ERS");
-    this.supervisorRequests = this.#has("SRS");
     this.ridPasid = this.#has("RPS");
     this.ridPriv = this.#has("RPRIVS");
     this.snoopControl = this.#has("SC");
@@ -190,7 +178,7 @@ export class VtdCapabilities {
     return this.#values.get(name) !== 0;
   }
 
-  #reservedBits(): ReservedBits {
+  #reservedBits(): VtdReservedBits {
     const words = <F extends string>(layout: Layout<F>, pointers: readonly F[], domains: readonly F[] = []) =>
       this.#reservedOf(layout, pointers, domains);
     return {

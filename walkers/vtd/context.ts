@@ -1,12 +1,11 @@
 /**
- * What a walk keeps between its steps: numbers only, so that a copy is all that a stale cache entry needs to be
- * replayed later.
+ * What a walk keeps between its steps: numbers only, so that a cached context that is kept says later what it said then.
  */
 import { PGTT_FIRST_STAGE, PGTT_NESTED, PGTT_PASS_THROUGH, PGTT_SECOND_STAGE } from "./structures.ts";
 
 /** How requests of one kind are translated: as PGTT has it, which the other modes borrow. */
-export const FIRST_STAGE = PGTT_FIRST_STAGE;
-export const SECOND_STAGE = PGTT_SECOND_STAGE;
+export const KIND_FIRST_STAGE = PGTT_FIRST_STAGE;
+export const KIND_SECOND_STAGE = PGTT_SECOND_STAGE;
 export const NESTED = PGTT_NESTED;
 export const PASS_THROUGH = PGTT_PASS_THROUGH;
 
@@ -39,8 +38,8 @@ export class VtdDevice extends EntrySource {
   domain = -1;
   /** The device may keep translations by itself (ATS). */
   deviceTlb = 0;
-  /** SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
-  kind = SECOND_STAGE;
+  /** KIND_SECOND_STAGE or PASS_THROUGH: what a request undergoes for which no PASID entry is used. */
+  kind = KIND_SECOND_STAGE;
   /** Second stage: root table, 0 levels where there is none (the identity). */
   secondRoot = 0;
   secondLevels = 0;
@@ -65,38 +64,12 @@ export class VtdDevice extends EntrySource {
   execute = 0;
   extendedAccessed = 0;
   secondExecute = 0;
-
-  copyFrom(from: VtdDevice): void {
-    this.copySource(from);
-    this.context = from.context;
-    this.bound = from.bound;
-    this.fpd = from.fpd;
-    this.domain = from.domain;
-    this.deviceTlb = from.deviceTlb;
-    this.kind = from.kind;
-    this.secondRoot = from.secondRoot;
-    this.secondLevels = from.secondLevels;
-    this.pasidFrame = from.pasidFrame;
-    this.pasidLimit = from.pasidLimit;
-    this.pasidEnabled = from.pasidEnabled;
-    this.ridPasid = from.ridPasid;
-    this.ridPriv = from.ridPriv;
-    this.translatedPasidWithoutPasid = from.translatedPasidWithoutPasid;
-    this.nested = from.nested;
-    this.global = from.global;
-    this.noExecute = from.noExecute;
-    this.writeProtect = from.writeProtect;
-    this.smep = from.smep;
-    this.execute = from.execute;
-    this.extendedAccessed = from.extendedAccessed;
-    this.secondExecute = from.secondExecute;
-  }
 }
 
 /** How the requests of one PASID (or without) of one device are translated. Flags are 0 or 1. */
 export class VtdProcess extends EntrySource {
-  /** FIRST_STAGE, SECOND_STAGE, NESTED or PASS_THROUGH. */
-  kind = SECOND_STAGE;
+  /** KIND_FIRST_STAGE, KIND_SECOND_STAGE, NESTED or PASS_THROUGH. */
+  kind = KIND_SECOND_STAGE;
   /** Of the context entry, the PASID directory entry and the PASID table entry together. */
   fpd = 0;
   domain = -1;
@@ -121,27 +94,4 @@ export class VtdProcess extends EntrySource {
   legacyFaults = 0;
   /** The execute-disable flag of first-stage entries is reserved. */
   executeDisableReserved = 0;
-
-  copyFrom(from: VtdProcess): void {
-    this.copySource(from);
-    this.kind = from.kind;
-    this.fpd = from.fpd;
-    this.domain = from.domain;
-    this.secondRoot = from.secondRoot;
-    this.secondLevels = from.secondLevels;
-    this.secondExecute = from.secondExecute;
-    this.secondFlags = from.secondFlags;
-    this.unsnooped = from.unsnooped;
-    this.firstRoot = from.firstRoot;
-    this.firstLevels = from.firstLevels;
-    this.supervisor = from.supervisor;
-    this.execute = from.execute;
-    this.writeProtect = from.writeProtect;
-    this.noExecute = from.noExecute;
-    this.smep = from.smep;
-    this.extendedAccessed = from.extendedAccessed;
-    this.global = from.global;
-    this.legacyFaults = from.legacyFaults;
-    this.executeDisableReserved = from.executeDisableReserved;
-  }
 }

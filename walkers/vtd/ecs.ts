@@ -10,20 +10,18 @@
  */
 import { NO_PASID, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
-import { anyReserved } from "./capabilities.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import {
   EXTENDED_CONTEXT,
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
 import {
   allowsDeviceTlb,
-  EXT_GUEST,
-  EXT_GUEST_DEVICE_TLB,
   EXT_HOST,
   EXT_HOST_DEVICE_TLB,
   EXT_PASS_THROUGH,
@@ -31,24 +29,13 @@ import {
   ExtendedPasidEntry,
   ExtendedRootEntry,
 } from "./ecs-structures.ts";
-import {
-  LCT_1,
-  LCT_2,
-  LCT_3,
-  LCT_4_1,
-  LCT_4_2,
-  LRT_1,
-  LRT_2,
-  LRT_3,
-  SCT_6,
-  SPT_1,
-  SPT_2,
-  SPT_3,
-  SPT_4_3,
-} from "./faults.ts";
+import { LCT_1, LCT_2, LRT_1, LRT_2, SCT_6, SPT_1, SPT_2 } from "./faults.ts";
 import { loadWithoutPasid } from "./legacy.ts";
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
+import { brokenExtendedContextRule, EXTENDED_CONTEXT_RULES, EXTENDED_ROOT_RULES } from "./rules.ts";
+import { brokenExtendedPasidRule, EXTENDED_PASID_RULES } from "./rules-pasid.ts";
+import { tablePasids } from "./sizes.ts";
 import { fetchEntry, hasRoomFor, useBoundStage, type VtdUnit } from "./unit.ts";
 
 const present = ExtendedContextEntry.reader("P");
@@ -76,14 +63,10 @@ const firstTable = ExtendedPasidEntry.reader("FLPTPTR");
 
 const CONTEXT_SHIFT = Math.log2(ExtendedContextEntry.bytes);
 const PASID_SHIFT = Math.log2(ExtendedPasidEntry.bytes);
-/** PASIDs of a table by PTS (2.4, 9.4). */
-export function tablePasids(pts: number): number {
-  return 2 ** (pts + 5);
-}
 /** PASID entries in one 4 KiB frame. */
 const TABLE_FRAME_BITS = 9;
 
-const ROOT_FAULTS: RootFaults = { fetch: LRT_1, notPresent: LRT_2, reserved: LRT_3 };
+const ROOT_FAULTS: RootFaults = { fetch: LRT_1, notPresent: LRT_2, rules: EXTENDED_ROOT_RULES };
 
 export function loadExtendedDevice(
   unit: VtdUnit,
@@ -98,25 +81,26 @@ export function loadExtendedDevice(
   if (!tables.read(ExtendedContextEntry, table, function7 << CONTEXT_SHIFT))
     return refuseEntry(tables, out, LCT_1, 0);
   const { view, at } = tables;
-  device.context = EXTENDED_CONTEXT;
-  device.bound = 0;
   device.fpd = fpd(view, at);
   if (present(view, at) === 0) return refuseEntry(tables, out, LCT_2, device.fpd);
-  if (anyReserved(view, at, caps.reserved.extendedContext))
-    return refuseEntry(tables, out, LCT_3, device.fpd);
-  const aw = addressWidth(view, at);
-  if (!caps.supportsWidth(aw)) return refuseEntry(tables, out, LCT_4_1, device.fpd);
-  const type = translationType(view, at);
-  device.pasidEnabled = pasidEnable(view, at);
-  if (!supportsType(unit, type, device.pasidEnabled)) return refuseEntry(tables, out, LCT_4_2, device.fpd);
+  const broken = brokenExtendedContextRule(view, at, caps);
+  if (broken !== 0) return refuseEntry(tables, out, faultOf(EXTENDED_CONTEXT_RULES, broken), device.fpd);
+  decodeExtendedContext(view, at, device);
+  noteSource(tables, device);
+  return true;
+}
 
-  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? SECOND_STAGE : PASS_THROUGH;
+export function decodeExtendedContext(view: DataView, at: number, device: VtdDevice): void {
+  const type = translationType(view, at);
+  device.context = EXTENDED_CONTEXT;
+  device.bound = 0;
+  device.kind = type === EXT_HOST || type === EXT_HOST_DEVICE_TLB ? KIND_SECOND_STAGE : PASS_THROUGH;
   // Plain pass-through blocks requests with PASID, whatever PASIDE says.
-  if (type === EXT_PASS_THROUGH) device.pasidEnabled = 0;
+  device.pasidEnabled = type === EXT_PASS_THROUGH ? 0 : pasidEnable(view, at);
   device.domain = domain(view, at);
   device.deviceTlb = allowsDeviceTlb(type) ? 1 : 0;
   device.secondRoot = secondTable(view, at);
-  device.secondLevels = 2 + aw;
+  device.secondLevels = 2 + addressWidth(view, at);
   device.pasidFrame = pasidTable(view, at);
   device.pasidLimit = tablePasids(tableSize(view, at));
   device.ridPriv = 0;
@@ -128,27 +112,6 @@ export function loadExtendedDevice(
   device.execute = execute(view, at);
   device.extendedAccessed = extendedAccessed(view, at);
   device.secondExecute = secondExecute(view, at);
-  noteSource(tables, device);
-  return true;
-}
-
-/** The guest types are valid only with PASIDE; the device-TLB and pass-through ones need their capability. */
-function supportsType(unit: VtdUnit, type: number, pasids: number): boolean {
-  const { caps } = unit;
-  switch (type) {
-    case EXT_HOST:
-      return true;
-    case EXT_HOST_DEVICE_TLB:
-      return caps.deviceTlb;
-    case EXT_PASS_THROUGH:
-      return caps.passThrough;
-    case EXT_GUEST:
-      return caps.passThrough && pasids !== 0;
-    case EXT_GUEST_DEVICE_TLB:
-      return caps.passThrough && caps.deviceTlb && pasids !== 0;
-    default:
-      return false;
-  }
 }
 
 /** Requests with PASID: blocked by T or PASIDE. */
@@ -180,11 +143,10 @@ export function loadExtendedProcess(
   if (!fetchEntry(unit, ExtendedPasidEntry, frame, offset, nested, SPT_1, device.fpd, out)) return false;
   const { view, at } = tables;
   if (pasidPresent(view, at) === 0) return refuseEntry(tables, out, SPT_2, device.fpd);
-  if (anyReserved(view, at, caps.reserved.extendedPasid)) return refuseEntry(tables, out, SPT_3, device.fpd);
-  const mode = pagingMode(view, at);
-  if (!caps.supportsPaging(mode)) return refuseEntry(tables, out, SPT_4_3, device.fpd);
+  const broken = brokenExtendedPasidRule(view, at, caps);
+  if (broken !== 0) return refuseEntry(tables, out, faultOf(EXTENDED_PASID_RULES, broken), device.fpd);
 
-  process.kind = nested ? NESTED : FIRST_STAGE;
+  process.kind = nested ? NESTED : KIND_FIRST_STAGE;
   process.fpd = device.fpd;
   process.domain = device.domain;
   process.secondRoot = device.secondRoot;
@@ -193,7 +155,7 @@ export function loadExtendedProcess(
   process.secondFlags = 0;
   process.unsnooped = 0;
   process.firstRoot = firstTable(view, at);
-  process.firstLevels = 4 + mode;
+  process.firstLevels = 4 + pagingMode(view, at);
   process.supervisor = supervisor(view, at);
   process.execute = device.execute;
   process.writeProtect = device.writeProtect;

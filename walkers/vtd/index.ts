@@ -1,12 +1,23 @@
 import type { Layout } from "../layout.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry } from "../page-tables/x86-64.ts";
+import type { Vendor } from "../vendor.ts";
+import { VTD_ADVICE } from "./advice.ts";
+import { VTD_CACHING } from "./caching.ts";
+import { VTD_COMMANDS } from "./commands.ts";
+import type { VtdDevice, VtdProcess } from "./context.ts";
 import {
   ExtendedContextEntry,
   ExtendedPasidEntry,
   ExtendedRootEntry,
   PasidStateEntry,
 } from "./ecs-structures.ts";
+import { VtdEnumeration } from "./enumeration.ts";
+import { VTD_FAULT_RECORD } from "./fault-record.ts";
+import { VTD_FAULTS } from "./faults.ts";
+import { VTD_HOST } from "./host.ts";
+import { VTD_HWPT } from "./hwpt.ts";
+import { VTD_PASID_TABLES } from "./pasid-tables.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
@@ -22,8 +33,10 @@ import {
   ScalableContextEntry,
   ScalableRootEntry,
 } from "./structures.ts";
+import { VtdTables } from "./tables.ts";
+import { VtdWalker } from "./walker.ts";
 
-export { VTD_FAULTS, VTD_OTHER_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
+export { VTD_FAULTS, VTD_WALK_FAULTS } from "./faults.ts";
 export { VtdWalker } from "./walker.ts";
 
 /** Every structure and register of VT-d that this walker reads. */
@@ -46,3 +59,20 @@ export const VTD_LAYOUTS: readonly Layout[] = [
   GlobalStatusRegister,
   RootTableAddressRegister,
 ];
+
+export const VTD = {
+  model: "intel",
+  tagNames: { domain: "domain", asid: "ASID" },
+  layouts: VTD_LAYOUTS,
+  faults: VTD_FAULTS,
+  faultRecord: VTD_FAULT_RECORD,
+  walker: (memory) => new VtdWalker(memory),
+  tables: (memory) => new VtdTables(new VtdWalker(memory)),
+  enumeration: (walker) => new VtdEnumeration(walker as VtdWalker),
+  host: VTD_HOST,
+  pasidTables: VTD_PASID_TABLES,
+  hwpt: VTD_HWPT,
+  commands: VTD_COMMANDS,
+  advice: VTD_ADVICE,
+  caching: VTD_CACHING,
+} as const satisfies Vendor<VtdDevice, VtdProcess>;

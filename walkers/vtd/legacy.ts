@@ -1,10 +1,17 @@
 /** Legacy mode: root table, context table (Intel VT-d 5.10, sections 3.4.2, 9.1 and 9.3). */
 import type { WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
-import { anyReserved } from "./capabilities.ts";
-import { LEGACY_CONTEXT, PASS_THROUGH, SECOND_STAGE, type VtdDevice, type VtdProcess } from "./context.ts";
-import { LCT_1, LCT_2, LCT_3, LCT_4_1, LCT_4_2, LRT_1, LRT_2, LRT_3 } from "./faults.ts";
+import { faultOf } from "../tables/entry-rule.ts";
+import {
+  KIND_SECOND_STAGE,
+  LEGACY_CONTEXT,
+  PASS_THROUGH,
+  type VtdDevice,
+  type VtdProcess,
+} from "./context.ts";
+import { LCT_1, LCT_2, LRT_1, LRT_2 } from "./faults.ts";
 import { noteSource, refuseEntry } from "./refusals.ts";
+import { brokenContextRule, brokenReservedRule, CONTEXT_RULES, ROOT_RULES } from "./rules.ts";
 import { ContextEntry, RootEntry, TT_DEVICE_TLB, TT_PASS_THROUGH } from "./structures.ts";
 import type { VtdUnit } from "./unit.ts";
 
@@ -31,7 +38,8 @@ export function loadLegacyDevice(
   const bus = (request.device >>> 8) & 0xff;
   if (!tables.read(RootEntry, caps.rootFrame, bus << ROOT_SHIFT)) return refuseEntry(tables, out, LRT_1, 0);
   if (rootPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, LRT_2, 0);
-  if (anyReserved(tables.view, tables.at, caps.reserved.root)) return refuseEntry(tables, out, LRT_3, 0);
+  const brokenRoot = brokenReservedRule(tables.view, tables.at, caps.reserved.root);
+  if (brokenRoot !== 0) return refuseEntry(tables, out, faultOf(ROOT_RULES, brokenRoot), 0);
 
   const function8 = request.device & 0xff;
   const table = contextTable(tables.view, tables.at);
@@ -43,22 +51,15 @@ export function loadLegacyDevice(
   // FPD counts whether the entry is present or not (9.3).
   device.fpd = fpd(view, at);
   if (present(view, at) === 0) return refuseEntry(tables, out, LCT_2, device.fpd);
-  if (anyReserved(view, at, caps.reserved.context)) return refuseEntry(tables, out, LCT_3, device.fpd);
-  const aw = addressWidth(view, at);
-  if (!caps.supportsWidth(aw)) return refuseEntry(tables, out, LCT_4_1, device.fpd);
-  const type = translationType(view, at);
-  if (
-    type > TT_PASS_THROUGH ||
-    (type === TT_PASS_THROUGH && !caps.passThrough) ||
-    (type === TT_DEVICE_TLB && !caps.deviceTlb)
-  )
-    return refuseEntry(tables, out, LCT_4_2, device.fpd);
+  const broken = brokenContextRule(view, at, caps);
+  if (broken !== 0) return refuseEntry(tables, out, faultOf(CONTEXT_RULES, broken), device.fpd);
 
-  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : SECOND_STAGE;
+  const type = translationType(view, at);
+  device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : KIND_SECOND_STAGE;
   device.domain = domain(view, at);
   device.deviceTlb = type === TT_DEVICE_TLB ? 1 : 0;
   device.secondRoot = secondStageTable(view, at);
-  device.secondLevels = 2 + aw;
+  device.secondLevels = 2 + addressWidth(view, at);
   device.ridPriv = 0;
   noteSource(tables, device);
   return true;

@@ -5,9 +5,10 @@
 import type { Layout } from "../layout.ts";
 import type { WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
-import { anyReservedIn } from "./capabilities.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { VtdFault } from "./faults.ts";
 import { refuseEntry } from "./refusals.ts";
+import { brokenRootHalvesRule, type VtdRules } from "./rules.ts";
 import { ScalableRootEntry } from "./structures.ts";
 import type { VtdUnit } from "./unit.ts";
 
@@ -17,13 +18,12 @@ const upperPresent = ScalableRootEntry.reader("UP");
 const upperTable = ScalableRootEntry.reader("UCTP");
 
 const ROOT_SHIFT = Math.log2(ScalableRootEntry.bytes);
-const ROOT_HALF_WORDS = ScalableRootEntry.bytes / 8;
 
 /** The root entry's faults, which the extended mode numbers as legacy mode does. */
 export interface RootFaults {
   readonly fetch: VtdFault;
   readonly notPresent: VtdFault;
-  readonly reserved: VtdFault;
+  readonly rules: VtdRules;
 }
 
 /**
@@ -50,12 +50,9 @@ export function rootHalf(
     refuseEntry(tables, out, faults.notPresent, 0);
     return -1;
   }
-  // 7.1.3, SRT.3: each half that is present counts, whichever of them the request uses.
-  if (
-    (lowerPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, 0, ROOT_HALF_WORDS)) ||
-    (upperPresent(view, at) !== 0 && anyReservedIn(view, at, reserved, ROOT_HALF_WORDS, reserved.length))
-  ) {
-    refuseEntry(tables, out, faults.reserved, 0);
+  const broken = brokenRootHalvesRule(view, at, reserved);
+  if (broken !== 0) {
+    refuseEntry(tables, out, faultOf(faults.rules, broken), 0);
     return -1;
   }
   return upper ? upperTable(view, at) : lowerTable(view, at);

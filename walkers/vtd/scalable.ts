@@ -2,46 +2,32 @@
  * Scalable mode: root table, context table, PASID directory, PASID table (Intel VT-d 5.10, sections 3.4.3, 9.2,
  * 9.4, 9.5 and 9.6). A bound device starts at its PASID directory.
  */
-import { frameHi, frameLo } from "../memory.ts";
-import { exceeds } from "../page-tables/vtd-second-stage.ts";
 import { NO_PASID, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
-import { anyReserved, type VtdCapabilities } from "./capabilities.ts";
+import { faultOf } from "../tables/entry-rule.ts";
+import type { VtdCapabilities } from "./capabilities.ts";
 import {
-  FIRST_STAGE,
+  KIND_FIRST_STAGE,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
   SCALABLE_CONTEXT,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
-import {
-  SCT_1,
-  SCT_2,
-  SCT_3,
-  SCT_4_1,
-  SCT_4_2,
-  SCT_4_3,
-  SCT_6,
-  SCT_9,
-  SPD_1,
-  SPD_2,
-  SPD_3,
-  SPT_1,
-  SPT_2,
-  SPT_3,
-  SPT_4_1,
-  SPT_4_2,
-  SPT_4_3,
-  SPT_4_4,
-  SRT_1,
-  SRT_2,
-  SRT_3,
-  type VtdFault,
-} from "./faults.ts";
+import { SCT_1, SCT_2, SCT_6, SCT_9, SPD_1, SPD_2, SPT_1, SPT_2, SRT_1, SRT_2 } from "./faults.ts";
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
+import {
+  brokenReservedRule,
+  brokenScalableContextRule,
+  EPTR_WITHOUT_PASIDE,
+  ridPasidOf,
+  SCALABLE_CONTEXT_RULES,
+  SCALABLE_ROOT_RULES,
+} from "./rules.ts";
+import { brokenPasidRule, PASID_DIRECTORY_RULES, PASID_RULES } from "./rules-pasid.ts";
+import { directoryPasids, PASID_TABLE_BITS } from "./sizes.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry, ScalableRootEntry } from "./structures.ts";
 import { fetchEntry, hasRoomFor, useBoundStage, type VtdUnit } from "./unit.ts";
 
@@ -49,11 +35,8 @@ const contextPresent = ScalableContextEntry.reader("P");
 const contextFpd = ScalableContextEntry.reader("FPD");
 const deviceTlbEnable = ScalableContextEntry.reader("DTE");
 const pasidEnable = ScalableContextEntry.reader("PASIDE");
-const pageRequestEnable = ScalableContextEntry.reader("PRE");
-const translatedPasid = ScalableContextEntry.reader("EPTR");
 const directorySize = ScalableContextEntry.reader("PDTS");
 const directoryTable = ScalableContextEntry.reader("PASIDDIRPTR");
-const ridPasid = ScalableContextEntry.reader("RID_PASID");
 const ridPriv = ScalableContextEntry.reader("RID_PRIV");
 
 const directoryPresent = PasidDirectoryEntry.reader("P");
@@ -81,16 +64,10 @@ const firstTable = PasidEntry.reader("FSPTPTR");
 const CONTEXT_SHIFT = Math.log2(ScalableContextEntry.bytes);
 const DIRECTORY_SHIFT = Math.log2(PasidDirectoryEntry.bytes);
 const PASID_SHIFT = Math.log2(PasidEntry.bytes);
-/** Low bits of a PASID that index a PASID table: 64 entries fill its 4 KiB. */
-export const PASID_TABLE_BITS = 6;
-/** PASIDs of a directory by PDTS: it has 2^(PDTS + 7) entries, each for a PASID table (9.4). */
-export function directoryPasids(pdts: number): number {
-  return 2 ** (pdts + 7 + PASID_TABLE_BITS);
-}
 /** Entries of a PASID directory in one 4 KiB frame. */
 const DIRECTORY_FRAME_BITS = 9;
 
-const ROOT_FAULTS: RootFaults = { fetch: SRT_1, notPresent: SRT_2, reserved: SRT_3 };
+const ROOT_FAULTS: RootFaults = { fetch: SRT_1, notPresent: SRT_2, rules: SCALABLE_ROOT_RULES };
 
 export function loadScalableDevice(
   unit: VtdUnit,
@@ -105,34 +82,44 @@ export function loadScalableDevice(
   if (!tables.read(ScalableContextEntry, table, function7 << CONTEXT_SHIFT))
     return refuseEntry(tables, out, SCT_1, 0);
   const { view, at } = tables;
-  device.context = SCALABLE_CONTEXT;
-  device.bound = 0;
   // FPD counts whether the entry is present or not (9.4).
   device.fpd = contextFpd(view, at);
   if (contextPresent(view, at) === 0) return refuseEntry(tables, out, SCT_2, device.fpd);
-  if (anyReserved(view, at, caps.reserved.scalableContext))
-    return refuseEntry(tables, out, SCT_3, device.fpd);
-  if (deviceTlbEnable(view, at) === 0 && pageRequestEnable(view, at) !== 0)
-    return refuseEntry(tables, out, SCT_4_1, device.fpd);
+  const broken = brokenScalableContextRule(view, at, caps);
+  device.translatedPasidWithoutPasid = broken === EPTR_WITHOUT_PASIDE ? 1 : 0;
+  if (broken !== 0 && broken !== EPTR_WITHOUT_PASIDE)
+    return refuseEntry(tables, out, faultOf(SCALABLE_CONTEXT_RULES, broken), device.fpd);
+  decodeScalableContext(view, at, caps, device);
+  noteSource(tables, device);
+  return true;
+}
+
+export function decodeScalableContext(
+  view: DataView,
+  at: number,
+  caps: VtdCapabilities,
+  device: VtdDevice,
+): void {
+  device.context = SCALABLE_CONTEXT;
+  device.bound = 0;
   device.pasidLimit = directoryPasids(directorySize(view, at));
-  // 9.4: without ECAP.RPS and ECAP.RPRIVS, requests without PASID use PASID 0, unprivileged.
-  device.ridPasid = caps.ridPasid ? ridPasid(view, at) : 0;
+  device.ridPasid = ridPasidOf(view, at, caps);
+  // 9.4: without ECAP.RPRIVS, requests without PASID are unprivileged.
   device.ridPriv = caps.ridPriv ? ridPriv(view, at) : 0;
-  if (device.ridPasid >= device.pasidLimit) return refuseEntry(tables, out, SCT_4_2, device.fpd);
   device.pasidEnabled = pasidEnable(view, at);
-  device.translatedPasidWithoutPasid = translatedPasid(view, at) & (device.pasidEnabled ^ 1);
   device.pasidFrame = directoryTable(view, at);
   device.domain = -1;
   device.deviceTlb = deviceTlbEnable(view, at);
   device.secondLevels = 0;
-  noteSource(tables, device);
-  return true;
 }
 
 /** 7.1.3, SCT.4.3 and SCT.6: what the context entry refuses whatever the PASID is. */
 export function checkScalableRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
   if (request.pasid === NO_PASID)
-    return device.translatedPasidWithoutPasid === 0 || refuseSource(device, out, SCT_4_3, device.fpd);
+    return (
+      device.translatedPasidWithoutPasid === 0 ||
+      refuseSource(device, out, faultOf(SCALABLE_CONTEXT_RULES, EPTR_WITHOUT_PASIDE), device.fpd)
+    );
   return device.pasidEnabled !== 0 || refuseSource(device, out, SCT_6, device.fpd);
 }
 
@@ -155,20 +142,20 @@ export function loadScalableProcess(
   if (!fetchEntry(unit, PasidDirectoryEntry, directory, offset, below, SPD_1, device.fpd, out)) return false;
   process.fpd = device.fpd | directoryFpd(tables.view, tables.at);
   if (directoryPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPD_2, process.fpd);
-  if (anyReserved(tables.view, tables.at, caps.reserved.pasidDirectory))
-    return refuseEntry(tables, out, SPD_3, process.fpd);
+  const brokenDirectory = brokenReservedRule(tables.view, tables.at, caps.reserved.pasidDirectory);
+  if (brokenDirectory !== 0)
+    return refuseEntry(tables, out, faultOf(PASID_DIRECTORY_RULES, brokenDirectory), process.fpd);
 
   const entry = (pasid & ((1 << PASID_TABLE_BITS) - 1)) << PASID_SHIFT;
   const table = pasidTable(tables.view, tables.at);
   if (!fetchEntry(unit, PasidEntry, table, entry, below, SPT_1, process.fpd, out)) return false;
   process.fpd |= pasidFpd(tables.view, tables.at);
   if (pasidPresent(tables.view, tables.at) === 0) return refuseEntry(tables, out, SPT_2, process.fpd);
-  if (anyReserved(tables.view, tables.at, caps.reserved.pasid))
-    return refuseEntry(tables, out, SPT_3, process.fpd);
+  const broken = brokenPasidRule(tables.view, tables.at, caps, below ? device.secondLevels : 0);
+  if (broken !== 0) return refuseEntry(tables, out, faultOf(PASID_RULES, broken), process.fpd);
   decodePasidEntry(caps, tables.view, tables.at, device, process);
   noteSource(tables, process);
-  const wrong = misprogrammed(caps, tables.view, tables.at, below, process);
-  return wrong === null || refuseEntry(tables, out, wrong, process.fpd);
+  return true;
 }
 
 /** 7.1.3, SGN.10, SCT.7 and SCT.9: the PASID of a request that has one. */
@@ -206,50 +193,11 @@ function decodePasidEntry(
   process.executeDisableReserved = 0;
   if (device.bound === 0 || device.secondLevels === 0) return;
   // Under a bound device's second stage, its first stage is nested and its pass-through is second stage alone.
-  if (process.kind === SECOND_STAGE || process.kind === NESTED) return;
-  if (process.kind === FIRST_STAGE) process.kind = NESTED;
-  else if (process.kind === PASS_THROUGH) process.kind = SECOND_STAGE;
+  if (process.kind === KIND_SECOND_STAGE || process.kind === NESTED) return;
+  if (process.kind === KIND_FIRST_STAGE) process.kind = NESTED;
+  else if (process.kind === PASS_THROUGH) process.kind = KIND_SECOND_STAGE;
   process.secondRoot = device.secondRoot;
   process.secondLevels = device.secondLevels;
   process.secondExecute = 0;
   process.secondFlags = 0;
-}
-
-/** 7.1.3, SPT.4: programming that is invalid under the unit's capabilities; null where there is none. */
-function misprogrammed(
-  caps: VtdCapabilities,
-  view: DataView,
-  at: number,
-  below: boolean,
-  process: VtdProcess,
-): VtdFault | null {
-  const type = translationType(view, at);
-  switch (type) {
-    case FIRST_STAGE:
-      if (!caps.firstStage) return SPT_4_2;
-      break;
-    case SECOND_STAGE:
-      // There is one second stage, and a bound device's own may already take it.
-      if (!caps.secondStage || below) return SPT_4_2;
-      break;
-    case NESTED:
-      if (!caps.nested || below) return SPT_4_2;
-      break;
-    case PASS_THROUGH:
-      if (!caps.passThrough) return SPT_4_2;
-      break;
-    default:
-      return SPT_4_2;
-  }
-  if (type === SECOND_STAGE || type === NESTED) {
-    if (!caps.supportsWidth(addressWidth(view, at))) return SPT_4_1;
-  }
-  if (type === FIRST_STAGE || type === NESTED) {
-    if (!caps.supportsPaging(pagingMode(view, at))) return SPT_4_3;
-  }
-  if (process.kind === NESTED) {
-    const width = caps.secondStageWidth(process.secondLevels);
-    if (exceeds(frameHi(process.firstRoot), frameLo(process.firstRoot), width)) return SPT_4_4;
-  }
-  return null;
 }

@@ -20,7 +20,7 @@ export const ScalableRootEntry = layout("VT-d scalable-mode root entry", "VT-d 5
 });
 
 /** Translation types of a context entry. */
-export const TT_SECOND_STAGE = 0;
+const TT_SECOND_STAGE = 0;
 export const TT_DEVICE_TLB = 1;
 export const TT_PASS_THROUGH = 2;
 

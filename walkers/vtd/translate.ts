@@ -20,9 +20,9 @@ import { EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts"
 import type { WalkResult } from "../result.ts";
 import {
   EXTENDED_CONTEXT,
+  KIND_SECOND_STAGE,
   NESTED,
   PASS_THROUGH,
-  SECOND_STAGE,
   type VtdDevice,
   type VtdProcess,
 } from "./context.ts";
@@ -93,7 +93,7 @@ export function translate(
     case PASS_THROUGH:
       passThrough(unit, request, process, out);
       return;
-    case SECOND_STAGE:
+    case KIND_SECOND_STAGE:
       secondStage(unit, request, access, process, out);
       return;
     default:

@@ -66,8 +66,7 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateU
   admit(request: WalkRequest, out: WalkResult): boolean {
     const { caps } = this;
     const bound = request.binding !== null;
-    if (bound) out.model = request.binding!.model;
-    else if (caps.mode === TTM_EXTENDED) out.model = "intel-ecs";
+    out.model = request.binding?.model ?? (caps.mode === TTM_EXTENDED ? "intel-ecs" : "intel");
     const translated = bound || caps.translationEnabled;
     const withPasid = request.pasid !== NO_PASID;
 

@@ -1,10 +1,12 @@
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
-import { pciName } from "../../../walkers/pci.ts";
+import type { IommuModel } from "../../../walkers/models.ts";
+import { deviceName } from "../../../walkers/models.ts";
 import type { Binding } from "../../../walkers/request.ts";
-import type { IommuModel } from "../../../walkers/walker.ts";
-import { TABLE_RULES, type TableRule } from "../table-rules.ts";
-import { address, anythingAt, bitsText, type Complaint, Entry, hex } from "./entry.ts";
-import type { RootTable, TableFormat, TableSpec, Tag } from "./table.ts";
+import { anythingAt, bitsText, type Complaint, Entry } from "../../../walkers/tables/entry.ts";
+import { judge } from "../../../walkers/tables/judge.ts";
+import { TABLE_RULES, type TableRule } from "../../../walkers/tables/table-rules.ts";
+import type { RootTable, TableSpec, TableTree, Tag } from "../../../walkers/tables/tree.ts";
+import { addressText, hex } from "../../../walkers/word64.ts";
 import { TagIndex } from "./tags.ts";
 
 /**
@@ -62,7 +64,7 @@ export interface FrameUser {
  * comes into use, and again whenever `judge` is called for it; what it leads to comes and goes with it.
  */
 export class TableLinter {
-  readonly #format: TableFormat;
+  readonly #format: TableTree;
   readonly #memory: GuestMemory;
   readonly #frames: FrameUser | null;
   readonly #report: (finding: TableFinding) => void;
@@ -76,7 +78,7 @@ export class TableLinter {
 
   constructor(
     model: IommuModel,
-    format: TableFormat,
+    format: TableTree,
     memory: GuestMemory,
     report: (finding: TableFinding) => void,
     nameOf: (device: number) => string = (device) => deviceName(model, device),
@@ -147,7 +149,7 @@ export class TableLinter {
         field: undefined,
         bits: units,
         value: undefined,
-        text: `${bitsText(units)} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.unit} bytes at once`,
+        text: `${bitsText(units)} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.updates.unit} bytes at once`,
         source: TABLE_RULES["changed-while-valid"].source,
       },
       "",
@@ -170,7 +172,7 @@ export class TableLinter {
   #checkRoot(root: RootTable, table: LiveTable): void {
     const first = table.frames[0]!;
     if (first >= 0 && anythingAt(this.#memory, first)) return;
-    const at = address(root.table.frame, root.table.offset);
+    const at = addressText(root.table.frame, root.table.offset);
     const expected = first < 0 ? "an address that the second stage translates" : "a table in recorded memory";
     this.#report({
       rule: TABLE_RULES["pointer-outside-memory"],
@@ -185,7 +187,8 @@ export class TableLinter {
   }
 
   #acquire(spec: TableSpec, depth: number): LiveTable | null {
-    const place = `${spec.kind.layout.name}\n${spec.context}\n${spec.frame}:${spec.offset}`;
+    const { kind } = spec;
+    const place = `${kind.layout.name}/${kind.span}\n${spec.context}\n${spec.frame}:${spec.offset}`;
     const key = `${place}\n${spec.first}+${spec.entries}<${spec.limit},${spec.also ?? ""}`;
     const known = this.#tables.get(key);
     if (known !== undefined) {
@@ -255,7 +258,7 @@ export class TableLinter {
       this.#complain(table, index, unreachable(entry), wordsOf(entry));
       return;
     }
-    spec.kind.judge(entry);
+    judge(entry);
     for (const complaint of entry.complaints) this.#complain(table, index, complaint, wordsOf(entry));
     for (const tag of entry.tags) this.#addTag(table, index, entry, tag);
     if (entry.tables.length === 0 && entry.tags.length === 0) return;
@@ -281,18 +284,19 @@ export class TableLinter {
   #complain(table: LiveTable, index: number, complaint: Complaint, state: string): void {
     const { spec } = table;
     const { rule, field, bits, value, text, source } = complaint;
-    const first = spec.first + index * spec.span;
+    const { ids, span } = spec.kind;
+    const first = spec.first + index * span;
     const place = TableLinter.place(table, index);
-    const at = place === null ? "" : address(place.frame, place.offset);
+    const at = place === null ? "" : addressText(place.frame, place.offset);
     this.#report({
       rule,
-      device: spec.ids === "pasid" ? spec.device : spec.span === 1 ? first : -1,
+      device: ids === "pasid" ? spec.device : span === 1 ? first : -1,
       key: `${at}\n${field ?? bits ?? ""}\n${state}`,
       message: `${this.#label(table, index)}: ${text}`,
       structure: spec.kind.layout.name,
       index,
       ...(at === "" ? {} : { entry_addr: at }),
-      ...(spec.ids === "pasid" ? { pasids: [first, first + spec.span - 1] as const } : {}),
+      ...(ids === "pasid" ? { pasids: [first, first + span - 1] as const } : {}),
       ...(field === undefined ? {} : { field }),
       ...(bits === undefined ? {} : { bits }),
       ...(value === undefined ? {} : { value: hex(value) }),
@@ -303,27 +307,21 @@ export class TableLinter {
   /** "VT-d scalable-mode PASID table entry 3 (PASID 67) at 0x1000". */
   #label(table: LiveTable, index: number): string {
     const { spec } = table;
-    const first = spec.first + index * spec.span;
-    const last = first + spec.span - 1;
+    const { ids, span } = spec.kind;
+    const first = spec.first + index * span;
+    const last = first + span - 1;
     const id =
-      spec.ids === "pasid"
-        ? spec.span === 1
+      ids === "pasid"
+        ? span === 1
           ? `PASID ${first}`
           : `PASIDs ${first} to ${last}`
-        : spec.span === 1
+        : span === 1
           ? this.#nameOf(first)
           : `${this.#nameOf(first)} to ${this.#nameOf(last)}`;
     const place = TableLinter.place(table, index);
-    const at = place === null ? "" : ` at ${address(place.frame, place.offset)}`;
+    const at = place === null ? "" : ` at ${addressText(place.frame, place.offset)}`;
     return `${spec.kind.layout.name} ${index} (${id})${at}`;
   }
-}
-
-/** A device as traces name it. */
-export function deviceName(model: IommuModel, id: number): string {
-  if (model === "arm-smmuv3") return `sid:${id}`;
-  if (model === "riscv") return `did:${id}`;
-  return pciName(id);
 }
 
 function framesOf(spec: TableSpec): number[] {
@@ -341,13 +339,13 @@ function wordsOf(entry: Entry): string {
     .join(",");
 }
 
-function reachable({ limit, also, span }: TableSpec, first: number): boolean {
+function reachable({ kind: { span }, limit, also }: TableSpec, first: number): boolean {
   return first < limit || (also !== undefined && also >= first && also < first + span);
 }
 
 function unreachable(entry: Entry): Complaint {
-  const { ids, limit } = entry.table;
-  const what = ids === "pasid" ? "PASID" : "device id";
+  const { kind, limit } = entry.table;
+  const what = kind.ids === "pasid" ? "PASID" : "device id";
   return {
     rule: TABLE_RULES["unreachable-entry"],
     field: undefined,

@@ -1,4 +1,4 @@
-import type { GuestMemory as RecordedMemory } from "../../../parsers/memory/guest-memory.ts";
+import type { TraceMemory as RecordedMemory } from "../../../parsers/memory/guest-memory.ts";
 import type { GuestMemory } from "../../../walkers/memory.ts";
 
 /** Guest memory for a look that leaves no trace in it: neither `generation` nor what is watched depends on it. */

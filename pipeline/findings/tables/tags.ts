@@ -1,4 +1,4 @@
-import type { Tag } from "./table.ts";
+import type { Tag } from "../../../walkers/tables/tree.ts";
 
 /** Tagged entries that are remembered; past it further ones are not compared. */
 const MAX_TAGGED = 1 << 17;

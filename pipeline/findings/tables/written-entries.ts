@@ -80,15 +80,15 @@ export class WrittenEntries implements FrameUser {
     if (before === null || wasInvalid || !this.#validNow(table, index)) return "";
     const { kind } = table.spec;
     const { view, at } = this.#memory;
-    const used = kind.used?.(before, 0) ?? -1;
+    const { unit: bytes, used: usedUnits } = kind.updates;
+    const used = usedUnits?.(before, 0) ?? -1;
     const changed: string[] = [];
-    for (let unit = 0; unit * kind.unit < kind.layout.bytes; unit++) {
-      const start = unit * kind.unit;
+    for (let unit = 0; unit * bytes < kind.layout.bytes; unit++) {
+      const start = unit * bytes;
       let differs = false;
-      for (let b = start; b < Math.min(start + kind.unit, kind.layout.bytes); b++)
+      for (let b = start; b < Math.min(start + bytes, kind.layout.bytes); b++)
         if (before.getUint8(b) !== view.getUint8(at + b)) differs = true;
-      if (differs && (used & (1 << unit)) !== 0)
-        changed.unshift(`${(start + kind.unit) * 8 - 1}:${start * 8}`);
+      if (differs && (used & (1 << unit)) !== 0) changed.unshift(`${(start + bytes) * 8 - 1}:${start * 8}`);
     }
     return changed.length > 1 ? changed.join(",") : "";
   }

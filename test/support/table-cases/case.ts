@@ -1,4 +1,4 @@
-import type { TABLE_RULES } from "../../../pipeline/findings/table-rules.ts";
+import type { TABLE_RULES } from "../../../walkers/tables/table-rules.ts";
 import type { Setup } from "../table-lint.ts";
 
 /** An input that a rule on tables finds something in, and one next to it in which nothing is found. */

@@ -1,0 +1,186 @@
+import { FAULT, MSI, OK } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
+import { ACCESS_BITS } from "./accesses.ts";
+import { Check, type ErrorCode, isObject } from "./field.ts";
+import type { TraceHandler } from "./record-source.ts";
+import { DmaRecord, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
+import {
+  type AnyRecord,
+  type DmaInput,
+  isRecordType,
+  type MemInput,
+  type OBSERVED_RESULTS,
+  readRecord,
+} from "./schema.ts";
+import { show } from "./show.ts";
+
+const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
+  ok: OK,
+  fault: FAULT,
+  msi: MSI,
+};
+
+/** Most bytes of UTF-8 that a unit of a string takes. */
+const MOST_UTF8 = 3;
+
+/**
+ * Tells a handler of records that are values: those of a program, of a log, of a line that has been parsed. The two
+ * record types that come as reused objects are filled from them.
+ */
+export class RecordTeller {
+  readonly names: TraceNames;
+  readonly dma = new DmaRecord();
+  readonly mem = new MemRecord();
+  readonly #handler: TraceHandler;
+  readonly #check: Check;
+  /** The texts of a record that came from none. */
+  #bytes: Uint8Array = new Uint8Array(256);
+  #fill = 0;
+
+  constructor(names: TraceNames, handler: TraceHandler) {
+    this.names = names;
+    this.#handler = handler;
+    this.#check = new Check(names.devices);
+  }
+
+  /**
+   * Tells of a typed record.
+   * @param record addresses in halves, devices as `names.devices.parse` gives them
+   */
+  record(line: number, record: AnyRecord): void {
+    if (record.type !== "dma") this.#other(line, record);
+    else this.#dma(line, record, record.observed && observedOf(record.observed));
+  }
+
+  /** Tells of a record as JSON has it, after validation: what is wrong with it goes to `handler.error`. */
+  parsed(line: number, value: unknown): void {
+    const record = this.validated(line, value);
+    if (record === null) return;
+    if (record.type !== "dma") this.#other(line, record);
+    else this.#dma(line, record, (value as { observed?: unknown }).observed);
+  }
+
+  /** @returns the typed record of a JSON value; null after having told of what it is instead */
+  validated(line: number, value: unknown): AnyRecord | null {
+    if (!isObject(value)) {
+      this.#handler.error(line, "schema", `record: expected an object, found ${show(value)}`);
+      return null;
+    }
+    const type = value.type;
+    if (typeof type !== "string") {
+      this.#handler.error(line, "schema", `type: expected a record type such as "dma", found ${show(type)}`);
+      return null;
+    }
+    if (!isRecordType(type)) {
+      this.#handler.unknown(line, type);
+      return null;
+    }
+    const check = this.#check;
+    check.reset();
+    const record = readRecord(type, value, check);
+    if (record === null) this.#handler.error(line, check.code as ErrorCode, check.message);
+    return record;
+  }
+
+  #other(line: number, record: Exclude<AnyRecord, DmaInput>): void {
+    if (record.type !== "mem") {
+      this.#handler.record(line, record);
+      return;
+    }
+    fillMem(this.mem, record);
+    this.#handler.mem(line, this.mem);
+  }
+
+  /** @param observed as JSON has it */
+  #dma(line: number, input: DmaInput, observed: unknown): void {
+    const { dma } = this;
+    fillDma(dma, input, this.names);
+    this.#fill = 0;
+    if (input.ts !== undefined) {
+      dma.tsEnd = this.#text(input.ts);
+    }
+    if (observed !== undefined) {
+      dma.observed.start = this.#fill;
+      dma.observed.end = this.#text(observed);
+    }
+    dma.bytes = this.#bytes;
+    this.#handler.dma(line, dma);
+  }
+
+  /** Appends a value as JSON text; returns where it ends. */
+  #text(value: unknown): number {
+    const text = JSON.stringify(value);
+    const most = this.#fill + text.length * MOST_UTF8;
+    if (most > this.#bytes.length) {
+      const larger = new Uint8Array(most * 2);
+      larger.set(this.#bytes.subarray(0, this.#fill));
+      this.#bytes = larger;
+    }
+    this.#fill += encoder.encodeInto(text, this.#bytes.subarray(this.#fill)).written;
+    return this.#fill;
+  }
+}
+
+/** Fills in all but the texts of `ts` and `observed`. */
+export function fillDma(dma: DmaRecord, input: DmaInput, names: TraceNames): void {
+  dma.clear();
+  dma.dev = input.dev.index;
+  dma.addrHi = input.addr.hi;
+  dma.addrLo = input.addr.lo;
+  if (input.iommu !== undefined) dma.iommu = names.iommus.internText(input.iommu);
+  if (input.pasid !== undefined) dma.pasid = input.pasid;
+  if (input.len !== undefined) dma.len = input.len;
+  if (input.access !== undefined) {
+    dma.access = ACCESS_BITS[input.access];
+    dma.accessGiven = true;
+  }
+  if (input.priv !== undefined) {
+    dma.priv = input.priv;
+    dma.privGiven = true;
+  }
+  if (input.seq !== undefined) dma.seq = input.seq;
+  if (input.observed !== undefined) fillObserved(dma.observed, input.observed, names);
+}
+
+function fillObserved(
+  out: ObservedRecord,
+  input: NonNullable<DmaInput["observed"]>,
+  names: TraceNames,
+): void {
+  out.present = true;
+  out.result = RESULT_NUMBERS[input.result];
+  if (input.pa !== undefined) {
+    out.hasPa = true;
+    out.paHi = input.pa.hi;
+    out.paLo = input.pa.lo;
+  }
+  if (input.code !== undefined) {
+    out.hasCode = true;
+    out.code = (input.code.hi >>> 0) * 2 ** 32 + (input.code.lo >>> 0);
+  }
+  if (input.reason !== undefined) out.reason = names.reasons.internText(input.reason);
+  if (input.stage !== undefined) out.stage = input.stage;
+  if (input.class !== undefined) out.cls = input.class;
+  if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
+}
+
+function fillMem(mem: MemRecord, input: MemInput): void {
+  mem.clear();
+  mem.addrHi = input.addr.hi;
+  mem.addrLo = input.addr.lo;
+  mem.bytes = encoder.encode(input.data);
+  mem.end = mem.bytes.length;
+  mem.byIommu = input.by === "iommu";
+}
+
+/** `observed` as JSON has it. */
+function observedOf(input: NonNullable<DmaInput["observed"]>): object {
+  return Object.fromEntries(
+    Object.entries(input).map(([name, value]) => [
+      name,
+      typeof value === "object" ? hexHalves(value.hi, value.lo) : value,
+    ]),
+  );
+}
+
+const encoder = new TextEncoder();

@@ -1,0 +1,110 @@
+import type { ByteSource } from "./byte-source.ts";
+import { isTraceError } from "./errors.ts";
+import type { Feed } from "./line-feed.ts";
+import { type StreamLayout, sniffLayout } from "./sniff.ts";
+
+/** What the first read asks for. */
+const HEAD_BYTES = 64 * 1024;
+
+/** How an input's records are laid out, and its first bytes, to decide what reads them. */
+export type FeedChoice = (layout: StreamLayout, head: Uint8Array) => Feed | Promise<Feed>;
+
+/** An input's text, given piece by piece to the feed that its first bytes call for. */
+export class TextInput {
+  readonly #source: ByteSource;
+  readonly #choose: FeedChoice;
+  readonly #maxLineBytes: number;
+  #feed: Feed | null = null;
+  /** Why the input broke off, where it did. */
+  #broken: string | null = null;
+
+  constructor(source: ByteSource, choose: FeedChoice, maxLineBytes: number) {
+    this.#source = source;
+    this.#choose = choose;
+    this.#maxLineBytes = maxLineBytes;
+  }
+
+  get lines(): number {
+    return this.#feed?.lines ?? 0;
+  }
+
+  get consumed(): number {
+    return this.#source.consumed;
+  }
+
+  /** Gives the next piece. @returns false where nothing comes after it */
+  async next(): Promise<boolean> {
+    let feed = this.#feed;
+    let more: boolean;
+    if (feed === null) {
+      feed = await this.#begin();
+      more = !feed.done && this.#broken === null;
+    } else more = await this.#piece(feed);
+    if (more) return true;
+    if (this.#broken !== null) feed.breakOff(this.#broken);
+    else if (!feed.done) feed.finish();
+    return false;
+  }
+
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+
+  async #piece(feed: Feed): Promise<boolean> {
+    // Making room may replace the buffer.
+    const at = feed.reserve();
+    const n = await this.#read(feed.buffer, at, feed.room);
+    if (n === 0) return false;
+    feed.added(n);
+    return !feed.done;
+  }
+
+  /** Reads as much of the start as it takes to tell how the records are laid out, and gives it to their feed. */
+  async #begin(): Promise<Feed> {
+    // One byte more than is ever filled.
+    let bytes = new Uint8Array(HEAD_BYTES + 1);
+    let fill = 0;
+    let layout: StreamLayout | undefined;
+    while (layout === undefined) {
+      if (fill === bytes.length - 1) {
+        if (fill > this.#maxLineBytes) {
+          layout = "lines";
+          break;
+        }
+        const larger = new Uint8Array(bytes.length * 2);
+        larger.set(bytes);
+        bytes = larger;
+      }
+      const n = await this.#read(bytes, fill, bytes.length - 1 - fill);
+      fill += n;
+      layout = sniffLayout(bytes, fill, n === 0);
+    }
+    const feed = await this.#choose(layout, bytes.subarray(0, fill));
+    this.#feed = feed;
+    give(feed, bytes, fill);
+    return feed;
+  }
+
+  /** As `source.read`; where the input breaks off, keeps the reason and returns 0. */
+  async #read(target: Uint8Array, at: number, length: number): Promise<number> {
+    try {
+      return await this.#source.read(target, at, length);
+    } catch (error) {
+      if (!isTraceError(error)) throw error;
+      this.#broken = error.message;
+      return 0;
+    }
+  }
+}
+
+/** Hands the first bytes of an input to its feed, less a byte order mark. */
+function give(feed: Feed, bytes: Uint8Array, length: number): void {
+  let at = length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  while (at < length && !feed.done) {
+    const to = feed.reserve();
+    const n = Math.min(feed.room, length - at);
+    feed.buffer.set(bytes.subarray(at, at + n), to);
+    feed.added(n);
+    at += n;
+  }
+}

@@ -1,0 +1,345 @@
+import type { CacheName } from "../../../walkers/advice.ts";
+import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import type { WalkResult } from "../../../walkers/result.ts";
+import type { PagingStructures } from "../filling/paging-structures.ts";
+import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import type { TagSet } from "../held/tag-sets.ts";
+import { type Extent, extentOf, type Translations } from "../held/translations.ts";
+import type { CachedIommu } from "../history/cached-iommu.ts";
+import type { PastWalks } from "../history/past-walks.ts";
+import type { StaleSource } from "../history/stale-source.ts";
+import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
+
+/** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
+export const UNEXPLAINED = 0;
+export const VALID = 1;
+export const INVALIDATED = 2;
+
+/** Which entries may explain an answer. */
+export type Scope =
+  /** Those that nothing has invalidated, nor is about to: whoever changed what is behind them owes an invalidation. */
+  | "uninvalidated"
+  /** Those that nothing has invalidated: an invalidation may have been issued, and not completed. */
+  | "valid"
+  /** Those too that an invalidation has covered. */
+  | "invalidated";
+
+type Accept = (walk: WalkResult) => boolean;
+
+/** Looks in the caches of one IOMMU for what could have given an answer. */
+export class Explanation {
+  readonly #unit: CachedIommu;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #translations: Translations;
+  readonly #structures: PagingStructures;
+  readonly #past: PastWalks;
+  readonly #pending: PendingInvalidations;
+  staleSource: StaleSource | null = null;
+
+  constructor(
+    unit: CachedIommu,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    translations: Translations,
+    structures: PagingStructures,
+    past: PastWalks,
+    pending: PendingInvalidations,
+  ) {
+    this.#unit = unit;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#translations = translations;
+    this.#structures = structures;
+    this.#past = past;
+    this.#pending = pending;
+  }
+
+  /**
+   * Whether all that is cached of the page that the engine has walked last, invalidated or not, says what memory says:
+   * no question needs to be asked then, of however many pages.
+   */
+  isAsMemory(request: WalkRequest): boolean {
+    const { device, process } = this.#unit.engine;
+    const pair = process?.tracked;
+    if (device === null || !pair) return false;
+    const caches = this.#contexts.of(request);
+    return (
+      isOnly(caches.contexts.versions, device.tracked) &&
+      isOnly(caches.processes.get(request.pasid)?.history.versions ?? [], pair.process) &&
+      this.#areAsMemory(pair.tags, pair, request) &&
+      this.#areAsMemory(pair.globalTags, pair, request) &&
+      !this.#structures.anySuperseded(pair, request)
+    );
+  }
+
+  /** Whether the translations of a page with some tags are those that memory has through a pair of contexts. */
+  #areAsMemory(set: TagSet, pair: TranslationContext, { addrHi: hi, addrLo: lo }: WalkRequest): boolean {
+    const translations = this.#translations;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (translations.earlier(set, shift, hi, lo).length > 0) return false;
+      if (!translations.find(set, shift, hi, lo)) continue;
+      if (translations.time < this.#memory.lastChange) return false;
+      if (!this.#contexts.sameKind(translations.context, pair)) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Looks for cached contexts, PASID entries or translations in `scope` that give an answer.
+   * @param accept whether a walk's result is that answer
+   * @returns whether there is one: `staleSource` says what it was
+   */
+  find(request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    this.staleSource = null;
+    if (this.#past.decidedByAddress(request)) return false;
+    const { engine } = this.#unit;
+    const caches = this.#contexts.of(request);
+    const asked = new Set<TagSet>();
+    const now = engine.device?.context;
+    if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
+      return true;
+    for (const version of caches.contexts.versions) {
+      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context instanceof CachedFailure) {
+        if (accept(version.context.result)) return this.#comesFrom(request, version, "context");
+      } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
+        return true;
+    }
+    return false;
+  }
+
+  /** @param stale the version that the device context is; null for the one in memory */
+  #throughDevice(
+    device: object,
+    stale: ContextVersion | null,
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    const { walker, engine } = this.#unit;
+    const past = this.#past;
+    let out = past.reset();
+    if (!walker.checkRequest(request, device, out))
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context");
+    out = past.reset();
+    const process = walker.newProcess();
+    if (walker.loadProcess(request, device, process, out)) {
+      if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
+    } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
+    for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
+      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (stale === null && entry.context === engine.process?.context) continue;
+      if (entry.context instanceof CachedFailure) {
+        if (accept(entry.context.result)) return this.#comesFrom(request, entry, "pasid");
+      } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
+        return true;
+    }
+    return false;
+  }
+
+  /** @param stale the version that one of the two is; null where both are as in memory */
+  #throughPair(
+    device: object,
+    process: object,
+    stale: ContextVersion | null,
+    cache: CacheName,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
+    if (stale !== null && accept(this.#past.translate(request, device, process)))
+      return this.#comesFrom(request, stale, cache);
+    for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
+      if (asked.has(set)) continue;
+      asked.add(set);
+      if (this.#throughTranslation(set, request, scope, accept)) return true;
+    }
+    const set = this.#structures.setOf(this.#translations.tagSet(tag));
+    if (asked.has(set)) return false;
+    asked.add(set);
+    return this.#throughStructure(set, request, scope, accept);
+  }
+
+  /** Table entries above the last level that have changed since they were used: a walk may go on from an old one. */
+  #throughStructure(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    if (set.superseded.size === 0) return false;
+    const { entries } = this.#structures;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
+        const pair = this.#contexts.pair(entry.context);
+        if (pair === undefined || entry.time < this.#memory.horizon) continue;
+        const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
+        const device = pair.deviceId;
+        const { time } = entry;
+        const invalidated =
+          entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
+        if (invalidated && scope !== "invalidated") continue;
+        const invalidationPending =
+          time <= set.unknownBefore ||
+          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
+        if (invalidationPending && scope === "uninvalidated") continue;
+        const sizes = this.#structures.sizes(pair, hi);
+        const level = sizes.level(sizes.firstAbove(shift - 1));
+        const read = this.#past.through(
+          request,
+          pair.device.context,
+          pair.process.context,
+          sizes.stage,
+          level,
+          time,
+        );
+        if (!accept(read.value)) continue;
+        this.staleSource = {
+          cache: "paging-structures",
+          filled: time,
+          change: read.missedChange(),
+          domain: set.domain,
+          space: set.space,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
+          ipaFrame: -1,
+          invalidationPending,
+          valid: () =>
+            !entry.invalidated &&
+            time > set.epoch &&
+            !entries.coveredByRange(set, hi, lo, time, region, device),
+        };
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #throughTranslation(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      const found = [...translations.earlier(set, shift, hi, lo)];
+      if (translations.find(set, shift, hi, lo))
+        found.push({
+          context: translations.context,
+          time: translations.time,
+          invalidated: translations.invalidated,
+        });
+      for (const entry of found) {
+        const { time } = entry;
+        let invalidated = entry.invalidated || time <= set.epoch;
+        if (invalidated && scope !== "invalidated") continue;
+        const read = this.#past.walkAsOf(entry, request);
+        if (read === null || !accept(read.value)) continue;
+        const then = read.value;
+        const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
+        invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
+        if (invalidated && scope !== "invalidated") continue;
+        const invalidationPending =
+          time <= set.unknownBefore ||
+          this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
+        if (invalidationPending && scope === "uninvalidated") continue;
+        const extent = extentOf(then);
+        this.staleSource = {
+          cache: "iotlb",
+          filled: time,
+          change: read.missedChange() ?? this.#changeBehind(request, entry.context),
+          domain: set.domain,
+          space: set.space,
+          regime: set.regime,
+          stages: set.stages,
+          addrHi: set.high(hi),
+          ipaFrame: extent.ipaFrame,
+          invalidationPending,
+          valid: this.#validity(set, shift, hi, lo, time, extent, device),
+        };
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Tells later whether a translation of that time may still be cached. */
+  #validity(
+    set: TagSet,
+    shift: number,
+    hi: number,
+    lo: number,
+    time: number,
+    extent: Extent,
+    device: number,
+  ): () => boolean {
+    const translations = this.#translations;
+    return () => {
+      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device)) return false;
+      if (translations.find(set, shift, hi, lo) && translations.time === time)
+        return !translations.invalidated;
+      const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
+      return superseded !== undefined && !superseded.invalidated;
+    };
+  }
+
+  #inScope(
+    version: ContextVersion,
+    scope: Scope,
+    covers: typeof coversContext | typeof coversPasidEntry,
+  ): boolean {
+    if (scope === "invalidated") return true;
+    if (!isValid(version)) return false;
+    return scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
+  }
+
+  /** The write that contexts of a translation do not know of, where memory still says the same through them. */
+  #changeBehind(request: WalkRequest, context: number): Change | null {
+    const pair = this.#contexts.pair(context);
+    if (pair === undefined) return null;
+    const { device, process } = pair;
+    return this.#changeOf(request, device, false) ?? this.#changeOf(request, process, true);
+  }
+
+  /** The write that a stale context does not know of: found by reading the context as it was then. */
+  #changeOf(request: WalkRequest, version: ContextVersion, isProcess: boolean): Change | null {
+    const { filled, through } = version;
+    const change = this.#past.changeOfContext(request, filled, isProcess);
+    if (change !== null || !isProcess) return change;
+    // The entry is as it was, but the device context leads to another: it may have been stale even then.
+    const time = through === null ? filled : Math.min(filled, through.filled);
+    return this.#past.changeOfContext(request, time, false);
+  }
+
+  /** Names a stale context as what gave the answer. Returns true. */
+  #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
+    const { filled, through, tag } = version;
+    const isProcess = cache === "pasid";
+    const change = this.#past.changeOfContext(request, filled, isProcess);
+    // It is what memory says through a stale device context: that one is to go first.
+    if (change === null && through !== null && isValid(through))
+      return this.#comesFrom(request, through, "context");
+    const covers = isProcess ? coversPasidEntry : coversContext;
+    this.staleSource = {
+      cache,
+      filled,
+      change: change ?? this.#changeOf(request, version, isProcess),
+      domain: tag.domain,
+      space: tag.pasid,
+      regime: REGIME_EL1,
+      stages: 0,
+      addrHi: request.addrHi,
+      ipaFrame: -1,
+      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag)),
+      valid: () => version.filled === filled && isValid(version),
+    };
+    return true;
+  }
+}
+
+function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {
+  return versions.length === 1 && versions[0] === version;
+}

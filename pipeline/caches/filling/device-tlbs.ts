@@ -1,0 +1,125 @@
+import type { Caching } from "../../../walkers/caching.ts";
+import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { OK, WalkResult } from "../../../walkers/result.ts";
+import type { TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { type Extent, extentOf, Translations } from "../held/translations.ts";
+import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
+import type { StaleSource } from "../history/stale-source.ts";
+import type { VersionedMemory } from "../history/versioned-memory.ts";
+import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
+
+/**
+ * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: the requests of a
+ * trace are untranslated ones, and such a request is answered by the IOMMU, whatever the device keeps. It tells where
+ * an invalidation of the device's TLB is owed.
+ */
+export class DeviceTlbs {
+  readonly entries: Translations;
+  readonly #caching: Caching;
+  readonly #memory: VersionedMemory;
+  readonly #past: PastWalks;
+  readonly #pending: PendingInvalidations;
+  readonly #now = new WalkResult();
+
+  constructor(
+    caching: Caching,
+    memory: VersionedMemory,
+    past: PastWalks,
+    pending: PendingInvalidations,
+    budget: MemoryBudget,
+  ) {
+    this.entries = new Translations(budget, DEVICE_TRANSLATIONS);
+    this.#caching = caching;
+    this.#memory = memory;
+    this.#past = past;
+    this.#pending = pending;
+  }
+
+  /**
+   * Notes a walk of one page.
+   * @returns an earlier translation that the device may still keep and that is another; null where there is none
+   */
+  use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): StaleSource | null {
+    if (!this.#caching.hasDeviceTlb(pair.device.context)) return null;
+    const { entries } = this;
+    const set = this.#setOf(pair, request);
+    // The past is walked with the same scratch result.
+    const now = this.#now;
+    now.copyFrom(walk);
+    const staleSource = set.filled === 0 ? null : this.#earlier(set, request, now);
+    if (now.status === OK && now.pageShift !== 0)
+      entries.enter(set, now.pageShift, now.firstShift, request.addrHi, request.addrLo, pair.id, time);
+    return staleSource;
+  }
+
+  #earlier(set: TagSet, request: WalkRequest, now: WalkResult): StaleSource | null {
+    const { entries } = this;
+    const memory = this.#memory;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (!entries.find(set, shift, hi, lo) || entries.invalidated || entries.time >= memory.lastChange)
+        continue;
+      const old: CachedTranslation = { context: entries.context, time: entries.time, invalidated: false };
+      const read = this.#past.walkAsOf(old, request);
+      if (read === null || sameTranslation(read.value, now)) continue;
+      const extent = extentOf(read.value);
+      // It is said once of an entry.
+      entries.remove(set, shift, hi, lo);
+      if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
+      return this.#sourceOf(set, request, old, extent, read.missedChange());
+    }
+    return null;
+  }
+
+  #sourceOf(
+    set: TagSet,
+    { addrHi: hi, addrLo: lo }: WalkRequest,
+    { time }: CachedTranslation,
+    extent: Extent,
+    change: StaleSource["change"],
+  ): StaleSource {
+    const { entries } = this;
+    return {
+      cache: "devtlb",
+      filled: time,
+      change,
+      domain: -1,
+      space: set.space,
+      regime: REGIME_EL1,
+      stages: set.stages,
+      addrHi: set.high(hi),
+      ipaFrame: -1,
+      invalidationPending: this.#pending.some(time, (inv) =>
+        entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),
+      ),
+      valid: () => false,
+    };
+  }
+
+  #setOf({ tags }: TranslationContext, request: WalkRequest): TagSet {
+    return this.entries.tagSet({
+      domain: request.device,
+      space: request.pasid,
+      stages: tags.stages,
+      regime: REGIME_EL1,
+      withoutTopByte: tags.withoutTopByte,
+    });
+  }
+
+  invalidate(inv: Invalidation, issued: number): void {
+    if ((inv.caches & DEVICE_TLB) !== 0) this.entries.invalidate(byDevice(inv), issued);
+  }
+}
+
+/** The same, with the device in the place of the domain, which devices do not know. */
+function byDevice(inv: Invalidation): Invalidation {
+  const copy = inv.clone();
+  copy.domain = inv.anyDevice ? ANY : inv.device;
+  copy.domainMask = inv.deviceMask;
+  copy.anyDevice = true;
+  return copy;
+}

@@ -1,0 +1,171 @@
+import { type Caching, NO_TAG, SECOND } from "../../../walkers/caching.ts";
+import type { Invalidation } from "../../../walkers/invalidation.ts";
+import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import { Translations } from "../held/translations.ts";
+import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
+import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
+import { PAGING_STRUCTURE_ENTRIES } from "../invalidations/coverage.ts";
+
+/**
+ * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
+ * again. Kept are the regions that such an entry maps, with when it was last used; an entry that has changed since
+ * is superseded, and kept by that time. In a nested walk these are the first stage's; of the second stage's, which a cache may
+ * hold as well, and of a translation that was made through a stale entry nothing is kept.
+ */
+export class PagingStructures {
+  readonly entries: Translations;
+  readonly #caching: Caching;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #past: PastWalks;
+  readonly #sizes = new LevelSizes();
+  /** By context, as they translate: their tags in `entries`. */
+  readonly #sets = new Map<TagSet, TagSet>();
+
+  constructor(
+    caching: Caching,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    past: PastWalks,
+    budget: MemoryBudget,
+  ) {
+    this.entries = new Translations(budget, PAGING_STRUCTURE_ENTRIES);
+    this.#caching = caching;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#past = past;
+  }
+
+  /** Tags of the entries behind translations with some tags. */
+  setOf(translations: TagSet): TagSet {
+    let set = this.#sets.get(translations);
+    if (set === undefined) {
+      // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
+      set = this.entries.tags.of(translations, translations.stages === SECOND ? NO_TAG : translations.space);
+      this.#sets.set(translations, set);
+    }
+    return set;
+  }
+
+  /** Sizes of the regions around an address. Reused: valid until the next call. */
+  sizes(pair: TranslationContext, hi: number): LevelSizes {
+    return this.#caching.levelSizes(pair.device.context, pair.process.context, hi, this.#sizes);
+  }
+
+  /**
+   * Notes the entries that a page-table walk went through.
+   * @param since tick of the latest invalidation or completion
+   * @returns whether one that has changed may still be cached
+   */
+  use(
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+    since: number,
+  ): boolean {
+    const { entries } = this;
+    const { addrHi: hi, addrLo: lo } = request;
+    const set = this.setOf(pair.tags);
+    const sizes = this.sizes(pair, hi);
+    const ok = walk.status === OK;
+    const leaf = ok ? walk.firstShift || walk.pageShift : 0;
+    const first = sizes.firstAbove(leaf);
+    if (first >= sizes.count) return false;
+    const structural = this.#memory.lastStructural;
+    // What was used since anything happened need not be noted again.
+    if (ok && entries.find(set, sizes.shift(first), hi, lo)) {
+      const { context, invalidated, time: used } = entries;
+      if (context === pair.id && !invalidated && used > structural && used > since)
+        return this.#anySuperseded(set, sizes, request);
+    }
+    this.#note(set, sizes, first, pair, request, ok, time);
+    return this.#anySuperseded(set, sizes, request);
+  }
+
+  #note(
+    set: TagSet,
+    sizes: LevelSizes,
+    first: number,
+    pair: TranslationContext,
+    request: WalkRequest,
+    ok: boolean,
+    time: number,
+  ): void {
+    const { entries } = this;
+    const memory = this.#memory;
+    const { addrHi: hi, addrLo: lo } = request;
+    let now: Path | null = null;
+    for (let step = first; step < sizes.count; step++) {
+      const shift = sizes.shift(step);
+      if (!entries.find(set, shift, hi, lo)) {
+        if (!ok) continue;
+        now ??= this.#path(pair, request, sizes, NOW);
+        if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+        continue;
+      }
+      const old: CachedTranslation = {
+        context: entries.context,
+        time: entries.time,
+        invalidated: entries.invalidated,
+      };
+      const known = old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
+      if (!known) {
+        now ??= this.#path(pair, request, sizes, NOW);
+        const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
+        const after = now.get(sizes.level(step));
+        if (
+          before !== undefined &&
+          (after === undefined || !sameEntry(this.#caching, sizes.stage, before, after))
+        )
+          entries.supersede(set, shift, hi, lo, old);
+        if (after === undefined) entries.remove(set, shift, hi, lo);
+        else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+      } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+    }
+    // Changes of the tables that these entries stand in are changes of structure from now on.
+    if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
+  }
+
+  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path {
+    return this.#past.path(request, pair.device.context, pair.process.context, sizes.stage, time);
+  }
+
+  #pathOf(old: CachedTranslation, request: WalkRequest, sizes: LevelSizes): Path | null {
+    const pair = this.#contexts.pair(old.context);
+    if (pair === undefined || old.time < this.#memory.horizon) return null;
+    return this.#path(pair, request, sizes, old.time);
+  }
+
+  /** Whether an entry on the way to an address is held, invalidated or not, that another has taken the place of. */
+  anySuperseded(pair: TranslationContext, { addrHi, addrLo }: WalkRequest): boolean {
+    const set = this.setOf(pair.tags);
+    if (set.superseded.size === 0) return false;
+    const sizes = this.sizes(pair, addrHi);
+    for (let step = 0; step < sizes.count; step++)
+      if (this.entries.earlier(set, sizes.shift(step), addrHi, addrLo).length > 0) return true;
+    return false;
+  }
+
+  #anySuperseded(set: TagSet, sizes: LevelSizes, { addrHi, addrLo }: WalkRequest): boolean {
+    if (set.superseded.size === 0) return false;
+    for (let step = 0; step < sizes.count; step++)
+      for (const old of this.entries.earlier(set, sizes.shift(step), addrHi, addrLo))
+        if (!old.invalidated && old.time > set.epoch) return true;
+    return false;
+  }
+
+  /** @returns as `Translations.invalidate` */
+  invalidate(inv: Invalidation, issued: number): number {
+    return this.entries.invalidate(inv, issued);
+  }
+
+  clear(): void {
+    this.entries.clear();
+  }
+}

@@ -1,0 +1,118 @@
+import type { CachedFailures } from "../../../walkers/caching.ts";
+import { FRAME_SHIFT } from "../../../walkers/memory.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
+import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
+import type { VersionedMemory } from "../history/versioned-memory.ts";
+
+/** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
+export class UsedTranslations {
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #translations: Translations;
+  readonly #past: PastWalks;
+  readonly #denying = new WalkResult();
+
+  constructor(memory: VersionedMemory, contexts: Contexts, translations: Translations, past: PastWalks) {
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#translations = translations;
+    this.#past = past;
+  }
+
+  /**
+   * Enters what a walk of one page found.
+   * @param failures which refusals are cached as well
+   * @returns whether an earlier translation of the page may still be cached and is another
+   */
+  use(
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+    failures: CachedFailures,
+  ): boolean {
+    const set = walk.global ? pair.globalTags : pair.tags;
+    const other = walk.global ? pair.tags : pair.globalTags;
+    const mayDiffer = this.#enter(set, pair, request, walk, time, failures);
+    return this.#anyValid(other, 0, request, time) || mayDiffer;
+  }
+
+  #enter(
+    set: TagSet,
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+    failures: CachedFailures,
+  ): boolean {
+    let shift = 0;
+    if (walk.status === OK) shift = walk.pageShift;
+    else if (walk.status === FAULT && walk.stage !== 0) {
+      if (walk.reason === "PERMISSION") return this.#enterDenial(pair, request, time);
+      const kept = walk.stage === 1 ? failures.firstStage : failures.secondStage;
+      if (kept && walk.entryKnown) shift = FRAME_SHIFT;
+    }
+    if (shift === 0) return this.#anyValid(set, 0, request, time);
+    const mayDiffer = this.#replace(set, pair, shift, request, walk);
+    this.#translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
+    return mayDiffer || this.#anyValid(set, shift, request, time);
+  }
+
+  /** A translation that denies a request is one all the same: it may be cached. */
+  #enterDenial(pair: TranslationContext, request: WalkRequest, time: number): boolean {
+    const walk = this.#past.translateAnyway(request, pair.device.context, pair.process.context);
+    const set = walk.global ? pair.globalTags : pair.tags;
+    let mayDiffer = false;
+    if (walk.status === OK && walk.pageShift !== 0) {
+      const { addrHi, addrLo } = request;
+      const denying = this.#denying;
+      denying.copyFrom(walk);
+      mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying);
+      this.#translations.enter(set, denying.pageShift, denying.firstShift, addrHi, addrLo, pair.id, time);
+    }
+    return this.#anyValid(set, 0, request, time) || mayDiffer;
+  }
+
+  /** Supersedes what is known of a page where it is another translation; true where that may change the answer. */
+  #replace(
+    set: TagSet,
+    pair: TranslationContext,
+    shift: number,
+    request: WalkRequest,
+    walk: WalkResult,
+  ): boolean {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    if (!translations.find(set, shift, hi, lo)) return false;
+    // Memory says to this context what it said to one that decodes alike, as long as it has not changed.
+    if (translations.time >= this.#memory.lastChange && this.#contexts.sameKind(translations.context, pair))
+      return false;
+    const old: CachedTranslation = {
+      context: translations.context,
+      time: translations.time,
+      invalidated: translations.invalidated,
+    };
+    const then = this.#past.walkAsOf(old, request)?.value ?? null;
+    if (then === null || sameTranslation(then, walk)) return false;
+    const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
+    old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
+    translations.supersede(set, shift, hi, lo, old);
+    return !old.invalidated && !sameAnswer(then, walk);
+  }
+
+  /** Whether translations of a page are valid that were superseded, or are of another size than the one just entered. */
+  #anyValid(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
+    const translations = this.#translations;
+    for (let other = set.nextShift(0); other !== 0; other = set.nextShift(other)) {
+      for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
+        if (!old.invalidated && old.time > set.epoch) return true;
+      if (other === entered || !translations.find(set, other, request.addrHi, request.addrLo)) continue;
+      if (!translations.invalidated && translations.time < time) return true;
+    }
+    return false;
+  }
+}

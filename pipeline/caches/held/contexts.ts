@@ -1,0 +1,319 @@
+import type { Caching, ContextTag } from "../../../walkers/caching.ts";
+import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
+import {
+  CONTEXT_CACHE,
+  coversDevice,
+  type Invalidation,
+  PASID_CACHE,
+} from "../../../walkers/invalidation.ts";
+import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
+import type { WalkResult } from "../../../walkers/result.ts";
+import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
+import { ContextKinds } from "./context-kinds.ts";
+import { deviceTag, processTag } from "./context-tags.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import type { TagSet } from "./tag-sets.ts";
+import type { Translations } from "./translations.ts";
+
+/** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
+const CONTEXT_BYTES = 1280;
+
+/** What one device costs beside its PASIDs, likewise. */
+const DEVICE_BYTES = 640;
+
+/** As many devices, and PASIDs, are always kept. */
+const FEW = 1024;
+
+/** A device context and a PASID entry that translate together, and how their translations are tagged. */
+export interface TranslationContext {
+  readonly id: number;
+  /** Pairs of one kind decode alike (`ContextKinds`). */
+  readonly kind: number;
+  readonly deviceId: number;
+  readonly device: ContextVersion;
+  readonly process: ContextVersion;
+  readonly tags: TagSet;
+  readonly globalTags: TagSet;
+  /** Forgotten for want of memory. */
+  gone: boolean;
+}
+
+/** All that a cache may hold of one PASID of a device. */
+export interface PasidCaches {
+  readonly history: ContextHistory;
+  readonly pairs: TranslationContext[];
+}
+
+/** All that a cache may hold of one device. */
+export interface DeviceCaches {
+  readonly id: number;
+  /** What they are found by: the id, or a binding. */
+  readonly key: unknown;
+  readonly contexts: ContextHistory;
+  /** By the request's PASID. */
+  readonly processes: Map<number, PasidCaches>;
+}
+
+/** The device contexts and PASID entries that the caches of one IOMMU may hold. */
+export class Contexts {
+  readonly #caching: Caching;
+  readonly #translations: Translations;
+  /** By device id, or by binding: a bound device's context comes from nowhere else. */
+  readonly #devices = new Map<unknown, DeviceCaches>();
+  /** Those of bindings, by device id. */
+  readonly #bound = new Map<number, DeviceCaches[]>();
+  readonly #pairs = new Map<number, TranslationContext>();
+  readonly #kinds: ContextKinds<TranslationContext>;
+  #nextId = 1;
+  readonly #budget: MemoryBudget;
+  /** Valid contexts that were dropped for want of memory. */
+  forgotten = 0;
+
+  constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
+    this.#caching = caching;
+    this.#kinds = new ContextKinds(caching.placeFields);
+    this.#translations = translations;
+    this.#budget = budget;
+  }
+
+  of(request: WalkRequest): DeviceCaches {
+    const key = request.binding ?? request.device;
+    let caches = this.#devices.get(key);
+    if (caches === undefined) {
+      caches = { id: request.device, key, contexts: new ContextHistory(), processes: new Map() };
+      this.#devices.set(key, caches);
+      if (request.binding !== null) this.#bound.set(caches.id, [...this.#boundTo(caches.id), caches]);
+      this.#budget.take(DEVICE_BYTES);
+      this.#evictFor(caches, request.pasid);
+    }
+    return caches;
+  }
+
+  /** The pair of a number; where it is gone, one that decodes alike. */
+  pair(id: number): TranslationContext | undefined {
+    return this.#pairs.get(id) ?? this.#kinds.heirOf(id);
+  }
+
+  /** Whether what a pair translated, or another one that decodes alike, is what this pair translates. */
+  sameKind(id: number, pair: TranslationContext): boolean {
+    return id === pair.id || this.pair(id)?.kind === pair.kind;
+  }
+
+  /** Notes that a walk at `time` went through the device context of a slot. */
+  useDevice(
+    caches: DeviceCaches,
+    slot: DeviceSlot<ContextVersion, TranslationContext>,
+    time: number,
+  ): ContextVersion {
+    const known = slot.tracked;
+    // It may have been forgotten for want of memory.
+    if (known !== null && caches.contexts.versions.includes(known)) {
+      known.filled = time;
+      return known;
+    }
+    const context = slot.context;
+    const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
+    this.forgotten += caches.contexts.trim();
+    slot.tracked = version;
+    return version;
+  }
+
+  /** Notes that a walk at `time` translated with a device context and the PASID entry of a slot. */
+  usePair(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion,
+    slot: ProcessSlot<TranslationContext>,
+    time: number,
+  ): TranslationContext {
+    const known = slot.tracked;
+    if (known !== null && !known.gone) {
+      known.process.filled = time;
+      return known;
+    }
+    const process = this.useProcess(caches, request.pasid, device, slot.context, time);
+    const pair = this.pairOf(caches, request.pasid, device, process);
+    slot.tracked = pair;
+    return pair;
+  }
+
+  /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
+  refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
+    caches.contexts.use(new CachedFailure(walk), tag, true, time);
+    this.forgotten += caches.contexts.trim();
+  }
+
+  /** The same for a PASID entry. */
+  refusedProcess(
+    caches: DeviceCaches,
+    pasid: number,
+    device: ContextVersion,
+    walk: WalkResult,
+    time: number,
+  ): void {
+    const index = this.#caching.pasidIndex(device.context, pasid);
+    const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
+    const { history } = this.#processes(caches, pasid);
+    history.use(new CachedFailure(walk), tag, true, time);
+    this.forgotten += history.trim();
+  }
+
+  /** The pair of two versions, made where there is none yet. */
+  pairOf(
+    caches: DeviceCaches,
+    pasid: number,
+    device: ContextVersion,
+    process: ContextVersion,
+  ): TranslationContext {
+    const { pairs } = this.#processes(caches, pasid);
+    let pair = pairs.find((p) => p.device === device && p.process === process);
+    if (pair === undefined) {
+      const tag = this.#caching.translationTag(device.context, process.context, pasid);
+      pair = {
+        id: this.#nextId++,
+        kind: this.#kinds.of({ device, process }),
+        deviceId: caches.id,
+        device,
+        process,
+        tags: this.#translations.tagSet(tag),
+        globalTags: this.#translations.globalSet(tag),
+        gone: false,
+      };
+      this.#kinds.enter(pair.kind, pair);
+      this.#pairs.set(pair.id, pair);
+      pairs.push(pair);
+      this.#budget.take(CONTEXT_BYTES);
+      this.#evictFor(caches, pasid);
+    }
+    return pair;
+  }
+
+  /** Notes that a PASID entry was used through a device context. */
+  useProcess(
+    caches: DeviceCaches,
+    pasid: number,
+    { context: device }: ContextVersion,
+    context: object,
+    time: number,
+  ): ContextVersion {
+    const caching = this.#caching;
+    const { history } = this.#processes(caches, pasid);
+    const version = history.use(
+      context,
+      processTag(caching, caches.id, device, context, pasid),
+      caching.hasOwnEntry(device, context, pasid),
+      time,
+    );
+    this.forgotten += history.trim();
+    return version;
+  }
+
+  #processes(caches: DeviceCaches, pasid: number): PasidCaches {
+    let processes = caches.processes.get(pasid);
+    if (processes === undefined) {
+      processes = { history: new ContextHistory(), pairs: [] };
+      caches.processes.set(pasid, processes);
+    }
+    return processes;
+  }
+
+  /**
+   * @param issued when the invalidation was issued: what was filled later stays
+   * @returns how many contexts it dropped
+   */
+  invalidate(inv: Invalidation, issued: number): number {
+    let dropped = 0;
+    for (const caches of this.#ofDevices(inv)) {
+      if (!coversDevice(inv, caches.id)) continue;
+      if ((inv.caches & CONTEXT_CACHE) !== 0)
+        dropped += caches.contexts.invalidate(inv, issued, coversContext);
+      if ((inv.caches & PASID_CACHE) === 0) continue;
+      // By PASID: its own requests, and those without, which use one PASID's entry.
+      const processes =
+        inv.pasid >= 0
+          ? [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)]
+          : caches.processes.values();
+      for (const process of processes)
+        dropped += process?.history.invalidate(inv, issued, coversPasidEntry) ?? 0;
+    }
+    return dropped;
+  }
+
+  /** The address spaces that translations through the PASID entries which an invalidation names are tagged with. */
+  spacesOf(inv: Invalidation): Set<number> {
+    const spaces = new Set<number>();
+    for (const caches of this.#ofDevices(inv)) {
+      if (!coversDevice(inv, caches.id)) continue;
+      // By PASID: its own requests, and those without, which use one PASID's entry.
+      for (const requests of [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)])
+        for (const { process, tags } of requests?.pairs ?? [])
+          if (process.tag.pasid === inv.pasid && tags.space >= 0) spaces.add(tags.space);
+    }
+    return spaces;
+  }
+
+  /** A binding of a device came or went: nothing that was cached for it before is used again. */
+  drop(device: number): void {
+    for (const caches of this.#named(device)) this.#forget(caches);
+  }
+
+  clear(): void {
+    for (const caches of this.#devices.values()) this.#forget(caches);
+  }
+
+  /** Those that an invalidation may cover: very many may be cached, and very many invalidated one by one. */
+  #ofDevices(inv: Invalidation): Iterable<DeviceCaches> {
+    return inv.anyDevice || inv.deviceMask !== 0 ? this.#devices.values() : this.#named(inv.device);
+  }
+
+  /** Those of one device: its own, and its bindings'. */
+  #named(device: number): DeviceCaches[] {
+    const own = this.#devices.get(device);
+    return own === undefined ? this.#boundTo(device) : [own, ...this.#boundTo(device)];
+  }
+
+  #boundTo(device: number): DeviceCaches[] {
+    return this.#bound.get(device) ?? [];
+  }
+
+  /** Where there is too much, drops the PASIDs and devices that were seen first: half of all, but not these. */
+  #evictFor(user: DeviceCaches, used: number): void {
+    if (this.#budget.free >= 0 || Math.max(this.#pairs.size, this.#devices.size) <= FEW) return;
+    const pairs = this.#pairs.size / 2;
+    const devices = this.#devices.size / 2;
+    for (const caches of this.#devices.values()) {
+      for (const [pasid, processes] of caches.processes) {
+        if (this.#pairs.size <= pairs) break;
+        if (caches === user && pasid === used) continue;
+        this.#forgetPairs(processes);
+        caches.processes.delete(pasid);
+        this.forgotten++;
+      }
+      if (this.#devices.size > devices && caches !== user && caches.processes.size === 0) {
+        if (caches.contexts.versions.some(isValid)) this.forgotten++;
+        this.#forget(caches);
+      }
+      if (this.#pairs.size <= pairs && this.#devices.size <= devices) return;
+    }
+  }
+
+  #forget(caches: DeviceCaches): void {
+    for (const processes of caches.processes.values()) this.#forgetPairs(processes);
+    this.#devices.delete(caches.key);
+    this.#budget.give(DEVICE_BYTES);
+    if (caches.key === caches.id) return;
+    const others = this.#boundTo(caches.id).filter((other) => other !== caches);
+    if (others.length > 0) this.#bound.set(caches.id, others);
+    else this.#bound.delete(caches.id);
+  }
+
+  #forgetPairs({ pairs }: PasidCaches): void {
+    for (const pair of pairs) {
+      pair.gone = true;
+      if (!this.#pairs.delete(pair.id)) continue;
+      this.#kinds.leave(pair.kind, pair, pair.id);
+      this.#budget.give(CONTEXT_BYTES);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
+import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
+
+/** An invalidation that is looked at when an entry is in question, and when it was issued. */
+export interface PageRange {
+  readonly inv: Invalidation;
+  readonly issued: number;
+}
+
+/** A translation that a cache may hold, or once held: what memory said to a context at a time. */
+export interface CachedTranslation {
+  readonly context: number;
+  /** Last tick at which memory gave this translation. */
+  time: number;
+  /** An invalidation has covered it. */
+  invalidated: boolean;
+}
+
+/** All translations with one tag. */
+export class TagSet implements TranslationTag {
+  /** Its number in the table of pages, from 1. */
+  readonly id: number;
+  readonly domain: number;
+  readonly space: number;
+  readonly stages: number;
+  readonly regime: number;
+  readonly withoutTopByte: boolean;
+  /** Page sizes seen, as bits of their log2, in two halves. */
+  #shiftsLo = 0;
+  #shiftsHi = 0;
+  /** Some entry is smaller than its first stage's leaf. */
+  split = false;
+  /** All entries filled up to here are invalidated. */
+  epoch = 0;
+  /** Latest tick at which one was filled. */
+  filled = 0;
+  /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
+  valid = 0;
+  /** How often tables had changed when all entries were invalidated last. */
+  changes = 0;
+  /** Invalidations of entries filled up to here are forgotten: whether such an entry is valid is not known. */
+  unknownBefore = 0;
+  /** Invalidations that are not looked up page by page. */
+  readonly ranges: PageRange[] = [];
+  /** By page: translations that differ from the latest, which stands in the table of pages. */
+  readonly superseded = new Map<number, CachedTranslation[]>();
+
+  constructor(id: number, tag: TranslationTag, space: number) {
+    this.id = id;
+    this.domain = tag.domain;
+    this.space = space;
+    this.stages = tag.stages;
+    this.regime = tag.regime;
+    this.withoutTopByte = tag.withoutTopByte;
+  }
+
+  saw(shift: number): void {
+    if (shift < 32) this.#shiftsLo |= 1 << shift;
+    else this.#shiftsHi |= 1 << (shift - 32);
+  }
+
+  /** The smallest page size seen that is larger than this one, as log2; 0 where there is none. */
+  nextShift(after: number): number {
+    // Bits above that of `after`: a shift by 31 leaves none.
+    const lo = after < 32 ? this.#shiftsLo & (-2 << after) : 0;
+    if (lo !== 0) return 31 - Math.clz32(lo & -lo);
+    const hi = after < 32 ? this.#shiftsHi : this.#shiftsHi & (-2 << (after - 32));
+    return hi === 0 ? 0 : 63 - Math.clz32(hi & -hi);
+  }
+
+  /** High half of an address as entries of this set have it. */
+  high(hi: number): number {
+    return this.withoutTopByte ? (hi << 8) >> 8 : hi;
+  }
+
+  /** All entries filled up to a tick are invalidated. */
+  invalidateAll(issued: number): void {
+    if (issued <= this.epoch) return;
+    this.epoch = issued;
+    let kept = 0;
+    for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
+    this.ranges.length = kept;
+  }
+}
+
+/** The tag sets of one IOMMU. */
+export class TagSets {
+  readonly all: TagSet[] = [];
+  readonly #byTag = new Map<string, TagSet>();
+  readonly #byDomain = new Map<number, TagSet[]>();
+  /** By domain and address space: a domain may have very many spaces. */
+  readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
+
+  of(tag: TranslationTag, space = tag.space): TagSet {
+    const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}`;
+    let set = this.#byTag.get(key);
+    if (set === undefined) {
+      set = new TagSet(this.all.length + 1, tag, space);
+      this.all.push(set);
+      this.#byTag.set(key, set);
+      listOf(this.#byDomain, tag.domain).push(set);
+      let spaces = this.#bySpace.get(tag.domain);
+      if (spaces === undefined) {
+        spaces = new Map();
+        this.#bySpace.set(tag.domain, spaces);
+      }
+      listOf(spaces, space).push(set);
+    }
+    return set;
+  }
+
+  /** Sets among which are all that an invalidation covers. */
+  *candidates(inv: Invalidation): Iterable<TagSet> {
+    if (inv.domain === ANY || inv.domainMask !== 0) {
+      yield* this.all;
+      return;
+    }
+    const domain = inv.domain === NONE ? NO_TAG : inv.domain;
+    const space = inv.asid !== ANY ? inv.asid : inv.pasid;
+    if (space < 0) {
+      yield* this.#byDomain.get(domain) ?? [];
+      return;
+    }
+    const spaces = this.#bySpace.get(domain);
+    yield* spaces?.get(space) ?? [];
+    yield* spaces?.get(GLOBAL_SPACE) ?? [];
+  }
+}
+
+function listOf<K>(lists: Map<K, TagSet[]>, key: K): TagSet[] {
+  let list = lists.get(key);
+  if (list === undefined) {
+    list = [];
+    lists.set(key, list);
+  }
+  return list;
+}

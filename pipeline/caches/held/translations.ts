@@ -1,0 +1,376 @@
+import { GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
+import {
+  COMBINED_KEPT,
+  coversDevice,
+  type Invalidation,
+  SECOND_STAGE,
+} from "../../../walkers/invalidation.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import type { WalkResult } from "../../../walkers/result.ts";
+import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
+import { CachedPages } from "./cached-pages.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
+import { type CachedTranslation, type TagSet, TagSets } from "./tag-sets.ts";
+
+/** A range of more pages than this is not looked up page by page. */
+const MAX_LOOKUPS = 4096;
+/** Ranges that a tag set keeps before all of its entries are looked at. */
+const MAX_RANGES = 1024;
+/** Pages whose earlier translations are kept beside the latest, and versions of each. */
+const MAX_SUPERSEDED_PAGES = 1 << 16;
+const MAX_VERSIONS = 16;
+/** Result of `invalidate`: perhaps some pages, perhaps none. */
+const UNKNOWN = -1;
+
+/** What has happened to tables, to tell an invalidation that is wider than what has changed. */
+export interface TableHistory {
+  /** Changes of words that walks have read, so far. */
+  readonly changes: number;
+  /** Tick of the latest change behind which many pages may stand: of a table above the last level, or of a context. */
+  readonly wideChange: number;
+}
+
+/** What a translation maps, as `WalkResult` has it: whose leaf, how large, and through which intermediate page. */
+export type Extent = Pick<WalkResult, "pageShift" | "firstShift" | "ipaFrame">;
+
+/** A copy: walk results are reused. */
+export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
+  return { pageShift, firstShift, ipaFrame };
+}
+
+/**
+ * The translations that one IOMMU's cache may hold: for every page the latest, in a table, and beside it those before it
+ * that differ and that nothing has invalidated, or something has (an emulator may have missed it).
+ */
+export class Translations {
+  readonly tags = new TagSets();
+  readonly #pages: CachedPages;
+  readonly #coverage: Coverage;
+  /** Pages with superseded translations, of all tag sets. */
+  #supersededPages = 0;
+  /** Translations that were dropped for want of memory while nothing had invalidated them. */
+  forgotten = 0;
+  /** Pages that invalidations covered, as far as that is known without walking. */
+  coveredPages = 0;
+  /** Of these, how many at least were still right when all of their tags were invalidated. */
+  overWidePages = 0;
+
+  /**
+   * @param budget for the table of pages
+   * @param coverage what invalidations cover of them
+   */
+  constructor(budget: MemoryBudget, coverage: Coverage = TRANSLATIONS) {
+    this.#pages = new CachedPages(budget, (tag, time) => {
+      const set = this.tags.all[tag - 1]!;
+      if (time > set.epoch && set.valid > 0) set.valid--;
+    });
+    this.#coverage = coverage;
+  }
+
+  get size(): number {
+    return this.#pages.size;
+  }
+
+  get bytes(): number {
+    return this.#pages.bytes;
+  }
+
+  /** Changes where what is still in use must be entered again, or is forgotten. */
+  get rotations(): number {
+    return this.#pages.rotations;
+  }
+
+  get evicted(): number {
+    return this.#pages.evicted + this.forgotten;
+  }
+
+  tagSet(tag: TranslationTag): TagSet {
+    return this.tags.of(tag);
+  }
+
+  globalSet(tag: TranslationTag): TagSet {
+    return this.tags.of(tag, GLOBAL_SPACE);
+  }
+
+  /**
+   * Looks for the latest translation of the page of a given size that holds an address.
+   * @returns false where there is none; else `context`, `time` and `invalidated` say what it is
+   */
+  find(set: TagSet, shift: number, hi: number, lo: number): boolean {
+    const pages = this.#pages;
+    if (!pages.find(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift))) return false;
+    this.context = pages.context;
+    this.time = Math.abs(pages.time);
+    this.invalidated = pages.time < 0 || this.time <= set.epoch;
+    return true;
+  }
+
+  context = 0;
+  time = 0;
+  invalidated = false;
+
+  /** The other translations of that page; empty for most. */
+  earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
+    if (set.superseded.size === 0) return [];
+    return set.superseded.get(pageKey(set.high(hi), lo, shift)) ?? [];
+  }
+
+  /** Drops the latest translation of a page. */
+  remove(set: TagSet, shift: number, hi: number, lo: number): void {
+    const time = this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
+    if (time > set.epoch && set.valid > 0) set.valid--;
+  }
+
+  /**
+   * Enters the latest translation of a page.
+   * @param shift log2 of what it maps
+   * @param firstShift log2 of its first stage's leaf, where both stages translate; else 0
+   */
+  enter(
+    set: TagSet,
+    shift: number,
+    firstShift: number,
+    hi: number,
+    lo: number,
+    context: number,
+    time: number,
+  ): void {
+    set.saw(shift);
+    if (firstShift > shift) set.split = true;
+    const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
+    set.filled = time;
+    if (before <= set.epoch && set.valid >= 0) set.valid++;
+  }
+
+  /** Keeps a translation of a page beside the one in the table. */
+  supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
+    const key = pageKey(set.high(hi), lo, shift);
+    set.saw(shift);
+    let versions = set.superseded.get(key);
+    if (versions === undefined) {
+      versions = [];
+      set.superseded.set(key, versions);
+      this.#supersededPages++;
+    }
+    versions.push(old);
+    if (versions.length > MAX_VERSIONS) {
+      const invalidated = versions.findIndex((v) => v.invalidated || v.time <= set.epoch);
+      if (invalidated < 0) this.forgotten++;
+      versions.splice(Math.max(invalidated, 0), 1);
+    }
+    if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
+    for (const [oldest, gone] of set.superseded) {
+      this.forgotten += gone.filter((v) => !v.invalidated && v.time > set.epoch).length;
+      set.superseded.delete(oldest);
+      this.#supersededPages--;
+      return;
+    }
+  }
+
+  /**
+   * Whether one of the invalidations that are not looked up page by page has covered a translation.
+   * @param extent what it maps
+   * @param device that it was made for
+   */
+  coveredByRange(set: TagSet, hi: number, lo: number, time: number, extent: Extent, device: number): boolean {
+    for (const { inv, issued } of set.ranges)
+      if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
+    return false;
+  }
+
+  /** Whether an invalidation would cover a translation. */
+  wouldCover(
+    inv: Invalidation,
+    set: TagSet,
+    hi: number,
+    lo: number,
+    extent: Extent,
+    device: number,
+  ): boolean {
+    return this.#coverage.tags(inv, set) && this.#covers(inv, set, set.high(hi), lo, extent, device);
+  }
+
+  /**
+   * An invalidation that was issued at a tick takes effect: what was filled later stays.
+   * @param inv kept as it is; not to be changed later
+   * @returns pages that it covered; UNKNOWN where only walking would tell
+   */
+  invalidate(inv: Invalidation, issued: number, history: TableHistory | null = null): number {
+    let dropped = 0;
+    const add = (pages: number) => {
+      dropped = pages < 0 || dropped < 0 ? UNKNOWN : dropped + pages;
+    };
+    const coverage = this.#coverage;
+    for (const set of this.tags.candidates(inv)) {
+      if (!coverage.tags(inv, set)) continue;
+      const mayHold = set.valid !== 0 || set.superseded.size > 0;
+      if (coverage.all(inv, set)) add(this.#whole(set, issued, history));
+      else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
+      else if (coverage.intermediate(inv, set)) {
+        if (inv.combined !== COMBINED_KEPT) add(this.#range(set, inv, issued, mayHold));
+      } else add(this.#page(set, inv, issued));
+    }
+    return dropped;
+  }
+
+  #whole(set: TagSet, issued: number, history: TableHistory | null): number {
+    const more = set.superseded.size > 0 && issued > set.epoch;
+    const { valid } = set;
+    // Which of the entries were filled again since it was issued is not known.
+    const later = set.filled > issued;
+    if (valid > 0 && !later) {
+      this.coveredPages += valid;
+      // A change of a last-level entry is one of a page.
+      if (history !== null && history.wideChange <= set.epoch)
+        this.overWidePages += Math.max(0, valid - (history.changes - set.changes));
+    }
+    set.invalidateAll(issued);
+    set.changes = history?.changes ?? 0;
+    set.valid = later ? UNKNOWN : 0;
+    return later || valid < 0 || (valid === 0 && more) ? UNKNOWN : valid;
+  }
+
+  /** Everything is gone: memory as a whole was replaced. */
+  clear(): void {
+    this.#pages.clear();
+    this.#supersededPages = 0;
+    for (const set of this.tags.all) {
+      set.valid = 0;
+      set.superseded.clear();
+      set.ranges.length = 0;
+    }
+  }
+
+  /** Entries of the table that nothing has invalidated, as far as that is known without walking. */
+  countValid(): number {
+    const sets = this.tags.all;
+    let valid = 0;
+    this.#pages.forEach((tag, hi, lo, _context, time) => {
+      const set = sets[tag - 1]!;
+      if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) valid++;
+    });
+    return valid;
+  }
+
+  #page(set: TagSet, inv: Invalidation, issued: number): number {
+    const mayHold = set.valid !== 0 || set.superseded.size > 0;
+    // Entries may be smaller than the first stage's leaf, all of which an address in it names.
+    let unknown = set.split && this.#range(set, inv, issued, mayHold) < 0;
+    let dropped = 0;
+    let inPart = false;
+    const last = frameOf(inv.lastHi, inv.lastLo);
+    const first = frameOf(inv.addrHi, inv.addrLo);
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, shift))) continue;
+      const step = 2 ** (shift - 12);
+      const base = first - (first % step);
+      if ((last - base) / step > MAX_LOOKUPS) {
+        if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
+        continue;
+      }
+      for (let frame = base; frame <= last; frame += step) {
+        if (this.#inPieces(inv) && (frame < first || frame + step - 1 > last)) inPart = true;
+        else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
+      }
+    }
+    if (inPart && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
+    this.coveredPages += dropped;
+    return unknown && dropped === 0 ? UNKNOWN : dropped;
+  }
+
+  #drop(set: TagSet, shift: number, hi: number, lo: number, issued: number): boolean {
+    const pages = this.#pages;
+    const key = baseLo(lo, shift);
+    const high = baseHi(hi, shift);
+    let dropped = false;
+    if (pages.find(set.id, high, key) && pages.time > set.epoch && pages.time <= issued) {
+      pages.set(set.id, high, key, pages.context, -pages.time);
+      if (set.valid > 0) set.valid--;
+      dropped = true;
+    }
+    if (set.superseded.size > 0)
+      for (const old of set.superseded.get(pageKey(hi, lo, shift)) ?? [])
+        if (old.time <= issued && !old.invalidated) {
+          old.invalidated = true;
+          dropped = true;
+        }
+    return dropped;
+  }
+
+  /** @param mayHold the set is not known to be empty */
+  #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
+    // The same page sizes of one set may each ask for it.
+    if (set.ranges.at(-1)?.inv !== inv) {
+      set.ranges.push({ inv, issued });
+      if (set.ranges.length > MAX_RANGES) this.#sweep(set);
+    }
+    return mayHold ? UNKNOWN : 0;
+  }
+
+  /**
+   * Applies ranges of input pages to every entry, so that there is nothing left of them to look at. Of the others, it is
+   * known only by walking what they cover: past the bound the oldest are forgotten, which leaves in the dark what
+   * became of the entries before them.
+   */
+  #sweep(set: TagSet): void {
+    const covered: number[] = [];
+    this.#pages.forEach((tag, hi, lo, _context, time) => {
+      if (
+        tag === set.id &&
+        time > set.epoch &&
+        this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)
+      )
+        covered.push(hi, lo);
+    });
+    for (let i = 0; i < covered.length; i += 2)
+      if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
+        this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
+    if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
+    for (const [key, versions] of set.superseded) {
+      const { frame, shift } = pageOf(key);
+      for (const old of versions)
+        old.invalidated ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
+    }
+    const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
+    const gone = kept.length - MAX_RANGES / 2;
+    if (gone > 0) {
+      set.unknownBefore = Math.max(set.unknownBefore, kept[gone - 1]!.issued);
+      this.forgotten++;
+    }
+    set.ranges.length = 0;
+    set.ranges.push(...kept.slice(Math.max(gone, 0)));
+  }
+
+  /** As `coveredByRange`, by those ranges that need no walk. */
+  #inRange(set: TagSet, hi: number, lo: number, shift: number, time: number): boolean {
+    return set.ranges.some(
+      ({ inv, issued }) =>
+        issued >= time && !this.#needsWalk(inv, set) && this.#coverage.page(inv, set, hi, lo, shift, 0, -1),
+    );
+  }
+
+  /** Whether what an invalidation covers in a set can be told only by walking. */
+  #needsWalk(inv: Invalidation, set: TagSet): boolean {
+    return (
+      set.split ||
+      !inv.anyDevice ||
+      (this.#inPieces(inv) && set.nextShift(FRAME_SHIFT) !== 0) ||
+      (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
+    );
+  }
+
+  /** Whether an invalidation whose tags match covers a translation. */
+  #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
+    if (!coversDevice(inv, device)) return false;
+    // Of a piece, the stages' leaves do not matter.
+    const [shift, firstShift] = this.#inPieces(inv)
+      ? [FRAME_SHIFT, 0]
+      : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
+    return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
+  }
+
+  #inPieces(inv: Invalidation): boolean {
+    return inv.inPieces && this.#coverage.pieces;
+  }
+}

@@ -1,0 +1,195 @@
+import type { Caching } from "../../../walkers/caching.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { OK, WalkResult } from "../../../walkers/result.ts";
+import type { Contexts } from "../held/contexts.ts";
+import type { CachedTranslation } from "../held/tag-sets.ts";
+import type { CachedIommu } from "./cached-iommu.ts";
+import { type Change, NOW, type PastRead, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
+
+/** A table entry's kind, and where it stands in a walk. */
+export interface Structure {
+  readonly name: string;
+  /** Document and section. */
+  readonly source: string;
+  /** 1 or 2 for a page table of that stage, else 0. */
+  readonly stage: number;
+  readonly level: number;
+  /** Where in its frame it begins, and its size. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly littleEndian: boolean;
+}
+
+/** An entry above the last level, as a walk read it. */
+export interface PathEntry {
+  readonly frame: number;
+  readonly offset: number;
+  readonly hi: number;
+  readonly lo: number;
+}
+
+/** Entries above the last level of one stage, by level. */
+export type Path = ReadonlyMap<number, PathEntry>;
+
+/** Walks that start from what a cache may hold, or that read memory as it once was. They enter nothing. */
+export class PastWalks {
+  readonly #unit: CachedIommu;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #scratch = new WalkResult();
+  /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
+  lost = 0;
+
+  constructor(unit: CachedIommu, memory: VersionedMemory, contexts: Contexts) {
+    this.#unit = unit;
+    this.#memory = memory;
+    this.#contexts = contexts;
+  }
+
+  /** Whether the address alone decides what becomes of a request: no cache has a part in it. */
+  decidedByAddress(request: WalkRequest): boolean {
+    return !this.#unit.walker.admit(request, this.reset());
+  }
+
+  /** What a cached translation answers to a request: the walk of memory as it was then. Null: no longer known. */
+  walkAsOf(entry: CachedTranslation, request: WalkRequest): PastRead<WalkResult> | null {
+    const memory = this.#memory;
+    const context = this.#contexts.pair(entry.context);
+    if (context === undefined) return null;
+    if (entry.time < memory.horizon) {
+      this.lost++;
+      return null;
+    }
+    const { device, process } = context;
+    return memory.readAsOf(entry.time, () => this.translate(request, device.context, process.context));
+  }
+
+  /** Translates with contexts from wherever, through memory as `VersionedMemory` has it now. */
+  translate(request: WalkRequest, device: object, process: object): WalkResult {
+    const { walker } = this.#unit;
+    const out = this.reset();
+    if (walker.checkRequest(request, device, out)) walker.translate(request, device, process, out);
+    return out;
+  }
+
+  /** As `translate` for a request that asks for no right: what an entry maps that denies this request. */
+  translateAnyway(request: WalkRequest, device: object, process: object): WalkResult {
+    const { access } = request;
+    request.access = 0;
+    const out = this.translate(request, device, process);
+    request.access = access;
+    return out;
+  }
+
+  /**
+   * The entries above the last level that a walk goes through.
+   * @param stage whose: 1 or 2
+   * @param time memory as it was at this tick, or NOW
+   */
+  path(request: WalkRequest, device: object, process: object, stage: number, time: number): Path {
+    const { tables } = this.#unit.walker;
+    const memory = this.#memory;
+    const path = new Map<number, PathEntry>();
+    let last = 0;
+    tables.observer = {
+      entry(_layout, frame, offset, view, at, entryStage, level, littleEndian) {
+        if (entryStage !== stage || view === null) return;
+        const lo = view.getInt32(littleEndian ? at : at + 4, littleEndian);
+        const hi = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
+        path.set(level, { frame, offset, hi, lo });
+        last = level;
+      },
+    };
+    if (time === NOW) this.translate(request, device, process);
+    else memory.readAsOf(time, () => this.translate(request, device, process));
+    tables.observer = null;
+    // The last entry is the leaf, or where the walk ended.
+    path.delete(last);
+    return path;
+  }
+
+  /**
+   * Translates as an IOMMU that still holds the table entry of a level and a stage: with memory as it was at a tick
+   * up to that entry, and as it is below it.
+   */
+  through(
+    request: WalkRequest,
+    device: object,
+    process: object,
+    stage: number,
+    level: number,
+    time: number,
+  ): PastRead<WalkResult> {
+    const { tables } = this.#unit.walker;
+    const memory = this.#memory;
+    tables.observer = {
+      entry(_layout, _frame, _offset, _view, _at, entryStage, entryLevel) {
+        if (entryStage === stage && entryLevel === level) memory.asNow();
+      },
+    };
+    const walk = memory.readAsOf(time, () => this.translate(request, device, process));
+    tables.observer = null;
+    return walk;
+  }
+
+  /**
+   * What has changed of a device's context since a tick, or of the PASID entry that it led to.
+   * @returns the write that whoever holds it does not know of; null where there is none
+   */
+  changeOfContext(request: WalkRequest, time: number, ofProcess: boolean): Change | null {
+    const { walker } = this.#unit;
+    const memory = this.#memory;
+    const out = this.reset();
+    const device = walker.newDevice();
+    const read = memory.readAsOf(time, () => walker.loadDevice(request, device, out));
+    if (!read.value || !ofProcess) return read.missedChange();
+    const process = walker.newProcess();
+    return memory.readAsOf(time, () => walker.loadProcess(request, device, process, out)).missedChange();
+  }
+
+  /** Which structure a walk of memory as it is finds in a word at an address: what a change of it is a change of. */
+  structureAt(request: WalkRequest, frame: number, offset: number): Structure | null {
+    const { engine, walker } = this.#unit;
+    let found: Structure | null = null;
+    walker.tables.observer = {
+      entry(layout, at, start, _view, _viewAt, stage, level, littleEndian) {
+        const { name, source, bytes } = layout;
+        if (at === frame && offset + WORD_BYTES > start && offset < start + bytes)
+          found = { name, source, stage, level, offset: start, bytes, littleEndian };
+      },
+    };
+    engine.walkUncached(request, walker.newDevice(), walker.newProcess());
+    walker.tables.observer = null;
+    return found;
+  }
+
+  /** The scratch result, as walkers want it. */
+  reset(): WalkResult {
+    this.#scratch.reset();
+    return this.#scratch;
+  }
+}
+
+/** Whether an entry still says the same; that hardware has set its accessed flag does not matter. */
+export function sameEntry(caching: Caching, stage: number, a: PathEntry, b: PathEntry): boolean {
+  return a.hi === b.hi && ((a.lo ^ b.lo) & ~caching.accessedFlags(stage)) === 0;
+}
+
+/** Two walks that a device cannot tell apart: the contract's equality of outcomes, for walks of the same vendor. */
+export function sameAnswer(a: WalkResult, b: WalkResult): boolean {
+  if (a.status !== b.status) return false;
+  if (a.status === OK) return a.frame === b.frame && a.offset === b.offset;
+  return a.fault === b.fault || a.fault?.code === b.fault?.code;
+}
+
+/** Two walks that a cache cannot tell apart: the same for every kind of access, and dropped by the same invalidations. */
+export function sameTranslation(a: WalkResult, b: WalkResult): boolean {
+  if (a.status !== OK || b.status !== OK) return sameAnswer(a, b);
+  return (
+    a.frame === b.frame &&
+    a.perm === b.perm &&
+    a.pageShift === b.pageShift &&
+    a.ipaFrame === b.ipaFrame &&
+    a.firstShift === b.firstShift
+  );
+}

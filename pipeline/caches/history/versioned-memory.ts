@@ -1,0 +1,316 @@
+import type { WriteWatcher } from "../../../parsers/memory/guest-memory.ts";
+import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
+
+/** "as it is" in `VersionedMemory.asOf`. */
+export const NOW = Number.POSITIVE_INFINITY;
+
+/** Changes are kept of words of this size. */
+export const WORD_BYTES = 8;
+/** Bytes that one change takes over all arrays below. */
+const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4 + 1;
+const FIRST_CAPACITY = 1 << 10;
+const NONE = -1;
+/** Frames that are known to hold tables above the last level. */
+const MAX_TABLES = 1 << 18;
+
+/** One 64-bit word of a table that changed. */
+export interface Change {
+  /** When: a tick of the replay's clock. What was read before this tick read the old value. */
+  readonly time: number;
+  /** Line of the `mem` record. */
+  readonly line: number;
+  readonly frame: number;
+  /** Byte offset of the word in its frame. */
+  readonly offset: number;
+  readonly oldHi: number;
+  readonly oldLo: number;
+  /** It was changed again since. */
+  readonly again: boolean;
+}
+
+/** What a read of the past gave, and what has changed of it since. */
+export class PastRead<T> {
+  readonly value: T;
+  readonly #memory: VersionedMemory;
+  readonly #time: number;
+  readonly #latest: number;
+
+  /** @param latest number of the latest change that it does not know of, or NONE */
+  constructor(value: T, memory: VersionedMemory, time: number, latest: number) {
+    this.value = value;
+    this.#memory = memory;
+    this.#time = time;
+    this.#latest = latest;
+  }
+
+  /** The write that it does not know of; null where nothing has changed. To be asked before memory changes again. */
+  missedChange(): Change | null {
+    return this.#latest === NONE ? null : this.#memory.changeSince(this.#time, this.#latest);
+  }
+}
+
+/**
+ * Guest memory with a past: walkers read it as it is, or as it was at an earlier tick. Only changes of frames
+ * that a walk has read are kept, since only these can be what an IOMMU's caches still hold; and only the latest
+ * of them, in a ring of bounded size.
+ */
+export class VersionedMemory implements GuestMemory, WriteWatcher {
+  readonly #base: GuestMemory;
+  readonly #maxCapacity: number;
+  // The ring: change n is at n modulo capacity.
+  #capacity = FIRST_CAPACITY;
+  #times = new Float64Array(FIRST_CAPACITY);
+  #lines = new Float64Array(FIRST_CAPACITY);
+  #frames = new Float64Array(FIRST_CAPACITY);
+  #offsets = new Int32Array(FIRST_CAPACITY);
+  #his = new Int32Array(FIRST_CAPACITY);
+  #los = new Int32Array(FIRST_CAPACITY);
+  /** Number (modulo capacity) of the change before this one in the same frame. */
+  #before = new Int32Array(FIRST_CAPACITY);
+  /** Whether the recorded IOMMU made the change. */
+  #own = new Uint8Array(FIRST_CAPACITY);
+  #next = 0;
+  /** Number of the latest change of each frame that has any. */
+  readonly #latest = new Map<number, number>();
+
+  readonly #scratch = new DataView(new ArrayBuffer(FRAME_BYTES));
+  view: DataView;
+  at = 0;
+  /** The tick that fetches see; NOW outside of `readAsOf`. */
+  #asOf = NOW;
+  /** Number of the latest change that the current read of the past has put back, or NONE. */
+  #putBack = NONE;
+  /** The bytes that are being written come from the recorded IOMMU itself. */
+  byIommu = false;
+  /** Tick and line of the record that is replayed: when a change is. */
+  time = 0;
+  line = 0;
+  /** When the last change was: what was read later is still so. */
+  lastChange = 0;
+  /** How many there were. */
+  changes = 0;
+  /** When a table above the last level last changed, as far as such tables are known (`watchTable`). */
+  lastStructural = 0;
+  readonly #tables = new Set<number>();
+  /** Too many tables are known: every change counts as one of them. */
+  #anyTable = false;
+  /** Changes at or before this tick are forgotten: a read further back may be wrong. */
+  horizon = 0;
+
+  /** @param maxBytes what the ring may take */
+  constructor(base: GuestMemory, maxBytes: number) {
+    this.#base = base;
+    this.view = base.view;
+    let capacity = FIRST_CAPACITY;
+    while (capacity * 2 * CHANGE_BYTES <= maxBytes) capacity *= 2;
+    this.#maxCapacity = capacity;
+  }
+
+  get generation(): number {
+    return this.#base.generation;
+  }
+
+  get bytes(): number {
+    return this.#capacity * CHANGE_BYTES;
+  }
+
+  fetch(frame: number, offset: number, bytes: number): boolean {
+    const base = this.#base;
+    if (!base.fetch(frame, offset, bytes)) return false;
+    this.view = base.view;
+    this.at = base.at;
+    if (this.#asOf !== NOW) this.#turnBack(frame, offset, bytes);
+    return true;
+  }
+
+  /** The next record: later changes are later than all reads so far. */
+  tick(line: number): void {
+    this.time++;
+    this.line = line;
+  }
+
+  /**
+   * Reads memory as it was at a tick.
+   * @param read sees it so in all its fetches, until it calls `asNow`; it may not read a past of its own
+   */
+  readAsOf<T>(time: number, read: () => T): PastRead<T> {
+    this.#asOf = time;
+    this.#putBack = NONE;
+    const value = read();
+    this.#asOf = NOW;
+    return new PastRead(value, this, time, this.#putBack);
+  }
+
+  /** Within `readAsOf`: what follows sees memory as it is. */
+  asNow(): void {
+    this.#asOf = NOW;
+  }
+
+  /**
+   * The write that a read of the past does not know of, of the word that was changed last: the one that took it from
+   * what was read. A page that was unmapped and mapped anew was stale from the first of the two on. What the IOMMU
+   * itself wrote (accessed and dirty bits) asks for no invalidation.
+   * @param latest number of the latest change that was put back
+   * @param time tick of the read
+   */
+  changeSince(time: number, latest: number): Change {
+    const word = this.#offsets[latest % this.#capacity]!;
+    const changes: number[] = [];
+    const oldest = Math.max(0, this.#next - this.#capacity);
+    for (let n = latest; n >= oldest; ) {
+      const at = n % this.#capacity;
+      if (this.#times[at]! <= time) break;
+      if (this.#offsets[at] === word) changes.push(at);
+      const distance = this.#before[at]!;
+      if (distance === 0) break;
+      n -= distance;
+    }
+    let left = latest % this.#capacity;
+    let readHi = 0;
+    let readLo = 0;
+    for (let i = changes.length - 1, known = false; i >= 0; i--) {
+      const at = changes[i]!;
+      const hi = this.#his[at]!;
+      const lo = this.#los[at]!;
+      if (known && (hi !== readHi || lo !== readLo)) continue;
+      known = this.#own[at] === 0;
+      readHi = hi;
+      readLo = lo;
+      if (known) left = at;
+    }
+    return {
+      time: this.#times[left]!,
+      line: this.#lines[left]!,
+      frame: this.#frames[left]!,
+      offset: word,
+      oldHi: this.#his[left]!,
+      oldLo: this.#los[left]!,
+      again: left !== changes[0],
+    };
+  }
+
+  /**
+   * Remembers the words of a frame that a write is about to change.
+   *
+   * @param view the frame's bytes as they still are, from byte `at` of it
+   * @param source the bytes to be written, from byte `from` of it: they go to bytes `start` to `end` - 1 of the frame
+   */
+  changing(
+    frame: number,
+    view: DataView,
+    at: number,
+    source: Uint8Array,
+    from: number,
+    start: number,
+    end: number,
+  ): void {
+    for (let offset = start - (start % WORD_BYTES); offset < end; offset += WORD_BYTES) {
+      let differs = false;
+      const to = Math.min(offset + WORD_BYTES, end);
+      for (let b = Math.max(offset, start); b < to; b++)
+        if (view.getUint8(at + b) !== source[from + b - start]) differs = true;
+      if (differs)
+        this.#add(frame, offset, view.getInt32(at + offset + 4, true), view.getInt32(at + offset, true));
+    }
+  }
+
+  /** Says that a frame holds table entries above the last level. */
+  watchTable(frame: number): void {
+    if (this.#anyTable) return;
+    this.#tables.add(frame);
+    if (this.#tables.size <= MAX_TABLES) return;
+    this.#anyTable = true;
+    this.#tables.clear();
+  }
+
+  /** Forgets the past: all memory was replaced. */
+  clear(): void {
+    this.#tables.clear();
+    this.#anyTable = false;
+    this.lastStructural = this.time;
+    this.#latest.clear();
+    this.#next = 0;
+    this.lastChange = this.time;
+    this.horizon = this.time;
+  }
+
+  #add(frame: number, offset: number, hi: number, lo: number): void {
+    const { time, line } = this;
+    if (this.#next >= this.#capacity) {
+      if (this.#capacity < this.#maxCapacity) this.#grow();
+      else {
+        // The ring is full: the oldest change goes.
+        const oldest = this.#next % this.#capacity;
+        this.horizon = this.#times[oldest]!;
+        if (this.#latest.get(this.#frames[oldest]!) === this.#next - this.#capacity)
+          this.#latest.delete(this.#frames[oldest]!);
+      }
+    }
+    const n = this.#next++;
+    const at = n % this.#capacity;
+    this.#times[at] = time;
+    this.#lines[at] = line;
+    this.#frames[at] = frame;
+    this.#offsets[at] = offset;
+    this.#his[at] = hi;
+    this.#los[at] = lo;
+    this.#own[at] = this.byIommu ? 1 : 0;
+    const before = this.#latest.get(frame);
+    // As a distance: it stays right whatever the ring's size.
+    this.#before[at] = before === undefined ? 0 : n - before;
+    this.#latest.set(frame, n);
+    this.lastChange = time;
+    this.changes++;
+    if (this.#anyTable || this.#tables.has(frame)) this.lastStructural = time;
+  }
+
+  /** Replaces the fetched bytes by a copy with the words that changed since the tick that is read put back. */
+  #turnBack(frame: number, offset: number, bytes: number): void {
+    const latest = this.#latest.get(frame);
+    if (latest === undefined) return;
+    const scratch = this.#scratch;
+    const oldest = Math.max(0, this.#next - this.#capacity);
+    let copied = false;
+    // Newest first: what is left standing in the end is the value before the earliest change after that tick.
+    for (let n = latest; n >= oldest; ) {
+      const at = n % this.#capacity;
+      if (this.#times[at]! <= this.#asOf) break;
+      const word = this.#offsets[at]!;
+      if (word + WORD_BYTES > offset && word < offset + bytes) {
+        if (!copied) {
+          copied = true;
+          for (let b = 0; b < bytes; b++) scratch.setUint8(offset + b, this.view.getUint8(this.at + b));
+        }
+        scratch.setInt32(word, this.#los[at]!, true);
+        scratch.setInt32(word + 4, this.#his[at]!, true);
+        if (n > this.#putBack) this.#putBack = n;
+      }
+      const distance = this.#before[at]!;
+      if (distance === 0) break;
+      n -= distance;
+    }
+    if (copied) {
+      this.view = scratch;
+      this.at = offset;
+    }
+  }
+
+  #grow(): void {
+    const capacity = this.#capacity * 2;
+    // Growing happens before the ring has ever wrapped: change n is at index n.
+    this.#times = larger(this.#times, new Float64Array(capacity));
+    this.#lines = larger(this.#lines, new Float64Array(capacity));
+    this.#frames = larger(this.#frames, new Float64Array(capacity));
+    this.#offsets = larger(this.#offsets, new Int32Array(capacity));
+    this.#his = larger(this.#his, new Int32Array(capacity));
+    this.#los = larger(this.#los, new Int32Array(capacity));
+    this.#own = larger(this.#own, new Uint8Array(capacity));
+    this.#before = larger(this.#before, new Int32Array(capacity));
+    this.#capacity = capacity;
+  }
+}
+
+function larger<A extends Float64Array | Int32Array | Uint8Array>(from: A, to: A): A {
+  to.set(from);
+  return to;
+}

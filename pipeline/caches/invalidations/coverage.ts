@@ -1,0 +1,175 @@
+/**
+ * What of an IOMMU's caches an invalidation is sure to drop: the one place where the model of the caches and the
+ * decoded commands meet.
+ */
+
+import {
+  type ContextTag,
+  FIRST,
+  GLOBAL_SPACE,
+  SECOND,
+  type TranslationTag,
+} from "../../../walkers/caching.ts";
+import {
+  ANY,
+  BOTH_STAGES,
+  COMBINED_BY_ADDRESS,
+  COMBINED_DROPPED,
+  COMBINED_KEPT,
+  CONTEXT_CACHE,
+  coversDevice,
+  coversDomain,
+  DEVICE_TLB,
+  FIRST_STAGE,
+  type Invalidation,
+  IOTLB,
+  NONE,
+  PAGING_STRUCTURES,
+  PASID_CACHE,
+  REGIME_ANY,
+  SECOND_STAGE,
+} from "../../../walkers/invalidation.ts";
+import { frameOf } from "../../../walkers/memory.ts";
+import { FINAL_LEVEL } from "../../../walkers/page-tables/vmsav8-64.ts";
+import { NO_LEVEL } from "../../../walkers/result.ts";
+
+/** Whether an invalidation covers a cached device context. */
+export function coversContext(inv: Invalidation, tag: ContextTag): boolean {
+  if ((inv.caches & CONTEXT_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
+  if (inv.domain === ANY) return true;
+  // Scalable-mode context entries have no domain id: hardware ignores that of an invalidation (VT-d 5.10, 6.5.2.1).
+  if (tag.domain < 0) return true;
+  return coversDomain(inv, tag.domain);
+}
+
+/** Whether an invalidation covers a cached PASID entry. */
+export function coversPasidEntry(inv: Invalidation, tag: ContextTag): boolean {
+  if ((inv.caches & PASID_CACHE) === 0 || !coversDevice(inv, tag.device)) return false;
+  if (inv.pasid !== ANY && inv.pasid !== tag.pasid) return false;
+  if (inv.asid !== ANY && inv.asid !== tag.asid) return false;
+  // An entry that is not valid names no domain. VT-d with CAP_REG.CM tags it with domain 0 (5.10, 6.2.3); but software
+  // gives the domain of the new entry (Linux, intel/pasid.c), and emulators look at no domain then.
+  return inv.domain === ANY || tag.domain < 0 || coversDomain(inv, tag.domain);
+}
+
+/** Whether an invalidation is about translations with these tags, as far as tags decide. */
+export function coversTags(inv: Invalidation, tag: TranslationTag, cache = IOTLB): boolean {
+  if ((inv.caches & cache) === 0) return false;
+  if (inv.regime !== REGIME_ANY && inv.regime !== tag.regime) return false;
+  if (!coversDomain(inv, tag.domain < 0 ? NONE : tag.domain)) return false;
+  const global = tag.space === GLOBAL_SPACE;
+  if (inv.asid !== ANY && (global ? !inv.global : tag.space !== inv.asid)) return false;
+  if (inv.pasid === NONE && tag.space >= 0) return false;
+  if (inv.pasid >= 0 && (global ? !inv.global : tag.space !== inv.pasid)) return false;
+  if (inv.stage === FIRST_STAGE) return (tag.stages & FIRST) !== 0;
+  if (inv.stage === SECOND_STAGE) return (tag.stages & SECOND) !== 0;
+  return inv.stage === BOTH_STAGES;
+}
+
+/** Whether one whose tags match covers all translations of a tag. */
+function coversAll(inv: Invalidation, tag: TranslationTag): boolean {
+  if (!inv.anyDevice) return false;
+  // VT-d 5.10, 6.5.2.3: by page, it drops first-stage and nested translations of the domain whatever their address.
+  return !inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0);
+}
+
+/**
+ * Whether the addresses of one whose tags match are those that first-stage translations lead to, and whether it
+ * then covers any of them.
+ */
+function selectsIntermediate(inv: Invalidation, tag: TranslationTag): boolean {
+  return inv.hasAddress && inv.stage === SECOND_STAGE && (tag.stages & FIRST) !== 0;
+}
+
+/**
+ * Whether one whose tags match covers a translation, by its address, granule and level.
+ *
+ * @param hi high half of its input address, as the tag has it; lo: low half
+ * @param shift log2 of what it maps
+ * @param firstShift log2 of its first stage's leaf; 0 where only one stage translates
+ * @param ipaFrame where its first stage leads to; -1 where only one stage translates
+ */
+export function coversPage(
+  inv: Invalidation,
+  tag: TranslationTag,
+  hi: number,
+  lo: number,
+  shift: number,
+  firstShift: number,
+  ipaFrame: number,
+): boolean {
+  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0)) return true;
+  if (selectsIntermediate(inv, tag))
+    return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 && overlaps(inv, ipaFrame, shift);
+  const leaf = Math.max(firstShift, shift);
+  return fitsGranule(inv, leaf) && overlaps(inv, frameOf(hi, lo), leaf);
+}
+
+/** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */
+function fitsGranule(inv: Invalidation, leafShift: number): boolean {
+  const { granule } = inv;
+  if (granule === 0) return true;
+  const levels = (leafShift - granule) / (granule - 3);
+  if (!Number.isInteger(levels) || levels < 0) return false;
+  return inv.level === NO_LEVEL || inv.level === FINAL_LEVEL - levels;
+}
+
+/** What an invalidation covers of one of the caches that are tagged and looked up by address. */
+export interface Coverage {
+  /** Whether it is about entries with these tags; the others are asked only where it is. */
+  tags(inv: Invalidation, tag: TranslationTag): boolean;
+  all(inv: Invalidation, tag: TranslationTag): boolean;
+  /** Whether what it covers can be told only from where a first stage leads to. */
+  intermediate(inv: Invalidation, tag: TranslationTag): boolean;
+  page: typeof coversPage;
+  /** Whether an entry may be kept in pieces (`Invalidation.inPieces`). */
+  readonly pieces: boolean;
+  /** Whether an entry of this size is of the granule and level that it is about. */
+  granule(inv: Invalidation, shift: number): boolean;
+}
+
+export const TRANSLATIONS: Coverage = {
+  tags: (inv, tag) => coversTags(inv, tag),
+  all: coversAll,
+  intermediate: selectsIntermediate,
+  page: coversPage,
+  pieces: true,
+  granule: fitsGranule,
+};
+
+/** Entries above the last level; the size of one is that of the region below it. */
+export const PAGING_STRUCTURE_ENTRIES: Coverage = {
+  // Where leaves alone are meant and these are nevertheless, it is those of the first stage (VT-d 5.10, Table 23).
+  tags: (inv, tag) =>
+    coversTags(inv, tag, PAGING_STRUCTURES) && (!inv.leafOnly || (tag.stages & FIRST) !== 0),
+  // Which second-stage entries a first-stage one was found through is not kept: any of them is taken to be covered.
+  all: (inv, tag) =>
+    coversAll(inv, tag) || (inv.anyDevice && selectsIntermediate(inv, tag) && inv.combined !== COMBINED_KEPT),
+  intermediate: selectsIntermediate,
+  page(inv, tag, hi, lo, shift) {
+    if (PAGING_STRUCTURE_ENTRIES.all(inv, tag)) return true;
+    if (selectsIntermediate(inv, tag)) return false;
+    return this.granule(inv, shift) && overlaps(inv, frameOf(hi, lo), shift);
+  },
+  pieces: false,
+  /** IHI 0070, 4.4.1.1: with TTL, table descriptors of the levels above that of the leaf. */
+  granule(inv, shift) {
+    const { granule } = inv;
+    if (granule === 0) return true;
+    const levels = (shift - granule) / (granule - 3);
+    if (!Number.isInteger(levels) || levels < 1) return false;
+    return inv.level === NO_LEVEL || FINAL_LEVEL - levels < inv.level;
+  },
+};
+
+/** Translations in a device, in whose tags the device stands in the place of the domain. */
+export const DEVICE_TRANSLATIONS: Coverage = {
+  ...TRANSLATIONS,
+  tags: (inv, tag) => coversTags(inv, tag, DEVICE_TLB),
+};
+
+function overlaps(inv: Invalidation, frame: number, shift: number): boolean {
+  const frames = 2 ** Math.max(shift - 12, 0);
+  const base = frame - (frame % frames);
+  return base <= frameOf(inv.lastHi, inv.lastLo) && base + frames - 1 >= frameOf(inv.addrHi, inv.addrLo);
+}

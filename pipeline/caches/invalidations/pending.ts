@@ -1,0 +1,26 @@
+import type { Invalidation } from "../../../walkers/invalidation.ts";
+
+/** An invalidation that was issued and has not completed. */
+export interface PendingInvalidation {
+  readonly inv: Invalidation;
+  readonly issued: number;
+  readonly line: number;
+}
+
+/**
+ * Invalidations between their issue and their completion. A recorded system that never completes any is taken to act
+ * at once; whether it is one shows only at its first completion.
+ */
+export class PendingInvalidations {
+  readonly list: PendingInvalidation[] = [];
+  /** Completions so far: 0 as long as the system is not known to wait for its invalidations. */
+  completions = 0;
+  /** Native invalidations before the first completion: they may turn out not to have taken effect until then. */
+  unconfirmed = 0;
+
+  /** Whether an invalidation that is pending, and was issued after a tick, passes a test. */
+  some(time: number, test: (inv: Invalidation) => boolean): boolean {
+    for (const { inv, issued } of this.list) if (issued >= time && test(inv)) return true;
+    return false;
+  }
+}

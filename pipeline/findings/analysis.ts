@@ -1,0 +1,92 @@
+import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
+import type { WalkRequest } from "../../walkers/request.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Route } from "../iommus/iommus.ts";
+import type { Outcome } from "../iommus/outcome.ts";
+
+/**
+ * Who looks on while a trace is replayed: findings, statistics. Each says what it wants to be told by having the
+ * function for it, and is told in the order of the list that the replay has; what is reused must not be kept.
+ */
+export interface Analysis {
+  /** A record comes that uses tables: a request, a command, an invalidation, a logged fault. */
+  before?(): void;
+  /** Bytes are about to be written to memory, from an address on. */
+  writing?(addrHi: number, addrLo: number, bytes: number): void;
+  /** They have been written, or those of them that could be. */
+  written?(line: number): void;
+  /** All memory is about to be replaced, and has been. */
+  replacing?(): void;
+  replaced?(line: number): void;
+  /** An `iommu` or `reg` record has changed what is known of an IOMMU. */
+  configured?(line: number, unit: IommuUnit): void;
+  /** A table was bound to a device, or was refused. */
+  bound?(line: number, unit: IommuUnit, record: RecordOf<"bind">): void;
+  /** A device (its number in the trace) has no binding of this IOMMU any more, or never had one. */
+  unbound?(unit: IommuUnit, device: number): void;
+  /** After a `bind` or `unbind` record of a device, whatever came of it. */
+  rebound?(line: number, device: number): void;
+  /** A request was walked and judged. `staleSource`: what an old answer came from, or could have come from. */
+  request?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    outcome: Outcome,
+    staleSource: StaleSource | null,
+  ): void;
+  /** … and it faults. */
+  faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
+  /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
+  stale?(line: number, route: Route, record: DmaRecord, request: WalkRequest, staleSource: StaleSource): void;
+  /** … and its device may keep an entry of its own that was changed. */
+  staleDevice?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+  ): void;
+  /** A command was decoded: by `unit.commands`, which says what it is. */
+  command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
+  /** Invalidations have been issued, or have taken effect. */
+  invalidated?(line: number, unit: IommuUnit): void;
+  /** The recorded system has logged a fault. */
+  logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Something is not in the trace. */
+  lost?(line: number, record: RecordOf<"loss">): void;
+  /** The trace has ended. @param lines lines of the whole input */
+  finish?(lines: number): void;
+}
+
+type Hook = keyof Analysis;
+/** For each kind of news, those who want it. */
+export type Analyses = { readonly [H in Hook]: readonly Required<Pick<Analysis, H>>[] };
+
+const HOOKS: Readonly<Record<Hook, true>> = {
+  before: true,
+  writing: true,
+  written: true,
+  replacing: true,
+  replaced: true,
+  configured: true,
+  bound: true,
+  unbound: true,
+  rebound: true,
+  request: true,
+  faulted: true,
+  stale: true,
+  staleDevice: true,
+  command: true,
+  invalidated: true,
+  logged: true,
+  lost: true,
+  finish: true,
+};
+
+/** Sorts analyses by what they want to be told, once: who does not want something costs nothing when it happens. */
+export function analysesOf(list: readonly Analysis[]): Analyses {
+  const wanting = (hook: string) => list.filter((analysis) => analysis[hook as Hook] !== undefined);
+  return Object.fromEntries(Object.keys(HOOKS).map((hook) => [hook, wanting(hook)])) as unknown as Analyses;
+}

@@ -1,0 +1,86 @@
+import type { StaleEntry } from "../../walkers/advice.ts";
+import type { Caching } from "../../walkers/caching.ts";
+import { decodeCommand, encodeCommand, formatCommand } from "../../walkers/commands/command.ts";
+import { frameOf } from "../../walkers/memory.ts";
+import type { IommuState, Word64 } from "../../walkers/registers.ts";
+import type { WalkRequest } from "../../walkers/request.ts";
+import { NO_LEVEL } from "../../walkers/result.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
+import type { Structure } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { Change } from "../caches/history/versioned-memory.ts";
+
+/** A command, as text in the vendor's own syntax and as words. */
+interface OwedCommandText {
+  readonly text: string;
+  readonly words: readonly Word64[];
+}
+
+/**
+ * The command that would have dropped a stale entry.
+ * @param state of the IOMMU
+ * @param request at the first address that met it
+ * @param structure the entry that changed, as a walk finds it now; null where none does
+ * @returns null where the vendor has no commands
+ */
+export function owedCommand(
+  { model, caching, advice }: Vendor,
+  state: IommuState,
+  request: WalkRequest,
+  staleSource: StaleSource,
+  change: Change,
+  structure: Structure | null,
+): OwedCommandText | null {
+  if (advice === null) return null;
+  const {
+    name,
+    fields,
+    words: count,
+  } = advice(staleEntry(caching, request, staleSource, change, structure), state);
+  const words = encodeCommand(model, name, fields, count);
+  return { text: formatCommand(decodeCommand(model, words, state)), words };
+}
+
+function staleEntry(
+  caching: Caching,
+  request: WalkRequest,
+  staleSource: StaleSource,
+  change: Change,
+  structure: Structure | null,
+): StaleEntry {
+  const { cache, domain, space, regime, stages, ipaFrame } = staleSource;
+  const translated = stages !== 0;
+  // A translation of both stages begins with the first.
+  const stage = translated ? structure?.stage || stages & 1 || stages : 0;
+  // Which input addresses an entry of the second stage is behind is not known, but of the request's.
+  const behind = cache === "devtlb" && structure?.stage === 2 && (stages & 1) !== 0;
+  const whole = translated && (structure?.stage === 0 || behind);
+  const nested = ipaFrame >= 0;
+  return {
+    cache,
+    device: request.device,
+    pasid: request.pasid,
+    domain,
+    space,
+    regime,
+    stage,
+    nested,
+    level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
+    whole,
+    table: whole || (structure !== null && pointedToTable(caching, structure, change)),
+    frame: nested && stage === 2 ? ipaFrame : frameOf(staleSource.addrHi, request.addrLo),
+  };
+}
+
+/** Whether a page-table entry pointed to another table before a change of the word that it stands in. */
+function pointedToTable(caching: Caching, entry: Structure, change: Change): boolean {
+  return entry.stage !== 0 && caching.pointsToTable(entry.stage, entry.level, oldLowHalf(entry, change));
+}
+
+/** Low half of an entry before the change: of a big-endian one it stands last, its bytes the other way round. */
+function oldLowHalf({ offset, bytes, littleEndian }: Structure, change: Change): number {
+  const at = offset - change.offset + (littleEndian ? 0 : bytes - 4);
+  const half = at < 4 ? change.oldLo : change.oldHi;
+  if (littleEndian) return half;
+  return (half << 24) | ((half & 0xff00) << 8) | ((half >>> 8) & 0xff00) | (half >>> 24);
+}

@@ -1,0 +1,41 @@
+/**
+ * The library: what `import … from "pasid-replay"` gives.
+ *
+ * - `replay` and `replayBytes`: a whole trace into output records, or into NDJSON.
+ * - `Memory` and `Iommu`: one request through tables in a memory that you build or open.
+ *
+ * Addresses and register values are bigint here; everything else is a number.
+ */
+export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
+export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
+export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
+export type { DecodedField, Layout, LayoutField } from "../../walkers/layout.ts";
+export type { IommuModel, TableModel } from "../../walkers/models.ts";
+export type { PropertyValue } from "../../walkers/registers.ts";
+export type { Difference, Verdict } from "../iommus/outcome.ts";
+export type {
+  ErrorRecord,
+  FindingRecord,
+  MarkRecord,
+  OutcomeRecord,
+  OutputRecord,
+  StatsRecord,
+  SummaryRecord,
+  TraceRecord,
+} from "../output/records.ts";
+export type { SelectionName } from "../output/selection.ts";
+export type { PaGranularity } from "../verdicts/comparison.ts";
+export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
+export {
+  type Faulted,
+  type Interrupt,
+  Iommu,
+  type IommuSettings,
+  type PasidTable,
+  type Request,
+  type Translated,
+  type WalkOutcome,
+} from "./iommu.ts";
+export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
+export { Memory, type MemoryFileOptions } from "./memory.ts";
+export { replay, replayBytes, type StreamOptions, type TraceInput } from "./replay-stream.ts";

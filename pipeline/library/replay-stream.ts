@@ -1,0 +1,131 @@
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ByteSource } from "../../parsers/trace/byte-source.ts";
+import { unpacked } from "../../parsers/trace/decompress.ts";
+import { TraceSource } from "../../parsers/trace/reader.ts";
+import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
+import { DIFFERENCES } from "../iommus/outcome.ts";
+import { RecordSink } from "../output/record-sink.ts";
+import type { OutputRecord } from "../output/records.ts";
+import { SELECTIONS, type SelectionName, selectionOf } from "../output/selection.ts";
+import { Handoff } from "../replay/handoff.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
+import { replayRecords, replayTrace } from "../replay/run.ts";
+import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
+import { LibraryError, unknownName } from "./library-error.ts";
+
+/**
+ * A trace: a file by its path or file URL ("-" is standard input), its bytes, or a stream of them (a Readable, a
+ * web ReadableStream, any async iterable). Each may be compressed with gzip or zstd.
+ */
+export type TraceInput = string | URL | Uint8Array | AsyncIterable<Uint8Array | string>;
+
+/** As `ReplayOptions`, all optional; `only` takes the names of `--only`, and [] writes no outcome at all. */
+export type StreamOptions = Partial<Omit<ReplayOptions, "only">> & {
+  readonly only?: readonly SelectionName[];
+};
+
+/**
+ * Replays a trace into output records, in the order of the trace contract; the last one is the summary, unless
+ * `stats` is false. A record of the trace that cannot be used becomes an `error` record. Leaving the loop early
+ * closes the trace.
+ *
+ * @throws TraceError where the trace cannot be opened; LibraryError ("argument") for options that make no sense
+ */
+export async function* replay(
+  input: TraceInput,
+  options: StreamOptions = {},
+): AsyncGenerator<OutputRecord, void, undefined> {
+  const { source, all } = await opened(input, options);
+  let records: OutputRecord[] = [];
+  const sink = new RecordSink((record) => records.push(record), all.only);
+  const batches = handedOn<OutputRecord[]>(source, (put) =>
+    replayRecords(new TraceSource(source, all), sink, all, () => {
+      if (records.length === 0) return;
+      const batch = records;
+      records = [];
+      return put(batch);
+    }),
+  );
+  for await (const batch of batches) yield* batch;
+}
+
+/**
+ * As `replay`, as NDJSON: chunks of whole lines, the same bytes that the command writes. Much faster where the
+ * records are not looked at.
+ */
+export async function* replayBytes(
+  input: TraceInput,
+  options: StreamOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { source, all } = await opened(input, options);
+  yield* handedOn<Uint8Array>(source, (put) =>
+    replayTrace(source, { write: (bytes) => put(new Uint8Array(bytes)) }, all),
+  );
+}
+
+/** What `produce` puts, as it is taken. Leaving early closes the source. */
+async function* handedOn<T>(
+  source: ByteSource,
+  produce: (put: (value: T) => Promise<void>) => Promise<unknown>,
+): AsyncGenerator<T, void, undefined> {
+  const handoff = new Handoff<T>();
+  produce((value) => handoff.put(value)).then(
+    () => handoff.end(),
+    (error) => handoff.end(error),
+  );
+  try {
+    yield* handoff.values();
+  } finally {
+    handoff.abandon();
+    await source.close();
+  }
+}
+
+async function opened(
+  input: TraceInput,
+  options: StreamOptions,
+): Promise<{ source: ByteSource; all: ReplayOptions }> {
+  checkOptions(options);
+  const { only, ...rest } = options;
+  const directory = folderOf(input);
+  const source = await sourceOf(input);
+  return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only) } };
+}
+
+/** Options that would otherwise be as if nothing had been said: callers without a compiler make mistakes, too. */
+function checkOptions({ only, compare, paGranularity, ...rest }: StreamOptions): void {
+  for (const name of only ?? [])
+    if (!Object.hasOwn(SELECTIONS, name)) throw unknownName("only", Object.keys(SELECTIONS), name);
+  if (compare !== undefined && !DIFFERENCES.includes(compare))
+    throw unknownName("compare", DIFFERENCES, compare);
+  if (paGranularity !== undefined && !PA_GRANULARITIES.includes(paGranularity))
+    throw unknownName("paGranularity", PA_GRANULARITIES, paGranularity);
+  for (const name of ["maxLineBytes", "memoryLimit", "snapshotCacheBytes"] as const) {
+    const bytes = rest[name];
+    if (bytes !== undefined && !(typeof bytes === "number" && bytes > 0))
+      throw new LibraryError(
+        "argument",
+        `${name}: expected a number of bytes, found ${JSON.stringify(bytes)}`,
+      );
+  }
+}
+
+async function sourceOf(input: TraceInput): Promise<ByteSource> {
+  if (typeof input === "string") return openTrace(input);
+  if (input instanceof URL) return openTrace(fileURLToPath(input));
+  if (input instanceof Uint8Array) return unpacked(bytesSource(input));
+  if (typeof input?.[Symbol.asyncIterator] !== "function")
+    throw new LibraryError(
+      "argument",
+      `input: expected a path, a URL, bytes or a stream of bytes, found ${input === null ? "null" : typeof input}`,
+    );
+  const stream = input as { destroy?: () => void };
+  return unpacked(new ChunkSource("stream", input, () => stream.destroy?.()));
+}
+
+/** Where the `snapshot` records of a trace look for their files, unless the options say otherwise. */
+function folderOf(input: TraceInput): string {
+  if (input instanceof URL) return dirname(fileURLToPath(input));
+  return typeof input === "string" && input !== "-" ? dirname(input) : ".";
+}

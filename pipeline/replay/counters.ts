@@ -1,0 +1,73 @@
+import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { FAULT } from "../../walkers/result.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { Analysis } from "../findings/analysis.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Route } from "../iommus/iommus.ts";
+import type { Outcome } from "../iommus/outcome.ts";
+import type { ReplaySink } from "../output/sink.ts";
+import { ModelStatistics, Summary } from "../output/statistics.ts";
+
+/** Counts requests: by IOMMU and table model for `stats`, and by verdict for `summary`. */
+export class Counters implements Analysis {
+  readonly #summary: Summary;
+  readonly #byUnit = new Map<IommuUnit, ModelStatistics[]>();
+  /** Of the last request: mostly the next one's, too. */
+  #last: ModelStatistics | null = null;
+  #lastUnit: IommuUnit | null = null;
+
+  constructor(summary: Summary) {
+    this.#summary = summary;
+  }
+
+  request(
+    _line: number,
+    { unit, device }: Route,
+    record: DmaRecord,
+    outcome: Outcome,
+    staleSource: StaleSource | null,
+  ): void {
+    const summary = this.#summary;
+    const { verdict } = outcome;
+    if (verdict === "match") summary.matches++;
+    else if (verdict !== "") {
+      Summary.count(summary.verdicts, verdict);
+      if (verdict === "stale" && staleSource?.invalidationPending !== true) summary.owed++;
+    }
+    if (outcome.status === FAULT) summary.faults++;
+    let statistics = this.#last;
+    if (statistics === null || this.#lastUnit !== unit || statistics.model !== outcome.model) {
+      statistics = this.#of(unit, outcome.model);
+      this.#last = statistics;
+      this.#lastUnit = unit;
+    }
+    statistics.add(device, record.pasid, record.len, outcome);
+  }
+
+  /** The counters of one table model, made at its first request. */
+  #of(unit: IommuUnit, model: string): ModelStatistics {
+    const all = this.#byUnit.get(unit) ?? [];
+    this.#byUnit.set(unit, all);
+    const known = all.find((statistics) => statistics.model === model);
+    if (known !== undefined) return known;
+    const made = new ModelStatistics(unit.id, model);
+    all.push(made);
+    return made;
+  }
+
+  /**
+   * Writes `stats` and `summary`.
+   * @param units in order of declaration
+   * @param trace name of the trace, where several are replayed into one output
+   */
+  report(sink: ReplaySink, units: readonly IommuUnit[], trace: string | undefined): void {
+    const label = trace === undefined ? {} : { trace };
+    for (const unit of units)
+      this.#byUnit.get(unit)?.forEach((statistics, i) => {
+        // The caches are those of the IOMMU: they stand once, whatever table formats it walked.
+        const caches = i === 0 ? unit.caches?.statistics() : undefined;
+        sink.record({ ...statistics.record(), ...caches, ...label });
+      });
+    sink.record({ ...this.#summary.record(), ...label });
+  }
+}

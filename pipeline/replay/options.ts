@@ -1,0 +1,50 @@
+import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
+import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
+import type { Difference } from "../iommus/outcome.ts";
+import { type Selection, selectionOf } from "../output/selection.ts";
+import type { PaGranularity } from "../verdicts/comparison.ts";
+
+export interface ReplayOptions {
+  /** Folder that `snapshot` paths are resolved in, and may not leave. */
+  readonly directory: string;
+  /** Further folders or files that a `snapshot` may be in. */
+  readonly allowPaths: readonly string[];
+  /** Longest line of the trace, in bytes; a longer one is an error record. */
+  readonly maxLineBytes: number;
+  /** Bytes of a snapshot's file that are kept in memory. */
+  readonly snapshotCacheBytes: number;
+  /** Keep track of what the recorded caches may hold, for the verdicts `stale`, … and `hazard`. */
+  readonly caches: boolean;
+  /** Bytes that keeping track may take; past it the oldest entries go. */
+  readonly memoryLimit: number;
+  /** IOTLBs to simulate, for their hit rates; where caches are kept track of. */
+  readonly iotlb: readonly IotlbGeometry[];
+  /** Look for findings. */
+  readonly findings: boolean;
+  /** How deep to compare with `observed`. */
+  readonly compare: Difference;
+  readonly paGranularity: PaGranularity;
+  readonly only: Selection;
+  /** Write `stats` and `summary`. */
+  readonly stats: boolean;
+  /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
+  readonly trace: string | undefined;
+}
+
+const MEBIBYTE = 2 ** 20;
+
+export const DEFAULT_OPTIONS: ReplayOptions = {
+  directory: ".",
+  allowPaths: [],
+  maxLineBytes: MAX_LINE_BYTES,
+  snapshotCacheBytes: 48 * MEBIBYTE,
+  caches: true,
+  iotlb: [],
+  findings: true,
+  memoryLimit: 1024 * MEBIBYTE,
+  compare: "record",
+  paGranularity: "exact",
+  only: selectionOf(undefined),
+  stats: true,
+  trace: undefined,
+};

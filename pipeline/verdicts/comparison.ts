@@ -1,0 +1,62 @@
+import type { ObservedRecord, TraceNames } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
+import { FAULT, OK } from "../../walkers/result.ts";
+import { DIFFERENCES, type Difference, type Outcome } from "../iommus/outcome.ts";
+
+/** How two addresses are compared: byte for byte, or as pages of the translation's size. */
+export const PA_GRANULARITIES = ["exact", "page"] as const;
+export type PaGranularity = (typeof PA_GRANULARITIES)[number];
+
+/**
+ * Compares an outcome with what the recorded system did. Two outcomes are equal when their `result` is; for `ok`
+ * also `pa`; for `fault` also `code` where both have one, else `reason` where both have one; and `stage`, `class`
+ * and `recorded` where `observed` has them ("record").
+ */
+export class Comparison {
+  readonly #names: TraceNames;
+  /** Index in DIFFERENCES of the finest difference that counts. */
+  readonly #depth: number;
+  readonly #pages: boolean;
+
+  constructor(names: TraceNames, depth: Difference, granularity: PaGranularity) {
+    this.#names = names;
+    this.#depth = DIFFERENCES.indexOf(depth);
+    this.#pages = granularity === "page";
+  }
+
+  /** @returns the first thing that differs, or "" where the two are equal as deep as this comparison looks */
+  difference(o: Outcome, observed: ObservedRecord): Difference | "" {
+    if (o.status !== observed.result) return "result";
+    if (this.#depth >= 1 && o.status === OK && observed.hasPa && !this.#samePa(o, observed)) return "pa";
+    if (o.status !== FAULT) return "";
+    if (this.#depth >= 2 && !this.#sameCode(o, observed)) return "code";
+    if (this.#depth >= 3 && !sameRecord(o, observed)) return "record";
+    return "";
+  }
+
+  #samePa(o: Outcome, observed: ObservedRecord): boolean {
+    // A request whose bytes are scattered is observed by where its first byte went.
+    const frame = o.runFrame[0]!;
+    const hi = (frame / 0x10_0000) | 0;
+    const lo = (frame << 12) | o.runOffset[0]!;
+    if (!this.#pages || o.pageShift === 0) return hi === observed.paHi && lo === observed.paLo;
+    if (o.pageShift >= 32) return hi >>> (o.pageShift - 32) === observed.paHi >>> (o.pageShift - 32);
+    return hi === observed.paHi && lo >>> o.pageShift === observed.paLo >>> o.pageShift;
+  }
+
+  #sameCode(o: Outcome, observed: ObservedRecord): boolean {
+    if (observed.hasCode) {
+      const { faultRecord } = VENDORS[MODEL_OWNER[o.model]];
+      return (faultRecord.loggedCode?.(observed.code) ?? observed.code) === o.fault!.code;
+    }
+    if (observed.reason >= 0) return this.#names.reasons.text(observed.reason) === o.reason;
+    return true;
+  }
+}
+
+function sameRecord(o: Outcome, observed: ObservedRecord): boolean {
+  if (observed.stage !== 0 && observed.stage !== o.stage) return false;
+  if (observed.cls !== "" && observed.cls !== o.cls) return false;
+  return observed.recorded < 0 || (observed.recorded === 1) === o.recorded;
+}

@@ -1,0 +1,142 @@
+import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import type { WalkRequest } from "../../walkers/request.ts";
+import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
+import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
+import { sameAnswer } from "../caches/history/past-walks.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { UnitCaches } from "../caches/unit-caches.ts";
+import { Outcome, type Verdict } from "../iommus/outcome.ts";
+import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
+import type { Comparison } from "./comparison.ts";
+
+/** Pages of one request that caches may explain; what they explain of more is taken to be all of it. */
+const MOST_PAGES = 1 << 16;
+
+/**
+ * Decides on the verdict of a request: whether what the recorded system did is the walk of memory as it is now, what
+ * a cache may still have held, what it no longer may, or nothing that explains it.
+ */
+export class Judge {
+  readonly #comparison: Comparison;
+  /** One page of an answer, in the shape that comparisons take. */
+  readonly #page = new Outcome();
+  /** What the last stale answer or hazard came from. */
+  staleSource: StaleSource | null = null;
+
+  constructor(comparison: Comparison) {
+    this.#comparison = comparison;
+  }
+
+  /**
+   * Sets `verdict` and `difference` of an outcome.
+   *
+   * @param request as walked last; left at the first page
+   * @param caches what the IOMMU's caches may hold; null where nobody keeps track
+   * @param mayDiffer a cache may hold something else than the walk gave
+   */
+  judge(
+    record: DmaRecord,
+    request: WalkRequest,
+    outcome: Outcome,
+    caches: UnitCaches | null,
+    mayDiffer: boolean,
+  ): void {
+    this.staleSource = null;
+    const { observed } = record;
+    if (!observed.present) {
+      if (mayDiffer && caches !== null && this.#hazard(record, request, caches)) {
+        outcome.verdict = "hazard";
+        outcome.changedLine = this.#changedLine();
+      }
+      return;
+    }
+    outcome.difference = this.#comparison.difference(outcome, observed);
+    outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
+    if (outcome.difference === "" || caches === null) return;
+    const verdict = this.#explain(record, request, caches);
+    if (verdict === "mismatch") return;
+    outcome.changedLine = this.#changedLine();
+    outcome.verdict = verdict;
+    outcome.difference = "";
+  }
+
+  #changedLine(): number {
+    return this.staleSource?.change?.line ?? 0;
+  }
+
+  /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */
+  #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+    return (
+      this.#pages(record, request, caches, (now) => {
+        const found = caches.holdsUninvalidated(request, (walk) => !sameAnswer(walk, now));
+        if (found) this.staleSource = caches.staleSource;
+        // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
+        return found ? true : now.status === FAULT ? false : null;
+      }) === true
+    );
+  }
+
+  /** An observed answer is explained page by page: each may come from a cache or not. */
+  #explain(record: DmaRecord, request: WalkRequest, caches: UnitCaches): Verdict {
+    const { observed } = record;
+    let worst = VALID;
+    let first = true;
+    let fromCaches = 0;
+    const explained = this.#pages(record, request, caches, (now) => {
+      const whole = first;
+      first = false;
+      const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole);
+      const asMemory = accept(now);
+      const depth = asMemory ? VALID : this.#explainPage(request, caches, accept);
+      if (depth !== UNEXPLAINED) {
+        worst = Math.max(worst, depth);
+        // One page that faults as observed explains a request that faulted.
+        if (observed.result !== OK) return true;
+        return asMemory || ++fromCaches < MOST_PAGES ? null : true;
+      }
+      if (observed.result === OK) return false;
+      // This page did not fault; the fault may be on a later one.
+      if (now.status === OK) return null;
+      const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
+      return passed && ++fromCaches < MOST_PAGES ? null : false;
+    });
+    if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
+    return worst === VALID ? "stale" : "stale-after-invalidation";
+  }
+
+  #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
+    const depth = caches.explain(request, accept);
+    if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
+    return depth;
+  }
+
+  /** Whether one page's walk is what was observed; only the first page's address can be compared. */
+  #accepts(walk: WalkResult, observed: ObservedRecord, first: boolean): boolean {
+    if (!first && walk.status === OK) return observed.result === OK;
+    const page = this.#page;
+    page.begin(walk);
+    if (walk.status === OK) page.run(walk.frame, walk.offset, 1);
+    return this.#comparison.difference(page, observed) === "";
+  }
+
+  /** Visits the pages of a request until `visit` returns an answer other than null. */
+  #pages(
+    record: DmaRecord,
+    request: WalkRequest,
+    caches: UnitCaches,
+    visit: (now: WalkResult) => boolean | null,
+  ): boolean | null {
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    let left = record.len;
+    for (;;) {
+      const now = caches.walkAgain(request);
+      const span = Math.min(left, bytesToPageEnd(request, now));
+      const answer = visit(now);
+      if (answer !== null) return answer;
+      left -= span;
+      if (left === 0) return null;
+      advance(request, span);
+    }
+  }
+}

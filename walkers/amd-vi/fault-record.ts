@@ -1,0 +1,59 @@
+import type { FaultReason } from "../fault.ts";
+import type { FaultRecordFormat } from "../fault-record.ts";
+import { bits, type Layout, layout } from "../layout.ts";
+import {
+  DevTabHardwareErrorEvent,
+  IllegalDevTableEntryEvent,
+  InvalidDeviceRequestEvent,
+  IoPageFaultEvent,
+  PageTabHardwareErrorEvent,
+} from "./events.ts";
+import { AMD_VI_FAULTS, IO_PAGE_FAULT } from "./faults.ts";
+
+/** An entry of the event log that no device request causes: what all entries share. */
+const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
+  operand0: bits(31, 0, "Depends on the event"),
+  operand1: bits(59, 32, "Depends on the event"),
+  EVENTCODE: bits(
+    63,
+    60,
+    "Event code",
+    Object.fromEntries(AMD_VI_FAULTS.map(({ code, name }) => [code, name])),
+  ),
+  operand2: bits(127, 64, "Depends on the event"),
+});
+
+/** By event code. */
+const LAYOUTS: Readonly<Record<number, Layout>> = {
+  1: IllegalDevTableEntryEvent,
+  2: IoPageFaultEvent,
+  3: DevTabHardwareErrorEvent,
+  4: PageTabHardwareErrorEvent,
+  8: InvalidDeviceRequestEvent,
+};
+
+const eventCode = OtherEvent.reader("EVENTCODE");
+
+export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
+  name: OtherEvent.name,
+  bytes: OtherEvent.bytes,
+  code: (record) => eventCode(record, 0),
+  layout: (code) => LAYOUTS[code] ?? OtherEvent,
+  reasons: (record) => (eventCode(record, 0) === IO_PAGE_FAULT.code ? pageFaultReasons(record) : undefined),
+};
+
+const pageFault = {
+  interrupt: IoPageFaultEvent.reader("I"),
+  present: IoPageFaultEvent.reader("PR"),
+  permission: IoPageFaultEvent.reader("PE"),
+  reserved: IoPageFaultEvent.reader("RZ"),
+};
+
+/** AMD 48882, 2.5.3: what PR says, and with PR=1 alone PE and RZ. An interrupt request has other tables. */
+function pageFaultReasons(record: DataView): readonly FaultReason[] | undefined {
+  if (pageFault.interrupt(record, 0) !== 0) return undefined;
+  if (pageFault.present(record, 0) === 0)
+    return ["PTE_FETCH", "PASID_INVALID", "BAD_DEVICE_CONTEXT", "SOURCEID_INVALID"];
+  if (pageFault.permission(record, 0) !== 0) return ["PERMISSION"];
+  return pageFault.reserved(record, 0) !== 0 ? ["BAD_PTE"] : ["BAD_PTE", "OOR_ADDRESS"];
+}

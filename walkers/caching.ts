@@ -1,0 +1,119 @@
+/** What one vendor's specification says about caches, as the model of the recorded caches asks for it. */
+import { type Invalidation, REGIME_EL1 } from "./invalidation.ts";
+import type { LevelSizes } from "./page-tables/level-sizes.ts";
+import type { IommuState } from "./registers.ts";
+
+/** `TranslationTag.stages`, as bits. */
+export const FIRST = 1;
+export const SECOND = 2;
+/** A tag that an entry does not have. */
+export const NO_TAG = -1;
+
+/** `TranslationTag.space` of global translations, which belong to every address space of a domain. */
+export const GLOBAL_SPACE = -2;
+
+/** What tags a device context or a PASID entry in the cache that holds it. */
+export interface ContextTag {
+  /** Requester id, StreamID, DeviceID or device_id. */
+  readonly device: number;
+  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; NO_TAG: none. */
+  readonly domain: number;
+  /** Index of a PASID entry in its table: that of a request without PASID is what its context says. NO_TAG: no PASID entry. */
+  readonly pasid: number;
+  /** ASID or PSCID that the entry names; NO_TAG: none. */
+  readonly asid: number;
+}
+
+/** What tags a translation in an IOMMU's cache; the vendors' names for it differ. */
+export interface TranslationTag {
+  /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; or NO_TAG. */
+  readonly domain: number;
+  /** Address space in the domain: Arm ASID, RISC-V PSCID, VT-d and AMD PASID; NO_TAG, or GLOBAL_SPACE. */
+  readonly space: number;
+  /** Stages that translate: FIRST | SECOND. */
+  readonly stages: number;
+  /** Arm: REGIME_EL1 or REGIME_EL2, which share no entries; REGIME_EL1 for everybody else. */
+  readonly regime: number;
+  /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
+  readonly withoutTopByte: boolean;
+}
+
+/** The tag of a vendor that knows one regime and compares addresses whole. */
+export function translationTag(
+  domain: number,
+  space: number,
+  first: boolean,
+  second: boolean,
+): TranslationTag {
+  return {
+    domain,
+    space,
+    stages: (first ? FIRST : 0) | (second ? SECOND : 0),
+    regime: REGIME_EL1,
+    withoutTopByte: false,
+  };
+}
+
+/** What one IOMMU's caches may hold of entries that are not valid. */
+export interface CachedFailures {
+  /** Device contexts and PASID entries that are not present, or are misprogrammed. */
+  readonly contexts: boolean;
+  /** Page-table entries of the first stage, likewise. */
+  readonly firstStage: boolean;
+  readonly secondStage: boolean;
+}
+
+/**
+ * The caching traits of one vendor.
+ * @typeParam D decoded device context
+ * @typeParam P decoded PASID entry
+ */
+export interface Caching<D extends object = object, P extends object = object> {
+  /** Translations are tagged with the ASID or PSCID that a PASID's entry names; otherwise with the PASID itself. */
+  readonly byAsid: boolean;
+
+  /** Domain that tags a cached device context; NO_TAG: none. */
+  deviceDomain(device: D): number;
+  /** Domain that tags a device context that is cached although it is not valid; NO_TAG: none. */
+  refusedDomain(state: IommuState): number;
+  /** What a request, by its PASID (NO_PASID: none), finds in a table of PASID entries. */
+  pasidIndex(device: D, pasid: number): number;
+  /** Whether a cache of PASID entries holds what says how to translate; otherwise the device's context alone does. */
+  hasOwnEntry(device: D, process: P, pasid: number): boolean;
+  /** @param pasid of the request, NO_PASID for none */
+  translationTag(device: D, process: P, pasid: number): TranslationTag;
+  /** Whether the device may keep translations by itself: its context allows ATS. */
+  hasDeviceTlb(device: D): boolean;
+
+  /**
+   * Fields of a decoded context or PASID entry that say where its entry stands and what its words were, for faults that
+   * are found out later: two that differ in these alone translate alike.
+   */
+  readonly placeFields: readonly string[];
+
+  /** Which refusals a cache may remember: the entry that is behind one may be cached although it is not valid. */
+  cachedFailures(state: IommuState): CachedFailures;
+
+  /**
+   * The sizes that entries above the last level of a context's tables map.
+   * @param hi high half of the input address: Arm has two halves
+   * @returns `out`
+   */
+  levelSizes(device: D, process: P, hi: number, out: LevelSizes): LevelSizes;
+  /**
+   * Whether a page-table entry points to another table.
+   * @param stage 1 or 2
+   * @param level as the specification counts
+   * @param lo its low half
+   */
+  pointsToTable(stage: number, level: number, lo: number): boolean;
+  /** Flags in the low half of a table entry above the last level that hardware sets when it uses the entry. */
+  accessedFlags(stage: number): number;
+
+  /**
+   * What a change of registers drops by itself.
+   * @param out set to what is dropped, where anything is
+   * @returns whether anything is
+   */
+  reconfigured(before: IommuState, after: IommuState, out: Invalidation): boolean;
+}

@@ -1,0 +1,35 @@
+import { type Caching, NO_TAG, translationTag } from "../caching.ts";
+import { svGeometry } from "../page-tables/riscv-sv.ts";
+import type { RiscvDevice, RiscvProcess } from "./context.ts";
+
+/** R, W and X of a page-table entry: it is a leaf. */
+const RIGHTS = 0xe;
+
+/** RISC-V IOMMU 1.0, Caching in-memory data structures: GSCID with a second stage, PSCID with a first. */
+export const RISCV_CACHING: Caching<RiscvDevice, RiscvProcess> = {
+  byAsid: true,
+  deviceDomain: (device) => device.gscid,
+  refusedDomain: () => NO_TAG,
+  pasidIndex: (_device, pasid) => Math.max(pasid, 0),
+  hasOwnEntry: (_device, process) => process.located !== 0,
+  translationTag(device, process) {
+    const first = process.firstLevels !== 0;
+    const second = device.secondLevels !== 0;
+    return translationTag(second ? device.gscid : NO_TAG, first ? process.pscid : NO_TAG, first, second);
+  },
+  placeFields: [],
+  hasDeviceTlb: (device) => device.enAts !== 0,
+
+  /** Caching in-memory data structures: nothing whose V is clear. */
+  cachedFailures: () => ({ contexts: false, firstStage: false, secondStage: false }),
+
+  levelSizes(device, { firstLevels }, _hi, out) {
+    const levels = firstLevels || device.secondLevels;
+    return out.set(firstLevels === 0 ? 2 : 1, svGeometry(levels), levels);
+  },
+  pointsToTable: (_stage, level, lo) => level !== 1 && (lo & RIGHTS) === 0,
+  /** A stands in leaves alone (Privileged Architecture, Sv39: it is reserved in pointers). */
+  accessedFlags: () => 0,
+
+  reconfigured: () => false,
+};

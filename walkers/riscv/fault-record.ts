@@ -1,0 +1,42 @@
+import type { FaultRecordFormat } from "../fault-record.ts";
+import { bit, bits, ignored, layout } from "../layout.ts";
+
+const CAUSE_BITS = 12;
+
+/** One record of the fault/event queue: 256 bits. */
+export const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
+  CAUSE: bits(CAUSE_BITS - 1, 0, "Cause"),
+  PID: bits(31, 12, "process_id"),
+  PV: bit(32, "process_id is valid"),
+  PRIV: bit(33, "Privileged access was requested"),
+  TTYP: bits(39, 34, "Transaction type", {
+    0: "none",
+    1: "untranslated read for execute",
+    2: "untranslated read",
+    3: "untranslated write/AMO",
+    5: "translated read for execute",
+    6: "translated read",
+    7: "translated write/AMO",
+    8: "PCIe ATS translation request",
+    9: "PCIe message request",
+  }),
+  DID: bits(63, 40, "device_id"),
+  custom: ignored(95, 64, "Custom"),
+  iotval: bits(191, 128, "Depends on the transaction type: the IOVA, or the PCIe message's code"),
+  iotval2: bits(
+    255,
+    192,
+    "Guest-page fault: guest-physical address in bits 63:2; bit 0: implicit access, bit 1: an implicit write",
+  ),
+});
+
+const cause = FaultRecord.reader("CAUSE");
+
+export const RISCV_FAULT_RECORD: FaultRecordFormat = {
+  name: FaultRecord.name,
+  bytes: FaultRecord.bytes,
+  code: (record) => cause(record, 0),
+  // Recorders log the first doubleword as a whole.
+  loggedCode: (logged) => logged % 2 ** CAUSE_BITS,
+  layout: () => FaultRecord,
+};

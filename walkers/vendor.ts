@@ -1,0 +1,55 @@
+import type { Advise } from "./advice.ts";
+import type { Caching } from "./caching.ts";
+import type { CommandSet } from "./commands/command-set.ts";
+import type { Fault } from "./fault.ts";
+import type { FaultRecordFormat } from "./fault-record.ts";
+import type { HostInterface } from "./host.ts";
+import type { Layout } from "./layout.ts";
+import type { GuestMemory } from "./memory.ts";
+import type { IommuModel, TableModel } from "./models.ts";
+import type { PasidTableFormat } from "./pasid-tables/format.ts";
+import type { HwptStructure } from "./pasid-tables/hwpt.ts";
+import type { Enumeration } from "./tables/enumeration.ts";
+import type { TableTree } from "./tables/tree.ts";
+import type { IommuWalker } from "./walker.ts";
+
+/**
+ * Everything that the rest asks an IOMMU model for. registry.ts has one per model; what stands behind it in
+ * `walkers/<vendor>/` nobody else imports.
+ *
+ * @typeParam D device context of its walker
+ * @typeParam P PASID entry of its walker
+ */
+export interface Vendor<D extends object = object, P extends object = object> {
+  readonly model: IommuModel;
+  /** What the specification calls the tags of a translation that outcomes have as `domain` and `asid`. */
+  readonly tagNames: { readonly domain: string; readonly asid: string };
+
+  /** Every structure and register that it declares. */
+  readonly layouts: readonly Layout[];
+  /** Every fault that the specification defines. */
+  readonly faults: readonly Fault[];
+  /** What it writes into its fault log. */
+  readonly faultRecord: FaultRecordFormat;
+
+  walker(memory: GuestMemory): IommuWalker<D, P>;
+  /** Its device, context and PASID tables. */
+  tables(memory: GuestMemory): TableTree<D>;
+  /** What enumerating needs to know of its contexts besides. */
+  enumeration(walker: IommuWalker<D, P>): Enumeration<D, P>;
+
+  /** What a host says of it, and what follows for the tables that it can walk. */
+  readonly host: HostInterface;
+
+  /** The models of PASID table that it walks, as they are bound. */
+  readonly pasidTables: Readonly<Partial<Record<TableModel, PasidTableFormat>>>;
+  /** What iommufd passes for it instead of a table's configuration; null: nothing is defined. */
+  readonly hwpt: HwptStructure | null;
+
+  /** Its invalidation commands; null: they are not known. */
+  readonly commands: CommandSet | null;
+  /** Which of them is owed for a stale cache entry; null where it is not known. */
+  readonly advice: Advise | null;
+  /** How it tags, keeps and drops what it caches. */
+  readonly caching: Caching<D, P>;
+}

@@ -1,0 +1,87 @@
+import type { Layout } from "../layout.ts";
+import { FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
+import { FOR_CONTEXT } from "../page-tables/stage.ts";
+import type { IommuState } from "../registers.ts";
+import { READ } from "../request.ts";
+import { WalkResult } from "../result.ts";
+import { TABLE_RULES } from "../tables/table-rules.ts";
+import type { EntryKind, JudgedEntry, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
+import type { VtdDevice } from "./context.ts";
+import { CapabilityRegister } from "./registers.ts";
+import { useBoundStage } from "./unit.ts";
+import type { VtdWalker } from "./walker.ts";
+
+/** 6.5.3.3: entries are fetched in pieces of 128 bits. */
+const UPDATES = { unit: 16 };
+const SAME_DOMAIN = "VT-d 5.10, 9.3";
+
+/** What entries of several structures have. */
+export class VtdParts {
+  readonly walker: VtdWalker;
+  reach: Reach = { frames: 0, width: "" };
+  readonly #out = new WalkResult();
+  #domainZeroReserved = false;
+
+  constructor(walker: VtdWalker) {
+    this.walker = walker;
+  }
+
+  configure(state: IommuState): void {
+    this.walker.configure(state);
+    const { hostWidth } = this.walker.caps;
+    this.reach = { frames: 2 ** (hostWidth - FRAME_SHIFT), width: `${hostWidth} bits` };
+    this.#domainZeroReserved = state.field("cap", CapabilityRegister, "CM", 0) !== 0;
+  }
+
+  /** The table of the second stage, and the domain id that it is cached under. */
+  secondStage(
+    field: string,
+    frame: number,
+    levels: number,
+    domain: number,
+    scope: string,
+    resolve?: Resolver,
+  ): Pointer {
+    const tag = {
+      key: `${scope}did ${domain}`,
+      target: `${frame}/${levels}`,
+      name: `DID ${domain}`,
+      points: `the ${levels}-level second-stage table at ${addressText(frame)}`,
+      field: "DID",
+      source: SAME_DOMAIN,
+    };
+    return { field, frame, reach: this.reach, resolve, tag };
+  }
+
+  /** 9.3: domain id 0 where CAP.CM reserves it. */
+  domainZero(entry: JudgedEntry): void {
+    if (this.#domainZeroReserved && entry.value("DID") === 0n)
+      entry.complain(TABLE_RULES["reserved-domain-id"], "DID", "expected another, since CAP.CM is 1");
+  }
+
+  /** The second stage of a device; null: none. */
+  resolver(device: VtdDevice | null): Resolver | undefined {
+    if (device === null) return undefined;
+    return (frame) => {
+      const { second } = this.walker;
+      this.#out.reset("intel");
+      useBoundStage(this.walker, device);
+      if (!second.translate(frameHi(frame), frameLo(frame), READ, FOR_CONTEXT, this.#out)) return -1;
+      return second.frame;
+    };
+  }
+}
+
+/** What all kinds of entries have that are present where one bit says so. */
+export function kind<F extends string>(
+  layout: Layout<F>,
+  present: F,
+): Pick<EntryKind, "layout" | "littleEndian" | "updates" | "valid"> {
+  const read = layout.reader(present);
+  return { layout, littleEndian: true, updates: UPDATES, valid: (view, at) => read(view, at) !== 0 };
+}
+
+export function reservedBits(words: Uint32Array, addresses: readonly string[]): ReservedBits {
+  return { words: () => words, addresses, width: "the host address width" };
+}
