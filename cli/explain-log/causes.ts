@@ -11,6 +11,7 @@ import { type Fault, hasCode } from "../../walkers/fault.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { FaultGroups } from "./fault-groups.ts";
 import { nativeRecord } from "./fault-record.ts";
+import { isPageFault } from "./page-faults.ts";
 
 /** VT-d faults of entries that are not present, or were read in another state than the tables show. */
 const VTD_ROOT_NOT_PRESENT = 0x1;
@@ -47,9 +48,10 @@ export function meaningsOf(faults: readonly Fault[], { code }: LoggedFault): rea
   return code === undefined ? [] : faults.filter((fault) => hasCode(fault) && fault.code === code);
 }
 
-function ofAddress({ addr }: LoggedFault, { reserved }: Pick<FaultGroups, "reserved">): string[] {
+function ofAddress(fault: LoggedFault, { reserved }: Pick<FaultGroups, "reserved">): string[] {
+  const { addr } = fault;
   if (addr === undefined) return [];
-  if (addr < NULL_PAGE)
+  if (addr < NULL_PAGE && isPageFault(fault))
     return [
       "the address is 0 or next to it: the device was given none, or still has one from before a reset",
     ];
@@ -79,9 +81,12 @@ function ofTables(
   outcome: Fault | null | undefined,
 ): string[] {
   const causes: string[] = [];
-  if (model === "intel" && isNoncoherent(units, vtd) && code !== undefined && code >= FIRST_SCALABLE)
+  const coherent = model === "intel" ? coherence(units, vtd) : true;
+  if (coherent !== true && code !== undefined && code >= FIRST_SCALABLE)
     causes.push(
-      "this unit does not snoop the CPU's caches when it reads tables (ECAP.C=0): the driver owes a cache flush (clflush) after it wrote the entry",
+      coherent === false
+        ? "this unit does not snoop the CPU's caches when it reads tables (ECAP.C=0): the driver owes a cache flush (clflush) after it wrote the entry"
+        : "the IOMMU read something else than the CPU had written: where a unit does not snoop (ECAP.C=0, which the boot log shows), the driver owes a cache flush (clflush) after it wrote the entry",
     );
   if (outcome === null)
     causes.push(
@@ -102,19 +107,20 @@ function ofStart({ model, code }: LoggedFault): string[] {
 const FIRST_SCALABLE = 0x30;
 const snoops = ExtendedCapabilityRegister.reader("C");
 
-function isNoncoherent(units: FaultGroups["units"], vtd: VtdDump | undefined): boolean {
+/** Whether a unit's page walks are coherent; undefined where the log does not say, or units differ. */
+function coherence(units: FaultGroups["units"], vtd: VtdDump | undefined): boolean | undefined {
   const own = units.filter(
     ({ model, iommu }) => model === "intel" && (vtd === undefined || iommu === vtd.iommu),
   );
-  return (
-    own.length > 0 &&
-    own.every(({ regs }) => {
-      if (regs.ecap === undefined) return false;
+  const answers = new Set(
+    own.map(({ regs }) => {
+      if (regs.ecap === undefined) return undefined;
       const view = new DataView(new ArrayBuffer(8));
       view.setBigUint64(0, regs.ecap, true);
-      return snoops(view, 0) === 0;
-    })
+      return snoops(view, 0) !== 0;
+    }),
   );
+  return answers.size === 1 ? [...answers][0] : undefined;
 }
 
 /** What an INVALID_DEVICE_REQUEST of each type is about (AMD 48882, 2.5.9). */

@@ -1,5 +1,6 @@
 import type { LoggedModel } from "../../parsers/logs/iommu-events.ts";
-import type { FaultGroup, FaultGroups } from "./fault-groups.ts";
+import type { FaultGroups } from "./fault-groups.ts";
+import { isPageFault } from "./page-faults.ts";
 
 const TRACE_EVENTS =
   "what the driver had mapped: trace-cmd record -e dma:* -e iommu:* -e intel_iommu:* (dma:* since Linux 6.12), or from boot trace_event=dma,iommu trace_buf_size=64M; then give both: pasid-replay explain dmesg.txt trace.txt";
@@ -30,7 +31,7 @@ export function collectNext(groups: FaultGroups): string[] {
   }
   const dma = groups.groups.filter(({ first }) => !first.interrupt);
   if (dma.length > 0 && groups.mappings === 0) out.push(TRACE_EVENTS);
-  if (dma.some(isUnmapped)) out.push(STRICT, DMA_DEBUG);
+  if (dma.some(({ first }) => isPageFault(first))) out.push(STRICT, DMA_DEBUG);
   if (groups.units.length === 0 && models.has("intel"))
     out.push(
       "the beginning of the log (dmesg from boot): it has the units' capabilities, and the reserved regions",
@@ -40,20 +41,4 @@ export function collectNext(groups: FaultGroups): string[] {
       "the lines before the queue error, and lspci -vv of the device that is named: its ATS capability",
     );
   return out;
-}
-
-/** Page faults of devices that a driver has set up: what an unmapped buffer looks like. */
-function isUnmapped({ first }: FaultGroup): boolean {
-  switch (first.model) {
-    case "intel":
-      return first.code !== undefined && [0x5, 0x6, 0x71, 0x79].includes(first.code);
-    case "amd":
-      return first.amd?.event === "IO_PAGE_FAULT";
-    case "arm-smmuv3":
-      return first.smmu?.name === "F_TRANSLATION";
-    case "riscv":
-      return first.code !== undefined && [12, 13, 15].includes(first.code);
-    default:
-      return false;
-  }
 }

@@ -1,3 +1,4 @@
+import { TTM_ABORT, TTM_SCALABLE } from "../../walkers/vtd/registers.ts";
 import { hex } from "../../walkers/word64.ts";
 import { amdDebugfsLine } from "./debugfs-amd.ts";
 import { AmdDebugfs } from "./debugfs-amd-records.ts";
@@ -10,6 +11,7 @@ import type { LogIommu } from "./log-iommu.ts";
 import type { LogUnits } from "./log-units.ts";
 import { machineOf } from "./machine.ts";
 import { cmdText, recordText } from "./record-text.ts";
+import { translationMode } from "./vtd-dump-tables.ts";
 
 export const LINUX_DEBUGFS: LogFormat = {
   name: "debugfs",
@@ -41,6 +43,9 @@ const REGISTERS: Readonly<Record<string, string>> = {
   RTADDR: "rtaddr",
   GSTS: "gsts",
 };
+/** RTADDR.TTM. */
+const TTM_MASK = translationMode(TTM_ABORT);
+
 /** All rows of a file. */
 const ALL = 2 ** 30;
 /** Mappings that are kept until all tables are there. */
@@ -60,6 +65,8 @@ class DebugfsReader implements LogReader {
   readonly #intel: IntelTables;
   readonly #amd: AmdDebugfs;
   readonly #mappings: { readonly mapping: DmaApiMapping; readonly line: number }[] = [];
+  /** Units whose root table is known. */
+  readonly #rooted = new Set<LogIommu>();
   #unit: LogIommu | null = null;
   /** Rows of the queue that is being read. */
   #queue: { readonly iommu: LogIommu; head: number; readonly rows: Map<number, readonly bigint[]> } | null =
@@ -93,6 +100,7 @@ class DebugfsReader implements LogReader {
   finish(): void {
     this.#endQueue();
     this.#amd.finish();
+    for (const unit of this.#rooted) unit.declare();
     for (const { mapping } of this.#mappings) this.#mapping(mapping);
   }
 
@@ -112,6 +120,7 @@ class DebugfsReader implements LogReader {
         if (unit === null) this.#output.ignored("device entries without their unit");
         else {
           this.#units.of("intel", unit.id, message.device.name);
+          if (message.pasid !== undefined) this.#scalable(unit);
           this.#intel.device(message);
         }
         return;
@@ -151,9 +160,16 @@ class DebugfsReader implements LogReader {
   #rootTable(name: string, addr: bigint): void {
     const { unit } = this.#units.of("intel", name, undefined);
     this.#unit = unit;
+    this.#rooted.add(unit);
     this.#intel.root(addr);
     // `iommu_regset` has the register itself, with the mode of translation.
     if (unit.register("rtaddr") === undefined) unit.set("rtaddr", hex(addr), true);
+  }
+
+  /** Without `iommu_regset`, rows with PASIDs tell the mode. */
+  #scalable(unit: LogIommu): void {
+    const rtaddr = BigInt(unit.register("rtaddr") ?? "0x0");
+    if ((rtaddr & TTM_MASK) === 0n) unit.set("rtaddr", hex(rtaddr | translationMode(TTM_SCALABLE)), true);
   }
 
   /** The ring's commands, oldest first: from the head on, those that were there a round before. */

@@ -65,10 +65,14 @@ export function writeVtdDump(
 function rootTable(unit: LogIommu, tables: TableBuilder, scalable: boolean): bigint {
   const known = unit.register("rtaddr");
   if (known !== undefined) return BigInt(known);
-  const ttm = RootTableAddressRegister.fields.TTM.parts[0]![1];
-  const value = tables.place() | (BigInt(scalable ? TTM_SCALABLE : TTM_LEGACY) << BigInt(ttm));
+  const value = tables.place() | translationMode(scalable ? TTM_SCALABLE : TTM_LEGACY);
   unit.set("rtaddr", hex(value), true);
   return value;
+}
+
+/** RTADDR.TTM in its place. */
+export function translationMode(ttm: number): bigint {
+  return BigInt(ttm) << BigInt(RootTableAddressRegister.fields.TTM.parts[0]![1]);
 }
 
 function wordsOf(dump: VtdDump, root: bigint, requester: number, pasid = 0): Word[] {
