@@ -10,6 +10,7 @@ import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
+import { MappingFindings } from "../findings/mapping-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -62,6 +63,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),
+      new MappingFindings(names, findings),
       new LossFindings(findings),
     ];
   }
@@ -175,6 +177,12 @@ export class Replay implements TraceHandler {
       case "fault":
         for (const analysis of this.#analyses.before) analysis.before();
         this.#fail(line, this.#logged(line, record));
+        break;
+      case "map":
+        for (const analysis of this.#analyses.mapped) analysis.mapped(line, record);
+        break;
+      case "unmap":
+        for (const analysis of this.#analyses.unmapped) analysis.unmapped(line, record);
         break;
       case "loss":
         for (const analysis of this.#analyses.lost) analysis.lost(line, record);
