@@ -15,7 +15,7 @@ export class PlacedTables {
   /** Address of the top table. */
   readonly root: bigint;
   readonly #tables: TableBuilder;
-  readonly #levels: number;
+  readonly levels: number;
   /** Bits of an entry that leads to a table of a level, beside its address. */
   readonly #pointer: (level: number) => bigint;
   /** Addresses of the placed tables, by level and the address bits that lead there. */
@@ -31,7 +31,7 @@ export class PlacedTables {
   constructor(tables: TableBuilder, root: bigint, levels: number, pointer: (level: number) => bigint) {
     this.#tables = tables;
     this.root = root;
-    this.#levels = levels;
+    this.levels = levels;
     this.#pointer = pointer;
   }
 
@@ -44,7 +44,7 @@ export class PlacedTables {
 
   /** The translation of an address is gone: whatever leaf there was is not present any more. */
   clear(iova: bigint): void {
-    for (let level = 1; level < this.#levels; level++) {
+    for (let level = 1; level < this.levels; level++) {
       const table = this.#placed.get(keyOf(level, iova));
       if (table === undefined) continue;
       const at = hexOfBig(table + 8n * indexOf(iova, level));
@@ -54,7 +54,7 @@ export class PlacedTables {
 
   /** The leaf that was seen last for an address, or undefined. */
   lastLeaf(iova: bigint): string | undefined {
-    for (let level = 1; level < this.#levels; level++) {
+    for (let level = 1; level < this.levels; level++) {
       const table = this.#placed.get(keyOf(level, iova));
       const leaf = table && this.#leaves.get(hexOfBig(table + 8n * indexOf(iova, level)));
       if (leaf) return leaf;
@@ -65,7 +65,7 @@ export class PlacedTables {
   /** Address of the entry of a level for an address; the tables above are there afterwards. */
   #entry(iova: bigint, level: number): bigint {
     let table = this.root;
-    for (let at = this.#levels; at > level; at--) {
+    for (let at = this.levels; at > level; at--) {
       const entry = table + 8n * indexOf(iova, at);
       const key = keyOf(at - 1, iova);
       let next = this.#placed.get(key);

@@ -8,6 +8,7 @@ import { Determined } from "./determined.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
+import { Pending } from "./pending.ts";
 import { EventReader, hexField, numberField, partsOf } from "./qemu-events.ts";
 import { answerOf, dmaText, observedFault, observedOk, recordText, timed } from "./record-text.ts";
 import { TableBuilder } from "./table-builder.ts";
@@ -45,8 +46,8 @@ class AmdEvents implements LogReader {
   readonly #output: LogOutput;
   readonly #iommu: LogIommu;
   readonly #determined: Determined | null;
-  /** Address of the fault that the next result belongs to, "" where there is none, and its event. */
-  #faultAddr = "";
+  /** Addresses of faults whose result has not come. */
+  readonly #faults = new Pending<string>();
 
   constructor(output: LogOutput) {
     this.#output = output;
@@ -113,15 +114,14 @@ class AmdEvents implements LogReader {
   }
 
   #pageFault(args: string): void {
-    this.#faultAddr = hexField(args, "physical address ");
+    this.#faults.add(hexField(args, "physical address "));
   }
 
   #result(args: string, line: LogLine): void {
     const { name: dev, id: device } = requesterOf(args, "devid: ");
     const addr = hexField(args, "gpa ");
     const result = hexField(args, "hpa ");
-    const faulted = this.#faultAddr === addr && result === "0x0";
-    this.#faultAddr = "";
+    const faulted = result === "0x0" && this.#faults.take((each) => each === addr) !== undefined;
     if (this.#determined !== null) {
       this.#inMemory(dev, device, addr, faulted ? null : result, line);
       return;

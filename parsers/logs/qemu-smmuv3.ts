@@ -37,7 +37,7 @@ const REQUEST_ASSUMED = '["access","len","priv"]';
 /** QEMU before 8 looks an address up by its page. */
 const PAGE_ASSUMED = '["access","addr","len","priv"]';
 
-/** The translation under way: QEMU holds the SMMU's lock from here to the end of the walk. */
+/** The last translation of a stream. QEMU holds the SMMU's lock until the walk is done, not until it says what came of it. */
 interface Walk {
   sid: number;
   /** The address, "" before it is known. */
@@ -58,7 +58,9 @@ class SmmuEvents implements LogReader {
   readonly #tables: TableBuilder;
   readonly #structures: SmmuStructures;
   readonly #commands: SmmuCommands;
-  readonly #walk: Walk = { sid: -1, addr: "", exact: true, stage: 0, hit: false, asid: 0 };
+  readonly #walks = new Map<number, Walk>();
+  /** The translation under way. */
+  #walk: Walk = newWalk(-1);
 
   constructor(output: LogOutput) {
     this.#output = output;
@@ -138,12 +140,11 @@ class SmmuEvents implements LogReader {
   }
 
   #begin(args: string): void {
-    const walk = this.#walk;
     // "for sid=0x18", in early versions "for sid 24".
-    walk.sid = optionalNumber(args, "sid=") ?? numberField(args, "sid ");
-    walk.addr = "";
-    walk.stage = 0;
-    walk.hit = false;
+    const sid = optionalNumber(args, "sid=") ?? numberField(args, "sid ");
+    if (this.#walks.size > MAX_STREAMS) this.#walks.clear();
+    this.#walk = newWalk(sid);
+    this.#walks.set(sid, this.#walk);
   }
 
   #lookup(args: string, hit: boolean): void {
@@ -176,9 +177,8 @@ class SmmuEvents implements LogReader {
     const addr = hexField(args, "iova=");
     const pa = hexField(args, "translated=");
     const perm = numberField(args, "perm=");
-    const walk = this.#walk;
-    const hit = walk.sid === sid && walk.hit;
-    if (!this.#structures.knows(sid, hit ? walk.asid : -1, addr)) return;
+    const walk = this.#walks.get(sid);
+    if (!this.#structures.knows(sid, walk?.hit ? walk.asid : -1, addr)) return;
     this.#iommu.declare();
     // Nearly all requests to what may be written only are writes; of the others either is granted as well.
     this.#dma(sid, addr, perm === 2 ? "w" : "r", observedOk(pa), REQUEST_ASSUMED, line);
@@ -209,9 +209,9 @@ class SmmuEvents implements LogReader {
     const sid = Number(stream);
     const name = type!.startsWith(EVENT_PREFIX) ? type!.slice(EVENT_PREFIX.length) : type!;
     const code = CODES.get(name);
-    const walk = this.#walk;
+    const walk = this.#walks.get(sid);
     this.#iommu.declare();
-    if (code === undefined || walk.sid !== sid || walk.addr === "") {
+    if (code === undefined || walk === undefined || walk.addr === "") {
       // Before there is an address to look up, something is wrong with the stream's configuration.
       const known = code === undefined ? { reason: name } : { code: `0x${code.toString(16)}` };
       const fields = { iommu: this.#iommu.id, dev: streamName(sid), ...known };
@@ -240,6 +240,13 @@ class SmmuEvents implements LogReader {
     this.#output.record("dma", dmaText({ iommu, dev, addr, access, priv: true, ts, observed, assumed }));
   }
 }
+
+function newWalk(sid: number): Walk {
+  return { sid, addr: "", exact: true, stage: 0, hit: false, asid: 0 };
+}
+
+/** Streams that are remembered: QEMU's are PCI functions. */
+const MAX_STREAMS = 1 << 16;
 
 function streamName(sid: number): string {
   return `sid:0x${sid.toString(16)}`;

@@ -7,6 +7,7 @@ import { pciName } from "../../walkers/pci.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
+import { Pending } from "./pending.ts";
 import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
 import { dmaText, observedOk, recordText } from "./record-text.ts";
 import { hexOfBig } from "./table-builder.ts";
@@ -39,8 +40,8 @@ class VirtioEvents implements LogReader {
   readonly #output: LogOutput;
   readonly #iommu: LogIommu;
   readonly #tables: VirtioTables;
-  /** The last request of each thread, whose answer comes next. */
-  readonly #requests = new Map<string, Request>();
+  /** Requests whose answer has not come. */
+  readonly #requests = new Pending<Request>();
 
   constructor(output: LogOutput) {
     this.#output = output;
@@ -51,7 +52,7 @@ class VirtioEvents implements LogReader {
       virtio_iommu_detach: (args) => this.#detach(args),
       virtio_iommu_map: (args) => this.#map(args),
       virtio_iommu_unmap: (args) => this.#unmap(args),
-      virtio_iommu_translate: (args, line) => this.#request(args, line),
+      virtio_iommu_translate: (args) => this.#request(args),
       virtio_iommu_translate_out: (args, line) => this.#answer(args, line),
       virtio_iommu_report_fault: (args, line) => this.#fault(args, line),
     });
@@ -134,22 +135,23 @@ class VirtioEvents implements LogReader {
     if (!any) this.#output.record(type, recordText(type, fields));
   }
 
-  #request(args: string, { origin }: LogLine): void {
+  #request(args: string): void {
     const addr = hexField(args, "addr=");
     const endpoint = numberField(args, "rid=");
     const access = ACCESS[numberField(args, "flag=") & RIGHTS] ?? "r";
-    if (this.#requests.size > MAX_THREADS) this.#requests.clear();
-    this.#requests.set(origin, { addr, endpoint, access });
+    this.#requests.add({ addr, endpoint, access });
+  }
+
+  #taken(endpoint: number, addr: string): Request | undefined {
+    return this.#requests.take((each) => each.endpoint === endpoint && each.addr === addr);
   }
 
   #answer(args: string, line: LogLine): void {
     const [, from, to, sid] = partsOf(/^(0x[0-9a-f]{1,16}) -> (0x[0-9a-f]{1,16}) for sid=(\d{1,10})$/, args);
-    const request = this.#requests.get(line.origin);
-    this.#requests.delete(line.origin);
     const addr = hexOf(from);
     const endpoint = Number(sid);
-    const known = request?.addr === addr && request.endpoint === endpoint;
-    if (!known || !this.#tables.attached(endpoint)) this.#output.lost(UNKNOWN_TABLES);
+    const request = this.#taken(endpoint, addr);
+    if (request === undefined || !this.#tables.attached(endpoint)) this.#output.lost(UNKNOWN_TABLES);
     else if (BigInt(addr) >> 20n === INTERRUPTS)
       this.#output.ignored("virtio_iommu_translate of an interrupt");
     else this.#dma(request, observedOk(hexOf(to)), line);
@@ -158,11 +160,9 @@ class VirtioEvents implements LogReader {
   #fault(args: string, line: LogLine): void {
     const endpoint = numberField(args, "endpoint=");
     const addr = hexField(args, "address =");
-    const request = this.#requests.get(line.origin);
-    this.#requests.delete(line.origin);
+    const request = this.#taken(endpoint, addr);
     // Without a domain, what becomes of a request is a matter of the device's configuration.
-    if (request?.addr !== addr || request.endpoint !== endpoint || !this.#tables.attached(endpoint))
-      this.#output.lost(UNKNOWN_TABLES);
+    if (request === undefined || !this.#tables.attached(endpoint)) this.#output.lost(UNKNOWN_TABLES);
     else this.#dma(request, '{"result":"fault"}', line);
   }
 
@@ -172,8 +172,6 @@ class VirtioEvents implements LogReader {
     this.#output.record("dma", dmaText({ iommu, dev, addr, access, ts, observed, assumed: ASSUMED }));
   }
 }
-
-const MAX_THREADS = 4096;
 
 /** Endpoint ids of PCI functions are their requester ids. */
 function nameOf(endpoint: number): string {

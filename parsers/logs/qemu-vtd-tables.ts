@@ -129,8 +129,9 @@ export class VtdTables {
     if (device === undefined) return false;
     if (leaf === "") return device.passThrough;
     const pages = this.#pages(sid, device, leaf, domain);
-    pages?.leaf(iova, level, leaf, '["addr"]');
-    return pages !== null;
+    if (pages === null || level >= pages.levels) return false;
+    pages.leaf(iova, level, leaf, '["addr"]');
+    return true;
   }
 
   /**

@@ -13,6 +13,7 @@ import { SFS_2 } from "../../walkers/vtd/faults/stages.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
+import { Pending } from "./pending.ts";
 import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
 import { VtdMemory } from "./qemu-vtd-memory.ts";
 import { VtdTables } from "./qemu-vtd-tables.ts";
@@ -49,16 +50,16 @@ const SILENT: Loss = {
   message:
     "QEMU executes PASID-cache invalidations before 11.1, and PASID-based IOTLB invalidations in 7.2, without an event: these commands are not in the trace, and what they invalidate looks stale",
 };
-/** What a thread is doing. */
-interface Thread {
-  /** The request of the last page line: source id, exact address, leaf entry; -1 where there is none. */
-  sid: number;
-  iova: bigint;
-  leaf: string;
-  domain: number;
-  hit: boolean;
-  /** The head of the queue was read, and no descriptor has been shown since. */
-  fetching: boolean;
+/** A request of which the line of its page has been seen. */
+interface Request {
+  readonly sid: number;
+  /** The exact address. */
+  readonly iova: bigint;
+  /** Leaf entry, 0x and hex digits; "" for a request that passes through. */
+  readonly leaf: string;
+  readonly domain: number;
+  /** The entry came from the IOTLB. */
+  readonly hit: boolean;
 }
 
 class VtdEvents implements LogReader {
@@ -69,7 +70,9 @@ class VtdEvents implements LogReader {
   readonly #tables: VtdTables;
   /** Where memory is given. */
   readonly #memory: VtdMemory | null;
-  readonly #threads = new Map<string, Thread>();
+  readonly #requests = new Pending<Request>();
+  /** Threads that have read the head of the queue, and of which no descriptor has been shown since. */
+  readonly #fetching = new Set<string>();
   /** Descriptors have 256 bits; undefined where the log does not show. */
   #wide: boolean | undefined;
 
@@ -79,7 +82,7 @@ class VtdEvents implements LogReader {
     this.#builder = new TableBuilder(output);
     this.#tables = new VtdTables(this.#builder, this.#iommu);
     this.#memory = output.memory ? new VtdMemory(output, this.#iommu, this.#builder) : null;
-    const page = (hit: boolean) => (args: string, line: LogLine) => this.#page(args, line, hit);
+    const page = (hit: boolean) => (args: string) => this.#page(args, hit);
     const context = (args: string) => this.#context(args);
     this.#reader = new EventReader(output, {
       vtd_reg_write: (args) => this.#register(args),
@@ -92,7 +95,7 @@ class VtdEvents implements LogReader {
       vtd_iotlb_cc_hit: context,
       vtd_iotlb_page_update: page(false),
       vtd_iotlb_page_hit: page(true),
-      vtd_translate_pt: (args, line) => this.#passThrough(args, line),
+      vtd_translate_pt: (args) => this.#passThrough(args),
       vtd_dmar_translate: (args, line) => this.#translate(args, line),
       vtd_dmar_fault: (args, line) => this.#fault(args, line),
       iotab_store: (args) => this.#store(args),
@@ -106,17 +109,6 @@ class VtdEvents implements LogReader {
   memoryReplaced(): void {
     this.#builder.forget();
     this.#memory?.replaced();
-  }
-
-  #thread({ origin }: LogLine): Thread {
-    let thread = this.#threads.get(origin);
-    if (thread === undefined) {
-      thread = { sid: -1, iova: 0n, leaf: "", domain: 0, hit: false, fetching: false };
-      // Threads come and go with vCPUs and iothreads: there are never more than a few.
-      if (this.#threads.size > MAX_THREADS) this.#threads.clear();
-      this.#threads.set(origin, thread);
-    }
-    return thread;
   }
 
   #register(args: string): void {
@@ -138,17 +130,17 @@ class VtdEvents implements LogReader {
   /** QEMU reads the next descriptor; before, it was done with the last one. */
   #head(line: LogLine): void {
     this.#settle(line);
-    this.#thread(line).fetching = true;
+    // Threads come and go with vCPUs: there are never more than a few.
+    if (this.#fetching.size > MAX_THREADS) this.#fetching.clear();
+    this.#fetching.add(line.origin);
   }
 
-  #settle(line: LogLine): void {
-    const thread = this.#thread(line);
-    if (thread.fetching) this.#output.lost(SILENT);
-    thread.fetching = false;
+  #settle({ origin }: LogLine): void {
+    if (this.#fetching.delete(origin)) this.#output.lost(SILENT);
   }
 
   #descriptor(args: string, line: LogLine): void {
-    this.#thread(line).fetching = false;
+    this.#fetching.delete(line.origin);
     const words = [hexField(args, "low "), hexField(args, "high ")];
     this.#iommu.declare();
     // The upper half of a 256-bit descriptor is in no event; all of it is reserved.
@@ -167,19 +159,19 @@ class VtdEvents implements LogReader {
     if (this.#memory === null) this.#tables.context((bus << 8) | devfn, low, high);
   }
 
-  #page(args: string, line: LogLine, hit: boolean): void {
+  #page(args: string, hit: boolean): void {
     const sid = numberField(args, "sid ");
     const iova = BigInt(hexField(args, "iova "));
     const leaf = hexField(args, "slpte ");
     const domain = numberField(args, "domain ");
-    Object.assign(this.#thread(line), { sid, iova, leaf, domain, hit });
+    this.#requests.add({ sid, iova, leaf, domain, hit });
   }
 
-  #passThrough(args: string, line: LogLine): void {
+  #passThrough(args: string): void {
     // "source id 0x18, iova 0x1000"
     const sid = numberField(args, "source id ");
     const iova = BigInt(hexField(args, "iova "));
-    Object.assign(this.#thread(line), { sid, iova, leaf: "", domain: 0, hit: false });
+    this.#requests.add({ sid, iova, leaf: "", domain: 0, hit: false });
   }
 
   /** A request was translated: page addresses alone; the line of the page before it has the rest. */
@@ -193,24 +185,22 @@ class VtdEvents implements LogReader {
       ((Number.parseInt(slot!, 16) & 0x1f) << 3) |
       (Number.parseInt(fn!, 16) & 7);
     const low = BigInt(mask!);
-    const thread = this.#thread(line);
-    const exact = thread.sid === sid && (thread.iova & ~low) === (BigInt(page!) & ~low);
-    const iova = exact ? thread.iova : BigInt(page!);
-    const leaf = exact ? thread.leaf : "";
-    const hit = exact && thread.hit;
-    thread.sid = -1;
+    const request = this.#requests.take(
+      (each) => each.sid === sid && (each.iova & ~low) === (BigInt(page!) & ~low),
+    );
+    const { iova, leaf, domain, hit } = request ?? { iova: BigInt(page!), leaf: "", domain: 0, hit: false };
     const bits = low.toString(2).length;
     const level = Math.max(1, Math.floor((bits - PAGE_BITS) / INDEX_BITS) + 1);
     if (this.#memory !== null) {
       if (!this.#memory.leaf(sid, iova, level, leaf, hit)) return;
-    } else if (!this.#tables.leaf(sid, iova, level, leaf, thread.domain)) {
+    } else if (!this.#tables.leaf(sid, iova, level, leaf, domain)) {
       this.#output.lost(UNKNOWN_TABLES);
       return;
     }
     const pa = hexOfBig((BigInt(gpa!) & ~low) | (iova & low));
     // Leaf entries have read and write in bits 0 and 1; what grants writes alone is written.
     const access = leaf !== "" && (BigInt(leaf) & 3n) === 2n ? "w" : "r";
-    this.#dma(sid, iova, access, observedOk(pa), exact ? ASSUMED : ASSUMED_ADDRESS, line);
+    this.#dma(sid, iova, access, observedOk(pa), request !== undefined ? ASSUMED : ASSUMED_ADDRESS, line);
   }
 
   #fault(args: string, line: LogLine): void {
@@ -218,7 +208,6 @@ class VtdEvents implements LogReader {
     const code = numberField(args, "fault ");
     const iova = BigInt(hexField(args, "addr "));
     const access = numberField(args, "write ") === 1 ? "w" : "r";
-    this.#thread(line).sid = -1;
     const unmapped = NOT_PRESENT.has(code);
     if (this.#memory !== null && !this.#memory.fault(sid, iova, access, unmapped)) return;
     if (this.#memory !== null || (unmapped && this.#tables.unmapped(sid, iova, access))) {
