@@ -4,6 +4,8 @@ import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { IommuEvent, LoggedFault } from "../parsers/logs/iommu-events.ts";
+import { KnownMemory } from "../parsers/logs/known-memory.ts";
+import { IommuState } from "../walkers/registers.ts";
 import { ROOT } from "./support/cli.ts";
 import { importLog, replayed } from "./support/logs.ts";
 
@@ -298,6 +300,31 @@ describe("VT-d faults", () => {
     expect(of("mark")[0].label).toContain("the invalidation queue stopped");
     expect((await replayed(log)).some(({ type }) => type === "error")).toBe(false);
   });
+});
+
+describe("with memory beside the log", () => {
+  const dmar = { id: "dmar0", model: "intel", state: new IommuState(), source: "", notes: [] } as const;
+  const host = (registers: Record<string, bigint>) => {
+    const state = new IommuState();
+    for (const [name, value] of Object.entries(registers)) state.setRegister(name, value);
+    return { ...dmar, state };
+  };
+  const types = (registers: Record<string, bigint>) => {
+    const { texts } = importLog(kernel(FAULT), { memory: new KnownMemory(), hosts: [host(registers)] });
+    return texts.map((text) => JSON.parse(text).type);
+  };
+
+  test("a fault is a request that its tables decide, where registers say where they begin", () => {
+    expect(types({ rtaddr: 0x1000n })).toEqual(["iommu", "dma"]);
+    expect(types({ cap: 0xd2008c222f0606n })).toEqual(["iommu", "fault", "loss"]);
+  });
+});
+
+test("a message that nobody knows is counted by its kind", () => {
+  const { report } = read(
+    kernel("DMAR: a message of tomorrow, number 12", "DMAR: a message of tomorrow, number 13"),
+  );
+  expect([...report.ignored.counts]).toEqual([["unknown: DMAR: a message of tomorrow, number #", 2]]);
 });
 
 describe("AMD-Vi events", () => {

@@ -90,7 +90,7 @@ export class AmdViLog {
     if (half !== undefined && half.address !== undefined)
       return { ignored: "AMD-Vi event without its first line" };
     if (/due to virtualization/.test(text)) this.#emulated = true;
-    return /AMD-Vi|amd_iommu/.test(text) ? { ignored: "AMD-Vi at boot" } : "unknown";
+    return AT_BOOT.test(text) ? { ignored: "AMD-Vi at boot" } : "unknown";
   }
 
   #message(message: AmdViLine, line: LoggedLine): Taken {
@@ -247,6 +247,9 @@ export class AmdViLog {
     });
   }
 }
+
+const AT_BOOT =
+  /AMD-Vi: (?:Unknown option|Using (?:strict|lazy|global)|Lazy IO|Interrupt remapping|Extended features|Virtual APIC|X2APIC|Found IOMMU|IOMMU (?:performance|at)|Enabling|Disabling|Applying|AMD IOMMUv2|AMD-Vi|IVRS|Initialized|Force|SNP|V2 page|ivhd)|AMD IOMMUv2|amd_iommu=/i;
 
 const EMULATED =
   "this kernel runs in a virtual machine, and QEMU (to 11.1) writes AMD-Vi events without address and domain, with the permissions in bits 0 and 1 of the flags: what these events say is not to be believed; trace QEMU (-trace 'amdvi_*')";

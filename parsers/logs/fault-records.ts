@@ -1,3 +1,4 @@
+import type { IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
 import { writeDeviceTableEntry } from "./amd-vi-dte.ts";
 import type { LogOutput, Loss } from "./format.ts";
@@ -11,6 +12,14 @@ import { writeVtdDump } from "./vtd-dump-tables.ts";
 
 /** Words that a command record may have. */
 const LEAST_WORDS = 2;
+
+/** Registers that lead to the tables of devices. */
+const ROOT_REGISTERS: Readonly<Record<IommuModel, string>> = {
+  intel: "rtaddr",
+  "arm-smmuv3": "strtab_base",
+  amd: "dev_tab_base",
+  riscv: "ddtp",
+};
 
 const TABLES_UNKNOWN: Loss = {
   what: "faults-without-tables",
@@ -129,7 +138,8 @@ export class FaultRecords {
   /** @returns whether the request's tables are in the trace, so that there may be a verdict */
   #writeTables(unit: LogIommu, fault: LoggedFault, dev: string): boolean {
     const { vtd, amd } = fault;
-    if (this.#output.memory) return true;
+    // With memory beside the log, its tables decide, where the log or what is beside it says where they begin.
+    if (this.#output.memory && unit.register(ROOT_REGISTERS[unit.model]) !== undefined) return true;
     if (vtd !== undefined) {
       const gap = writeVtdDump(this.#output, unit, this.#tables, fault, vtd);
       if (gap === undefined) return true;

@@ -35,7 +35,7 @@ export class Smmuv3Log {
   line(line: LoggedLine): Taken {
     const message = smmuv3Line(line.text);
     if (message !== undefined) return this.#message(message, line);
-    return line.text.includes("arm-smmu-v3") ? { ignored: "SMMUv3 at boot" } : "unknown";
+    return AT_BOOT.test(line.text) ? { ignored: "SMMUv3 at boot" } : "unknown";
   }
 
   finish(): void {
@@ -179,6 +179,9 @@ export class Smmuv3Log {
     }
   }
 }
+
+const AT_BOOT =
+  /arm-smmu-v3 [^\s:]+: (?:allocated|option|probing|found|msi|no translation|sub-page|2-level|IDR0|ias|oas|using|Unsupported|coherent|failed to (?:allocate|setup) (?:MSI|evtq))/i;
 
 const CODES = new Map(SMMUV3_FAULTS.map(({ name, code }) => [name, code]));
 const CLASSES = ["CD", "TT", "IN"] as const;

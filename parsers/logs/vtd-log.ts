@@ -102,7 +102,10 @@ function queueError(error: "queue" | "time-out" | "completion", detail: number |
 
 const KINDS: readonly [kind: string, of: RegExp][] = [
   ["interrupt remapping", /DMAR-IR|IRQ remapping|IRTE/],
-  ["VT-d at boot", /\b(?:DMAR|dmar)\b/],
+  [
+    "VT-d at boot",
+    /\bACPI: (?:DMAR |Reserving DMAR)|(?:DMAR|dmar): (?:IOMMU (?:enabled|disabled|feature)|DRHD base|(?:No )?(?:RMRR|ATSR|SATC|RHSA|ANDD|SIDP)\b|Intel\(R\) Virt|PCI-DMA|Enable scalable|Disable|Disabling|Forcing|Using Queued|\S+: Using (?:Queued|Register)|Device scope|Hardware identity|Setting (?:identity|RMRR)|IOMMU batching|Intel-IOMMU|dmar\d+: (?:Translation|IOMMU))/,
+  ],
 ];
 
 function ignoredKind(text: string): Taken {
