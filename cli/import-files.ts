@@ -6,7 +6,7 @@ import type { LogFormat } from "../parsers/logs/format.ts";
 import type { IommuEvent } from "../parsers/logs/iommu-events.ts";
 import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
-import { LogImport, type LogReport, type RecordSink } from "../parsers/logs/log-import.ts";
+import { LogImport, type LogReport, type LogSink } from "../parsers/logs/log-import.ts";
 import { LogCursor, mergeLines } from "../parsers/logs/merge.ts";
 import { recordText } from "../parsers/logs/record-text.ts";
 import { SimpleTrace } from "../parsers/logs/simple-trace.ts";
@@ -201,7 +201,7 @@ function open(path: string): MemoryImage {
 }
 
 /** Collects records, and writes them a chunk at a time. */
-class TraceWriter implements RecordSink {
+class TraceWriter implements LogSink {
   readonly #output: Pick<Output, "write">;
   readonly #listener: ImportFilesOptions["onRecord"];
   #lines: string[] = [];

@@ -282,7 +282,9 @@ describe("random bytes", () => {
             expect(first).toEqual(expected);
             expect(answer(engine.walk(request))).toEqual(expected);
             const reads = engine.walk(request).reads;
-            expect(engine.walkUncached(request, walker.newDevice(), walker.newProcess()).reads).toBe(reads);
+            expect(engine.walkUncached(request, walker.newDevice(), walker.newPasidContext()).reads).toBe(
+              reads,
+            );
             expect(reads).toBeLessThanOrEqual(MOST_READS);
             const name =
               typeof expected === "string" ? expected : expected.page === 0n ? "untranslated" : "ok";
@@ -308,13 +310,13 @@ describe("random bytes", () => {
       request.pasid = 1;
       request.addrLo = address;
       const d = walker.newDevice();
-      const p = walker.newProcess();
+      const p = walker.newPasidContext();
       if (
         walker.admit(request, out) &&
         walker.loadDevice(request, d, out) &&
         walker.checkRequest(request, d, out)
       )
-        if (walker.loadProcess(request, d, p, out)) walker.translate(request, d, p, out);
+        if (walker.loadPasidContext(request, d, p, out)) walker.translate(request, d, p, out);
       return out;
     };
     const alone = Array.from({ length: 128 }, (_, i) => walk(i, i * 0x1357));

@@ -75,7 +75,7 @@ describe("kinds of contexts", () => {
   });
   const pair = (hostRoot: number, root = 7, place = 0) => ({
     device: { context: Object.assign(walker.newDevice(), { hostRoot, place }) },
-    process: { context: Object.assign(walker.newProcess(), { root }) },
+    process: { context: Object.assign(walker.newPasidContext(), { root }) },
   });
 
   it("are told apart by every field but those of the entry's place", () => {

@@ -69,7 +69,7 @@ describe("an outcome is written with all of its fields, in the contract's order"
     const outcome = new Outcome();
     outcome.run(0x1000, 0xff0, 16);
     const head = `${HEAD}"iommu":"unit","dev":"00:03.0","addr":"0x1200345678","len":64,"access":"r","model":"intel","result":"ok","pa":"0x1000ff0","page":4096,"perm":"---",`;
-    Object.assign(outcome, { verdict: "stale", changedLine: 3, reads: 2, pageShift: 12 });
+    Object.assign(outcome, { model: "intel", verdict: "stale", changedLine: 3, reads: 2, pageShift: 12 });
     const stale = `${head}"reads":2,"verdict":"stale","changed_line":3}\n`;
     expect(new Lines().write(requestOf(), outcome)).toBe(stale);
     outcome.run(0x3000, 0, 48);
@@ -81,7 +81,7 @@ describe("an outcome is written with all of its fields, in the contract's order"
   it("a fault, with what there may be of it", () => {
     const outcome = Object.assign(new Outcome(), {
       ...{ status: FAULT, model: "arm", fault: fault(0x13, "F_PERMISSION"), reason: "PERMISSION" },
-      ...{ stage: 2, level: -1, cls: "TT", entryFrame: 0x4000, entryOffset: 0x18, entryKnown: true },
+      ...{ stage: 2, level: -1, faultClass: "TT", entryFrame: 0x4000, entryOffset: 0x18, entryKnown: true },
       ...{ entryHi: 0x8000_0000 | 0, entryLo: 1, recorded: false, hole: true, hasFaultAddr: true },
       ...{ faultHi: 0, faultLo: 0xfff, flags: 0x2a, reads: 4, verdict: "match" },
     });
@@ -91,12 +91,13 @@ describe("an outcome is written with all of its fields, in the contract's order"
   });
 
   it("an interrupt, and a termination without code", () => {
-    const msi = Object.assign(new Outcome(), { status: MSI });
+    const msi = Object.assign(new Outcome(), { status: MSI, model: "intel" });
     const request = requestOf({ access: WRITE });
     const head = `${HEAD}"iommu":"unit","dev":"00:03.0","addr":"0x1200345678","len":64,"access":"w","model":"intel",`;
     expect(new Lines().write(request, msi)).toBe(`${head}"result":"msi","reads":0}\n`);
     const ended = Object.assign(new Outcome(), {
       status: FAULT,
+      model: "intel",
       fault: fault(0, "aborted"),
       reason: "ABORT",
     });
@@ -118,7 +119,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   runBytes: [[4, 5]],
   fault: [fault(1, "one"), fault(2, "two")],
   reason: ["PERMISSION", "ACCESS"],
-  cls: ["", "TT", "CD"],
+  faultClass: ["", "TT", "CD"],
   verdict: ["", ...VERDICTS],
   difference: ["", ...DIFFERENCES],
   changedLine: [0, 0, 0, 8, 9],

@@ -128,7 +128,7 @@ describe("bound context descriptor tables", () => {
     expect([r.status, r.frame, r.offset, r.domain]).toEqual([0, 7, 0x123, 12]);
     s1.map(0n, 0x3_0000_0000n, 3, RW);
     const fault = machine.walk(0x123n, { binding });
-    expect([fault.fault!.name, fault.stage, fault.cls, fault.faultHi, fault.faultLo]).toEqual([
+    expect([fault.fault!.name, fault.stage, fault.faultClass, fault.faultHi, fault.faultLo]).toEqual([
       ...["F_TRANSLATION", 2, "IN", 3, 0x123],
     ]);
   });

@@ -244,7 +244,7 @@ describe("random bytes", () => {
         const engine = new WalkEngine(walker);
         const request = new WalkRequest();
         // Contexts that have held others before: nothing of those may show.
-        const reused = [walker.newDevice(), walker.newProcess()] as const;
+        const reused = [walker.newDevice(), walker.newPasidContext()] as const;
         for (let i = 0; i < 20; i++) {
           const sid = random.below(256);
           if (kind >= 1 && kind <= 3) repair(random, memory, BigInt(sid) * 64n, kind);

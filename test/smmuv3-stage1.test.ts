@@ -406,7 +406,7 @@ describe("stage 1 faults on the way", () => {
     const at = tables.entry(0n, 2);
     tables.write(at, 0xdead_0000n | 3n);
     const r = machine.walk(0x7000n);
-    expect([r.fault!.code, r.stage, r.cls, r.level, r.reason, r.hole]).toEqual([
+    expect([r.fault!.code, r.stage, r.faultClass, r.level, r.reason, r.hole]).toEqual([
       0x0b,
       1,
       "TT",
@@ -430,7 +430,7 @@ describe("stage 1 faults on the way", () => {
     const at = tables.entry(0n, level);
     tables.write(at, 0x10_0000_0000n | (bits & ~AF));
     const r = machine.walk(0n, { access: WRITE });
-    expect([r.fault!.name, r.level, r.cls, r.stage, r.reason]).toEqual([
+    expect([r.fault!.name, r.level, r.faultClass, r.stage, r.reason]).toEqual([
       "F_ADDR_SIZE",
       level,
       "IN",

@@ -332,7 +332,7 @@ describe("both stages", () => {
     expect(machine.ask(0n)).toBe("F_TRANSLATION S1 IN L3");
     s2.map(at3, 0xdead_0000n, 3, RW);
     const r = machine.walk(0n);
-    expect([r.fault!.name, r.stage, r.cls, r.hasFaultAddr]).toEqual(["F_WALK_EABT", 1, "TT", false]);
+    expect([r.fault!.name, r.stage, r.faultClass, r.hasFaultAddr]).toEqual(["F_WALK_EABT", 1, "TT", false]);
     expect(r.entryFrame).toBe(0xdead_0);
     s2.map(CONTEXT + HIGH, 0xdead_0000n, 3, RW);
     expect(machine.ask(0n)).toBe("F_CD_FETCH");

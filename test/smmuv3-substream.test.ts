@@ -221,7 +221,7 @@ describe("substreams", () => {
       false,
     ]);
     const f = machine.walk(0x9000n);
-    expect([f.fault!.name, f.stage, f.cls, f.hasFaultAddr]).toEqual(["F_TRANSLATION", 2, "IN", false]);
+    expect([f.fault!.name, f.stage, f.faultClass, f.hasFaultAddr]).toEqual(["F_TRANSLATION", 2, "IN", false]);
     expect(machine.ask(1n << 52n)).toBe("F_ADDR_SIZE S1 IN");
   });
 

@@ -16,11 +16,11 @@ export interface DeviceSlot<D, P> {
   /** What whoever follows the walks knows of this context; null at first. The engine does not look at it. */
   tracked: D | null;
   readonly reads: number;
-  readonly processes: Map<number, ProcessSlot<P>>;
+  readonly processes: Map<number, PasidSlot<P>>;
 }
 
 /** A PASID entry in use. */
-export interface ProcessSlot<P> {
+export interface PasidSlot<P> {
   readonly context: object;
   tracked: P | null;
   /** Reads of this and of the device context. */
@@ -35,7 +35,7 @@ interface Recent<D, P> {
   readonly pasid: number;
   readonly binding: Binding | null;
   readonly device: DeviceSlot<D, P>;
-  readonly process: ProcessSlot<P>;
+  readonly process: PasidSlot<P>;
 }
 
 /**
@@ -50,7 +50,7 @@ export class WalkEngine<D = unknown, P = unknown> {
   readonly #fresh = new WalkResult();
   /** Contexts that the last walk went through; null where it ended before. */
   device: DeviceSlot<D, P> | null = null;
-  process: ProcessSlot<P> | null = null;
+  process: PasidSlot<P> | null = null;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<number | Binding, DeviceSlot<D, P>>();
   #contexts = 0;
@@ -125,7 +125,7 @@ export class WalkEngine<D = unknown, P = unknown> {
     return this.#walkWith(request, device, process);
   }
 
-  #walkWith(request: WalkRequest, device: DeviceSlot<D, P>, process: ProcessSlot<P>): WalkResult {
+  #walkWith(request: WalkRequest, device: DeviceSlot<D, P>, process: PasidSlot<P>): WalkResult {
     const translations = this.#translations;
     // The page number's low bits and the kind of access share a word.
     const pageLo = (request.addrLo & ~0xfff) | request.access | (request.priv ? 8 : 0);
@@ -155,7 +155,7 @@ export class WalkEngine<D = unknown, P = unknown> {
   #walkAfresh(
     request: WalkRequest,
     knownDevice: DeviceSlot<D, P> | undefined,
-    knownProcess: ProcessSlot<P> | undefined,
+    knownPasid: PasidSlot<P> | undefined,
   ): WalkResult {
     const walker = this.walker;
     const tables = walker.tables;
@@ -178,10 +178,10 @@ export class WalkEngine<D = unknown, P = unknown> {
     tables.reads = device.reads;
     if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
 
-    let process = knownProcess;
+    let process = knownPasid;
     if (process === undefined) {
-      const context = walker.newProcess();
-      if (!walker.loadProcess(request, device.context, context, out)) return counted(out, tables.reads);
+      const context = walker.newPasidContext();
+      if (!walker.loadPasidContext(request, device.context, context, out)) return counted(out, tables.reads);
       process = { context, tracked: null, reads: tables.reads, id: this.#nextId++ };
       this.#bound();
       device.processes.set(request.pasid, process);
@@ -202,7 +202,7 @@ export class WalkEngine<D = unknown, P = unknown> {
       walker.admit(request, out) &&
       walker.loadDevice(request, device, out) &&
       walker.checkRequest(request, device, out) &&
-      walker.loadProcess(request, device, process, out)
+      walker.loadPasidContext(request, device, process, out)
     )
       walker.translate(request, device, process, out);
     return counted(out, walker.tables.reads);

@@ -56,7 +56,7 @@ export class WalkResult {
   /** 1 or 2 where a page table faulted, else 0. */
   stage = 0;
   level = NO_LEVEL;
-  cls: FaultClass = "";
+  faultClass: FaultClass = "";
   /** Where the failing entry is (frame -1: no entry) and its 64-bit value, if it could be read. */
   entryFrame = -1;
   entryOffset = 0;
@@ -93,7 +93,7 @@ export class WalkResult {
     this.reason = "UNKNOWN";
     this.stage = 0;
     this.level = NO_LEVEL;
-    this.cls = "";
+    this.faultClass = "";
     this.entryFrame = -1;
     this.entryOffset = 0;
     this.entryHi = 0;
@@ -140,7 +140,7 @@ export class WalkResult {
     this.reason = r.reason;
     this.stage = r.stage;
     this.level = r.level;
-    this.cls = r.cls;
+    this.faultClass = r.faultClass;
     this.entryFrame = r.entryFrame;
     this.entryOffset = r.entryOffset;
     this.entryHi = r.entryHi;

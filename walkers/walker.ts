@@ -38,7 +38,7 @@ export interface Stage2Config {
  *    disabled).
  * 2. `loadDevice`: the device's context. Depends on the device and on memory alone.
  * 3. `checkRequest`: what the context refuses for this kind of access.
- * 4. `loadProcess`: the PASID entry. Depends on the device, the PASID (or its absence) and memory alone.
+ * 4. `loadPasidContext`: the PASID entry. Depends on the device, the PASID (or its absence) and memory alone.
  * 5. `translate`: everything else: access checks, page tables.
  *
  * Each step but the last returns true to go on, false where `out` holds the final outcome. `out` has been reset
@@ -58,11 +58,11 @@ export interface IommuWalker<D extends object = object, P extends object = objec
   bind(config: PasidTableConfig): Binding | string;
 
   newDevice(): D;
-  newProcess(): P;
+  newPasidContext(): P;
 
   admit(request: WalkRequest, out: WalkResult): boolean;
   loadDevice(request: WalkRequest, device: D, out: WalkResult): boolean;
   checkRequest(request: WalkRequest, device: D, out: WalkResult): boolean;
-  loadProcess(request: WalkRequest, device: D, process: P, out: WalkResult): boolean;
+  loadPasidContext(request: WalkRequest, device: D, process: P, out: WalkResult): boolean;
   translate(request: WalkRequest, device: D, process: P, out: WalkResult): void;
 }

@@ -1,3 +1,5 @@
+import { type Collected, collectNext } from "../../parsers/logs/collect-next.ts";
+import { likelyCauses, meaningsOf } from "../../parsers/logs/fault-causes.ts";
 import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { Fault } from "../../walkers/fault.ts";
@@ -5,8 +7,6 @@ import { IOMMU_MODELS, IOMMUS, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { type ImportReport, importFiles } from "../import-files.ts";
 import type { Output } from "../output.ts";
-import { likelyCauses, meaningsOf } from "./causes.ts";
-import { collectNext } from "./collect.ts";
 import { type DumpedTables, dumpedTables } from "./dump-trace.ts";
 import { type FaultGroup, FaultGroups } from "./fault-groups.ts";
 
@@ -53,7 +53,7 @@ export async function explainLogs(paths: readonly string[]): Promise<ExplainedLo
   });
   const groups: ExplainedGroup[] = [];
   for (const group of facts.groups) groups.push(await explained(group, facts, groups.length < MAX_WALKED));
-  return { groups, facts, report, collect: collectNext(facts) };
+  return { groups, facts, report, collect: collectNext(collectedBy(facts)) };
 }
 
 async function explained(group: FaultGroup, facts: FaultGroups, walked: boolean): Promise<ExplainedGroup> {
@@ -69,4 +69,13 @@ function vendorOf({ model }: LoggedFault): { title: string; faults: readonly Fau
   if (!(IOMMU_MODELS as readonly string[]).includes(model)) return { title: model, faults: [] };
   const known = model as IommuModel;
   return { title: IOMMUS[known].title, faults: VENDORS[known].faults };
+}
+
+function collectedBy(facts: FaultGroups): Collected {
+  return {
+    faults: facts.groups.map(({ first, dumped }) => ({ fault: first, tables: dumped?.vtd !== undefined })),
+    mappings: facts.mappings > 0,
+    units: facts.units.length > 0,
+    queueErrors: facts.queueErrors.size > 0,
+  };
 }

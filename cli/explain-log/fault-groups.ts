@@ -1,7 +1,7 @@
+import { causeKey } from "../../parsers/logs/fault-causes.ts";
 import type { IommuEvent, LoggedFault, LogPlace } from "../../parsers/logs/iommu-events.ts";
 import { historyText } from "../../pipeline/mappings/history-text.ts";
 import { type FaultCause, MappingHistory } from "../../pipeline/mappings/mapping-history.ts";
-import { FLAG_RW } from "../../walkers/amd-vi/events.ts";
 
 /** Faults of one device with one cause. */
 export interface FaultGroup {
@@ -100,7 +100,7 @@ export class FaultGroups {
   }
 
   #fault(fault: LoggedFault): void {
-    const key = keyOf(fault);
+    const key = causeKey(fault);
     let group = this.#groups.get(key);
     if (group === undefined) {
       if (this.#groups.size >= MAX_GROUPS) {
@@ -144,12 +144,6 @@ export class FaultGroups {
       group.histories.set(found.cause, { count: 1, text: historyText(found, request, moment) });
     else known.count++;
   }
-}
-
-/** One device and one cause, whatever the direction: an AMD event's flags tell causes apart. */
-function keyOf({ model, dev, code, text, amd }: LoggedFault): string {
-  const flags = amd?.flags === undefined ? undefined : amd.flags & ~FLAG_RW;
-  return [model, dev, code ?? text, amd?.event, flags].join("\n");
 }
 
 function isDumped({ vtd, amd, dev, code, pasid }: LoggedFault): boolean {

@@ -1,10 +1,9 @@
 import type { LoggedFault, LogPlace } from "../../parsers/logs/iommu-events.ts";
-import { DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
+import { deviceTableEntry, nativeRecord } from "../../parsers/logs/native-record.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
-import { nativeRecord } from "../explain-log/fault-record.ts";
 import { faultTitle, sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { pageLines } from "./walk-text.ts";
@@ -114,8 +113,7 @@ function recordLines(first: LoggedFault): string[] {
   const layout = record.format.layout(record.format.code(record.view));
   const words = layout.words(record.view, 0);
   const lines = structureLines(words, layout.decode(record.view, 0), layout.reservedSet(record.view, 0));
-  // Linux prints AMD's events by their fields: the words are made of them.
-  const fields = first.model === "amd" ? lines.slice(1) : lines;
+  const fields = record.derived ? lines.slice(1) : lines;
   return [`The event's fields  [${layout.source}]:`, ...indented(fields)];
 }
 
@@ -138,7 +136,7 @@ function tableLines({ group, tables }: ExplainedGroup, number: number, walks: Ma
         `The tables that were printed with the fault of line ${fault.at.line}: as those of ${known}.`,
       );
     lines.push(verdictText(fault, walk.pages.at(-1)!.result));
-  } else if (fault.amd !== undefined) lines.push(...deviceEntryLines(fault));
+  } else lines.push(...deviceEntryLines(fault));
   for (const { message } of findings) lines.push(`The entries by themselves: ${message}`);
   return lines;
 }
@@ -155,23 +153,17 @@ function verdictText(
   return "The tables as dumped give this fault.";
 }
 
-function deviceEntryLines({ amd, at }: LoggedFault): string[] {
-  const view = new DataView(new ArrayBuffer(DeviceTableEntry.bytes));
-  amd!.dte.forEach((word, i) => {
-    view.setBigUint64(i * 8, word, true);
-  });
-  const lines = [
-    `The device table entry that was printed with the fault of line ${at.line}  [${DeviceTableEntry.source}]:`,
-    ...indented(
-      structureLines(
-        DeviceTableEntry.words(view, 0),
-        DeviceTableEntry.decode(view, 0),
-        DeviceTableEntry.reservedSet(view, 0),
-      ),
-    ),
+function deviceEntryLines(fault: LoggedFault): string[] {
+  const entry = deviceTableEntry(fault);
+  if (entry === undefined) return [];
+  const { layout, view } = entry;
+  const fields = structureLines(layout.words(view, 0), layout.decode(view, 0), layout.reservedSet(view, 0));
+  const control = fault.amd?.control;
+  return [
+    `The ${layout.name} that was printed with the fault of line ${fault.at.line}  [${layout.source}]:`,
+    ...indented(fields),
+    ...(control === undefined ? [] : [`Control register: ${hex(control)}`]),
   ];
-  if (amd!.control !== undefined) lines.push(`Control register: ${hex(amd!.control)}`);
-  return lines;
 }
 
 /** What is no fault of a request: queues, notes, losses, what to collect. */

@@ -64,9 +64,9 @@ export function pageLines(page: PageWalk, several: boolean): string[] {
 
 /** What the last second-stage walk was for: Arm's class says so, and a walk that succeeds ends with its data. */
 function lastPurpose(result: WalkResult): string {
-  if (result.status !== FAULT || result.cls === "IN") return "the first stage's output";
-  if (result.cls === "TT") return "the next first-stage table";
-  if (result.cls === "CD") return "the next context structure";
+  if (result.status !== FAULT || result.faultClass === "IN") return "the first stage's output";
+  if (result.faultClass === "TT") return "the next first-stage table";
+  if (result.faultClass === "CD") return "the next context structure";
   return "the next table, or the first stage's output";
 }
 

@@ -1,6 +1,6 @@
 import { CONFIG_MODELS, type ConfigModel } from "../../walkers/models.ts";
 import type { ParentStage } from "../../walkers/pasid-tables/format.ts";
-import { FIELD_GROUPS, type VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
+import { vendorFieldsOf } from "../../walkers/pasid-tables/vendor-fields.ts";
 import { joined } from "../../walkers/word64.ts";
 import { Devices } from "../trace/devices.ts";
 import {
@@ -112,14 +112,9 @@ function configRequest(read: Config, parent: Config["stage2"]): PasidTableReques
     ...given({ version, bytes, model: known, pasidBits }),
     ...(name !== undefined && known === undefined ? { unknownModel: name } : {}),
     base: base === undefined ? 0n : joined(base.hi, base.lo),
-    ...vendorFields(read),
+    ...vendorFieldsOf(read),
     ...(parent === undefined ? {} : { parent: parentStage(parent) }),
   };
-}
-
-/** The fields of the formats, without those that are not there. */
-function vendorFields(config: VendorFields): VendorFields {
-  return given(Object.fromEntries(FIELD_GROUPS.map((name) => [name, config[name]])) as VendorFields);
 }
 
 function parentStage(stage: NonNullable<Config["stage2"]>): ParentStage {

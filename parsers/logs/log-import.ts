@@ -11,7 +11,7 @@ import { jsonText, lossText } from "./record-text.ts";
 import { LOG_FORMATS } from "./registry.ts";
 
 /** Takes the records that a log is turned into. */
-export interface RecordSink {
+export interface LogSink {
   /**
    * @param line line of the log that completes the record, from 1; never smaller than the one before
    * @param text the record as JSON, without a newline
@@ -76,7 +76,7 @@ export class LogImport implements LineTaker, LogReport {
   readonly lost = new Map<string, Losing>();
   /** Lines that are given to `#follower` whatever is in them. */
   wanted = 0;
-  readonly #sink: RecordSink;
+  readonly #sink: LogSink;
   readonly #rows: readonly LogFormat[];
   readonly #readers = new Map<LogFormat, OpenReader>();
   readonly #line = new CarriedLine();
@@ -89,7 +89,7 @@ export class LogImport implements LineTaker, LogReport {
   #reading: OpenReader | null = null;
   #nothing = false;
 
-  constructor(sink: RecordSink, options: LogOptions = {}) {
+  constructor(sink: LogSink, options: LogOptions = {}) {
     this.#sink = sink;
     this.#known = options.memory ?? null;
     this.#rows = options.formats ?? LOG_FORMATS;

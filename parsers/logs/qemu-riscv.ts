@@ -16,9 +16,9 @@ import {
   answerOf,
   cmdText,
   dmaText,
+  type LoggedRequest,
   observedFault,
   observedOk,
-  type RequestFields,
   timed,
 } from "./record-text.ts";
 import { TableBuilder } from "./table-builder.ts";
@@ -181,7 +181,7 @@ class RiscvEvents implements LogReader {
   #dma(
     unit: Unit,
     { ts }: LogLine,
-    request: Omit<RequestFields, "iommu" | "ts">,
+    request: Omit<LoggedRequest, "iommu" | "ts">,
     device: number,
     pa: bigint | null,
   ): void {

@@ -48,7 +48,7 @@ interface Device {
   readonly ridPasid: number;
 }
 
-export class VtdTables {
+export class PlacedVtdTables {
   readonly #builder: TableBuilder;
   readonly #iommu: LogIommu;
   #root: bigint | null = null;

@@ -16,7 +16,7 @@ import { UNKNOWN_TABLES } from "./losses.ts";
 import { Pending } from "./pending.ts";
 import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
 import { VtdMemory } from "./qemu-vtd-memory.ts";
-import { VtdTables } from "./qemu-vtd-tables.ts";
+import { PlacedVtdTables } from "./qemu-vtd-tables.ts";
 import { cmdText, dmaText, observedFault, observedOk, timed } from "./record-text.ts";
 import { hexOfBig, TableBuilder } from "./table-builder.ts";
 
@@ -67,7 +67,7 @@ class VtdEvents implements LogReader {
   readonly #output: LogOutput;
   readonly #iommu: LogIommu;
   readonly #builder: TableBuilder;
-  readonly #tables: VtdTables;
+  readonly #tables: PlacedVtdTables;
   /** Where memory is given. */
   readonly #memory: VtdMemory | null;
   readonly #requests = new Pending<Request>();
@@ -80,7 +80,7 @@ class VtdEvents implements LogReader {
     this.#output = output;
     this.#iommu = new LogIommu(output, VTD_ID, "intel");
     this.#builder = new TableBuilder(output);
-    this.#tables = new VtdTables(this.#builder, this.#iommu);
+    this.#tables = new PlacedVtdTables(this.#builder, this.#iommu);
     this.#memory = output.memory ? new VtdMemory(output, this.#iommu, this.#builder) : null;
     const page = (hit: boolean) => (args: string) => this.#page(args, hit);
     const context = (args: string) => this.#context(args);

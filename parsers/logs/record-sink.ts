@@ -4,7 +4,7 @@ import { LineReader } from "../trace/line-reader.ts";
 import type { TraceHandler } from "../trace/record-source.ts";
 import type { TraceNames } from "../trace/records.ts";
 import { DMA, RecordScanner } from "../trace/scanner.ts";
-import type { RecordSink } from "./log-import.ts";
+import type { LogSink } from "./log-import.ts";
 
 /** The most bytes of UTF-8 that a unit of a string takes. */
 const MOST_UTF8 = 3;
@@ -14,7 +14,7 @@ const FIRST_BYTES = 4096;
  * Hands the records of a log to whoever replays traces, by the log's own line numbers. They are read like those of a
  * trace: a log and the trace that is imported from it cannot mean different things.
  */
-export class HandlerSink implements RecordSink {
+export class HandlerSink implements LogSink {
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
   readonly #scanner: RecordScanner;

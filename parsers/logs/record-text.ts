@@ -9,7 +9,7 @@ export function jsonText(text: string): string {
 }
 
 /** What a log says of a request. */
-export interface RequestFields {
+export interface LoggedRequest {
   readonly iommu: string;
   /** As the contract names devices. */
   readonly dev: string;
@@ -27,7 +27,7 @@ export interface RequestFields {
   readonly assumed: string;
 }
 
-export function dmaText(f: RequestFields): string {
+export function dmaText(f: LoggedRequest): string {
   const pasid = f.pasid === undefined ? "" : `,"pasid":${f.pasid}`;
   const len = f.len === undefined ? "" : `,"len":${f.len}`;
   const priv = f.priv === undefined ? "" : `,"priv":${f.priv}`;

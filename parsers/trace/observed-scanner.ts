@@ -196,7 +196,7 @@ export class ObservedScanner extends ObjectScanner {
     if (this.bytes[at] !== QUOTE) return -1;
     const word = this.view.getInt32(at + 1, true) & THREE;
     if (word !== VALUE_CD && word !== VALUE_TT && word !== VALUE_IN) return -1;
-    this.#observed.cls = word === VALUE_CD ? "CD" : word === VALUE_TT ? "TT" : "IN";
+    this.#observed.faultClass = word === VALUE_CD ? "CD" : word === VALUE_TT ? "TT" : "IN";
     return at + 4;
   }
 }

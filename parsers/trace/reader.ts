@@ -3,6 +3,7 @@
  * record. Line numbers count from 1.
  */
 
+import { loadLogFeed } from "../log-input.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import { type ReadTotals, type RecordSource, readRecords, type TraceHandler } from "./record-source.ts";
@@ -84,7 +85,7 @@ export async function traceFeed(
 ): Promise<Feed> {
   if (layout === "lines") return new LineFeed(handler, options);
   if (layout === "log" || layout === "simple-trace") {
-    const { logFeed } = await import("../logs/log-feed.ts");
+    const logFeed = await loadLogFeed();
     return logFeed(layout, handler, options);
   }
   const { documentFeed } = await import("./document-feed.ts");

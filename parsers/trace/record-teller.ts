@@ -160,7 +160,7 @@ function fillObserved(
   }
   if (input.reason !== undefined) out.reason = names.reasons.internText(input.reason);
   if (input.stage !== undefined) out.stage = input.stage;
-  if (input.class !== undefined) out.cls = input.class;
+  if (input.class !== undefined) out.faultClass = input.class;
   if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
 }
 

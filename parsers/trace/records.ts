@@ -35,7 +35,7 @@ export class ObservedRecord {
   reason = ABSENT;
   /** 1 or 2; 0 where absent. */
   stage = 0;
-  cls: FaultClass = "";
+  faultClass: FaultClass = "";
   /** 1 true, 0 false, or ABSENT. */
   recorded = ABSENT;
   /** The JSON text of `observed`, in the record's `bytes`: it may hold further fields. */
@@ -52,7 +52,7 @@ export class ObservedRecord {
     this.code = 0;
     this.reason = ABSENT;
     this.stage = 0;
-    this.cls = "";
+    this.faultClass = "";
     this.recorded = ABSENT;
     this.start = 0;
     this.end = 0;
@@ -69,7 +69,7 @@ export class ObservedRecord {
     this.code = from.code;
     this.reason = from.reason;
     this.stage = from.stage;
-    this.cls = from.cls;
+    this.faultClass = from.faultClass;
     this.recorded = from.recorded;
   }
 }

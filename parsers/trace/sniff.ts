@@ -1,4 +1,4 @@
-import { sniffLog } from "../logs/sniff-log.ts";
+import { sniffLog } from "../log-input.ts";
 import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
 
 /**

@@ -1,9 +1,14 @@
-import { FRAME_BYTES, type GuestMemory } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../../walkers/memory.ts";
+import { PAGE_TABLE_FORMATS } from "../../walkers/page-tables/formats.ts";
 import { type BindFindings, sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../../walkers/pasid-tables/bind-rules.ts";
 import type { BindHost, TableShape, TableUse } from "../../walkers/pasid-tables/format.ts";
-import { hex } from "../../walkers/word64.ts";
-import { fetchAt, TableScan } from "./table-scan.ts";
+import { VENDORS } from "../../walkers/registry.ts";
+import type { Entry } from "../../walkers/tables/entry.ts";
+import { brokenRules } from "../../walkers/tables/entry-rule.ts";
+import type { Pointer, TableSpec } from "../../walkers/tables/tree.ts";
+import { byteAddress, hex } from "../../walkers/word64.ts";
+import { fetchAt, TableScan, type TableVisitor } from "./table-scan.ts";
 
 /** A table that is bound to a device. */
 export interface BoundTable {
@@ -18,6 +23,8 @@ export interface BoundTable {
 
 /** Entries that cost about as much as looking whether one page is there. */
 const ENTRIES_PER_PAGE = 16;
+/** The device is not one of a trace. */
+const NO_DEVICE = -1;
 /** Different formats that are reported of one table. */
 const MAX_FORMATS = 8;
 
@@ -95,7 +102,6 @@ function checkEntries(
   maxEntries: number,
   out: BindFindings,
 ): void {
-  const entries = use.layout.entries(host);
   const formats = new Map<string, { readonly pasid: number; count: number }>();
   let ownReported = false;
   const checkOwn = (start: bigint, bytes: number, what: string, where: string, pasid?: number) => {
@@ -107,34 +113,61 @@ function checkEntries(
       pasid,
     );
   };
-  const visitor = {
-    table: (start: bigint, bytes: number, what: string, entry: bigint) =>
-      checkOwn(start, bytes, what, `the entry at ${hex(entry)}`),
-    entry(pasid: number, view: DataView, at: number) {
-      const { unsupported, roots } = entries.read(view, at);
-      for (const root of roots)
-        checkOwn(root, entries.rootBytes, "page table", `the entry of PASID ${pasid}`, pasid);
-      for (const format of unsupported) {
+  const visitor: TableVisitor = {
+    table: ({ kind, frame, offset, entries }, at) =>
+      checkOwn(
+        byteAddress(frame, offset),
+        entries * kind.layout.bytes,
+        kind.title!,
+        `the entry at ${hex(at)}`,
+      ),
+    entry(entry) {
+      const pasid = entry.first;
+      const pointers = entry.table.kind.points?.(entry) ?? [];
+      for (const { frame, offset, tables } of pointers) {
+        const root = byteAddress(frame, offset);
+        checkOwn(root, tables?.rootBytes ?? FRAME_BYTES, "page table", `the entry of PASID ${pasid}`, pasid);
+      }
+      for (const format of unsupported(entry, pointers, host)) {
         const seen = formats.get(format);
         if (seen !== undefined) seen.count++;
         else if (formats.size < MAX_FORMATS) formats.set(format, { pasid, count: 1 });
       }
     },
   };
-  new TableScan(
-    use.layout.levels(pasidBits),
-    pasidBits,
-    memory,
-    visitor,
-    maxEntries,
-    entries.littleEndian,
-  ).run(use.base);
+  const table = tableOf(use, pasidBits, host, memory);
+  if (table !== null) new TableScan(memory, visitor, maxEntries).run(table, 2 ** pasidBits);
   for (const [format, { pasid, count }] of formats)
     out.add(
       BIND_RULES["bind-pgtable-format"],
       `the entry of PASID ${pasid}${count > 1 ? ` and ${count - 1} more` : ""}: expected page tables that this IOMMU can walk, found ${format}`,
       pasid,
     );
+}
+
+/** The table as its IOMMU takes it; null where its address is none. */
+function tableOf(use: TableUse, pasidBits: number, host: BindHost, memory: GuestMemory): TableSpec | null {
+  if (use.base >> 64n !== 0n) return null;
+  const tree = VENDORS[host.model].tables(memory);
+  tree.configure(host.state);
+  const root = tree.pasids(use.layout.context(pasidBits, host), NO_DEVICE);
+  const offset = Number(use.base % BigInt(FRAME_BYTES));
+  return root && { ...root.table, frame: Number(use.base >> BigInt(FRAME_SHIFT)), offset };
+}
+
+/** Page tables that the IOMMU cannot walk: "VMSAv8-32 LPAE (AA64 is 0)". */
+function unsupported(entry: Entry, pointers: readonly Pointer[], { limits }: BindHost): Set<string> {
+  const found = new Set<string>();
+  for (const { tables } of pointers)
+    if (tables !== undefined && !limits.formats.has(tables.format))
+      found.add(`${PAGE_TABLE_FORMATS[tables.format]} (${tables.because})`);
+  const { view, at } = entry;
+  const { rules } = entry.table.kind;
+  for (const broken of brokenRules(rules, view, at)) {
+    const text = rules!.found(broken, view, at);
+    if (text !== undefined) found.add(text);
+  }
+  return found;
 }
 
 function overlap(a: bigint, aBytes: number, b: bigint, bBytes: number): boolean {

@@ -1,71 +1,56 @@
 import { FRAME_BYTES, FRAME_SHIFT, FRAMES, type GuestMemory } from "../../walkers/memory.ts";
-import { addressIn, type TableLevel } from "../../walkers/pasid-tables/format.ts";
+import { Entry } from "../../walkers/tables/entry.ts";
+import type { TableSpec } from "../../walkers/tables/tree.ts";
+import { byteAddress } from "../../walkers/word64.ts";
 
 /** What a scan tells of a table's present entries. */
 export interface TableVisitor {
-  /** A table that an entry points to. */
-  table(start: bigint, bytes: number, what: string, entry: bigint): void;
+  /** A table that the entry at a byte address points to. */
+  table(table: TableSpec, entry: bigint): void;
   /** An entry of a PASID, readable until the next fetch. */
-  entry(pasid: number, view: DataView, at: number): void;
+  entry(entry: Entry): void;
 }
 
 /** Reads the present entries of a PASID table, from its root on. */
 export class TableScan {
   readonly #memory: GuestMemory;
   readonly #visitor: TableVisitor;
-  readonly #levels: readonly TableLevel[];
-  readonly #pasids: number;
-  readonly #littleEndian: boolean;
   #left: number;
 
-  /**
-   * @param levels from the root on
-   * @param pasidBits of the PASIDs whose entries are read
-   * @param maxEntries entries that are read at most, present or not
-   */
-  constructor(
-    levels: readonly TableLevel[],
-    pasidBits: number,
-    memory: GuestMemory,
-    visitor: TableVisitor,
-    maxEntries: number,
-    littleEndian: boolean,
-  ) {
+  /** @param maxEntries entries that are read at most, present or not */
+  constructor(memory: GuestMemory, visitor: TableVisitor, maxEntries: number) {
     this.#memory = memory;
     this.#visitor = visitor;
-    this.#levels = levels;
-    this.#pasids = 2 ** pasidBits;
     this.#left = maxEntries;
-    this.#littleEndian = littleEndian;
   }
 
-  run(base: bigint): void {
-    this.#table(base, 0, 0, this.#pasids);
-  }
-
-  #table(base: bigint, depth: number, firstPasid: number, pasids: number): void {
-    if (base >> 64n !== 0n) return;
-    const level = this.#levels[depth]!;
-    const { layout } = level;
-    const present = layout.reader(level.present, this.#littleEndian);
-    const step = 2 ** level.below;
-    // In numbers: most entries are not present, and of those a bind reads thousands.
-    const frame = Number(base >> BigInt(FRAME_SHIFT));
-    const offset = Number(base % BigInt(FRAME_BYTES));
-    for (let i = 0; i * step < pasids && this.#left > 0; i++) {
+  /** @param pasids that are looked up in the table */
+  run(table: TableSpec, pasids: number): void {
+    const { kind, frame, offset } = table;
+    const { bytes } = kind.layout;
+    // Most entries are not present, and of those a bind reads thousands.
+    for (let i = 0; i * kind.span < pasids && this.#left > 0; i++) {
       this.#left--;
-      const at = offset + i * layout.bytes;
-      if (!this.#fetch(frame + (at >>> FRAME_SHIFT), at % FRAME_BYTES, layout.bytes)) continue;
-      if (present(this.#memory.view, this.#memory.at) === 0) continue;
-      const pasid = firstPasid + i * step;
-      if (level.next === undefined) {
-        this.#visitor.entry(pasid, this.#memory.view, this.#memory.at);
-        continue;
-      }
-      const { field, bytes, what } = level.next;
-      const next = addressIn(layout, field, this.#memory.view, this.#memory.at, this.#littleEndian);
-      this.#visitor.table(next, bytes, what, base + BigInt(i * layout.bytes));
-      this.#table(next, depth + 1, pasid, Math.min(step, pasids - i * step));
+      const at = offset + i * bytes;
+      if (!this.#fetch(frame + Math.floor(at / FRAME_BYTES), at % FRAME_BYTES, bytes)) continue;
+      const { view, at: start } = this.#memory;
+      if (!kind.valid(view, start)) continue;
+      const entry = new Entry(
+        table,
+        i,
+        new DataView(view.buffer, view.byteOffset + start, bytes),
+        this.#memory,
+      );
+      if (kind.below === undefined) this.#visitor.entry(entry);
+      else this.#below(entry, Math.min(kind.span, pasids - i * kind.span), byteAddress(frame, at));
+    }
+  }
+
+  #below(entry: Entry, pasids: number, at: bigint): void {
+    for (const { table } of entry.table.kind.points?.(entry) ?? []) {
+      if (table === undefined) continue;
+      this.#visitor.table(table, at);
+      this.run(table, pasids);
     }
   }
 

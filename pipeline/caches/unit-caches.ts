@@ -298,7 +298,7 @@ export class UnitCaches {
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
-        if (admitted) contexts.refusedProcess(caches, request.pasid, deviceVersion, walk, time);
+        if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
       return (history?.versions.some(isValid) ?? false) || mayDiffer;
     }
@@ -337,13 +337,18 @@ export class UnitCaches {
     return this.#unit.engine.walk(request);
   }
 
+  /** Whether all that is cached of the page that was walked last says what memory says: then there is nothing to ask. */
+  isAsMemory(request: WalkRequest): boolean {
+    return this.#explanation.isAsMemory(request);
+  }
+
   /**
    * Whether an entry for which an invalidation is owed gives an answer.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
    */
   holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
-    return !this.#explanation.isAsMemory(request) && this.#explanation.find(request, "uninvalidated", accept);
+    return this.#explanation.find(request, "uninvalidated", accept);
   }
 
   /**
@@ -354,7 +359,6 @@ export class UnitCaches {
    * @returns UNEXPLAINED, VALID or INVALIDATED; `staleSource` says what it was
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
-    if (this.#explanation.isAsMemory(request)) return UNEXPLAINED;
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     return find("invalidated") ? INVALIDATED : UNEXPLAINED;

@@ -71,7 +71,7 @@ export class UnitInspector {
     this.#sink = sink;
     this.#budget = budget;
     this.#device = unit.walker.newDevice();
-    this.#process = unit.walker.newProcess();
+    this.#process = unit.walker.newPasidContext();
     const { faulty, device, pasid } = options;
     const contexts = faulty || device !== undefined || pasid !== undefined;
     this.#reporter = new Reporter(unit.id, this.#names, sink, this.tally, budget, contexts, faulty);
@@ -153,7 +153,7 @@ export class UnitInspector {
   }
 
   /** Loads the PASID entry of the device at hand; where it fails, the result says why. */
-  #loadProcess(pasid: number): boolean {
+  #loadPasidContext(pasid: number): boolean {
     const request = this.#request;
     request.pasid = pasid;
     request.addrHi = 0;
@@ -163,7 +163,7 @@ export class UnitInspector {
     // An address may be exempt from translation whatever the context says: that is no refusal.
     if (!walker.checkRequest(request, this.#device, this.#out) && this.#out.status !== OK) return false;
     this.#out.reset();
-    return walker.loadProcess(request, this.#device, this.#process, this.#out);
+    return walker.loadPasidContext(request, this.#device, this.#process, this.#out);
   }
 
   #begin(): void {
@@ -182,7 +182,7 @@ export class UnitInspector {
     const dev = this.#names.of(id);
     const name: SpaceName = { iommu: this.#unit.id, dev, pasid: undefined };
     const wanted = this.#options.pasid;
-    const loaded = this.#loadProcess(NO_PASID);
+    const loaded = this.#loadPasidContext(NO_PASID);
     const fault = loaded ? undefined : refusalOf(this.#out);
     const space = loaded ? vendor.space(this.#device, this.#process, false) : null;
     // Refused by an entry that was read: not by what the context says of requests without PASID.
@@ -208,7 +208,7 @@ export class UnitInspector {
     if (wanted === NO_PASID) return;
     if (wanted === undefined) {
       if (taken) await this.#allPasids(name, table.table);
-    } else if (this.#loadProcess(wanted))
+    } else if (this.#loadPasidContext(wanted))
       await this.#space({ ...name, pasid: wanted }, vendor.space(this.#device, this.#process, true));
     else this.#reporter.badPasid(dev, wanted, wanted, this.#out);
     this.#reporter.end();
@@ -219,7 +219,7 @@ export class UnitInspector {
     const scan = new ContextScan(
       limit,
       steps(kind),
-      (pasid) => this.#loadProcess(pasid),
+      (pasid) => this.#loadPasidContext(pasid),
       this.#out,
       this.#trail,
       this.#budget,

@@ -3,6 +3,7 @@ import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { hostTableModel, IOMMUS, type IommuModel, MODEL_OWNER } from "../../walkers/models.ts";
+import { vendorFieldsOf } from "../../walkers/pasid-tables/vendor-fields.ts";
 import type { Binding, WalkRequest } from "../../walkers/request.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { IommuUnit } from "./iommu-unit.ts";
@@ -117,16 +118,13 @@ export class Iommus {
     if (!(unit instanceof IommuUnit)) return unit;
     // The IOMMU walks its own format whatever the configuration claims: a host that binds by pointer never looks.
     const model = given === "host" || MODEL_OWNER[given] !== unit.model ? hostTableModel(unit.model) : given;
-    const { base_ptr: base, pasid_bits: pasidBits, stage2, arm, amd, intel, riscv } = record.config;
+    const { base_ptr: base, pasid_bits: pasidBits, stage2 } = record.config;
     const problem = unit.bind(record.dev.canonical, {
       model,
       baseHi: base.hi,
       baseLo: base.lo,
       pasidBits,
-      arm,
-      amd,
-      intel,
-      riscv,
+      ...vendorFieldsOf(record.config),
       stage2: stage2 && { ...stage2, rootHi: stage2.root.hi, rootLo: stage2.root.lo },
     });
     unit.caches?.rebound(record.dev.id);

@@ -36,7 +36,7 @@ export class Outcome {
   reason: FaultReason = "UNKNOWN";
   stage = 0;
   level = NO_LEVEL;
-  cls: FaultClass = "";
+  faultClass: FaultClass = "";
   entryFrame = -1;
   entryOffset = 0;
   entryKnown = false;
@@ -107,7 +107,7 @@ export class Outcome {
     this.reason = walk.reason;
     this.stage = walk.stage;
     this.level = walk.level;
-    this.cls = walk.cls;
+    this.faultClass = walk.faultClass;
     this.entryFrame = walk.entryFrame;
     this.entryOffset = walk.entryOffset;
     this.entryKnown = walk.entryKnown;

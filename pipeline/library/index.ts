@@ -9,7 +9,7 @@
 export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
 export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
-export type { DecodedField, Layout, LayoutField } from "../../walkers/layout.ts";
+export type { DecodedField, Layout, LayoutField as Field } from "../../walkers/layout.ts";
 export type { IommuModel, TableModel } from "../../walkers/models.ts";
 export type { PropertyValue } from "../../walkers/registers.ts";
 export type { Difference, Verdict } from "../iommus/outcome.ts";

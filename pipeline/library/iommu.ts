@@ -2,6 +2,7 @@ import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel, MODEL_OWNER, type TableModel } from "../../walkers/models.ts";
+import type { VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
 import type { PropertyValue } from "../../walkers/registers.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
@@ -22,16 +23,12 @@ export interface IommuSettings {
 }
 
 /** A guest PASID table for one device: `pasid_table_config`. */
-export interface PasidTable {
+export interface PasidTable extends VendorFields {
   readonly model: TableModel;
   /** Guest-physical address of the table. */
   readonly base: bigint;
   /** Bounds the PASID; without it, what format and IOMMU allow. */
   readonly pasidBits?: number;
-  readonly arm?: { readonly s1fmt?: number; readonly s1dss?: number };
-  readonly amd?: { readonly glx?: number; readonly paging_levels?: number };
-  readonly intel?: { readonly rid_pasid?: number };
-  readonly riscv?: { readonly mode?: "PD8" | "PD17" | "PD20" };
   /** Second stage; without it, the identity. */
   readonly stage2?: Omit<Stage2Config, "rootHi" | "rootLo"> & { readonly root: bigint };
 }
@@ -238,7 +235,7 @@ function faultOf(o: Outcome, address: bigint): Faulted {
     reason: o.reason,
     stage: o.stage === 0 ? undefined : o.stage,
     level: o.level === NO_LEVEL ? undefined : o.level,
-    class: o.cls === "" ? undefined : o.cls,
+    class: o.faultClass === "" ? undefined : o.faultClass,
     entry:
       o.entryFrame < 0
         ? undefined

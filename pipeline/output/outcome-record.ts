@@ -7,73 +7,78 @@ import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import type { OutcomeRecord } from "./records.ts";
 
-const RESULTS: OutcomeRecord["result"][] = ["ok", "fault", "msi"];
+const RESULTS: readonly OutcomeRecord["result"][] = ["ok", "fault", "msi"];
+/** By permission bits. */
+const PERMISSIONS = Array.from(
+  { length: 8 },
+  (_, perm) => `${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}`,
+);
+
+/** A record while it is made: member by member, in the order of the line. */
+type Draft = { -readonly [K in keyof OutcomeRecord]?: OutcomeRecord[K] };
 
 /** An outcome as an object: what the line that `OutcomeWriter` writes of it parses to, its members in the same order. */
 export function outcomeRecord(
   line: number,
-  names: RequestNames,
+  { iommu, device }: RequestNames,
   request: DmaRecord,
   o: Outcome,
 ): OutcomeRecord {
-  const { seq, pasid } = request;
+  const record: Draft = { type: "outcome", line };
+  if (!Number.isNaN(request.seq)) record.seq = request.seq;
   const ts = request.ts();
-  return {
-    type: "outcome",
-    line,
-    ...(Number.isNaN(seq) ? {} : { seq }),
-    ...(ts === undefined ? {} : { ts }),
-    ...(names.iommu === undefined ? {} : { iommu: names.iommu }),
-    dev: names.device,
-    ...(pasid < 0 ? {} : { pasid }),
-    addr: hex(request.addrHi, request.addrLo),
-    len: request.len,
-    access: ACCESS_NAMES[request.access]!,
-    ...(request.privGiven ? { priv: request.priv } : {}),
-    model: o.model,
-    result: RESULTS[o.status]!,
-    ...(o.status === OK ? translation(o) : {}),
-    ...(o.status === FAULT ? fault(o) : {}),
-    reads: o.reads,
-    ...(o.verdict === "" ? {} : { verdict: o.verdict }),
-    ...(o.verdict === "" || o.difference === "" ? {} : { diff: o.difference }),
-    ...(o.changedLine === 0 ? {} : { changed_line: o.changedLine }),
-  };
+  if (ts !== undefined) record.ts = ts;
+  if (iommu !== undefined) record.iommu = iommu;
+  record.dev = device;
+  if (request.pasid >= 0) record.pasid = request.pasid;
+  record.addr = hex(request.addrHi, request.addrLo);
+  record.len = request.len;
+  record.access = ACCESS_NAMES[request.access]!;
+  if (request.privGiven) record.priv = request.priv;
+  record.model = o.model;
+  record.result = RESULTS[o.status]!;
+  if (o.status === OK) addTranslation(record, o);
+  else if (o.status === FAULT) addFault(record, o);
+  record.reads = o.reads;
+  if (o.verdict !== "") {
+    record.verdict = o.verdict;
+    if (o.difference !== "") record.diff = o.difference;
+  }
+  if (o.changedLine !== 0) record.changed_line = o.changedLine;
+  return record as OutcomeRecord;
 }
 
-function translation(o: Outcome): Partial<OutcomeRecord> {
-  return {
-    pa: address(o.runFrame[0]!, o.runOffset[0]!),
-    ...(o.pageShift === 0 ? {} : { page: 2 ** o.pageShift }),
-    perm: `${o.perm & READ ? "r" : "-"}${o.perm & WRITE ? "w" : "-"}${o.perm & EXECUTE ? "x" : "-"}`,
-    ...(o.domain < 0 ? {} : { domain: o.domain }),
-    ...(o.asid < 0 ? {} : { asid: o.asid }),
-    ...(o.passthrough ? { passthrough: true } : {}),
-    ...(o.runs > 1 ? { sg: runsOf(o) } : {}),
-  };
+function addTranslation(record: Draft, o: Outcome): void {
+  record.pa = address(o.runFrame[0]!, o.runOffset[0]!);
+  if (o.pageShift !== 0) record.page = 2 ** o.pageShift;
+  record.perm = PERMISSIONS[o.perm]!;
+  if (o.domain >= 0) record.domain = o.domain;
+  if (o.asid >= 0) record.asid = o.asid;
+  if (o.passthrough) record.passthrough = true;
+  if (o.runs > 1) record.sg = runsOf(o);
 }
 
 function runsOf(o: Outcome): [string, number][] {
   return Array.from({ length: o.runs }, (_, i) => [address(o.runFrame[i]!, o.runOffset[i]!), o.runBytes[i]!]);
 }
 
-function fault(o: Outcome): Partial<OutcomeRecord> {
+function addFault(record: Draft, o: Outcome): void {
   const { code, name } = o.fault!;
-  return {
-    reason: o.reason,
-    // A termination that has no event has no code either.
-    ...(code === 0 ? {} : { code: hex(0, code) }),
-    name,
-    ...(o.stage === 0 ? {} : { stage: o.stage as 1 | 2 }),
-    ...(o.level === NO_LEVEL ? {} : { level: o.level }),
-    ...(o.cls === "" ? {} : { class: o.cls }),
-    ...(o.entryFrame < 0 ? {} : { entry_addr: address(o.entryFrame, o.entryOffset) }),
-    ...(o.entryFrame >= 0 && o.entryKnown ? { entry: hex(o.entryHi, o.entryLo) } : {}),
-    ...(o.recorded ? {} : { recorded: false }),
-    ...(o.hole ? { hole: true } : {}),
-    ...(o.hasFaultAddr ? { fault_addr: hex(o.faultHi, o.faultLo) } : {}),
-    ...(o.flags < 0 ? {} : { flags: hex(0, o.flags) }),
-  };
+  record.reason = o.reason;
+  // A termination that has no event has no code either.
+  if (code !== 0) record.code = hex(0, code);
+  record.name = name;
+  if (o.stage !== 0) record.stage = o.stage as 1 | 2;
+  if (o.level !== NO_LEVEL) record.level = o.level;
+  if (o.faultClass !== "") record.class = o.faultClass;
+  if (o.entryFrame >= 0) {
+    record.entry_addr = address(o.entryFrame, o.entryOffset);
+    if (o.entryKnown) record.entry = hex(o.entryHi, o.entryLo);
+  }
+  if (!o.recorded) record.recorded = false;
+  if (o.hole) record.hole = true;
+  if (o.hasFaultAddr) record.fault_addr = hex(o.faultHi, o.faultLo);
+  if (o.flags >= 0) record.flags = hex(0, o.flags);
 }
 
 function address(frame: number, offset: number): string {

@@ -304,9 +304,9 @@ function writeFault(out: ByteWriter, o: Outcome): void {
     out.put(LEVEL);
     out.integer(o.level);
   }
-  if (o.cls !== "") {
+  if (o.faultClass !== "") {
     out.put(CLASS);
-    out.put(constant(o.cls));
+    out.put(constant(o.faultClass));
     out.put(QUOTE);
   }
   if (o.entryFrame >= 0) {

@@ -1,7 +1,6 @@
 import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
-import { ACCEPTED } from "../../walkers/invalidation.ts";
+import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
 import { type Analyses, type Analysis, analysesOf } from "../findings/analysis.ts";
@@ -12,7 +11,6 @@ import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
-import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { type Walks, walkRequest } from "../iommus/request-walk.ts";
@@ -23,6 +21,7 @@ import { Judge } from "../verdicts/judge.ts";
 import { Counters } from "./counters.ts";
 import type { ReplayOptions } from "./options.ts";
 import { RecordedSystem } from "./recorded-system.ts";
+import { SystemChanges } from "./system-changes.ts";
 import { UndecidedVerdicts } from "./undecided-verdicts.ts";
 
 /** One past the largest low half of an address. */
@@ -41,6 +40,7 @@ export class Replay implements TraceHandler {
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
   readonly #analyses: Analyses;
+  readonly #changes: SystemChanges;
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
 
@@ -53,6 +53,9 @@ export class Replay implements TraceHandler {
     this.#counters = new Counters(this.summary);
     const findings = options.findings ? this.#findings(names) : [];
     this.#analyses = analysesOf([...findings, this.#counters]);
+    this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
+      this.#fail(line, problem),
+    );
   }
 
   #findings(names: TraceNames): Analysis[] {
@@ -148,51 +151,8 @@ export class Replay implements TraceHandler {
   record(line: number, record: PlainRecord): void {
     Summary.count(this.summary.records, record.type);
     this.system.past.tick(line);
-    switch (record.type) {
-      case "iommu":
-        this.#configure(line, record, record.id);
-        break;
-      case "reg":
-        this.#configure(line, record, record.iommu);
-        break;
-      case "bind":
-        this.#bind(line, record);
-        break;
-      case "unbind":
-        this.#unbind(line, record);
-        break;
-      case "snapshot":
-        for (const analysis of this.#analyses.replacing) analysis.replacing();
-        this.#fail(line, this.system.take(record));
-        for (const analysis of this.#analyses.replaced) analysis.replaced(line);
-        break;
-      case "cmd":
-        for (const analysis of this.#analyses.before) analysis.before();
-        this.#fail(line, this.#command(line, record));
-        break;
-      case "inv":
-        for (const analysis of this.#analyses.before) analysis.before();
-        this.#fail(line, this.#invalidate(line, record));
-        break;
-      case "fault":
-        for (const analysis of this.#analyses.before) analysis.before();
-        this.#fail(line, this.#logged(line, record));
-        break;
-      case "map":
-        for (const analysis of this.#analyses.mapped) analysis.mapped(line, record);
-        break;
-      case "unmap":
-        for (const analysis of this.#analyses.unmapped) analysis.unmapped(line, record);
-        break;
-      case "loss":
-        for (const analysis of this.#analyses.lost) analysis.lost(line, record);
-        break;
-      case "mark":
-        this.#sink.record({ type: "mark", line, label: record.label });
-        break;
-      default:
-        this.#fail(line, this.system.take(record));
-    }
+    if (record.type === "mark") this.#sink.record({ type: "mark", line, label: record.label });
+    else this.#changes.record(line, record);
   }
 
   unknown(_line: number, type: string): void {
@@ -219,79 +179,6 @@ export class Replay implements TraceHandler {
 
   close(): void {
     this.system.close();
-  }
-
-  #configure(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">, id: string): void {
-    this.#fail(line, this.system.take(record));
-    const unit = this.system.iommus.named(record.type, id);
-    if (unit instanceof IommuUnit)
-      for (const analysis of this.#analyses.configured) analysis.configured(line, unit);
-  }
-
-  #bind(line: number, record: RecordOf<"bind">): void {
-    const { iommus } = this.system;
-    const problem = this.system.take(record);
-    // Without a name it is the only one, and where there are several nothing was bound.
-    const one = record.iommu !== undefined || iommus.units.length === 1;
-    const unit = one ? iommus.of("bind", record.iommu, record.dev.canonical) : undefined;
-    if (unit instanceof IommuUnit)
-      for (const analysis of this.#analyses.bound) analysis.bound(line, unit, record);
-    this.#fail(line, problem);
-    for (const analysis of this.#analyses.rebound) analysis.rebound(line, record.dev.canonical);
-  }
-
-  #unbind(line: number, record: RecordOf<"unbind">): void {
-    const { iommus } = this.system;
-    const device = record.dev.canonical;
-    this.#fail(line, this.system.take(record));
-    const units = record.iommu === undefined ? iommus.units : [iommus.named("unbind", record.iommu)];
-    for (const unit of units)
-      if (unit instanceof IommuUnit)
-        for (const analysis of this.#analyses.unbound) analysis.unbound(unit, device);
-    for (const analysis of this.#analyses.rebound) analysis.rebound(line, device);
-  }
-
-  /** A native command: what it invalidates takes effect at the next completion. */
-  #command(line: number, record: RecordOf<"cmd">): Problem | null {
-    const unit = this.system.iommus.named("cmd", record.iommu);
-    if (!(unit instanceof IommuUnit)) return unit;
-    const { caches, commands } = unit;
-    const invalidation = commands.invalidation(record.data);
-    for (const analysis of this.#analyses.command) analysis.command(line, unit, record);
-    if (caches === null) return null;
-    if (invalidation !== null && commands.spec !== null) caches.count(commands.spec.name);
-    if (commands.completion) {
-      if (caches.undecided) this.#undecided.decide(unit, true);
-      caches.complete();
-    } else if (invalidation !== null && invalidation.status === ACCEPTED)
-      caches.invalidate(invalidation, this.system.past.time);
-    else return null;
-    this.#invalidated(line, unit);
-    return null;
-  }
-
-  #invalidate(line: number, record: RecordOf<"inv">): Problem | null {
-    const given = this.system.invalidation(record);
-    if ("code" in given) return given;
-    for (const unit of given.units) {
-      // The neutral form has no completion of its own: it says what has happened.
-      unit.caches?.invalidated(given.invalidation, this.system.past.time);
-      unit.caches?.count(`inv ${record.cache} ${record.granularity}`);
-      this.#invalidated(line, unit);
-    }
-    return null;
-  }
-
-  #invalidated(line: number, unit: IommuUnit): void {
-    for (const analysis of this.#analyses.invalidated) analysis.invalidated(line, unit);
-  }
-
-  /** A fault that the recorded system logged on its own. */
-  #logged(line: number, record: RecordOf<"fault">): Problem | null {
-    const unit = this.system.logger(record);
-    if (!(unit instanceof IommuUnit)) return unit;
-    for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
-    return null;
   }
 
   #fail(line: number, problem: Problem | null): void {

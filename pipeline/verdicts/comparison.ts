@@ -57,6 +57,6 @@ export class Comparison {
 
 function sameRecord(o: Outcome, observed: ObservedRecord): boolean {
   if (observed.stage !== 0 && observed.stage !== o.stage) return false;
-  if (observed.cls !== "" && observed.cls !== o.cls) return false;
+  if (observed.faultClass !== "" && observed.faultClass !== o.faultClass) return false;
   return observed.recorded < 0 || (observed.recorded === 1) === o.recorded;
 }

@@ -9,7 +9,7 @@ import { Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
-/** Pages of one request that caches may explain; what they explain of more is taken to be all of it. */
+/** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
 
 /**
@@ -66,12 +66,15 @@ export class Judge {
 
   /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */
   #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+    let asked = 0;
     return (
       this.#pages(record, request, caches, (now) => {
+        // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
+        const goesOn = now.status === FAULT ? false : null;
+        if (caches.isAsMemory(request)) return goesOn;
         const found = caches.holdsUninvalidated(request, (walk) => !sameAnswer(walk, now));
         if (found) this.staleSource = caches.staleSource;
-        // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
-        return found ? true : now.status === FAULT ? false : null;
+        return found ? true : ++asked < MOST_PAGES ? goesOn : false;
       }) === true
     );
   }
@@ -105,6 +108,7 @@ export class Judge {
   }
 
   #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
+    if (caches.isAsMemory(request)) return UNEXPLAINED;
     const depth = caches.explain(request, accept);
     if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
     return depth;

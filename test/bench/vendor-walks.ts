@@ -31,7 +31,7 @@ function addTasks(bench: Bench, kind: string, cases: readonly Case[]): void {
   const contexts = new Map(
     [...new Set(some.map((c) => c.unit))].map(({ walker, engine }) => [
       engine,
-      { device: walker.newDevice(), process: walker.newProcess() },
+      { device: walker.newDevice(), process: walker.newPasidContext() },
     ]),
   );
   bench.add(`walk: 1000 ${kind}, uncached, ${readsOf(some[0]!)} reads each`, () => {

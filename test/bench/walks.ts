@@ -19,7 +19,7 @@ export async function addWalkTasks(bench: Bench): Promise<void> {
     const some = Array.from({ length: WALKS }, (_, i) => all[i % all.length]!);
     const { walker, engine } = some[0]!.unit;
     const device = walker.newDevice();
-    const process = walker.newProcess();
+    const process = walker.newPasidContext();
     bench.add(`walk: 1000 ${kind}, uncached, ${reads(some[0]!)} reads each`, () => {
       let status = 0;
       for (const { request } of some) status |= engine.walkUncached(request, device, process).status;

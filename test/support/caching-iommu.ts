@@ -133,8 +133,8 @@ class Unit {
     const key = `${request.device}:${request.pasid}`;
     const known = this.processes.get(key);
     if (known !== undefined) return known.context;
-    const context = this.walker.newProcess();
-    if (!this.walker.loadProcess(request, device, context, out)) return null;
+    const context = this.walker.newPasidContext();
+    if (!this.walker.loadPasidContext(request, device, context, out)) return null;
     if (this.caching.hasOwnEntry(device, context, request.pasid))
       this.processes.set(key, {
         context,

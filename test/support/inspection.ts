@@ -61,12 +61,12 @@ export function enumerate(who: Requester, walks = 1_000_000, from = 0): Enumerat
   const { walker } = who;
   const request = requestOf(who);
   const device = walker.newDevice();
-  const process = walker.newProcess();
+  const process = walker.newPasidContext();
   const out = new WalkResult();
   const loaded =
     walker.loadDevice(request, device, out) &&
     walker.checkRequest(request, device, out) &&
-    walker.loadProcess(request, device, process, out);
+    walker.loadPasidContext(request, device, process, out);
   if (!loaded) throw new Error(`no context: ${out.fault?.name}`);
   const space = VENDORS[walker.model].enumeration(walker).space(device, process, who.pasid !== undefined);
   const trail = new ReadTrail();

@@ -192,7 +192,7 @@ export function describeResult(r: WalkResult): string {
   if (r.status === 0) return `ok 0x${outputOf(r).toString(16)}`;
   const parts = [r.fault!.name];
   if (r.stage !== 0) parts.push(`S${r.stage}`);
-  if (r.cls !== "") parts.push(r.cls);
+  if (r.faultClass !== "") parts.push(r.faultClass);
   if (r.level !== 127) parts.push(`L${r.level}`);
   if (!r.recorded) parts.push("unrecorded");
   return parts.join(" ");

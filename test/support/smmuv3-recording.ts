@@ -149,7 +149,7 @@ function ourWords(out: WalkResult, request: WalkRequest, line: Line): string {
   const words = [`0x${out.fault!.code.toString(16)}`, `sid ${request.device}`];
   if (out.fault!.code >= WALK_EABT) {
     words.push(`at 0x${BigInt(line.addr).toString(16)}`, request.access === READ ? "read" : "write", "data");
-    words.push(`S${out.stage}`, out.cls);
+    words.push(`S${out.stage}`, out.faultClass);
     const ipa = (BigInt(out.faultHi >>> 0) << 32n) | BigInt(out.faultLo >>> 0);
     const fetch = (BigInt(out.entryFrame) << 12n) + BigInt(out.entryOffset);
     if (out.fault!.code === WALK_EABT) words.push(`0x${fetch.toString(16)}`);

@@ -28,6 +28,15 @@ export function bindGcr3Table(config: PasidTableConfig): AmdViBinding | string {
 
   const binding = new AmdViBinding();
   const device = binding.device;
+  guestTable(device, glx, pasidBits);
+  device.gcr3Root = frameOf(config.baseHi, config.baseLo);
+  device.guestLevels = levels;
+  const error = config.stage2 === undefined ? "" : bindStage2(config.stage2, device);
+  return error === "" ? binding : error;
+}
+
+/** The context of a device with a guest CR3 table. */
+export function guestTable(device: DeviceContext, glx: number, pasidBits: number): void {
   device.valid = 1;
   device.translate = 1;
   device.perm = READ | WRITE;
@@ -35,12 +44,8 @@ export function bindGcr3Table(config: PasidTableConfig): AmdViBinding | string {
   // A request without PASID uses PASID 0.
   device.giov = 1;
   device.glx = glx;
-  device.gcr3Root = frameOf(config.baseHi, config.baseLo);
   device.gcr3RootGuest = 1;
-  device.guestLevels = levels;
   device.pasidLimit = Math.min(gcr3TableLimit(glx), 2 ** pasidBits);
-  const error = config.stage2 === undefined ? "" : bindStage2(config.stage2, device);
-  return error === "" ? binding : error;
 }
 
 function bindStage2(stage2: Stage2Config, device: DeviceContext): string {

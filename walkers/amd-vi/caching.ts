@@ -1,6 +1,6 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { RADIX512 } from "../page-tables/geometry.ts";
-import type { DeviceContext, ProcessContext } from "./context.ts";
+import type { DeviceContext, PasidContext } from "./context.ts";
 
 /** PS of a guest entry: it is a leaf. */
 const PAGE_SIZE = 0x80;
@@ -10,7 +10,7 @@ const NEXT_LEVEL = 0xe00;
 const ACCESSED = 0x20;
 
 /** AMD 48882, 2.4: DomainID always, PASID where guest tables take part. */
-export const AMD_VI_CACHING: Caching<DeviceContext, ProcessContext> = {
+export const AMD_VI_CACHING: Caching<DeviceContext, PasidContext> = {
   byAsid: false,
   deviceDomain: (device) => device.domain,
   refusedDomain: () => NO_TAG,

@@ -61,7 +61,7 @@ export class DeviceContext {
 }
 
 /** What the guest CR3 table says of a PASID, or that this request does not use it. */
-export class ProcessContext {
+export class PasidContext {
   /** The request is translated by guest tables first. */
   guest = 0;
   /** Frame (GPA) of the guest page tables' root. */

@@ -11,12 +11,12 @@ import { amdV1InputBits, usedShift } from "../page-tables/amd-v1.ts";
 import { x86InputBits } from "../page-tables/x86-64.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
-import type { DeviceContext, ProcessContext } from "./context.ts";
+import type { DeviceContext, PasidContext } from "./context.ts";
 import { HYPERTRANSPORT_BOUNDARIES } from "./hypertransport.ts";
 import type { AmdViWalker } from "./walker.ts";
 
 /** AMD-Vi: device table and guest CR3 tables. */
-export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessContext> {
+export class AmdViEnumeration implements Enumeration<DeviceContext, PasidContext> {
   readonly walker: AmdViWalker;
 
   constructor(walker: AmdViWalker) {
@@ -44,7 +44,7 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, ProcessConte
     return false;
   }
 
-  space(device: DeviceContext, process: ProcessContext, withPasid: boolean): AddressSpace {
+  space(device: DeviceContext, process: PasidContext, withPasid: boolean): AddressSpace {
     const guest = process.guest !== 0;
     const first = guest ? radix512Tables(1, "x86-64", process.root, device.guestLevels) : null;
     const hosted = device.valid !== 0 && device.mode !== 0;

@@ -3,7 +3,7 @@ import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { MAX_PASID_BITS, READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
-import type { DeviceContext, ProcessContext } from "./context.ts";
+import type { DeviceContext, PasidContext } from "./context.ts";
 import { Gcr3Entry } from "./device-table-entry.ts";
 import type { EventReporter } from "./event-reporter.ts";
 import type { HostStage } from "./host-stage.ts";
@@ -31,7 +31,7 @@ export function loadGcr3(
   device: DeviceContext,
   pasid: number,
   host: HostStage | null,
-  process: ProcessContext,
+  process: PasidContext,
   out: WalkResult,
 ): boolean {
   let table = device.gcr3Root;

@@ -4,7 +4,7 @@ import type { Vendor } from "../vendor.ts";
 import { AMD_VI_ADVICE } from "./advice.ts";
 import { AMD_VI_CACHING } from "./caching.ts";
 import { AMD_VI_COMMANDS } from "./commands.ts";
-import type { DeviceContext, ProcessContext } from "./context.ts";
+import type { DeviceContext, PasidContext } from "./context.ts";
 import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
 import { AmdViEnumeration } from "./enumeration.ts";
 import {
@@ -66,4 +66,4 @@ export const AMD_VI = {
   commands: AMD_VI_COMMANDS,
   advice: AMD_VI_ADVICE,
   caching: AMD_VI_CACHING,
-} as const satisfies Vendor<DeviceContext, ProcessContext>;
+} as const satisfies Vendor<DeviceContext, PasidContext>;

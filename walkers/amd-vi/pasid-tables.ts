@@ -1,17 +1,11 @@
 import { FRAME_BYTES } from "../memory.ts";
 import type { BindFindings } from "../pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
-import {
-  addressIn,
-  type BindHost,
-  leafLevel,
-  type PasidTableFormat,
-  radixInputBits,
-  radixLevels,
-} from "../pasid-tables/format.ts";
+import { type BindHost, type PasidTableFormat, radixInputBits } from "../pasid-tables/format.ts";
+import { guestTable } from "./bind.ts";
 import { Configuration } from "./configuration.ts";
-import { Gcr3Entry } from "./device-table-entry.ts";
-import { gcr3TableLimit, PASID_BITS_PER_LEVEL } from "./gcr3-table.ts";
+import { DeviceContext } from "./context.ts";
+import { gcr3TableLimit } from "./gcr3-table.ts";
 
 /** GLX of the largest table. */
 const MOST_GLX = 2;
@@ -22,25 +16,23 @@ export const AMD_VI_PASID_TABLES = {
     largest: { amd: { glx: MOST_GLX } },
     layout({ amd }) {
       const glx = amd?.glx ?? 0;
-      const next = { field: "GCR3", bytes: FRAME_BYTES, what: "guest CR3 table" };
       return {
         reach: Math.log2(gcr3TableLimit(glx)),
         shape: () => ({ what: "guest CR3 table", bytes: FRAME_BYTES, alignment: FRAME_BYTES }),
-        levels: () => [
-          ...radixLevels(glx, { layout: Gcr3Entry, present: "V", next }, PASID_BITS_PER_LEVEL),
-          leafLevel(Gcr3Entry, "V"),
-        ],
+        context: (bits) => guestContext(glx, bits),
         checkFormat: (host, out) => checkLevels(glx, amd?.paging_levels, host, out),
         secondInputBits: ({ levels }) => radixInputBits(levels),
-        entries: () => ({
-          littleEndian: true,
-          rootBytes: FRAME_BYTES,
-          read: (view, at) => ({ unsupported: [], roots: [addressIn(Gcr3Entry, "GCR3", view, at)] }),
-        }),
       };
     },
   },
 } as const satisfies Readonly<Record<string, PasidTableFormat>>;
+
+/** What a device table entry would say of a table at address 0. */
+function guestContext(glx: number, pasidBits: number): DeviceContext {
+  const device = new DeviceContext();
+  guestTable(device, glx, pasidBits);
+  return device;
+}
 
 function checkLevels(
   glx: number,

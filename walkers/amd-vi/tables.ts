@@ -211,6 +211,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       ids: "pasid",
       span: 2 ** (PASID_BITS_PER_LEVEL * level),
       entries: ENTRIES,
+      title: "guest CR3 table",
       ...(level > 0 && { below: this.#gcr3(context, level - 1, scope) }),
       updates: { unit: Gcr3Entry.bytes },
       valid: (view, at) => gcr3Valid(view, at) !== 0,

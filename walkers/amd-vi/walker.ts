@@ -9,7 +9,7 @@ import { TableReader } from "../table-reader.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { bindGcr3Table } from "./bind.ts";
 import { Configuration } from "./configuration.ts";
-import { AmdViBinding, DeviceContext, ProcessContext } from "./context.ts";
+import { AmdViBinding, DeviceContext, PasidContext } from "./context.ts";
 import { DeviceTable } from "./device-table.ts";
 import { EventReporter } from "./event-reporter.ts";
 import { FLAG_I, FLAG_NX, INTERRUPT_READ, REQUEST_TYPE_SHIFT } from "./events.ts";
@@ -27,7 +27,7 @@ import {
 const ALL_ACCESS = READ | WRITE | EXECUTE;
 
 /** Walks an AMD IOMMU's tables: AMD 48882, "AMD I/O Virtualization Technology (IOMMU) Specification". */
-export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
+export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   readonly model = "amd";
   readonly tables: TableReader;
   readonly configuration = new Configuration();
@@ -58,8 +58,8 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return new DeviceContext();
   }
 
-  newProcess(): ProcessContext {
-    return new ProcessContext();
+  newPasidContext(): PasidContext {
+    return new PasidContext();
   }
 
   /** Interrupts and a disabled IOMMU, before any table. */
@@ -111,10 +111,10 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   }
 
   /** 2.2.6: the guest CR3 table. */
-  loadProcess(
+  loadPasidContext(
     request: WalkRequest,
     device: DeviceContext,
-    process: ProcessContext,
+    process: PasidContext,
     out: WalkResult,
   ): boolean {
     const withPasid = request.pasid !== NO_PASID;
@@ -127,7 +127,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
     return loadGcr3(this.tables, this.#events, device, pasid, host, process, out);
   }
 
-  translate(request: WalkRequest, device: DeviceContext, process: ProcessContext, out: WalkResult): void {
+  translate(request: WalkRequest, device: DeviceContext, process: PasidContext, out: WalkResult): void {
     out.domain = device.domain;
     if (device.valid === 0) {
       passThrough(request, ALL_ACCESS, out);
@@ -156,12 +156,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, ProcessContext> {
   }
 
   /** A GVA (2.2.6): guest tables, whose fetches and result go through the host tables. */
-  #translateGuest(
-    request: WalkRequest,
-    device: DeviceContext,
-    process: ProcessContext,
-    out: WalkResult,
-  ): void {
+  #translateGuest(request: WalkRequest, device: DeviceContext, process: PasidContext, out: WalkResult): void {
     const walk = this.#guest;
     const { addrHi, addrLo } = request;
     const host = this.#hostOf(device);

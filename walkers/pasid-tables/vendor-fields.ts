@@ -78,3 +78,9 @@ export type VendorFields = {
 };
 
 export const FIELD_GROUPS = Object.keys(VENDOR_FIELDS) as readonly (keyof VendorFields)[];
+
+/** The groups of a configuration that are given. */
+export function vendorFieldsOf(config: VendorFields): VendorFields {
+  const groups = FIELD_GROUPS.filter((name) => config[name] !== undefined);
+  return Object.fromEntries(groups.map((name) => [name, config[name]]));
+}

@@ -30,7 +30,8 @@ export interface RiscvBinding extends Binding {
   readonly gscid: number;
 }
 
-const MODES: ReadonlyMap<string, number> = new Map([
+/** pdtp.MODE by the name that a configuration gives it. */
+export const MODES: ReadonlyMap<string, number> = new Map([
   ["PD8", PDTP_PD8],
   ["PD17", PDTP_PD17],
   ["PD20", PDTP_PD20],

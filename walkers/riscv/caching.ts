@@ -1,12 +1,12 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { svGeometry } from "../page-tables/riscv-sv.ts";
-import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
 
 /** R, W and X of a page-table entry: it is a leaf. */
 const RIGHTS = 0xe;
 
 /** RISC-V IOMMU 1.0, Caching in-memory data structures: GSCID with a second stage, PSCID with a first. */
-export const RISCV_CACHING: Caching<RiscvDevice, RiscvProcess> = {
+export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   byAsid: true,
   deviceDomain: (device) => device.gscid,
   refusedDomain: () => NO_TAG,

@@ -40,7 +40,7 @@ export class RiscvDevice {
   processIdLimit = 0;
 }
 
-export class RiscvProcess {
+export class RiscvPasidContext {
   /** A process context was located: ENS decides on supervisor requests. */
   located = 0;
   ens = 0;

@@ -11,7 +11,7 @@ import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import { faultOf } from "../tables/entry-rule.ts";
 import type { RiscvConfig } from "./config.ts";
-import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
 import { DDT_LOAD_ACCESS_FAULT, DDT_NOT_VALID, PDT_LOAD_ACCESS_FAULT, PDT_NOT_VALID } from "./faults.ts";
 import {
   BaseDeviceContext,
@@ -129,7 +129,7 @@ export class Directories {
     processId: number,
     device: RiscvDevice,
     second: RiscvSecondStage | null,
-    process: RiscvProcess,
+    process: RiscvPasidContext,
     out: WalkResult,
   ): boolean {
     const tables = this.#tables;

@@ -10,7 +10,7 @@ import {
 import { SV32_LEVELS, svGeometry, svInputBits } from "../page-tables/riscv-sv.ts";
 import type { WalkResult } from "../result.ts";
 import type { Enumeration } from "../tables/enumeration.ts";
-import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
 import { DDT_NOT_VALID, PDT_NOT_VALID } from "./faults.ts";
 import { MSIPTP_OFF } from "./layouts.ts";
 import { inInterruptFile } from "./msi.ts";
@@ -18,7 +18,7 @@ import { guestAddressBits } from "./second-stage.ts";
 import type { RiscvWalker } from "./walker.ts";
 
 /** The RISC-V IOMMU: device directory and process directories. */
-export class RiscvEnumeration implements Enumeration<RiscvDevice, RiscvProcess> {
+export class RiscvEnumeration implements Enumeration<RiscvDevice, RiscvPasidContext> {
   readonly walker: RiscvWalker;
 
   constructor(walker: RiscvWalker) {
@@ -45,7 +45,7 @@ export class RiscvEnumeration implements Enumeration<RiscvDevice, RiscvProcess> 
     return false;
   }
 
-  space(device: RiscvDevice, process: RiscvProcess): AddressSpace {
+  space(device: RiscvDevice, process: RiscvPasidContext): AddressSpace {
     const { firstLevels, firstFrame } = process;
     const { secondLevels, secondFrame } = device;
     const first = firstLevels === 0 ? null : svTables(1, firstFrame, firstLevels);
@@ -66,7 +66,7 @@ export class RiscvEnumeration implements Enumeration<RiscvDevice, RiscvProcess> 
 /** Sv32 addresses have no sign; nor have guest physical ones. */
 function regionsOf(
   device: RiscvDevice,
-  process: RiscvProcess,
+  process: RiscvPasidContext,
   first: StageTables | null,
   second: StageTables | null,
 ): Region[] {

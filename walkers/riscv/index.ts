@@ -2,7 +2,7 @@ import type { Vendor } from "../vendor.ts";
 import { RISCV_ADVICE } from "./advice.ts";
 import { RISCV_CACHING } from "./caching.ts";
 import { RISCV_COMMANDS } from "./commands.ts";
-import type { RiscvDevice, RiscvProcess } from "./context.ts";
+import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
 import { RiscvEnumeration } from "./enumeration.ts";
 import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
@@ -58,4 +58,4 @@ export const RISCV = {
   commands: RISCV_COMMANDS,
   advice: RISCV_ADVICE,
   caching: RISCV_CACHING,
-} as const satisfies Vendor<RiscvDevice, RiscvProcess>;
+} as const satisfies Vendor<RiscvDevice, RiscvPasidContext>;

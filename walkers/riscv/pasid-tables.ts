@@ -1,29 +1,16 @@
 import { FRAME_BYTES } from "../memory.ts";
-import type { PageTableFormat } from "../page-tables/formats.ts";
 import type { BindFindings } from "../pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
 import {
-  addressIn,
   type BindHost,
-  type EntryFormat,
-  formatLacking,
-  leafLevel,
   type ParentStage,
   type PasidTableFormat,
   radixInputBits,
-  radixLevels,
-  type TableLevel,
 } from "../pasid-tables/format.ts";
-import { secondMode } from "./binding.ts";
+import { fillBoundDevice, MODES, secondMode } from "./binding.ts";
 import { RiscvConfig } from "./config.ts";
-import {
-  MODE_SV39,
-  MODE_SV48,
-  MODE_SV57,
-  PdtEntry,
-  PROCESS_ID_BITS,
-  ProcessContextLayout,
-} from "./layouts.ts";
+import { RiscvDevice } from "./context.ts";
+import { PROCESS_ID_BITS } from "./layouts.ts";
 import { Capabilities } from "./registers.ts";
 import { secondStageLevels } from "./rules.ts";
 
@@ -31,10 +18,6 @@ import { secondStageLevels } from "./rules.ts";
 const DIRECTORY_BITS = { PD8: 8, PD17: 17, PD20: 20 } as const;
 type DirectoryMode = keyof typeof DIRECTORY_BITS;
 
-/** log2 of the process contexts in a page. */
-const CONTEXT_BITS = Math.log2(FRAME_BYTES / ProcessContextLayout.bytes);
-/** log2 of the entries in a page of the directory above. */
-const INDEX_BITS = Math.log2(FRAME_BYTES / PdtEntry.bytes);
 /** The index of the root of a second stage has two bits more. */
 const ROOT_EXTRA_BITS = 2;
 
@@ -53,11 +36,10 @@ export const RISCV_PASID_TABLES = {
       return {
         reach: bits ?? PROCESS_ID_BITS,
         shape: () => ({ what: "process directory", bytes: FRAME_BYTES, alignment: FRAME_BYTES }),
-        levels: () => levelsOf(bits ?? CONTEXT_BITS),
+        context: (pasidBits, host) => contextOf(mode ?? "PD8", pasidBits, host),
         checkFormat: (host, findings) => checkMode(mode, host, findings),
         checkSecondStage,
         secondInputBits: ({ levels }) => radixInputBits(levels, ROOT_EXTRA_BITS),
-        entries,
       };
     },
   },
@@ -65,15 +47,6 @@ export const RISCV_PASID_TABLES = {
 
 function modeNamed(name: string | undefined): DirectoryMode | undefined {
   return name !== undefined && Object.hasOwn(DIRECTORY_BITS, name) ? (name as DirectoryMode) : undefined;
-}
-
-function levelsOf(bits: number): TableLevel[] {
-  const above = Math.max(Math.ceil((bits - CONTEXT_BITS) / INDEX_BITS), 0);
-  const next = { field: "PPN", bytes: FRAME_BYTES, what: "process directory table" };
-  return [
-    ...radixLevels(above, { layout: PdtEntry, present: "V", next }, CONTEXT_BITS),
-    leafLevel(ProcessContextLayout, "V"),
-  ];
 }
 
 function checkMode(mode: DirectoryMode | undefined, { state }: BindHost, out: BindFindings): void {
@@ -96,37 +69,16 @@ function checkSecondStage({ levels }: ParentStage, { state }: BindHost, out: Bin
     );
 }
 
-/**
- * Process context: fsc.MODE with SXL as the device's context would have it (RISC-V IOMMU 1.0, "Leaf PDT entry"), in the
- * byte order that it would say: on a bound device, the IOMMU's own.
- */
-function entries(host: BindHost): EntryFormat {
+/** What a device context would say of a directory at address 0. */
+function contextOf(mode: DirectoryMode, pasidBits: number, { state }: BindHost): RiscvDevice {
   const config = new RiscvConfig();
-  config.configure(host.state);
-  const formats: ReadonlyMap<number, PageTableFormat> = new Map(
-    config.gxl !== 0
-      ? [[MODE_SV39, "sv32"]]
-      : [
-          [MODE_SV39, "sv39"],
-          [MODE_SV48, "sv48"],
-          [MODE_SV57, "sv57"],
-        ],
+  config.configure(state);
+  const device = new RiscvDevice();
+  const second = { secondLevels: 0, secondFrame: 0, gscid: -1 };
+  fillBoundDevice(
+    { model: "riscv", mode: MODES.get(mode)!, frame: 0, processIdLimit: 2 ** pasidBits, ...second },
+    config,
+    device,
   );
-  const littleEndian = config.be === 0;
-  return {
-    littleEndian,
-    rootBytes: FRAME_BYTES,
-    read(view, at) {
-      const mode = Number(ProcessContextLayout.extract("fsc_MODE", view, at, littleEndian));
-      if (mode === 0) return { unsupported: [], roots: [] };
-      const format = formats.get(mode);
-      return {
-        unsupported:
-          format === undefined
-            ? [`a reserved mode (fsc.MODE is ${mode})`]
-            : formatLacking(host, format, `fsc.MODE is ${mode}`),
-        roots: [addressIn(ProcessContextLayout, "fsc_PPN", view, at, littleEndian)],
-      };
-    },
-  };
+  return device;
 }

@@ -4,6 +4,8 @@
  * which rule it was is for the person who debugs it.
  */
 
+import type { Reader } from "../layout.ts";
+import { SV32_LEVELS } from "../page-tables/riscv-sv.ts";
 import { type EntryRule, type EntryRules, entryRules } from "../tables/entry-rule.ts";
 import type { TableRule } from "../tables/table-rules.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
@@ -78,9 +80,15 @@ const process = (
   expected: string,
 ) => ({ field, kind, expected, source: "RISC-V IOMMU 1.0, 2.2.4", fault: PDT_MISCONFIGURED });
 
-export const PROCESS_RULES: EntryRules = entryRules(ProcessContextLayout, {
+/** What the rules of a process context are put into words with: how its fsc.MODE is read. */
+export type ProcessContextReaders = { readonly mode: Reader };
+
+export const PROCESS_RULES: EntryRules<ProcessContextReaders> = entryRules(ProcessContextLayout, {
   1: process(null, RESERVED, "reserved bits or encodings are set"),
-  2: process("fsc_MODE", ILLEGAL, "fsc.MODE is not a valid encoding"),
+  2: {
+    ...process("fsc_MODE", ILLEGAL, "fsc.MODE is not a valid encoding"),
+    found: (view, at, { mode }: ProcessContextReaders) => `a reserved mode (fsc.MODE is ${mode(view, at)})`,
+  },
   3: process("fsc_MODE", UNSUPPORTED, "tc.SXL is 0 and fsc.MODE is not supported"),
   4: process("fsc_MODE", UNSUPPORTED, "tc.SXL is 1 and fsc.MODE is not supported"),
 });
@@ -107,12 +115,19 @@ const UNSUPPORTED_MODE = -2;
  * @returns 0 for Bare; negative where the encoding is invalid (-1) or the IOMMU lacks the scheme (-2)
  */
 export function firstStageLevels(mode: number, sxl: number, c: RiscvConfig): number {
+  const levels = schemeLevels(mode, sxl);
+  if (levels <= 0) return levels;
+  const supported = levels === SV32_LEVELS ? c.sv32 : levels === 3 ? c.sv39 : levels === 4 ? c.sv48 : c.sv57;
+  return supported ? levels : UNSUPPORTED_MODE;
+}
+
+/** As `firstStageLevels`, whether the IOMMU has the scheme or not. */
+export function schemeLevels(mode: number, sxl: number): number {
   if (mode === MODE_BARE) return 0;
-  if (sxl !== 0) return mode !== MODE_SV32 ? INVALID_MODE : c.sv32 ? 2 : UNSUPPORTED_MODE;
-  if (mode === MODE_SV39) return c.sv39 ? 3 : UNSUPPORTED_MODE;
-  if (mode === MODE_SV48) return c.sv48 ? 4 : UNSUPPORTED_MODE;
-  if (mode === MODE_SV57) return c.sv57 ? 5 : UNSUPPORTED_MODE;
-  return INVALID_MODE;
+  if (sxl !== 0) return mode === MODE_SV32 ? SV32_LEVELS : INVALID_MODE;
+  if (mode === MODE_SV39) return 3;
+  if (mode === MODE_SV48) return 4;
+  return mode === MODE_SV57 ? 5 : INVALID_MODE;
 }
 
 /** Levels of a second-stage scheme, as `firstStageLevels`. */

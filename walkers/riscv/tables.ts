@@ -1,4 +1,5 @@
 import { FRAME_BYTES, frameHi, frameLo } from "../memory.ts";
+import type { PageTableFormat } from "../page-tables/formats.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
@@ -41,9 +42,9 @@ import {
   brokenProcessRule,
   DDT_ENTRY_RULES,
   DEVICE_RULES,
-  firstStageLevels,
   PDT_ENTRY_RULES,
   PROCESS_RULES,
+  schemeLevels,
 } from "./rules.ts";
 import type { RiscvWalker } from "./walker.ts";
 
@@ -51,6 +52,9 @@ const FRAME_ENTRIES = FRAME_BYTES / DdtEntry.bytes;
 const CONTEXTS = FRAME_BYTES / ProcessContextLayout.bytes;
 /** Doublewords are read as a whole. */
 const UPDATES = { unit: 8 };
+
+/** First-stage schemes by their levels. */
+const FORMATS: Readonly<Record<number, PageTableFormat>> = { 2: "sv32", 3: "sv39", 4: "sv48", 5: "sv57" };
 
 /** What a process directory's entries depend on, besides themselves. */
 interface Processes {
@@ -235,7 +239,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       updates: UPDATES,
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(PROCESS_RESERVED),
-      rules: ruleBook(PROCESS_RULES, null, (view, at, after) => {
+      rules: ruleBook(PROCESS_RULES, { mode }, (view, at, after) => {
         const reserved = reservedBitsSet(PROCESS_RESERVED, view, at, littleEndian) ? 1 : 0;
         return brokenProcessRule(mode(view, at), reserved, context.sxl, config, after);
       }),
@@ -257,8 +261,9 @@ export class RiscvTables implements TableTree<RiscvDevice> {
     pscid: number,
     { context, resolve, scope }: Processes,
   ): Pointer[] {
-    const levels = firstStageLevels(mode, context.sxl, this.#walker.config);
+    const levels = schemeLevels(mode, context.sxl);
     if (levels <= 0) return [];
+    const tables = { format: FORMATS[levels]!, because: `fsc.MODE is ${mode}`, rootBytes: FRAME_BYTES };
     const tag: Tag = {
       key: `${scope}pscid ${pscid}`,
       target: `${frame}/${levels}/${context.sxl}`,
@@ -267,7 +272,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       field: "PSCID",
       source: "RISC-V IOMMU 1.0, 2.1.3 and 2.2.3",
     };
-    return [{ field: "fsc_PPN", frame, reach: this.#reach, resolve, tag }];
+    return [{ field: "fsc_PPN", frame, reach: this.#reach, resolve, tag, tables }];
   }
 
   #resolver(context: RiscvDevice): Resolver | undefined {

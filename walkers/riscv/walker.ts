@@ -15,7 +15,7 @@ import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { bindRiscv, fillBoundDevice, type RiscvBinding } from "./binding.ts";
 import { RiscvConfig } from "./config.ts";
-import { RiscvDevice, RiscvProcess } from "./context.ts";
+import { RiscvDevice, RiscvPasidContext } from "./context.ts";
 import { Directories, deviceIdBits, processIdBits } from "./directory.ts";
 import {
   ALL_INBOUND_DISALLOWED,
@@ -32,7 +32,7 @@ import { fetchReason, RiscvSecondStage, rightsOf, svWalkReason } from "./second-
 
 const ALL_RIGHTS = READ | WRITE | EXECUTE;
 
-export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
+export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> {
   readonly model = "riscv";
   readonly tables: TableReader;
   readonly config = new RiscvConfig();
@@ -62,8 +62,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     return new RiscvDevice();
   }
 
-  newProcess(): RiscvProcess {
-    return new RiscvProcess();
+  newPasidContext(): RiscvPasidContext {
+    return new RiscvPasidContext();
   }
 
   admit(request: WalkRequest, out: WalkResult): boolean {
@@ -102,7 +102,12 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     return suppress(device, out);
   }
 
-  loadProcess(request: WalkRequest, device: RiscvDevice, process: RiscvProcess, out: WalkResult): boolean {
+  loadPasidContext(
+    request: WalkRequest,
+    device: RiscvDevice,
+    process: RiscvPasidContext,
+    out: WalkResult,
+  ): boolean {
     process.bare();
     // Step 10. The device context itself has the first stage.
     if (!device.pdtv) {
@@ -119,7 +124,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
     return suppress(device, out);
   }
 
-  translate(request: WalkRequest, device: RiscvDevice, process: RiscvProcess, out: WalkResult): void {
+  translate(request: WalkRequest, device: RiscvDevice, process: RiscvPasidContext, out: WalkResult): void {
     out.domain = device.gscid;
     out.asid = process.pscid;
     // Step 15. Without a process_id a request is not supervisor's.
@@ -133,7 +138,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
   #stages(
     request: WalkRequest,
     device: RiscvDevice,
-    process: RiscvProcess,
+    process: RiscvPasidContext,
     supervisor: boolean,
     out: WalkResult,
   ): void {
@@ -180,7 +185,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvProcess> {
   #firstStage(
     request: WalkRequest,
     device: RiscvDevice,
-    process: RiscvProcess,
+    process: RiscvPasidContext,
     supervisor: boolean,
     second: RiscvSecondStage | null,
     out: WalkResult,

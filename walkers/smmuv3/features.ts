@@ -23,6 +23,8 @@ export class SmmuFeatures {
   stage1 = true;
   stage2 = true;
   vmsav864 = true;
+  /** IDR0.TTF: VMSAv8-32 LPAE tables, which are not walked. */
+  lpae = false;
   /** IDR0.HTTU: 0 none, 1 access flag, 2 and dirty state, 3 and the access flag of table descriptors. */
   httu = 3;
   hyp = true;
@@ -104,6 +106,7 @@ export class SmmuFeatures {
     this.stage2 = idr0("S2P", 1) !== 0;
     const formats = idr0("TTF", 2);
     this.vmsav864 = (formats & 2) !== 0;
+    this.lpae = (formats & 1) !== 0;
     // A host that says only "yes" has the access flag and the dirty state.
     this.httu = state.props.get("httu") === true ? 2 : idr0("HTTU", 3);
     this.hyp = idr0("HYP", 1) !== 0;
@@ -146,7 +149,7 @@ export class SmmuFeatures {
     this.vax = inputBits === undefined ? idr5("VAX", 1) !== 0 : inputBits > 48;
     this.oas = Math.min(state.property("output_bits") ?? ADDRESS_BITS[idr5("OAS", 6)]!, WIDEST_ADDRESS_BITS);
     // 3.4: VMSAv8-32 always has 40-bit intermediate addresses.
-    this.ias = Math.max((formats & 1) !== 0 ? 40 : 0, this.vmsav864 ? this.oas : 0);
+    this.ias = Math.max(this.lpae ? 40 : 0, this.vmsav864 ? this.oas : 0);
   }
 
   #control(state: IommuState): void {

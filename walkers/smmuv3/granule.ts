@@ -1,6 +1,9 @@
 import { GRANULE_4K, GRANULE_16K, GRANULE_64K } from "../page-tables/vmsav8-64.ts";
 import type { SmmuFeatures } from "./features.ts";
 
+/** Values of TG0 and S2TG, and of TG1, that are reserved. */
+export const RESERVED_TG0 = 3;
+export const RESERVED_TG1 = 0;
 /** TG0 and S2TG encodings; 0 stands for the reserved ones. */
 const TG0 = [GRANULE_4K, GRANULE_64K, GRANULE_16K, 0] as const;
 /** TG1 has an encoding of its own (5.4 TG1). */

@@ -3,8 +3,8 @@ import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
 import type { BindHost, TableUse } from "../pasid-tables/format.ts";
 import type { HwptStructure } from "../pasid-tables/hwpt.ts";
 import { SmmuFeatures } from "./features.ts";
-import { cdTable, isTwoLevel } from "./pasid-tables.ts";
-import { CONFIG_BYPASS, CONFIG_STAGE1, EATS_FULL, Ste } from "./ste.ts";
+import { cdTable } from "./pasid-tables.ts";
+import { CONFIG_BYPASS, CONFIG_STAGE1, EATS_FULL, isTwoLevel, Ste } from "./ste.ts";
 
 /** Fields of an STE that a guest may set, by Linux's uapi; the others are the host's. */
 const GUEST_FIELDS: ReadonlySet<string> = new Set([

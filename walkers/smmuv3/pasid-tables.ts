@@ -2,26 +2,19 @@ import { FRAME_BYTES } from "../memory.ts";
 import type { TableModel } from "../models.ts";
 import type { BindFindings } from "../pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
-import {
-  addressIn,
-  type BindHost,
-  type EntryFormat,
-  formatLacking,
-  leafLevel,
-  type PasidTableFormat,
-  type PasidTableLayout,
-  type TableLevel,
-  type TableShape,
-  type TableUse,
+import type {
+  BindHost,
+  PasidTableFormat,
+  PasidTableLayout,
+  TableShape,
+  TableUse,
 } from "../pasid-tables/format.ts";
 import { MAX_PASID_BITS } from "../request.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SmmuFeatures } from "./features.ts";
-import { granuleOfTg0, granuleOfTg1 } from "./granule.ts";
-import { S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
+import { isTwoLevel, S1FMT_4K_L2, S1FMT_64K_L2, S1FMT_LINEAR } from "./ste.ts";
+import { StreamContext } from "./stream-context.ts";
 
-/** The smallest top-level page table (IHI 0070, 5.4 TTB0). */
-const SMALLEST_ROOT = 64;
 /** Values of STE.S1DSS from here on are reserved. */
 const S1DSS_RESERVED = 3;
 
@@ -53,15 +46,10 @@ export function cdTable(s1fmt: number, s1dss: number | undefined): PasidTableLay
   return {
     reach: MAX_PASID_BITS,
     shape: (bits) => shapeOf(leafBytes, bits),
-    levels: (bits) => levelsOf(leafBytes, bits),
+    context: (bits, host) => contextOf(s1fmt, bits, host),
     checkFields: (use, host, out) => checkDefaultSubstream(s1dss, use, host, out),
     secondInputBits: ({ t0sz }) => (t0sz === undefined ? undefined : Math.max(64 - t0sz, 0)),
-    entries,
   };
-}
-
-export function isTwoLevel(s1fmt: number): boolean {
-  return s1fmt === S1FMT_4K_L2 || s1fmt === S1FMT_64K_L2;
 }
 
 /** Bytes of the leaf tables of a 2-level table (IHI 0070, 5.2 STE.S1Fmt). */
@@ -84,11 +72,13 @@ function shapeOf(leafBytes: number, pasidBits: number): TableShape {
   return { what: "level 1 context descriptor table", bytes, alignment: Math.max(bytes, Cd.bytes) };
 }
 
-function levelsOf(leafBytes: number, pasidBits: number): TableLevel[] {
-  const leaf = leafLevel(Cd, "V");
-  if (pasidBits === 0 || leafBytes === 0) return [leaf];
-  const next = { field: "L2Ptr", bytes: leafBytes, what: "level 2 context descriptor table" };
-  return [{ layout: L1Cd, present: "V", below: Math.log2(leafBytes / Cd.bytes), next }, leaf];
+/** What an STE would say of a table at address 0. */
+function contextOf(s1fmt: number, pasidBits: number, { state }: BindHost): StreamContext {
+  const features = new SmmuFeatures();
+  features.configure(state);
+  const stream = new StreamContext();
+  stream.bindStage1(0, 0, s1fmt, pasidBits, 0, features);
+  return stream;
 }
 
 /** The model says the number of levels; s1fmt says it again, and the size of the leaves. */
@@ -129,32 +119,4 @@ function checkDefaultSubstream(
       BIND_RULES["bind-s1dss-ignored"],
       `s1dss is ${s1dss}: expected 0 with ${limits.pasidBits === 0 ? "an SMMU that has no substreams" : `${use.pasidBitsName} 0`}`,
     );
-}
-
-/** IHI 0070, 5.4: AA64, and the granule of each half that is in use. */
-function entries(host: BindHost): EntryFormat {
-  const features = new SmmuFeatures();
-  features.configure(host.state);
-  const granule = (field: "TG0" | "TG1", view: DataView, at: number): string[] => {
-    const tg = Number(Cd.extract(field, view, at));
-    const known = (field === "TG0" ? granuleOfTg0 : granuleOfTg1)(features, tg) !== 0;
-    return known
-      ? []
-      : [`a granule of ${Cd.fields[field].values?.[tg] ?? "a reserved value"} (${field} is ${tg})`];
-  };
-  return {
-    littleEndian: true,
-    rootBytes: SMALLEST_ROOT,
-    read(view, at) {
-      const wide = Cd.extract("AA64", view, at) === 1n;
-      const unsupported = formatLacking(host, wide ? "vmsav8-64" : "vmsav8-32", `AA64 is ${wide ? 1 : 0}`);
-      const roots: bigint[] = [];
-      for (const half of [0, 1] as const) {
-        if (Cd.extract(`EPD${half}`, view, at) === 1n) continue;
-        if (wide) unsupported.push(...granule(`TG${half}`, view, at));
-        roots.push(addressIn(Cd, `TTB${half}`, view, at));
-      }
-      return { unsupported, roots };
-    },
-  };
 }

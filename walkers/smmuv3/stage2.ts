@@ -104,7 +104,7 @@ export class Stage2 implements SecondStage {
     out.fail(fault, reason);
     out.stage = 2;
     out.level = level;
-    out.cls = classOf(purpose);
+    out.faultClass = classOf(purpose);
     // 5.5: S2R suppresses the record of a Translation-related fault; one that stalls is always recorded.
     const suppressed = fault !== F_WALK_EABT && !this.stream.s2r && !this.stream.s2s;
     out.recorded = this.eventQueue && !suppressed;

@@ -6,6 +6,9 @@ export const L1Std = layout("SMMUv3 level 1 stream table descriptor", "IHI 0070 
   L2Ptr: address(55, 6, "Level 2 array"),
 });
 
+/** Spans beyond this are reserved (5.1). */
+export const MAX_SPAN = 11;
+
 export const TRANSLATION_GRANULES = { 0: "4 KiB", 1: "64 KiB", 2: "16 KiB" } as const;
 export const ADDRESS_SIZES = {
   0: "32 bits",
@@ -43,6 +46,11 @@ export const CONFIG_NESTED = 7;
 export const S1FMT_LINEAR = 0;
 export const S1FMT_4K_L2 = 1;
 export const S1FMT_64K_L2 = 2;
+
+/** Whether context descriptors are in leaf tables of a level 1 table (5.2 S1Fmt). */
+export function isTwoLevel(s1fmt: number): boolean {
+  return s1fmt === S1FMT_4K_L2 || s1fmt === S1FMT_64K_L2;
+}
 
 /** Values of STE.S1DSS; 0 terminates, and 3 behaves as 0. */
 export const S1DSS_BYPASS = 1;

@@ -1,54 +1,9 @@
 import { startLevelOf, TableBase } from "../page-tables/vmsav8-64.ts";
-import { stage2Consistent, stage2StartLevel } from "../page-tables/vmsav8-64-stage2.ts";
 import type { SmmuFeatures } from "./features.ts";
-import { granuleOfTg0, maxTxsz, tableAddressBits } from "./granule.ts";
-import {
-  CONFIG_BYPASS,
-  CONFIG_NESTED,
-  CONFIG_STAGE1,
-  EATS_FULL,
-  EATS_FULL_DPT,
-  EATS_SPLIT_STAGE,
-  S1FMT_4K_L2,
-  S1FMT_64K_L2,
-  S1FMT_LINEAR,
-  STRW_EL1,
-  STRW_EL2,
-  Ste,
-} from "./ste.ts";
-
-const v = Ste.reader("V");
-const config = Ste.reader("Config");
-const s1fmt = Ste.reader("S1Fmt");
-const s1ContextFrame = Ste.reader("S1ContextPtr");
-const s1ContextOffset = Ste.offsetReader("S1ContextPtr");
-const s1cdmax = Ste.reader("S1CDMax");
-const s1dss = Ste.reader("S1DSS");
-const s2fwb = Ste.reader("S2FWB");
-const s1stalld = Ste.reader("S1STALLD");
-const s1pie = Ste.reader("S1PIE");
-const eats = Ste.reader("EATS");
-const strw = Ste.reader("STRW");
-const privcfg = Ste.reader("PRIVCFG");
-const instcfg = Ste.reader("INSTCFG");
-const s2vmid = Ste.reader("S2VMID");
-const s2t0sz = Ste.reader("S2T0SZ");
-const s2sl0 = Ste.reader("S2SL0");
-const s2sl02 = Ste.reader("S2SL0_2");
-const s2tg = Ste.reader("S2TG");
-const s2ps = Ste.reader("S2PS");
-const s2aa64 = Ste.reader("S2AA64");
-const s2endi = Ste.reader("S2ENDI");
-const s2affd = Ste.reader("S2AFFD");
-const s2ptw = Ste.reader("S2PTW");
-const s2hd = Ste.reader("S2HD");
-const s2ha = Ste.reader("S2HA");
-const s2s = Ste.reader("S2S");
-const s2r = Ste.reader("S2R");
-const s2haft = Ste.reader("S2HAFT");
-const s2ds = Ste.reader("S2DS");
-const s2ttbFrame = Ste.reader("S2TTB");
-const s2ttbOffset = Ste.offsetReader("S2TTB");
+import { granuleOfTg0 } from "./granule.ts";
+import { effectiveCdMax, startLevel } from "./rules-ste.ts";
+import { CONFIG_BYPASS, CONFIG_NESTED, CONFIG_STAGE1, isTwoLevel, S1FMT_LINEAR, STRW_EL2 } from "./ste.ts";
+import type { SteFields } from "./ste-fields.ts";
 
 /** A valid stream table entry, decoded: everything that later steps need of it. */
 export class StreamContext {
@@ -92,99 +47,51 @@ export class StreamContext {
     return (this.config & 6) === 6;
   }
 
-  /**
-   * Decodes an STE at byte `at` of `view`.
-   * @returns false where it is not valid, or ILLEGAL (IHI 0070 5.2.2, SteIllegal, for a Non-secure stream)
-   */
-  decode(view: DataView, at: number, features: SmmuFeatures): boolean {
-    if (v(view, at) === 0) return false;
-    this.config = config(view, at);
+  /** Takes over a valid entry that breaks none of STE_RULES. */
+  take(ste: SteFields, features: SmmuFeatures): void {
+    const { config } = ste;
+    this.config = config;
     this.s1fmt = S1FMT_LINEAR;
     this.s1cdmax = 0;
-    if (this.config < CONFIG_BYPASS) return true;
-    if (this.stage1Enabled && !features.stage1) return false;
-    if (this.stage2Enabled && !features.stage2) return false;
-    // IgnoreSTESTRW: STRW counts for stage 1 alone, and only where EL2 regimes exist.
-    const strwUsed = this.config === CONFIG_STAGE1 && features.hyp;
-    const world = strwUsed ? strw(view, at) : STRW_EL1;
-    if (atsIllegal(view, at, this.config, world, features)) return false;
-    if ((world & 1) !== 0) return false;
-    const hypervisor = world === STRW_EL2;
+    if (config < CONFIG_BYPASS) return;
+    const hypervisor = config === CONFIG_STAGE1 && features.hyp && ste.strw === STRW_EL2;
     this.hypervisor = hypervisor;
     this.el2 = hypervisor && !features.e2h;
-    this.privcfg = features.permissionsOverride ? privcfg(view, at) : 0;
-    this.instcfg = features.permissionsOverride ? instcfg(view, at) : 0;
-    this.ats = features.ats && this.config !== CONFIG_BYPASS && eats(view, at) !== 0;
-    this.vmid = -1;
-    if (features.stage2 && this.config !== CONFIG_BYPASS && !hypervisor) {
-      this.vmid = s2vmid(view, at);
-      if (!features.vmid16 && this.vmid > 0xff) return false;
-    }
-    if (this.stage1Enabled && !this.#decodeStage1(view, at, features)) return false;
-    return !this.stage2Enabled || this.#decodeStage2(view, at, features);
+    this.privcfg = features.permissionsOverride ? ste.privcfg : 0;
+    this.instcfg = features.permissionsOverride ? ste.instcfg : 0;
+    this.ats = features.ats && config !== CONFIG_BYPASS && ste.eats !== 0;
+    this.vmid = features.stage2 && config !== CONFIG_BYPASS && !hypervisor ? ste.s2vmid : -1;
+    if (ste.stage1) this.#takeStage1(ste, features);
+    if (ste.stage2) this.#takeStage2(ste, features);
   }
 
-  #decodeStage1(view: DataView, at: number, features: SmmuFeatures): boolean {
-    this.s1stalld = s1stalld(view, at) !== 0;
-    this.s1pie = features.s1pi && s1pie(view, at) !== 0;
-    if (this.s1stalld && features.stallModel !== 0) return false;
-    // Without substreams, S1CDMax is IGNORED and S1ContextPtr points at one descriptor.
-    const cdmax = features.ssidSize === 0 ? 0 : s1cdmax(view, at);
-    if (cdmax > features.ssidSize) return false;
-    const format = s1fmt(view, at);
-    const twoLevel = cdmax > 0 && (format === S1FMT_4K_L2 || format === S1FMT_64K_L2);
-    if (twoLevel && !features.cd2l) return false;
-    this.s1cdmax = cdmax;
-    this.s1fmt = twoLevel ? format : S1FMT_LINEAR;
-    this.s1dss = s1dss(view, at);
-    this.s1ContextFrame = s1ContextFrame(view, at);
-    this.s1ContextOffset = s1ContextOffset(view, at);
-    // 3.4.3 note 1. As an IPA it may go to stage 2 untruncated (note 2b), which then says where it leads.
-    return this.stage2Enabled || this.s1ContextFrame < 2 ** (features.oas - 12);
+  #takeStage1(ste: SteFields, features: SmmuFeatures): void {
+    this.s1stalld = ste.s1stalld !== 0;
+    this.s1pie = features.s1pi && ste.s1pie !== 0;
+    this.s1cdmax = effectiveCdMax(ste, features);
+    this.s1fmt = this.s1cdmax > 0 && isTwoLevel(ste.s1fmt) ? ste.s1fmt : S1FMT_LINEAR;
+    this.s1dss = ste.s1dss;
+    this.s1ContextFrame = ste.s1ContextFrame;
+    this.s1ContextOffset = ste.s1ContextOffset;
   }
 
-  #decodeStage2(view: DataView, at: number, features: SmmuFeatures): boolean {
-    this.s2s = s2s(view, at) !== 0;
-    if (features.stallModel === 1 && this.s2s) return false;
-    if (features.stallModel === 2 && !this.s2s) return false;
-    // VMSAv8-32 LPAE is not among the formats known here (SmmuFeatures).
-    if (s2aa64(view, at) === 0 || !features.vmsav864) return false;
-    const ha = s2ha(view, at) !== 0;
-    const hd = s2hd(view, at) !== 0;
-    if ((ha || hd) && features.httu === 0) return false;
-    if (hd && features.httu === 1) return false;
-    if (features.httu === 3 && s2haft(view, at) !== 0 && !ha) return false;
-    const granule = granuleOfTg0(features, s2tg(view, at));
-    if (granule === 0) return false;
-    const bigEndian = s2endi(view, at) !== 0;
-    if (bigEndian ? !features.bigEndianTables : !features.littleEndianTables) return false;
-    const ds = features.ds && s2ds(view, at) !== 0;
-    const outputBits = features.addressBits(s2ps(view, at));
-    const ttb = s2ttbFrame(view, at);
-    if (ttb >= 2 ** (Math.min(outputBits, tableAddressBits(granule, ds)) - 12)) return false;
-    const txsz = s2t0sz(view, at);
-    if (txsz > maxTxsz(features, granule) || txsz < minS2T0sz(features, granule, ds)) return false;
-    const sl = s2sl0(view, at) | (ds ? s2sl02(view, at) << 2 : 0);
-    const startLevel = stage2StartLevel(
-      granule,
-      granule === 12 ? sl : sl & 3,
-      ds,
-      features.oas,
-      features.stt,
-    );
-    // A start level of NaN, for a reserved encoding, fits nothing.
-    if (!stage2Consistent(granule, 64 - txsz, startLevel)) return false;
-    this.stage2.shape(granule, 64 - txsz, startLevel, outputBits, ds, features.oas >= 52);
-    this.stage2.base(ttb, s2ttbOffset(view, at), outputBits);
-    this.stage2.littleEndian = !bigEndian;
-    this.s2fwb = features.fwb && s2fwb(view, at) !== 0;
-    this.s2affd = s2affd(view, at) !== 0;
-    this.s2ptw = s2ptw(view, at) !== 0;
+  #takeStage2(ste: SteFields, features: SmmuFeatures): void {
+    const { stage2 } = this;
+    const granule = granuleOfTg0(features, ste.s2tg);
+    const wide = features.ds && ste.s2ds !== 0;
+    const outputBits = features.addressBits(ste.s2ps);
+    const level = startLevel(ste, granule, features);
+    stage2.shape(granule, 64 - ste.s2t0sz, level, outputBits, wide, features.oas >= 52);
+    stage2.base(ste.s2ttbFrame, ste.s2ttbOffset, outputBits);
+    stage2.littleEndian = ste.s2endi === 0;
+    this.s2fwb = features.fwb && ste.s2fwb !== 0;
+    this.s2affd = ste.s2affd !== 0;
+    this.s2ptw = ste.s2ptw !== 0;
     // {HA, HD} of 0b01 behaves as 0b00.
-    this.s2ha = ha;
-    this.s2hd = hd && ha;
-    this.s2r = s2r(view, at) !== 0;
-    return true;
+    this.s2ha = ste.s2ha !== 0;
+    this.s2hd = ste.s2hd !== 0 && this.s2ha;
+    this.s2r = ste.s2r !== 0;
+    this.s2s = ste.s2s !== 0;
   }
 
   /** The stage 1 of a bound device: what a driver would put into the STE for this table. */
@@ -241,28 +148,4 @@ export class StreamContext {
     this.s2r = true;
     this.s2s = false;
   }
-}
-
-/** 5.2 EATS: what makes it ILLEGAL, where it is not IGNORED. */
-function atsIllegal(
-  view: DataView,
-  at: number,
-  config: number,
-  world: number,
-  features: SmmuFeatures,
-): boolean {
-  if (!features.ats || config === CONFIG_BYPASS) return false;
-  const mode = eats(view, at);
-  const stalls = s2s(view, at) !== 0;
-  if (mode === EATS_SPLIT_STAGE) return config !== CONFIG_NESTED || stalls || !features.splitStageAts;
-  // Without DPT, the encoding behaves as 0.
-  if (mode === EATS_FULL_DPT && !features.dpt) return false;
-  if (mode === EATS_FULL_DPT && world !== STRW_EL1) return true;
-  return (mode === EATS_FULL || mode === EATS_FULL_DPT) && stalls && (config & 6) === 6;
-}
-
-/** 5.2 S2T0SZ. */
-function minS2T0sz(features: SmmuFeatures, granule: number, ds: boolean): number {
-  const bits = features.v30 ? features.ias : Math.min(features.ias, tableAddressBits(granule, ds));
-  return 64 - bits;
 }

@@ -7,6 +7,8 @@ import type { TableReader } from "../table-reader.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import * as faults from "./faults.ts";
 import { alignFrame, alignOffset, type SmmuFeatures } from "./features.ts";
+import { brokenL1CdRule } from "./rules-cd.ts";
+import { brokenL1StdRule } from "./rules-ste.ts";
 import type { Stage2 } from "./stage2.ts";
 import { L1Std, S1FMT_4K_L2, S1FMT_LINEAR, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -20,8 +22,6 @@ const l1cdFrame = L1Cd.reader("L2Ptr");
 /** log2 of the sizes of an STE and a CD, and of their level 1 descriptors. */
 export const ENTRY_SHIFT = 6;
 export const L1_SHIFT = 3;
-/** Spans beyond this are reserved (5.1). */
-export const MAX_SPAN = 11;
 /** CDs in a leaf table of a 2-level context descriptor table, log2: 4 KiB and 64 KiB. */
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
@@ -67,7 +67,8 @@ export class StructureReader {
       const span = spanOf(tables.view, tables.at);
       index = sid % 2 ** split;
       // 7.3.3: the spans that are none, reserved, or more than the split, and indices beyond the span.
-      if (span === 0 || span > MAX_SPAN || span > split + 1 || index >= 1 << (span - 1)) {
+      const broken = span === 0 ? 0 : brokenL1StdRule(tables.view, tables.at, features);
+      if (span === 0 || broken !== 0 || index >= 1 << (span - 1)) {
         tables.blame(out);
         return this.terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
       }
@@ -104,14 +105,14 @@ export class StructureReader {
     frame = alignFrame(frame, align);
     const entry = alignOffset(offset, align) + (ssid >>> split) * L1Cd.bytes;
     if (!this.#readCdTable(L1Cd, frame, entry, device, out)) return false;
-    const leaf = l1cdFrame(tables.view, tables.at);
-    // 3.4.3 note 3: out of range. As an IPA it goes to stage 2 (note 4b), which says where it leads.
-    const beyond = !device.stage2Enabled && leaf >= 2 ** (features.oas - 12);
-    if (l1cdValid(tables.view, tables.at) === 0 || beyond) {
+    if (
+      l1cdValid(tables.view, tables.at) === 0 ||
+      brokenL1CdRule(tables.view, tables.at, device, features) !== 0
+    ) {
       tables.blame(out);
       return this.terminate(faults.C_BAD_SUBSTREAMID, out);
     }
-    frame = alignFrame(leaf, split + ENTRY_SHIFT);
+    frame = alignFrame(l1cdFrame(tables.view, tables.at), split + ENTRY_SHIFT);
     return this.#readCdTable(Cd, frame, (ssid % 2 ** split) * Cd.bytes, device, out);
   }
 

@@ -5,24 +5,42 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
-import type { Entry } from "../tables/entry.ts";
-import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, IdKind, RootTable, TableSpec, TableTree } from "../tables/tree.ts";
+import { ruleBook } from "../tables/entry-rule.ts";
+import {
+  type EntryKind,
+  type IdKind,
+  type JudgedEntry,
+  type PageTables,
+  type Pointer,
+  type Reach,
+  type Resolver,
+  type RootTable,
+  type TableSpec,
+  type TableTree,
+  type Tag,
+  tableBelow,
+} from "../tables/tree.ts";
+import { addressText } from "../word64.ts";
 import type { SmmuV3Binding } from "./binding.ts";
 import { Cd, L1Cd } from "./cd.ts";
+import { CdFields } from "./cd-fields.ts";
 import { alignFrame, alignOffset, SmmuFeatures } from "./features.ts";
-import { Idr0 } from "./registers.ts";
+import { noteCd, noteSte } from "./notes.ts";
+import { brokenCdRule, brokenL1CdRule, CD_RULES, L1CD_RULES } from "./rules-cd.ts";
+import { brokenL1StdRule, brokenSteRule, L1STD_RULES, STE_RULES } from "./rules-ste.ts";
 import { Stage2 } from "./stage2.ts";
 import { L1Std, Ste } from "./ste.ts";
+import { SteFields } from "./ste-fields.ts";
 import { StreamContext } from "./stream-context.ts";
-import { cdSplit, ENTRY_SHIFT, L1_SHIFT, MAX_SPAN } from "./structures.ts";
-import { judgeCd } from "./tables-cd.ts";
-import { judgeSte } from "./tables-ste.ts";
+import { cdSplit, ENTRY_SHIFT, L1_SHIFT } from "./structures.ts";
+import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
 
+/** The smallest top-level page table (5.4 TTB0). */
+const SMALLEST_ROOT = 64;
+/** What page tables are aligned to. */
+const OWN_SIZE = "the table's size";
 /** 3.21.3: what is single-copy atomic. */
 const ATOMIC_BYTES = 8;
-/** IDR0.TTF: VMSAv8-32 LPAE tables, which are not looked into here. */
-const TTF_LPAE = 1;
 
 const steValid = Ste.reader("V");
 const cdValid = Cd.reader("V");
@@ -47,7 +65,9 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   readonly #stage2: Stage2;
   readonly #out = new WalkResult();
   #rootKnown = false;
-  #lpae = false;
+  readonly #steFields = new SteFields();
+  readonly #cdFields = new CdFields();
+  #reach: Reach = { frames: 0, width: "" };
 
   constructor(memory: GuestMemory) {
     this.#stage2 = new Stage2(new TableReader(memory), new StreamContext());
@@ -58,7 +78,8 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     this.#stage2.eventQueue = this.#features.eventQueue;
     this.#stage2.xnx = this.#features.xnx;
     this.#stage2.privileged = true;
-    this.#lpae = (state.capability("idr0", Idr0, "TTF", 2) & TTF_LPAE) !== 0;
+    const { oas } = this.#features;
+    this.#reach = { frames: 2 ** (oas - 12), width: `${oas} bits` };
     this.#rootKnown = state.has("strtab_base") && state.has("strtab_base_cfg");
   }
 
@@ -66,10 +87,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     const { enabled, strtabFrame, strtabOffset, streamBits, split } = this.#features;
     if (!this.#rootKnown || !enabled) return [];
     const table: TableSpec = {
-      kind:
-        split === 0
-          ? this.#steKind
-          : { ...this.#l1Std, span: 2 ** split, below: { ...this.#steKind, entries: 2 ** split } },
+      kind: split === 0 ? this.#ste() : this.#l1Std(),
       context: "",
       frame: strtabFrame,
       offset: strtabOffset,
@@ -106,56 +124,69 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
 
   // ── stream table ──
 
-  /** 5.1 and 7.3.3, C_BAD_STREAMID. */
-  readonly #l1Std: EntryKind = {
-    ...kind(L1Std, (entry) => {
-      const { split, oas } = this.#features;
-      reservedBits(entry);
-      const spanValue = Number(entry.value("Span"));
-      if (spanValue > MAX_SPAN) {
-        entry.complain(TABLE_RULES["illegal-encoding"], "Span", `expected 0 to ${MAX_SPAN}`);
-        return;
-      }
-      if (spanValue > split + 1) {
-        entry.complain(
-          TABLE_RULES["conflicting-fields"],
-          "Span",
-          `expected ${split + 1} at most, since STRTAB_BASE_CFG.SPLIT is ${split}`,
-          "IHI 0070, 5.1 and 7.3.3",
-        );
-        return;
-      }
-      const align = ENTRY_SHIFT + spanValue - 1;
-      const { frame, offset } = aligned(entry, "L2Ptr", align);
-      if (!entry.pointer("L2Ptr", frame, 2 ** (oas - 12), `${oas} bits`)) return;
-      entry.leadsTo({
-        kind: this.#steKind,
-        context: "",
-        frame,
-        offset,
-        entries: 2 ** (spanValue - 1),
-        first: entry.first,
-        limit: 2 ** this.#features.streamBits,
-        device: -1,
-      });
-    }),
-    valid: (view, at) => span(view, at) !== 0,
-  };
+  /** 5.1: with a split, level 1 descriptors of as many streams. */
+  #l1Std(): EntryKind {
+    const features = this.#features;
+    return {
+      ...kind(L1Std),
+      span: 2 ** features.split,
+      below: { ...this.#ste(), entries: 2 ** features.split },
+      valid: (view, at) => span(view, at) !== 0,
+      rules: ruleBook(L1STD_RULES, features, (view, at, after) => brokenL1StdRule(view, at, features, after)),
+      points: (entry) => this.#fromL1Std(entry),
+    };
+  }
 
-  readonly #steKind: EntryKind = {
-    ...kind(Ste, (entry) => {
-      reservedBits(entry);
-      const stream = judgeSte(entry, this.#features, this.#lpae);
-      if (stream === null || !stream.stage1Enabled) return;
-      const { oas } = this.#features;
-      const frames = stream.stage2Enabled ? Number.POSITIVE_INFINITY : 2 ** (oas - 12);
-      const { frame } = aligned(entry, "S1ContextPtr", cdTableAlign(stream));
-      if (entry.pointer("S1ContextPtr", frame, frames, `${oas} bits`, this.#resolver(stream)))
-        entry.leadsTo(this.#cdTable(stream, entry.device, "", true));
-    }),
-    valid: (view, at) => steValid(view, at) !== 0,
-    updates: { unit: ATOMIC_BYTES, used: usedSteWords },
-  };
+  #fromL1Std(entry: JudgedEntry): Pointer[] {
+    const entries = 2 ** (Number(entry.value("Span")) - 1);
+    const align = ENTRY_SHIFT + Math.log2(entries);
+    const { frame, offset } = alignedDown(entry, "L2Ptr", align);
+    const table = { ...tableBelow(entry, frame, offset), entries };
+    return [{ field: "L2Ptr", frame, offset, aligned: bytesText(align), reach: this.#reach, table }];
+  }
+
+  #ste(): EntryKind {
+    const features = this.#features;
+    return {
+      ...kind(Ste),
+      valid: (view, at) => steValid(view, at) !== 0,
+      updates: { unit: ATOMIC_BYTES, used: usedSteWords },
+      rules: ruleBook(STE_RULES, features, (view, at, after) =>
+        brokenSteRule(this.#steFields.read(view, at), features, after),
+      ),
+      notes: (entry) => noteSte(entry, this.#steFields.read(entry.view, entry.at), features),
+      points: (entry) => this.#fromSte(entry),
+    };
+  }
+
+  #fromSte(entry: JudgedEntry): Pointer[] {
+    const stream = new StreamContext();
+    stream.take(this.#steFields.read(entry.view, entry.at), this.#features);
+    const pointers: Pointer[] = [];
+    if (stream.stage2Enabled) pointers.push(this.#toStage2(stream));
+    if (stream.stage1Enabled) {
+      const table = this.#cdTable(stream, entry.device, "", true);
+      const { frame, offset, resolve } = table;
+      const aligned = bytesText(cdTableAlign(stream));
+      pointers.push({ field: "S1ContextPtr", frame, offset, aligned, reach: this.#reach, resolve, table });
+    }
+    return pointers;
+  }
+
+  /** Where stage 2 begins, and the VMID that it is cached under. */
+  #toStage2({ vmid, stage2 }: StreamContext): Pointer {
+    const { frame, offset, startLevel, inputBits } = stage2;
+    const tag: Tag = {
+      key: `vmid ${vmid}`,
+      target: `${frame}:${offset}/${startLevel}/${inputBits}`,
+      name: `VMID ${vmid}`,
+      points: `the stage 2 table at ${addressText(frame, offset)}, from level ${startLevel}`,
+      field: "S2VMID",
+      source: "IHI 0070, 3.17",
+    };
+    const place = { field: "S2TTB", frame, offset, aligned: OWN_SIZE, reach: this.#reach };
+    return vmid < 0 ? place : { ...place, tag };
+  }
 
   // ── context descriptors ──
 
@@ -175,7 +206,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     // Without substreams the one descriptor belongs to no PASID.
     const leaf = this.#cdKind(stream, scope, s1cdmax === 0 ? "device" : "pasid");
     return {
-      kind: linear ? leaf : this.#l1CdKind(stream, device, context, leaf, splitBits),
+      kind: linear ? leaf : this.#l1CdKind(stream, leaf, splitBits),
       context,
       frame: alignFrame(stream.s1ContextFrame, align),
       offset: alignOffset(stream.s1ContextOffset, align),
@@ -187,52 +218,69 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
     };
   }
 
-  #l1CdKind(
-    stream: StreamContext,
-    device: number,
-    context: string,
-    leaf: EntryKind,
-    splitBits: number,
-  ): EntryKind {
+  #l1CdKind(stream: StreamContext, leaf: EntryKind, splitBits: number): EntryKind {
+    const features = this.#features;
+    const resolve = this.#resolver(stream);
     return {
-      ...kind(L1Cd, (entry) => {
-        reservedBits(entry);
-        const { oas } = this.#features;
-        const frames = stream.stage2Enabled ? Number.POSITIVE_INFINITY : 2 ** (oas - 12);
-        const { frame, offset } = aligned(entry, "L2Ptr", splitBits + ENTRY_SHIFT);
-        const resolve = this.#resolver(stream);
-        if (!entry.pointer("L2Ptr", frame, frames, `${oas} bits`, resolve)) return;
-        entry.leadsTo({
-          kind: leaf,
-          context,
-          frame,
-          offset,
-          entries: 2 ** splitBits,
-          first: entry.first,
-          limit: 2 ** stream.s1cdmax,
-          device,
-          resolve,
-        });
-      }),
+      ...kind(L1Cd),
       ids: "pasid",
       span: 2 ** splitBits,
       below: { ...leaf, entries: 2 ** splitBits },
       valid: (view, at) => l1cdValid(view, at) !== 0,
+      rules: ruleBook(L1CD_RULES, features, (view, at, after) =>
+        brokenL1CdRule(view, at, stream, features, after),
+      ),
+      points: (entry) => {
+        const align = splitBits + ENTRY_SHIFT;
+        const { frame, offset } = alignedDown(entry, "L2Ptr", align);
+        const table = tableBelow(entry, frame, offset);
+        const aligned = bytesText(align);
+        return [{ field: "L2Ptr", frame, offset, aligned, reach: this.#reach, resolve, table }];
+      },
     };
   }
 
   #cdKind(stream: StreamContext, scope: string, ids: IdKind): EntryKind {
+    const features = this.#features;
     return {
-      ...kind(Cd, (entry) => {
-        reservedBits(entry);
-        judgeCd(entry, stream, this.#features, this.#lpae, scope);
-      }),
+      ...kind(Cd),
       ids,
+      title: "level 2 context descriptor table",
       valid: (view, at) => cdValid(view, at) !== 0,
+      rules: ruleBook(CD_RULES, features, (view, at, after) =>
+        brokenCdRule(this.#cdFields.read(view, at), stream, features, after),
+      ),
+      notes: (entry) => noteCd(entry, this.#cdFields.read(entry.view, entry.at), stream, features),
+      points: (entry) => this.#fromCd(entry, stream, scope),
     };
   }
 
-  #resolver(stream: StreamContext): ((frame: number) => number) | undefined {
+  #fromCd(entry: JudgedEntry, stream: StreamContext, scope: string): Pointer[] {
+    const resolve = this.#resolver(stream);
+    const context = new SubstreamContext();
+    const fields = this.#cdFields.read(entry.view, entry.at);
+    const tables: PageTables = {
+      format: fields.aa64 !== 0 ? "vmsav8-64" : "vmsav8-32",
+      because: `AA64 is ${fields.aa64}`,
+      rootBytes: SMALLEST_ROOT,
+    };
+    if (brokenCdRule(fields, stream, this.#features) !== 0) return unsoundTables(entry, tables);
+    context.take(fields, stream, this.#features);
+    const pointers: Pointer[] = [];
+    for (const [field, half] of [
+      ["TTB0", context.low],
+      ["TTB1", context.high],
+    ] as const) {
+      if (!half.enabled) continue;
+      const { frame, offset } = half.tables;
+      const tag = asidTag(field, half, stream, context.asid, scope);
+      const place = { field, frame, offset, aligned: OWN_SIZE, reach: this.#reach, resolve, tables };
+      pointers.push(tag === null ? place : { ...place, tag });
+    }
+    return pointers;
+  }
+
+  #resolver(stream: StreamContext): Resolver | undefined {
     if (!stream.stage2Enabled) return undefined;
     return (frame) => {
       this.#out.reset("arm-1lvl");
@@ -243,9 +291,17 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   }
 }
 
-function kind(layout: Layout, judge: (entry: Entry) => void): Omit<EntryKind, "valid"> {
-  const updates = { unit: ATOMIC_BYTES };
-  return { layout, littleEndian: true, ids: "device", span: 1, entries: 1, updates, judge };
+function kind(layout: Layout): Omit<EntryKind, "valid"> {
+  return {
+    layout,
+    littleEndian: true,
+    ids: "device",
+    span: 1,
+    entries: 1,
+    updates: { unit: ATOMIC_BYTES },
+    // RES0 bits are not checked by an SMMU.
+    ignored: layout.reserved(),
+  };
 }
 
 function cdTitle({ s1cdmax, s1fmt }: StreamContext): string {
@@ -266,11 +322,6 @@ function stage2Name(stream: StreamContext): string {
   return `stage 2 ${stream.vmid} ${frame}:${offset}/${granule}/${startLevel}/${inputBits}`;
 }
 
-/** RES0 bits are not checked by an SMMU. */
-function reservedBits(entry: Entry): void {
-  entry.reservedBits(TABLE_RULES["ignored-entry-bits"], entry.layout.reserved(), [], "", 0);
-}
-
 /**
  * 64-bit words that an STE makes the SMMU look at (5.2): with aborts and bypass the first two, with stage 1 these and the
  * VMID's, with stage 2 the first four.
@@ -282,15 +333,39 @@ function usedSteWords(view: DataView, at: number): number {
   return value === 5 ? 0b111 : 0b1111;
 }
 
-/** The address in a field aligned down to 2^align bytes, as the SMMU takes it; complains where that changes it. */
-function aligned(entry: Entry, field: string, align: number): { frame: number; offset: number } {
-  const low = BigInt(entry.layout.fields[field]!.parts[0]![1] % 64);
-  const value = entry.value(field) << low;
-  const down = (value >> BigInt(align)) << BigInt(align);
-  if (down !== value) misaligned(entry, field, `${2 ** align} bytes`);
+/** The address in a field aligned down to 2^align bytes, as the SMMU takes it. */
+function alignedDown(entry: JudgedEntry, field: string, align: number): { frame: number; offset: number } {
+  const down = (entry.address(field) >> BigInt(align)) << BigInt(align);
   return { frame: Number(down >> 12n), offset: Number(down & 0xfffn) };
 }
 
-function misaligned(entry: Entry, field: string, size: string): void {
-  entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${size}`);
+function bytesText(align: number): string {
+  return `${2 ** align} bytes`;
+}
+
+/** Page tables of a descriptor that the SMMU refuses: where its fields say. */
+function unsoundTables(entry: JudgedEntry, tables: PageTables): Pointer[] {
+  return (["TTB0", "TTB1"] as const)
+    .filter((_, half) => entry.value(`EPD${half}`) === 0n)
+    .map((field) => ({ field, ...alignedDown(entry, field, 0), reach: null, tables }));
+}
+
+function asidTag(
+  field: string,
+  { tables }: AddressHalf,
+  { vmid, hypervisor }: StreamContext,
+  asid: number,
+  scope: string,
+): Tag | null {
+  if (asid < 0) return null;
+  const { frame, offset, inputBits, granule } = tables;
+  const regime = hypervisor ? "el2 " : "";
+  return {
+    key: `${scope}${regime}vmid ${vmid} asid ${asid} ${field}`,
+    target: `${frame}:${offset}/${granule}/${inputBits}`,
+    name: vmid < 0 ? `ASID ${asid}` : `ASID ${asid} of VMID ${vmid}`,
+    points: `${field} at ${addressText(frame, offset)}, ${inputBits} bits`,
+    field: "ASID",
+    source: "IHI 0070, 3.17",
+  };
 }

@@ -13,12 +13,17 @@ import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
 import { NO_LEVEL, OK, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
+import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { compileBinding, type SmmuV3Binding } from "./binding.ts";
+import { CdFields } from "./cd-fields.ts";
 import * as faults from "./faults.ts";
 import { SmmuFeatures } from "./features.ts";
+import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
+import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
 import { CONFIG_BYPASS, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR } from "./ste.ts";
+import { SteFields } from "./ste-fields.ts";
 import { StreamContext } from "./stream-context.ts";
 import { StructureReader } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
@@ -40,6 +45,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
   readonly #stage2: Stage2;
   readonly #structures: StructureReader;
+  readonly #ste = new SteFields();
+  readonly #cd = new CdFields();
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
@@ -61,7 +68,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     return new StreamContext();
   }
 
-  newProcess(): SubstreamContext {
+  newPasidContext(): SubstreamContext {
     return new SubstreamContext();
   }
 
@@ -86,10 +93,13 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     this.tables.littleEndian = true;
     if (!this.#structures.readSte(request.device, out)) return false;
-    if (!device.decode(this.tables.view, this.tables.at, this.features)) {
+    const ste = this.#ste.read(this.tables.view, this.tables.at);
+    const broken = ste.valid === 0 ? 0 : brokenSteRule(ste, this.features);
+    if (ste.valid === 0 || broken !== 0) {
       this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_STE, out);
+      return this.#structures.terminate(broken === 0 ? faults.C_BAD_STE : faultOf(STE_RULES, broken), out);
     }
+    device.take(ste, this.features);
     if (device.config < CONFIG_BYPASS) {
       this.tables.blame(out);
       return this.#structures.terminate(faults.STE_ABORT, out, false);
@@ -113,7 +123,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   /** 3.3.2: the context descriptor. */
-  loadProcess(
+  loadPasidContext(
     request: WalkRequest,
     device: StreamContext,
     process: SubstreamContext,
@@ -127,15 +137,17 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     this.#stage2.stream = device;
     this.#stage2.privileged = true;
     if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
-    const { view, at } = this.tables;
-    if (!SubstreamContext.valid(view, at)) {
+    const cd = this.#cd.read(this.tables.view, this.tables.at);
+    if (cd.valid === 0) {
       this.tables.blame(out);
       return this.#structures.terminate(faults.C_BAD_CD, out, true, "PASID_INVALID");
     }
-    if (!process.decode(view, at, device, this.features)) {
+    const broken = brokenCdRule(cd, device, this.features);
+    if (broken !== 0) {
       this.tables.blame(out);
-      return this.#structures.terminate(faults.C_BAD_CD, out);
+      return this.#structures.terminate(faultOf(CD_RULES, broken), out);
     }
+    process.take(cd, device, this.features);
     return true;
   }
 
@@ -181,7 +193,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
       this.#structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
-      out.cls = "IN";
+      out.faultClass = "IN";
       return false;
     }
     if (device.stage2Enabled) {
@@ -219,7 +231,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       this.tables.blame(out);
       const reason = walkReason(status, walk.level === half.tables.startLevel);
       this.#stage1Fault(walkFault(status), reason, walk.level, process, out);
-      if (status === FETCH_FAILED) out.cls = "TT";
+      if (status === FETCH_FAILED) out.faultClass = "TT";
       return false;
     }
     if (!stage1AccessFlag(walk) && !process.ha && !process.affd) {
@@ -265,7 +277,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.fail(fault, reason);
     out.stage = 1;
     out.level = level;
-    out.cls = "IN";
+    out.faultClass = "IN";
     // 5.5: R suppresses the record of a Translation-related fault; one that stalls is always recorded.
     const suppressed = fault !== faults.F_WALK_EABT && !process.r && !process.s;
     out.recorded = this.features.eventQueue && !suppressed;

@@ -15,6 +15,8 @@ export interface EntryRule<C = unknown, X extends Fault = Fault> {
   readonly kind: TableRule;
   /** What is expected, as a finding says it after the field and its value. */
   readonly expected: string | ((view: DataView, at: number, context: C) => string);
+  /** What page tables an entry has that breaks it: "a reserved mode (fsc.MODE is 7)"; absent: not what it is about. */
+  readonly found?: (view: DataView, at: number, context: C) => string;
   /** Document and section. */
   readonly source: string;
   /** What a request meets that uses the entry. */
@@ -43,6 +45,19 @@ export interface RuleBook {
   broken(view: DataView, at: number, after: number): number;
   rule(broken: number): Pick<EntryRule, "field" | "kind" | "source" | "fault">;
   expected(broken: number, view: DataView, at: number): string;
+  found(broken: number, view: DataView, at: number): string | undefined;
+}
+
+/** Numbers of the rules that an entry breaks, in their order. */
+export function brokenRules(rules: RuleBook | undefined, view: DataView, at: number): number[] {
+  const broken: number[] = [];
+  if (rules === undefined) return broken;
+  let last = 0;
+  for (let next = rules.broken(view, at, 0); next > last; next = rules.broken(view, at, last)) {
+    broken.push(next);
+    last = next;
+  }
+  return broken;
 }
 
 /** @param broken as `RuleBook` has it, in the same context */
@@ -58,5 +73,6 @@ export function ruleBook<C>(
       const { expected } = rules[number]!;
       return typeof expected === "string" ? expected : expected(view, at, context);
     },
+    found: (number, view, at) => rules[number]!.found?.(view, at, context),
   };
 }

@@ -61,6 +61,11 @@ export class Entry implements JudgedEntry {
     return this.layout.extract(field, this.view, this.at, this.table.kind.littleEndian);
   }
 
+  /** A field that holds an address, with its low zeros. */
+  address(field: string): bigint {
+    return this.value(field) << BigInt(addressShift(this.layout.fields[field]!));
+  }
+
   /**
    * Complains about a field.
    * @param text what was expected; the field's name and value are put before it

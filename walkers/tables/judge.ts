@@ -1,14 +1,12 @@
+import { byteAddress } from "../word64.ts";
 import type { Entry } from "./entry.ts";
+import { brokenRules } from "./entry-rule.ts";
 import { TABLE_RULES } from "./table-rules.ts";
 import type { Reach, Resolver } from "./tree.ts";
 
 /** Finds out all that is wrong with a valid entry, which tags it has, and which tables it leads to. */
 export function judge(entry: Entry): void {
   const { kind } = entry.table;
-  if (kind.judge !== undefined) {
-    kind.judge(entry);
-    return;
-  }
   const refused = judgeRules(entry);
   if (kind.ignored !== undefined) entry.reservedBits(TABLE_RULES["ignored-entry-bits"], kind.ignored, [], "");
   kind.notes?.(entry);
@@ -20,20 +18,21 @@ export function judge(entry: Entry): void {
 function judgeRules(entry: Entry): boolean {
   const { view, at } = entry;
   const { rules, reserved } = entry.table.kind;
-  if (rules === undefined) return false;
-  let last = 0;
-  for (let broken = rules.broken(view, at, 0); broken > last; broken = rules.broken(view, at, broken)) {
-    const { field, kind, source } = rules.rule(broken);
-    if (field !== null) entry.complain(kind, field, rules.expected(broken, view, at), source);
+  const broken = brokenRules(rules, view, at);
+  for (const number of broken) {
+    const { field, kind, source } = rules!.rule(number);
+    if (field !== null) entry.complain(kind, field, rules!.expected(number, view, at), source);
     else if (reserved !== undefined)
       entry.reservedBits(kind, reserved.words(view, at), reserved.addresses, reserved.width);
-    last = broken;
   }
-  return last !== 0;
+  return broken.length > 0;
 }
 
 function follow(entry: Entry): void {
-  for (const { field, frame, reach, resolve, table, tag } of entry.table.kind.points?.(entry) ?? []) {
+  for (const pointer of entry.table.kind.points?.(entry) ?? []) {
+    const { field, frame, offset, aligned, reach, resolve, table, tag } = pointer;
+    if (aligned !== undefined && entry.address(field) !== byteAddress(frame, offset))
+      entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${aligned}`);
     const there = reach === null || isThere(entry, field, frame, reach, resolve);
     if (tag !== undefined) entry.tag(tag);
     if (there && table !== undefined) entry.leadsTo(table);

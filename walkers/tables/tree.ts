@@ -21,6 +21,7 @@
  *   entry, a binding, or a table that is to be bound.
  */
 import type { Layout } from "../layout.ts";
+import type { PageTableFormat } from "../page-tables/formats.ts";
 import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
 import type { RuleBook } from "./entry-rule.ts";
@@ -57,6 +58,8 @@ export interface JudgedEntry {
   readonly device: number;
   /** A field as its bits have it: an address without its low zeros. */
   value(field: string): bigint;
+  /** A field that holds an address, with its low zeros. */
+  address(field: string): bigint;
   /**
    * Complains about a field.
    * @param text what was expected; the field's name and value are put before it
@@ -86,10 +89,8 @@ export interface EntryKind {
   readonly ignored?: Uint32Array;
   /** Complains about what does not make the IOMMU refuse a valid entry. */
   notes?(entry: JudgedEntry): void;
-  /** Where an entry leads that no rule of is broken. */
+  /** Where an entry leads, if no rule of it is broken. */
   points?(entry: JudgedEntry): readonly Pointer[];
-  /** Says all of this by itself: a kind whose rules are not declared yet. */
-  judge?(entry: JudgedEntry): void;
 }
 
 /** Addresses that the IOMMU can put out. */
@@ -100,16 +101,31 @@ export interface Reach {
   readonly width: string;
 }
 
+/** Page tables that an entry asks for, whether the IOMMU has them or not. */
+export interface PageTables {
+  readonly format: PageTableFormat;
+  /** What says so: "PGTT is 1, FSPM 0". */
+  readonly because: string;
+  /** Bytes of the smallest root that they have. */
+  readonly rootBytes: number;
+}
+
 /** Where a field of an entry leads. */
 export interface Pointer {
   readonly field: string;
   readonly frame: number;
+  /** Where it begins in its frame. */
+  readonly offset?: number;
+  /** What the IOMMU aligns the address to, ignoring low bits of the field: "64 bytes"; absent: it takes all of it. */
+  readonly aligned?: string;
   /** null: whether it is in memory is not looked at, since it goes through a second stage of the entry's own. */
   readonly reach: Reach | null;
   /** Second stage that the address goes through, which has a reach of its own: host frame, or -1 where it faults. */
   readonly resolve?: Resolver | undefined;
   /** The table that is there; absent: page tables. */
   readonly table?: TableSpec | undefined;
+  /** Which page tables, where the entry itself says it. */
+  readonly tables?: PageTables;
   /** What translations that come from there are cached under. */
   readonly tag?: Tag | undefined;
 }

@@ -9,7 +9,7 @@ import {
   NESTED,
   SCALABLE_CONTEXT,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import { CapabilityRegister, RootTableAddressRegister, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
 
@@ -21,7 +21,7 @@ const PAGE_SIZE = 0x80;
 const FIRST_ACCESSED = 0x420;
 const SECOND_ACCESSED = 0x100;
 
-function hasFirst(process: VtdProcess): boolean {
+function hasFirst(process: VtdPasidContext): boolean {
   return process.kind === KIND_FIRST_STAGE || process.kind === NESTED;
 }
 
@@ -29,7 +29,7 @@ function hasFirst(process: VtdProcess): boolean {
  * VT-d 5.10, 6.2.1, Table 17: DID always, in scalable mode the PASID too, which for a request without PASID is its
  * RID_PASID. Revisions differ on whether devices of one domain share translations: here they do.
  */
-export const VTD_CACHING: Caching<VtdDevice, VtdProcess> = {
+export const VTD_CACHING: Caching<VtdDevice, VtdPasidContext> = {
   byAsid: false,
   deviceDomain: (device) => (device.context === SCALABLE_CONTEXT ? NO_TAG : device.domain),
   refusedDomain(state) {

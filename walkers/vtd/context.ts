@@ -67,7 +67,7 @@ export class VtdDevice extends EntrySource {
 }
 
 /** How the requests of one PASID (or without) of one device are translated. Flags are 0 or 1. */
-export class VtdProcess extends EntrySource {
+export class VtdPasidContext extends EntrySource {
   /** KIND_FIRST_STAGE, KIND_SECOND_STAGE, NESTED or PASS_THROUGH. */
   kind = KIND_SECOND_STAGE;
   /** Of the context entry, the PASID directory entry and the PASID table entry together. */

@@ -18,7 +18,7 @@ import {
   NESTED,
   PASS_THROUGH,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import {
   allowsDeviceTlb,
@@ -121,11 +121,11 @@ export function checkExtendedRequest(request: WalkRequest, device: VtdDevice, ou
   );
 }
 
-export function loadExtendedProcess(
+export function loadExtendedPasid(
   unit: VtdUnit,
   request: WalkRequest,
   device: VtdDevice,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): boolean {
   if (request.pasid === NO_PASID) {

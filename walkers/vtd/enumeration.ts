@@ -17,7 +17,7 @@ import {
   NESTED,
   SCALABLE_CONTEXT,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import { LCT_2, LRT_2, SCT_2, SPD_2, SPT_2, SRT_2 } from "./faults.ts";
 import type { VtdWalker } from "./walker.ts";
@@ -25,7 +25,7 @@ import type { VtdWalker } from "./walker.ts";
 const ABSENT: ReadonlySet<unknown> = new Set([LRT_2, LCT_2, SRT_2, SCT_2, SPD_2, SPT_2]);
 
 /** VT-d: root and context tables of each mode, PASID directory and table. */
-export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
+export class VtdEnumeration implements Enumeration<VtdDevice, VtdPasidContext> {
   readonly walker: VtdWalker;
 
   constructor(walker: VtdWalker) {
@@ -52,7 +52,7 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
     return false;
   }
 
-  space(_device: VtdDevice, process: VtdProcess): AddressSpace {
+  space(_device: VtdDevice, process: VtdPasidContext): AddressSpace {
     const { kind } = process;
     const first = kind === KIND_FIRST_STAGE || kind === NESTED ? firstStage(process) : null;
     const host = kind === KIND_SECOND_STAGE || kind === NESTED ? secondStage(process) : null;
@@ -68,7 +68,7 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
     };
   }
 
-  #regions(process: VtdProcess, first: StageTables | null, host: StageTables | null): Region[] {
+  #regions(process: VtdPasidContext, first: StageTables | null, host: StageTables | null): Region[] {
     const { caps } = this.walker;
     if (first !== null) return signedRegions(x86InputBits(process.firstLevels), first, host);
     const bits = host === null ? caps.hostWidth : caps.secondStageWidth(process.secondLevels);
@@ -76,10 +76,10 @@ export class VtdEnumeration implements Enumeration<VtdDevice, VtdProcess> {
   }
 }
 
-function firstStage(process: VtdProcess): StageTables {
+function firstStage(process: VtdPasidContext): StageTables {
   return radix512Tables(1, "x86-64", process.firstRoot, process.firstLevels);
 }
 
-function secondStage(process: VtdProcess): StageTables {
+function secondStage(process: VtdPasidContext): StageTables {
   return radix512Tables(2, "vtd-ss", process.secondRoot, process.secondLevels);
 }

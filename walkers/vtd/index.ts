@@ -5,7 +5,7 @@ import type { Vendor } from "../vendor.ts";
 import { VTD_ADVICE } from "./advice.ts";
 import { VTD_CACHING } from "./caching.ts";
 import { VTD_COMMANDS } from "./commands.ts";
-import type { VtdDevice, VtdProcess } from "./context.ts";
+import type { VtdDevice, VtdPasidContext } from "./context.ts";
 import {
   ExtendedContextEntry,
   ExtendedPasidEntry,
@@ -75,4 +75,4 @@ export const VTD = {
   commands: VTD_COMMANDS,
   advice: VTD_ADVICE,
   caching: VTD_CACHING,
-} as const satisfies Vendor<VtdDevice, VtdProcess>;
+} as const satisfies Vendor<VtdDevice, VtdPasidContext>;

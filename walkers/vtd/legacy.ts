@@ -7,7 +7,7 @@ import {
   LEGACY_CONTEXT,
   PASS_THROUGH,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import { LCT_1, LCT_2, LRT_1, LRT_2 } from "./faults.ts";
 import { noteSource, refuseEntry } from "./refusals.ts";
@@ -66,7 +66,7 @@ export function loadLegacyDevice(
 }
 
 /** There are no PASIDs: the context entry says it all. Also the extended mode's requests without PASID. */
-export function loadWithoutPasid(device: VtdDevice, process: VtdProcess): void {
+export function loadWithoutPasid(device: VtdDevice, process: VtdPasidContext): void {
   process.copySource(device);
   process.kind = device.kind;
   process.fpd = device.fpd;

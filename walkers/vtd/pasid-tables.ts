@@ -1,29 +1,19 @@
 import { FRAME_BYTES } from "../memory.ts";
+import type { TableModel } from "../models.ts";
 import { type BindFindings, bitCount } from "../pasid-tables/bind-findings.ts";
 import { BIND_RULES } from "../pasid-tables/bind-rules.ts";
 import {
-  addressIn,
-  type BindHost,
-  type EntryFormat,
-  formatLacking,
-  leafLevel,
   type ParentStage,
   type PasidTableFormat,
   type PasidTableLayout,
   radixInputBits,
 } from "../pasid-tables/format.ts";
 import { MAX_PASID_BITS } from "../request.ts";
-import { VtdCapabilities } from "./capabilities.ts";
+import { VtdBinding } from "./binding.ts";
+import { VtdDevice } from "./context.ts";
 import { ExtendedPasidEntry } from "./ecs-structures.ts";
 import { ExtendedCapabilityRegister } from "./registers.ts";
-import {
-  PasidDirectoryEntry,
-  PasidEntry,
-  PGTT_FIRST_STAGE,
-  PGTT_NESTED,
-  PGTT_PASS_THROUGH,
-  PGTT_SECOND_STAGE,
-} from "./structures.ts";
+import { PasidDirectoryEntry, PasidEntry } from "./structures.ts";
 
 /** PDTS of a scalable-mode context entry: 2^(X + 7) directory entries (VT-d 5.10, 9.4). */
 const SMALLEST_DIRECTORY = 2 ** 7;
@@ -48,15 +38,7 @@ export const VTD_PASID_TABLES = {
           const bytes = entries * PasidDirectoryEntry.bytes;
           return { what: "PASID directory", bytes, alignment: FRAME_BYTES };
         },
-        levels: () => [
-          {
-            layout: PasidDirectoryEntry,
-            present: "P",
-            below: Math.log2(TABLE_ENTRIES),
-            next: { field: "SMPTBLPTR", bytes: FRAME_BYTES, what: "PASID table" },
-          },
-          leafLevel(PasidEntry, "P"),
-        ],
+        context: (bits) => contextOf("intel", bits),
         // VT-d 5.10, 11.4.3: without RPS, RID_PASID is reserved and PASID 0 is used.
         checkFields(_use, { state }, findings) {
           if (rid !== 0 && state.capability("ecap", ExtendedCapabilityRegister, "RPS", 1) === 0)
@@ -66,7 +48,6 @@ export const VTD_PASID_TABLES = {
             );
         },
         secondInputBits,
-        entries,
       };
     },
   },
@@ -80,9 +61,8 @@ export const VTD_PASID_TABLES = {
           const bytes = Math.max(2 ** bits, SMALLEST_EXTENDED_TABLE) * ExtendedPasidEntry.bytes;
           return { what: "PASID table", bytes, alignment: FRAME_BYTES };
         },
-        levels: () => [leafLevel(ExtendedPasidEntry, "P")],
+        context: (bits) => contextOf("intel-ecs", bits),
         secondInputBits,
-        entries: extendedEntries,
       };
     },
   },
@@ -97,46 +77,9 @@ function checkRidPasid(rid: number, pasidBits: number | undefined, out: BindFind
     );
 }
 
-/** VT-d 5.10, 9.6: PGTT and FSPM. */
-function entries(host: BindHost): EntryFormat {
-  const caps = new VtdCapabilities();
-  caps.configure(host.state);
-  return {
-    littleEndian: true,
-    rootBytes: FRAME_BYTES,
-    read(view, at) {
-      const type = Number(PasidEntry.extract("PGTT", view, at));
-      const unsupported: string[] = [];
-      const roots: bigint[] = [];
-      if (type === PGTT_FIRST_STAGE || type === PGTT_NESTED) {
-        const five = PasidEntry.extract("FSPM", view, at) === 1n;
-        const because = `PGTT is ${type}, FSPM ${five ? 1 : 0}`;
-        unsupported.push(...formatLacking(host, five ? "x86-64-5lvl" : "x86-64", because));
-        roots.push(addressIn(PasidEntry, "FSPTPTR", view, at));
-      }
-      if (type === PGTT_SECOND_STAGE || type === PGTT_NESTED) {
-        unsupported.push(...formatLacking(host, "vtd-ss", `PGTT is ${type}`));
-        roots.push(addressIn(PasidEntry, "SSPTPTR", view, at));
-      }
-      if (type === PGTT_NESTED && !caps.nested) unsupported.push(`nested translation (PGTT is ${type})`);
-      if (type === PGTT_PASS_THROUGH && !caps.passThrough) unsupported.push(`pass-through (PGTT is ${type})`);
-      return { unsupported, roots };
-    },
-  };
-}
-
-/** VT-d 2.5, 9.5: FLPM. */
-function extendedEntries(host: BindHost): EntryFormat {
-  return {
-    littleEndian: true,
-    rootBytes: FRAME_BYTES,
-    read(view, at) {
-      const five = ExtendedPasidEntry.extract("FLPM", view, at) === 1n;
-      const format = five ? "x86-64-5lvl" : "x86-64";
-      return {
-        unsupported: formatLacking(host, format, `FLPM is ${five ? 1 : 0}`),
-        roots: [addressIn(ExtendedPasidEntry, "FLPTPTR", view, at)],
-      };
-    },
-  };
+/** What a context would say of a table at address 0. */
+function contextOf(model: TableModel, pasidBits: number): VtdDevice {
+  const device = new VtdDevice();
+  new VtdBinding({ model, baseHi: 0, baseLo: 0, pasidBits }).fill(device);
+  return device;
 }

@@ -47,8 +47,14 @@ export const PASID_RULES: EntryRules<PasidEntryContext, VtdFault> = entryRules(P
   2: illegal("PGTT", SPT_4_2, `${SPT_4}.2`, "expected 1 to 4"),
   3: lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.FSTS"),
   4: lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.SSTS"),
-  5: lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.NEST"),
-  6: lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.PT"),
+  5: {
+    ...lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.NEST"),
+    found: () => `nested translation (PGTT is ${NESTED})`,
+  },
+  6: {
+    ...lacks("PGTT", SPT_4_2, PasidEntry.source, "ECAP.PT"),
+    found: () => `pass-through (PGTT is ${PASS_THROUGH})`,
+  },
   7: conflict(
     "PGTT",
     SPT_4_2,

@@ -13,7 +13,7 @@ import {
   PASS_THROUGH,
   SCALABLE_CONTEXT,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import { SCT_1, SCT_2, SCT_6, SCT_9, SPD_1, SPD_2, SPT_1, SPT_2, SRT_1, SRT_2 } from "./faults.ts";
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
@@ -123,11 +123,11 @@ export function checkScalableRequest(request: WalkRequest, device: VtdDevice, ou
   return device.pasidEnabled !== 0 || refuseSource(device, out, SCT_6, device.fpd);
 }
 
-export function loadScalableProcess(
+export function loadScalablePasid(
   unit: VtdUnit,
   request: WalkRequest,
   device: VtdDevice,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): boolean {
   const { tables, caps } = unit;
@@ -171,7 +171,7 @@ function decodePasidEntry(
   view: DataView,
   at: number,
   device: VtdDevice,
-  process: VtdProcess,
+  process: VtdPasidContext,
 ): void {
   process.kind = translationType(view, at);
   process.domain = domain(view, at);

@@ -1,11 +1,19 @@
 import type { Layout } from "../layout.ts";
-import { FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import { READ } from "../request.ts";
 import { WalkResult } from "../result.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { EntryKind, JudgedEntry, Pointer, Reach, ReservedBits, Resolver } from "../tables/tree.ts";
+import type {
+  EntryKind,
+  JudgedEntry,
+  PageTables,
+  Pointer,
+  Reach,
+  ReservedBits,
+  Resolver,
+} from "../tables/tree.ts";
 import { addressText } from "../word64.ts";
 import type { VtdDevice } from "./context.ts";
 import { CapabilityRegister } from "./registers.ts";
@@ -42,6 +50,7 @@ export class VtdParts {
     domain: number,
     scope: string,
     resolve?: Resolver,
+    because = "",
   ): Pointer {
     const tag = {
       key: `${scope}did ${domain}`,
@@ -51,7 +60,8 @@ export class VtdParts {
       field: "DID",
       source: SAME_DOMAIN,
     };
-    return { field, frame, reach: this.reach, resolve, tag };
+    const tables = { format: "vtd-ss", because, rootBytes: FRAME_BYTES } as const;
+    return { field, frame, reach: this.reach, resolve, tag, tables };
   }
 
   /** 9.3: domain id 0 where CAP.CM reserves it. */
@@ -71,6 +81,11 @@ export class VtdParts {
       return second.frame;
     };
   }
+}
+
+/** @param five 1: of 5 levels */
+export function firstStageTables(five: number, because: string): PageTables {
+  return { format: five === 1 ? "x86-64-5lvl" : "x86-64", because, rootBytes: FRAME_BYTES };
 }
 
 /** What all kinds of entries have that are present where one bit says so. */

@@ -22,7 +22,7 @@ import {
 } from "./rules-pasid.ts";
 import { PASID_TABLE_BITS } from "./sizes.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry } from "./structures.ts";
-import { kind, reservedBits, type VtdParts } from "./tables-parts.ts";
+import { firstStageTables, kind, reservedBits, type VtdParts } from "./tables-parts.ts";
 
 const PASIDS_PER_TABLE = 1 << PASID_TABLE_BITS;
 const DIRECTORY_PAGE = FRAME_BYTES / PasidDirectoryEntry.bytes;
@@ -36,6 +36,7 @@ const secondTable = PasidEntry.reader("SSPTPTR");
 const firstTable = PasidEntry.reader("FSPTPTR");
 const domainId = PasidEntry.reader("DID");
 const pasidTable = PasidDirectoryEntry.reader("SMPTBLPTR");
+const extendedMode = ExtendedPasidEntry.reader("FLPM");
 const extendedFirstTable = ExtendedPasidEntry.reader("FLPTPTR");
 
 /** What a PASID table's entries depend on, besides themselves. */
@@ -154,20 +155,23 @@ export class VtdPasidTables {
     if (type === KIND_SECOND_STAGE || type === NESTED) {
       const levels = 2 + addressWidth(view, at);
       const root = secondTable(view, at);
-      pointers.push(this.#parts.secondStage("SSPTPTR", root, levels, domain, scope, resolve));
+      const because = `PGTT is ${type}`;
+      pointers.push(this.#parts.secondStage("SSPTPTR", root, levels, domain, scope, resolve, because));
     }
     if (type === KIND_FIRST_STAGE || type === NESTED) {
       const frame = firstTable(view, at);
+      const mode = pagingMode(view, at);
       const tag = {
         key: `${scope}did ${domain} pasid ${entry.first}`,
-        target: `${frame}/${4 + pagingMode(view, at)}`,
+        target: `${frame}/${4 + mode}`,
         name: `DID ${domain} with PASID ${entry.first}`,
-        points: `the ${4 + pagingMode(view, at)}-level first-stage table at ${addressText(frame)}`,
+        points: `the ${4 + mode}-level first-stage table at ${addressText(frame)}`,
         field: "DID",
         source: TAGGING,
       };
       const reach = type === NESTED ? null : this.#parts.reach;
-      pointers.push({ field: "FSPTPTR", frame, reach, resolve, tag });
+      const tables = firstStageTables(mode, `PGTT is ${type}, FSPM ${mode === 1 ? 1 : 0}`);
+      pointers.push({ field: "FSPTPTR", frame, reach, resolve, tag, tables });
     }
     return pointers;
   }
@@ -209,7 +213,9 @@ export class VtdPasidTables {
       ),
       points: ({ view, at }) => {
         const frame = extendedFirstTable(view, at);
-        return [{ field: "FLPTPTR", frame, reach: this.#parts.reach, resolve }];
+        const mode = extendedMode(view, at);
+        const tables = firstStageTables(mode, `FLPM is ${mode === 1 ? 1 : 0}`);
+        return [{ field: "FLPTPTR", frame, reach: this.#parts.reach, resolve, tables }];
       },
     };
   }

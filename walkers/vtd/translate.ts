@@ -24,7 +24,7 @@ import {
   NESTED,
   PASS_THROUGH,
   type VtdDevice,
-  type VtdProcess,
+  type VtdPasidContext,
 } from "./context.ts";
 import {
   EXT_ERE,
@@ -74,7 +74,7 @@ export function translate(
   unit: TranslateUnit,
   request: WalkRequest,
   device: VtdDevice,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): void {
   out.domain = process.domain;
@@ -102,7 +102,7 @@ export function translate(
 }
 
 /** 3.9: the address is checked against the host address width and is the output. */
-function passThrough(unit: VtdUnit, request: WalkRequest, process: VtdProcess, out: WalkResult): void {
+function passThrough(unit: VtdUnit, request: WalkRequest, process: VtdPasidContext, out: WalkResult): void {
   if (exceeds(request.addrHi, request.addrLo, unit.caps.hostWidth)) {
     refuse(out, process.legacyFaults !== 0 ? LGN_1_3 : SGN_4_2, process.fpd);
     return;
@@ -120,7 +120,7 @@ export function identity(request: WalkRequest, out: WalkResult): void {
   out.passthrough = true;
 }
 
-function useSecondStage(unit: VtdUnit, process: VtdProcess): void {
+function useSecondStage(unit: VtdUnit, process: VtdPasidContext): void {
   const levels = process.secondLevels;
   unit.second.use(
     process.secondRoot,
@@ -139,7 +139,7 @@ function secondStage(
   unit: VtdUnit,
   request: WalkRequest,
   access: number,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): void {
   const { second } = unit;
@@ -158,7 +158,7 @@ function firstStage(
   request: WalkRequest,
   access: number,
   privileged: boolean,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): void {
   const { tables, first, second, caps } = unit;
@@ -207,7 +207,7 @@ function firstStageFault(
   unit: TranslateUnit,
   status: number,
   levels: number,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): void {
   const { tables, first, second } = unit;
@@ -232,7 +232,7 @@ function firstStageFault(
 }
 
 /** A flag has to be set: either hardware does not do it, or the second stage forbids it. */
-function updateFault(unit: TranslateUnit, process: VtdProcess): VtdFault {
+function updateFault(unit: TranslateUnit, process: VtdPasidContext): VtdFault {
   if (!unit.first.updatesFlags) return SFS_9;
   return process.legacyFaults !== 0 ? LGN_2 : SFS_8;
 }
@@ -242,7 +242,7 @@ function firstStageRights(
   first: X8664Walk,
   privileged: boolean,
   withPasid: boolean,
-  process: VtdProcess,
+  process: VtdPasidContext,
 ): number {
   let perm = privileged || first.user ? READ : 0;
   if (privileged ? first.writable || process.writeProtect === 0 : first.writable && first.user) perm |= WRITE;
@@ -257,7 +257,7 @@ function permits(
   access: number,
   privileged: boolean,
   perm: number,
-  process: VtdProcess,
+  process: VtdPasidContext,
   out: WalkResult,
 ): boolean {
   if ((perm & access) === access) return true;
@@ -279,7 +279,12 @@ function permits(
 }
 
 /** 3.6.2: a write sets the leaf's Dirty flag. */
-function updatesDirty(unit: TranslateUnit, access: number, process: VtdProcess, out: WalkResult): boolean {
+function updatesDirty(
+  unit: TranslateUnit,
+  access: number,
+  process: VtdPasidContext,
+  out: WalkResult,
+): boolean {
   const { tables, first } = unit;
   if ((access & WRITE) === 0 || first.dirty || first.leafUpdatable) return true;
   out.stage = 1;
@@ -288,7 +293,7 @@ function updatesDirty(unit: TranslateUnit, access: number, process: VtdProcess, 
 }
 
 /** 3.15: a request may not come out in the interrupt address range. */
-function reachesMemory(frame: number, process: VtdProcess, out: WalkResult): boolean {
+function reachesMemory(frame: number, process: VtdPasidContext, out: WalkResult): boolean {
   if (frame < INTERRUPT_FIRST || frame >= INTERRUPT_END) return true;
   return refuse(out, process.legacyFaults !== 0 ? LGN_4 : SGN_8_1, process.fpd);
 }

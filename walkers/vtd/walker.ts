@@ -9,13 +9,13 @@ import { TableReader } from "../table-reader.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { VtdBinding, wrongWith } from "./binding.ts";
 import { VtdCapabilities } from "./capabilities.ts";
-import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice, VtdProcess } from "./context.ts";
-import { checkExtendedRequest, loadExtendedDevice, loadExtendedProcess } from "./ecs.ts";
+import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice, VtdPasidContext } from "./context.ts";
+import { checkExtendedRequest, loadExtendedDevice, loadExtendedPasid } from "./ecs.ts";
 import { INTERRUPT_RANGE, RTA_2, RTA_5 } from "./faults.ts";
 import { loadLegacyDevice, loadWithoutPasid } from "./legacy.ts";
 import { refuse } from "./refusals.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
-import { checkScalableRequest, loadScalableDevice, loadScalableProcess } from "./scalable.ts";
+import { checkScalableRequest, loadScalableDevice, loadScalablePasid } from "./scalable.ts";
 import { VtdSecondStage } from "./second-stage.ts";
 import { identity, type TranslateUnit, translate } from "./translate.ts";
 
@@ -23,7 +23,7 @@ import { identity, type TranslateUnit, translate } from "./translate.ts";
  * Intel VT-d: legacy, scalable and abort mode (Architecture Specification, revision 5.10; execute requests as in
  * 4.0), and the extended mode of revisions 2.x; from the root table, or from a bound PASID table.
  */
-export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateUnit {
+export class VtdWalker implements IommuWalker<VtdDevice, VtdPasidContext>, TranslateUnit {
   readonly model = "intel";
   readonly tables: TableReader;
   readonly caps = new VtdCapabilities();
@@ -59,8 +59,8 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateU
     return new VtdDevice();
   }
 
-  newProcess(): VtdProcess {
-    return new VtdProcess();
+  newPasidContext(): VtdPasidContext {
+    return new VtdPasidContext();
   }
 
   admit(request: WalkRequest, out: WalkResult): boolean {
@@ -116,19 +116,24 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdProcess>, TranslateU
     }
   }
 
-  loadProcess(request: WalkRequest, device: VtdDevice, process: VtdProcess, out: WalkResult): boolean {
+  loadPasidContext(
+    request: WalkRequest,
+    device: VtdDevice,
+    process: VtdPasidContext,
+    out: WalkResult,
+  ): boolean {
     switch (device.context) {
       case SCALABLE_CONTEXT:
-        return loadScalableProcess(this, request, device, process, out);
+        return loadScalablePasid(this, request, device, process, out);
       case EXTENDED_CONTEXT:
-        return loadExtendedProcess(this, request, device, process, out);
+        return loadExtendedPasid(this, request, device, process, out);
       default:
         loadWithoutPasid(device, process);
         return true;
     }
   }
 
-  translate(request: WalkRequest, device: VtdDevice, process: VtdProcess, out: WalkResult): void {
+  translate(request: WalkRequest, device: VtdDevice, process: VtdPasidContext, out: WalkResult): void {
     translate(this, request, device, process, out);
   }
 }

@@ -129,8 +129,8 @@ export class Explanation {
     if (!walker.checkRequest(request, device, out))
       return stale !== null && accept(out) && this.#comesFrom(request, stale, "context");
     out = past.reset();
-    const process = walker.newProcess();
-    if (walker.loadProcess(request, device, process, out)) {
+    const process = walker.newPasidContext();
+    if (walker.loadPasidContext(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
     } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
     for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
@@ -305,10 +305,10 @@ export class Explanation {
   }
 
   /** The write that a stale context does not know of: found by reading the context as it was then. */
-  #changeOf(request: WalkRequest, version: ContextVersion, isProcess: boolean): Change | null {
+  #changeOf(request: WalkRequest, version: ContextVersion, ofPasid: boolean): Change | null {
     const { filled, through } = version;
-    const change = this.#past.changeOfContext(request, filled, isProcess);
-    if (change !== null || !isProcess) return change;
+    const change = this.#past.changeOfContext(request, filled, ofPasid);
+    if (change !== null || !ofPasid) return change;
     // The entry is as it was, but the device context leads to another: it may have been stale even then.
     const time = through === null ? filled : Math.min(filled, through.filled);
     return this.#past.changeOfContext(request, time, false);
@@ -317,16 +317,16 @@ export class Explanation {
   /** Names a stale context as what gave the answer. Returns true. */
   #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
     const { filled, through, tag } = version;
-    const isProcess = cache === "pasid";
-    const change = this.#past.changeOfContext(request, filled, isProcess);
+    const ofPasid = cache === "pasid";
+    const change = this.#past.changeOfContext(request, filled, ofPasid);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#comesFrom(request, through, "context");
-    const covers = isProcess ? coversPasidEntry : coversContext;
+    const covers = ofPasid ? coversPasidEntry : coversContext;
     this.staleSource = {
       cache,
       filled,
-      change: change ?? this.#changeOf(request, version, isProcess),
+      change: change ?? this.#changeOf(request, version, ofPasid),
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,

@@ -50,7 +50,7 @@ export class StaleContexts {
     for (const device of [...caches.contexts.versions]) {
       if (device !== fresh.device) {
         if (!this.#isUsable(device, coversContext)) continue;
-        const process = this.#loadProcess(caches, request, device, time);
+        const process = this.#loadPasidContext(caches, request, device, time);
         if (process !== null) enter(device, process);
       }
       for (const process of processes) enter(device, process);
@@ -58,7 +58,7 @@ export class StaleContexts {
   }
 
   /** The PASID entry that a stale device context leads to; null: it refuses the request. */
-  #loadProcess(
+  #loadPasidContext(
     caches: DeviceCaches,
     request: WalkRequest,
     device: ContextVersion,
@@ -67,9 +67,9 @@ export class StaleContexts {
     const walker = this.#walker;
     const { context } = device;
     if (!walker.checkRequest(request, context, this.#past.reset())) return null;
-    const process = walker.newProcess();
-    if (!walker.loadProcess(request, context, process, this.#past.reset())) return null;
-    const version = this.#contexts.useProcess(caches, request.pasid, device, process, time);
+    const process = walker.newPasidContext();
+    if (!walker.loadPasidContext(request, context, process, this.#past.reset())) return null;
+    const version = this.#contexts.usePasidContext(caches, request.pasid, device, process, time);
     version.through = device;
     return version;
   }

@@ -1,5 +1,5 @@
 import type { Caching, ContextTag } from "../../../walkers/caching.ts";
-import type { DeviceSlot, ProcessSlot } from "../../../walkers/engine.ts";
+import type { DeviceSlot, PasidSlot } from "../../../walkers/engine.ts";
 import {
   CONTEXT_CACHE,
   coversDevice,
@@ -124,7 +124,7 @@ export class Contexts {
     caches: DeviceCaches,
     request: WalkRequest,
     device: ContextVersion,
-    slot: ProcessSlot<TranslationContext>,
+    slot: PasidSlot<TranslationContext>,
     time: number,
   ): TranslationContext {
     const known = slot.tracked;
@@ -132,7 +132,7 @@ export class Contexts {
       known.process.filled = time;
       return known;
     }
-    const process = this.useProcess(caches, request.pasid, device, slot.context, time);
+    const process = this.usePasidContext(caches, request.pasid, device, slot.context, time);
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;
@@ -145,7 +145,7 @@ export class Contexts {
   }
 
   /** The same for a PASID entry. */
-  refusedProcess(
+  refusedPasidContext(
     caches: DeviceCaches,
     pasid: number,
     device: ContextVersion,
@@ -190,7 +190,7 @@ export class Contexts {
   }
 
   /** Notes that a PASID entry was used through a device context. */
-  useProcess(
+  usePasidContext(
     caches: DeviceCaches,
     pasid: number,
     { context: device }: ContextVersion,

@@ -44,6 +44,8 @@ export class TagSet implements TranslationTag {
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
   readonly superseded = new Map<number, CachedTranslation[]>();
+  /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
+  #oldest = this.superseded.keys();
 
   constructor(id: number, tag: TranslationTag, space: number) {
     this.id = id;
@@ -71,6 +73,16 @@ export class TagSet implements TranslationTag {
   /** High half of an address as entries of this set have it. */
   high(hi: number): number {
     return this.withoutTopByte ? (hi << 8) >> 8 : hi;
+  }
+
+  /** Page of the superseded translations that are there for longest; each is given once. */
+  oldestSuperseded(): number {
+    let next = this.#oldest.next();
+    if (next.done) {
+      this.#oldest = this.superseded.keys();
+      next = this.#oldest.next();
+    }
+    return next.value!;
   }
 
   /** All entries filled up to a tick are invalidated. */

@@ -160,12 +160,10 @@ export class Translations {
       versions.splice(Math.max(invalidated, 0), 1);
     }
     if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
-    for (const [oldest, gone] of set.superseded) {
-      this.forgotten += gone.filter((v) => !v.invalidated && v.time > set.epoch).length;
-      set.superseded.delete(oldest);
-      this.#supersededPages--;
-      return;
-    }
+    const oldest = set.oldestSuperseded();
+    this.forgotten += set.superseded.get(oldest)!.filter((v) => !v.invalidated && v.time > set.epoch).length;
+    set.superseded.delete(oldest);
+    this.#supersededPages--;
   }
 
   /**

@@ -136,15 +136,15 @@ export class PastWalks {
    * What has changed of a device's context since a tick, or of the PASID entry that it led to.
    * @returns the write that whoever holds it does not know of; null where there is none
    */
-  changeOfContext(request: WalkRequest, time: number, ofProcess: boolean): Change | null {
+  changeOfContext(request: WalkRequest, time: number, ofPasidContext: boolean): Change | null {
     const { walker } = this.#unit;
     const memory = this.#memory;
     const out = this.reset();
     const device = walker.newDevice();
     const read = memory.readAsOf(time, () => walker.loadDevice(request, device, out));
-    if (!read.value || !ofProcess) return read.missedChange();
-    const process = walker.newProcess();
-    return memory.readAsOf(time, () => walker.loadProcess(request, device, process, out)).missedChange();
+    if (!read.value || !ofPasidContext) return read.missedChange();
+    const process = walker.newPasidContext();
+    return memory.readAsOf(time, () => walker.loadPasidContext(request, device, process, out)).missedChange();
   }
 
   /** Which structure a walk of memory as it is finds in a word at an address: what a change of it is a change of. */
@@ -158,7 +158,7 @@ export class PastWalks {
           found = { name, source, stage, level, offset: start, bytes, littleEndian };
       },
     };
-    engine.walkUncached(request, walker.newDevice(), walker.newProcess());
+    engine.walkUncached(request, walker.newDevice(), walker.newPasidContext());
     walker.tables.observer = null;
     return found;
   }

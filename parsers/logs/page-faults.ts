@@ -1,4 +1,4 @@
-import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
+import type { LoggedFault } from "./iommu-events.ts";
 
 /** VT-d: an entry without permission, and one that is not present, of either stage (VT-d 5.10, Table 30). */
 const VTD = [0x5, 0x6, 0x71, 0x79];

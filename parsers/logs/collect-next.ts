@@ -1,5 +1,4 @@
-import type { LoggedModel } from "../../parsers/logs/iommu-events.ts";
-import type { FaultGroups } from "./fault-groups.ts";
+import type { LoggedFault, LoggedModel } from "./iommu-events.ts";
 import { isPageFault } from "./page-faults.ts";
 
 const TRACE_EVENTS =
@@ -20,23 +19,33 @@ const TABLES: Partial<Record<LoggedModel, string>> = {
     "the tables, process_id and kind of request: Linux prints none of them; a memory image with the register ddtp",
 };
 
+/** What a log and those beside it have. */
+export interface Collected {
+  /** A fault of each kind, and whether its tables were printed. */
+  readonly faults: readonly { readonly fault: LoggedFault; readonly tables: boolean }[];
+  /** What software mapped is there. */
+  readonly mappings: boolean;
+  /** The units' capabilities are. */
+  readonly units: boolean;
+  readonly queueErrors: boolean;
+}
+
 /** What is worth having next, for the faults of a log: commands and options as they are typed. */
-export function collectNext(groups: FaultGroups): string[] {
+export function collectNext({ faults, mappings, units, queueErrors }: Collected): string[] {
   const out: string[] = [];
-  const models = new Set(groups.groups.map(({ first }) => first.model));
+  const models = new Set(faults.map(({ fault }) => fault.model));
+  const dma = faults.filter(({ fault }) => !fault.interrupt);
   for (const model of models) {
-    const tables = TABLES[model];
-    const own = groups.groups.filter(({ first }) => first.model === model && !first.interrupt);
-    if (tables !== undefined && own.some((group) => group.dumped?.vtd === undefined)) out.push(tables);
+    const how = TABLES[model];
+    if (how !== undefined && dma.some(({ fault, tables }) => fault.model === model && !tables)) out.push(how);
   }
-  const dma = groups.groups.filter(({ first }) => !first.interrupt);
-  if (dma.length > 0 && groups.mappings === 0) out.push(TRACE_EVENTS);
-  if (dma.some(({ first }) => isPageFault(first))) out.push(STRICT, DMA_DEBUG);
-  if (groups.units.length === 0 && models.has("intel"))
+  if (dma.length > 0 && !mappings) out.push(TRACE_EVENTS);
+  if (dma.some(({ fault }) => isPageFault(fault))) out.push(STRICT, DMA_DEBUG);
+  if (!units && models.has("intel"))
     out.push(
       "the beginning of the log (dmesg from boot): it has the units' capabilities, and the reserved regions",
     );
-  if (groups.queueErrors.size > 0 && models.size === 0)
+  if (queueErrors && models.size === 0)
     out.push(
       "the lines before the queue error, and lspci -vv of the device that is named: its ATS capability",
     );

@@ -1,7 +1,11 @@
-import type { AmdDetails, LoggedFault } from "../../parsers/logs/iommu-events.ts";
-import type { VtdDump } from "../../parsers/logs/vtd-dump.ts";
 import { DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
-import { FLAG_PE, FLAG_PR, FLAG_RZ, InvalidDeviceRequestEvent } from "../../walkers/amd-vi/events.ts";
+import {
+  FLAG_PE,
+  FLAG_PR,
+  FLAG_RW,
+  FLAG_RZ,
+  InvalidDeviceRequestEvent,
+} from "../../walkers/amd-vi/events.ts";
 import {
   ILLEGAL_DEV_TABLE_ENTRY,
   INVALID_DEVICE_REQUEST,
@@ -9,12 +13,19 @@ import {
 } from "../../walkers/amd-vi/faults.ts";
 import { type Fault, hasCode } from "../../walkers/fault.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
-import type { FaultGroups } from "./fault-groups.ts";
-import { nativeRecord } from "./fault-record.ts";
+import type { AmdDetails, IommuEvent, LoggedFault } from "./iommu-events.ts";
+import { nativeRecord } from "./native-record.ts";
 import { isPageFault } from "./page-faults.ts";
+import type { VtdDump } from "./vtd-dump.ts";
 
 /** VT-d faults of entries that are not present, or were read in another state than the tables show. */
 const VTD_ROOT_NOT_PRESENT = 0x1;
+/** What else a log says of the machine. */
+export interface MachineFacts {
+  readonly units: readonly Extract<IommuEvent, { kind: "unit" }>[];
+  readonly reserved: readonly Extract<IommuEvent, { kind: "reserved" }>[];
+}
+
 /** The integrated graphics of Intel's processors. */
 const INTEL_GRAPHICS = "00:02.0";
 /** A driver that hands out no address leaves a device with this one. */
@@ -28,7 +39,7 @@ const NULL_PAGE = 4096n;
 export function likelyCauses(
   fault: LoggedFault,
   meanings: readonly Fault[],
-  groups: Pick<FaultGroups, "reserved" | "units">,
+  groups: MachineFacts,
   outcome: Fault | null | undefined,
 ): string[] {
   const general = (outcome && meanings.includes(outcome) ? [outcome] : meanings).flatMap(
@@ -48,7 +59,7 @@ export function meaningsOf(faults: readonly Fault[], { code }: LoggedFault): rea
   return code === undefined ? [] : faults.filter((fault) => hasCode(fault) && fault.code === code);
 }
 
-function ofAddress(fault: LoggedFault, { reserved }: Pick<FaultGroups, "reserved">): string[] {
+function ofAddress(fault: LoggedFault, { reserved }: Pick<MachineFacts, "reserved">): string[] {
   const { addr } = fault;
   if (addr === undefined) return [];
   if (addr < NULL_PAGE && isPageFault(fault))
@@ -65,7 +76,7 @@ function ofAddress(fault: LoggedFault, { reserved }: Pick<FaultGroups, "reserved
 
 function ofGraphics(
   { model, dev, text }: LoggedFault,
-  { reserved }: Pick<FaultGroups, "reserved">,
+  { reserved }: Pick<MachineFacts, "reserved">,
 ): string[] {
   if (model !== "intel" || dev === undefined || !dev.endsWith(INTEL_GRAPHICS) || text.startsWith("SM: TTM"))
     return [];
@@ -77,7 +88,7 @@ function ofGraphics(
 
 function ofTables(
   { model, code, vtd }: LoggedFault,
-  { units }: Pick<FaultGroups, "units">,
+  { units }: Pick<MachineFacts, "units">,
   outcome: Fault | null | undefined,
 ): string[] {
   const causes: string[] = [];
@@ -108,7 +119,7 @@ const FIRST_SCALABLE = 0x30;
 const snoops = ExtendedCapabilityRegister.reader("C");
 
 /** Whether a unit's page walks are coherent; undefined where the log does not say, or units differ. */
-function coherence(units: FaultGroups["units"], vtd: VtdDump | undefined): boolean | undefined {
+function coherence(units: MachineFacts["units"], vtd: VtdDump | undefined): boolean | undefined {
   const own = units.filter(
     ({ model, iommu }) => model === "intel" && (vtd === undefined || iommu === vtd.iommu),
   );
@@ -188,3 +199,9 @@ function ofDeviceEntry({ dte, control, flags }: AmdDetails): string[] {
 
 /** CONTROL.EPHEn (AMD 48882, MMIO offset 0018h). */
 const EPH_ENABLE = 1n << 45n;
+
+/** What faults of one cause share, whatever their direction and address: an AMD event's flags tell causes apart. */
+export function causeKey({ model, dev, code, text, amd }: LoggedFault): string {
+  const flags = amd?.flags === undefined ? undefined : amd.flags & ~FLAG_RW;
+  return [model, dev, code ?? text, amd?.event, flags].join("\n");
+}

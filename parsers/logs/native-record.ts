@@ -1,13 +1,17 @@
-import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
-import { pciDevice } from "../../parsers/logs/kernel-text.ts";
+import { DeviceTableEntry } from "../../walkers/amd-vi/device-table-entry.ts";
 import { AMD_VI_FAULT_RECORD } from "../../walkers/amd-vi/fault-record.ts";
 import type { FaultRecordFormat } from "../../walkers/fault-record.ts";
+import type { Layout } from "../../walkers/layout.ts";
 import { SMMUV3_FAULT_RECORD } from "../../walkers/smmuv3/fault-record.ts";
+import type { LoggedFault } from "./iommu-events.ts";
+import { pciDevice } from "./kernel-text.ts";
 
 /** A fault's own record, as far as a log has it whole. */
 export interface NativeRecord {
   readonly format: FaultRecordFormat;
   readonly view: DataView;
+  /** It was put together from the fields that a line has: its words are nobody's. */
+  readonly derived: boolean;
 }
 
 /** The record that the IOMMU wrote: SMMUv3's words as logged; AMD's put together from the event's fields. */
@@ -18,7 +22,7 @@ export function nativeRecord(fault: LoggedFault): NativeRecord | undefined {
     smmu.words.forEach((word, i) => {
       view.setBigUint64(i * 8, word, true);
     });
-    return { format: SMMUV3_FAULT_RECORD, view };
+    return { format: SMMUV3_FAULT_RECORD, view, derived: false };
   }
   if (amd === undefined || fault.code === undefined || amd.flags === undefined) return undefined;
   const view = new DataView(new ArrayBuffer(AMD_VI_FAULT_RECORD.bytes));
@@ -28,5 +32,17 @@ export function nativeRecord(fault: LoggedFault): NativeRecord | undefined {
   view.setUint32(0, device | (((pasid >>> 16) & 0xf) << 16), true);
   view.setUint32(4, (pasid & 0xffff) | ((amd.flags & 0xfff) << 16) | (fault.code << 28), true);
   view.setBigUint64(8, fault.addr ?? 0n, true);
-  return { format: AMD_VI_FAULT_RECORD, view };
+  return { format: AMD_VI_FAULT_RECORD, view, derived: true };
+}
+
+/** The device table entry that came with an AMD event, undefined where none did. */
+export function deviceTableEntry({
+  amd,
+}: LoggedFault): { readonly layout: Layout; readonly view: DataView } | undefined {
+  if (amd === undefined || amd.dte.length === 0) return undefined;
+  const view = new DataView(new ArrayBuffer(DeviceTableEntry.bytes));
+  amd.dte.forEach((word, i) => {
+    view.setBigUint64(i * 8, word, true);
+  });
+  return { layout: DeviceTableEntry, view };
 }
