@@ -93,7 +93,7 @@ describe("whatever becomes of a log", () => {
   test("with bytes changed, lines swapped, doubled and torn together: the same", async () => {
     const change = fc.record({
       at: fc.double({ min: 0, max: 1, noNaN: true }),
-      kind: fc.constantFrom("byte", "drop", "double", "join", "swap", "digits"),
+      kind: fc.constantFrom("byte", "drop", "double", "join", "swap", "digits", "number"),
       byte: fc.nat(255),
     });
     await fc.assert(
@@ -108,7 +108,14 @@ describe("whatever becomes of a log", () => {
           else if (kind === "double") lines.splice(i, 0, line);
           else if (kind === "join") lines.splice(i, 2, line.slice(0, p) + (lines[i + 1] ?? ""));
           else if (kind === "digits") lines[i] = line.replace(/0x[0-9a-f]+/, "0xffffffffffffffff");
-          else if (i + 1 < lines.length) [lines[i], lines[i + 1]] = [lines[i + 1]!, line];
+          else if (kind === "number") {
+            // One of the line's numbers becomes a large one, a negative one or none.
+            const numbers = [...line.matchAll(/0x[0-9a-f]+|\b\d+\b/g)].slice(2);
+            const number = numbers[byte % (numbers.length || 1)];
+            const other = ["0xffffffffffffffff", "4294967296", "-1", "0x", "99999999999999999999"][byte % 5]!;
+            if (number !== undefined)
+              lines[i] = line.slice(0, number.index) + other + line.slice(number.index + number[0].length);
+          } else if (i + 1 < lines.length) [lines[i], lines[i + 1]] = [lines[i + 1]!, line];
         }
         expect(await complaints(Buffer.from(lines.join("\n"), "latin1"))).toEqual([]);
       }),

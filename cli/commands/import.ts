@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { dirname, relative } from "node:path";
 import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
@@ -64,10 +66,10 @@ function builder(yargs: Argv): Argv {
     );
 }
 
-/** `FILE`, `FILE@812` (a line) or `FILE@98122B` (a byte); a file may have an @ in its name. */
+/** `FILE`, `FILE@812` (a line), or `FILE@98122B` (a byte); a file that is there may have such a name itself. */
 function memoryFile(text: string): MemoryFile {
   const match = /^(.+)@(\d{1,15})(B?)$/.exec(text);
-  if (match === null) return { path: text };
+  if (match === null || existsSync(text)) return { path: text };
   const place = Number(match[2]);
   return match[3] === "B" ? { path: match[1]!, offset: place } : { path: match[1]!, line: place };
 }
@@ -94,6 +96,12 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
     await output.finish();
     const { importText } = await import("../render/import.ts");
     process.stderr.write(importText(report));
+    const folder = outputPath === "-" ? "." : dirname(outputPath);
+    const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
+    if (outside !== undefined)
+      process.stderr.write(
+        `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
+      );
     return report.formats.length === 0 || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
   } catch (error) {
     output.abandon();

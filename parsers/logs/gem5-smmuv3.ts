@@ -10,7 +10,7 @@
 import { emitCommand } from "./commands.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
-import { hexOf, numberField } from "./qemu-events.ts";
+import { hexOf, isTorn, numberField } from "./qemu-events.ts";
 import { dmaText, observedOk } from "./record-text.ts";
 import { SMMUV3_REGISTERS, showStreamTable } from "./smmuv3-registers.ts";
 import { hexOfBig, TableBuilder } from "./table-builder.ts";
@@ -86,7 +86,11 @@ class Gem5Events implements LogReader {
     const parts = GEM5_LINE.exec(line.text);
     if (parts === null) return false;
     const message = parts[3]!.trim();
-    if (!this.#message(message, parts[1]!)) this.#output.ignored(kindOf(message));
+    let told = false;
+    const torn = isTorn(() => {
+      told = this.#message(message, parts[1]!);
+    });
+    if (torn || !told) this.#output.ignored(kindOf(message));
     return true;
   }
 

@@ -4,8 +4,9 @@ import { hexOfBig, type TableBuilder } from "./table-builder.ts";
 const INDEX_BITS = 9n;
 const PAGE_BITS = 12n;
 const INDEX_MASK = 0x1ffn;
-/** Tables of one tree that are remembered. */
+/** Tables of one tree, and leaves of it that are remembered: past that, it takes no more. */
 const MAX_TABLES = 1 << 18;
+const MAX_LEAVES = 1 << 20;
 
 /**
  * A page table of which a log shows the leaf entries alone: the tables above them stand at free addresses, because no log
@@ -35,11 +36,18 @@ export class PlacedTables {
     this.#pointer = pointer;
   }
 
-  /** A leaf entry as the log shows it. @param value 0x and hex digits */
-  leaf(iova: bigint, level: number, value: string, assumed = ""): void {
+  /**
+   * A leaf entry as the log shows it.
+   * @param value 0x and hex digits
+   * @returns false where there is no room for it
+   */
+  leaf(iova: bigint, level: number, value: string, assumed = ""): boolean {
+    if (level >= this.levels || this.#placed.size >= MAX_TABLES || this.#leaves.size >= MAX_LEAVES)
+      return false;
     const at = hexOfBig(this.#entry(iova, level));
     this.#leaves.set(at, value);
     this.#tables.word(at, value, assumed);
+    return true;
   }
 
   /** The translation of an address is gone: whatever leaf there was is not present any more. */
@@ -71,7 +79,7 @@ export class PlacedTables {
       let next = this.#placed.get(key);
       if (next === undefined) {
         next = this.#tables.place();
-        if (this.#placed.size < MAX_TABLES) this.#placed.set(key, next);
+        this.#placed.set(key, next);
         this.#tables.word(hexOfBig(entry), hexOfBig(next | this.#pointer(at - 1)), '["addr","data"]');
       }
       table = next;

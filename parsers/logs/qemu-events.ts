@@ -23,22 +23,9 @@ export class EventReader implements LogReader {
     const name = blank < 0 ? text : text.slice(0, blank);
     const handler = this.#handlers.get(name);
     if (handler === undefined) this.#output.ignored(name.slice(0, 60));
-    else {
-      const torn = this.#take(handler, blank < 0 ? "" : text.slice(blank + 1), line);
-      if (torn) this.#output.ignored(`${name}: torn, or of an unknown version`);
-    }
+    else if (isTorn(() => handler(blank < 0 ? "" : text.slice(blank + 1), line)))
+      this.#output.ignored(`${name}: torn, or of an unknown version`);
     return true;
-  }
-
-  /** @returns whether a field is missing */
-  #take(handler: EventHandler, args: string, line: LogLine): boolean {
-    try {
-      handler(args, line);
-      return false;
-    } catch (error) {
-      if (!(error instanceof MissingField)) throw error;
-      return true;
-    }
   }
 }
 
@@ -46,6 +33,17 @@ export class EventReader implements LogReader {
 class MissingField extends Error {}
 /** One for all: torn lines may come by the million, and nobody looks at where they were met. */
 const missing = new MissingField();
+
+/** Whether a line that is read lacks a field, or has a number that does not fit its field of a structure or command. */
+export function isTorn(read: () => void): boolean {
+  try {
+    read();
+    return false;
+  } catch (error) {
+    if (error instanceof MissingField || error instanceof RangeError) return true;
+    throw error;
+  }
+}
 
 /** The text behind `key` up to a blank, comma or bracket, or undefined. */
 export function optionalField(args: string, key: string): string | undefined {

@@ -14,6 +14,8 @@ import { hexOfBig, type TableBuilder } from "./table-builder.ts";
 const CONFIG_ABORT = 0;
 /** QEMU's StreamIDs are PCI requester ids. */
 const STREAM_BITS = 16;
+/** Streams that are remembered. */
+const MAX_STREAMS = 1 << 17;
 /** Granules by their number of bits (CD.TG0, CD.TG1). */
 const TG0: Readonly<Record<number, number>> = { 12: 0, 16: 1, 14: 2 };
 const TG1: Readonly<Record<number, number>> = { 14: 1, 12: 2, 16: 3 };
@@ -154,6 +156,8 @@ export class SmmuStructures {
     reading.ste = "";
     reading.cd = "";
     reading.fields = null;
+    if (this.#streams.size > MAX_STREAMS) this.#streams.clear();
+    if (this.#nested.size > MAX_STREAMS) this.#nested.clear();
     this.#streams.delete(sid);
     this.#nested.delete(sid);
     // What the driver wrote before the log began: QEMU bounds a StreamID by 16 bits, whatever LOG2SIZE says.

@@ -129,9 +129,7 @@ export class PlacedVtdTables {
     if (device === undefined) return false;
     if (leaf === "") return device.passThrough;
     const pages = this.#pages(sid, device, leaf, domain);
-    if (pages === null || level >= pages.levels) return false;
-    pages.leaf(iova, level, leaf, '["addr"]');
-    return true;
+    return pages?.leaf(iova, level, leaf, '["addr"]') ?? false;
   }
 
   /**

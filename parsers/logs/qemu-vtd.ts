@@ -152,8 +152,8 @@ class VtdEvents implements LogReader {
   }
 
   #context(args: string): void {
-    const bus = numberField(args, "bus ");
-    const devfn = numberField(args, "devfn ");
+    const bus = byteField(args, "bus ");
+    const devfn = byteField(args, "devfn ");
     const high = hexField(args, "high ");
     const low = hexField(args, "low ");
     if (this.#memory === null) this.#tables.context((bus << 8) | devfn, low, high);
@@ -251,6 +251,13 @@ class VtdEvents implements LogReader {
     const addr = hexOfBig(iova);
     this.#output.record("dma", dmaText({ iommu, dev: pciName(sid), addr, access, ts, observed, assumed }));
   }
+}
+
+/** @throws RangeError for what is no byte */
+function byteField(args: string, key: string): number {
+  const value = numberField(args, key);
+  if (value < 0 || value > 0xff) throw new RangeError(key);
+  return value;
 }
 
 const MAX_THREADS = 4096;

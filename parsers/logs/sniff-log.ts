@@ -40,7 +40,12 @@ export function sniffLog(
   if (length - start >= ENOUGH_BYTES) return isText(bytes, start, length) ? "log" : "lines";
   if (!atEnd) return undefined;
   // A line or two are no log: what is wrong with them as a trace is said.
-  return lines >= FEW_LINES && isText(bytes, start, length) ? "log" : "lines";
+  const many = lines >= FEW_LINES || hasNeedle(text.toString("latin1", start, length));
+  return many && isText(bytes, start, length) ? "log" : "lines";
+}
+
+function hasNeedle(text: string): boolean {
+  return LOG_FORMATS.some(({ needles }) => needles.some((needle) => text.includes(needle)));
 }
 
 /** No byte of it is one that text does not have. */

@@ -3,7 +3,7 @@ import type { LogOutput } from "./format.ts";
 import { littleEndian, memText, recordText } from "./record-text.ts";
 
 /** Entries whose last value is remembered; past that they are forgotten and written again, which changes nothing. */
-const MAX_ENTRIES = 1 << 20;
+const MAX_ENTRIES = 1 << 18;
 /** Where tables are placed whose address no log gives: high in the address space, where machines have no memory. */
 const PLACED_BASE = 0xf_0000_0000_00n;
 const PAGE = 4096;

@@ -15,6 +15,8 @@ import { hexOfBig, TableBuilder } from "./table-builder.ts";
 const LEVELS = 6;
 /** A device table for 2^16 devices: of 4 KiB times SIZE and one. */
 const DEVICES = 1 << 16;
+/** Domain ids of the table format, less 0. */
+const MAX_DOMAINS = 0xffff;
 /** Entries that one mapping may take: past that, it is left out. */
 const MAX_ENTRIES = 1 << 16;
 const VIRTIO_READ = 1;
@@ -124,7 +126,9 @@ export class VirtioTables {
     const rights = { IR: flags & VIRTIO_READ ? 1 : 0, IW: flags & VIRTIO_WRITE ? 1 : 0 };
     for (const { at, level } of spans) {
       const entry = AmdV1Entry.build({ PR: 1, ADDR: (physical + (at - start)) >> 12n, ...rights });
-      pages.leaf(at, level, wordOf(entry), '["addr","data"]');
+      if (pages.leaf(at, level, wordOf(entry), '["addr","data"]')) continue;
+      this.#output.lost(LARGE_MAPPING);
+      return;
     }
   }
 
@@ -148,6 +152,7 @@ export class VirtioTables {
   #domain(domain: number): Domain {
     let known = this.#domains.get(domain);
     if (known === undefined) {
+      if (this.#domains.size === MAX_DOMAINS) throw new RangeError(`domain ${domain}: no number is left`);
       const root = this.#builder.place();
       known = new Domain(
         this.#domains.size + 1,
