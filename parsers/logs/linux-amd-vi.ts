@@ -124,7 +124,7 @@ export function amdViContinuation(text: string): AmdViEventMessage | undefined {
 }
 
 /** A command of a dump of the command buffer. */
-export function amdViBufferEntry(text: string): AmdViLine | undefined {
+function amdViBufferEntry(text: string): AmdViLine | undefined {
   const entry = BUFFER_ENTRY.exec(text);
   return entry === null
     ? undefined

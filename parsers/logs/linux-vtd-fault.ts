@@ -31,14 +31,14 @@ export interface VtdFaultMessage {
 }
 
 /** The reason of the fault before it. */
-export interface VtdReasonMessage {
+interface VtdReasonMessage {
   readonly kind: "vtd-reason";
   readonly code: number;
   readonly text: string;
 }
 
 /** An interrupt request that was refused: no DMA. */
-export interface VtdInterruptFaultMessage {
+interface VtdInterruptFaultMessage {
   readonly kind: "vtd-interrupt-fault";
   readonly device: PciDevice;
   readonly index: bigint;
@@ -47,7 +47,7 @@ export interface VtdInterruptFaultMessage {
 }
 
 /** FSTS_REG as the handler found it. */
-export interface VtdStatusMessage {
+interface VtdStatusMessage {
   readonly kind: "vtd-status";
   readonly value: number;
 }

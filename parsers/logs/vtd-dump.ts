@@ -10,7 +10,7 @@ import {
 import type { VtdDumpLine } from "./linux-vtd-dump.ts";
 
 /** Words of a PASID table entry. */
-export const PASID_WORDS = 8;
+const PASID_WORDS = 8;
 /** VT-d 5.10, 9.2: devices from 16 on have the upper half of the root entry. */
 export const UPPER_HALF = 0x80;
 
