@@ -9,6 +9,11 @@ function namesOf(model: IommuModel): readonly string[] {
 /** All names that `vendorNamed` takes. */
 export const VENDOR_NAMES: readonly string[] = IOMMU_MODELS.flatMap(namesOf);
 
+/** Whether it is one of them, in any case. */
+export function isVendor(name: string): boolean {
+  return VENDOR_NAMES.includes(name.toLowerCase());
+}
+
 /** The model that a name stands for, in any case. */
 export function vendorNamed(name: string): IommuModel {
   const lower = name.toLowerCase();

@@ -44,7 +44,8 @@ function whereLine({ iommu, model, outcome }: InspectedRequest): string {
   return `${name}, ${model}; tables of model ${outcome.model}`;
 }
 
-function pageLines(page: PageWalk, several: boolean): string[] {
+/** Every structure that a walk of one page read, and what it came to. */
+export function pageLines(page: PageWalk, several: boolean): string[] {
   const lines = several ? [`page at ${hex(page.address)}`] : [];
   let number = 1;
   for (const step of page.steps) lines.push(...stepLines(step, `${number++}`));

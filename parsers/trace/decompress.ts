@@ -7,6 +7,7 @@ import { zstd } from "../zstd.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { type Decompressor, type MakeDecompressor, ZlibWriter } from "./decompressor.ts";
 import { TraceError } from "./errors.ts";
+import { FOREIGN_MAGIC_BYTES, foreignFile } from "./foreign-files.ts";
 
 /** What one step of decompression takes: small, because gzip may make a thousand times as much of it. */
 const STEP_BYTES = 64 * 1024;
@@ -15,12 +16,15 @@ const ZSTD_STEP_BYTES = 4 * 1024;
 /** What a decompressor puts out at once. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** The source itself, or one that gives what it decompresses to. */
+/**
+ * The source itself, or one that gives what it decompresses to.
+ * @throws TraceError where only other tools read it
+ */
 export async function unpacked(raw: ByteSource): Promise<ByteSource> {
-  const head = new Uint8Array(4);
+  const head = new Uint8Array(FOREIGN_MAGIC_BYTES);
   let n = 0;
-  while (n < 4) {
-    const more = await raw.read(head, n, 4 - n);
+  while (n < head.length) {
+    const more = await raw.read(head, n, head.length - n);
     if (more === 0) break;
     n += more;
   }
@@ -29,6 +33,8 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
     return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
+  const foreign = foreignFile(raw.path, start);
+  if (foreign !== undefined) throw new TraceError("unreadable", raw.path, foreign);
   return new PeekedSource(raw, start);
 }
 

@@ -33,7 +33,10 @@ export class LayoutSniffer {
     if (first.from === 0 && bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
     if (first.from === 0) first.from = afterMark(bytes);
     if (!first.begins(bytes, length)) return atEnd ? "lines" : undefined;
-    if (bytes[first.from] === OPEN_BRACKET) return "document";
+    if (bytes[first.from] === OPEN_BRACKET) {
+      if (length < first.from + LONGEST_STAMP && !atEnd) return undefined;
+      if (!isStamp(bytes, first.from, length)) return "document";
+    }
     if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
     if (!first.ends(bytes, length, atEnd)) return undefined;
     const syntax = new JsonSyntax();
@@ -84,6 +87,16 @@ class LineFinder {
 function isBlank(byte: number): boolean {
   return byte === 0x20 || byte === NEWLINE || byte === 0x09 || byte === 0x0d;
 }
+
+/** Whether a kernel's time stamp stands here: it begins like an array. */
+function isStamp(bytes: Uint8Array, start: number, length: number): boolean {
+  const text = String.fromCharCode(...bytes.subarray(start, Math.min(length, start + LONGEST_STAMP)));
+  return STAMP.test(text);
+}
+
+/** Seconds since boot, or the day and time that `dmesg --ctime` makes of them. */
+const STAMP = /^\[(?: *\d+\.\d{6}\]|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z])/;
+const LONGEST_STAMP = 24;
 
 /** A whole object with a `type`. */
 function isRecord(bytes: Uint8Array, start: number, end: number): boolean {

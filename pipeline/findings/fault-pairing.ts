@@ -1,10 +1,11 @@
-import type { Access } from "../../parsers/trace/accesses.ts";
+import { ACCESS_BITS, type Access } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -52,14 +53,25 @@ export class FaultPairing implements Analysis {
   /** Code of the fault that should be logged; NO_CODE where the request does not fault, or without a record. */
   readonly #codes = new Float64Array(KEPT);
   readonly #units: (IommuUnit | null)[] = new Array(KEPT).fill(null);
+  /** What was observed of the request is a fault: whoever recorded it knew. */
+  readonly #witnessed = new Uint8Array(KEPT);
   readonly #logged = new Uint8Array(KEPT);
   #next = 0;
   /** IOMMUs that have logged anything. */
   readonly #loggers = new Set<IommuUnit>();
+  /** Units that the trace has requests of, and the latest of them. */
+  readonly #asked = new Set<IommuUnit>();
+  #lastAsked: IommuUnit | null = null;
 
   constructor(names: TraceNames, findings: Findings) {
     this.#names = names;
     this.#findings = findings;
+  }
+
+  request(_line: number, { unit }: Route): void {
+    if (unit === this.#lastAsked) return;
+    this.#lastAsked = unit;
+    this.#asked.add(unit);
   }
 
   /** Notes a request that faults. */
@@ -77,6 +89,7 @@ export class FaultPairing implements Analysis {
     this.#reasons[slot] = outcome.reason;
     this.#units[slot] = unit;
     this.#logged[slot] = 0;
+    this.#witnessed[slot] = record.observed.present && record.observed.result === FAULT ? 1 : 0;
     this.#codes[slot] = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;
   }
 
@@ -87,6 +100,11 @@ export class FaultPairing implements Analysis {
       this.#logged[slot] = 1;
       return;
     }
+    // Of a unit without requests nobody has recorded any: that they do not explain the fault says nothing.
+    if (!this.#asked.has(unit)) {
+      this.#report(line, record, unit);
+      return;
+    }
     const other = this.#other(record, unit);
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,
@@ -95,6 +113,28 @@ export class FaultPairing implements Analysis {
       message: `expected a request before it that faults like this, found ${other === null ? this.#none() : this.#instead(other)}`,
       ...(other === null ? {} : { request_line: this.#lines[other] }),
     });
+  }
+
+  /** A fault that stands for itself. */
+  #report(
+    line: number,
+    { dev, pasid, addr, access, code, reason }: RecordOf<"fault">,
+    unit: IommuUnit,
+  ): void {
+    const kind = code === undefined ? (reason ?? "unknown") : hexHalves(code.hi, code.lo);
+    const what = access === undefined ? "request" : ACCESS_WORDS[ACCESS_BITS[access]]!;
+    const where = addr === undefined ? "" : ` at ${hexHalves(addr.hi, addr.lo)}`;
+    this.#findings.report(
+      line,
+      CACHE_RULES["logged-fault"],
+      `${unit.id}\n${dev.canonical}\n${kind}\n${access}`,
+      {
+        iommu: unit.id,
+        dev: dev.text,
+        pasid,
+        message: `the log has a fault of code ${kind}, a ${what}${where}; there are no requests in the trace that it could be compared with`,
+      },
+    );
   }
 
   /** The oldest request that a record is about, and that nothing has logged yet. */
@@ -169,7 +209,8 @@ export class FaultPairing implements Analysis {
     if (unit === null || unit === undefined) return;
     this.#units[slot] = null;
     const code = this.#codes[slot]!;
-    if (code === NO_CODE || this.#logged[slot] !== 0 || !this.#loggers.has(unit)) return;
+    if (code === NO_CODE || !this.#loggers.has(unit)) return;
+    if (this.#logged[slot] !== 0 || this.#witnessed[slot] !== 0) return;
     const device = this.#names.devices.get(this.#devices[slot]!);
     this.#findings.report(
       this.#lines[slot]!,

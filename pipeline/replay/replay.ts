@@ -11,6 +11,7 @@ import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
+import { MappingFindings } from "../findings/mapping-findings.ts";
 import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -70,6 +71,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),
+      new MappingFindings(names, findings),
       new LossFindings(findings),
       new NameFindings(this.#names, findings),
     ];

@@ -61,6 +61,12 @@ export class SystemChanges {
         this.#before();
         this.#fail(line, this.#logged(line, record));
         break;
+      case "map":
+        for (const analysis of this.#analyses.mapped) analysis.mapped(line, record);
+        break;
+      case "unmap":
+        for (const analysis of this.#analyses.unmapped) analysis.unmapped(line, record);
+        break;
       case "loss":
         for (const analysis of this.#analyses.lost) analysis.lost(line, record);
         break;
