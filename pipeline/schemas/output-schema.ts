@@ -134,7 +134,11 @@ const FINDING: Description<FindingRecord> = {
   first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
   request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
+  invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
+  fault_line: optional(integer(1, MAX_SAFE, "Line of a logged fault that the old entry explains")),
   requests: optional(count("Requests that could see the old entry")),
+  answered: optional(count("Of these, those that the recorded system answered from it")),
+  latent: optional(only(true, "No recorded answer shows it")),
   old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
   cache: optional(
@@ -192,6 +196,9 @@ const STATS: Description<StatsRecord> = {
       "Memory reads per request, uncached",
     ),
   }),
+  latent: optional(
+    count("Requests answered rightly that an old entry could have answered, for want of an invalidation"),
+  ),
   invalidations: optional(counts("Invalidations by name; on the first record of an IOMMU")),
   redundant_invalidations: optional(
     count("Invalidations that covered nothing that a cache could hold; likewise"),
@@ -223,6 +230,7 @@ const SUMMARY: Description<SummaryRecord> = {
   records: counts("Records by type"),
   errors: count("Records that could not be used"),
   findings: counts("Findings by rule"),
+  latent: optional(count("Findings of what no recorded answer shows")),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
   forgotten: optional(
