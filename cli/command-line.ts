@@ -6,6 +6,7 @@ import { checkCommand } from "./commands/check.ts";
 import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { explainCommand } from "./commands/explain.ts";
+import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { rulesCommand } from "./commands/rules.ts";
@@ -29,6 +30,7 @@ const COMMANDS: readonly Command<object>[] = [
   walkCommand,
   inspectCommand,
   diffCommand,
+  importCommand,
   explainCommand,
   decodingCommand,
   capsCommand,

@@ -1,5 +1,6 @@
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
+import { registerKey } from "../walkers/registers.ts";
 import { hex } from "../walkers/word64.ts";
 import { CliError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
@@ -20,6 +21,16 @@ export function faultsNamed(vendor: string, faults: readonly Fault[], given: str
   const near = nearest(given, names);
   const hint = near === undefined ? ` (${[...new Set(names)].join(", ")})` : `; did you mean ${near}?`;
   throw new CliError(`expected a fault of ${vendor}, found ${JSON.stringify(given)}${hint}`);
+}
+
+/** A register by its name in traces (`registerKey`). */
+export function registerLayout(layouts: readonly Layout[], key: string): Layout {
+  const found = layouts.find((layout) => registerKey(layout.name) === key);
+  if (found !== undefined) return found;
+  const names = layouts.map((layout) => registerKey(layout.name)).filter((name) => /^[a-z0-9_]+$/.test(name));
+  throw new CliError(
+    `--register: expected the name of a register (${names.join("; ")}), found ${JSON.stringify(key)}`,
+  );
 }
 
 /** A structure by its whole name, or by a part that only one has. */

@@ -41,3 +41,16 @@ test("words that are none, and too many of them, are said to be", async () => {
     stdout: expect.stringContaining("illegal: OPCODE: expected a defined"),
   });
 });
+
+test("what is written to a register: an invalidation that it asks for, or its fields", async () => {
+  const contexts = await cli(["decode", "vtd", "--register", "ccmd", "0xe000000000100005"]);
+  expect(contexts.stdout).toMatch(/^CCMD_REG: device-selective, DID 5, SID 0x10, FM 0 /);
+  expect(contexts.stdout).toContain("Does not cover: Translations");
+  const page = await cli(["decode", "vtd", "--register", "IOTLB_REG", "0xb000000500000000", "0x10041"]);
+  expect(page.stdout).toMatch(/^IOTLB_REG: page-selective, DID 5, addr 0x10000, AM 1, IH 1 /);
+  const status = await cli(["decode", "vtd", "--register", "gcmd", "0xc4000000"]);
+  expect(status.stdout).toMatch(/SRTP +30 +1/);
+  const unknown = await cli(["decode", "vtd", "--register", "bogus", "0"]);
+  expect(unknown.status).toBe(2);
+  expect(unknown.stderr).toContain("--register: expected the name of a register (");
+});

@@ -7,6 +7,9 @@ const REGISTRY = "walkers/registry.ts";
 /** Where models are declared: nowhere else, but by a vendor, is one named. */
 const DECLARATIONS = [REGISTRY, "walkers/models.ts", "walkers/pasid-tables/vendor-fields.ts"];
 
+/** Readers of logs are of one vendor each, whose structures they build: they stand together for what they share. */
+const LOGS = "parsers/logs/";
+
 const modules = projectModules();
 
 /** Folders of vendors: what is in them nobody imports but they themselves, and the registry their index. */
@@ -32,7 +35,7 @@ const upwards = (from: string, to: string) => !LAYERS[layerOf(to)] || layerOf(to
 
 const intoVendor = (from: string, to: string) => {
   const vendor = vendorOf(to);
-  if (vendor === undefined || vendorOf(from) === vendor) return false;
+  if (vendor === undefined || vendorOf(from) === vendor || from.startsWith(LOGS)) return false;
   return from !== REGISTRY || to !== `${vendor}index.ts`;
 };
 
@@ -48,7 +51,7 @@ const MODEL = new RegExp(`"(?:${[...new Set([...IOMMU_MODELS, ...TABLE_MODELS])]
 
 /** Lines that name a model. */
 function modelsNamed({ path, code }: Module): string[] {
-  if (vendorOf(path) !== undefined || DECLARATIONS.includes(path)) return [];
+  if (vendorOf(path) !== undefined || DECLARATIONS.includes(path) || path.startsWith(LOGS)) return [];
   return code
     .split("\n")
     .filter((line) => line.match(MODEL))

@@ -166,14 +166,14 @@ describe("typed records", () => {
     const teller = new RecordTeller(names, listener);
     teller.parsed(1, [1]);
     teller.parsed(2, { type: 3 });
-    teller.parsed(3, { type: "map", dev: "00:01.0" });
+    teller.parsed(3, { type: "new-thing", dev: "00:01.0" });
     teller.parsed(4, { type: "dma", dev: "00:01.0" });
     teller.parsed(5, { type: "mem", addr: "0x10", data: "abc" });
     teller.parsed(6, { type: "mem", addr: "0x10", data: "abcd" });
     expect(listener.said).toEqual([
       '1 error {"code":"schema","message":"record: expected an object, found an array of 1"}',
       '2 error {"code":"schema","message":"type: expected a record type such as \\"dma\\", found 3"}',
-      '3 unknown "map"',
+      '3 unknown "new-thing"',
       '4 error {"code":"schema","message":"dma.addr: expected \\"0x\\" and 1 to 16 hex digits, found nothing"}',
       '5 error {"code":"schema","message":"mem.data: expected an even number of hex digits, found 3 digits"}',
       '6 mem {"addrHi":0,"addrLo":16,"byIommu":false,"digits":"abcd"}',

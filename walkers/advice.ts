@@ -37,6 +37,8 @@ export interface OwedCommand {
   readonly fields: Readonly<Record<string, number>>;
   /** How many words, where the vendor has commands of several lengths and the mode decides. */
   readonly words?: number | undefined;
+  /** The register that asks for it; undefined: the queue. */
+  readonly register?: string | undefined;
 }
 
 /**
@@ -44,6 +46,13 @@ export interface OwedCommand {
  * @param state of the IOMMU: not every one has every command
  */
 export type Advise = (entry: StaleEntry, state: IommuState) => OwedCommand;
+
+/**
+ * The commands that drop everything that a root pointer led to, in their order.
+ * @param device whose request met what is stale: where there is none for all, those for it
+ * @param domain of what is stale; -1: none
+ */
+export type AdviseRoot = (state: IommuState, device: number, domain: number) => readonly OwedCommand[];
 
 /** Address bits from 12 up: with all but the topmost set, and S, everything is meant (AMD, PCIe ATS). */
 export const EVERY_ADDRESS = 2 ** 51 - 1;

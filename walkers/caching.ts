@@ -110,10 +110,13 @@ export interface Caching<D extends object = object, P extends object = object> {
   /** Flags in the low half of a table entry above the last level that hardware sets when it uses the entry. */
   accessedFlags(stage: number): number;
 
+  /** Registers that say where the tables of devices are, by their names in traces. */
+  readonly rootRegisters: readonly string[];
   /**
    * What a change of registers drops by itself.
+   * @param written the register that a `reg` record has just written; "" for an `iommu` record
    * @param out set to what is dropped, where anything is
    * @returns whether anything is
    */
-  reconfigured(before: IommuState, after: IommuState, out: Invalidation): boolean;
+  reconfigured(before: IommuState, after: IommuState, written: string, out: Invalidation): boolean;
 }

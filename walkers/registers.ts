@@ -6,6 +6,14 @@ export interface Word64 {
   readonly lo: number;
 }
 
+/**
+ * A register's name as traces have it, from the specification's in whatever case: without the prefix or suffix that all
+ * names of a specification share.
+ */
+export function registerKey(name: string): string {
+  return name.toLowerCase().replace(/^smmu_|_reg$/, "");
+}
+
 /** A published capability: `iommu.props` of the trace contract. */
 export type PropertyValue = number | boolean | string | readonly string[];
 
@@ -17,11 +25,14 @@ export type PropertyValue = number | boolean | string | readonly string[];
 export class IommuState {
   readonly registers = new Map<string, Word64>();
   readonly props = new Map<string, PropertyValue>();
+  /** A command has come through the IOMMU's queue. */
+  queueUsed = false;
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
   /** A copy, to tell later what has changed. */
   clone(): IommuState {
     const copy = new IommuState();
+    copy.queueUsed = this.queueUsed;
     for (const [name, value] of this.registers) copy.registers.set(name, value);
     for (const [name, value] of this.props) copy.props.set(name, value);
     return copy;

@@ -1,6 +1,7 @@
-import type { Advise } from "./advice.ts";
+import type { Advise, AdviseRoot } from "./advice.ts";
 import type { Caching } from "./caching.ts";
 import type { CommandSet } from "./commands/command-set.ts";
+import type { RegisterCommand } from "./commands/register-command.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
 import type { HostInterface } from "./host.ts";
@@ -9,6 +10,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { IommuModel, TableModel } from "./models.ts";
 import type { PasidTableFormat } from "./pasid-tables/format.ts";
 import type { HwptStructure } from "./pasid-tables/hwpt.ts";
+import type { IommuState, Word64 } from "./registers.ts";
 import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
@@ -48,8 +50,14 @@ export interface Vendor<D extends object = object, P extends object = object> {
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;
+  /** Registers that ask for an invalidation when they are written, by their names in traces. */
+  readonly registerCommands: Readonly<Record<string, RegisterCommand>>;
+  /** What a write of a register does beside giving it a value; undefined: nothing. */
+  readonly writeRegister?: (state: IommuState, name: string, value: Word64) => void;
   /** Which of them is owed for a stale cache entry; null where it is not known. */
   readonly advice: Advise | null;
+  /** And those that are owed where a register that says where tables are has changed. */
+  readonly rootAdvice: AdviseRoot | null;
   /** How it tags, keeps and drops what it caches. */
   readonly caching: Caching<D, P>;
 }

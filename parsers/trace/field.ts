@@ -4,7 +4,7 @@
  *
  * Validation decodes: a 64-bit quantity becomes two 32-bit halves, a device name a `Device`.
  */
-import type { Word64 } from "../../walkers/registers.ts";
+import { registerKey, type Word64 } from "../../walkers/registers.ts";
 import { DEVICE_NAME, type Device, type Devices } from "./devices.ts";
 import { show } from "./show.ts";
 
@@ -183,7 +183,14 @@ export function text(doc: string): Field<string> {
 /** The name of a register or capability. Specifications write them in capitals, the contract in lower case. */
 export function registerName(doc: string): Field<string> {
   const { read, schema } = text(doc);
-  return { doc, schema, read: (value, path, check) => read(value, path, check)?.toLowerCase() };
+  return {
+    doc,
+    schema,
+    read(value, path, check) {
+      const name = read(value, path, check);
+      return name === undefined ? undefined : registerKey(name);
+    },
+  };
 }
 
 /** Any text, the empty one too. */
@@ -265,7 +272,7 @@ export function mapOf<T>(values: Field<T>, doc: string): Field<ReadonlyMap<strin
       }
       const out = new Map<string, T>();
       for (const [name, item] of Object.entries(value))
-        out.set(name.toLowerCase(), values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
+        out.set(registerKey(name), values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
       return out;
     },
     schema: () => ({ type: "object", additionalProperties: values.schema(), description: doc }),

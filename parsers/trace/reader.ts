@@ -3,6 +3,7 @@
  * record. Line numbers count from 1.
  */
 
+import { loadLogFeed } from "../log-input.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import { type ReadTotals, type RecordSource, readRecords, type TraceHandler } from "./record-source.ts";
@@ -76,13 +77,17 @@ export function readTrace(
   return readRecords(new TraceSource(source, options), handler, options.onChunk);
 }
 
-/** What reads a trace of this layout. */
+/** What reads a trace of this layout, or a log as the trace that can be made of it. */
 export async function traceFeed(
   layout: StreamLayout,
   handler: TraceHandler,
   options: FeedOptions,
 ): Promise<Feed> {
   if (layout === "lines") return new LineFeed(handler, options);
+  if (layout === "log" || layout === "simple-trace") {
+    const logFeed = await loadLogFeed();
+    return logFeed(layout, handler, options);
+  }
   const { documentFeed } = await import("./document-feed.ts");
   return documentFeed(handler, options);
 }

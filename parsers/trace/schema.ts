@@ -52,6 +52,17 @@ const seq = integer(
   "Sequence number, carried to the output",
 );
 const ts = opaque("Time stamp in whatever unit, carried to the output as it is written");
+/**
+ * Names of fields whose values whoever made the record derived, because what it was made of does not say them. For whoever
+ * reads the trace: nothing is made of it here, so that anything is taken.
+ */
+const assumed = optional<unknown>({
+  doc: "Names of the fields, or parts of one, that were derived rather than recorded: an array of strings",
+  read: (value) => value,
+  schema: () => ({
+    description: "Names of the fields, or parts of one, that were derived rather than recorded",
+  }),
+});
 const access = oneOf(ACCESSES, 'Kind of access: read, write, atomic ("rw"), read for execute');
 
 /** A model by its enumerator (the short form in capitals, with a prefix) or its short form; read as the short form. */
@@ -126,6 +137,15 @@ const observed = object(
   "What the recorded system did with the request",
 );
 
+/** What `map` and `unmap` are about. Without a device or a domain, the source does not say which. */
+const mapping = {
+  dev: optional(deviceName),
+  iommu: optional(iommuName),
+  domain: optional(integer(0, U32, "Domain")),
+  addr: hex64("First input address"),
+  size: size64("Bytes"),
+};
+
 /** Fields of each record type beside `type`, with the sentence that the JSON Schema says about it. */
 export const RECORDS = {
   header: declare("Opens a trace", {
@@ -139,15 +159,18 @@ export const RECORDS = {
     model: oneOf(IOMMU_MODELS, "Its architecture"),
     regs: optional(mapOf(hex64("Value"), "Registers by the specification's name in lower case")),
     props: optional(mapOf(property, "Capabilities that the host publishes; they override registers")),
+    assumed,
   }),
   reg: declare("A register changes from here on", {
     iommu: iommuName,
     name: registerName("The specification's name in lower case"),
     value: hex64("Its new value"),
+    assumed,
   }),
   ram: declare("Guest RAM exists here, zero until written", {
     addr: hex64("Physical address"),
     size: size64("Bytes"),
+    assumed,
   }),
   snapshot: declare("Guest memory from a file beside the trace replaces all earlier memory", {
     path: text("The file, relative to the trace"),
@@ -158,6 +181,7 @@ export const RECORDS = {
     addr: hex64("Physical address of the first byte"),
     data: hexBytes("The bytes"),
     by: optional(anyText('"iommu" where the recorded IOMMU itself wrote them')),
+    assumed,
   }),
   bind: declare("Binds a guest PASID table to a device", {
     dev: deviceName,
@@ -177,10 +201,12 @@ export const RECORDS = {
     seq: optional(seq),
     ts: optional(ts),
     observed: optional(observed),
+    assumed,
   }),
   cmd: declare("A native descriptor of the invalidation or command queue", {
     iommu: iommuName,
     data: list(hex64("64-bit word"), 2, 4, "Its words, lowest address first"),
+    assumed,
   }),
   inv: declare("An invalidation in neutral form", {
     iommu: optional(iommuName),
@@ -204,6 +230,22 @@ export const RECORDS = {
     reason: optional(text("The generic fault reason")),
     seq: optional(seq),
     ts: optional(ts),
+    assumed,
+  }),
+  map: declare("Software maps memory for a device", {
+    ...mapping,
+    pa: optional(hex64("Physical address of the first byte")),
+    access: optional(oneOf(["r", "w", "rw"], "What the device may do")),
+    ts: optional(ts),
+    assumed,
+  }),
+  unmap: declare("Software undoes a mapping", { ...mapping, ts: optional(ts), assumed }),
+  loss: declare("Something that happened is not in the trace", {
+    what: text("What is lost, in a word or two with dashes"),
+    severity: oneOf(["error", "warning", "info"], "error: verdicts may be wrong for it"),
+    count: integer(1, Number.MAX_SAFE_INTEGER, "How many of them"),
+    first_line: optional(integer(0, Number.MAX_SAFE_INTEGER, "Line of the log where it was seen first")),
+    message: anyText("A sentence: what is lost, and what to do about it"),
   }),
   mark: declare("A label that is carried to the output", { label: anyText("The label") }),
 } as const;

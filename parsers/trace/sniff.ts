@@ -1,7 +1,11 @@
+import { sniffLog } from "../log-input.ts";
 import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
 
-/** How a trace's records are laid out: one a line, or as a JSON document over any number of lines. */
-export type StreamLayout = "lines" | "document";
+/**
+ * How a trace's records are laid out: one a line, or as a JSON document over any number of lines; or, where it is no
+ * trace, a log that one can be made of, or such a log of QEMU's in binary.
+ */
+export type StreamLayout = "lines" | "document" | "log" | "simple-trace";
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
@@ -20,7 +24,7 @@ export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): 
   const first = lineFrom(bytes, afterMark(bytes), length, atEnd);
   if (first === undefined) return atEnd ? "lines" : undefined;
   if (bytes[first.start] === OPEN_BRACKET) return "document";
-  if (bytes[first.start] !== OPEN_BRACE) return "lines";
+  if (bytes[first.start] !== OPEN_BRACE) return sniffLog(bytes, first.start, length, atEnd);
   if (first.end < 0) return undefined;
   const syntax = new JsonSyntax();
   const after = syntax.value(bytes, first.start);

@@ -15,6 +15,7 @@ import type { CacheBudgets } from "./held/memory-budget.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
+import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
@@ -52,6 +53,7 @@ export class UnitCaches {
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
+  readonly #roots: RootChanges;
   #failures: CachedFailures;
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Invalidations by name. */
@@ -79,6 +81,7 @@ export class UnitCaches {
     this.#memory = memory;
     this.translations = new Translations(budgets.pages);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
+    this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
     this.#structures = new PagingStructures(
@@ -105,6 +108,7 @@ export class UnitCaches {
       this.#structures,
       this.#past,
       this.#pending,
+      this.#roots,
     );
     this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
@@ -157,13 +161,18 @@ export class UnitCaches {
     this.#pending.list.length = 0;
   }
 
-  /** Registers or properties changed. Caches survive that: only what they may hold from now on is another question. */
-  configured(): void {
+  /**
+   * Registers or properties changed. Caches survive that: only what they may hold from now on is another question.
+   * @param written the register that a `reg` record has just written; "" for an `iommu` record
+   */
+  configured(written: string): void {
     const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
     this.#failures = vendor.caching.cachedFailures(state);
     const dropped = new Invalidation();
-    if (vendor.caching.reconfigured(this.#state, state, dropped)) this.#apply(dropped, this.#memory.time);
+    if (vendor.caching.reconfigured(this.#state, state, written, dropped))
+      this.#apply(dropped, this.#memory.time);
+    this.#roots.note(this.#state, state, this.#memory.time, this.#memory.line);
     this.#state = state.clone();
   }
 
@@ -185,6 +194,15 @@ export class UnitCaches {
       pending.unconfirmed++;
       this.#apply(copy, time);
     } else pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+  }
+
+  /**
+   * An invalidation that a register asked for: whoever asks waits until it is done.
+   * @param inv copied: it may be reused
+   */
+  invalidateAtOnce(inv: Invalidation, time: number): void {
+    this.#lastEvent = time;
+    this.#apply(inv.clone(), time);
   }
 
   /** An invalidation has happened, in whatever way. */

@@ -1,5 +1,6 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
+import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -57,10 +58,14 @@ export interface Analysis {
   ): void;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
+  /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
+  registerCommand?(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void;
   /** Invalidations have been issued, or have taken effect. */
   invalidated?(line: number, unit: IommuUnit): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Something is not in the trace. */
+  lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
   finish?(lines: number): void;
 }
@@ -90,8 +95,10 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   stale: true,
   staleDevice: true,
   command: true,
+  registerCommand: true,
   invalidated: true,
   logged: true,
+  lost: true,
   finish: true,
 };
 

@@ -2,6 +2,7 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
+import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -36,7 +37,7 @@ export class CacheFindings implements Analysis {
     const { change, invalidationPending } = staleSource;
     if (change === null || invalidationPending) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource);
+    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource)!;
     this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
       iommu: unit.id,
       dev: names.device,
@@ -47,14 +48,22 @@ export class CacheFindings implements Analysis {
   }
 
   /** A command that the IOMMU refuses, or may refuse. */
-  command(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
-    if (unit.commands.status === ACCEPTED) return;
-    const command = decodeCommand(unit.model, record.data, unit.state);
-    const refused = unit.commands.status === REJECTED;
+  command(line: number, unit: IommuUnit, { data }: RecordOf<"cmd">): void {
+    this.#refused(line, unit, unit.commands.status, data);
+  }
+
+  registerCommand(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void {
+    this.#refused(line, unit, unit.registerCommands.get(register)!.status, words, register);
+  }
+
+  #refused(line: number, unit: IommuUnit, status: number, data: readonly Word64[], register?: string): void {
+    if (status === ACCEPTED) return;
+    const command = decodeCommand(unit.model, data, unit.state, register);
+    const refused = status === REJECTED;
     const rule = CACHE_RULES[refused ? "bad-command" : "reserved-command-bits"];
     const problem = command.problems[0];
     const field = problem?.field ? `${problem.field}: ` : "";
-    const words = record.data.map((w) => hex(joined(w.hi, w.lo)));
+    const words = data.map((w) => hex(joined(w.hi, w.lo)));
     this.#findings.report(line, rule, `${unit.id}\n${problem?.message}`, {
       iommu: unit.id,
       message: `${formatCommand(command)}: ${field}${problem?.message ?? "not as the specification has it"}`,

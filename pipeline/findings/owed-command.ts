@@ -1,7 +1,8 @@
-import type { StaleEntry } from "../../walkers/advice.ts";
+import type { OwedCommand, StaleEntry } from "../../walkers/advice.ts";
 import type { Caching } from "../../walkers/caching.ts";
 import { decodeCommand, encodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { frameOf } from "../../walkers/memory.ts";
+import type { IommuModel } from "../../walkers/models.ts";
 import type { IommuState, Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
@@ -11,9 +12,11 @@ import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { Change } from "../caches/history/versioned-memory.ts";
 
 /** A command, as text in the vendor's own syntax and as words. */
-interface OwedCommandText {
+export interface OwedCommandText {
   readonly text: string;
   readonly words: readonly Word64[];
+  /** The register that asks for it; undefined: the queue. */
+  readonly register: string | undefined;
 }
 
 /**
@@ -32,13 +35,24 @@ export function owedCommand(
   structure: Structure | null,
 ): OwedCommandText | null {
   if (advice === null) return null;
-  const {
-    name,
-    fields,
-    words: count,
-  } = advice(staleEntry(caching, request, staleSource, change, structure), state);
-  const words = encodeCommand(model, name, fields, count);
-  return { text: formatCommand(decodeCommand(model, words, state)), words };
+  return textOf(model, state, advice(staleEntry(caching, request, staleSource, change, structure), state));
+}
+
+/** The commands that would have dropped what an old root pointer led to, in their order; none where they are not known. */
+export function owedForRoot(
+  { model, rootAdvice }: Vendor,
+  state: IommuState,
+  request: WalkRequest,
+  { domain }: StaleSource,
+): readonly OwedCommandText[] {
+  const owed = rootAdvice?.(state, request.device, domain) ?? [];
+  return owed.map((command) => textOf(model, state, command));
+}
+
+function textOf(model: IommuModel, state: IommuState, owed: OwedCommand): OwedCommandText {
+  const { name, fields, words: count, register } = owed;
+  const words = encodeCommand(model, name, fields, count, register);
+  return { text: formatCommand(decodeCommand(model, words, state, register)), words, register };
 }
 
 function staleEntry(

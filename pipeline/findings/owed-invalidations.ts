@@ -65,7 +65,7 @@ export class OwedInvalidations implements Analysis {
     staleSource: StaleSource,
     showing: Showing,
   ): void {
-    if (staleSource.change === null) return;
+    if (staleSource.change === null && staleSource.root === null) return;
     const key = keyOf(unit, staleSource);
     let problem = this.#open.get(key);
     if (problem === undefined) {
@@ -88,7 +88,7 @@ export class OwedInvalidations implements Analysis {
     }
     const { sources } = problem;
     if (sources.length < MAX_SOURCES && !sources.some((known) => sameEntry(known.staleSource, staleSource)))
-      sources.push({ staleSource, change: staleChange(unit, this.#memory, request, staleSource) });
+      sources.push({ staleSource, change: staleChange(unit, this.#memory, request, staleSource)! });
     if (problem.lastLine === line) return;
     problem.lastLine = line;
     problem.requests++;
@@ -136,14 +136,14 @@ export class OwedInvalidations implements Analysis {
   #never(problem: Problem, until: string): void {
     const { change } = problem.sources.find(isValid) ?? problem.sources[0]!;
     this.#report(problem.firstLine, problem, change, "missing-invalidation", {
-      message: `${change.sentence} and no invalidation covers it: it never came ${until}, and a cache may still hold the old one. ${seen(problem)}${change.expected}`,
+      message: `${change.sentence} and no invalidation covers ${change.covered}: it never came ${until}, and a cache may still hold the old one. ${seen(problem)}${change.expected}`,
     });
   }
 
   #late(line: number, problem: Problem): void {
     const { change } = problem.sources[0]!;
     this.#report(line, problem, change, "late-invalidation", {
-      message: `${change.sentence}, and the invalidation that covers it came after the use, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
+      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the use, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
       invalidated_line: line,
     });
   }
@@ -196,7 +196,7 @@ function isLatent({ answered, unobserved, faultLine }: Problem): boolean {
 function seen(problem: Problem): string {
   const { requests, answered, firstLine, faultLine } = problem;
   const one = requests === 1;
-  const who = one ? `the request in line ${firstLine}` : `${requests} requests from line ${firstLine} on`;
+  const who = one ? `The request in line ${firstLine}` : `${requests} requests from line ${firstLine} on`;
   const count = one ? "was" : answered === 1 ? "1 was" : `${answered} were`;
   const shown =
     answered > 0
@@ -208,6 +208,7 @@ function seen(problem: Problem): string {
   return `${who} could see the old one${shown}${logged}`;
 }
 
-function keyOf(unit: IommuUnit, { change }: StaleSource): string {
-  return `${unit.id}\n${change!.frame}:${change!.offset}:${change!.line}`;
+function keyOf(unit: IommuUnit, { change, root }: StaleSource): string {
+  const what = change === null ? root!.register : `${change.frame}:${change.offset}`;
+  return `${unit.id}\n${what}:${(change ?? root!).line}`;
 }

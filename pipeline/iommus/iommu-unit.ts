@@ -10,6 +10,8 @@ import type { IommuWalker, PasidTableConfig } from "../../walkers/walker.ts";
 import type { CachedIommu } from "../caches/history/cached-iommu.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 
+const ZERO: Word64 = { hi: 0, lo: 0 };
+
 /** One IOMMU of a trace: what is known of it now, its walker and its bindings. */
 export class IommuUnit {
   /** Undefined for the IOMMU that a `bind` without any `iommu` record implies. */
@@ -21,6 +23,8 @@ export class IommuUnit {
   readonly state = new IommuState();
   /** Decodes the commands of its queue. */
   readonly commands: CommandDecoder;
+  /** Decode what registers ask for, by the register. */
+  readonly registerCommands: ReadonlyMap<string, CommandDecoder>;
   /** What the caches of the recorded IOMMU may hold; null where nobody keeps track. */
   caches: UnitCaches | null = null;
   readonly #bindings = new Map<number, Binding>();
@@ -33,16 +37,44 @@ export class IommuUnit {
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
     this.commands = new CommandDecoder(model);
+    const registers = Object.keys(this.vendor.registerCommands);
+    this.registerCommands = new Map(
+      registers.map((name) => [name, new CommandDecoder(model, this.state, name)]),
+    );
   }
 
   /** Sets registers and properties; those not named keep what they have. */
   configure(registers: Iterable<[string, Word64]>, props: Iterable<[string, PropertyValue]>): void {
     for (const [name, value] of registers) this.state.registers.set(name, value);
     for (const [name, value] of props) this.state.props.set(name, value);
+    this.#configured("");
+  }
+
+  /** A register is written: to some IOMMUs, that says more than its new value. */
+  write(name: string, value: Word64): void {
+    if (this.vendor.writeRegister === undefined) this.state.registers.set(name, value);
+    else this.vendor.writeRegister(this.state, name, value);
+    this.#configured(name);
+  }
+
+  #configured(written: string): void {
     this.walker.configure(this.state);
     this.commands.configure(this.state);
+    for (const decoder of this.registerCommands.values()) decoder.configure(this.state);
     this.engine.drop();
-    this.caches?.configured();
+    this.caches?.configured(written);
+  }
+
+  /**
+   * The command that a value asks for which has been written to a register.
+   * @returns its words: the register's value, and those of others that say what is meant; null: it asks for none
+   */
+  registerCommand(name: string, value: Word64): readonly Word64[] | null {
+    const command = Object.hasOwn(this.vendor.registerCommands, name)
+      ? this.vendor.registerCommands[name]!
+      : undefined;
+    if (!command?.requested(value)) return null;
+    return command.registers.map((register) => this.state.registers.get(register) ?? ZERO);
   }
 
   /**

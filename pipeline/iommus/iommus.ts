@@ -107,7 +107,7 @@ export class Iommus {
   setRegister(record: RecordOf<"reg">): Problem | null {
     const unit = this.named("reg", record.iommu);
     if (!(unit instanceof IommuUnit)) return unit;
-    unit.configure([[record.name, record.value]], []);
+    unit.write(record.name, record.value);
     return null;
   }
 

@@ -108,8 +108,13 @@ export interface FindingRecord {
   readonly new?: string;
   readonly cache?: string;
   readonly command?: string;
+  readonly command_register?: string;
+  readonly register?: string;
   readonly data?: readonly string[];
   readonly forgotten?: number;
+  // ── of what is not in the trace ──
+  readonly what?: string;
+  readonly count?: number;
 }
 
 /** A label of the input. */

@@ -9,6 +9,7 @@ import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
+import { LossFindings } from "../findings/loss-findings.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -70,6 +71,7 @@ export class Replay implements TraceHandler {
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       owed,
       new CacheFindings(findings, iommus, past),
+      new LossFindings(findings),
     ];
   }
 

@@ -36,6 +36,7 @@ export class SystemChanges {
         break;
       case "reg":
         this.#configure(line, record, record.iommu);
+        this.#writeRegister(line, record);
         break;
       case "bind":
         this.#bind(line, record);
@@ -59,6 +60,9 @@ export class SystemChanges {
       case "fault":
         this.#before();
         this.#fail(line, this.#logged(line, record));
+        break;
+      case "loss":
+        for (const analysis of this.#analyses.lost) analysis.lost(line, record);
         break;
       default:
         this.#fail(line, this.#system.take(record));
@@ -95,12 +99,31 @@ export class SystemChanges {
     for (const analysis of this.#analyses.rebound) analysis.rebound(line, device);
   }
 
+  /** A register may ask for an invalidation: what is read of it tells when that is complete, and a trace has no reads. */
+  #writeRegister(line: number, { iommu, name, value }: RecordOf<"reg">): void {
+    const unit = this.#system.iommus.named("reg", iommu);
+    if (!(unit instanceof IommuUnit)) return;
+    const words = unit.registerCommand(name, value);
+    if (words === null) return;
+    this.#before();
+    const decoder = unit.registerCommands.get(name)!;
+    const invalidation = decoder.invalidation(words);
+    for (const analysis of this.#analyses.registerCommand) analysis.registerCommand(line, unit, name, words);
+    const { caches } = unit;
+    if (caches === null || invalidation === null) return;
+    caches.count(decoder.spec!.name);
+    if (invalidation.status !== ACCEPTED) return;
+    caches.invalidateAtOnce(invalidation, this.#system.past.time);
+    this.#invalidated(line, unit);
+  }
+
   /** A native command: what it invalidates takes effect at the next completion. */
   #command(line: number, record: RecordOf<"cmd">): Problem | null {
     const unit = this.#system.iommus.named("cmd", record.iommu);
     if (!(unit instanceof IommuUnit)) return unit;
     const { caches, commands } = unit;
     const invalidation = commands.invalidation(record.data);
+    unit.state.queueUsed = true;
     for (const analysis of this.#analyses.command) analysis.command(line, unit, record);
     if (caches === null) return null;
     if (invalidation !== null && commands.spec !== null) caches.count(commands.spec.name);

@@ -131,7 +131,13 @@ const FINDING: Description<FindingRecord> = {
   value: optional(hexText("Its value; of an address, all of its bits")),
   source: optional(text("Document and section")),
   changed_line: optional(integer(1, MAX_SAFE, "Line of the change that a cache has not seen")),
-  first_line: optional(integer(1, MAX_SAFE, "Line of the first request that could see the old entry")),
+  first_line: optional(
+    integer(
+      1,
+      MAX_SAFE,
+      "Line of the first request that could see the old entry, or of the first that is lost",
+    ),
+  ),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
   request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
   invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
@@ -151,7 +157,11 @@ const FINDING: Description<FindingRecord> = {
   data: optional(
     schemaField({ type: "array", items: hexText("").schema(), description: "Words of the command" }),
   ),
+  command_register: optional(text("The register that asks for it, where the queue is off")),
+  register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
+  what: optional(text("What is not in the trace, in a word or two")),
+  count: optional(count("How many of them")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {

@@ -99,7 +99,8 @@ export class Judge {
   }
 
   #changedLine(): number {
-    return this.staleSource?.change?.line ?? 0;
+    const source = this.staleSource;
+    return source?.change?.line ?? source?.root?.line ?? 0;
   }
 
   /** What on any of the request's pages could be answered otherwise, from a cache that nothing has invalidated. */

@@ -68,6 +68,8 @@ class TraceInspection implements TraceHandler {
   readonly #sink = new RequestSink();
   readonly #replay: Replay;
   #line = 0;
+  /** Type of the last record on `#lastLine`, "" where there is none. */
+  #found = "";
   #walked: Walked | null = null;
 
   constructor(names: TraceNames, target: InspectionTarget, options: Partial<ReplayOptions>) {
@@ -117,13 +119,17 @@ class TraceInspection implements TraceHandler {
       return { ...this.#walked, outcome: this.#sink.outcomeRecord!, errors, errorCount };
     }
     const last = this.#line === 0 ? "no record" : `${this.#line} as the last line with a record`;
-    if ("line" in target)
-      throw new InspectionError(`line ${target.line}: expected a dma record, found ${last}`);
+    if ("line" in target) throw this.#noRequest(last);
     throw new InspectionError(`seq ${(target as { seq: number }).seq}: expected a dma record, found none`);
   }
 
   close(): void {
     this.#replay.close();
+  }
+
+  #noRequest(found: string): InspectionError {
+    const what = this.#found === "" ? found : `one of type ${this.#found}`;
+    return new InspectionError(`line ${this.#lastLine}: expected a dma record, found ${what}`);
   }
 
   /**
@@ -134,13 +140,12 @@ class TraceInspection implements TraceHandler {
     const target = this.#target;
     if (this.#walked !== null) return true;
     if (line > this.#lastLine) {
-      if (!("request" in target))
-        throw new InspectionError(`line ${this.#lastLine}: expected a dma record, found a blank line`);
+      if (!("request" in target)) throw this.#noRequest("a blank line");
       this.#inspectGiven(target.request);
       return false;
     }
-    if ("line" in target && line === target.line && type !== "dma")
-      throw new InspectionError(`line ${line}: expected a dma record, found one of type ${type}`);
+    // A line of a log may become several records: the request is the last of them.
+    if (line === this.#lastLine) this.#found = type;
     this.#line = line;
     return true;
   }

@@ -1,4 +1,5 @@
-import { type Advise, EVERY_ADDRESS, sizedAddress } from "../advice.ts";
+import { type Advise, type AdviseRoot, EVERY_ADDRESS, sizedAddress } from "../advice.ts";
+import { ExtendedFeatureRegister } from "./registers.ts";
 
 /** AMD 48882, 2.4. With S, the lowest zero bit of the address says how much is meant. */
 export const AMD_VI_ADVICE: Advise = (e) => {
@@ -15,4 +16,15 @@ export const AMD_VI_ADVICE: Advise = (e) => {
   const everything = e.cache === "pasid" || e.whole || (e.nested && e.stage === 2);
   const range = everything ? { S: 1, ADDR: EVERY_ADDRESS } : sizedAddress(e);
   return { name: "INVALIDATE_IOMMU_PAGES", fields: { DOMID, PDE: 1, ...guest, ...range } };
+};
+
+/** AMD 48882, 2.4: INVALIDATE_IOMMU_ALL where EFR.IASup is; without, device by device and domain by domain. */
+export const AMD_VI_ROOT_ADVICE: AdviseRoot = (state, device, domain) => {
+  if (state.capability("efr", ExtendedFeatureRegister, "IASUP", 1) !== 0)
+    return [{ name: "INVALIDATE_IOMMU_ALL", fields: {} }];
+  const DOMID = Math.max(domain, 0);
+  return [
+    { name: "INVALIDATE_DEVTAB_ENTRY", fields: { DEVID: device } },
+    { name: "INVALIDATE_IOMMU_PAGES", fields: { DOMID, PDE: 1, S: 1, ADDR: EVERY_ADDRESS } },
+  ];
 };

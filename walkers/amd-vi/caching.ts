@@ -1,6 +1,7 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
 import { RADIX512 } from "../page-tables/geometry.ts";
 import type { DeviceContext, PasidContext } from "./context.ts";
+import { DEVICE_TABLE_BASES } from "./registers.ts";
 
 /** PS of a guest entry: it is a leaf. */
 const PAGE_SIZE = 0x80;
@@ -41,5 +42,6 @@ export const AMD_VI_CACHING: Caching<DeviceContext, PasidContext> = {
   },
   accessedFlags: () => ACCESSED,
 
+  rootRegisters: DEVICE_TABLE_BASES,
   reconfigured: () => false,
 };

@@ -1,7 +1,7 @@
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
 import type { Vendor } from "../vendor.ts";
-import { AMD_VI_ADVICE } from "./advice.ts";
+import { AMD_VI_ADVICE, AMD_VI_ROOT_ADVICE } from "./advice.ts";
 import { AMD_VI_CACHING } from "./caching.ts";
 import { AMD_VI_COMMANDS } from "./commands.ts";
 import type { DeviceContext, PasidContext } from "./context.ts";
@@ -64,6 +64,8 @@ export const AMD_VI = {
   pasidTables: AMD_VI_PASID_TABLES,
   hwpt: null,
   commands: AMD_VI_COMMANDS,
+  registerCommands: {},
   advice: AMD_VI_ADVICE,
+  rootAdvice: AMD_VI_ROOT_ADVICE,
   caching: AMD_VI_CACHING,
 } as const satisfies Vendor<DeviceContext, PasidContext>;

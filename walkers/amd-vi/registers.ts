@@ -117,6 +117,12 @@ export const DeviceTableBase = layout(
   },
 );
 
+/** Their names in traces. */
+export const DEVICE_TABLE_BASES: readonly string[] = [
+  "dev_tab_base",
+  ...Array.from({ length: 7 }, (_, i) => `dev_tab_seg${i + 1}_base`),
+];
+
 /** MMIO 0020h, IOMMU Exclusion Base Register. */
 export const ExclusionBase = layout("IOMMU Exclusion Base Register", "AMD 48882, MMIO offset 0020h", 8, {
   EXEN: bit(0, "Exclusion range enable"),

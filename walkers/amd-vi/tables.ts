@@ -25,6 +25,7 @@ import { CHECKED_BITS, DEVICE_ID_BITS, DeviceTableEntry, Gcr3Entry } from "./dev
 import { EventReporter } from "./event-reporter.ts";
 import { PASID_BITS_PER_LEVEL } from "./gcr3-table.ts";
 import { HostStage } from "./host-stage.ts";
+import { DEVICE_TABLE_BASES } from "./registers.ts";
 import { brokenDteRule, DTE_RULES } from "./rules.ts";
 
 const ENTRIES = FRAME_BYTES / Gcr3Entry.bytes;
@@ -37,13 +38,7 @@ const gcr3Valid = Gcr3Entry.reader("V");
 
 /** AMD-Vi: device table and guest CR3 tables. */
 export class AmdViTables implements TableTree<DeviceContext> {
-  readonly registers: readonly string[] = [
-    "efr",
-    "efr2",
-    "control",
-    "dev_tab_base",
-    ...Array.from({ length: 7 }, (_, i) => `dev_tab_seg${i + 1}_base`),
-  ];
+  readonly registers: readonly string[] = ["efr", "efr2", "control", ...DEVICE_TABLE_BASES];
   readonly #configuration = new Configuration();
   readonly #host: HostStage;
   readonly #out = new WalkResult();

@@ -29,6 +29,18 @@ export function commandSetOf(model: IommuModel): CommandSet {
   return VENDORS[model].commands ?? NO_COMMANDS;
 }
 
+/**
+ * The commands of a queue, or the one that a register asks for.
+ * @param register by its name in traces; undefined: the queue
+ * @throws RangeError for a register that asks for none
+ */
+function setOf(model: IommuModel, register: string | undefined): CommandSet {
+  if (register === undefined) return commandSetOf(model);
+  const command = VENDORS[model].registerCommands[register];
+  if (command === undefined) throw new RangeError(`${model} has no command in register ${register}`);
+  return command.set;
+}
+
 /** A row of the documentation: what a command makes certain. */
 export interface CommandCoverage {
   readonly command: string;
@@ -39,7 +51,9 @@ export interface CommandCoverage {
 }
 
 export function commandCoverage(model: IommuModel): CommandCoverage[] {
-  return commandSetOf(model).specs.map((spec) => ({
+  const registers = Object.values(VENDORS[model].registerCommands);
+  const specs = [...commandSetOf(model).specs, ...registers.flatMap(({ set }) => set.specs)];
+  return specs.map((spec) => ({
     command: spec.name,
     ...spec.coverage,
     source: spec.source ?? spec.layout.source,
@@ -69,9 +83,12 @@ export class CommandDecoder {
   #caps: unknown;
   readonly #reserved = new Map<Layout, ReservedMask>();
 
-  /** @param state what is known of the IOMMU; what is not, refuses nothing */
-  constructor(model: IommuModel, state: IommuState = new IommuState()) {
-    this.set = commandSetOf(model);
+  /**
+   * @param state what is known of the IOMMU; what is not, refuses nothing
+   * @param register decodes what is written to it, not commands of the queue
+   */
+  constructor(model: IommuModel, state: IommuState = new IommuState(), register?: string) {
+    this.set = setOf(model, register);
     this.#caps = this.set.capabilities(state);
   }
 
@@ -176,13 +193,15 @@ export interface DecodedCommand {
  * Decodes one command for printing (see `CommandDecoder` for many).
  * @param words 64-bit words, lowest address first: VT-d 2 or 4, else 2
  * @param state what is known of the IOMMU; what is not, refuses nothing
+ * @param register whose value it is, with those of the registers that belong to it; undefined: a command of the queue
  */
 export function decodeCommand(
   model: IommuModel,
   words: readonly Word64[],
   state: IommuState = new IommuState(),
+  register?: string,
 ): DecodedCommand {
-  const decoder = new CommandDecoder(model, state);
+  const decoder = new CommandDecoder(model, state, register);
   const invalidation = decoder.invalidation(words);
   const completion = decoder.completion;
   const problems: CommandProblem[] = [];
@@ -217,6 +236,7 @@ export function formatCommand(command: DecodedCommand): string {
  * @param name as the specification spells it (`commandCoverage` lists them)
  * @param fields by the layout's names; an address as its frame number, or as the whole byte address in a bigint
  * @param wordCount where the vendor has commands of several lengths
+ * @param register that asks for it; undefined: a command of the queue
  * @throws RangeError for a name, a field or a value that the vendor does not have
  */
 export function encodeCommand(
@@ -224,8 +244,9 @@ export function encodeCommand(
   name: string,
   fields: Readonly<Record<string, number | bigint>> = {},
   wordCount?: number,
+  register?: string,
 ): Word64[] {
-  const set = commandSetOf(model);
+  const set = setOf(model, register);
   const spec = set.specs.find((s) => s.name === name);
   if (spec === undefined) throw new RangeError(`${model} has no command ${name}`);
   const count = wordCount ?? spec.words ?? set.wordCounts[0]!;

@@ -1,4 +1,4 @@
-import { type Advise, sizedAddress } from "../advice.ts";
+import { type Advise, type AdviseRoot, sizedAddress } from "../advice.ts";
 
 /** RISC-V IOMMU 1.0, 3.1. */
 export const RISCV_ADVICE: Advise = (e) => {
@@ -19,3 +19,10 @@ export const RISCV_ADVICE: Advise = (e) => {
   const space = e.space >= 0 ? { PSCV: 1, PSCID: e.space } : {};
   return { name: "IOTINVAL.VMA", fields: { ...guest, ...space, ...address } };
 };
+
+/** RISC-V IOMMU 1.0, Guidelines for invalidations: as for a directory entry above the last level, and for every context. */
+export const RISCV_ROOT_ADVICE: AdviseRoot = () => [
+  { name: "IODIR.INVAL_DDT", fields: {} },
+  { name: "IOTINVAL.VMA", fields: {} },
+  { name: "IOTINVAL.GVMA", fields: {} },
+];

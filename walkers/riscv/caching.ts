@@ -31,5 +31,6 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   /** A stands in leaves alone (Privileged Architecture, Sv39: it is reserved in pointers). */
   accessedFlags: () => 0,
 
+  rootRegisters: ["ddtp"],
   reconfigured: () => false,
 };

@@ -47,7 +47,7 @@ function command<F extends string>(
   return layout(name, source(section), BYTES, { OPCODE, FUNC3, ...fields });
 }
 
-const Iotinval = command("IOTINVAL", INVALIDATION_SECTION, {
+export const Iotinval = command("IOTINVAL", INVALIDATION_SECTION, {
   AV: bit(10, "ADDR is valid"),
   PSCID: bits(31, 12, "Process soft-context id"),
   PSCV: bit(32, "PSCID is valid"),

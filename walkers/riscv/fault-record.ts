@@ -4,7 +4,7 @@ import { bit, bits, ignored, layout } from "../layout.ts";
 const CAUSE_BITS = 12;
 
 /** One record of the fault/event queue: 256 bits. */
-const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
+export const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event-Queue (FQ)", 32, {
   CAUSE: bits(CAUSE_BITS - 1, 0, "Cause"),
   PID: bits(31, 12, "process_id"),
   PV: bit(32, "process_id is valid"),

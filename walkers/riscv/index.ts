@@ -1,5 +1,5 @@
 import type { Vendor } from "../vendor.ts";
-import { RISCV_ADVICE } from "./advice.ts";
+import { RISCV_ADVICE, RISCV_ROOT_ADVICE } from "./advice.ts";
 import { RISCV_CACHING } from "./caching.ts";
 import { RISCV_COMMANDS } from "./commands.ts";
 import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
@@ -56,6 +56,8 @@ export const RISCV = {
   pasidTables: RISCV_PASID_TABLES,
   hwpt: null,
   commands: RISCV_COMMANDS,
+  registerCommands: {},
   advice: RISCV_ADVICE,
+  rootAdvice: RISCV_ROOT_ADVICE,
   caching: RISCV_CACHING,
 } as const satisfies Vendor<RiscvDevice, RiscvPasidContext>;

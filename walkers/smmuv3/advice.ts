@@ -1,4 +1,4 @@
-import type { Advise, OwedCommand } from "../advice.ts";
+import type { Advise, AdviseRoot, OwedCommand } from "../advice.ts";
 import { REGIME_EL2 } from "../invalidation.ts";
 import { FINAL_LEVEL } from "../page-tables/vmsav8-64.ts";
 
@@ -39,3 +39,9 @@ export const SMMUV3_ADVICE: Advise = (e) => {
     ? command("CMD_TLBI_NH_VAA", { VMID, ADDR })
     : command("CMD_TLBI_NH_VA", { VMID, ASID, ADDR });
 };
+
+/** IHI 0070, 3.11: a change of SMMUEN drops nothing, and before it is set again software invalidates everything. */
+export const SMMUV3_ROOT_ADVICE: AdviseRoot = () => [
+  command("CMD_CFGI_ALL", {}),
+  command("CMD_TLBI_NSNH_ALL", {}),
+];

@@ -44,5 +44,6 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   /** 3.13: the flags that the SMMU updates are those of leaves. */
   accessedFlags: () => 0,
 
+  rootRegisters: ["strtab_base", "strtab_base_cfg"],
   reconfigured: () => false,
 };

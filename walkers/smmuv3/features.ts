@@ -78,6 +78,8 @@ export class SmmuFeatures {
   strtabFrame = 0;
   strtabOffset = 0;
   streamBits = 32;
+  /** StreamIDs are below this. */
+  streamLimit = 2 ** 32;
   /** 0: a linear stream table. */
   split = 0;
 
@@ -170,6 +172,7 @@ export class SmmuFeatures {
     const split = state.field("strtab_base_cfg", StrtabBaseCfg, "SPLIT", SPLITS[0]!);
     this.split = !twoLevel ? 0 : SPLITS.includes(split) ? split : SPLITS[0]!;
     this.streamBits = Math.min(log2size, this.sidSize);
+    this.streamLimit = 2 ** this.streamBits;
     // 6.3.24: the base is aligned by the literal LOG2SIZE: to the linear table, or to the level 1 table or 64 bytes.
     const table = twoLevel ? Math.max(6, log2size - this.split + 3) : log2size + 6;
     // Without the register the table's size is not known, and its base is taken as it stands.

@@ -1,3 +1,4 @@
+import { FRAME_SHIFT } from "../memory.ts";
 import { GRANULE_4K, GRANULE_16K, GRANULE_64K } from "../page-tables/vmsav8-64.ts";
 import type { SmmuFeatures } from "./features.ts";
 
@@ -34,6 +35,14 @@ function implemented(features: SmmuFeatures, granule: number): number {
 export function maxTxsz(features: SmmuFeatures, granule: number): number {
   if (!features.stt) return 39;
   return granule === GRANULE_64K ? 47 : 48;
+}
+
+/** First 4 KiB frame number beyond addresses of so many bits, by their number: raised once, since every walk asks. */
+const FRAMES = Float64Array.from({ length: 65 }, (_, bits) => 2 ** (bits - FRAME_SHIFT));
+
+/** @param bits of an address, 12 to 64 */
+export function frameLimitOf(bits: number): number {
+  return FRAMES[bits]!;
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Layout } from "../layout.ts";
 import { Stage1Descriptor } from "../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../page-tables/vmsav8-64-stage2.ts";
 import type { Vendor } from "../vendor.ts";
-import { SMMUV3_ADVICE } from "./advice.ts";
+import { SMMUV3_ADVICE, SMMUV3_ROOT_ADVICE } from "./advice.ts";
 import { SMMUV3_CACHING } from "./caching.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { SMMUV3_COMMANDS } from "./commands.ts";
@@ -55,6 +55,8 @@ export const SMMUV3 = {
   pasidTables: SMMUV3_PASID_TABLES,
   hwpt: SMMUV3_HWPT,
   commands: SMMUV3_COMMANDS,
+  registerCommands: {},
   advice: SMMUV3_ADVICE,
+  rootAdvice: SMMUV3_ROOT_ADVICE,
   caching: SMMUV3_CACHING,
 } as const satisfies Vendor<StreamContext, SubstreamContext>;

@@ -9,7 +9,7 @@ import { TABLE_RULES } from "../tables/table-rules.ts";
 import { Cd, L1Cd } from "./cd.ts";
 import { C_BAD_CD, C_BAD_SUBSTREAMID } from "./faults.ts";
 import type { SmmuFeatures } from "./features.ts";
-import { maxTxsz, RESERVED_TG0, RESERVED_TG1, tableAddressBits } from "./granule.ts";
+import { frameLimitOf, maxTxsz, RESERVED_TG0, RESERVED_TG1, tableAddressBits } from "./granule.ts";
 import type { StreamContext } from "./stream-context.ts";
 import type { AddressHalf, SubstreamContext } from "./substream-context.ts";
 
@@ -179,7 +179,7 @@ function brokenHalf(
     return after < broken ? broken : 0;
   }
   if ((txsz < minTxsz(granule, c, f) || txsz > maxTxsz(f, granule)) && after < before + 3) return before + 3;
-  if (half.ttbFrame >= 2 ** (tableBits(half, c) - 12) && after < before + 4) return before + 4;
+  if (half.ttbFrame >= frameLimitOf(tableBits(half, c)) && after < before + 4) return before + 4;
   return 0;
 }
 

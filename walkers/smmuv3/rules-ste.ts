@@ -9,7 +9,7 @@ import type { TableRule } from "../tables/table-rules.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
 import { C_BAD_STE, C_BAD_STREAMID } from "./faults.ts";
 import type { SmmuFeatures } from "./features.ts";
-import { maxTxsz, RESERVED_TG0, tableAddressBits } from "./granule.ts";
+import { frameLimitOf, maxTxsz, RESERVED_TG0, tableAddressBits } from "./granule.ts";
 import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
@@ -201,7 +201,7 @@ function brokenStage2(d: StreamContext, f: SmmuFeatures, after: number): number 
 
 /** Rules 24 to 27. */
 function brokenShape(d: StreamContext, f: SmmuFeatures, after: number): number {
-  if (d.s2ttbFrame >= 2 ** (stage2TableBits(d) - 12) && after < 24) return 24;
+  if (d.s2ttbFrame >= frameLimitOf(stage2TableBits(d)) && after < 24) return 24;
   if (d.s2t0sz > maxTxsz(f, d.s2granule) || d.s2t0sz < minS2T0sz(d, f)) return after < 25 ? 25 : 0;
   if (Number.isNaN(d.s2startLevel)) return after < 26 ? 26 : 0;
   if (!stage2Consistent(d.s2granule, 64 - d.s2t0sz, d.s2startLevel) && after < 27) return 27;

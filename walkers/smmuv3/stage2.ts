@@ -20,6 +20,7 @@ import {
 import { type FaultClass, NO_LEVEL, type WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
 import { F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION, F_WALK_EABT } from "./faults.ts";
+import { frameLimitOf } from "./granule.ts";
 import type { StreamContext } from "./stream-context.ts";
 
 /** The fault of a walk that failed at a descriptor, in either stage; what kind of fault is the architecture's. */
@@ -63,7 +64,7 @@ export class Stage2 implements SecondStage {
     const stream = this.stream;
     const base = stream.stage2;
     // 3.4, stage 2 check 1: the input range.
-    if (frameOf(hi, lo) >= 2 ** (base.inputBits - 12)) {
+    if (frameOf(hi, lo) >= frameLimitOf(base.inputBits)) {
       this.#report(F_TRANSLATION, "OOR_ADDRESS", NO_LEVEL, hi, lo, purpose, out);
       return false;
     }

@@ -55,7 +55,7 @@ export class StructureReader {
   readSte(sid: number, out: WalkResult): boolean {
     const features = this.#features;
     const tables = this.#tables;
-    if (sid >= 2 ** features.streamBits)
+    if (sid >= features.streamLimit)
       return this.terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
     let frame = features.strtabFrame;
     let offset = features.strtabOffset;

@@ -115,9 +115,9 @@ export class SubstreamContext {
     const { low } = this;
     low.enabled = this.onePrivilege || epd0(view, at) === 0;
     low.topByteIgnored = tbi0(view, at) !== 0;
+    if (!low.enabled) return;
     low.hierarchical = !features.had || had0(view, at) === 0;
     low.noUnprivileged = features.e0pd && !this.onePrivilege && e0pd0(view, at) !== 0;
-    if (!low.enabled) return;
     low.tg = tg0(view, at);
     low.granule = granuleOfTg0(features, low.tg);
     low.txsz = t0sz(view, at);
@@ -128,9 +128,9 @@ export class SubstreamContext {
     const { high } = this;
     high.enabled = !this.onePrivilege && epd1(view, at) === 0;
     high.topByteIgnored = tbi1(view, at) !== 0;
+    if (!high.enabled) return;
     high.hierarchical = !features.had || had1(view, at) === 0;
     high.noUnprivileged = features.e0pd && !this.onePrivilege && e0pd1(view, at) !== 0;
-    if (!high.enabled) return;
     high.tg = tg1(view, at);
     high.granule = granuleOfTg1(features, high.tg);
     high.txsz = t1sz(view, at);
@@ -139,15 +139,14 @@ export class SubstreamContext {
 
   /** Makes the tables of a descriptor that breaks no rule: where they begin, and their shape. */
   useTables(view: DataView, at: number, features: SmmuFeatures): void {
-    this.#useTables(this.low, ttb0Offset(view, at), features);
-    this.#useTables(this.high, ttb1Offset(view, at), features);
+    if (this.low.enabled) this.#useTables(this.low, ttb0Offset(view, at), features);
+    if (this.high.enabled) this.#useTables(this.high, ttb1Offset(view, at), features);
   }
 
   #useTables(half: AddressHalf, offset: number, features: SmmuFeatures): void {
     const { tables, granule } = half;
     tables.littleEndian = !this.bigEndian;
     tables.tableAccess = features.httu === 3 && this.haft;
-    if (!half.enabled) return;
     const inputBits = 64 - half.txsz;
     const level = startLevelOf(granule, inputBits);
     tables.shape(granule, inputBits, level, this.outputBits, this.ds, features.oas >= 52);

@@ -18,6 +18,7 @@ import type { IommuWalker, PasidTableConfig } from "../walker.ts";
 import { compileBinding, type SmmuV3Binding } from "./binding.ts";
 import * as faults from "./faults.ts";
 import { SmmuFeatures } from "./features.ts";
+import { frameLimitOf } from "./granule.ts";
 import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
 import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
@@ -105,7 +106,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
       return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
-    if (ssid >= 2 ** device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+    if (ssid >= 1 << device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
     const dss = device.s1dss;
     const disabled =
       ssid === NO_PASID
@@ -278,7 +279,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   #beyond(request: WalkRequest, bits: number): boolean {
-    return frameOf(request.addrHi, request.addrLo) >= 2 ** (bits - 12);
+    return frameOf(request.addrHi, request.addrLo) >= frameLimitOf(bits);
   }
 }
 

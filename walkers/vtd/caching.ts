@@ -11,6 +11,7 @@ import {
   type VtdDevice,
   type VtdPasidContext,
 } from "./context.ts";
+import { setsRootPointer } from "./register-writes.ts";
 import { CapabilityRegister, RootTableAddressRegister, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
 
 /** Domain id of a cached context entry that is not valid, with CAP_REG.CM (VT-d 5.10, 6.2.2). */
@@ -62,10 +63,12 @@ export const VTD_CACHING: Caching<VtdDevice, VtdPasidContext> = {
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & PAGE_SIZE) === 0,
   accessedFlags: (stage) => (stage === 1 ? FIRST_ACCESSED : SECOND_ACCESSED),
 
+  rootRegisters: ["rtaddr"],
   /** CAP_REG.ESRTPS: setting the root table pointer invalidates everything that was translated with the old one. */
-  reconfigured(before, after, out) {
+  reconfigured(before, after, written, out) {
     const moved = before.hi("rtaddr") !== after.hi("rtaddr") || before.lo("rtaddr") !== after.lo("rtaddr");
-    if (!moved || after.capability("cap", CapabilityRegister, "ESRTPS", 0) === 0) return false;
+    const set = moved || (written === "gcmd" && setsRootPointer(after.registers.get("gcmd")!));
+    if (!set || after.capability("cap", CapabilityRegister, "ESRTPS", 0) === 0) return false;
     out.reset(CONTEXT_CACHE | PASID_CACHE | IOTLB | PAGING_STRUCTURES);
     return true;
   },

@@ -4,8 +4,6 @@ import { alignedRange, NO_SIZE, sizeInAddress } from "../commands/address-range.
 import { type CommandSet, type CommandSpec, type Problems, readers } from "../commands/command-set.ts";
 import {
   ANY,
-  COMBINED_DROPPED,
-  CONTEXT_CACHE,
   DEVICE_TLB,
   FIRST_STAGE,
   type Invalidation,
@@ -14,9 +12,8 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../invalidation.ts";
-import type { LayoutField } from "../layout.ts";
-import type { IommuState } from "../registers.ts";
 import { addressText, hex } from "../word64.ts";
+import { readVtdCaps, type VtdCommandCaps } from "./command-caps.ts";
 import {
   ContextCacheInvalidate,
   DeviceTlbInvalidate,
@@ -30,27 +27,18 @@ import {
   PasidIotlbInvalidate,
 } from "./command-layouts.ts";
 import {
-  CapabilityRegister,
-  ExtendedCapabilityRegister,
-  RootTableAddressRegister,
-  TTM_LEGACY,
-} from "./registers.ts";
-
-/** What the rules ask of a remapping unit. Unknown: whatever refuses nothing. */
-export class VtdCommandCaps {
-  mamv = 63;
-  pageSelective = true;
-  /** Bits of a domain id that count: hardware ignores those beyond CAP_REG.ND. */
-  domainMask = 0xffff;
-  mhmv = 31;
-  deviceTlb = true;
-  hostPermissions = true;
-  throttle = true;
-  pageRequestDrain = true;
-  /** -1: unknown. */
-  scalableSupport = -1;
-  translationTable = -1;
-}
+  checkTranslations,
+  contextOperands,
+  GLOBAL,
+  granularity,
+  invalidateContexts,
+  invalidateTranslations,
+  PAGE,
+  pageOperands,
+  pageRange,
+  translationOperands,
+} from "./invalidations.ts";
+import { TTM_LEGACY } from "./registers.ts";
 
 const cc = readers(ContextCacheInvalidate, ["G", "DID", "SID", "FM"]);
 const pc = readers(PasidCacheInvalidate, ["G", "DID", "PASID"]);
@@ -64,17 +52,9 @@ const wait = readers(InvalidationWait, ["IF", "SW", "FN", "PD", "STDATA"]);
 const pgr = readers(PageGroupResponse, ["PP", "RC", "RID", "PASID", "LPIG", "PRGI"]);
 const typeOf = IotlbInvalidate.reader("TYPE");
 
-/** Bits of the function number that FM takes out of the comparison: 0; 2; 2:1; 2:0 (6.5.2.1). */
-const FUNCTION_MASKS = [0, 0b100, 0b110, 0b111] as const;
-
-const CC_DOMAIN = 2;
-const CC_DEVICE = 3;
 /** Descriptor types of legacy mode: up to the invalidation wait. */
 const LEGACY_TYPES = 5;
-const IOTLB_GLOBAL = 1;
-const IOTLB_PAGE = 3;
 const PIOTLB_PASID = 2;
-const PIOTLB_PAGE = 3;
 const PC_DOMAIN = 0;
 const PC_PASID = 1;
 const PC_RESERVED = 2;
@@ -96,17 +76,10 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d 5.10, 6.5.2.1");
     },
     invalidate(view, caps, out) {
-      out.caches = CONTEXT_CACHE;
-      const g = cc.G(view, 0);
-      if (g >= CC_DOMAIN) out.onDomain(cc.DID(view, 0) & caps.domainMask);
-      if (g === CC_DEVICE) out.onDevice(cc.SID(view, 0), FUNCTION_MASKS[cc.FM(view, 0)]!);
-      return g !== 0;
+      return invalidateContexts(cc, view, caps, out);
     },
     operands(view) {
-      const g = cc.G(view, 0);
-      const did = g >= CC_DOMAIN ? `, DID ${cc.DID(view, 0)}` : "";
-      const sid = g === CC_DEVICE ? `, SID ${hex(cc.SID(view, 0))}, FM ${cc.FM(view, 0)}` : "";
-      return granularity(ContextCacheInvalidate.fields.G, g) + did + sid;
+      return contextOperands(cc, ContextCacheInvalidate.fields.G, view);
     },
   },
   {
@@ -120,40 +93,13 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
         "Context entries, PASID entries and device-TLBs. Page-selective leaves those pieces of a larger page that are not among the 2^AM pages, and with IH=1 second-stage paging structures above the last level.",
     },
     check(view, caps, problems) {
-      const g = iotlb.G(view, 0);
-      if (g === 0) problems.illegal("G", "expected granularity 1 to 3, found 0", "VT-d 5.10, 6.5.2.3");
-      if (g === IOTLB_PAGE && !caps.pageSelective)
-        problems.illegal(
-          "G",
-          "expected CAP_REG.PSI for page-selective invalidations, found an IOMMU without",
-          "VT-d 5.10, 6.5.2.3",
-        );
-      const am = iotlb.AM(view, 0);
-      if (g === IOTLB_PAGE && am > caps.mamv)
-        problems.illegal(
-          "AM",
-          `expected at most CAP_REG.MAMV, ${caps.mamv}, found ${am}`,
-          "VT-d 5.10, 6.5.2.3 and CAP_REG",
-        );
+      checkTranslations(iotlb, view, caps, problems, "VT-d 5.10, 6.5.2.3");
     },
     invalidate(view, caps, out) {
-      out.caches = IOTLB | PAGING_STRUCTURES;
-      const g = iotlb.G(view, 0);
-      if (g > IOTLB_GLOBAL) out.onDomain(iotlb.DID(view, 0) & caps.domainMask);
-      if (g === IOTLB_PAGE) {
-        out.combined = COMBINED_DROPPED;
-        // Table 23: IH spares paging structures of the second stage alone.
-        out.leafOnly = iotlb.IH(view, 0) !== 0;
-        pageRange(out, iotlb.ADDR(view, 0), iotlb.AM(view, 0));
-      }
-      return g !== 0;
+      return invalidateTranslations(iotlb, view, caps, out);
     },
     operands(view) {
-      const g = iotlb.G(view, 0);
-      const did = g > IOTLB_GLOBAL ? `, DID ${iotlb.DID(view, 0)}` : "";
-      const page = g === IOTLB_PAGE ? pageOperands(iotlb, view) : "";
-      const drains = `${iotlb.DR(view, 0) ? ", DR" : ""}${iotlb.DW(view, 0) ? ", DW" : ""}`;
-      return granularity(IotlbInvalidate.fields.G, g) + did + page + drains;
+      return translationOperands(iotlb, IotlbInvalidate.fields.G, view);
     },
   },
   {
@@ -240,7 +186,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
       out.caches = IOTLB | PAGING_STRUCTURES;
       out.onDomain(piotlb.DID(view, 0) & caps.domainMask);
       out.onPasid(piotlb.PASID(view, 0));
-      if (g === PIOTLB_PAGE) {
+      if (g === PAGE) {
         out.stage = FIRST_STAGE;
         if (piotlb.IH(view, 0) !== 0) out.onLeaves();
         pageRange(out, piotlb.ADDR(view, 0), piotlb.AM(view, 0));
@@ -250,7 +196,7 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     operands(view) {
       const g = piotlb.G(view, 0);
       const tags = `, DID ${piotlb.DID(view, 0)}, PASID ${piotlb.PASID(view, 0)}`;
-      const page = g === PIOTLB_PAGE ? pageOperands(piotlb, view) : "";
+      const page = g === PAGE ? pageOperands(piotlb, view) : "";
       return granularity(PasidIotlbInvalidate.fields.G, g) + tags + page;
     },
   },
@@ -328,10 +274,8 @@ const specs: readonly CommandSpec<VtdCommandCaps>[] = [
     },
     operands(view) {
       const g = hpt.G(view, 0);
-      const did = g > IOTLB_GLOBAL ? `, HPTDID ${hpt.HPTDID(view, 0)}` : "";
-      return (
-        granularity(HptCacheInvalidate.fields.G, g) + did + (g === IOTLB_PAGE ? pageOperands(hpt, view) : "")
-      );
+      const did = g > GLOBAL ? `, HPTDID ${hpt.HPTDID(view, 0)}` : "";
+      return granularity(HptCacheInvalidate.fields.G, g) + did + (g === PAGE ? pageOperands(hpt, view) : "");
     },
   },
   {
@@ -364,7 +308,7 @@ export const VTD_COMMANDS: CommandSet<VtdCommandCaps> = {
       "VT-d 5.10, 6.5.2",
     );
   },
-  capabilities: readCaps,
+  capabilities: readVtdCaps,
   has(caps, capability) {
     return capability === "DIT" ? caps.throttle : caps.pageRequestDrain;
   },
@@ -391,27 +335,6 @@ function isZero(view: DataView, from: number): boolean {
   return true;
 }
 
-function readCaps(state: IommuState): VtdCommandCaps {
-  const caps = new VtdCommandCaps();
-  caps.mamv = state.capability("cap", CapabilityRegister, "MAMV", caps.mamv);
-  caps.pageSelective = state.capability("cap", CapabilityRegister, "PSI", 1) !== 0;
-  caps.domainMask = 2 ** (4 + 2 * state.capability("cap", CapabilityRegister, "ND", 6)) - 1;
-  caps.mhmv = state.capability("ecap", ExtendedCapabilityRegister, "MHMV", caps.mhmv);
-  caps.deviceTlb = state.capability("ecap", ExtendedCapabilityRegister, "DT", 1) !== 0;
-  caps.hostPermissions = state.capability("ecap", ExtendedCapabilityRegister, "HPTS", 1) !== 0;
-  caps.throttle = state.capability("ecap", ExtendedCapabilityRegister, "DIT", 1) !== 0;
-  caps.pageRequestDrain = state.capability("ecap", ExtendedCapabilityRegister, "PDS", 1) !== 0;
-  caps.scalableSupport = state.capability("ecap", ExtendedCapabilityRegister, "SMTS", -1);
-  caps.translationTable = state.field("rtaddr", RootTableAddressRegister, "TTM", -1);
-  return caps;
-}
-
-/** 2^AM pages; 6.5.3.2: the address mask of a large page is not 0. */
-function pageRange(out: Invalidation, frame: number, am: number): void {
-  alignedRange(out, frame, am);
-  out.inPieces = true;
-}
-
 function checkDeviceTlb(caps: VtdCommandCaps, problems: Problems, source: string): void {
   if (!caps.deviceTlb)
     problems.illegal("", "expected ECAP_REG.DT for device-TLB invalidations, found an IOMMU without", source);
@@ -421,12 +344,4 @@ function checkDeviceTlb(caps: VtdCommandCaps, problems: Problems, source: string
 function deviceRange(out: Invalidation, frame: number, s: number): void {
   const order = s === 0 ? 0 : sizeInAddress(frame);
   alignedRange(out, frame, order === NO_SIZE ? order - 1 : order);
-}
-
-function granularity(field: LayoutField, value: number): string {
-  return field.values?.[value] ?? `granularity ${value}`;
-}
-
-function pageOperands(of: Pick<typeof piotlb, "ADDR" | "AM" | "IH">, view: DataView): string {
-  return `, addr ${addressText(of.ADDR(view, 0))}, AM ${of.AM(view, 0)}, IH ${of.IH(view, 0)}`;
 }

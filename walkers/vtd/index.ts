@@ -2,7 +2,7 @@ import type { Layout } from "../layout.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry } from "../page-tables/x86-64.ts";
 import type { Vendor } from "../vendor.ts";
-import { VTD_ADVICE } from "./advice.ts";
+import { VTD_ADVICE, VTD_ROOT_ADVICE } from "./advice.ts";
 import { VTD_CACHING } from "./caching.ts";
 import { VTD_COMMANDS } from "./commands.ts";
 import type { VtdDevice, VtdPasidContext } from "./context.ts";
@@ -18,10 +18,14 @@ import { VTD_FAULTS } from "./faults.ts";
 import { VTD_HOST } from "./host.ts";
 import { VTD_HWPT } from "./hwpt.ts";
 import { VTD_PASID_TABLES } from "./pasid-tables.ts";
+import { VTD_REGISTER_COMMANDS } from "./register-commands.ts";
+import { writeVtdRegister } from "./register-writes.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
+  GlobalCommandRegister,
   GlobalStatusRegister,
+  ProtectedMemoryEnable,
   RootTableAddressRegister,
   VersionRegister,
 } from "./registers.ts";
@@ -56,8 +60,11 @@ export const VTD_LAYOUTS: readonly Layout[] = [
   CapabilityRegister,
   ExtendedCapabilityRegister,
   VersionRegister,
+  GlobalCommandRegister,
   GlobalStatusRegister,
   RootTableAddressRegister,
+  ProtectedMemoryEnable,
+  ...Object.values(VTD_REGISTER_COMMANDS).flatMap(({ set }) => set.specs.map((spec) => spec.layout)),
 ];
 
 export const VTD = {
@@ -73,6 +80,9 @@ export const VTD = {
   pasidTables: VTD_PASID_TABLES,
   hwpt: VTD_HWPT,
   commands: VTD_COMMANDS,
+  registerCommands: VTD_REGISTER_COMMANDS,
+  writeRegister: writeVtdRegister,
   advice: VTD_ADVICE,
+  rootAdvice: VTD_ROOT_ADVICE,
   caching: VTD_CACHING,
 } as const satisfies Vendor<VtdDevice, VtdPasidContext>;

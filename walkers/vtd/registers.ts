@@ -87,6 +87,18 @@ export const ExtendedCapabilityRegister = layout(
   },
 );
 
+export const GlobalCommandRegister = layout("GCMD_REG", "VT-d 5.10, 11.4.4.1", 8, {
+  CFI: bit(23, "Compatibility-format interrupts"),
+  SIRTP: bit(24, "Set the interrupt remap table pointer"),
+  IRE: bit(25, "Enable interrupt remapping"),
+  QIE: bit(26, "Enable queued invalidation"),
+  WBF: bit(27, "Flush the write buffer"),
+  EAFL: bit(28, "Enable advanced fault logging"),
+  SFL: bit(29, "Set the fault log"),
+  SRTP: bit(30, "Set the root table pointer"),
+  TE: bit(31, "Enable translation"),
+});
+
 export const GlobalStatusRegister = layout("GSTS_REG", "VT-d 5.10, 11.4.4.2", 8, {
   CFIS: bit(23, "Compatibility format interrupts pass"),
   IRTPS: bit(24, "Interrupt remapping table pointer set"),
@@ -108,4 +120,10 @@ export const RootTableAddressRegister = layout("RTADDR_REG", "VT-d 5.10, 11.4.5;
     [TTM_ABORT]: "abort DMA",
   }),
   RTA: frame(63, 12, "Root table"),
+});
+
+/** While translation is enabled, software must not rely on what it protects: it is decoded, and not part of a walk. */
+export const ProtectedMemoryEnable = layout("PMEN_REG", "VT-d 5.10, 11.4 (PMEN_REG)", 8, {
+  PRS: bit(0, "The protected memory regions are enabled"),
+  EPM: bit(31, "Enable the protected memory regions"),
 });

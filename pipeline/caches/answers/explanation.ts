@@ -9,7 +9,8 @@ import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
-import { answerOf, type StaleAnswer, type StaleSource } from "../history/stale-source.ts";
+import type { RootChanges } from "../history/root-changes.ts";
+import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
@@ -39,6 +40,7 @@ export class Explanation {
   readonly #structures: PagingStructures;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
+  readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
   /** All that are found, where all are asked for. */
   #all: StaleSource[] | null = null;
@@ -51,6 +53,7 @@ export class Explanation {
     structures: PagingStructures,
     past: PastWalks,
     pending: PendingInvalidations,
+    roots: RootChanges,
   ) {
     this.#unit = unit;
     this.#memory = memory;
@@ -59,6 +62,7 @@ export class Explanation {
     this.#structures = structures;
     this.#past = past;
     this.#pending = pending;
+    this.#roots = roots;
   }
 
   /**
@@ -224,11 +228,14 @@ export class Explanation {
           time,
         );
         if (!accept(read.value)) continue;
+        const answer = staleAnswer(read.value);
+        const change = read.missedChange();
         const staleSource: StaleSource = {
           cache: "paging-structures",
-          answer: answerOf(read.value),
+          answer,
           filled: time,
-          change: read.missedChange(),
+          change,
+          root: change === null ? this.#roots.since(time) : null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -261,6 +268,8 @@ export class Explanation {
         });
       for (const entry of found) {
         const { time } = entry;
+        // Entered on the way of this very request, by way of a context that is old: that one is what answers.
+        if (time === this.#memory.time) continue;
         let invalidated = entry.invalidated || time <= set.epoch;
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
@@ -274,11 +283,14 @@ export class Explanation {
           this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
         if (invalidationPending && scope === "uninvalidated") continue;
         const extent = extentOf(then);
+        const answer = staleAnswer(then);
+        const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
         const staleSource: StaleSource = {
           cache: "iotlb",
-          answer: answerOf(then),
+          answer,
           filled: time,
-          change: read.missedChange() ?? this.#changeBehind(request, entry.context),
+          change,
+          root: change === null ? this.#roots.since(time) : null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -345,7 +357,7 @@ export class Explanation {
 
   /** Names a stale context as what gave the answer. @returns whether that is enough */
   #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName, walk: WalkResult): boolean {
-    return this.#fromContext(request, version, cache, answerOf(walk));
+    return this.#fromContext(request, version, cache, staleAnswer(walk));
   }
 
   #fromContext(
@@ -356,16 +368,18 @@ export class Explanation {
   ): boolean {
     const { filled, through, tag } = version;
     const ofPasid = cache === "pasid";
-    const change = this.#past.changeOfContext(request, filled, ofPasid);
+    let change = this.#past.changeOfContext(request, filled, ofPasid);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(request, through, "context", answer);
     const covers = ofPasid ? coversPasidEntry : coversContext;
+    change ??= this.#changeOf(request, version, ofPasid);
     return this.#found({
       cache,
       answer,
       filled,
-      change: change ?? this.#changeOf(request, version, ofPasid),
+      change,
+      root: change === null ? this.#roots.since(filled) : null,
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,

@@ -7,7 +7,7 @@ import type { MemoryBudget } from "../held/memory-budget.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
-import { answerOf, type StaleAnswer, type StaleSource } from "../history/stale-source.ts";
+import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
@@ -70,7 +70,7 @@ export class DeviceTlbs {
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);
       if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
-      return this.#sourceOf(set, request, old, extent, answerOf(read.value), read.missedChange());
+      return this.#sourceOf(set, request, old, extent, staleAnswer(read.value), read.missedChange());
     }
     return null;
   }
@@ -89,6 +89,7 @@ export class DeviceTlbs {
       answer,
       filled: time,
       change,
+      root: null,
       domain: -1,
       space: set.space,
       regime: REGIME_EL1,

@@ -64,7 +64,16 @@ export class UsedTranslations {
 
   /** A translation that denies a request is one all the same: it may be cached. */
   #enterDenial(pair: TranslationContext, request: WalkRequest, time: number): boolean {
-    const walk = this.#past.translateAnyway(request, pair.device.context, pair.process.context);
+    // What an entry maps that denies this request is found, now and in the past, by asking for no right.
+    const { access } = request;
+    request.access = 0;
+    const mayDiffer = this.#enterMapping(pair, request, time);
+    request.access = access;
+    return mayDiffer;
+  }
+
+  #enterMapping(pair: TranslationContext, request: WalkRequest, time: number): boolean {
+    const walk = this.#past.translate(request, pair.device.context, pair.process.context);
     const set = walk.global ? pair.globalTags : pair.tags;
     let mayDiffer = false;
     if (walk.status === OK && walk.pageShift !== 0) {

@@ -72,15 +72,6 @@ export class PastWalks {
     return out;
   }
 
-  /** As `translate` for a request that asks for no right: what an entry maps that denies this request. */
-  translateAnyway(request: WalkRequest, device: object, process: object): WalkResult {
-    const { access } = request;
-    request.access = 0;
-    const out = this.translate(request, device, process);
-    request.access = access;
-    return out;
-  }
-
   /**
    * The entries above the last level that a walk goes through.
    * @param stage whose: 1 or 2

@@ -1,6 +1,7 @@
 import type { CacheName } from "../../../walkers/advice.ts";
 import type { Fault, FaultReason } from "../../../walkers/fault.ts";
 import { FAULT, OK, type WalkResult } from "../../../walkers/result.ts";
+import type { RootChange } from "./root-changes.ts";
 import type { Change } from "./versioned-memory.ts";
 
 /** What an entry answers to a request: a copy, since walk results are reused. */
@@ -17,7 +18,7 @@ export interface StaleAnswer {
   readonly recorded: boolean;
 }
 
-export function answerOf({ status, frame, pageShift, fault, reason, recorded }: WalkResult): StaleAnswer {
+export function staleAnswer({ status, frame, pageShift, fault, reason, recorded }: WalkResult): StaleAnswer {
   return {
     status,
     frame: status === OK ? frame : -1,
@@ -38,6 +39,8 @@ export interface StaleSource {
   readonly filled: number;
   /** The change of memory that the cache does not know of; null where it is not known any more. */
   readonly change: Change | null;
+  /** Where memory has not changed: the register that says where the tables are, and has; else null. */
+  readonly root: RootChange | null;
   /** Tags of the entry, as in `TranslationTag`. */
   readonly domain: number;
   readonly space: number;
@@ -56,7 +59,8 @@ export interface StaleSource {
 }
 
 /** Whether two entries are stale for the same change. */
-export function sameProblem({ change: a }: StaleSource, { change: b }: StaleSource): boolean {
-  if (a === null || b === null) return a === b;
-  return a.time === b.time && a.frame === b.frame && a.offset === b.offset;
+export function sameProblem(a: StaleSource, b: StaleSource): boolean {
+  if (a.change === null || b.change === null) return a.change === b.change && a.root === b.root;
+  const { time, frame, offset } = a.change;
+  return time === b.change.time && frame === b.change.frame && offset === b.change.offset;
 }

@@ -1,0 +1,125 @@
+import { existsSync } from "node:fs";
+import { dirname, relative } from "node:path";
+import type { Argv } from "yargs";
+import type { LogFormat } from "../../parsers/logs/format.ts";
+import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
+import { command } from "../command.ts";
+import { CliError } from "../errors.ts";
+import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import type { MemoryFile } from "../import-files.ts";
+import { listOption, once, sentences } from "../options.ts";
+import { openOutput } from "../output.ts";
+import { onInterrupt } from "../signals.ts";
+
+interface ImportArguments {
+  logs: string[];
+  from?: string | string[];
+  iommu?: string | string[];
+  memory?: string | string[];
+  boot?: string | string[];
+  output: string | string[];
+}
+
+function builder(yargs: Argv): Argv {
+  const text = { type: "string", requiresArg: true } as const;
+  return yargs
+    .positional("logs", {
+      describe: 'Logs (also .gz or .zst; "-" is standard input); several are merged by time',
+      type: "string",
+      array: true,
+      demandOption: true,
+    })
+    .options({
+      from: { ...text, describe: "Formats to look for; default: all, line by line" },
+      iommu: { ...text, describe: "What the IOMMUs can do, as for the caps command" },
+      memory: {
+        ...text,
+        describe:
+          "Guest memory, taken at the beginning of the log, or @LINE of it, or @BYTESB of it; repeatable",
+      },
+      boot: { ...text, describe: "Log of an earlier time, to be read first: for what it says of IOMMUs" },
+      output: { ...text, alias: "o", describe: "File to write to, complete or not at all", default: "-" },
+    })
+    .example("$0 import dmesg.txt -o trace.ndjson", "A trace of what a kernel log says")
+    .example("$0 import qemu.log.gz | $0 replay -", "The same as: $0 replay qemu.log.gz")
+    .example("$0 import dmesg.txt trace_pipe.txt -o both.ndjson", "Two logs of one machine, merged by time")
+    .example(
+      "$0 import live.log --memory start.elf --memory end.elf@98122 --iommu regs.json",
+      "With memory at two lines",
+    )
+    .epilogue(
+      `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
+        "Counts of lines and records, and what is lost, go to standard error. What a log does not say and the importer derives\n" +
+        "is named in the field assumed of each record.\n\n" +
+        "Exit status: 0 something was understood, 2 nothing was, or a log broke off.",
+    );
+}
+
+/** `FILE`, `FILE@812` (a line), or `FILE@98122B` (a byte); a file that is there may have such a name itself. */
+function memoryFile(text: string): MemoryFile {
+  const match = /^(.+)@(\d{1,15})(B?)$/.exec(text);
+  if (match === null || existsSync(text)) return { path: text };
+  const place = Number(match[2]);
+  return match[3] === "B" ? { path: match[1]!, offset: place } : { path: match[1]!, line: place };
+}
+
+async function run(args: ImportArguments): Promise<ExitStatus> {
+  const formats = args.from === undefined ? LOG_FORMATS : formatsOf(args.from);
+  const boot = [args.boot ?? []].flat();
+  if ([...boot, ...args.logs].filter((path) => path === "-").length > 1)
+    throw new CliError("expected standard input to be read once, found it named twice", true);
+  const outputPath = once("--output", args.output);
+  const { refuseSameFile } = await import("../replay-files.ts");
+  for (const path of [...boot, ...args.logs]) refuseSameFile(path, outputPath);
+  const hosts = await hostsOf(args.iommu);
+  const { importFiles } = await import("../import-files.ts");
+  const output = openOutput(outputPath);
+  const cancel = onInterrupt(async () => {
+    await output.halt();
+    output.abandon();
+  });
+  try {
+    const memory = [args.memory ?? []].flat().map(memoryFile);
+    const report = await importFiles(args.logs, output, { formats, hosts, memory, boot, outputPath });
+    await output.finish();
+    const { importText } = await import("../render/import.ts");
+    process.stderr.write(importText(report));
+    const folder = outputPath === "-" ? "." : dirname(outputPath);
+    const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
+    if (outside !== undefined)
+      process.stderr.write(
+        `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
+      );
+    return report.formats.length === 0 || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
+  } catch (error) {
+    output.abandon();
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+function formatsOf(given: string | string[]): readonly LogFormat[] {
+  const known = LOG_FORMATS.map(({ name }) => name);
+  const names = listOption("--from", known, given);
+  return LOG_FORMATS.filter(({ name }) => names.includes(name));
+}
+
+async function hostsOf(given: string | string[] | undefined) {
+  const { openCapabilities } = await import("../../parsers/caps/open-caps.ts");
+  const hosts = [];
+  for (const path of [given ?? []].flat()) {
+    const capabilities = await openCapabilities(path);
+    if (typeof capabilities === "string") throw new CliError(`${path}: ${capabilities}`);
+    for (const problem of capabilities.problems) process.stderr.write(`pasid-replay: ${path}: ${problem}\n`);
+    hosts.push(...capabilities.hosts);
+  }
+  return hosts;
+}
+
+export const importCommand = command({
+  names: ["import <logs..>"],
+  describe: "Turn logs (kernel, emulator, trace buffers) into a trace",
+  builder,
+  run,
+});

@@ -1,0 +1,209 @@
+import { dirname, relative, resolve } from "node:path";
+import { openInput } from "../parsers/bind/input-file.ts";
+import type { HostIommu } from "../parsers/caps/host.ts";
+import type { LogFormat } from "../parsers/logs/format.ts";
+import { KnownMemory } from "../parsers/logs/known-memory.ts";
+import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
+import { LogImport, type LogReport, type LogSink } from "../parsers/logs/log-import.ts";
+import { LogCursor, mergeLines } from "../parsers/logs/merge.ts";
+import { recordText } from "../parsers/logs/record-text.ts";
+import { SimpleTrace } from "../parsers/logs/simple-trace.ts";
+import type { MemoryImage } from "../parsers/memory/memory-image.ts";
+import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
+import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
+import { CliError } from "./errors.ts";
+import type { Output } from "./output.ts";
+
+/** A file of guest memory, and where in the log it was taken. */
+export interface MemoryFile {
+  readonly path: string;
+  /** From this line on, or this byte of the log; neither: from the beginning. */
+  readonly line?: number;
+  readonly offset?: number;
+}
+
+export interface ImportFilesOptions {
+  /** Formats to look for. */
+  readonly formats: readonly LogFormat[];
+  readonly hosts: readonly HostIommu[];
+  readonly memory: readonly MemoryFile[];
+  /** Logs that are read to their end before the others, whatever the time in them. */
+  readonly boot: readonly string[];
+  /** Path of the output: memory files are named relative to its folder. */
+  readonly outputPath: string;
+}
+
+/** A log that broke off, with what it says of that. */
+export interface ImportReport extends LogReport {
+  readonly broken: readonly string[];
+}
+
+/**
+ * Turns logs into one trace.
+ * @throws TraceError where one cannot be opened, CliError for a memory file; what `output` throws
+ */
+export async function importFiles(
+  paths: readonly string[],
+  output: Output,
+  options: ImportFilesOptions,
+): Promise<ImportReport> {
+  const sources: ByteSource[] = [];
+  const known = new KnownMemory();
+  try {
+    for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
+    const writer = new TraceWriter(output);
+    const { formats, hosts } = options;
+    const memory = options.memory.length > 0 ? { memory: known } : {};
+    const log = new LogImport(writer, { formats, hosts, ...memory });
+    writer.record(0, "header", headerText(paths));
+    const snapshots = new Snapshots(log, known, options);
+    snapshots.at(0, 0);
+    const broken =
+      sources.length === 1
+        ? await readOne(sources[0]!, log, writer, snapshots)
+        : await readSeveral(sources, options.boot.length, log, writer, snapshots);
+    snapshots.rest();
+    await writer.flush();
+    return Object.assign(log, { broken });
+  } finally {
+    known.close();
+    for (const source of sources) await source.close();
+  }
+}
+
+function headerText(paths: readonly string[]): string {
+  return recordText("header", {
+    format: "pasid-trace",
+    version: 1,
+    producer: "pasid-replay import",
+    comment: paths.join(", "),
+  });
+}
+
+/** Reads a log chunk by chunk: only the lines that may concern an IOMMU. */
+async function readOne(
+  source: ByteSource,
+  log: LogImport,
+  writer: TraceWriter,
+  snapshots: Snapshots,
+): Promise<string[]> {
+  const broken: string[] = [];
+  let position = () => 0;
+  const taker: LineTaker = {
+    get wanted() {
+      return log.wanted;
+    },
+    line(number, raw) {
+      snapshots.at(number, position());
+      log.line(number, raw);
+    },
+    dropped: (number, count) => log.dropped(number, count),
+    longLine: (number) => log.longLine(number),
+    finish: (lines) => log.finish(lines),
+    breakOff: (_line, message) => void broken.push(message),
+  };
+  const choose: FeedChoice = (layout) => {
+    if (layout === "simple-trace") return new SimpleTrace(taker);
+    const cutter = new LogCutter(taker, log.needles);
+    position = () => cutter.position;
+    return cutter;
+  };
+  const input = new TextInput(source, choose, MAX_LINE_BYTES);
+  for (let more = true; more; await writer.flush()) more = await input.next();
+  return broken;
+}
+
+/** Reads the first logs one after another, the others merged by time. */
+async function readSeveral(
+  sources: readonly ByteSource[],
+  before: number,
+  log: LogImport,
+  writer: TraceWriter,
+  snapshots: Snapshots,
+): Promise<string[]> {
+  const cursors = sources.map((source) => new LogCursor(source));
+  const groups = [...cursors.slice(0, before).map((cursor) => [cursor]), cursors.slice(before)];
+  for (const group of groups)
+    await mergeLines(
+      group,
+      (which, line) => {
+        // Places in "the log" are those of the first one.
+        if (group[which] === cursors[before]) snapshots.at(line.number, line.position);
+        log.line(line.number, line.raw);
+      },
+      () => writer.flush(),
+    );
+  log.finish(cursors.reduce((lines, cursor) => lines + cursor.lines, 0));
+  return cursors.filter(({ broken }) => broken !== "").map(({ broken }) => broken);
+}
+
+/** Puts memory files where they belong. */
+class Snapshots {
+  readonly #log: LogImport;
+  readonly #known: KnownMemory;
+  readonly #folder: string;
+  /** Files whose place has not come, in order of their places. */
+  readonly #waiting: MemoryFile[];
+
+  constructor(log: LogImport, known: KnownMemory, { memory, outputPath }: ImportFilesOptions) {
+    this.#log = log;
+    this.#known = known;
+    this.#waiting = memory.toSorted(
+      (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.offset ?? 0) - (b.offset ?? 0),
+    );
+    this.#folder = outputPath === "-" ? "." : dirname(outputPath);
+    known.expect(this.#next());
+  }
+
+  /** The log has come to this line and byte. */
+  at(line: number, offset: number): void {
+    while (this.#waiting.length > 0) {
+      const { line: from = 0, offset: byte = 0 } = this.#waiting[0]!;
+      if (from > line || byte > offset) return;
+      this.#write(this.#waiting.shift()!);
+    }
+  }
+
+  /** Memory that was taken after the last line. */
+  rest(): void {
+    for (const file of this.#waiting.splice(0)) this.#write(file);
+  }
+
+  #write({ path }: MemoryFile): void {
+    this.#known.replace(open(path), this.#next());
+    this.#log.snapshot(recordText("snapshot", { path: relative(resolve(this.#folder), resolve(path)) }));
+  }
+
+  #next(): MemoryImage | null {
+    return this.#waiting.length === 0 ? null : open(this.#waiting[0]!.path);
+  }
+}
+
+function open(path: string): MemoryImage {
+  const opened = openSnapshot(resolve(path), dirname(resolve(path)), { expected: "a memory file" });
+  if (!opened.ok) throw new CliError(opened.error);
+  return opened.image;
+}
+
+/** Collects records, and writes them a chunk at a time. */
+class TraceWriter implements LogSink {
+  readonly #output: Output;
+  #lines: string[] = [];
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  record(_line: number, _type: string, text: string): void {
+    this.#lines.push(text, "\n");
+  }
+
+  async flush(): Promise<void> {
+    if (this.#lines.length === 0) return;
+    const text = this.#lines.join("");
+    this.#lines = [];
+    await this.#output.write(text);
+  }
+}

@@ -1,0 +1,17 @@
+import type { LogFormat } from "./format.ts";
+import { GEM5_SMMUV3 } from "./gem5-smmuv3.ts";
+import { QEMU_AMD_VI } from "./qemu-amd-vi.ts";
+import { QEMU_RISCV } from "./qemu-riscv.ts";
+import { QEMU_SMMUV3 } from "./qemu-smmuv3.ts";
+import { QEMU_VIRTIO_IOMMU } from "./qemu-virtio-iommu.ts";
+import { QEMU_VTD } from "./qemu-vtd.ts";
+
+/** Every format of logs that is known; where two take a line, the first one has it. */
+export const LOG_FORMATS: readonly LogFormat[] = [
+  QEMU_SMMUV3,
+  QEMU_VTD,
+  QEMU_AMD_VI,
+  QEMU_RISCV,
+  QEMU_VIRTIO_IOMMU,
+  GEM5_SMMUV3,
+];

@@ -1,0 +1,87 @@
+import type { Layout } from "../../walkers/layout.ts";
+import type { LogOutput } from "./format.ts";
+import { littleEndian, memText, recordText } from "./record-text.ts";
+
+/** Entries whose last value is remembered; past that they are forgotten and written again, which changes nothing. */
+const MAX_ENTRIES = 1 << 18;
+/** Where tables are placed whose address no log gives: high in the address space, where machines have no memory. */
+const PLACED_BASE = 0xf_0000_0000_00n;
+const PAGE = 4096;
+
+/** Writes table entries into a trace's memory as a log shows them, each value once. */
+export class TableBuilder {
+  readonly #output: LogOutput;
+  /** The last value of each entry, both as hex digits. */
+  readonly #entries = new Map<string, string>();
+  #nextFree: bigint;
+
+  /** @param base first address for tables whose address is not known */
+  constructor(output: LogOutput, base = PLACED_BASE) {
+    this.#output = output;
+    this.#nextFree = base;
+  }
+
+  /**
+   * A 64-bit entry that the log shows.
+   * @param addr 0x and hex digits
+   * @param value hex digits, with or without 0x
+   * @param assumed JSON of what the log does not say
+   */
+  word(addr: string, value: string, assumed = ""): void {
+    if (this.#entries.get(addr) === value) return;
+    this.#remember(addr, value);
+    this.#output.record("mem", memText(addr, littleEndian(value), assumed));
+  }
+
+  /** An entry of a structure, as its bytes. */
+  bytes(addr: string, bytes: Uint8Array, assumed = ""): void {
+    const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+    if (this.#entries.get(addr) === data) return;
+    this.#remember(addr, data);
+    this.#output.record("mem", memText(addr, data, assumed));
+  }
+
+  /** An entry built from fields: what is not given is zero, and that is an assumption. */
+  entry<F extends string>(
+    layout: Layout<F>,
+    addr: string,
+    fields: Partial<Record<F, number | bigint>>,
+  ): void {
+    this.bytes(addr, layout.build(fields), '["data"]');
+  }
+
+  /**
+   * An address for a table of `bytes` whose own no log gives, aligned to its size (a power of two, 4 KiB or more). All of
+   * it is zero.
+   */
+  place(bytes = PAGE): bigint {
+    const size = BigInt(bytes);
+    const address = (this.#nextFree + size - 1n) & ~(size - 1n);
+    this.#nextFree = address + size;
+    this.table(address, bytes, true);
+    return address;
+  }
+
+  /** A table is here: what no log shows of it is taken for zero. */
+  table(address: bigint, bytes = PAGE, placed = false): void {
+    const assumed = placed ? ["addr", "size"] : ["size"];
+    this.#output.record(
+      "ram",
+      recordText("ram", { addr: hexOfBig(address), size: `0x${bytes.toString(16)}`, assumed }),
+    );
+  }
+
+  /** Forgets what it has written: memory may have changed since. */
+  forget(): void {
+    this.#entries.clear();
+  }
+
+  #remember(addr: string, value: string): void {
+    if (this.#entries.size >= MAX_ENTRIES) this.#entries.clear();
+    this.#entries.set(addr, value);
+  }
+}
+
+export function hexOfBig(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
