@@ -66,7 +66,7 @@ export class Replay implements TraceHandler {
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
     const owed = new OwedInvalidations(findings, past);
     return [
-      new TableFindings(findings, names, memory, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       owed,

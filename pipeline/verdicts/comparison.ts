@@ -69,9 +69,16 @@ export class Comparison {
     if (observed.hasCode) {
       const { faultRecord } = VENDORS[MODEL_OWNER[o.model]];
       const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
-      return code === o.fault!.code || isAlias(this.#aliases, o.fault!.code, observed.code);
+      return (
+        code === o.fault!.code ||
+        code === o.otherFault?.code ||
+        isAlias(this.#aliases, o.fault!.code, observed.code)
+      );
     }
-    if (observed.reason >= 0) return this.#names.reasons.text(observed.reason) === o.reason;
+    if (observed.reason >= 0) {
+      const reason = this.#names.reasons.text(observed.reason);
+      return reason === o.reason || reason === o.otherFault?.reason;
+    }
     return true;
   }
 }
