@@ -299,7 +299,7 @@ export class Explanation {
           this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
         if (invalidationPending && scope === "uninvalidated") continue;
         const extent = extentOf(then);
-        const answer = staleAnswer(then);
+        const answer = staleAnswer(read.value);
         const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
         const staleSource: StaleSource = {
           cache: "iotlb",
