@@ -10,7 +10,8 @@ import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
 import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { contextTag } from "./held/context-tags.ts";
-import { Contexts } from "./held/contexts.ts";
+import { Contexts, type DeviceCaches } from "./held/contexts.ts";
+import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -313,6 +314,7 @@ export class UnitCaches {
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     const history = caches.processes.get(request.pasid)?.history;
+    if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
@@ -340,7 +342,19 @@ export class UnitCaches {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
-    return caches.contexts.versions.some(isValid);
+    return caches.contexts.versions.some(isValid) || this.#anyLeft(caches, request);
+  }
+
+  /** Whether translations of a page outlive the contexts that they were made through. */
+  #anyLeft(caches: DeviceCaches, { pasid, addrHi, addrLo }: WalkRequest): boolean {
+    if (!this.#unit.vendor.caching.owesTranslations) return false;
+    return leftPairs(caches, pasid).some((pair) => {
+      const until = lastUse(pair);
+      return (
+        this.translations.anyValid(pair.tags, addrHi, addrLo, until) ||
+        this.translations.anyValid(pair.globalTags, addrHi, addrLo, until)
+      );
+    });
   }
 
   // ── answers ──

@@ -5,6 +5,7 @@ import type { WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import { lastUse, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -114,6 +115,23 @@ export class Explanation {
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
     }
+    // Where they are harmless, they are asked for only to explain an answer.
+    const left =
+      scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
+    return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
+  #throughLeft(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    for (const pair of leftPairs(caches, request.pasid))
+      for (const set of [pair.tags, pair.globalTags])
+        if (!asked.has(set) && this.#throughTranslation(set, request, scope, accept, pair)) return true;
     return false;
   }
 
@@ -209,6 +227,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: false,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -227,7 +246,14 @@ export class Explanation {
     return false;
   }
 
-  #throughTranslation(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+  /** @param left where nothing leads to the tags any more: the contexts that did, until they were used last */
+  #throughTranslation(
+    set: TagSet,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    left: TranslationContext | null = null,
+  ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
@@ -241,7 +267,7 @@ export class Explanation {
       for (const entry of found) {
         const { time } = entry;
         // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-        if (time === this.#memory.time) continue;
+        if (time === this.#memory.time || (left !== null && time > lastUse(left))) continue;
         let invalidated = entry.invalidated || time <= set.epoch;
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
@@ -261,6 +287,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: left !== null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -339,6 +366,7 @@ export class Explanation {
       filled,
       change,
       root: change === null ? this.#roots.since(filled) : null,
+      left: false,
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,
