@@ -1,5 +1,6 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
+import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -53,8 +54,8 @@ export interface Analysis {
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
   /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
   registerCommand?(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void;
-  /** Invalidations have been issued, or have taken effect. */
-  invalidated?(line: number, unit: IommuUnit): void;
+  /** Invalidations have been issued, or have taken effect. @param happened one that has, by itself; else null */
+  invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
   /** Something is not in the trace. */

@@ -1,15 +1,29 @@
 import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
-import type { TraceNames } from "../../parsers/trace/records.ts";
+import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
+import type { Invalidation } from "../../walkers/invalidation.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { Binding } from "../../walkers/request.ts";
 import type { TableTree } from "../../walkers/tables/tree.ts";
+import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { Route } from "../iommus/iommus.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import type { Analysis } from "./analysis.ts";
 import type { FindingDetails, Findings } from "./findings.ts";
-import { type FrameUser, type LiveTable, type TableFinding, TableLinter } from "./tables/linter.ts";
+import {
+  type EntryChange,
+  type FrameUser,
+  type LiveTable,
+  type TableFinding,
+  TableLinter,
+} from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
+import type { TableEntry } from "./updates/entry-history.ts";
+import { UpdateFindings } from "./updates/update-findings.ts";
+import { UpdatedEntries } from "./updates/updated-entries.ts";
 
 const WITH_SEGMENT = /^[0-9a-f]{4}:[0-9a-f]{2}:/i;
 
@@ -32,12 +46,12 @@ interface UnitTables {
  * When: tables are looked through as a whole when they come into use, that is at the first request (or command, or
  * invalidation) after registers or a binding lead to them. From then on a `mem` record that writes to one of their
  * pages marks the entries that it touches, and marked entries are judged at the next record that is no `mem` record:
- * an entry that is rewritten in pieces is judged once, in its final state. What has been seen in between is only
- * whether the entry was ever invalid, since a valid entry must not become another one without having been so.
+ * an entry that is rewritten in pieces is judged once, in its final state. How it was rewritten, and what requests and
+ * invalidations came in between, is judged by itself (`UpdatedEntries`).
  * A finding has the line of the last record that wrote to the entry, or of the record that brought its table
  * into use.
  *
- * Cost: a look-up by frame number per `mem` record; nothing for requests.
+ * Cost: a look-up by frame number per `mem` record; for requests nothing, while no entry is being changed.
  */
 export class TableFindings implements Analysis, FrameUser {
   /** There is something to do at the next record that is no `mem` record. */
@@ -50,6 +64,7 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
+  readonly #updates: UpdatedEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
   readonly #rebound = new Map<number, number>();
@@ -61,12 +76,15 @@ export class TableFindings implements Analysis, FrameUser {
     findings: Findings,
     names: TraceNames,
     memory: RecordedMemory,
+    past: VersionedMemory,
     units: () => readonly IommuUnit[],
   ) {
     this.#findings = findings;
     this.#names = names;
     this.#memory = new PeekedMemory(memory);
-    this.#written = new WrittenEntries(this.#memory);
+    const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change));
+    this.#updates = new UpdatedEntries(this.#memory, past, (table) => this.#owners.get(table)?.unit, changes);
+    this.#written = new WrittenEntries(this.#updates);
     this.#units = units;
   }
 
@@ -93,6 +111,7 @@ export class TableFindings implements Analysis, FrameUser {
 
   replacing(): void {
     this.#settle();
+    this.#updates.clear();
   }
 
   replaced(line: number): void {
@@ -140,8 +159,6 @@ export class TableFindings implements Analysis, FrameUser {
       if (owner === undefined) continue;
       this.#attribute(owner, entry.line);
       owner.linter.judge(table, index);
-      const changed = this.#written.changedWhileValid(entry);
-      if (changed !== "") owner.linter.changedWhileValid(table, index, changed);
     }
   }
 
@@ -149,6 +166,32 @@ export class TableFindings implements Analysis, FrameUser {
   finish(): void {
     this.#useBindings();
     this.#settle();
+    this.#updates.clear();
+  }
+
+  // ── how entries are changed ──
+
+  request(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
+    this.#updates.request(line, route, record, outcome);
+  }
+
+  faulted(line: number, _route: Route, record: DmaRecord, outcome: Outcome): void {
+    this.#updates.faulted(line, record, outcome);
+  }
+
+  command(_line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+    this.#updates.command(unit, record.data);
+  }
+
+  invalidated(_line: number, unit: IommuUnit, happened: Invalidation | null): void {
+    if (happened !== null) this.#updates.invalidated(unit, happened);
+  }
+
+  #changed({ table, index }: TableEntry, line: number, change: EntryChange): void {
+    const owner = this.#owners.get(table);
+    if (owner === undefined) return;
+    this.#attribute(owner, line);
+    owner.linter.changed(table, index, change);
   }
 
   #reconfigure(owner: UnitTables): void {
@@ -159,6 +202,7 @@ export class TableFindings implements Analysis, FrameUser {
     if (under === owner.judgedUnder) return;
     owner.judgedUnder = under;
     format.configure(unit.state);
+    this.#updates.clear();
     linter.clear();
     this.#attribute(owner, line);
     linter.useRegisters();
@@ -200,6 +244,7 @@ export class TableFindings implements Analysis, FrameUser {
   }
 
   tableGoes(table: LiveTable): void {
+    this.#updates.gone(table);
     this.#owners.delete(table);
     this.#written.tableGoes(table);
   }

@@ -58,6 +58,8 @@ export interface OutcomeRecord {
   readonly fault_addr?: string;
   /** Flag bits of the native fault record, hex. */
   readonly flags?: string;
+  /** fault: a code that is as right, where the specification does not say which of two conditions is reported, hex. */
+  readonly other_code?: string;
   /** Memory reads of an uncached walk. */
   readonly reads: number;
   readonly verdict?: Verdict;
@@ -96,6 +98,7 @@ export interface FindingRecord {
   readonly source?: string;
   // ── of caches and commands ──
   readonly changed_line?: number;
+  readonly until_line?: number;
   readonly first_line?: number;
   readonly issued_line?: number;
   readonly request_line?: number;

@@ -61,7 +61,7 @@ export class Replay implements TraceHandler {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
     return [
-      new TableFindings(findings, names, memory, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings),
       new CacheFindings(findings, iommus, past),

@@ -1,5 +1,5 @@
 import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
-import { ACCEPTED } from "../../walkers/invalidation.ts";
+import { ACCEPTED, type Invalidation } from "../../walkers/invalidation.ts";
 import type { Analyses } from "../findings/analysis.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Problem } from "../iommus/iommus.ts";
@@ -114,7 +114,7 @@ export class SystemChanges {
     caches.count(decoder.spec!.name);
     if (invalidation.status !== ACCEPTED) return;
     caches.invalidateAtOnce(invalidation, this.#system.past.time);
-    this.#invalidated(line, unit);
+    this.#invalidated(line, unit, invalidation);
   }
 
   /** A native command: what it invalidates takes effect at the next completion. */
@@ -133,7 +133,7 @@ export class SystemChanges {
     } else if (invalidation !== null && invalidation.status === ACCEPTED)
       caches.invalidate(invalidation, this.#system.past.time);
     else return null;
-    this.#invalidated(line, unit);
+    this.#invalidated(line, unit, null);
     return null;
   }
 
@@ -144,13 +144,13 @@ export class SystemChanges {
       // The neutral form has no completion of its own: it says what has happened.
       unit.caches?.invalidated(given.invalidation, this.#system.past.time);
       unit.caches?.count(`inv ${record.cache} ${record.granularity}`);
-      this.#invalidated(line, unit);
+      this.#invalidated(line, unit, given.invalidation);
     }
     return null;
   }
 
-  #invalidated(line: number, unit: IommuUnit): void {
-    for (const analysis of this.#analyses.invalidated) analysis.invalidated(line, unit);
+  #invalidated(line: number, unit: IommuUnit, happened: Invalidation | null): void {
+    for (const analysis of this.#analyses.invalidated) analysis.invalidated(line, unit, happened);
   }
 
   /** A fault that the recorded system logged on its own. */

@@ -100,6 +100,9 @@ const OUTCOME: Description<OutcomeRecord> = {
   hole: optional(only(true, "fault: the fetch left all recorded memory")),
   fault_addr: optional(hexText("fault: where it is, if not at addr")),
   flags: optional(hexText("fault: flag bits of the native record")),
+  other_code: optional(
+    hexText("fault: a code that is as right: the specification does not say which condition is reported"),
+  ),
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
@@ -130,7 +133,10 @@ const FINDING: Description<FindingRecord> = {
   bits: optional(text("Its bits, by the structure's own numbers")),
   value: optional(hexText("Its value; of an address, all of its bits")),
   source: optional(text("Document and section")),
-  changed_line: optional(integer(1, MAX_SAFE, "Line of the change that a cache has not seen")),
+  changed_line: optional(integer(1, MAX_SAFE, "Line of the change, or of its first write")),
+  until_line: optional(
+    integer(1, MAX_SAFE, "Line of the last write of the change, or of what made it valid again"),
+  ),
   first_line: optional(
     integer(
       1,
@@ -139,7 +145,9 @@ const FINDING: Description<FindingRecord> = {
     ),
   ),
   issued_line: optional(integer(1, MAX_SAFE, "Line of the first invalidation that nothing waits for")),
-  request_line: optional(integer(1, MAX_SAFE, "Line of the request that the log may mean")),
+  request_line: optional(
+    integer(1, MAX_SAFE, "Line of the request that the log may mean, or that came between the writes"),
+  ),
   requests: optional(count("Requests that could see the old entry")),
   old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),

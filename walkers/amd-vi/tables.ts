@@ -27,10 +27,9 @@ import { PASID_BITS_PER_LEVEL } from "./gcr3-table.ts";
 import { HostStage } from "./host-stage.ts";
 import { DEVICE_TABLE_BASES } from "./registers.ts";
 import { brokenDteRule, DTE_RULES } from "./rules.ts";
+import { DTE_UPDATES, GCR3_UPDATES } from "./updates.ts";
 
 const ENTRIES = FRAME_BYTES / Gcr3Entry.bytes;
-/** 2.2.2: the IOMMU reads, and software writes, a device table entry in halves of 128 bits. */
-const DTE_UNIT = 16;
 const PHYSICAL_WIDTH = "the physical address width";
 
 const dteValid = DeviceTableEntry.reader("V");
@@ -117,7 +116,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       ids: "device",
       span: 1,
       entries: 1,
-      updates: { unit: DTE_UNIT },
+      updates: DTE_UPDATES,
       valid: (view, at) => dteValid(view, at) !== 0,
       reserved: { words: () => checked, addresses: [], width: "" },
       ignored: entryReserved.map((word, i) => word & ~checked[i]!),
@@ -208,7 +207,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       entries: ENTRIES,
       title: "guest CR3 table",
       ...(level > 0 && { below: this.#gcr3(context, level - 1, scope) }),
-      updates: { unit: Gcr3Entry.bytes },
+      updates: GCR3_UPDATES,
       valid: (view, at) => gcr3Valid(view, at) !== 0,
       points: (entry) => this.#fromGcr3(entry, context, level, scope),
     };

@@ -46,12 +46,11 @@ import {
   PROCESS_RULES,
   schemeLevels,
 } from "./rules.ts";
+import { deviceUpdates, RISCV_UPDATES } from "./updates.ts";
 import type { RiscvWalker } from "./walker.ts";
 
 const FRAME_ENTRIES = FRAME_BYTES / DdtEntry.bytes;
 const CONTEXTS = FRAME_BYTES / ProcessContextLayout.bytes;
-/** Doublewords are read as a whole. */
-const UPDATES = { unit: 8 };
 
 /** First-stage schemes by their levels. */
 const FORMATS: Readonly<Record<number, PageTableFormat>> = { 2: "sv32", 3: "sv39", 4: "sv48", 5: "sv57" };
@@ -151,7 +150,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       ids: "device",
       span: 1,
       entries: 2 ** ddi0Bits(config.msiFlat),
-      updates: UPDATES,
+      updates: deviceUpdates(config.msiFlat !== 0, littleEndian),
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(config.deviceReserved),
       rules: ruleBook(DEVICE_RULES, null, (view, at, after) => {
@@ -236,7 +235,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
       span: 1,
       entries: CONTEXTS,
       title: "process directory table",
-      updates: UPDATES,
+      updates: RISCV_UPDATES,
       valid: (view, at) => valid(view, at) !== 0,
       reserved: reservedWords(PROCESS_RESERVED),
       rules: ruleBook(PROCESS_RULES, { mode }, (view, at, after) => {
@@ -296,7 +295,7 @@ function nonLeaf(layout: typeof DdtEntry, littleEndian: boolean, below: EntryKin
     entries: FRAME_ENTRIES,
     below,
     title: "process directory table",
-    updates: UPDATES,
+    updates: RISCV_UPDATES,
     valid: (view, at) => valid(view, at) !== 0,
     reserved: reservedWords(NON_LEAF_RESERVED),
   };

@@ -21,9 +21,8 @@ import { Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
 import { cdSplit, ENTRY_SHIFT, L1_SHIFT } from "./structures.ts";
 import { SubstreamContext } from "./substream-context.ts";
+import { CD_UPDATES, SMMU_UPDATES } from "./updates.ts";
 
-/** 3.21.3: what is single-copy atomic. */
-export const ATOMIC = { unit: 8 };
 /** The smallest top-level page table (5.4 TTB0). */
 const SMALLEST_ROOT = 64;
 
@@ -101,7 +100,7 @@ export class SmmuV3CdTables {
       span: below.entries,
       entries: 1,
       below,
-      updates: ATOMIC,
+      updates: SMMU_UPDATES,
       valid: (view, at) => l1Valid(view, at) !== 0,
       ignored: L1Cd.reserved(),
       rules: ruleBook(L1CD_RULES, features, (view, at, after) =>
@@ -128,7 +127,7 @@ export class SmmuV3CdTables {
       span: 1,
       entries: 1,
       title: "level 2 context descriptor table",
-      updates: ATOMIC,
+      updates: CD_UPDATES,
       valid: SubstreamContext.valid,
       ignored: Cd.reserved(),
       rules: ruleBook(CD_RULES, { features, substream }, (view, at, after) => {

@@ -26,12 +26,12 @@ import { Stage2 } from "./stage2.ts";
 import { CONFIG_BYPASS, EATS_FULL_DPT, L1Std, Ste } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
 import { ENTRY_SHIFT } from "./structures.ts";
-import { ATOMIC, SmmuV3CdTables } from "./tables-cd.ts";
+import { SmmuV3CdTables } from "./tables-cd.ts";
+import { L1STD_UPDATES, STE_UPDATES } from "./updates.ts";
 
 const spanOf = L1Std.reader("Span");
 const l2Frame = L1Std.reader("L2Ptr");
 const l2Offset = L1Std.offsetReader("L2Ptr");
-const configOf = Ste.reader("Config");
 const rawFormat = Ste.reader("S1Fmt");
 const rawDss = Ste.reader("S1DSS");
 const permissionIndirection = Ste.reader("S2PIE");
@@ -119,7 +119,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       span,
       entries: 1,
       below: { ...ste, entries: span },
-      updates: ATOMIC,
+      updates: L1STD_UPDATES,
       valid: (view, at) => spanOf(view, at) !== 0,
       ignored: L1Std.reserved(),
       rules: ruleBook(L1STD_RULES, features, (view, at, after) =>
@@ -147,7 +147,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       ids: "device",
       span: 1,
       entries: 1,
-      updates: { ...ATOMIC, used: usedSteWords },
+      updates: STE_UPDATES,
       valid,
       ignored: Ste.reserved(),
       rules: ruleBook(STE_RULES, { features, stream }, (view, at, after) => {
@@ -236,15 +236,4 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       return this.#stage2.frame;
     };
   }
-}
-
-/**
- * 64-bit words that an STE makes the SMMU look at (5.2): with aborts and bypass the first two, with stage 1 these and the
- * VMID's, with stage 2 the first four.
- */
-function usedSteWords(view: DataView, at: number): number {
-  const value = configOf(view, at);
-  if (value < 4) return 0b1;
-  if (value === 4) return 0b11;
-  return value === 5 ? 0b111 : 0b1111;
 }

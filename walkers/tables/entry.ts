@@ -208,7 +208,7 @@ function fieldAt(layout: Layout, bit: number): string | undefined {
 }
 
 /** "bit 3", "bits 63:12". */
-export function bitsText(bits: string): string {
+function bitsText(bits: string): string {
   return /^[0-9]+$/.test(bits) ? `bit ${bits}` : `bits ${bits}`;
 }
 

@@ -1,5 +1,8 @@
 import { rules } from "./rule.ts";
 
+const UPDATES =
+  "VT-d 5.10, 6.5.3.3; IHI 0070, 3.21.3; AMD 48882, 2.2.2; RISC-V IOMMU 1.0, Updating in-memory data structure entries";
+
 /** What is wrong with the entries of device, context and PASID tables. */
 export const TABLE_RULES = rules({
   "reserved-entry-bits": {
@@ -65,9 +68,33 @@ export const TABLE_RULES = rules({
   },
   "changed-while-valid": {
     severity: "warning",
-    text: "A valid entry was changed in more than the IOMMU reads at once, and as far as the trace shows it was never invalid in between: the IOMMU may have read half of it.",
-    source:
-      "VT-d 5.10, 6.5.3.3; IHI 0070, 3.21.3; AMD 48882, 2.2.2 (128-bit writes); RISC-V IOMMU 1.0, 6.3.1 and 6.3.2",
+    text: "A valid entry became another one by more than the IOMMU reads at once, without an invalidation of the old one that was complete in between: the IOMMU may have read half of it.",
+    source: UPDATES,
+  },
+  "removed-while-valid": {
+    severity: "warning",
+    text: "A valid entry was emptied before it was made invalid, and an invalidation of it was complete: the IOMMU may have read a valid entry that is half empty.",
+    source: UPDATES,
+  },
+  "valid-before-complete": {
+    severity: "warning",
+    text: "An entry was made valid before the rest of it was written: the IOMMU may have read a valid entry that is half empty.",
+    source: UPDATES,
+  },
+  "half-written-entry-used": {
+    severity: "error",
+    text: "A request used an entry between two writes of one change, and met neither the entry that it was nor the one that it became.",
+    source: UPDATES,
+  },
+  "avoidable-refusal": {
+    severity: "warning",
+    text: "An entry was made invalid in order to change it, and requests were refused meanwhile, although it could have been changed while it was valid.",
+    source: UPDATES,
+  },
+  "refused-while-replaced": {
+    severity: "info",
+    text: "The recorded system refused requests while an entry that they use was invalid, which was valid before and is again.",
+    source: UPDATES,
   },
   "unreachable-entry": {
     severity: "warning",

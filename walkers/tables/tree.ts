@@ -12,8 +12,8 @@
  *   fault is the same; a sentence that depends on capabilities or on the entry is a function in `expected`.
  * - Reserved bits are one rule, with `field` null; which bits they are is the kind's `reserved`: the very words that the
  *   walker tests. What a field `needs` is declared with the field, in its layout.
- * - The tree: `walkers/<vendor>/tables.ts` says for each structure an `EntryKind`: layout, what the IOMMU reads at once
- *   (`updates`), `valid`, `rules`, the kind that its tables are of (`below`), and `points`: where a sound entry leads.
+ * - The tree: `walkers/<vendor>/tables.ts` says for each structure an `EntryKind`: layout, how it may change
+ *   while it is used (`updates`), `valid`, `rules`, the kind that its tables are of (`below`), and `points`: where a sound entry leads.
  *   How many ids a structure decides on, how large a table is, and through what an id is reached follows from it.
  * - What is no reason to refuse an entry is no rule: bits that are only ignored (`ignored`), fields without effect and
  *   what is not modelled (`notes`), pointers that leave memory and tags used twice (of `points`).
@@ -26,17 +26,10 @@ import type { IommuState } from "../registers.ts";
 import type { Binding } from "../request.ts";
 import type { RuleBook } from "./entry-rule.ts";
 import type { TableRule } from "./table-rules.ts";
+import type { EntryUpdates } from "./updates.ts";
 
 /** What the index of an entry stands for. */
 export type IdKind = "device" | "pasid";
-
-/** How a valid entry may change. */
-interface EntryUpdates {
-  /** Bytes that the IOMMU reads at once: an entry that is valid may change within one such unit. */
-  readonly unit: number;
-  /** Units that an entry, as it is, makes the IOMMU look at (bit n: unit n); without it, all. */
-  used?(view: DataView, at: number): number;
-}
 
 /** Reserved bits that make the IOMMU refuse an entry. */
 export interface ReservedBits {

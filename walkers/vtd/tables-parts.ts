@@ -18,10 +18,9 @@ import { addressText } from "../word64.ts";
 import type { VtdDevice } from "./context.ts";
 import { CapabilityRegister } from "./registers.ts";
 import { useBoundStage } from "./unit.ts";
+import { VTD_UPDATES } from "./updates.ts";
 import type { VtdWalker } from "./walker.ts";
 
-/** 6.5.3.3: entries are fetched in pieces of 128 bits. */
-const UPDATES = { unit: 16 };
 const SAME_DOMAIN = "VT-d 5.10, 9.3";
 
 /** What entries of several structures have. */
@@ -94,7 +93,11 @@ export function kind<F extends string>(
   present: F,
 ): Pick<EntryKind, "layout" | "littleEndian" | "updates" | "valid"> {
   const read = layout.reader(present);
-  return { layout, littleEndian: true, updates: UPDATES, valid: (view, at) => read(view, at) !== 0 };
+  const updates =
+    layout.bytes < VTD_UPDATES.read
+      ? { ...VTD_UPDATES, read: layout.bytes, store: layout.bytes }
+      : VTD_UPDATES;
+  return { layout, littleEndian: true, updates, valid: (view, at) => read(view, at) !== 0 };
 }
 
 export function reservedBits(words: Uint32Array, addresses: readonly string[]): ReservedBits {

@@ -23,6 +23,7 @@ import {
 import { PASID_TABLE_BITS } from "./sizes.ts";
 import { PasidDirectoryEntry, PasidEntry, ScalableContextEntry } from "./structures.ts";
 import { firstStageTables, kind, reservedBits, type VtdParts } from "./tables-parts.ts";
+import { PASID_UPDATES } from "./updates.ts";
 
 const PASIDS_PER_TABLE = 1 << PASID_TABLE_BITS;
 const DIRECTORY_PAGE = FRAME_BYTES / PasidDirectoryEntry.bytes;
@@ -134,6 +135,7 @@ export class VtdPasidTables {
     const { boundLevels } = context;
     return {
       ...kind(PasidEntry, "P"),
+      updates: PASID_UPDATES,
       ids: "pasid",
       span: 1,
       entries: PASIDS_PER_TABLE,

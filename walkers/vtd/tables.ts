@@ -39,6 +39,7 @@ import {
 } from "./structures.ts";
 import { kind, reservedBits, VtdParts } from "./tables-parts.ts";
 import { VtdPasidTables } from "./tables-pasid.ts";
+import { CONTEXT_UPDATES, HALVES_UPDATES } from "./updates.ts";
 import type { VtdWalker } from "./walker.ts";
 
 const BUSES = 256;
@@ -147,6 +148,7 @@ export class VtdTables implements TableTree<VtdDevice> {
     const secondStage = (entry: JudgedEntry) => translationType(entry.view, entry.at) !== TT_PASS_THROUGH;
     return {
       ...kind(ContextEntry, "P"),
+      updates: CONTEXT_UPDATES,
       ids: "device",
       span: 1,
       entries: FUNCTIONS,
@@ -233,6 +235,7 @@ export class VtdTables implements TableTree<VtdDevice> {
     const { reach } = this.#parts;
     return {
       ...kind(layout, "LP"),
+      updates: HALVES_UPDATES,
       valid: (view, at) => lowerPresent(view, at) !== 0 || upperPresent(view, at) !== 0,
       ids: "device",
       span: FUNCTIONS,

@@ -1,9 +1,10 @@
 import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
-import type { WalkResult } from "../../../walkers/result.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import { lastUse, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
@@ -73,9 +74,14 @@ export class Explanation {
     const pair = process?.tracked;
     if (device === null || !pair) return false;
     const caches = this.#contexts.of(request);
+    for (const other of this.#contexts.neighbours(caches))
+      if (!sameValues(other.context, device.context)) return false;
     return (
       isOnly(caches.contexts.versions, device.tracked) &&
       isOnly(caches.processes.get(request.pasid)?.history.versions ?? [], pair.process) &&
+      this.#contexts
+        .sharedPasidEntries(caches, device.context, request.pasid)
+        .every(({ context }) => sameValues(context, pair.process.context)) &&
       this.#areAsMemory(pair.tags, pair, request) &&
       this.#areAsMemory(pair.globalTags, pair, request) &&
       !this.#structures.anySuperseded(pair, request)
@@ -83,15 +89,16 @@ export class Explanation {
   }
 
   /** Whether the translations of a page with some tags are those that memory has through a pair of contexts. */
-  #areAsMemory(set: TagSet, pair: TranslationContext, { addrHi: hi, addrLo: lo }: WalkRequest): boolean {
+  #areAsMemory(set: TagSet, pair: TranslationContext, request: WalkRequest): boolean {
     const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (translations.earlier(set, shift, hi, lo).length > 0) return false;
       if (!translations.find(set, shift, hi, lo)) continue;
       if (translations.time < this.#memory.lastChange) return false;
       if (!this.#contexts.sameKind(translations.context, pair)) return false;
     }
-    return true;
+    return set.groups.every((groups) => this.#areAsMemory(groups, pair, request));
   }
 
   /**
@@ -108,7 +115,7 @@ export class Explanation {
     const now = engine.device?.context;
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
-    for (const version of caches.contexts.versions) {
+    for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
       if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
       if (version.context instanceof CachedFailure) {
         if (accept(version.context.result)) return this.#comesFrom(request, version, "context");
@@ -154,8 +161,14 @@ export class Explanation {
     const process = walker.newPasidContext();
     if (walker.loadPasidContext(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
+      // A context that has no use for PASID entries has none for cached ones.
+      if (!this.#unit.vendor.caching.hasOwnEntry(device, process, request.pasid)) return false;
     } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
-    for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
+    const entries = [
+      ...(caches.processes.get(request.pasid)?.history.versions ?? []),
+      ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
+    ];
+    for (const entry of entries) {
       if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
@@ -183,7 +196,8 @@ export class Explanation {
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
       if (asked.has(set)) continue;
       asked.add(set);
-      if (this.#throughTranslation(set, request, scope, accept)) return true;
+      for (const entries of [set, ...set.groups])
+        if (this.#throughTranslation(entries, request, scope, accept)) return true;
     }
     const set = this.#structures.setOf(this.#translations.tagSet(tag));
     if (asked.has(set)) return false;
@@ -256,6 +270,7 @@ export class Explanation {
   ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
+    const isGroup = set.leafShift !== 0;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       const found = [...translations.earlier(set, shift, hi, lo)];
       if (translations.find(set, shift, hi, lo))
@@ -272,7 +287,8 @@ export class Explanation {
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
         if (read === null || !accept(read.value)) continue;
-        const then = read.value;
+        const then = isGroup ? groupOf(read.value, shift) : read.value;
+        if (then === null) continue;
         const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
         invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
         if (invalidated && scope !== "invalidated") continue;
@@ -378,6 +394,15 @@ export class Explanation {
     };
     return true;
   }
+}
+
+/** A group of leaves that a page belonged to, as a translation that maps all of it; null: it did not. */
+function groupOf(
+  { status, reason, groupShift, firstShift, ipaFrame }: WalkResult,
+  shift: number,
+): Extent | null {
+  const belongs = status === OK ? groupShift === shift : reason === "PERMISSION";
+  return belongs ? { pageShift: shift, firstShift, ipaFrame } : null;
 }
 
 function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {

@@ -2,7 +2,7 @@ import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
 import type { IommuModel } from "../../../walkers/models.ts";
 import { deviceName } from "../../../walkers/models.ts";
 import type { Binding } from "../../../walkers/request.ts";
-import { anythingAt, bitsText, type Complaint, Entry } from "../../../walkers/tables/entry.ts";
+import { anythingAt, type Complaint, Entry } from "../../../walkers/tables/entry.ts";
 import { judge } from "../../../walkers/tables/judge.ts";
 import { TABLE_RULES, type TableRule } from "../../../walkers/tables/table-rules.ts";
 import type { RootTable, TableSpec, TableTree, Tag } from "../../../walkers/tables/tree.ts";
@@ -35,6 +35,29 @@ export interface TableFinding {
   readonly bits?: string;
   readonly value?: string;
   readonly source: string;
+  readonly changed_line?: number;
+  readonly until_line?: number;
+  readonly request_line?: number;
+  readonly requests?: number;
+}
+
+/** What is wrong with how an entry was changed. */
+export interface EntryChange {
+  readonly rule: TableRule;
+  /** "191:140": what was changed; undefined: nothing of the entry is to blame. */
+  readonly bits: string | undefined;
+  readonly text: string;
+  readonly details: ChangeDetails;
+}
+
+/** Lines of a change, as a `finding` record has them. */
+export interface ChangeDetails {
+  /** Of the first write, and of the last. */
+  readonly changed_line: number;
+  readonly until_line: number;
+  /** Of a request that came between them. */
+  readonly request_line?: number;
+  readonly requests?: number;
 }
 
 /** A table that something leads to. */
@@ -138,22 +161,11 @@ export class TableLinter {
     for (const below of before?.tables ?? []) this.#release(below);
   }
 
-  /** Reports that a valid entry became another one without having been invalid. */
-  changedWhileValid(table: LiveTable, index: number, units: string): void {
-    const { kind } = table.spec;
-    this.#complain(
-      table,
-      index,
-      {
-        rule: TABLE_RULES["changed-while-valid"],
-        field: undefined,
-        bits: units,
-        value: undefined,
-        text: `${bitsText(units)} changed while it was valid: expected it to be made invalid first, since the IOMMU reads ${kind.updates.unit} bytes at once`,
-        source: TABLE_RULES["changed-while-valid"].source,
-      },
-      "",
-    );
+  /** Reports how an entry was changed. */
+  changed(table: LiveTable, index: number, { rule, bits, text, details }: EntryChange): void {
+    const { source } = table.spec.kind.updates;
+    const complaint = { rule, field: undefined, bits, value: undefined, text, source };
+    this.#complain(table, index, complaint, `${details.changed_line} ${details.until_line}`, details);
   }
 
   #use(root: Binding | null, roots: readonly RootTable[]): void {
@@ -281,7 +293,13 @@ export class TableLinter {
     this.#complain(table, index, entry.complaints[0]!, `${tag.target}\n${other.points}`);
   }
 
-  #complain(table: LiveTable, index: number, complaint: Complaint, state: string): void {
+  #complain(
+    table: LiveTable,
+    index: number,
+    complaint: Complaint,
+    state: string,
+    details?: ChangeDetails,
+  ): void {
     const { spec } = table;
     const { rule, field, bits, value, text, source } = complaint;
     const { ids, span } = spec.kind;
@@ -300,6 +318,7 @@ export class TableLinter {
       ...(field === undefined ? {} : { field }),
       ...(bits === undefined ? {} : { bits }),
       ...(value === undefined ? {} : { value: hex(value) }),
+      ...details,
       source,
     });
   }

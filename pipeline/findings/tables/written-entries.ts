@@ -1,29 +1,37 @@
-import { FRAME_BYTES, FRAME_MASK, FRAME_SHIFT, frameOf, type GuestMemory } from "../../../walkers/memory.ts";
-import { type FrameUser, type LiveTable, TableLinter } from "./linter.ts";
+import { FRAME_BYTES, FRAME_MASK, FRAME_SHIFT, frameOf } from "../../../walkers/memory.ts";
+import type { FrameUser, LiveTable } from "./linter.ts";
 
 /** An entry that was written to since it was last judged. */
 export interface WrittenEntry {
   readonly table: LiveTable;
   readonly index: number;
-  /** The valid entry that it was; null where it was none. */
-  readonly before: DataView | null;
   /** Line of the last record that wrote to it. */
   line: number;
-  /** It was not valid after one of the writes. */
-  wasInvalid: boolean;
+}
+
+/** Told of every write to an entry of a table in use. */
+export interface StoreWatcher {
+  /**
+   * A record is about to write to an entry.
+   * @param from first byte of the entry that it writes, and the one after the last
+   * @param beyond it writes more than this entry
+   */
+  storing(table: LiveTable, index: number, from: number, to: number, beyond: boolean): void;
+  /** It has. */
+  stored(line: number): void;
 }
 
 /** Which entries of tables in use are written to, and what becomes of them until they are judged. */
 export class WrittenEntries implements FrameUser {
-  readonly #memory: GuestMemory;
+  readonly #watcher: StoreWatcher;
   /** Tables, and which of their frames it is, by frame number. */
   readonly #frames = new Map<number, { readonly table: LiveTable; readonly slot: number }[]>();
   readonly #written = new Map<LiveTable, Map<number, WrittenEntry>>();
   /** Entries that the write under way touches. */
   readonly #touched: WrittenEntry[] = [];
 
-  constructor(memory: GuestMemory) {
-    this.#memory = memory;
+  constructor(watcher: StoreWatcher) {
+    this.#watcher = watcher;
   }
 
   /** Entries that wait to be judged. */
@@ -57,7 +65,8 @@ export class WrittenEntries implements FrameUser {
     let from = addrLo & FRAME_MASK;
     for (let frame = first, left = bytes; left > 0; frame++) {
       const to = Math.min(from + left, FRAME_BYTES);
-      for (const { table, slot } of this.#frames.get(frame) ?? []) this.#touch(table, slot, from, to);
+      for (const { table, slot } of this.#frames.get(frame) ?? [])
+        this.#touch(table, slot, from, to, to - from < bytes);
       left -= to - from;
       from = 0;
     }
@@ -65,32 +74,9 @@ export class WrittenEntries implements FrameUser {
 
   /** They have been written. */
   written(line: number): void {
-    for (const entry of this.#touched) {
-      entry.line = line;
-      if (!this.#validNow(entry.table, entry.index)) entry.wasInvalid = true;
-    }
+    for (const entry of this.#touched) entry.line = line;
     this.#touched.length = 0;
-  }
-
-  /**
-   * Bits of the units that have changed in an entry that was valid, never was not, and still is; "" where there are
-   * not several: the IOMMU may have read some as they were and some as they are.
-   */
-  changedWhileValid({ table, index, before, wasInvalid }: WrittenEntry): string {
-    if (before === null || wasInvalid || !this.#validNow(table, index)) return "";
-    const { kind } = table.spec;
-    const { view, at } = this.#memory;
-    const { unit: bytes, used: usedUnits } = kind.updates;
-    const used = usedUnits?.(before, 0) ?? -1;
-    const changed: string[] = [];
-    for (let unit = 0; unit * bytes < kind.layout.bytes; unit++) {
-      const start = unit * bytes;
-      let differs = false;
-      for (let b = start; b < Math.min(start + bytes, kind.layout.bytes); b++)
-        if (before.getUint8(b) !== view.getUint8(at + b)) differs = true;
-      if (differs && (used & (1 << unit)) !== 0) changed.unshift(`${(start + bytes) * 8 - 1}:${start * 8}`);
-    }
-    return changed.length > 1 ? changed.join(",") : "";
+    this.#watcher.stored(line);
   }
 
   tableComes(table: LiveTable): void {
@@ -112,8 +98,11 @@ export class WrittenEntries implements FrameUser {
     }
   }
 
-  /** Marks the entries of a table that bytes `from` to `to` - 1 of one of its frames belong to. */
-  #touch(table: LiveTable, slot: number, from: number, to: number): void {
+  /**
+   * Marks the entries of a table that bytes `from` to `to` - 1 of one of its frames belong to.
+   * @param beyond the record goes on in another frame
+   */
+  #touch(table: LiveTable, slot: number, from: number, to: number, beyond: boolean): void {
     const { spec } = table;
     const { bytes } = spec.kind.layout;
     const base = slot * FRAME_BYTES - spec.offset;
@@ -127,30 +116,14 @@ export class WrittenEntries implements FrameUser {
           written = new Map();
           this.#written.set(table, written);
         }
-        const before = this.#copyOfValid(table, index);
-        entry = { table, index, before, line: 0, wasInvalid: false };
+        entry = { table, index, line: 0 };
         written.set(index, entry);
       }
       this.#touched.push(entry);
+      const start = base + from - index * bytes;
+      const end = base + to - index * bytes;
+      const more = beyond || start < 0 || end > bytes;
+      this.#watcher.storing(table, index, Math.max(start, 0), Math.min(end, bytes), more);
     }
-  }
-
-  #validNow(table: LiveTable, index: number): boolean {
-    const place = TableLinter.place(table, index);
-    const { kind } = table.spec;
-    const memory = this.#memory;
-    return (
-      place !== null &&
-      memory.fetch(place.frame, place.offset, kind.layout.bytes) &&
-      kind.valid(memory.view, memory.at)
-    );
-  }
-
-  #copyOfValid(table: LiveTable, index: number): DataView | null {
-    if (!this.#validNow(table, index)) return null;
-    const { view, at } = this.#memory;
-    const copy = new Uint8Array(table.spec.kind.layout.bytes);
-    copy.set(new Uint8Array(view.buffer, view.byteOffset + at, copy.length));
-    return new DataView(copy.buffer);
   }
 }

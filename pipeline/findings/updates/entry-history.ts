@@ -1,0 +1,63 @@
+import type { WalkRequest } from "../../../walkers/request.ts";
+import type { IommuUnit } from "../../iommus/iommu-unit.ts";
+import { type LiveTable, TableLinter } from "../tables/linter.ts";
+import type { EntryPlace } from "./request-look.ts";
+import type { EntryState, Store } from "./stores.ts";
+
+/** An entry of a table. */
+export interface TableEntry {
+  readonly table: LiveTable;
+  readonly index: number;
+}
+
+/** A request that used an entry, and what it comes to. */
+export interface Use {
+  readonly line: number;
+  /** How many stores there had been. */
+  readonly stores: number;
+  /** With the entry as it was before them. */
+  readonly before: string;
+  readonly answer: string;
+  readonly request: WalkRequest;
+}
+
+/** The stores to an entry since the IOMMU was last sure to hold nothing older, and the requests that came between. */
+export class EntryHistory {
+  readonly unit: IommuUnit;
+  /** The entry, as every table has it that it is part of. */
+  readonly entries: TableEntry[];
+  readonly place: EntryPlace;
+  readonly base: EntryState;
+  /** Tick of the first store. */
+  readonly since: number;
+  readonly stores: Store[] = [];
+  readonly uses: Use[] = [];
+  /** Requests that were looked at. */
+  looks = 0;
+  /** How many stores there were at each invalidation that covers it and is not complete. */
+  readonly issued: number[] = [];
+
+  constructor(unit: IommuUnit, entry: TableEntry, place: EntryPlace, base: EntryState, since: number) {
+    this.unit = unit;
+    this.entries = [entry];
+    this.place = place;
+    this.base = base;
+    this.since = since;
+  }
+
+  get state(): EntryState {
+    return this.stores.at(-1)?.after ?? this.base;
+  }
+
+  /** The device that the entry is about, -1 where it is about several. */
+  static deviceOf({ table, index }: TableEntry): number {
+    const { kind, first, device } = table.spec;
+    if (kind.ids === "pasid") return device;
+    return kind.span === 1 ? first + index : -1;
+  }
+}
+
+export function placeOf({ table, index }: TableEntry): EntryPlace | null {
+  const place = TableLinter.place(table, index);
+  return place === null ? null : { ...place, bytes: table.spec.kind.layout.bytes };
+}
