@@ -134,9 +134,9 @@ export class OwedInvalidations implements Analysis {
   }
 
   #never(problem: Problem, until: string): void {
-    const { change } = problem.sources.find(isValid) ?? problem.sources[0]!;
+    const { change, staleSource } = problem.sources.find(isValid) ?? problem.sources[0]!;
     this.#report(problem.firstLine, problem, change, "missing-invalidation", {
-      message: `${change.sentence} and no invalidation covers ${change.covered}: it never came ${until}, and a cache may still hold the old one. ${seen(problem)}${change.expected}`,
+      message: `${change.sentence} and ${change.uncovered}: it never came ${until}, and a cache may still hold the old one${staleSource.left ? "s" : ""}. ${seen(problem)}${change.expected}`,
     });
   }
 

@@ -13,12 +13,20 @@ import { type OwedCommandText, owedCommand, owedForRoot } from "./owed-command.t
 export interface StaleChange {
   /** "x86-64 page-table entry (level 1) at 0x1000 was changed in line 3 from 0x1 to 0x2". */
   readonly sentence: string;
-  /** What the invalidation has to cover. */
+  /** What an invalidation has to cover. */
   readonly covered: string;
+  /** "no invalidation covers it". */
+  readonly uncovered: string;
   /** ". Expected INVLPG …"; "" where the vendor's commands are not known. */
   readonly expected: string;
   readonly fields: Omit<FindingDetails, "message">;
 }
+
+/** Of translations that outlive the context that they were made through. */
+const LEFT = {
+  covered: "the translations that came from it",
+  uncovered: "invalidated, but not the translations that came from it",
+};
 
 /**
  * Describes the change that an entry of a cache does not know of, as memory and registers are now.
@@ -54,7 +62,7 @@ function ofEntry(
   const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
   return {
     sentence: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`}`,
-    covered: "it",
+    ...(staleSource.left ? LEFT : { covered: "it", uncovered: "no invalidation covers it" }),
     expected: command === null ? "" : `. Expected ${command.text}`,
     fields: {
       changed_line: change.line,
@@ -80,6 +88,7 @@ function ofRoot(
   return {
     sentence: `register ${root.register} was changed in line ${root.line} from ${old} to ${now}`,
     covered: "what was cached of the old tables",
+    uncovered: "no invalidation covers what was cached of the old tables",
     expected: owed.length === 0 ? "" : `. Expected ${owed.map(({ text }) => text).join(", then ")}`,
     fields: {
       changed_line: root.line,

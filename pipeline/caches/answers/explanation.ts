@@ -6,6 +6,7 @@ import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import { lastUse, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -143,6 +144,23 @@ export class Explanation {
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
     }
+    // Where they are harmless, they are asked for only to explain an answer.
+    const left =
+      scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
+    return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
+  #throughLeft(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    for (const pair of leftPairs(caches, request.pasid))
+      for (const set of [pair.tags, pair.globalTags])
+        if (!asked.has(set) && this.#throughTranslation(set, request, scope, accept, pair)) return true;
     return false;
   }
 
@@ -250,6 +268,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: false,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -269,7 +288,14 @@ export class Explanation {
     return false;
   }
 
-  #throughTranslation(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+  /** @param left where nothing leads to the tags any more: the contexts that did, until they were used last */
+  #throughTranslation(
+    set: TagSet,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    left: TranslationContext | null = null,
+  ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     const isGroup = set.leafShift !== 0;
@@ -284,7 +310,7 @@ export class Explanation {
       for (const entry of found) {
         const { time } = entry;
         // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-        if (time === this.#memory.time) continue;
+        if (time === this.#memory.time || (left !== null && time > lastUse(left))) continue;
         let invalidated = entry.invalidated || time <= set.epoch;
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
@@ -307,6 +333,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: left !== null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -396,6 +423,7 @@ export class Explanation {
       filled,
       change,
       root: change === null ? this.#roots.since(filled) : null,
+      left: false,
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,
