@@ -319,6 +319,26 @@ describe("guest table faults", () => {
     }
   });
 
+  it("extends no sign where a request has no PASID", () => {
+    for (const [levels, width] of [
+      [4, 48n],
+      [5, 57n],
+    ] as const) {
+      const s = setup({ levels, pasid: 0, or0: DTE_GIOV });
+      const half = 1n << (width - 1n);
+      s.guest.map(half, 0x8000n, 12, US | RW);
+      s.guest.map((1n << width) - PAGE, 0x9000n, 12, US | RW);
+      const withoutPasid = (address: bigint) => s.iommu.ask(DEVICE, address);
+      expect(withoutPasid(half)).toMatchObject({ pa: 0x8000n });
+      expect(withoutPasid((1n << width) - 1n)).toMatchObject({ pa: 0x9fffn });
+      for (const address of [1n << width, 1n << 63n, BigInt.asUintN(64, -half)])
+        expect(withoutPasid(address)).toMatchObject({ reason: "OOR_ADDRESS", stage: 1 });
+      // The same page, by a request with PASID.
+      expect(s.ask(BigInt.asUintN(64, -half))).toMatchObject({ pa: 0x8000n });
+      expect(s.ask(half)).toMatchObject({ reason: "OOR_ADDRESS", stage: 1 });
+    }
+  });
+
   it("address bits beyond output_bits are reserved in flat tables, and the host's business in nested ones", () => {
     const s = setup({});
     s.guest.map(GVA, 1n << 41n, 12, RW | US);

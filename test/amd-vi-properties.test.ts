@@ -188,7 +188,7 @@ function randomPages(seed: number, present: number): Uint8Array {
     // Some words are left as they are; the others are present, clear of reserved bits, and mostly permit.
     if (next() % 100 < present) {
       lo |= 1;
-      hi &= ~0x07f0_0000;
+      hi &= next() % 4 === 0 ? ~0x07f0_0000 : ~0x1ff0_0000;
       if (next() % 4 !== 0) hi |= 0x6000_0000;
       if (next() % 4 !== 0) lo |= 0x7;
       if (next() % 4 !== 0) lo &= ~0x3f_f080;

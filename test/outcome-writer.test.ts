@@ -118,6 +118,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   runOffset: [[0, 3]],
   runBytes: [[4, 5]],
   fault: [fault(1, "one"), fault(2, "two")],
+  otherFault: [null, fault(2, "two")],
   reason: ["PERMISSION", "ACCESS"],
   faultClass: ["", "TT", "CD"],
   verdict: ["", ...VERDICTS],

@@ -154,6 +154,8 @@ const ROOT = 0x9000_0000n;
 const hgatp = (mode: bigint, root = ROOT) => pointer(mode, root);
 const PDT = pointer(1n, ROOT);
 const GXL = { fctl: 4n };
+/** A release in which rule 23 stands. */
+const LATER = { props: { spec_release: 20260222 } };
 const fixed = (name: string) => ({ props: { [name]: false } });
 
 const BROKEN: readonly Broken[] = [
@@ -315,7 +317,13 @@ const BROKEN: readonly Broken[] = [
     options: { ...fixed("be_writable"), fctl: 1n },
     legal: { tc: TC_V | SBE },
   },
-  { rule: 23, words: { tc: TC_V, msiptp: pointer(1n, ROOT) } },
+  { rule: 23, words: { tc: TC_V, msiptp: pointer(1n, ROOT) }, options: LATER, legalOptions: {} },
+  {
+    rule: 23,
+    words: { tc: TC_V, msiptp: pointer(1n, ROOT) },
+    options: LATER,
+    legalOptions: { props: { spec_release: 20250828 } },
+  },
 ];
 
 describe("device-context configuration checks: cause 259", () => {
@@ -343,6 +351,7 @@ describe("device-context configuration checks: cause 259", () => {
     const config = new RiscvConfig();
     config.ats = 0;
     config.amoHwad = 0;
+    config.release = 20260222;
     const device = new RiscvDevice();
     expect(brokenDeviceRule(device, config)).toBe(0);
     // From the last rule to the first: each one added takes over.

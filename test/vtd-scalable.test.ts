@@ -146,7 +146,6 @@ describe("scalable mode: PASID table entry", () => {
   it.each([
     ["bits 11:10", 0x400n, 0n, 0n],
     ["bits 86:80", 0n, 1n << 16n, 0n],
-    ["bits 95:91", 0n, 1n << 27n, 0n],
     ["bits 139:136", 0n, 0n, 0x100n],
     ["SSPTPTR beyond the host address width", 1n << 46n, 0n, 0n],
     ["FSPTPTR beyond the host address width", 0n, 0n, 1n << 46n],
@@ -162,6 +161,10 @@ describe("scalable mode: PASID table entry", () => {
     ["PGSNP without SC", 7, 1, 1n << 24n],
     ["CD without MTS", 25, 1, 1n << 25n],
     ["EMTE without MTS", 25, 1, 1n << 26n],
+    ["EMT without MTS", 25, 1, 1n << 27n],
+    ["EMT without MTS", 25, 1, 1n << 29n],
+    ["PWT without MTS", 25, 1, 1n << 30n],
+    ["PCD without MTS", 25, 1, 1n << 31n],
     ["PAT without MTS", 25, 1, 6n << 32n],
     ["SRE without SRS", 31, 2, SRE],
     ["ERE without ERS", 30, 2, ERE],

@@ -246,10 +246,10 @@ describe("VT-d structures", () => {
       HPTPTR: 52,
       HPTDID: 16,
     });
-    // 10, 11; 80 to 86; 91 to 95; 136 to 139; 192 to 255; 259 to 267; 336 to 511.
+    // 10, 11; 80 to 86; 136 to 139; 192 to 255; 259 to 267; 336 to 511.
     const reserved = [...PasidEntry.reserved()].map((w) => w.toString(16));
     expect(reserved).toEqual([
-      ...["c00", "0", "f87f0000", "0", "f00", "0", "ffffffff", "ffffffff"],
+      ...["c00", "0", "7f0000", "0", "f00", "0", "ffffffff", "ffffffff"],
       ...["ff8", "0", "ffff0000", "ffffffff", "ffffffff", "ffffffff", "ffffffff", "ffffffff"],
     ]);
   });

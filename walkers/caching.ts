@@ -36,6 +36,8 @@ export interface TranslationTag {
   readonly regime: number;
   /** Arm, first stage: entries are made under the address without its top byte, which TBI may have ignored. */
   readonly withoutTopByte: boolean;
+  /** Of entries that hold groups of leaves (`WalkResult.groupShift`): log2 of a leaf's size; 0 or absent: single leaves. */
+  readonly leafShift?: number;
 }
 
 /** The tag of a vendor that knows one regime and compares addresses whole. */
@@ -72,6 +74,11 @@ export interface Caching<D extends object = object, P extends object = object> {
   /** Translations are tagged with the ASID or PSCID that a PASID's entry names; otherwise with the PASID itself. */
   readonly byAsid: boolean;
 
+  /**
+   * log2 of the devices that one cached context may stand for: those with the same id but for its low bits. Absent: each
+   * has its own. An invalidation of the entry itself drops it.
+   */
+  deviceSpan?(device: D): number;
   /** Domain that tags a cached device context; NO_TAG: none. */
   deviceDomain(device: D): number;
   /** Domain that tags a device context that is cached although it is not valid; NO_TAG: none. */
@@ -110,6 +117,11 @@ export interface Caching<D extends object = object, P extends object = object> {
   /** Flags in the low half of a table entry above the last level that hardware sets when it uses the entry. */
   accessedFlags(stage: number): number;
 
+  /**
+   * Whoever invalidates a context owes the invalidation of what was translated through it, even where the tags that are
+   * in use now are others. Otherwise it is owed before the tags are used again.
+   */
+  readonly owesTranslations: boolean;
   /** Registers that say where the tables of devices are, by their names in traces. */
   readonly rootRegisters: readonly string[];
   /**

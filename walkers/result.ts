@@ -32,6 +32,11 @@ export class WalkResult {
   offset = 0;
   /** log2 of the bytes that one TLB entry of this translation maps; 0 where no stage translated. */
   pageShift = 0;
+  /**
+   * log2 of the bytes that one TLB entry may map where the page's entry belongs to a group of like entries beside it
+   * (Arm's Contiguous bit); 0: the page alone.
+   */
+  groupShift = 0;
   /** READ | WRITE | EXECUTE that the whole walk grants this kind of request. */
   perm = 0;
   /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1 where there is none. */
@@ -53,6 +58,10 @@ export class WalkResult {
   fault: Fault | null = null;
   /** Usually `fault.reason`; a walker may be more precise than the native code is. */
   reason: FaultReason = "UNKNOWN";
+  /**
+   * Another fault that is as right: two conditions meet, and the specification does not say which of them is reported.
+   */
+  otherFault: Fault | null = null;
   /** 1 or 2 where a page table faulted, else 0. */
   stage = 0;
   level = NO_LEVEL;
@@ -82,6 +91,7 @@ export class WalkResult {
     this.frame = 0;
     this.offset = 0;
     this.pageShift = 0;
+    this.groupShift = 0;
     this.perm = 0;
     this.domain = -1;
     this.asid = -1;
@@ -91,6 +101,7 @@ export class WalkResult {
     this.firstShift = 0;
     this.fault = null;
     this.reason = "UNKNOWN";
+    this.otherFault = null;
     this.stage = 0;
     this.level = NO_LEVEL;
     this.faultClass = "";
@@ -129,6 +140,7 @@ export class WalkResult {
     this.frame = r.frame;
     this.offset = r.offset;
     this.pageShift = r.pageShift;
+    this.groupShift = r.groupShift;
     this.perm = r.perm;
     this.domain = r.domain;
     this.asid = r.asid;
@@ -138,6 +150,7 @@ export class WalkResult {
     this.firstShift = r.firstShift;
     this.fault = r.fault;
     this.reason = r.reason;
+    this.otherFault = r.otherFault;
     this.stage = r.stage;
     this.level = r.level;
     this.faultClass = r.faultClass;

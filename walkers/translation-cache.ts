@@ -29,6 +29,7 @@ const PERM_AT = 12;
 const PERM_MASK = 7;
 const PASSTHROUGH = 1 << 15;
 const GLOBAL = 1 << 16;
+const GROUP_SHIFT_AT = 17;
 
 /**
  * Results of walks that succeed, by context, page and kind of access; two-way set-associative. They are kept as
@@ -83,7 +84,8 @@ export class TranslationCache {
       (from.firstShift << FIRST_SHIFT_AT) |
       (from.perm << PERM_AT) |
       (from.passthrough ? PASSTHROUGH : 0) |
-      (from.global ? GLOBAL : 0);
+      (from.global ? GLOBAL : 0) |
+      (from.groupShift << GROUP_SHIFT_AT);
     words[slot + READS] = from.reads;
     words[slot + DOMAIN] = from.domain;
     words[slot + ASID] = from.asid;
@@ -115,6 +117,7 @@ export class TranslationCache {
     result.perm = (bits >> PERM_AT) & PERM_MASK;
     result.passthrough = (bits & PASSTHROUGH) !== 0;
     result.global = (bits & GLOBAL) !== 0;
+    result.groupShift = (bits >> GROUP_SHIFT_AT) & SHIFT_MASK;
     result.reads = words[slot + READS]!;
     result.domain = words[slot + DOMAIN]!;
     result.asid = words[slot + ASID]!;

@@ -112,6 +112,10 @@ function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null)
     if (outcome.fault_addr !== undefined) lines.push(`${INDENT}faulting address: ${outcome.fault_addr}`);
     if (outcome.class !== undefined) lines.push(`${INDENT}class: ${outcome.class}`);
     if (outcome.flags !== undefined) lines.push(`${INDENT}flags of the fault record: ${outcome.flags}`);
+    if (outcome.other_code !== undefined)
+      lines.push(
+        `${INDENT}as right: ${outcome.other_code}, since two conditions meet and neither is said to come first`,
+      );
     if (outcome.recorded === false) lines.push(`${INDENT}no fault record is written`);
   } else if (outcome.result === "msi") lines.push("outcome: interrupt, not translated as memory");
   else lines.push(...okLines(outcome, model));

@@ -9,8 +9,10 @@ import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
 import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
-import { Contexts } from "./held/contexts.ts";
+import { Contexts, type DeviceCaches } from "./held/contexts.ts";
+import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -312,16 +314,22 @@ export class UnitCaches {
     const caches = contexts.of(request);
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
+    for (const other of contexts.neighbours(caches))
+      if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
     const history = caches.processes.get(request.pasid)?.history;
+    if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
         if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
-      return (history?.versions.some(isValid) ?? false) || mayDiffer;
+      const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
+      return (history?.versions.some(isValid) ?? false) || shared.some(isValid) || mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
+    for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
+      if (isValid(shared) && !sameValues(shared.context, process.context)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.#failures)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
@@ -340,7 +348,20 @@ export class UnitCaches {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
-    return caches.contexts.versions.some(isValid);
+    for (const other of this.contexts.neighbours(caches)) if (isValid(other)) return true;
+    return caches.contexts.versions.some(isValid) || this.#anyLeft(caches, request);
+  }
+
+  /** Whether translations of a page outlive the contexts that they were made through. */
+  #anyLeft(caches: DeviceCaches, { pasid, addrHi, addrLo }: WalkRequest): boolean {
+    if (!this.#unit.vendor.caching.owesTranslations) return false;
+    return leftPairs(caches, pasid).some((pair) => {
+      const until = lastUse(pair);
+      return (
+        this.translations.anyValid(pair.tags, addrHi, addrLo, until) ||
+        this.translations.anyValid(pair.globalTags, addrHi, addrLo, until)
+      );
+    });
   }
 
   // ── answers ──

@@ -43,6 +43,7 @@ const ORDER = [
   "hole",
   "fault_addr",
   "flags",
+  "other_code",
   "model",
   "reads",
   "verdict",
@@ -51,7 +52,7 @@ const ORDER = [
 const RANKS = new Map<string, number>(ORDER.map((name, rank) => [name, rank]));
 
 /** Members of two outcomes that say nothing of what the IOMMU does. */
-const REMARKS: ReadonlySet<string> = new Set(["name", "model", "reads"]);
+const REMARKS: ReadonlySet<string> = new Set(["name", "model", "reads", "other_code"]);
 /** Members that are compared under a name of their own, in any pair of answers. */
 const NAMED: ReadonlySet<string> = new Set([
   "result",
@@ -142,7 +143,8 @@ export class AnswerComparison {
 
 /** A fault code is compared where both have one, else the reason where both have one. */
 function codeDiffers(a: Answer, b: Answer): boolean {
-  if (a.code !== undefined && b.code !== undefined) return a.code !== b.code;
+  if (a.code !== undefined && b.code !== undefined)
+    return a.code !== b.code && a.code !== b.other_code && a.other_code !== b.code;
   return a.reason !== undefined && b.reason !== undefined && a.reason !== b.reason;
 }
 

@@ -109,7 +109,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and no invalidation${inDevice ? " of the device's TLB" : ""} covers it: ${holder} may still hold the old one${command === null ? "" : `. Expected ${command.text}`}`,
+      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and ${uncovered(staleSource)}: ${holder} may still hold the old one${staleSource.left ? "s" : ""}${command === null ? "" : `. Expected ${command.text}`}`,
       changed_line: change.line,
       entry_addr: address,
       old,
@@ -242,4 +242,10 @@ function commandFields(command: OwedCommandText | null | undefined): Partial<Fin
     data: words.map((w) => hex(joined(w.hi, w.lo))),
     ...(register === undefined ? {} : { command_register: register }),
   };
+}
+
+/** What no invalidation covers. */
+function uncovered({ cache, left }: StaleSource): string {
+  if (left) return "invalidated, but not the translations that came from it";
+  return `no invalidation${cache === "devtlb" ? " of the device's TLB" : ""} covers it`;
 }

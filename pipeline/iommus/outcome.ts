@@ -34,6 +34,7 @@ export class Outcome {
   // ── fault: as in WalkResult ──
   fault: Fault | null = null;
   reason: FaultReason = "UNKNOWN";
+  otherFault: Fault | null = null;
   stage = 0;
   level = NO_LEVEL;
   faultClass: FaultClass = "";
@@ -105,6 +106,7 @@ export class Outcome {
   #take(walk: WalkResult): void {
     this.fault = walk.fault;
     this.reason = walk.reason;
+    this.otherFault = walk.otherFault;
     this.stage = walk.stage;
     this.level = walk.level;
     this.faultClass = walk.faultClass;

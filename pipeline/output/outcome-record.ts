@@ -79,6 +79,7 @@ function addFault(record: Draft, o: Outcome): void {
   if (o.hole) record.hole = true;
   if (o.hasFaultAddr) record.fault_addr = hex(o.faultHi, o.faultLo);
   if (o.flags >= 0) record.flags = hex(0, o.flags);
+  if (o.otherFault !== null) record.other_code = hex(0, o.otherFault.code);
 }
 
 function address(frame: number, offset: number): string {

@@ -41,6 +41,7 @@ const ENTRY_ADDR = piece(',"entry_addr":"0x');
 const ENTRY = piece('","entry":"0x');
 const RECORDED_FALSE = piece(',"recorded":false');
 const HOLE = piece(',"hole":true');
+const OTHER_CODE = piece(',"other_code":"0x');
 const FAULT_ADDR = piece(',"fault_addr":"0x');
 const FLAGS = piece(',"flags":"0x');
 const READS = piece(',"reads":');
@@ -328,6 +329,11 @@ function writeFault(out: ByteWriter, o: Outcome): void {
   if (o.flags >= 0) {
     out.put(FLAGS);
     out.hex(0, o.flags);
+    out.put(QUOTE);
+  }
+  if (o.otherFault !== null) {
+    out.put(OTHER_CODE);
+    out.hex(0, o.otherFault.code);
     out.put(QUOTE);
   }
 }

@@ -58,6 +58,8 @@ export interface OutcomeRecord {
   readonly fault_addr?: string;
   /** Flag bits of the native fault record, hex. */
   readonly flags?: string;
+  /** fault: a code that is as right, where the specification does not say which of two conditions is reported, hex. */
+  readonly other_code?: string;
   /** Memory reads of an uncached walk. */
   readonly reads: number;
   readonly verdict?: Verdict;

@@ -100,6 +100,9 @@ const OUTCOME: Description<OutcomeRecord> = {
   hole: optional(only(true, "fault: the fetch left all recorded memory")),
   fault_addr: optional(hexText("fault: where it is, if not at addr")),
   flags: optional(hexText("fault: flag bits of the native record")),
+  other_code: optional(
+    hexText("fault: a code that is as right: the specification does not say which condition is reported"),
+  ),
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),

@@ -48,9 +48,13 @@ export class Comparison {
   #sameCode(o: Outcome, observed: ObservedRecord): boolean {
     if (observed.hasCode) {
       const { faultRecord } = VENDORS[MODEL_OWNER[o.model]];
-      return (faultRecord.loggedCode?.(observed.code) ?? observed.code) === o.fault!.code;
+      const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
+      return code === o.fault!.code || code === o.otherFault?.code;
     }
-    if (observed.reason >= 0) return this.#names.reasons.text(observed.reason) === o.reason;
+    if (observed.reason >= 0) {
+      const reason = this.#names.reasons.text(observed.reason);
+      return reason === o.reason || reason === o.otherFault?.reason;
+    }
     return true;
   }
 }

@@ -72,8 +72,9 @@ export function reference(read: Read, deviceTable: bigint, request: ReferenceReq
 
   const levels = bits(q2, 55, 54) === 1n ? 5 : 4;
   const width = BigInt(12 + 9 * levels);
-  if (BigInt.asUintN(64, BigInt.asIntN(Number(width), request.address)) !== request.address)
-    return "2 OOR_ADDRESS 1";
+  // Without PASID the highest bit is an address bit like the others.
+  const whole = request.pasid === null ? BigInt.asUintN : signExtended;
+  if (whole(Number(width), request.address) !== request.address) return "2 OOR_ADDRESS 1";
   let writable = true;
   let user = true;
   let noExecute = false;
@@ -124,9 +125,9 @@ function hostWalk(
     const entry = read(table + ((gpa >> BigInt(shift)) & 511n) * 8n);
     if (entry === null) return level === mode ? "4 PGD_FETCH 2" : "4 WALK_EABT 2";
     if (!bit(entry, 0)) return "2 PTE_FETCH 2";
-    if (bits(entry, 58, 52) !== 0n) return "2 BAD_PTE 2";
     const next = Number(bits(entry, 11, 9));
     const leaf = next === 0 || next === 7;
+    if (bits(entry, leaf ? 58 : 60, 52) !== 0n) return "2 BAD_PTE 2";
     let page = BigInt(shift);
     if (leaf) {
       if (level === 6) return "2 BAD_PTE 2";
@@ -149,4 +150,8 @@ function hostWalk(
     table = addressOf(entry);
     level = next;
   }
+}
+
+function signExtended(width: number, address: bigint): bigint {
+  return BigInt.asUintN(64, BigInt.asIntN(width, address));
 }

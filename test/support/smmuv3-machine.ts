@@ -13,7 +13,7 @@ import { TableMemory } from "./table-memory.ts";
 type Bits = readonly [hi: number, lo: number];
 
 const STE_BITS = {
-  V: [0, 0], Config: [3, 1], S1Fmt: [5, 4], S1ContextPtr: [55, 6], S1CDMax: [63, 59], S1DSS: [65, 64],
+  V: [0, 0], Config: [3, 1], S1Fmt: [5, 4], S1ContextPtr: [55, 6], S1CDMax: [63, 59], S1DSS: [65, 64], CONT: [80, 77],
   S2FWB: [89, 89], S1STALLD: [91, 91], EATS: [93, 92], STRW: [95, 94], PRIVCFG: [113, 112], INSTCFG: [115, 114],
   S2VMID: [143, 128], S2T0SZ: [165, 160], S2SL0: [167, 166], S2TG: [175, 174], S2PS: [178, 176],
   S2AA64: [179, 179], S2ENDI: [180, 180], S2AFFD: [181, 181], S2PTW: [182, 182], S2HD: [183, 183],

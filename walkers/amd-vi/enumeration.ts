@@ -53,7 +53,9 @@ export class AmdViEnumeration implements Enumeration<DeviceContext, PasidContext
     return {
       translation: translationOf(first, host),
       regions: guest
-        ? signedRegions(x86InputBits(device.guestLevels), first, host)
+        ? withPasid
+          ? signedRegions(x86InputBits(device.guestLevels), first, host)
+          : lowRegion(x86InputBits(device.guestLevels), first, host)
         : lowRegion(bits, null, host),
       boundaries: this.#boundaries(withPasid),
       withheld: null,

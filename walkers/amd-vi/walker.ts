@@ -162,6 +162,9 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     const host = this.#hostOf(device);
     // Addresses in guest tables are as wide as the host tables translate; only flat ones are system-physical.
     walk.reservedHi = host === null ? this.configuration.addressReservedHi : 0;
+    // Without PASID (GIOV) no sign is extended: all 48 or 57 bits count (Linux, drivers/iommu/amd/iommu.c,
+    // amd_iommu_domain_alloc_paging_v2).
+    walk.signed = request.pasid !== NO_PASID;
     const status = walk.walk(this.tables, process.root, device.guestLevels, addrHi, addrLo, host, out);
     if (status === SECOND_STAGE_FAULT) return;
     if (status !== WALKED) {

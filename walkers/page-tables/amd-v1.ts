@@ -51,10 +51,9 @@ export const AmdV1Directory = layout("AMD-Vi v1 page directory entry", "AMD 4888
   IGN1: ignored(8, 6),
   NEXT_LEVEL: bits(11, 9, "Level of the next table"),
   ADDR: frame(51, 12, "Next table"),
-  IGN2: ignored(60, 59, "U and FC of a page translation entry"),
   IR: bit(61, "I/O read permission"),
   IW: bit(62, "I/O write permission"),
-  IGN3: ignored(63, 63),
+  IGN2: ignored(63, 63),
 });
 
 const PR = AmdV1Entry.mask.PR.lo;

@@ -52,6 +52,8 @@ const TABLE_OR_PAGE = 2;
 const AF = 0x400;
 /** Bits 63:59 of a table descriptor, the hierarchical attributes, in its high half. */
 const TABLE_ATTRIBUTES = 0xf800_0000 | 0;
+/** Contiguous, of leaves, in their high half. */
+const CONTIGUOUS = 0x10_0000;
 /** Bits 47:32 of an output address, in the high half. */
 const ADDRESS_HI = 0xffff;
 
@@ -140,6 +142,8 @@ export class Vmsav864Walk {
   frame = 0;
   /** log2 of the leaf's size. The Contiguous bit is a hint that a walk makes no use of: one leaf, one size. */
   pageShift = 0;
+  /** log2 of what a TLB may hold with the leaf, of the leaf where that is all (D8.7.1). */
+  groupShift = 0;
   /** The leaf descriptor. */
   leafHi = 0;
   leafLo = 0;
@@ -213,6 +217,7 @@ export class Vmsav864Walk {
         this.leafLo = entryLo;
         this.tableHi = tableHi;
         this.pageShift = shift;
+        this.groupShift = (entryHi & CONTIGUOUS) === 0 ? shift : groupShiftOf(base, level, shift);
         this.frame = output + framesInto(hi, lo, shift);
         return WALKED;
       }
@@ -228,6 +233,18 @@ export class Vmsav864Walk {
       at = field(hi, lo, shift, mask) * 8;
     }
   }
+}
+
+/**
+ * D8.7.1, table D8-104: what the Contiguous bit says of a leaf. Blocks that FEAT_LPA or FEAT_LPA2 has added have no such
+ * bit; a group is no larger than the input range.
+ */
+function groupShiftOf(base: TableBase, level: number, shift: number): number {
+  const { granule } = base;
+  const is4k = granule === GRANULE_4K;
+  if (level < (is4k ? 1 : 2)) return shift;
+  const bits = is4k ? 4 : granule === GRANULE_16K && level === FINAL_LEVEL ? 7 : 5;
+  return shift + bits <= base.inputBits ? shift + bits : shift;
 }
 
 /** Bits of a 64-bit number from bit `shift` (12 to 48) up, under a mask of at most 20 bits. */

@@ -76,7 +76,7 @@ export class SecondStageWalk {
   frame = 0;
   /** log2 of the leaf's size: 12, 21 or 30. */
   pageShift = 0;
-  /** READ, WRITE and EXECUTE, accumulated over all levels. */
+  /** READ, WRITE and EXECUTE, accumulated over all levels; after RESERVED, over those down to the failing one. */
   perm = 0;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
@@ -120,8 +120,11 @@ export class SecondStageWalk {
       let rights = (ioRights ? entryHi >>> IO_RIGHTS_SHIFT : entryLo) & READ_WRITE;
       if (rights === 0) return NOT_PRESENT;
       const leaf = level === 1 || (entryLo & PS) !== 0;
-      if ((entryHi & this.reservedHi) !== 0 || this.#malformed(level, leaf, entryLo)) return RESERVED;
       rights |= entryLo & X & execute;
+      if ((entryHi & this.reservedHi) !== 0 || this.#malformed(level, leaf, entryLo)) {
+        this.perm = this.#granted(perm & rights, execute);
+        return RESERVED;
+      }
       if (rights !== all) this.#trail.keep(level, tables);
       perm &= rights;
       if (this.accessedDirty && !this.updatesFlags) {
@@ -135,7 +138,7 @@ export class SecondStageWalk {
       }
       this.frame = next + ((lo >>> FRAME_SHIFT) & frameMask(level));
       this.pageShift = radix512Shift(level);
-      this.perm = execute === 0 && (perm & READ) !== 0 ? perm | EXECUTE : perm;
+      this.perm = this.#granted(perm, execute);
       return WALKED;
     }
   }
@@ -153,6 +156,10 @@ export class SecondStageWalk {
       ? this.#trail.find(tables, decisive << IO_RIGHTS_SHIFT, 0, 0)
       : this.#trail.find(tables, 0, decisive, 0);
     if (level !== 0) this.level = level;
+  }
+
+  #granted(perm: number, execute: number): number {
+    return execute === 0 && (perm & READ) !== 0 ? perm | EXECUTE : perm;
   }
 
   /** VT-d 5.10, 3.7: the bits of a present entry that are reserved at its level. */

@@ -71,6 +71,8 @@ export class X8664Walk {
   gigabytePages = true;
   /** First frame number that entries may not hold, where they hold addresses of a narrower stage below. */
   frameLimit = Number.POSITIVE_INFINITY;
+  /** Whether the highest bit of an input address is copied into all above it; else these are zero. */
+  signed = true;
   /** Flags in bits 31:0 that hardware sets in every entry that it uses; 0: they are not watched. */
   usedFlags = 0;
   /** Whether hardware can set flags in memory at all. */
@@ -114,9 +116,12 @@ export class X8664Walk {
     out: WalkResult,
   ): WalkStatus {
     this.level = levels;
-    // Canonical: bits 63:47 (4-level) or 63:56 (5-level) are all equal.
-    const sign = hi >> (x86InputBits(levels) - 1 - 32);
-    if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
+    const bits = x86InputBits(levels);
+    if (this.signed) {
+      // Canonical: bits 63:47 (4-level) or 63:56 (5-level) are all equal.
+      const sign = hi >> (bits - 1 - 32);
+      if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
+    } else if (hi >>> (bits - 32) !== 0) return OUT_OF_RANGE;
 
     this.#trail.clear();
     let writable = RW;

@@ -13,6 +13,11 @@ import {
 } from "./layouts.ts";
 import { Capabilities, DDTP_3LVL, DeviceDirectoryPointer, FeaturesControl } from "./registers.ts";
 
+/** 1.0.0 as ratified, the first release; later ones are dated in their prefaces. */
+const RELEASE_1_0 = 20230725;
+/** An MSI page table without a second stage is reserved, and refusing the entry recommended. */
+export const RELEASE_MSI_NEEDS_SECOND_STAGE = 20260222;
+
 type CapabilityBit = Exclude<keyof typeof Capabilities.fields, "custom" | "version" | "IGS" | "PAS">;
 
 export class RiscvConfig {
@@ -51,6 +56,8 @@ export class RiscvConfig {
   processIdLimit = 2 ** PROCESS_ID_BITS;
   /** A bound device's context is not in the trace; `httu` says whether it enables updates of A and D. */
   boundHardwareUpdates = 0;
+  /** Release of the specification that the IOMMU follows, as a date: capabilities.version is 1.0 in all of them. */
+  release = RELEASE_1_0;
   /** 32-bit words of the reserved bits of device contexts, in the format that there are. */
   deviceReserved = DeviceContextLayout.reserved();
 
@@ -69,6 +76,7 @@ export class RiscvConfig {
       state.capability("capabilities", Capabilities, "PAS", PPN_ADDRESS_BITS);
     this.frameLimit = 2 ** (Math.max(pas, FRAME_SHIFT) - FRAME_SHIFT);
     this.processIdLimit = 2 ** Math.min(state.property("pasid_bits") ?? PROCESS_ID_BITS, PROCESS_ID_BITS);
+    this.release = state.property("spec_release") ?? RELEASE_1_0;
     const httu = state.property("httu");
     this.boundHardwareUpdates = httu ? 1 : 0;
     // A property overrides what a register says.

@@ -9,7 +9,7 @@ import { SV32_LEVELS } from "../page-tables/riscv-sv.ts";
 import { type EntryRule, type EntryRules, entryRules } from "../tables/entry-rule.ts";
 import type { TableRule } from "../tables/table-rules.ts";
 import { TABLE_RULES } from "../tables/table-rules.ts";
-import type { RiscvConfig } from "./config.ts";
+import { RELEASE_MSI_NEEDS_SECOND_STAGE, type RiscvConfig } from "./config.ts";
 import type { RiscvDevice } from "./context.ts";
 import { DDT_MISCONFIGURED, PDT_MISCONFIGURED } from "./faults.ts";
 import {
@@ -183,7 +183,7 @@ function brokenStageRule(d: RiscvDevice, c: RiscvConfig, after: number): number 
 }
 
 /**
- * Rules 18 to 22, and the one after them in the text. Rule 22 has nothing to compare with: how wide RCID and MCID are
+ * Rules 18 to 22, and the one after them in the text of 20260222. Rule 22 has nothing to compare with: how wide RCID and MCID are
  * is in no register, so all their 12 bits are taken as supported.
  */
 function brokenEnvironmentRule(d: RiscvDevice, c: RiscvConfig, after: number): number {
@@ -191,7 +191,8 @@ function brokenEnvironmentRule(d: RiscvDevice, c: RiscvConfig, after: number): n
   if (!c.end && d.sbe !== c.be && after < 19) return 19;
   if ((c.gxl ? !d.sxl : d.sxl && !c.gxlWritable) && after < 20) return 20;
   if (!c.beWritable && d.sbe !== c.be && after < 21) return 21;
-  if (d.secondMode === MODE_BARE && d.msiMode !== MSIPTP_OFF && after < 23) return 23;
+  const msiNeedsStage = c.release >= RELEASE_MSI_NEEDS_SECOND_STAGE;
+  if (msiNeedsStage && d.secondMode === MODE_BARE && d.msiMode !== MSIPTP_OFF && after < 23) return 23;
   return 0;
 }
 

@@ -30,7 +30,8 @@ export const SMMUV3_ADVICE: Advise = (e) => {
   }
   const anySpace = e.space < 0;
   if (e.regime === REGIME_EL2) {
-    if (e.table) return command("CMD_TLBI_EL2_ALL", {});
+    // Without E2H there are no ASIDs, and CMD_TLBI_EL2_ASID has nothing to invalidate (4.4.2.10).
+    if (e.table) return anySpace ? command("CMD_TLBI_EL2_ALL", {}) : command("CMD_TLBI_EL2_ASID", { ASID });
     return anySpace ? command("CMD_TLBI_EL2_VAA", { ADDR }) : command("CMD_TLBI_EL2_VA", { ASID, ADDR });
   }
   if (e.table)

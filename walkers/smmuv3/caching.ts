@@ -12,6 +12,8 @@ const HALF_SELECT = 0x80_0000;
 /** IHI 0070, 3.17: VMID where stage 2 is implemented and the StreamWorld is EL1, ASID with stage 1. */
 export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   byAsid: true,
+  /** IHI 0070, 5.2 CONT; it has no part in invalidation. */
+  deviceSpan: (device) => device.cont,
   deviceDomain: (device) => device.vmid,
   refusedDomain: () => NO_TAG,
   pasidIndex: (_device, pasid) => Math.max(pasid, 0),
@@ -26,7 +28,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
       withoutTopByte: first,
     };
   },
-  placeFields: [],
+  placeFields: ["cont"],
   hasDeviceTlb: (device) => device.ats,
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */
@@ -44,6 +46,8 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   /** 3.13: the flags that the SMMU updates are those of leaves. */
   accessedFlags: () => 0,
 
+  /** 4.3.1, 4.3.3: they are left, and harmless until somebody else has their ASID or VMID. */
+  owesTranslations: false,
   rootRegisters: ["strtab_base", "strtab_base_cfg"],
   reconfigured: () => false,
 };

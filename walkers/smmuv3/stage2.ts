@@ -40,6 +40,7 @@ export function walkReason(status: WalkStatus, atRoot: boolean): FaultReason {
 export class Stage2 implements SecondStage {
   frame = 0;
   pageShift = 0;
+  groupShift = 0;
   perm = 0;
 
   /** The current stream; its stage 2 is enabled. */
@@ -85,6 +86,7 @@ export class Stage2 implements SecondStage {
       return this.#fail(F_PERMISSION, F_PERMISSION.reason, hi, lo, purpose, out);
     this.frame = walk.frame;
     this.pageShift = walk.pageShift;
+    this.groupShift = walk.groupShift;
     return true;
   }
 

@@ -15,6 +15,7 @@ import {
 } from "./ste.ts";
 
 const v = Ste.reader("V");
+const cont = Ste.reader("CONT");
 const config = Ste.reader("Config");
 const s1fmt = Ste.reader("S1Fmt");
 const s1ContextFrame = Ste.reader("S1ContextPtr");
@@ -51,6 +52,8 @@ const s2ttbOffset = Ste.offsetReader("S2TTB");
 export class StreamContext {
   /** STE.Config: 0 to 3 abort, 4 bypass, 5 stage 1, 6 stage 2, 7 both. */
   config = 0;
+  /** log2 of the STEs that this one says to be like, itself among them. */
+  cont = 0;
   /** Effective format and extent of the context descriptor table: 0 substreams make it one descriptor. */
   s1fmt = S1FMT_LINEAR;
   s1cdmax = 0;
@@ -117,6 +120,7 @@ export class StreamContext {
   /** Decodes an STE, whose V is 1, at byte `at` of `view`, whatever rules it breaks (rules-ste.ts). */
   decode(view: DataView, at: number, features: SmmuFeatures): void {
     this.config = config(view, at);
+    this.cont = cont(view, at);
     this.s1fmt = S1FMT_LINEAR;
     this.s1cdmax = 0;
     if (this.config < CONFIG_BYPASS) return;
@@ -191,6 +195,7 @@ export class StreamContext {
     features: SmmuFeatures,
   ): void {
     this.config = CONFIG_STAGE1;
+    this.cont = 0;
     this.s1cdmax = Math.min(cdmax, features.ssidSize);
     // Without substreams, S1Fmt is IGNORED.
     this.s1fmt = this.s1cdmax > 0 ? format : S1FMT_LINEAR;
@@ -223,6 +228,7 @@ export class StreamContext {
     const level = Number.isNaN(startLevel) ? startLevelOf(granule, inputBits) : startLevel;
     const ds = granule !== 16 && features.ds && inputBits > 48;
     this.config = CONFIG_NESTED;
+    this.cont = 0;
     this.vmid = vmid;
     this.stage2.shape(granule, inputBits, level, features.oas, ds, features.oas >= 52);
     this.stage2.base(frame, offset, features.oas);

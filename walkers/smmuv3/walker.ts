@@ -158,6 +158,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.domain = device.vmid;
     let hi = request.addrHi;
     let lo = request.addrLo;
+    let groupShift = 0;
     if (process.bypass) {
       if (!this.#bypassStage1(request, device, out)) return;
       if (second === null) return;
@@ -166,6 +167,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       if (!this.#translateStage1(hi, lo, access, privileged, process, second, out)) return;
       hi = frameHi(this.#stage1.frame);
       lo = frameLo(this.#stage1.frame) | (lo & FRAME_MASK);
+      groupShift = this.#stage1.groupShift;
       if (second !== null) {
         out.ipaFrame = this.#stage1.frame;
         out.firstShift = out.pageShift;
@@ -175,8 +177,10 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       if (!second.translate(hi, lo, access, FOR_DATA, out)) return;
       out.frame = second.frame;
       out.pageShift = process.bypass ? second.pageShift : Math.min(out.pageShift, second.pageShift);
+      groupShift = process.bypass ? second.groupShift : Math.min(groupShift, second.groupShift);
       out.perm &= second.perm;
     }
+    if (groupShift > out.pageShift) out.groupShift = groupShift;
     out.status = OK;
     out.offset = request.addrLo & FRAME_MASK;
   }

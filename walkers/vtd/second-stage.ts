@@ -191,12 +191,23 @@ export class VtdSecondStage implements SecondStage {
       tables.blame(out);
     }
     refuse(out, fault, this.#fpd);
+    if (status === RESERVED) this.#denied(needs, purpose, out);
     if (status === NOT_PRESENT) out.reason = "PTE_FETCH";
     else if (status === DENIED) out.reason = "PERMISSION";
     if (purpose === FOR_CONTEXT) out.reason = "PASID_FETCH";
     else if (purpose === FOR_TABLE && (status === NOT_PRESENT || status === DENIED))
       out.reason = fault.reason;
     return false;
+  }
+
+  /**
+   * An entry has reserved bits set, and it or one above it denies the access: nothing orders the two conditions. QEMU
+   * and VirtualBox look at the rights of each entry first.
+   */
+  #denied(needs: number, purpose: number, out: WalkResult): void {
+    if ((this.#walk.perm & needs) === needs) return;
+    const denial = this.#denial(needs, purpose, RESERVED);
+    if (denial !== out.fault) out.otherFault = denial;
   }
 
   #faultOf(status: WalkStatus, needs: number, purpose: number): VtdFault {

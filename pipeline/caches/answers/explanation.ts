@@ -1,10 +1,12 @@
 import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
-import type { WalkResult } from "../../../walkers/result.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
+import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import { lastUse, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -72,9 +74,14 @@ export class Explanation {
     const pair = process?.tracked;
     if (device === null || !pair) return false;
     const caches = this.#contexts.of(request);
+    for (const other of this.#contexts.neighbours(caches))
+      if (!sameValues(other.context, device.context)) return false;
     return (
       isOnly(caches.contexts.versions, device.tracked) &&
       isOnly(caches.processes.get(request.pasid)?.history.versions ?? [], pair.process) &&
+      this.#contexts
+        .sharedPasidEntries(caches, device.context, request.pasid)
+        .every(({ context }) => sameValues(context, pair.process.context)) &&
       this.#areAsMemory(pair.tags, pair, request) &&
       this.#areAsMemory(pair.globalTags, pair, request) &&
       !this.#structures.anySuperseded(pair, request)
@@ -82,15 +89,16 @@ export class Explanation {
   }
 
   /** Whether the translations of a page with some tags are those that memory has through a pair of contexts. */
-  #areAsMemory(set: TagSet, pair: TranslationContext, { addrHi: hi, addrLo: lo }: WalkRequest): boolean {
+  #areAsMemory(set: TagSet, pair: TranslationContext, request: WalkRequest): boolean {
     const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (translations.earlier(set, shift, hi, lo).length > 0) return false;
       if (!translations.find(set, shift, hi, lo)) continue;
       if (translations.time < this.#memory.lastChange) return false;
       if (!this.#contexts.sameKind(translations.context, pair)) return false;
     }
-    return true;
+    return set.groups.every((groups) => this.#areAsMemory(groups, pair, request));
   }
 
   /**
@@ -107,13 +115,30 @@ export class Explanation {
     const now = engine.device?.context;
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
-    for (const version of caches.contexts.versions) {
+    for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
       if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
       if (version.context instanceof CachedFailure) {
         if (accept(version.context.result)) return this.#comesFrom(request, version, "context");
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
     }
+    // Where they are harmless, they are asked for only to explain an answer.
+    const left =
+      scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
+    return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
+  #throughLeft(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    for (const pair of leftPairs(caches, request.pasid))
+      for (const set of [pair.tags, pair.globalTags])
+        if (!asked.has(set) && this.#throughTranslation(set, request, scope, accept, pair)) return true;
     return false;
   }
 
@@ -136,8 +161,14 @@ export class Explanation {
     const process = walker.newPasidContext();
     if (walker.loadPasidContext(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
+      // A context that has no use for PASID entries has none for cached ones.
+      if (!this.#unit.vendor.caching.hasOwnEntry(device, process, request.pasid)) return false;
     } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
-    for (const entry of caches.processes.get(request.pasid)?.history.versions ?? []) {
+    const entries = [
+      ...(caches.processes.get(request.pasid)?.history.versions ?? []),
+      ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
+    ];
+    for (const entry of entries) {
       if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
@@ -165,7 +196,8 @@ export class Explanation {
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
       if (asked.has(set)) continue;
       asked.add(set);
-      if (this.#throughTranslation(set, request, scope, accept)) return true;
+      for (const entries of [set, ...set.groups])
+        if (this.#throughTranslation(entries, request, scope, accept)) return true;
     }
     const set = this.#structures.setOf(this.#translations.tagSet(tag));
     if (asked.has(set)) return false;
@@ -209,6 +241,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: false,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -227,9 +260,17 @@ export class Explanation {
     return false;
   }
 
-  #throughTranslation(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
+  /** @param left where nothing leads to the tags any more: the contexts that did, until they were used last */
+  #throughTranslation(
+    set: TagSet,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    left: TranslationContext | null = null,
+  ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
+    const isGroup = set.leafShift !== 0;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       const found = [...translations.earlier(set, shift, hi, lo)];
       if (translations.find(set, shift, hi, lo))
@@ -241,12 +282,13 @@ export class Explanation {
       for (const entry of found) {
         const { time } = entry;
         // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-        if (time === this.#memory.time) continue;
+        if (time === this.#memory.time || (left !== null && time > lastUse(left))) continue;
         let invalidated = entry.invalidated || time <= set.epoch;
         if (invalidated && scope !== "invalidated") continue;
         const read = this.#past.walkAsOf(entry, request);
         if (read === null || !accept(read.value)) continue;
-        const then = read.value;
+        const then = isGroup ? groupOf(read.value, shift) : read.value;
+        if (then === null) continue;
         const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
         invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
         if (invalidated && scope !== "invalidated") continue;
@@ -261,6 +303,7 @@ export class Explanation {
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
+          left: left !== null,
           domain: set.domain,
           space: set.space,
           regime: set.regime,
@@ -339,6 +382,7 @@ export class Explanation {
       filled,
       change,
       root: change === null ? this.#roots.since(filled) : null,
+      left: false,
       domain: tag.domain,
       space: tag.pasid,
       regime: REGIME_EL1,
@@ -350,6 +394,15 @@ export class Explanation {
     };
     return true;
   }
+}
+
+/** A group of leaves that a page belonged to, as a translation that maps all of it; null: it did not. */
+function groupOf(
+  { status, reason, groupShift, firstShift, ipaFrame }: WalkResult,
+  shift: number,
+): Extent | null {
+  const belongs = status === OK ? groupShift === shift : reason === "PERMISSION";
+  return belongs ? { pageShift: shift, firstShift, ipaFrame } : null;
 }
 
 function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {

@@ -88,6 +88,7 @@ export class DeviceTlbs {
       filled: time,
       change,
       root: null,
+      left: false,
       domain: -1,
       space: set.space,
       regime: REGIME_EL1,

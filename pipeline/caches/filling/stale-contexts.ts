@@ -40,19 +40,23 @@ export class StaleContexts {
    */
   enter(caches: DeviceCaches, request: WalkRequest, fresh: TranslationContext, time: number): void {
     const { pasid } = request;
-    const processes = caches.processes
-      .get(pasid)!
-      .history.versions.filter(
-        (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
-      );
+    const processes = [
+      ...caches.processes.get(pasid)!.history.versions,
+      ...this.#contexts.sharedPasidEntries(caches, fresh.device.context, pasid),
+    ].filter(
+      (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
+    );
     const enter = (device: ContextVersion, process: ContextVersion) =>
       this.#enterPair(this.#contexts.pairOf(caches, pasid, device, process), request, time);
-    for (const device of [...caches.contexts.versions]) {
+    for (const device of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
+      let own: ContextVersion | null = fresh.process;
       if (device !== fresh.device) {
         if (!this.#isUsable(device, coversContext)) continue;
-        const process = this.#loadPasidContext(caches, request, device, time);
-        if (process !== null) enter(device, process);
+        own = this.#loadPasidContext(caches, request, device, time);
+        if (own !== null) enter(device, own);
       }
+      // A context that has no use for PASID entries has none for cached ones.
+      if (own !== null && !own.own) continue;
       for (const process of processes) enter(device, process);
     }
   }

@@ -1,5 +1,5 @@
 import type { CachedFailures } from "../../../walkers/caching.ts";
-import { FRAME_SHIFT } from "../../../walkers/memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
@@ -15,6 +15,7 @@ export class UsedTranslations {
   readonly #translations: Translations;
   readonly #past: PastWalks;
   readonly #denying = new WalkResult();
+  readonly #now = new WalkResult();
 
   constructor(memory: VersionedMemory, contexts: Contexts, translations: Translations, past: PastWalks) {
     this.#memory = memory;
@@ -37,8 +38,11 @@ export class UsedTranslations {
   ): boolean {
     const set = walk.global ? pair.globalTags : pair.tags;
     const other = walk.global ? pair.tags : pair.globalTags;
-    const mayDiffer = this.#enter(set, pair, request, walk, time, failures);
-    return this.#anyValid(other, 0, request, time) || mayDiffer;
+    let mayDiffer = this.#enter(set, pair, request, walk, time, failures);
+    if (this.#anyValid(other, 0, request, time)) mayDiffer = true;
+    for (const groups of set.groups) if (this.#anyValid(groups, 0, request, time)) mayDiffer = true;
+    for (const groups of other.groups) if (this.#anyValid(groups, 0, request, time)) mayDiffer = true;
+    return mayDiffer;
   }
 
   #enter(
@@ -59,7 +63,59 @@ export class UsedTranslations {
     if (shift === 0) return this.#anyValid(set, 0, request, time);
     const mayDiffer = this.#replace(set, pair, shift, request, walk);
     this.#translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
+    if (walk.groupShift !== 0) this.#enterGroup(set, pair, request, walk, time);
     return mayDiffer || this.#anyValid(set, shift, request, time);
+  }
+
+  /** A cache may hold more than the page: the group of leaves that its own belongs to, with what these say now. */
+  #enterGroup(
+    set: TagSet,
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+  ): void {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    const { groupShift: shift, pageShift, firstShift } = walk;
+    const groups = translations.tags.groupsOf(set, firstShift || pageShift);
+    if (translations.find(groups, shift, hi, lo)) {
+      const old: CachedTranslation = {
+        context: translations.context,
+        time: translations.time,
+        invalidated: translations.invalidated,
+      };
+      if (!this.#isWhole(old, pair, request, walk)) translations.supersede(groups, shift, hi, lo, old);
+    }
+    translations.enter(groups, shift, firstShift > shift ? firstShift : 0, hi, lo, pair.id, time);
+  }
+
+  /** Whether all pages of a group are what they were when it was held last. */
+  #isWhole(
+    old: CachedTranslation,
+    pair: TranslationContext,
+    request: WalkRequest,
+    { groupShift, pageShift }: WalkResult,
+  ): boolean {
+    if (old.time >= this.#memory.lastChange && this.#contexts.sameKind(old.context, pair)) return true;
+    const { addrHi, addrLo, access } = request;
+    const now = this.#now;
+    request.access = 0;
+    const base = frameOf(addrHi, addrLo);
+    const first = base - (base % 2 ** (groupShift - FRAME_SHIFT));
+    let whole = true;
+    for (let page = 0; whole && page < 2 ** (groupShift - pageShift); page++) {
+      const frame = first + page * 2 ** (pageShift - FRAME_SHIFT);
+      request.addrHi = frameHi(frame);
+      request.addrLo = frameLo(frame);
+      now.copyFrom(this.#past.translate(request, pair.device.context, pair.process.context));
+      const then = this.#past.walkAsOf(old, request)?.value ?? null;
+      whole = then !== null && sameTranslation(then, now);
+    }
+    request.addrHi = addrHi;
+    request.addrLo = addrLo;
+    request.access = access;
+    return whole;
   }
 
   /** A translation that denies a request is one all the same: it may be cached. */
@@ -82,6 +138,7 @@ export class UsedTranslations {
       denying.copyFrom(walk);
       mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying);
       this.#translations.enter(set, denying.pageShift, denying.firstShift, addrHi, addrLo, pair.id, time);
+      if (denying.groupShift !== 0) this.#enterGroup(set, pair, request, denying, time);
     }
     return this.#anyValid(set, 0, request, time) || mayDiffer;
   }

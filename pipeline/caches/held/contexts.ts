@@ -22,8 +22,13 @@ const CONTEXT_BYTES = 1280;
 /** What one device costs beside its PASIDs, likewise. */
 const DEVICE_BYTES = 640;
 
+/** Devices of one span whose contexts are asked for those of the others: the latest, as they are to be alike. */
+const MAX_NEIGHBOURS = 16;
+
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
+
+const NO_VERSIONS: readonly ContextVersion[] = [];
 
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
 export interface TranslationContext {
@@ -61,6 +66,8 @@ export class Contexts {
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
+  /** Devices whose contexts may stand for others, by log2 of how many and by what their ids have in common. */
+  readonly #spans = new Map<number, Map<number, Set<DeviceCaches>>>();
   /** Those of bindings, by device id. */
   readonly #bound = new Map<number, DeviceCaches[]>();
   readonly #pairs = new Map<number, TranslationContext>();
@@ -116,7 +123,38 @@ export class Contexts {
     const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
     this.forgotten += caches.contexts.trim();
     slot.tracked = version;
+    const span = this.#spanOf(context);
+    if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
     return version;
+  }
+
+  /** Contexts of other devices that may stand for that of a device: entries that say so. */
+  *neighbours(caches: DeviceCaches): Iterable<ContextVersion> {
+    if (this.#spans.size === 0 || caches.key !== caches.id) return;
+    for (const span of this.#spans.keys())
+      for (const other of this.#inSpan(caches.id, span))
+        if (other !== caches)
+          for (const version of other.contexts.versions)
+            if (this.#spanOf(version.context) === span) yield version;
+  }
+
+  #spanOf(context: object): number {
+    return context instanceof CachedFailure ? 0 : (this.#caching.deviceSpan?.(context) ?? 0);
+  }
+
+  #inSpan(device: number, span: number): Set<DeviceCaches> {
+    let groups = this.#spans.get(span);
+    if (groups === undefined) {
+      groups = new Map();
+      this.#spans.set(span, groups);
+    }
+    const group = Math.floor(device / 2 ** span);
+    let members = groups.get(group);
+    if (members === undefined) {
+      members = new Set();
+      groups.set(group, members);
+    }
+    return members;
   }
 
   /** Notes that a walk at `time` translated with a device context and the PASID entry of a slot. */
@@ -207,6 +245,18 @@ export class Contexts {
     );
     this.forgotten += history.trim();
     return version;
+  }
+
+  /**
+   * What a cache may hold for a request that other requests of the device have used: one without PASID uses an entry
+   * of the table of PASIDs, and shares it with the requests that name its PASID.
+   */
+  sharedPasidEntries(caches: DeviceCaches, device: object, pasid: number): readonly ContextVersion[] {
+    if (caches.processes.size < 2) return NO_VERSIONS;
+    const index = this.#caching.pasidIndex(device, pasid);
+    const others = caches.processes.get(pasid === NO_PASID ? index : NO_PASID)?.history.versions;
+    if (others === undefined) return NO_VERSIONS;
+    return others.filter((version) => version.own && version.tag.pasid === index);
   }
 
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {
@@ -302,6 +352,7 @@ export class Contexts {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
     this.#devices.delete(caches.key);
     this.#budget.give(DEVICE_BYTES);
+    for (const span of this.#spans.keys()) this.#inSpan(caches.id, span).delete(caches);
     if (caches.key === caches.id) return;
     const others = this.#boundTo(caches.id).filter((other) => other !== caches);
     if (others.length > 0) this.#bound.set(caches.id, others);
@@ -316,4 +367,13 @@ export class Contexts {
       this.#budget.give(CONTEXT_BYTES);
     }
   }
+}
+
+/** Adds a device, or moves it to the end, and drops the first of too many. */
+function enterLast(members: Set<DeviceCaches>, caches: DeviceCaches): void {
+  members.delete(caches);
+  members.add(caches);
+  if (members.size <= MAX_NEIGHBOURS) return;
+  const [first] = members;
+  members.delete(first!);
 }

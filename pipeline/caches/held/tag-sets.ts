@@ -25,6 +25,9 @@ export class TagSet implements TranslationTag {
   readonly stages: number;
   readonly regime: number;
   readonly withoutTopByte: boolean;
+  readonly leafShift: number;
+  /** Those of the same tags that hold groups of leaves, by the leaves' size. */
+  readonly groups: TagSet[] = [];
   /** Page sizes seen, as bits of their log2, in two halves. */
   #shiftsLo = 0;
   #shiftsHi = 0;
@@ -47,13 +50,14 @@ export class TagSet implements TranslationTag {
   /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
   #oldest = this.superseded.keys();
 
-  constructor(id: number, tag: TranslationTag, space: number) {
+  constructor(id: number, tag: TranslationTag, space: number, leafShift = 0) {
     this.id = id;
     this.domain = tag.domain;
     this.space = space;
     this.stages = tag.stages;
     this.regime = tag.regime;
     this.withoutTopByte = tag.withoutTopByte;
+    this.leafShift = leafShift;
   }
 
   saw(shift: number): void {
@@ -103,11 +107,11 @@ export class TagSets {
   /** By domain and address space: a domain may have very many spaces. */
   readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
 
-  of(tag: TranslationTag, space = tag.space): TagSet {
-    const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}`;
+  of(tag: TranslationTag, space = tag.space, leafShift = 0): TagSet {
+    const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}:${leafShift}`;
     let set = this.#byTag.get(key);
     if (set === undefined) {
-      set = new TagSet(this.all.length + 1, tag, space);
+      set = new TagSet(this.all.length + 1, tag, space, leafShift);
       this.all.push(set);
       this.#byTag.set(key, set);
       listOf(this.#byDomain, tag.domain).push(set);
@@ -119,6 +123,16 @@ export class TagSets {
       listOf(spaces, space).push(set);
     }
     return set;
+  }
+
+  /** The set of the same tags whose entries are groups of leaves of a size. */
+  groupsOf(set: TagSet, leafShift: number): TagSet {
+    let groups = set.groups.find((other) => other.leafShift === leafShift);
+    if (groups === undefined) {
+      groups = this.of(set, set.space, leafShift);
+      set.groups.push(groups);
+    }
+    return groups;
   }
 
   /** Sets among which are all that an invalidation covers. */

@@ -116,6 +116,16 @@ export class Translations {
     return set.superseded.get(pageKey(set.high(hi), lo, shift)) ?? [];
   }
 
+  /** Whether any translation of a page that was filled up to a tick is valid, as far as that is known without walking. */
+  anyValid(set: TagSet, hi: number, lo: number, until: number): boolean {
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (this.find(set, shift, hi, lo) && !this.invalidated && this.time <= until) return true;
+      for (const old of this.earlier(set, shift, hi, lo))
+        if (!old.invalidated && old.time > set.epoch && old.time <= until) return true;
+    }
+    return false;
+  }
+
   /** Drops the latest translation of a page. */
   remove(set: TagSet, shift: number, hi: number, lo: number): void {
     const time = this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));
@@ -217,7 +227,7 @@ export class Translations {
     const { valid } = set;
     // Which of the entries were filled again since it was issued is not known.
     const later = set.filled > issued;
-    if (valid > 0 && !later) {
+    if (valid > 0 && !later && set.leafShift === 0) {
       this.coveredPages += valid;
       // A change of a last-level entry is one of a page.
       if (history !== null && history.wideChange <= set.epoch)
@@ -246,6 +256,8 @@ export class Translations {
     let valid = 0;
     this.#pages.forEach((tag, hi, lo, _context, time) => {
       const set = sets[tag - 1]!;
+      // A group holds no page that has not its own entry.
+      if (set.leafShift !== 0) return;
       if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) valid++;
     });
     return valid;
@@ -260,7 +272,7 @@ export class Translations {
     const last = frameOf(inv.lastHi, inv.lastLo);
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, shift))) continue;
+      if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, set.leafShift || shift))) continue;
       const step = 2 ** (shift - 12);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
@@ -268,12 +280,12 @@ export class Translations {
         continue;
       }
       for (let frame = base; frame <= last; frame += step) {
-        if (this.#inPieces(inv) && (frame < first || frame + step - 1 > last)) inPart = true;
+        if (this.#inPieces(inv, set) && (frame < first || frame + step - 1 > last)) inPart = true;
         else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
       }
     }
     if (inPart && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
-    this.coveredPages += dropped;
+    if (set.leafShift === 0) this.coveredPages += dropped;
     return unknown && dropped === 0 ? UNKNOWN : dropped;
   }
 
@@ -353,7 +365,7 @@ export class Translations {
     return (
       set.split ||
       !inv.anyDevice ||
-      (this.#inPieces(inv) && set.nextShift(FRAME_SHIFT) !== 0) ||
+      (this.#inPieces(inv, set) && set.nextShift(FRAME_SHIFT) !== 0) ||
       (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
@@ -362,13 +374,14 @@ export class Translations {
   #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
     if (!coversDevice(inv, device)) return false;
     // Of a piece, the stages' leaves do not matter.
-    const [shift, firstShift] = this.#inPieces(inv)
-      ? [FRAME_SHIFT, 0]
+    const [shift, firstShift] = this.#inPieces(inv, set)
+      ? [set.leafShift || FRAME_SHIFT, 0]
       : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
     return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 
-  #inPieces(inv: Invalidation): boolean {
-    return inv.inPieces && this.#coverage.pieces;
+  /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */
+  #inPieces(inv: Invalidation, set: TagSet): boolean {
+    return (inv.inPieces && this.#coverage.pieces) || set.leafShift !== 0;
   }
 }

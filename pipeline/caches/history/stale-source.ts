@@ -12,6 +12,8 @@ export interface StaleSource {
   readonly change: Change | null;
   /** Where memory has not changed: the register that says where the tables are, and has; else null. */
   readonly root: RootChange | null;
+  /** The context that it was made through is gone, by an invalidation that did not cover what it translated. */
+  readonly left: boolean;
   /** Tags of the entry, as in `TranslationTag`. */
   readonly domain: number;
   readonly space: number;

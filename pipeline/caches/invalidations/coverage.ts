@@ -102,7 +102,7 @@ export function coversPage(
   if (selectsIntermediate(inv, tag))
     return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 && overlaps(inv, ipaFrame, shift);
   const leaf = Math.max(firstShift, shift);
-  return fitsGranule(inv, leaf) && overlaps(inv, frameOf(hi, lo), leaf);
+  return fitsGranule(inv, tag.leafShift || leaf) && overlaps(inv, frameOf(hi, lo), leaf);
 }
 
 /** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */

@@ -73,7 +73,7 @@ export const ARM: Cases = {
   ...stage1("stage 1", {}, S1, "CMD_TLBI_NH_VA VMID 3 ASID 5", "CMD_TLBI_NH_ASID VMID 3 ASID 5"),
   ...stage1("global", {}, S1_GLOBAL, "CMD_TLBI_NH_VAA VMID 3", "CMD_TLBI_NH_ALL VMID 3"),
   ...stage1("EL2", { STRW: 2 }, S1, "CMD_TLBI_EL2_VAA", "CMD_TLBI_EL2_ALL", 0n),
-  ...stage1("EL2-E2H", { STRW: 2 }, S1, "CMD_TLBI_EL2_VA ASID 5", "CMD_TLBI_EL2_ALL", 1n),
+  ...stage1("EL2-E2H", { STRW: 2 }, S1, "CMD_TLBI_EL2_VA ASID 5", "CMD_TLBI_EL2_ASID ASID 5", 1n),
   "stage 1: a page under a tagged address": pageCase(
     ofFirst(() => stream({})),
     "CMD_TLBI_NH_VA VMID 3 ASID 5 addr 0x10000000",

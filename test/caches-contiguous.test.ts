@@ -1,0 +1,190 @@
+import { describe, expect, it } from "vitest";
+import { type Format, Radix, Scenario } from "./support/cache-scenario.ts";
+import { cdWords, type SteFields, steWords } from "./support/smmuv3-machine.ts";
+
+const STREAMS = 0x1_0000n;
+const CONT = 1n << 52n;
+const SYNC = [0x46n, 0n] as const;
+
+/** Table 0b11, block 0b01, page 0b11; AF, AP[1], nG. */
+const stage1 = (levels: number, bits: number, pageBits: number, attributes = CONT): Format => ({
+  levels,
+  bits,
+  pageBits,
+  table: (next) => next | 3n,
+  leaf: (pa, level) => pa | (level === 1 ? 3n : 1n) | 0xc40n | attributes,
+});
+
+class Smmu extends Scenario {
+  constructor() {
+    super("arm-smmuv3", { strtab_base: STREAMS, strtab_base_cfg: 8n });
+  }
+
+  stream(sid: number, table: Radix, cd: object = {}, ste: SteFields = {}): void {
+    const at = this.allocate(64n);
+    const fields = { V: 1, AA64: 1, A: 1, R: 1, IPS: 5, EPD1: 1, T0SZ: 16, TG0: 0, TTB0: table.root };
+    this.put(at, ...cdWords({ ...fields, ASID: 5, ...cd }));
+    this.ste(sid, { Config: 5, S1ContextPtr: at, ...ste });
+  }
+
+  ste(sid: number, fields: SteFields): void {
+    this.put(STREAMS + BigInt(sid) * 64n, ...steWords({ V: 1, ...fields }));
+  }
+
+  ask(addr: bigint, observed?: bigint, sid = 5): number {
+    return this.dma({ dev: `sid:${sid}`, addr }, observed);
+  }
+}
+
+const BASE = 0x4000_0000n;
+const OLD = 0x1_0000_0000n;
+const NEW = 0x2_0000_0000n;
+
+/** Arm DDI 0487, table D8-104: granule, format, level of the leaf from below, log2 of a leaf and of its group. */
+const GROUPS: readonly [string, Format, object, number, bigint, bigint][] = [
+  ["4 KiB, level 3", stage1(4, 9, 12), {}, 1, 12n, 16n],
+  ["4 KiB, level 2", stage1(4, 9, 12), {}, 2, 21n, 25n],
+  ["16 KiB, level 3", stage1(3, 11, 14), { TG0: 2, T0SZ: 17 }, 1, 14n, 21n],
+  ["16 KiB, level 2", stage1(3, 11, 14), { TG0: 2, T0SZ: 17 }, 2, 25n, 30n],
+  ["64 KiB, level 3", stage1(3, 13, 16), { TG0: 1 }, 1, 16n, 21n],
+];
+
+function mapped(format: Format, cd: object, level: number, leaf: bigint, pages: number[]): [Smmu, Radix] {
+  const s = new Smmu();
+  const table = new Radix(s, format);
+  s.stream(5, table, cd);
+  for (const page of pages) table.map(BASE + (BigInt(page) << leaf), OLD + (BigInt(page) << leaf), level);
+  return [s, table];
+}
+
+describe("a group of contiguous entries may be cached whole", () => {
+  it.each(GROUPS)("%s", async (_, format, cd, level, leaf, group) => {
+    const last = Number(1n << (group - leaf)) - 1;
+    const [s, table] = mapped(format, cd, level, leaf, [0, 1, last, last + 1]);
+    const at = (page: number) => BASE + (BigInt(page) << leaf);
+    s.ask(at(0), OLD);
+    for (const page of [1, last, last + 1]) table.map(at(page), NEW + at(page), level);
+    const stale = [1, last].map((page) => s.ask(at(page), OLD + (BigInt(page) << leaf)));
+    const beyond = s.ask(at(last + 1), OLD + (BigInt(last + 1) << leaf));
+    const run = await s.run();
+    expect(stale.map((seq) => run.verdict(seq))).toEqual(["stale", "stale"]);
+    expect(run.verdict(beyond)).toBe("mismatch");
+    expect(run.rules().filter((rule) => rule === "missing-invalidation")).toHaveLength(2);
+  });
+
+  it("without the bit, a page is cached alone", async () => {
+    const [s, table] = mapped(stage1(4, 9, 12, 0n), {}, 1, 12n, [0, 1]);
+    s.ask(BASE, OLD);
+    table.map(BASE + 0x1000n, NEW);
+    const seq = s.ask(BASE + 0x1000n, OLD + 0x1000n);
+    expect((await s.run()).verdict(seq)).toBe("mismatch");
+  });
+
+  const SIXTEEN = Array.from({ length: 16 }, (_, page) => page);
+  const KIB4 = stage1(4, 9, 12);
+  /** CMD_TLBI_NH_VA of ASID 5. */
+  const tlbi = (s: Smmu, page: number, more = 0n) =>
+    s.cmd(0x12n | (5n << 48n), (BASE + (BigInt(page) << 12n)) | more);
+
+  it("owes an invalidation of every page that is unmapped, whichever was used", async () => {
+    const [s, table] = mapped(KIB4, {}, 1, 12n, SIXTEEN);
+    s.ask(BASE + 0x5000n);
+    for (const page of SIXTEEN) s.put(table.entry(BASE + (BigInt(page) << 12n)), 0n);
+    for (const page of SIXTEEN) if (page !== 9) tlbi(s, page);
+    s.cmd(...SYNC);
+    const owed = s.ask(BASE + 0x9000n);
+    const done = s.ask(BASE + 0x8000n);
+    const run = await s.run();
+    expect([run.verdict(owed), run.verdict(done)]).toEqual(["hazard", ""]);
+    expect(run.rules().filter((rule) => rule === "missing-invalidation")).toHaveLength(1);
+  });
+
+  it("an invalidation drops the pages that it names; by TTL, those of the leaf's level", async () => {
+    const [s, table] = mapped(KIB4, {}, 1, 12n, SIXTEEN);
+    s.ask(BASE, OLD);
+    for (const page of SIXTEEN) table.map(BASE + (BigInt(page) << 12n), NEW + (BigInt(page) << 12n));
+    const before = s.ask(BASE + 0x3000n, OLD + 0x3000n);
+    tlbi(s, 3);
+    // TG 4 KiB; TTL level 2 at 4, level 3 at 5.
+    tlbi(s, 4, (1n << 10n) | (2n << 8n));
+    tlbi(s, 5, (1n << 10n) | (3n << 8n));
+    s.cmd(...SYNC);
+    const after = [2, 3, 4, 5].map((page) => {
+      const offset = BigInt(page) << 12n;
+      return s.ask(BASE + offset, OLD + offset);
+    });
+    const run = await s.run();
+    expect(run.verdict(before)).toBe("stale");
+    expect(after.map((seq) => run.verdict(seq))).toEqual([
+      "stale",
+      "stale-after-invalidation",
+      "stale",
+      "stale-after-invalidation",
+    ]);
+  });
+
+  it("what a group said before one of its pages changed is remembered when another is used again", async () => {
+    const [s, table] = mapped(KIB4, {}, 1, 12n, SIXTEEN);
+    s.ask(BASE, OLD);
+    table.map(BASE + 0x1000n, NEW);
+    s.ask(BASE, OLD);
+    const seq = s.ask(BASE + 0x1000n, OLD + 0x1000n);
+    expect((await s.run()).verdict(seq)).toBe("stale");
+  });
+
+  it("says nothing of pages that were mapped into a group after it was used", async () => {
+    const [s, table] = mapped(KIB4, {}, 1, 12n, [0, 1]);
+    s.ask(BASE);
+    table.map(BASE + 0x2000n, OLD + 0x2000n);
+    const seq = s.ask(BASE + 0x2000n);
+    const run = await s.run();
+    expect(run.verdict(seq)).toBe("");
+    expect(run.rules()).toEqual([]);
+  });
+});
+
+describe("STE.CONT: one cached STE may stand for its neighbours", () => {
+  /** Streams 4 to 7 alike; 5 becomes a bypass. */
+  function streams(cont: number): Smmu {
+    const s = new Smmu();
+    const table = new Radix(s, stage1(4, 9, 12, 0n));
+    table.map(BASE, OLD);
+    for (const sid of [4, 5, 6, 7, 8]) s.stream(sid, table, {}, { CONT: cont });
+    return s;
+  }
+  const cfgi = (s: Smmu, sid: number) => s.cmd(0x3n | (BigInt(sid) << 32n), 0n).cmd(...SYNC);
+
+  it("until every stream of the span is invalidated", async () => {
+    const s = streams(2);
+    s.ask(BASE, OLD, 4);
+    s.ste(5, { Config: 4 });
+    s.ste(8, { Config: 4 });
+    const first = s.ask(BASE, OLD, 5);
+    const outside = s.ask(BASE, OLD, 8);
+    cfgi(s, 5);
+    const second = s.ask(BASE, OLD, 5);
+    cfgi(s, 4);
+    const third = s.ask(BASE, OLD, 5);
+    const right = s.ask(BASE, BASE, 5);
+    const run = await s.run();
+    expect([first, outside, second, third, right].map((seq) => run.verdict(seq))).toEqual([
+      "stale",
+      "mismatch",
+      "stale",
+      "stale-after-invalidation",
+      "match",
+    ]);
+  });
+
+  it("owes an invalidation, and with CONT 0 none", async () => {
+    const verdicts: string[] = [];
+    for (const cont of [2, 0]) {
+      const s = streams(cont);
+      s.ask(BASE, undefined, 6);
+      s.ste(5, { Config: 4 });
+      const seq = s.ask(BASE, undefined, 5);
+      verdicts.push((await s.run()).verdict(seq));
+    }
+    expect(verdicts).toEqual(["hazard", ""]);
+  });
+});

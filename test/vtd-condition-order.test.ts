@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { Scenario } from "./support/cache-scenario.ts";
+
+const ADDR = 0x4000_0000n;
+const READ_ONLY = 1n;
+const READ_WRITE = 3n;
+/** Beyond the host address width of 48 bits. */
+const RESERVED = 1n << 48n;
+
+/** Legacy mode, a second stage of four levels; what stands in the last two entries decides. */
+function ask(directory: bigint, page: bigint, code: bigint, access: "r" | "w" = "w"): [Scenario, number] {
+  const s = new Scenario(
+    "intel",
+    { cap: 0xd2_008c_222f_0606n, ecap: 0xf0_0f4an, rtaddr: 0x1000n, gsts: 0xc000_0000n },
+    { output_bits: 48 },
+  );
+  s.put(0x1000n, 0x2001n, 0n);
+  s.put(0x2180n, 0x1_0001n, 0x102n);
+  s.put(0x1_0000n, 0x1_1000n | READ_WRITE);
+  s.put(0x1_1008n, 0x1_2000n | READ_WRITE);
+  s.put(0x1_2000n, 0x1_3000n | directory);
+  s.put(0x1_3000n, 0x20_0000n | page);
+  return [s, s.dma({ dev: "00:03.0", addr: ADDR, access }, { code })];
+}
+
+describe("a right that is missing and reserved bits that are set: the specification names no order", () => {
+  it.each([
+    ["in the same entry", READ_WRITE, READ_ONLY | RESERVED],
+    ["the right is missing above", READ_ONLY, READ_WRITE | RESERVED],
+  ])("%s: either code is right", async (_, directory, page) => {
+    for (const [code, verdict] of [
+      [0xcn, "match"],
+      [0x5n, "match"],
+      [0x6n, "mismatch"],
+    ] as const) {
+      const [s, seq] = ask(directory, page, code);
+      const run = await s.run();
+      expect(run.outcome(seq)).toMatchObject({ code: "0xc", other_code: "0x5", verdict });
+    }
+  });
+
+  it.each([
+    ["all rights are there", READ_WRITE, READ_WRITE | RESERVED, "w", "0xc", 0x5n],
+    ["the access is allowed", READ_WRITE, READ_ONLY | RESERVED, "r", "0xc", 0x5n],
+    ["no reserved bit is set", READ_WRITE, READ_ONLY, "w", "0x5", 0xcn],
+    ["the entry is not present", READ_WRITE, RESERVED, "w", "0x5", 0xcn],
+  ] as const)("%s: one code is", async (_, directory, page, access, code, observed) => {
+    const [s, seq] = ask(directory, page, observed, access);
+    const outcome = (await s.run()).outcome(seq);
+    expect(outcome).toMatchObject({ code, verdict: "mismatch", diff: "code" });
+    expect(outcome).not.toHaveProperty("other_code");
+  });
+});
