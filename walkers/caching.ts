@@ -117,6 +117,11 @@ export interface Caching<D extends object = object, P extends object = object> {
   /** Flags in the low half of a table entry above the last level that hardware sets when it uses the entry. */
   accessedFlags(stage: number): number;
 
+  /**
+   * Whoever invalidates a context owes the invalidation of what was translated through it, even where the tags that are
+   * in use now are others. Otherwise it is owed before the tags are used again.
+   */
+  readonly owesTranslations: boolean;
   /** Registers that say where the tables of devices are, by their names in traces. */
   readonly rootRegisters: readonly string[];
   /**

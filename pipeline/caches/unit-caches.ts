@@ -11,7 +11,8 @@ import { UsedTranslations } from "./filling/used-translations.ts";
 import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
-import { Contexts } from "./held/contexts.ts";
+import { Contexts, type DeviceCaches } from "./held/contexts.ts";
+import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -362,6 +363,7 @@ export class UnitCaches {
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
     const history = caches.processes.get(request.pasid)?.history;
+    if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
       if (this.#failures.contexts && comesFromEntry(walk)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
@@ -393,7 +395,19 @@ export class UnitCaches {
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
     for (const other of this.contexts.neighbours(caches)) if (isValid(other)) return true;
-    return caches.contexts.versions.some(isValid);
+    return caches.contexts.versions.some(isValid) || this.#anyLeft(caches, request);
+  }
+
+  /** Whether translations of a page outlive the contexts that they were made through. */
+  #anyLeft(caches: DeviceCaches, { pasid, addrHi, addrLo }: WalkRequest): boolean {
+    if (!this.#unit.vendor.caching.owesTranslations) return false;
+    return leftPairs(caches, pasid).some((pair) => {
+      const until = lastUse(pair);
+      return (
+        this.translations.anyValid(pair.tags, addrHi, addrLo, until) ||
+        this.translations.anyValid(pair.globalTags, addrHi, addrLo, until)
+      );
+    });
   }
 
   // ── answers ──
@@ -414,12 +428,12 @@ export class UnitCaches {
   }
 
   /**
-   * Whether an entry for which an invalidation is owed gives an answer.
+   * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
    */
-  holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
-    return this.#explanation.find(request, "uninvalidated", accept);
+  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept);
   }
 
   /**

@@ -38,6 +38,11 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   },
   compare: oneOf(DIFFERENCES),
   paGranularity: oneOf(PA_GRANULARITIES),
+  codeAliases: (name, value) => {
+    const aliases = value instanceof Map ? [...value] : undefined;
+    if (!aliases?.every(([code, others]) => typeof code === "number" && others instanceof Set))
+      throw refused(name, "a Map from a code to a Set of those that stand for it", value);
+  },
   trace: text,
 };
 

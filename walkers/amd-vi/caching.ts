@@ -42,6 +42,8 @@ export const AMD_VI_CACHING: Caching<DeviceContext, PasidContext> = {
   },
   accessedFlags: () => ACCESSED,
 
+  /** As Linux has it, which gives INVALIDATE_IOMMU_PAGES for the old domain when a device leaves (amd/iommu.c). */
+  owesTranslations: true,
   rootRegisters: DEVICE_TABLE_BASES,
   reconfigured: () => false,
 };

@@ -31,6 +31,8 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   /** A stands in leaves alone (Privileged Architecture, Sv39: it is reserved in pointers). */
   accessedFlags: () => 0,
 
+  /** Guidelines for invalidations: Changing device directory table entry, Changing process directory table entry. */
+  owesTranslations: true,
   rootRegisters: ["ddtp"],
   reconfigured: () => false,
 };

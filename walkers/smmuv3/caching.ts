@@ -46,6 +46,8 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   /** 3.13: the flags that the SMMU updates are those of leaves. */
   accessedFlags: () => 0,
 
+  /** 4.3.1, 4.3.3: they are left, and harmless until somebody else has their ASID or VMID. */
+  owesTranslations: false,
   rootRegisters: ["strtab_base", "strtab_base_cfg"],
   reconfigured: () => false,
 };

@@ -63,6 +63,8 @@ export const VTD_CACHING: Caching<VtdDevice, VtdPasidContext> = {
   pointsToTable: (_stage, level, lo) => level !== 1 && (lo & PAGE_SIZE) === 0,
   accessedFlags: (stage) => (stage === 1 ? FIRST_ACCESSED : SECOND_ACCESSED),
 
+  /** 6.5.3.3, Table 28; CCMD_REG.ICC. */
+  owesTranslations: true,
   rootRegisters: ["rtaddr"],
   /** CAP_REG.ESRTPS: setting the root table pointer invalidates everything that was translated with the old one. */
   reconfigured(before, after, written, out) {

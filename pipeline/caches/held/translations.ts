@@ -117,6 +117,16 @@ export class Translations {
     return set.superseded.get(pageKey(set.high(hi), lo, shift)) ?? [];
   }
 
+  /** Whether any translation of a page that was filled up to a tick is valid, as far as that is known without walking. */
+  anyValid(set: TagSet, hi: number, lo: number, until: number): boolean {
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (this.find(set, shift, hi, lo) && !this.invalidated && this.time <= until) return true;
+      for (const old of this.earlier(set, shift, hi, lo))
+        if (!old.invalidated && old.time > set.epoch && old.time <= until) return true;
+    }
+    return false;
+  }
+
   /** Drops the latest translation of a page. */
   remove(set: TagSet, shift: number, hi: number, lo: number): void {
     const time = this.#pages.remove(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift));

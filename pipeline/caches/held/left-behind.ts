@@ -1,0 +1,28 @@
+/**
+ * Translations that outlive the context through which they were made. Its invalidation drops that context alone; its
+ * translations go by their own tags, and whoever changes a context owes both (VT-d 5.10, 6.5.3.3; IHI 0070, 4.3.1 and 4.3.3;
+ * RISC-V IOMMU 1.0, Guidelines for invalidations).
+ */
+import { isValid } from "./context-history.ts";
+import type { DeviceCaches, TranslationContext } from "./contexts.ts";
+
+/** Pairs of contexts that are looked at: the latest. */
+const MOST_PAIRS = 16;
+
+const NO_PAIRS: readonly TranslationContext[] = [];
+
+/** Pairs of a device's PASID that an invalidation has dropped, at least one of the two: the latest of them. */
+export function leftPairs(caches: DeviceCaches, pasid: number): readonly TranslationContext[] {
+  const pairs = caches.processes.get(pasid)?.pairs;
+  if (pairs === undefined || pairs.every(isWhole)) return NO_PAIRS;
+  return pairs.slice(-MOST_PAIRS).filter((pair) => !isWhole(pair));
+}
+
+/** Tick at which a pair was last used: what its tags hold since is somebody else's. */
+export function lastUse({ device, process }: TranslationContext): number {
+  return Math.min(device.filled, process.filled);
+}
+
+function isWhole({ device, process }: TranslationContext): boolean {
+  return isValid(device) && isValid(process);
+}
