@@ -11,6 +11,7 @@ import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
+import { PageReuse } from "../findings/page-reuse.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
@@ -64,12 +65,13 @@ export class Replay implements TraceHandler {
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
-    const owed = new OwedInvalidations(findings, past);
+    const owed = new OwedInvalidations(names, findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       owed,
+      new PageReuse(iommus, owed, memory),
       new CacheFindings(findings, iommus, past),
       new LossFindings(findings),
     ];
