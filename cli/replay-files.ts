@@ -16,7 +16,10 @@ const STDOUT = 1;
 
 export interface ReplayFilesOptions
   extends MemoryLimits,
-    Pick<ReplayOptions, "caches" | "findings" | "iotlb" | "compare" | "paGranularity" | "stats"> {
+    Pick<
+      ReplayOptions,
+      "caches" | "findings" | "iotlb" | "compare" | "paGranularity" | "codeAliases" | "stats"
+    > {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;
@@ -76,6 +79,7 @@ async function replayFile(
         iotlb: options.iotlb,
         compare: options.compare,
         paGranularity: options.paGranularity,
+        codeAliases: options.codeAliases,
         only: selectionOf(options.only),
         stats: options.stats,
         trace: label,

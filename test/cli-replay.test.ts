@@ -144,6 +144,43 @@ describe.concurrent("exit status", () => {
     expect((await cli([stale, "--fail-on", "finding,hazard", "--no-caches"])).status).toBe(0);
   });
 
+  test("--fail-on latent: the same, answered rightly", async () => {
+    const moved = '{"type":"mem","addr":"0x6008","data":"0770341200000000"}';
+    const again = lines[9]!.replace("0x12345040", "0x12347040");
+    const path = variant("latent.ndjson", (all) => [...all.slice(0, 10), moved, again]);
+    const ran = await cli([path, "--fail-on", "latent"]);
+    expect(ran.status).toBe(1);
+    const out = records(ran.stdout);
+    expect(out.filter((r) => r.type === "outcome").map((r) => r.verdict)).toEqual(["match", "match"]);
+    expect(out.find((r) => r.type === "finding")).toMatchObject({
+      rule: "missing-invalidation",
+      latent: true,
+      line: 12,
+      changed_line: 11,
+    });
+    expect(out.at(-1)).toMatchObject({ type: "summary", latent: 1 });
+    expect((await cli([path, "--fail-on", "mismatch,stale,hazard"])).status).toBe(0);
+    const shown = variant("shown.ndjson", (all) => [...all.slice(0, 10), moved, all[9]!]);
+    expect((await cli([shown, "--fail-on", "latent"])).status).toBe(0);
+    expect((await cli([shown, "--fail-on", "stale"])).status).toBe(1);
+  });
+
+  test("--code-alias: a code that the recorded system gives for another", async () => {
+    const request = lines[9]!.replace(/"addr":"[^"]*"/, '"addr":"0x7f00000000"');
+    const walked = variant("walked.ndjson", (all) => [...all.slice(0, 9), request]);
+    const { code } = records((await cli([walked])).stdout).find((r) => r.type === "outcome")!;
+    const fault = `"observed":{"result":"fault","code":"0x5"}`;
+    const path = variant("alias.ndjson", (all) => [
+      ...all.slice(0, 9),
+      request.replace(/"observed":\{[^}]*\}/, fault),
+    ]);
+    expect((await cli([path])).status).toBe(1);
+    expect((await cli([path, "--code-alias", `0x6=0x9,${code}=0x5`])).status).toBe(0);
+    const wrong = await cli([path, "--code-alias", "0x5"]);
+    expect(wrong).toMatchObject({ status: 2, stdout: "" });
+    expect(wrong.stderr).toContain("--code-alias: expected a code of the specification and a recorded one");
+  });
+
   test("--fail-on stale: for want of an invalidation, not while one is on its way", async () => {
     const iommu = '{"type":"iommu","id":"dmar0","model":"intel"}';
     const moved = '{"type":"mem","addr":"0x6008","data":"0770341200000000"}';

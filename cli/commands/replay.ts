@@ -2,6 +2,7 @@ import type { Argv } from "yargs";
 import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
 import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
+import { parseCodeAliases } from "../code-aliases.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
@@ -26,6 +27,7 @@ interface ReplayArguments extends MemoryArguments {
   iotlb?: string | string[];
   compare: (typeof DIFFERENCES)[number];
   paGranularity: (typeof PA_GRANULARITIES)[number];
+  codeAlias?: string | string[];
   progress?: boolean;
   timing: boolean;
 }
@@ -83,6 +85,12 @@ function builder(yargs: Argv): Argv {
         choices: PA_GRANULARITIES,
         default: "exact",
       },
+      "code-alias": {
+        describe:
+          "Fault codes that the recorded system gives for another of the specification, e.g. 0x85=0x5,0x86=0x6",
+        type: "string",
+        requiresArg: true,
+      },
       ...MEMORY_OPTIONS,
       progress: {
         describe: "Show progress on standard error (default: at a terminal)",
@@ -128,6 +136,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const iotlb = parseIotlb(args.iotlb);
   if (iotlb.length > 0 && !args.caches)
     throw new CliError("--iotlb: expected caches to be kept track of, found --no-caches", true);
+  const codeAliases = parseCodeAliases(args.codeAlias);
   const { replayFiles } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   const output = openOutput(outputPath);
@@ -143,6 +152,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       iotlb,
       compare: args.compare,
       paGranularity: args.paGranularity,
+      codeAliases,
       progress: args.progress ?? showsProgress(outputPath),
       timing: args.timing,
     });

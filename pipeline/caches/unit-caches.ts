@@ -382,12 +382,12 @@ export class UnitCaches {
   }
 
   /**
-   * Whether an entry for which an invalidation is owed gives an answer.
+   * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
    */
-  holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
-    return this.#explanation.find(request, "uninvalidated", accept);
+  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept);
   }
 
   /**

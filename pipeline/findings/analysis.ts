@@ -41,7 +41,14 @@ export interface Analysis {
   /** … and it faults. */
   faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
   /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
-  stale?(line: number, route: Route, record: DmaRecord, request: WalkRequest, staleSource: StaleSource): void;
+  stale?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+    showing: Showing,
+  ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
     line: number,
@@ -63,6 +70,12 @@ export interface Analysis {
   /** The trace has ended. @param lines lines of the whole input */
   finish?(lines: number): void;
 }
+
+/**
+ * How an entry that an invalidation is owed for shows in a request: the recorded answer came from it ("answered"), or
+ * did not ("latent"), or was not recorded ("hazard").
+ */
+export type Showing = "answered" | "latent" | "hazard";
 
 type Hook = keyof Analysis;
 /** For each kind of news, those who want it. */

@@ -52,6 +52,8 @@ export class Outcome {
 
   verdict: Verdict | "" = "";
   difference: Difference | "" = "";
+  /** The answer is right, and an old entry that nothing has invalidated could have given another. */
+  latent = false;
   /** Line of the write that a stale answer does not know of; 0 where there is none, or it is not known. */
   changedLine = 0;
 
@@ -68,6 +70,7 @@ export class Outcome {
     this.passthrough = walk.passthrough;
     this.verdict = "";
     this.difference = "";
+    this.latent = false;
     this.changedLine = 0;
     if (walk.status !== OK) this.#take(walk);
   }

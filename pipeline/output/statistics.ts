@@ -63,6 +63,7 @@ export class ModelStatistics {
   #faults = 0;
   #msi = 0;
   #bytes = 0;
+  #latent = 0;
   readonly #devices = new NumberSet();
   readonly #pasids = new NumberSet();
   readonly #domains = new NumberSet();
@@ -79,6 +80,7 @@ export class ModelStatistics {
   add(device: number, pasid: number, bytes: number, o: Outcome): void {
     this.#requests++;
     this.#bytes += bytes;
+    if (o.latent) this.#latent++;
     this.#devices.add(device);
     if (pasid >= 0) this.#pasids.add(pasid);
     this.#reads.add(o.reads);
@@ -117,6 +119,7 @@ export class ModelStatistics {
       ),
       page_sizes: pageSizes,
       reads: this.#reads.summary(),
+      ...(this.#latent > 0 ? { latent: this.#latent } : {}),
     };
   }
 }
@@ -132,6 +135,8 @@ export class Summary {
   faults = 0;
   /** `stale` answers that no invalidation on its way to completion excuses. */
   owed = 0;
+  /** Findings of what is wrong although no answer shows it. */
+  latent = 0;
   /** Entries of the model of the caches that were dropped for want of memory: verdicts may be incomplete. */
   forgotten = 0;
   readonly records = new Map<string, number>();
@@ -171,6 +176,7 @@ export class Summary {
       records: sorted(this.records),
       errors: this.errors,
       findings: sorted(this.findings),
+      ...(this.latent > 0 ? { latent: this.latent } : {}),
       verdicts: sorted(this.verdicts),
       ...(this.unknown.size > 0 ? { unknown: sorted(this.unknown) } : {}),
       ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),

@@ -2,7 +2,7 @@ import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
 import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
-import type { PaGranularity } from "../verdicts/comparison.ts";
+import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
 
 export interface ReplayOptions {
   /** Folder that `snapshot` paths are resolved in, and may not leave. */
@@ -24,6 +24,8 @@ export interface ReplayOptions {
   /** How deep to compare with `observed`. */
   readonly compare: Difference;
   readonly paGranularity: PaGranularity;
+  /** Fault codes of the recorded system that stand for one of the specification, by the latter. */
+  readonly codeAliases: CodeAliases;
   readonly only: Selection;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
@@ -44,6 +46,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   memoryLimit: 1024 * MEBIBYTE,
   compare: "record",
   paGranularity: "exact",
+  codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
   stats: true,
   trace: undefined,

@@ -3,12 +3,14 @@ import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/recor
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
-import { type Analyses, type Analysis, analysesOf } from "../findings/analysis.ts";
+import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
+import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
+import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
@@ -47,7 +49,9 @@ export class Replay implements TraceHandler {
     this.system = new RecordedSystem(names, options);
     this.#sink = sink;
     this.#options = options;
-    this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
+    this.#judge = new Judge(
+      new Comparison(names, options.compare, options.paGranularity, options.codeAliases),
+    );
     this.#undecided = new UndecidedVerdicts(this.summary, sink);
     this.#counters = new Counters(this.summary);
     const findings = options.findings ? this.#findings(names) : [];
@@ -60,10 +64,12 @@ export class Replay implements TraceHandler {
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
+    const owed = new OwedInvalidations(findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
-      new FaultPairing(names, findings),
+      new FaultPairing(names, findings, owed, this.#options.codeAliases),
+      owed,
       new CacheFindings(findings, iommus, past),
       new LossFindings(findings),
     ];
@@ -112,11 +118,14 @@ export class Replay implements TraceHandler {
   }
 
   #analyse(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
-    const { staleSource } = this.#judge;
+    const { staleSource, owed } = this.#judge;
     const { caches } = route.unit;
     const analyses = this.#analyses;
-    if (staleSource !== null && !staleSource.invalidationPending && isStale(outcome))
-      for (const analysis of analyses.stale) analysis.stale(line, route, record, this.#request, staleSource);
+    for (const source of owed) {
+      const showing = showingOf(source, record, staleSource);
+      for (const analysis of analyses.stale)
+        analysis.stale(line, route, record, this.#request, source, showing);
+    }
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);
@@ -184,7 +193,8 @@ export class Replay implements TraceHandler {
   }
 }
 
-/** Whether an old answer was given, or could have been, that an invalidation should have made impossible. */
-function isStale({ verdict }: Outcome): boolean {
-  return verdict === "stale" || verdict === "hazard";
+/** @param answering what the recorded answer came from, where a cache gave it */
+function showingOf(source: StaleSource, { observed }: DmaRecord, answering: StaleSource | null): Showing {
+  if (!observed.present) return "hazard";
+  return answering !== null && sameProblem(source, answering) ? "answered" : "latent";
 }

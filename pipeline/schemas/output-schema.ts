@@ -148,7 +148,11 @@ const FINDING: Description<FindingRecord> = {
   request_line: optional(
     integer(1, MAX_SAFE, "Line of the request that the log may mean, or that came between the writes"),
   ),
+  invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
+  fault_line: optional(integer(1, MAX_SAFE, "Line of a logged fault that the old entry explains")),
   requests: optional(count("Requests that could see the old entry")),
+  answered: optional(count("Of these, those that the recorded system answered from it")),
+  latent: optional(only(true, "No recorded answer shows it")),
   old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
   cache: optional(
@@ -210,6 +214,9 @@ const STATS: Description<StatsRecord> = {
       "Memory reads per request, uncached",
     ),
   }),
+  latent: optional(
+    count("Requests answered rightly that an old entry could have answered, for want of an invalidation"),
+  ),
   invalidations: optional(counts("Invalidations by name; on the first record of an IOMMU")),
   redundant_invalidations: optional(
     count("Invalidations that covered nothing that a cache could hold; likewise"),
@@ -241,6 +248,7 @@ const SUMMARY: Description<SummaryRecord> = {
   records: counts("Records by type"),
   errors: count("Records that could not be used"),
   findings: counts("Findings by rule"),
+  latent: optional(count("Findings of what no recorded answer shows")),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
   forgotten: optional(
