@@ -65,6 +65,9 @@ export interface Analysis {
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Software has mapped memory for a device, or undone it. */
+  mapped?(line: number, record: RecordOf<"map">): void;
+  unmapped?(line: number, record: RecordOf<"unmap">): void;
   /** Something is not in the trace. */
   lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
@@ -99,6 +102,8 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   registerCommand: true,
   invalidated: true,
   logged: true,
+  mapped: true,
+  unmapped: true,
   lost: true,
   finish: true,
 };

@@ -42,6 +42,11 @@ export const CACHE_RULES = rules({
     text: "A fault was logged that no request before it explains.",
     source: "trace contract, `fault`",
   },
+  "logged-fault": {
+    severity: "info",
+    text: "A fault was logged of a unit that the trace has no requests of: it can neither be explained nor doubted.",
+    source: "trace contract, `fault`",
+  },
   "unlogged-fault": {
     severity: "warning",
     text: "A request faults and should have logged it, but the recorded log, which holds others, has no such fault.",

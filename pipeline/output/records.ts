@@ -117,6 +117,7 @@ export interface FindingRecord {
   readonly forgotten?: number;
   // ── of what is not in the trace ──
   readonly what?: string;
+  // ── of that, and of names ──
   readonly count?: number;
 }
 

@@ -169,7 +169,7 @@ const FINDING: Description<FindingRecord> = {
   register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
   what: optional(text("What is not in the trace, in a word or two")),
-  count: optional(count("How many of them")),
+  count: optional(count("How many of them; of a name, records that have it")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
@@ -251,6 +251,7 @@ const SUMMARY: Description<SummaryRecord> = {
   latent: optional(count("Findings of what no recorded answer shows")),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
+  unknown_names: optional(counts("Fields, registers and properties that nothing here knows")),
   forgotten: optional(
     count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
   ),

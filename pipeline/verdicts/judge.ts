@@ -98,6 +98,13 @@ export class Judge {
     return null;
   }
 
+  /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
+  abstain(record: DmaRecord, outcome: Outcome): void {
+    this.staleSource = null;
+    this.owed = NOTHING;
+    outcome.verdict = record.observed.present ? "unknown" : "";
+  }
+
   #changedLine(): number {
     const source = this.staleSource;
     return source?.change?.line ?? source?.root?.line ?? 0;
