@@ -58,26 +58,25 @@ export async function storesToEntries(records: readonly Json[]): Promise<Target[
     engine.walkUncached(request, walker.newDevice(), walker.newPasidContext());
     walker.tables.observer = null;
   };
-  const handler: TraceHandler = Object.create(inner, {
-    dma: {
-      value(line: number, record: DmaRecord) {
-        inner.dma(line, record);
-        look(line, record);
-      },
-    },
-    mem: {
-      value(line: number, record: Parameters<TraceHandler["mem"]>[1]) {
-        const { addr, data } = records[line - 1] as { addr: string; data: string };
-        const at = BigInt(addr);
-        for (const [start, { bytes, request: by }] of used)
-          if (at >= start && at + BigInt(data.length / 2) <= start + BigInt(bytes))
-            targets.push({ store: line - 1, request: by });
-        inner.mem(line, record);
-      },
+  const dma = (line: number, record: DmaRecord) => {
+    inner.dma(line, record);
+    look(line, record);
+  };
+  const mem: TraceHandler["mem"] = (line, record) => {
+    const { addr, data } = records[line - 1] as { addr: string; data: string };
+    const at = BigInt(addr);
+    for (const [start, { bytes, request: by }] of used)
+      if (at >= start && at + BigInt(data.length / 2) <= start + BigInt(bytes))
+        targets.push({ store: line - 1, request: by });
+    inner.mem(line, record);
+  };
+  const mine: Record<PropertyKey, unknown> = { dma, mem };
+  const handler: TraceHandler = new Proxy(inner, {
+    get(replaying, name) {
+      const value = mine[name] ?? Reflect.get(replaying, name, replaying);
+      return typeof value === "function" ? value.bind(replaying) : value;
     },
   });
-  for (const name of ["record", "unknown", "error"] as const)
-    Object.defineProperty(handler, name, { value: inner[name].bind(inner) });
   await readRecords(source, handler, () => {});
   inner.close();
   return targets;
