@@ -4,6 +4,7 @@ import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -42,6 +43,14 @@ export interface Analysis {
   faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
   /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
   stale?(line: number, route: Route, record: DmaRecord, request: WalkRequest, staleSource: StaleSource): void;
+  /** … and memory as it was before a write that nothing has flushed is what answered it. */
+  unflushed?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    write: UnflushedWrite,
+  ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
     line: number,
@@ -81,6 +90,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   request: true,
   faulted: true,
   stale: true,
+  unflushed: true,
   staleDevice: true,
   command: true,
   registerCommand: true,

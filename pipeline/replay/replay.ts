@@ -117,6 +117,10 @@ export class Replay implements TraceHandler {
     const analyses = this.#analyses;
     if (staleSource !== null && !staleSource.invalidationPending && isStale(outcome))
       for (const analysis of analyses.stale) analysis.stale(line, route, record, this.#request, staleSource);
+    const { unflushed } = this.#judge;
+    if (unflushed !== null && outcome.verdict === "unflushed")
+      for (const analysis of analyses.unflushed)
+        analysis.unflushed(line, route, record, this.#request, unflushed);
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);

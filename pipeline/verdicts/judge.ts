@@ -1,13 +1,22 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
-import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
+import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
+
+/** As an answer from a cache (`VALID`, `INVALIDATED`): memory before a write that nothing has flushed gives it. */
+const UNFLUSHED = 3;
+const VERDICT_OF: Readonly<Record<number, Verdict>> = {
+  [VALID]: "stale",
+  [INVALIDATED]: "stale-after-invalidation",
+  [UNFLUSHED]: "unflushed",
+};
 
 /** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
@@ -22,6 +31,8 @@ export class Judge {
   readonly #page = new Outcome();
   /** What the last stale answer or hazard came from. */
   staleSource: StaleSource | null = null;
+  /** The write that the IOMMU need not have seen. */
+  unflushed: UnflushedWrite | null = null;
 
   constructor(comparison: Comparison) {
     this.#comparison = comparison;
@@ -42,6 +53,7 @@ export class Judge {
     mayDiffer: boolean,
   ): void {
     this.staleSource = null;
+    this.unflushed = null;
     const { observed } = record;
     if (!observed.present) {
       if (mayDiffer && caches !== null && this.#hazard(record, request, caches)) {
@@ -55,7 +67,7 @@ export class Judge {
     if (outcome.difference === "" || caches === null) return;
     const verdict = this.#explain(record, request, caches);
     if (verdict === "mismatch") return;
-    outcome.changedLine = this.#changedLine();
+    outcome.changedLine = verdict === "unflushed" ? this.unflushed!.line : this.#changedLine();
     outcome.verdict = verdict;
     outcome.difference = "";
   }
@@ -105,12 +117,19 @@ export class Judge {
       return passed && ++fromCaches < MOST_PAGES ? null : false;
     });
     if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
-    return worst === VALID ? "stale" : "stale-after-invalidation";
+    return VERDICT_OF[worst]!;
   }
 
+  /** Without flushes in the trace, what an invalidation has covered comes before what memory may have said. */
   #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
-    if (caches.isAsMemory(request)) return UNEXPLAINED;
-    const depth = caches.explain(request, accept);
+    const depth = caches.isAsMemory(request) ? UNEXPLAINED : caches.explain(request, accept);
+    if (depth === UNEXPLAINED || (depth === INVALIDATED && caches.flushesRecorded)) {
+      const write = caches.unflushedAnswer(request, accept);
+      if (write !== null) {
+        this.unflushed ??= write;
+        return UNFLUSHED;
+      }
+    }
     if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
     return depth;
   }
