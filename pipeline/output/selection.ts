@@ -12,6 +12,7 @@ export const SELECTIONS = {
   stale: "requests answered from a stale entry, lawfully or not",
   unflushed: "requests answered as if a write had not reached memory",
   hazards: "requests that a stale entry could still answer",
+  unknown: "requests that need memory of a snapshot that could not be read",
   findings: "findings",
   marks: "marks",
 } as const;
@@ -41,6 +42,7 @@ export function selectionOf(names: readonly SelectionName[] | undefined): Select
   if (has("stale")) verdicts.add("stale").add("stale-after-invalidation");
   if (has("unflushed")) verdicts.add("unflushed");
   if (has("hazards")) verdicts.add("hazard");
+  if (has("unknown")) verdicts.add("unknown");
   return { statuses, verdicts, findings: has("findings"), marks: has("marks") };
 }
 
