@@ -72,6 +72,22 @@ describe.concurrent("explain", () => {
     expect(ran.stderr).toContain(message);
   });
 
+  test("the first words of a structure: what is missing is said, and not shown as zero", async () => {
+    const entry = ["explain", "vtd", "--entry", "VT-d scalable-mode PASID table entry"];
+    // VT-d 5.10, 9.6: P, PGTT 001b (bits 8:6); DID 3 (bits 79:64).
+    const ran = await cli([...entry, "--words", "0x41", "0x3"]);
+    expect(ran.status).toBe(0);
+    expect(ran.stdout).toMatch(/PGTT +8:6 +1/);
+    expect(ran.stdout).toMatch(/DID +79:64 +3/);
+    expect(ran.stdout).toMatch(/not given: words 3 to 8 \(bits 511:128\), with .*FSPTPTR/);
+    expect(ran.stdout.split("not given")[0]).not.toContain("FSPTPTR");
+    const json = JSON.parse((await cli([...entry, "--words", "0x41", "--json"])).stdout);
+    expect(json).toMatchObject({ words: ["0x41"], missing_bits: "511:64" });
+    expect(json.fields).not.toHaveProperty("DID");
+    const many = await cli([...entry, "--words", ..."1 2 3 4 5 6 7 8 9".split(" ")]);
+    expect([many.status, many.stderr]).toEqual([2, expect.stringContaining("expected 1 to 8 64-bit words")]);
+  });
+
   test("a structure's raw words, and its declaration", async () => {
     const entry = ["explain", "vtd", "--entry", "scalable-mode pasid table entry"];
     const [decoded] = records(

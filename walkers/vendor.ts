@@ -1,5 +1,6 @@
 import type { Advise, AdviseRoot } from "./advice.ts";
 import type { Caching } from "./caching.ts";
+import type { Coherence } from "./coherence.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { RegisterCommand } from "./commands/register-command.ts";
 import type { Fault } from "./fault.ts";
@@ -10,6 +11,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { IommuModel, TableModel } from "./models.ts";
 import type { PasidTableFormat } from "./pasid-tables/format.ts";
 import type { HwptStructure } from "./pasid-tables/hwpt.ts";
+import type { RegisterNames } from "./register-names.ts";
 import type { IommuState, Word64 } from "./registers.ts";
 import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
@@ -27,6 +29,7 @@ export interface Vendor<D extends object = object, P extends object = object> {
   /** What the specification calls the tags of a translation that outcomes have as `domain` and `asid`. */
   readonly tagNames: { readonly domain: string; readonly asid: string };
 
+  readonly registerNames: RegisterNames;
   /** Every structure and register that it declares. */
   readonly layouts: readonly Layout[];
   /** Every fault that the specification defines. */
@@ -58,6 +61,10 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly advice: Advise | null;
   /** And those that are owed where a register that says where tables are has changed. */
   readonly rootAdvice: AdviseRoot | null;
+  /** Whether its walks see what processors have written. */
+  coherence(state: IommuState): Coherence;
+  /** Whether a write of a register flushes the write buffer; undefined: none does. */
+  readonly flushesBuffer?: (name: string, value: Word64) => boolean;
   /** How it tags, keeps and drops what it caches. */
   readonly caching: Caching<D, P>;
 }

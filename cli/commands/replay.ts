@@ -25,6 +25,7 @@ interface ReplayArguments extends MemoryArguments {
   caches: boolean;
   findings: boolean;
   iotlb?: string | string[];
+  strict: boolean;
   compare: (typeof DIFFERENCES)[number];
   paGranularity: (typeof PA_GRANULARITIES)[number];
   codeAlias?: string | string[];
@@ -69,6 +70,11 @@ function builder(yargs: Argv): Argv {
         describe: "Look for findings (--no-findings: only walk and compare)",
         type: "boolean",
         default: true,
+      },
+      strict: {
+        describe: "A record with a field, register or type that is not known is an error record",
+        type: "boolean",
+        default: false,
       },
       iotlb: {
         describe: "IOTLBs to simulate, each entries x ways, e.g. 64x4,512x8: hit rates in stats",
@@ -149,6 +155,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       stats: args.stats,
       caches: args.caches,
       findings: args.findings,
+      strict: args.strict,
       iotlb,
       compare: args.compare,
       paGranularity: args.paGranularity,

@@ -4,6 +4,7 @@ import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
+import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
@@ -20,6 +21,7 @@ import type { CachedIommu } from "./history/cached-iommu.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
+import type { UnflushedWrite, UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -40,6 +42,14 @@ export interface CacheStatistics {
   readonly iotlb?: readonly IotlbResult[];
 }
 
+/** As many tags are always kept. */
+const FEW_TAGS = 1024;
+/**
+ * Invalidations that wait for their completion: more than any queue holds. Past it the first of them are taken to have
+ * happened, and the replay says that it does not know.
+ */
+const MOST_PENDING = 1 << 14;
+
 /**
  * What the caches of one IOMMU may hold. It lets every walk enter, keeps what memory no longer says, and answers
  * which of it could explain what the recorded system did.
@@ -48,6 +58,7 @@ export class UnitCaches {
   readonly translations: Translations;
   readonly contexts: Contexts;
   readonly #unit: CachedIommu;
+  readonly #budgets: CacheBudgets;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
   readonly #used: UsedTranslations;
@@ -56,6 +67,7 @@ export class UnitCaches {
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
+  readonly #unflushed: UnflushedAnswers | null;
   readonly #roots: RootChanges;
   #failures: CachedFailures;
   readonly #iotlbs: readonly IotlbSimulation[];
@@ -68,32 +80,33 @@ export class UnitCaches {
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
+  /** Invalidations that were taken to have happened although nothing said so. */
+  #presumed = 0;
   /** Registers and properties as of the last change. */
   #state = new IommuState();
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
-  /** @param iotlbs IOTLBs to simulate beside */
+  /**
+   * @param iotlbs IOTLBs to simulate beside
+   * @param unflushed what IOMMUs may not see yet; null where nobody keeps track
+   */
   constructor(
     unit: CachedIommu,
     memory: VersionedMemory,
     budgets: CacheBudgets,
     iotlbs: readonly IotlbGeometry[] = [],
+    unflushed: UnflushedWrites | null = null,
   ) {
     this.#unit = unit;
     this.#memory = memory;
-    this.translations = new Translations(budgets.pages);
+    this.#budgets = budgets;
+    this.translations = new Translations(budgets);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(
-      unit.vendor.caching,
-      memory,
-      this.contexts,
-      this.#past,
-      budgets.pages,
-    );
+    this.#structures = new PagingStructures(unit.vendor.caching, memory, this.contexts, this.#past, budgets);
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -102,7 +115,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -113,6 +126,7 @@ export class UnitCaches {
       this.#pending,
       this.#roots,
     );
+    this.#unflushed = unflushed === null ? null : new UnflushedAnswers(unit, memory, this.#past, unflushed);
     this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
@@ -152,7 +166,8 @@ export class UnitCaches {
       this.#structures.entries.evicted +
       this.#deviceTlbs.entries.evicted +
       this.contexts.forgotten +
-      this.#past.lost
+      this.#past.lost +
+      this.#presumed
     );
   }
 
@@ -170,6 +185,21 @@ export class UnitCaches {
   }
 
   /**
+   * Before a request: where tags have become too many, all that goes by them is forgotten. They are shared by what
+   * cannot be told from each other, and none is old by itself.
+   */
+  makeRoom(): void {
+    if (this.#budgets.tags.free >= 0 || this.translations.tags.all.length < FEW_TAGS) return;
+    this.#lastEvent = this.#memory.time;
+    this.contexts.clear();
+    this.translations.forget();
+    this.#structures.forget();
+    this.#deviceTlbs.entries.forget();
+    for (const iotlb of this.#iotlbs) iotlb.clear();
+    this.#unit.engine.drop();
+  }
+
+  /**
    * Registers or properties changed. Caches survive that: only what they may hold from now on is another question.
    * @param written the register that a `reg` record has just written; "" for an `iommu` record
    */
@@ -177,11 +207,25 @@ export class UnitCaches {
     const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
     this.#failures = vendor.caching.cachedFailures(state);
+    // What a context decodes to depends on what its IOMMU can do: with other capabilities it is another IOMMU.
+    if (this.#canDoOtherThings(state)) this.clear();
     const dropped = new Invalidation();
     if (vendor.caching.reconfigured(this.#state, state, written, dropped))
       this.#apply(dropped, this.#memory.time);
     this.#roots.note(this.#state, state, this.#memory.time, this.#memory.line);
     this.#state = state.clone();
+  }
+
+  #canDoOtherThings(state: IommuState): boolean {
+    const before = this.#state;
+    const registers = Object.keys(this.#unit.vendor.host.registers);
+    const otherWord = (name: string) =>
+      before.hi(name) !== state.hi(name) ||
+      before.lo(name) !== state.lo(name) ||
+      before.has(name) !== state.has(name);
+    if (registers.some(otherWord) || before.props.size !== state.props.size) return true;
+    for (const [name, value] of state.props) if (before.props.get(name) !== value) return true;
+    return false;
   }
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
@@ -201,7 +245,17 @@ export class UnitCaches {
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
-    } else pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+    } else {
+      pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+      if (pending.list.length > MOST_PENDING) this.#overdue();
+    }
+  }
+
+  /** Half of the pending invalidations, the first ones, take effect without a completion. */
+  #overdue(): void {
+    const first = this.#pending.list.splice(0, MOST_PENDING / 2);
+    for (const { inv, issued } of first) this.#apply(inv, issued);
+    this.#presumed += first.length;
   }
 
   /**
@@ -394,6 +448,16 @@ export class UnitCaches {
    */
   uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
     return this.#explanation.findAll(request, "uninvalidated", accept);
+  }
+
+  /** The trace records flushes. */
+  get flushesRecorded(): boolean {
+    return this.#unflushed?.recorded ?? false;
+  }
+
+  /** The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent. */
+  unflushedAnswer(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
+    return this.#unflushed?.find(request, accept) ?? null;
   }
 
   /**

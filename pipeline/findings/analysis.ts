@@ -4,6 +4,7 @@ import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -49,6 +50,14 @@ export interface Analysis {
     staleSource: StaleSource,
     showing: Showing,
   ): void;
+  /** … and memory as it was before a write that nothing has flushed is what answered it. */
+  unflushed?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    write: UnflushedWrite,
+  ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
     line: number,
@@ -65,6 +74,9 @@ export interface Analysis {
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Software has mapped memory for a device, or undone it. */
+  mapped?(line: number, record: RecordOf<"map">): void;
+  unmapped?(line: number, record: RecordOf<"unmap">): void;
   /** Something is not in the trace. */
   lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
@@ -94,11 +106,14 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   request: true,
   faulted: true,
   stale: true,
+  unflushed: true,
   staleDevice: true,
   command: true,
   registerCommand: true,
   invalidated: true,
   logged: true,
+  mapped: true,
+  unmapped: true,
   lost: true,
   finish: true,
 };

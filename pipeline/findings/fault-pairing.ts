@@ -1,10 +1,11 @@
-import type { Access } from "../../parsers/trace/accesses.ts";
+import { ACCESS_BITS, type Access } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
 import { frameOf } from "../../walkers/memory.ts";
 import { EXECUTE, READ, type WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
@@ -57,6 +58,8 @@ export class FaultPairing implements Analysis {
   /** Code of the fault that should be logged; NO_CODE where the request does not fault, or without a record. */
   readonly #codes = new Float64Array(KEPT);
   readonly #units: (IommuUnit | null)[] = new Array(KEPT).fill(null);
+  /** What was observed of the request is a fault: whoever recorded it knew. */
+  readonly #witnessed = new Uint8Array(KEPT);
   readonly #logged = new Uint8Array(KEPT);
   /** The old entry that gives the fault, where memory does not; null: memory does. */
   readonly #sources: (StaleSource | null)[] = new Array(KEPT).fill(null);
@@ -67,6 +70,9 @@ export class FaultPairing implements Analysis {
   #next = 0;
   /** IOMMUs that have logged anything. */
   readonly #loggers = new Set<IommuUnit>();
+  /** Units that the trace has requests of, and the latest of them. */
+  readonly #asked = new Set<IommuUnit>();
+  #lastAsked: IommuUnit | null = null;
 
   /**
    * @param owed told about faults that an old entry explains
@@ -92,6 +98,12 @@ export class FaultPairing implements Analysis {
     const { fault, recorded, reason } = staleSource.answer;
     if (fault === null) this.#answeredOtherwise = line;
     else if (recorded) this.#enter(line, route, record, reason, fault.code, staleSource);
+  }
+
+  request(_line: number, { unit }: Route): void {
+    if (unit === this.#lastAsked) return;
+    this.#lastAsked = unit;
+    this.#asked.add(unit);
   }
 
   /** Notes a request that faults. */
@@ -125,6 +137,7 @@ export class FaultPairing implements Analysis {
     this.#reasons[slot] = reason;
     this.#units[slot] = unit;
     this.#logged[slot] = 0;
+    this.#witnessed[slot] = record.observed.present && record.observed.result === FAULT ? 1 : 0;
     this.#codes[slot] = code;
     this.#sources[slot] = source;
     this.#excused[slot] = source === null ? 0 : 1;
@@ -140,6 +153,11 @@ export class FaultPairing implements Analysis {
       if (source !== null) this.#owed.explains(line, unit, source);
       return;
     }
+    // Of a unit without requests nobody has recorded any: that they do not explain the fault says nothing.
+    if (!this.#asked.has(unit)) {
+      this.#report(line, record, unit);
+      return;
+    }
     const other = this.#other(record, unit);
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,
@@ -148,6 +166,28 @@ export class FaultPairing implements Analysis {
       message: `expected a request before it that faults like this, found ${other === null ? this.#none() : this.#instead(other)}`,
       ...(other === null ? {} : { request_line: this.#lines[other] }),
     });
+  }
+
+  /** A fault that stands for itself. */
+  #report(
+    line: number,
+    { dev, pasid, addr, access, code, reason }: RecordOf<"fault">,
+    unit: IommuUnit,
+  ): void {
+    const kind = code === undefined ? (reason ?? "unknown") : hexHalves(code.hi, code.lo);
+    const what = access === undefined ? "request" : ACCESS_WORDS[ACCESS_BITS[access]]!;
+    const where = addr === undefined ? "" : ` at ${hexHalves(addr.hi, addr.lo)}`;
+    this.#findings.report(
+      line,
+      CACHE_RULES["logged-fault"],
+      `${unit.id}\n${dev.canonical}\n${kind}\n${access}`,
+      {
+        iommu: unit.id,
+        dev: dev.text,
+        pasid,
+        message: `the log has a fault of code ${kind}, a ${what}${where}; there are no requests in the trace that it could be compared with`,
+      },
+    );
   }
 
   /** @param stale by what an old entry gives, instead of by what memory does */
@@ -231,8 +271,8 @@ export class FaultPairing implements Analysis {
     this.#units[slot] = null;
     const code = this.#codes[slot]!;
     this.#sources[slot] = null;
-    if (code === NO_CODE || this.#logged[slot] !== 0 || this.#excused[slot] !== 0) return;
-    if (!this.#loggers.has(unit)) return;
+    if (code === NO_CODE || this.#excused[slot] !== 0 || !this.#loggers.has(unit)) return;
+    if (this.#logged[slot] !== 0 || this.#witnessed[slot] !== 0) return;
     const device = this.#names.devices.get(this.#devices[slot]!);
     this.#findings.report(
       this.#lines[slot]!,

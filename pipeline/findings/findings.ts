@@ -1,3 +1,4 @@
+import { printableLine } from "../../parsers/trace/show.ts";
 import type { Rule } from "../../walkers/tables/rule.ts";
 import type { FindingRecord } from "../output/records.ts";
 import { Summary } from "../output/statistics.ts";
@@ -67,7 +68,7 @@ export class Findings {
       ...(iommu === undefined ? {} : { iommu }),
       ...(dev === undefined ? {} : { dev }),
       ...(pasid === undefined ? {} : { pasid }),
-      message,
+      message: printableLine(message),
       ...rest,
     });
     return true;

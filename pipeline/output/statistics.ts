@@ -1,3 +1,4 @@
+import type { UnknownName } from "../../parsers/trace/unknown-names.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { Outcome, Verdict } from "../iommus/outcome.ts";
@@ -139,6 +140,10 @@ export class Summary {
   latent = 0;
   /** Entries of the model of the caches that were dropped for want of memory: verdicts may be incomplete. */
   forgotten = 0;
+  /** Requests that were walked: the others could not be used. */
+  walked = 0;
+  /** Names that nothing here knows. */
+  unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();
   /** Records whose type the contract does not know. */
   readonly unknown = new Map<string, number>();
@@ -179,6 +184,9 @@ export class Summary {
       ...(this.latent > 0 ? { latent: this.latent } : {}),
       verdicts: sorted(this.verdicts),
       ...(this.unknown.size > 0 ? { unknown: sorted(this.unknown) } : {}),
+      ...(this.unknownNames.length > 0
+        ? { unknown_names: Object.fromEntries(this.unknownNames.map(({ name, count }) => [name, count])) }
+        : {}),
       ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),
     };
   }

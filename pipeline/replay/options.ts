@@ -11,6 +11,8 @@ export interface ReplayOptions {
   readonly allowPaths: readonly string[];
   /** Longest line of the trace, in bytes; a longer one is an error record. */
   readonly maxLineBytes: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict: boolean;
   /** Bytes of a snapshot's file that are kept in memory. */
   readonly snapshotCacheBytes: number;
   /** Keep track of what the recorded caches may hold, for the verdicts `stale`, … and `hazard`. */
@@ -39,6 +41,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   directory: ".",
   allowPaths: [],
   maxLineBytes: MAX_LINE_BYTES,
+  strict: false,
   snapshotCacheBytes: 48 * MEBIBYTE,
   caches: true,
   iotlb: [],

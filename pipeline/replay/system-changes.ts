@@ -61,6 +61,12 @@ export class SystemChanges {
         this.#before();
         this.#fail(line, this.#logged(line, record));
         break;
+      case "map":
+        for (const analysis of this.#analyses.mapped) analysis.mapped(line, record);
+        break;
+      case "unmap":
+        for (const analysis of this.#analyses.unmapped) analysis.unmapped(line, record);
+        break;
       case "loss":
         for (const analysis of this.#analyses.lost) analysis.lost(line, record);
         break;
@@ -103,6 +109,7 @@ export class SystemChanges {
   #writeRegister(line: number, { iommu, name, value }: RecordOf<"reg">): void {
     const unit = this.#system.iommus.named("reg", iommu);
     if (!(unit instanceof IommuUnit)) return;
+    if (unit.vendor.flushesBuffer?.(name, value)) this.#system.flushBuffer(unit);
     const words = unit.registerCommand(name, value);
     if (words === null) return;
     this.#before();
@@ -150,6 +157,7 @@ export class SystemChanges {
   }
 
   #invalidated(line: number, unit: IommuUnit, happened: Invalidation | null): void {
+    this.#system.flushBuffer(unit);
     for (const analysis of this.#analyses.invalidated) analysis.invalidated(line, unit, happened);
   }
 
@@ -157,7 +165,9 @@ export class SystemChanges {
   #logged(line: number, record: RecordOf<"fault">): Problem | null {
     const unit = this.#system.logger(record);
     if (!(unit instanceof IommuUnit)) return unit;
-    for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
+    // What is not known of memory may explain it.
+    if (!this.#system.memory.lost)
+      for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
     return null;
   }
 

@@ -106,7 +106,9 @@ const OUTCOME: Description<OutcomeRecord> = {
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
-  changed_line: optional(integer(1, MAX_SAFE, "stale, hazard: line of the change that a cache has not seen")),
+  changed_line: optional(
+    integer(1, MAX_SAFE, "stale, unflushed, hazard: line of the change that was not seen"),
+  ),
 };
 
 const FINDING: Description<FindingRecord> = {
@@ -170,7 +172,7 @@ const FINDING: Description<FindingRecord> = {
   register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
   what: optional(text("What is not in the trace, in a word or two")),
-  count: optional(count("How many of them")),
+  count: optional(count("How many of them; of a name, records that have it")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
@@ -252,6 +254,7 @@ const SUMMARY: Description<SummaryRecord> = {
   latent: optional(count("Findings of what no recorded answer shows")),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
+  unknown_names: optional(counts("Fields, registers and properties that nothing here knows")),
   forgotten: optional(
     count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
   ),

@@ -1,3 +1,4 @@
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
 import type { Vendor } from "../vendor.ts";
@@ -18,6 +19,7 @@ import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
 import { AMD_VI_FAULTS } from "./faults.ts";
 import { AMD_VI_HOST } from "./host.ts";
 import { AMD_VI_PASID_TABLES } from "./pasid-tables.ts";
+import { AMD_VI_REGISTER_NAMES } from "./register-names.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -54,6 +56,7 @@ export const AMD_VI_LAYOUTS: readonly Layout[] = [
 export const AMD_VI = {
   model: "amd",
   tagNames: { domain: "domain", asid: "ASID" },
+  registerNames: AMD_VI_REGISTER_NAMES,
   layouts: AMD_VI_LAYOUTS,
   faults: AMD_VI_FAULTS,
   faultRecord: AMD_VI_FAULT_RECORD,
@@ -67,5 +70,10 @@ export const AMD_VI = {
   registerCommands: {},
   advice: AMD_VI_ADVICE,
   rootAdvice: AMD_VI_ROOT_ADVICE,
+  // MMIO 0018h.
+  coherence: (state) =>
+    state.field("control", ControlRegister, "COHERENT", 1) === 0
+      ? incoherent("Control.Coherent=0")
+      : COHERENT,
   caching: AMD_VI_CACHING,
 } as const satisfies Vendor<DeviceContext, PasidContext>;

@@ -8,12 +8,14 @@ import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
 import { RISCV_HOST } from "./host.ts";
 import { RISCV_PASID_TABLES } from "./pasid-tables.ts";
+import { RISCV_REGISTER_NAMES } from "./register-names.ts";
 import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
 export { RISCV_FAULTS } from "./faults.ts";
 export { RiscvWalker } from "./walker.ts";
 
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { Sv32Entry, SvEntry } from "../page-tables/riscv-sv.ts";
 import {
@@ -46,6 +48,7 @@ export const RISCV_LAYOUTS: readonly Layout[] = [
 export const RISCV = {
   model: "riscv",
   tagNames: { domain: "GSCID", asid: "PSCID" },
+  registerNames: RISCV_REGISTER_NAMES,
   layouts: RISCV_LAYOUTS,
   faults: RISCV_FAULTS,
   faultRecord: RISCV_FAULT_RECORD,
@@ -59,5 +62,7 @@ export const RISCV = {
   registerCommands: {},
   advice: RISCV_ADVICE,
   rootAdvice: RISCV_ROOT_ADVICE,
+  // No register says so: it is a matter of the platform's PMAs, which a host publishes ("dma-coherent" of its node).
+  coherence: (state) => (state.property("coherent") === 0 ? incoherent("props.coherent=false") : COHERENT),
   caching: RISCV_CACHING,
 } as const satisfies Vendor<RiscvDevice, RiscvPasidContext>;

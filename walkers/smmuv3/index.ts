@@ -1,3 +1,4 @@
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { Stage1Descriptor } from "../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../page-tables/vmsav8-64-stage2.ts";
@@ -12,6 +13,7 @@ import { SMMUV3_FAULTS } from "./faults.ts";
 import { SMMUV3_HOST } from "./host.ts";
 import { SMMUV3_HWPT } from "./hwpt.ts";
 import { SMMUV3_PASID_TABLES } from "./pasid-tables.ts";
+import { SMMUV3_REGISTER_NAMES } from "./register-names.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -45,6 +47,7 @@ export const SMMUV3_LAYOUTS: readonly Layout[] = [
 export const SMMUV3 = {
   model: "arm-smmuv3",
   tagNames: { domain: "VMID", asid: "ASID" },
+  registerNames: SMMUV3_REGISTER_NAMES,
   layouts: SMMUV3_LAYOUTS,
   faults: SMMUV3_FAULTS,
   faultRecord: SMMUV3_FAULT_RECORD,
@@ -58,5 +61,8 @@ export const SMMUV3 = {
   registerCommands: {},
   advice: SMMUV3_ADVICE,
   rootAdvice: SMMUV3_ROOT_ADVICE,
+  // IHI 0070, 6.3.1: translation table walks, and fetches of STEs and CDs.
+  coherence: (state) =>
+    state.capability("idr0", Idr0, "COHACC", 1) === 0 ? incoherent("SMMU_IDR0.COHACC=0") : COHERENT,
   caching: SMMUV3_CACHING,
 } as const satisfies Vendor<StreamContext, SubstreamContext>;

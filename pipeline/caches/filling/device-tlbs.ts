@@ -3,7 +3,7 @@ import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../held/contexts.ts";
-import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CacheBudgets } from "../held/memory-budget.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
@@ -30,9 +30,9 @@ export class DeviceTlbs {
     memory: VersionedMemory,
     past: PastWalks,
     pending: PendingInvalidations,
-    budget: MemoryBudget,
+    budgets: CacheBudgets,
   ) {
-    this.entries = new Translations(budget, DEVICE_TRANSLATIONS);
+    this.entries = new Translations(budgets, DEVICE_TRANSLATIONS);
     this.#caching = caching;
     this.#memory = memory;
     this.#past = past;
