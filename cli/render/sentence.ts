@@ -18,14 +18,18 @@ export function reasonsOf(fault: Fault): readonly FaultReason[] {
 }
 
 /** What a fault means: sentence, source, generic reason, likely causes. */
-export function faultLines(fault: Fault, reasons: readonly FaultReason[] = reasonsOf(fault)): string[] {
+export function faultLines(
+  fault: Fault,
+  reasons: readonly FaultReason[] = reasonsOf(fault),
+  causes: readonly string[] = fault.causes ?? [],
+): string[] {
   const lines = [
     `${sentence(fault.text)} [${fault.source}]`,
     ...reasons.map((name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`),
   ];
-  if (fault.causes !== undefined && fault.causes.length > 0) {
+  if (causes.length > 0) {
     lines.push("Likely causes:");
-    for (const cause of fault.causes) lines.push(`  - ${cause}`);
+    for (const cause of causes) lines.push(`  - ${cause}`);
   }
   return lines;
 }

@@ -4,7 +4,7 @@ import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import { addressText, hex } from "../../walkers/word64.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
 import { permText } from "./perm.ts";
@@ -98,7 +98,17 @@ function resultText(result: WalkResult): string {
   return `fault ${faultTitle(result.fault!)}`;
 }
 
-function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null): string[] {
+/** Of a structure that served requests before and was changed, no cause is likely that it was never set up. */
+function causesOf({ outcome, changes }: InspectedRequest, fault: Fault): readonly string[] | undefined {
+  if (outcome.stage !== undefined || changes.length === 0) return fault.causes;
+  const values = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
+  return [
+    `the entry was ${values.join(", ")}: the device was still active when it was removed, or it is being replaced`,
+  ];
+}
+
+function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[] {
+  const { outcome, model } = inspected;
   const lines: string[] = [];
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
@@ -106,7 +116,7 @@ function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null)
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, [outcome.reason])));
+      lines.push(...indented(faultLines(fault, [outcome.reason], causesOf(inspected, fault))));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,
