@@ -1,8 +1,10 @@
+import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import type { OutcomeRecord } from "../../pipeline/output/records.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
 import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
-import type { Fault } from "../../walkers/fault.ts";
+import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
@@ -96,7 +98,21 @@ function resultText(result: WalkResult): string {
   return `fault ${faultTitle(result.fault!)}`;
 }
 
-function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null): string[] {
+/** What a walk knows of its fault. */
+function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occurrence {
+  const { reason, access, stage, flags, entry } = outcome;
+  const { kindOfFlags } = VENDORS[model].faultRecord;
+  return {
+    reasons: [reason!],
+    access: ACCESS_BITS[access],
+    stage,
+    kind: flags === undefined ? undefined : kindOfFlags?.(fault.code, Number(flags)),
+    entryLo: entry === undefined ? undefined : Number(BigInt.asIntN(32, BigInt(entry))),
+  };
+}
+
+function outcomeLines(request: InspectedRequest, fault: Fault | null): string[] {
+  const { outcome, model } = request;
   const lines: string[] = [];
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
@@ -104,7 +120,7 @@ function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null)
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, [outcome.reason])));
+      lines.push(...indented(faultLines(fault, occurrenceOf(request, fault))));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

@@ -3,7 +3,14 @@ import { TABLE_MODELS } from "../../walkers/models.ts";
 import { type FaultClass, NO_LEVEL, OK, type WalkResult } from "../../walkers/result.ts";
 
 /** How an outcome compares with what was observed; the names of the trace contract. */
-export const VERDICTS = ["match", "stale", "stale-after-invalidation", "mismatch", "hazard"] as const;
+export const VERDICTS = [
+  "match",
+  "stale",
+  "stale-after-invalidation",
+  "mismatch",
+  "hazard",
+  "not-modelled",
+] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
 /** What differs first in a mismatch, from the coarsest to the finest. */

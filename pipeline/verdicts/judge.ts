@@ -1,6 +1,8 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
+import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -52,6 +54,10 @@ export class Judge {
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
+    if (outcome.difference !== "" && ofInterrupts(outcome, observed)) {
+      outcome.verdict = "not-modelled";
+      outcome.difference = "";
+    }
     if (outcome.difference === "" || caches === null) return;
     const verdict = this.#explain(record, request, caches);
     if (verdict === "mismatch") return;
@@ -144,4 +150,12 @@ export class Judge {
       advance(request, span);
     }
   }
+}
+
+/** Whether what was observed is a fault of interrupt remapping, whose tables are not walked. */
+function ofInterrupts(outcome: Outcome, observed: ObservedRecord): boolean {
+  if (observed.result !== FAULT || !observed.hasCode) return false;
+  const { faultRecord } = VENDORS[MODEL_OWNER[outcome.model]];
+  const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
+  return faultRecord.ofInterrupts?.(code, observed.flags, outcome.status === MSI) ?? false;
 }
