@@ -6,10 +6,10 @@ import { openCapabilities } from "../parsers/caps/open-caps.ts";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
+import { nearest } from "../parsers/trace/nearest.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
 import type { BindFinding } from "../walkers/pasid-tables/bind-findings.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 /** Larger than any configuration. */
 const MAX_CONFIG_BYTES = 2 ** 20;

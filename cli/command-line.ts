@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
+import { nearest } from "../parsers/trace/nearest.ts";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
@@ -14,7 +15,6 @@ import { schemaCommand } from "./commands/schema.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
-import { nearest } from "./nearest.ts";
 import { standardOutput } from "./output.ts";
 
 /** Columns of `--help`, where the terminal has as many. */

@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
 import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
 import type { Depth } from "../pipeline/diff/answer.ts";
@@ -7,13 +6,14 @@ import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/dif
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
 import { VENDORS } from "../walkers/registry.ts";
 import { hex } from "../walkers/word64.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
 import { type Output, openOutput } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
+import { say } from "./say.ts";
 import { onInterrupt } from "./signals.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
@@ -87,7 +87,7 @@ async function report(
     return;
   }
   await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);
-  for (const { message } of diffNotes(result)) process.stderr.write(`pasid-replay: note: ${message}\n`);
+  for (const { message } of diffNotes(result)) say(`note: ${message}`);
 }
 
 /** What the specification calls the fault codes, where both streams are of one architecture. */
@@ -106,10 +106,9 @@ async function codeNames({ a, b }: DiffResult): Promise<Map<string, string>> {
 
 /** Where errors are not among the output records, standard error has them. */
 function complain(path: string, { errors, errorCount }: StreamReport): void {
-  for (const { line, message } of errors.slice(0, SHOWN_ERRORS))
-    process.stderr.write(`pasid-replay: ${path}: line ${line}: ${message}\n`);
+  for (const { line, message } of errors.slice(0, SHOWN_ERRORS)) say(`${path}: line ${line}: ${message}`);
   const more = errorCount - Math.min(errors.length, SHOWN_ERRORS);
-  if (more > 0) process.stderr.write(`pasid-replay: ${path}: ${more} more records could not be used\n`);
+  if (more > 0) say(`${path}: ${more} more records could not be used`);
 }
 
 const SHOWN_ERRORS = 10;
@@ -121,12 +120,10 @@ function exitStatusOf({ a, b, counts }: DiffResult): ExitStatus {
   return counts.compared === 0 && counts.unanswered > 0 ? EXIT_TROUBLE : EXIT_OK;
 }
 
-function replayOptions(
-  path: string,
-  { snapshotCacheBytes, memoryLimit, maxLineBytes, allowPaths }: MemoryLimits,
-) {
+function replayOptions(path: string, limits: MemoryLimits) {
+  const { snapshotCacheBytes, memoryLimit, maxLineBytes, allowPaths } = limits;
   return {
-    directory: path === "-" ? "." : dirname(path),
+    directory: folderOf(path, limits),
     allowPaths,
     maxLineBytes,
     snapshotCacheBytes,

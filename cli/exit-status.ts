@@ -26,9 +26,14 @@ export const FAIL_LEVELS = {
     text: "a request that was answered from a stale entry for want of an invalidation",
     found: (s) => s.owed > 0,
   },
+  empty: { text: "no request was replayed", found: (s) => s.walked === 0 },
   hazard: {
     text: "a request that a stale entry could answer differently",
     found: (s) => s.verdicts.has("hazard"),
+  },
+  latent: {
+    text: "an invalidation that is owed although no recorded answer shows it",
+    found: (s) => s.latent > 0,
   },
   fault: { text: "a request that faults", found: (s) => s.faults > 0 },
   finding: { text: "a finding of severity error", found: (s) => s.severities.has("error") },

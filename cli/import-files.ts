@@ -1,7 +1,9 @@
 import { dirname, relative, resolve } from "node:path";
 import { openInput } from "../parsers/bind/input-file.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
+import type { CsvColumns } from "../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
+import type { IommuEvent } from "../parsers/logs/iommu-events.ts";
 import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { type LineTaker, LogCutter } from "../parsers/logs/log-cutter.ts";
 import { LogImport, type LogReport, type LogSink } from "../parsers/logs/log-import.ts";
@@ -31,6 +33,12 @@ export interface ImportFilesOptions {
   readonly memory: readonly MemoryFile[];
   /** Logs that are read to their end before the others, whatever the time in them. */
   readonly boot: readonly string[];
+  /** Told what kernels report. */
+  readonly onEvent?: (event: IommuEvent) => void;
+  /** Told of each record, before it is written. */
+  readonly onRecord?: (type: string, text: string) => void;
+  /** The logs are tables with these columns. */
+  readonly columns?: CsvColumns;
   /** Path of the output: memory files are named relative to its folder. */
   readonly outputPath: string;
 }
@@ -46,17 +54,22 @@ export interface ImportReport extends LogReport {
  */
 export async function importFiles(
   paths: readonly string[],
-  output: Output,
+  output: Pick<Output, "write">,
   options: ImportFilesOptions,
 ): Promise<ImportReport> {
   const sources: ByteSource[] = [];
   const known = new KnownMemory();
   try {
     for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
-    const writer = new TraceWriter(output);
-    const { formats, hosts } = options;
-    const memory = options.memory.length > 0 ? { memory: known } : {};
-    const log = new LogImport(writer, { formats, hosts, ...memory });
+    const { formats, hosts, columns, onEvent, onRecord } = options;
+    const writer = new TraceWriter(output, onRecord);
+    const log = new LogImport(writer, {
+      formats,
+      hosts,
+      ...(options.memory.length > 0 ? { memory: known } : {}),
+      ...(columns === undefined ? {} : { columns }),
+      ...(onEvent === undefined ? {} : { onEvent }),
+    });
     writer.record(0, "header", headerText(paths));
     const snapshots = new Snapshots(log, known, options);
     snapshots.at(0, 0);
@@ -189,14 +202,17 @@ function open(path: string): MemoryImage {
 
 /** Collects records, and writes them a chunk at a time. */
 class TraceWriter implements LogSink {
-  readonly #output: Output;
+  readonly #output: Pick<Output, "write">;
+  readonly #listener: ImportFilesOptions["onRecord"];
   #lines: string[] = [];
 
-  constructor(output: Output) {
+  constructor(output: Pick<Output, "write">, listener: ImportFilesOptions["onRecord"]) {
     this.#output = output;
+    this.#listener = listener;
   }
 
-  record(_line: number, _type: string, text: string): void {
+  record(_line: number, type: string, text: string): void {
+    this.#listener?.(type, text);
     this.#lines.push(text, "\n");
   }
 

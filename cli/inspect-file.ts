@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { onlyTrace } from "../parsers/recognize.ts";
 import { TraceSource } from "../parsers/trace/reader.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import {
@@ -7,7 +7,7 @@ import {
   type InspectionTarget,
   inspectTrace,
 } from "../pipeline/walk/walk-trace.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { reportProblems } from "./problems.ts";
 
@@ -20,10 +20,11 @@ export async function inspectFile(
   target: InspectionTarget,
   limits: MemoryLimits,
 ): Promise<InspectedRequest> {
-  const source = new TraceSource(await openTrace(path), limits);
+  const source = new TraceSource(await onlyTrace(await openTrace(path)), limits);
   try {
-    const directory = path === "-" ? "." : dirname(path);
-    const inspected = await inspectTrace(source, target, { directory, ...limits });
+    const { baseFolder: _, ...options } = limits;
+    const directory = folderOf(path, limits);
+    const inspected = await inspectTrace(source, target, { directory, ...options });
     reportProblems(path, inspected);
     return inspected;
   } catch (error) {

@@ -1,7 +1,7 @@
-import { dirname } from "node:path";
+import { onlyTrace } from "../parsers/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import { inspectTables, SelectionError, type TableSelection } from "../pipeline/inspect/inspect-tables.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { reportProblems } from "./problems.ts";
@@ -22,11 +22,12 @@ export async function inspectTablesOfFile(
   output: Output,
   limits: MemoryLimits,
 ): Promise<number> {
-  const source = await openTrace(path);
+  const source = await onlyTrace(await openTrace(path));
   const sink = json ? new InspectJson(output) : new InspectText(output);
   try {
-    const directory = path === "-" ? "." : dirname(path);
-    const problems = await inspectTables(source, selection, sink, { directory, ...limits });
+    const { baseFolder: _, ...options } = limits;
+    const directory = folderOf(path, limits);
+    const problems = await inspectTables(source, selection, sink, { directory, ...options });
     await sink.flush();
     reportProblems(path, problems);
     return problems.errorCount;

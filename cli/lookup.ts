@@ -1,9 +1,9 @@
+import { nearest } from "../parsers/trace/nearest.ts";
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { registerKey } from "../walkers/registers.ts";
 import { hex } from "../walkers/word64.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 /** The faults of a code, hex or decimal, or of a name: several conditions may share a code. */
 export function faultsNamed(vendor: string, faults: readonly Fault[], given: string): Fault[] {
@@ -51,12 +51,23 @@ export function layoutNamed(layouts: readonly Layout[], given: string): Layout {
  * string of hex digits: without `0x` its bytes, lowest address first; with `0x` one number.
  */
 export function bytesOf(option: string, given: readonly string[], bytes: number): DataView {
+  return prefixOf(option, given, bytes, false).view;
+}
+
+/** The first bytes of a structure: those that are given, and how many they are; the others are zero. */
+export interface Prefix {
+  readonly view: DataView;
+  readonly given: number;
+}
+
+/** As `bytesOf`; where `prefix` allows it, words at the end may be missing. */
+export function prefixOf(option: string, given: readonly string[], bytes: number, prefix = true): Prefix {
   const words = given.flatMap((text) => text.split(/[\s,]+/)).filter((text) => text !== "");
   const view = new DataView(new ArrayBuffer(Math.max(bytes, 8)));
   const single = words.length === 1 ? words[0]! : undefined;
   if (single !== undefined && new RegExp(`^[0-9a-f]{${bytes * 2}}$`, "i").test(single)) {
     for (let i = 0; i < bytes; i++) view.setUint8(i, Number.parseInt(single.slice(2 * i, 2 * i + 2), 16));
-    return view;
+    return { view, given: bytes };
   }
   if (
     single !== undefined &&
@@ -65,20 +76,21 @@ export function bytesOf(option: string, given: readonly string[], bytes: number)
     single.length <= 2 + bytes * 2
   ) {
     setWords(view, BigInt(single), bytes);
-    return view;
+    return { view, given: bytes };
   }
   const count = Math.ceil(bytes / 8);
   const max = 1n << BigInt(Math.min(64, bytes * 8));
   const values = words.map((word) => (/^(0x)?[0-9a-f]{1,16}$/i.test(word) ? BigInt(prefixed(word)) : max));
-  if (values.length !== count || values.some((value) => value >= max))
+  const enough = prefix ? values.length > 0 && values.length <= count : values.length === count;
+  if (!enough || values.some((value) => value >= max))
     throw new CliError(
-      `${option}: expected ${count} ${bytes < 8 ? `${bytes * 8}-bit` : "64-bit"} word${count === 1 ? "" : "s"} or ${bytes * 2} hex digits, found ${JSON.stringify(words.join(" "))}`,
+      `${option}: expected ${prefix && count > 1 ? `1 to ${count}` : count} ${bytes < 8 ? `${bytes * 8}-bit` : "64-bit"} word${count === 1 ? "" : "s"} or ${bytes * 2} hex digits, found ${JSON.stringify(words.join(" "))}`,
       true,
     );
   values.forEach((value, i) => {
     view.setBigUint64(i * 8, value, true);
   });
-  return view;
+  return { view, given: Math.min(values.length * 8, bytes) };
 }
 
 /** Kernel logs print words with and without "0x"; all are hex. */

@@ -1,5 +1,5 @@
+import { nearest } from "../parsers/trace/nearest.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 /** The names of a table of options, for `--help`. */
 export function names(table: object): string {

@@ -10,8 +10,12 @@ import {
   unlinkSync,
   write,
 } from "node:fs";
+import { Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
+import type { Writable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { isatty } from "node:tty";
+import { printable } from "../parsers/trace/show.ts";
 import { CliError, ClosedPipe, reasonOf, systemCode } from "./errors.ts";
 
 /** Where a command's output goes. What is given to one `write` is there as a whole, or not at all. */
@@ -53,6 +57,7 @@ export function openOutput(path: string): Output {
   try {
     const target = targetOf(path);
     const existing = lstatSync(target, { throwIfNoEntry: false });
+    if (existing?.isFIFO()) return new SinkOutput(path, pipeSink(target), {});
     if (existing !== undefined && !existing.isFile()) {
       const fd = openSync(target, constants.O_WRONLY);
       return new SinkOutput(path, descriptorSink(fd), { close: () => closeSync(fd) });
@@ -106,7 +111,8 @@ class SinkOutput implements Output {
 
   async write(data: Uint8Array | string): Promise<void> {
     if (this.#halted) return NEVER;
-    const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : viewOf(data);
+    // Text may quote an input, whose escape sequences are not for this terminal.
+    const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : viewOf(data);
     if (bytes.length === 0) return;
     const pending = this.#sink(bytes);
     this.#pending = pending;
@@ -146,7 +152,7 @@ function descriptorSink(fd: number): Sink {
     new Promise((settle) => {
       const go = (from: number): void => {
         write(fd, bytes, from, bytes.length - from, null, (error, written) => {
-          if (error !== null && systemCode(error) === "EAGAIN") setTimeout(go, 1, from);
+          if (error !== null && systemCode(error) === "EAGAIN") setTimeout(1).then(() => go(from));
           else if (error !== null) settle(error);
           else if (from + written < bytes.length) go(from + written);
           else settle(null);
@@ -156,7 +162,38 @@ function descriptorSink(fd: number): Sink {
     });
 }
 
-function streamSink(stream: NodeJS.WriteStream): Sink {
+/** How often it is tried whether a FIFO has a reader yet, in milliseconds. */
+const READER_INTERVAL = 20;
+
+/** A FIFO: an open that waits for a reader, or a write to one that has stopped reading, must not keep us from leaving. */
+function pipeSink(path: string): Sink {
+  let sink: Promise<Sink> | undefined;
+  return async (bytes) => {
+    try {
+      sink ??= pipeOpened(path);
+      return await (await sink)(bytes);
+    } catch (error) {
+      return error;
+    }
+  };
+}
+
+async function pipeOpened(path: string): Promise<Sink> {
+  for (;;)
+    try {
+      const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      const socket = new Socket({ fd, readable: false, writable: true });
+      // What is being written keeps the process; an open end alone does not.
+      socket.unref();
+      return streamSink(socket);
+    } catch (error) {
+      // No reader has opened it yet.
+      if (systemCode(error) !== "ENXIO") throw error;
+      await setTimeout(READER_INTERVAL);
+    }
+}
+
+function streamSink(stream: Writable): Sink {
   // Without a listener a failed write would end the process; the callback says the same.
   stream.on("error", () => {});
   return (bytes) => new Promise((settle) => stream.write(bytes, (error) => settle(error ?? null)));

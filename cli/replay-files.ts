@@ -1,22 +1,27 @@
 import { fstatSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { onlyTrace } from "../parsers/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
+import { didYouMean } from "../parsers/trace/unknown-names.ts";
 import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts";
 import type { Summary } from "../pipeline/output/statistics.ts";
 import type { ReplayOptions } from "../pipeline/replay/options.ts";
 import { replayTrace } from "../pipeline/replay/run.ts";
-import type { MemoryLimits } from "./commands/memory-options.ts";
+import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
 import { timingLine } from "./render/timing.ts";
+import { say } from "./say.ts";
 
 const STDIN = 0;
 const STDOUT = 1;
 
 export interface ReplayFilesOptions
   extends MemoryLimits,
-    Pick<ReplayOptions, "caches" | "findings" | "iotlb" | "compare" | "paGranularity" | "stats"> {
+    Pick<
+      ReplayOptions,
+      "caches" | "findings" | "strict" | "iotlb" | "compare" | "paGranularity" | "codeAliases" | "stats"
+    > {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;
@@ -51,7 +56,7 @@ async function replayFile(
   options: ReplayFilesOptions,
 ): Promise<Summary> {
   const started = performance.now();
-  const source = await openTrace(path);
+  const source = await onlyTrace(await openTrace(path));
   if (label !== undefined) await output.write(`${JSON.stringify({ type: "trace", path: label })}\n`);
   const progress: Progress = options.progress ? await showProgress(source) : NO_PROGRESS;
   try {
@@ -66,22 +71,25 @@ async function replayFile(
         },
       },
       {
-        directory: path === "-" ? "." : dirname(path),
+        directory: folderOf(path, options),
         allowPaths: options.allowPaths,
         maxLineBytes: options.maxLineBytes,
         snapshotCacheBytes: options.snapshotCacheBytes,
         memoryLimit: options.memoryLimit,
         caches: options.caches,
         findings: options.findings,
+        strict: options.strict,
         iotlb: options.iotlb,
         compare: options.compare,
         paGranularity: options.paGranularity,
+        codeAliases: options.codeAliases,
         only: selectionOf(options.only),
         stats: options.stats,
         trace: label,
       },
     );
     progress.stop();
+    remark(path, summary);
     requests = summary.records.get("dma") ?? requests;
     if (options.timing)
       process.stderr.write(
@@ -91,6 +99,20 @@ async function replayFile(
   } finally {
     progress.stop();
   }
+}
+
+/** Names that are said at a terminal; the output has them all. */
+const SHOWN_NAMES = 10;
+
+/** Says on standard error what a reader of the output alone could overlook. */
+function remark(path: string, { walked, unknownNames }: Summary): void {
+  const trace = path === "-" ? "standard input" : path;
+  if (walked === 0) say(`${trace}: expected requests to replay, found none`);
+  if (!process.stderr.isTTY) return;
+  for (const { name, near, count } of unknownNames.slice(0, SHOWN_NAMES))
+    say(
+      `${trace}: ${name} is not known, and was ignored ${count === 1 ? "once" : `${count} times`}${didYouMean(near)}`,
+    );
 }
 
 /**

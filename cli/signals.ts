@@ -16,14 +16,19 @@ export function onInterrupt(cleanUp: CleanUp): () => void {
 
 /**
  * On SIGINT, SIGTERM and SIGHUP: puts everything in order and exits with 128 + the signal's number, as shells
- * report it. A second signal does not wait.
+ * report it. A second signal does not wait: it has its default action, which no write or open that hangs can hold up,
+ * as they do an orderly exit.
  */
 export function handleSignals(): void {
   let leaving = false;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const status = 128 + constants.signals[signal];
     process.on(signal, () => {
-      if (leaving) process.exit(status);
+      if (leaving) {
+        process.removeAllListeners(signal);
+        process.kill(process.pid, signal);
+        return;
+      }
       leaving = true;
       const exit = () => process.exit(status);
       Promise.allSettled([...cleanUps].map(async (cleanUp) => cleanUp())).then(exit, exit);

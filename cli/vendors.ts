@@ -1,6 +1,6 @@
+import { nearest } from "../parsers/trace/nearest.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel } from "../walkers/models.ts";
 import { CliError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
 
 function namesOf(model: IommuModel): readonly string[] {
   return [model, ...IOMMUS[model].aliases];
@@ -8,6 +8,11 @@ function namesOf(model: IommuModel): readonly string[] {
 
 /** All names that `vendorNamed` takes. */
 export const VENDOR_NAMES: readonly string[] = IOMMU_MODELS.flatMap(namesOf);
+
+/** Whether it is one of them, in any case. */
+export function isVendor(name: string): boolean {
+  return VENDOR_NAMES.includes(name.toLowerCase());
+}
 
 /** The model that a name stands for, in any case. */
 export function vendorNamed(name: string): IommuModel {

@@ -157,7 +157,7 @@ describe("before the first completion", () => {
 });
 
 describe("who owes what", () => {
-  it("a changed entry that is used again: missing, then late", async () => {
+  it("a changed entry that is used again, and invalidated late: one finding", async () => {
     const { s, table } = legacy();
     s.cmd(...WAIT);
     table.map(A, FIRST_PA);
@@ -169,15 +169,53 @@ describe("who owes what", () => {
     s.cmd(0x9_0032n, A).cmd(...WAIT);
     s.dma(AT_A);
     const run = await s.run();
-    const [missing, late] = run.of("finding");
-    expect(missing).toMatchObject({
-      rule: "missing-invalidation",
-      changed_line: changed,
-      cache: "iotlb",
-      command: "IOTLB invalidate: page-selective, DID 9, addr 0x10000000, AM 0, IH 0",
-    });
-    expect(late).toMatchObject({ rule: "late-invalidation", changed_line: changed, requests: 2 });
-    expect(run.of("finding")).toHaveLength(2);
+    expect(run.of("finding")).toMatchObject([
+      {
+        rule: "late-invalidation",
+        line: s.lines.length - 1,
+        severity: "error",
+        changed_line: changed,
+        first_line: changed + 1,
+        invalidated_line: s.lines.length - 1,
+        requests: 2,
+        cache: "iotlb",
+        command: "IOTLB invalidate: page-selective, DID 9, addr 0x10000000, AM 0, IH 0",
+      },
+    ]);
+    expect(run.of("finding")[0]!.message).toContain(`came after the use, in line ${s.lines.length - 1}`);
+  });
+
+  it("an invalidation that never comes", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA).map(B, FIRST_PA);
+    s.dma(AT_A);
+    s.dma({ ...DEV, addr: B });
+    table.map(A, SECOND_PA);
+    const changed = s.lines.length;
+    s.dma(AT_A, FIRST_PA);
+    s.dma(AT_A, SECOND_PA);
+    s.cmd(0x9_0032n, B).cmd(...WAIT);
+    const run = await s.run();
+    expect(run.of("finding")).toMatchObject([
+      { rule: "missing-invalidation", line: changed + 1, changed_line: changed, requests: 2, answered: 1 },
+    ]);
+    expect(run.of("finding")[0]).not.toHaveProperty("latent");
+    expect(run.of("finding")[0]!.message).toContain("it never came by the end of the trace");
+    expect(run.summary).not.toHaveProperty("latent");
+  });
+
+  it("a page that becomes as it was is not invalidated by that", async () => {
+    const { s, table } = legacy();
+    table.map(A, FIRST_PA).map(B, FIRST_PA);
+    s.dma(AT_A);
+    s.dma({ ...DEV, addr: B });
+    s.put(table.entry(A), 0n);
+    s.dma(AT_A);
+    table.map(A, FIRST_PA);
+    s.dma(AT_A);
+    // Of another page.
+    s.cmd(0x9_0032n, B).cmd(...WAIT);
+    expect((await s.run()).rules()).toEqual(["missing-invalidation"]);
   });
 
   it("a page unmapped and mapped anew was stale from the unmapping on", async () => {

@@ -29,6 +29,27 @@ test("a command that the IOMMU refuses is found wrong: exit status 1", async () 
   expect(ran.stdout).toContain("illegal: G (bits 5:4)");
 });
 
+test("a command with too few words is named by its opcode, and shows the fields that are there", async () => {
+  // VT-d 6.5.2.3: type 2, granularity 10b (bits 5:4), DID 5 (bits 31:16).
+  const vtd = await cli(["decode", "vtd", "0x50022"]);
+  expect(vtd.status).toBe(1);
+  expect(vtd.stdout).toMatch(/^IOTLB invalidate/);
+  expect(vtd.stdout).toContain("DID");
+  expect(vtd.stdout).not.toContain("ADDR");
+  expect(vtd.stdout).toContain("illegal: expected 2 or 4 words, found 1");
+  for (const [vendor, word, name] of [
+    ["arm", "0x12", "CMD_TLBI_NH_VA"],
+    ["amd", "0x3000000000000000", "INVALIDATE_IOMMU_PAGES"],
+    ["riscv", "0x1", "IOTINVAL"],
+  ] as const) {
+    const ran = await cli(["decode", vendor, word]);
+    expect([ran.status, ran.stdout]).toEqual([1, expect.stringContaining(name)]);
+    expect(ran.stdout).toContain("illegal: expected 2 words, found 1");
+  }
+  const unknown = await cli(["decode", "arm", "0xff"]);
+  expect(unknown.stdout).toMatch(/^unknown command, opcode 0xff/);
+});
+
 test("words that are none, and too many of them, are said to be", async () => {
   const bad = await cli(["decode", "amd", "zzz", "0"]);
   expect(bad.status).toBe(2);

@@ -1,11 +1,13 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   closeSync,
+  constants,
   createWriteStream,
   existsSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -30,6 +32,15 @@ function variant(name: string, change: (lines: string[]) => string[]): string {
 /** A long trace: the fixture with its first request many times over. */
 function long(name: string, requests: number): string {
   return variant(name, (all) => [...all.slice(0, 9), ...Array<string>(requests).fill(all[9]!)]);
+}
+
+/** Bytes that a FIFO gives at once; 0 where nobody writes. */
+function readAny(fd: number): number {
+  try {
+    return readSync(fd, Buffer.alloc(1));
+  } catch {
+    return 0;
+  }
 }
 
 describe.concurrent("what is written", () => {
@@ -142,6 +153,43 @@ describe.concurrent("exit status", () => {
     expect((await cli([stale, "--fail-on", "hazard"])).status).toBe(1);
     expect((await cli([stale, "--fail-on", "finding"])).status).toBe(1);
     expect((await cli([stale, "--fail-on", "finding,hazard", "--no-caches"])).status).toBe(0);
+  });
+
+  test("--fail-on latent: the same, answered rightly", async () => {
+    const moved = '{"type":"mem","addr":"0x6008","data":"0770341200000000"}';
+    const again = lines[9]!.replace("0x12345040", "0x12347040");
+    const path = variant("latent.ndjson", (all) => [...all.slice(0, 10), moved, again]);
+    const ran = await cli([path, "--fail-on", "latent"]);
+    expect(ran.status).toBe(1);
+    const out = records(ran.stdout);
+    expect(out.filter((r) => r.type === "outcome").map((r) => r.verdict)).toEqual(["match", "match"]);
+    expect(out.find((r) => r.type === "finding")).toMatchObject({
+      rule: "missing-invalidation",
+      latent: true,
+      line: 12,
+      changed_line: 11,
+    });
+    expect(out.at(-1)).toMatchObject({ type: "summary", latent: 1 });
+    expect((await cli([path, "--fail-on", "mismatch,stale,hazard"])).status).toBe(0);
+    const shown = variant("shown.ndjson", (all) => [...all.slice(0, 10), moved, all[9]!]);
+    expect((await cli([shown, "--fail-on", "latent"])).status).toBe(0);
+    expect((await cli([shown, "--fail-on", "stale"])).status).toBe(1);
+  });
+
+  test("--code-alias: a code that the recorded system gives for another", async () => {
+    const request = lines[9]!.replace(/"addr":"[^"]*"/, '"addr":"0x7f00000000"');
+    const walked = variant("walked.ndjson", (all) => [...all.slice(0, 9), request]);
+    const { code } = records((await cli([walked])).stdout).find((r) => r.type === "outcome")!;
+    const fault = `"observed":{"result":"fault","code":"0x5"}`;
+    const path = variant("alias.ndjson", (all) => [
+      ...all.slice(0, 9),
+      request.replace(/"observed":\{[^}]*\}/, fault),
+    ]);
+    expect((await cli([path])).status).toBe(1);
+    expect((await cli([path, "--code-alias", `0x6=0x9,${code}=0x5`])).status).toBe(0);
+    const wrong = await cli([path, "--code-alias", "0x5"]);
+    expect(wrong).toMatchObject({ status: 2, stdout: "" });
+    expect(wrong.stderr).toContain("--code-alias: expected a code of the specification and a recorded one");
   });
 
   test("--fail-on stale: for want of an invalidation, not while one is on its way", async () => {
@@ -363,6 +411,66 @@ describe("pipes, signals and terminals", () => {
     child.kill("SIGTERM");
     expect((await finished).status).toBe(143);
     expect(readdirSync(place)).toEqual([]);
+  });
+
+  test("signals end it while a FIFO has no other end, or a reader that has stopped", async () => {
+    const place = temporaryFolder();
+    const fifo = join(place, "fifo");
+    execFileSync("mkfifo", [fifo]);
+    const reading = start([fifo, "-o", join(place, "out.ndjson")]);
+    const read = ended(reading);
+    for (let i = 0; i < 500 && readdirSync(place).length === 1; i++) await sleep(20);
+    await sleep(100);
+    reading.kill("SIGINT");
+    expect((await read).status).toBe(130);
+
+    const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writing = start([long("stalled.ndjson", 50_000), "-o", fifo]);
+    const written = ended(writing);
+    for (let i = 0; i < 500 && readAny(reader) === 0; i++) await sleep(20);
+    writing.kill("SIGTERM");
+    await sleep(100);
+    writing.kill("SIGTERM");
+    const { status, signal } = await written;
+    closeSync(reader);
+    expect(status === 143 || signal === "SIGTERM").toBe(true);
+  });
+
+  test("what comes through FIFOs and goes into one", async () => {
+    const place = temporaryFolder();
+    for (const name of ["in", "out"]) execFileSync("mkfifo", [join(place, name)]);
+    const child = start([join(place, "in"), "-o", join(place, "out")]);
+    const finished = ended(child);
+    const output = ended(spawn("cat", [join(place, "out")], { stdio: ["ignore", "pipe", "pipe"] }));
+    await sleep(200);
+    writeFileSync(join(place, "in"), trace);
+    expect((await finished).status).toBe(0);
+    expect((await output).stdout).toBe((await cli([FIXTURE])).stdout);
+  });
+
+  test("a run without requests says so, and --fail-on empty makes it fail", async () => {
+    const input = '{"type":"mark","label":"a"}\n{"type":"dma","dev":"00:03.0","addr":"0x0"}\n';
+    const none = await cli(["-"], { input: input.split("\n")[0]! });
+    expect([none.status, none.stderr]).toEqual([
+      0,
+      "pasid-replay: standard input: expected requests to replay, found none\n",
+    ]);
+    expect((await cli(["-", "--fail-on", "empty"], { input: input.split("\n")[0]! })).status).toBe(1);
+    expect((await cli(["-"], { input })).stderr).toContain("found none");
+    expect(await cli([FIXTURE, "--fail-on", "empty"])).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("--strict", async () => {
+    const path = variant("strict.ndjson", (all) => [
+      ...all.slice(0, 10),
+      all[9]!.replace('"addr"', '"adress":1,"addr"'),
+    ]);
+    expect((await cli([path])).status).toBe(0);
+    const strict = await cli([path, "--strict"]);
+    expect([strict.status, records(strict.stdout).find((r) => r.type === "error").message]).toEqual([
+      2,
+      'dma: expected known fields, found "adress"; did you mean addr?',
+    ]);
   });
 
   test("--timing goes to standard error and leaves the output as it is", async () => {

@@ -154,6 +154,8 @@ describe("printing", () => {
     expect(formatCommand(decodeCommand("amd", words(0xf000000000000001n, 0x2n)))).toBe(
       "unknown command, opcode 0xf: 0xf000000000000001 0x2",
     );
-    expect(formatCommand(decodeCommand("riscv", [word(1n)]))).toBe("unknown command, opcode 0x1: 0x1");
+    expect(formatCommand(decodeCommand("riscv", [word(0x7fn)]))).toBe("unknown command, opcode 0x7f: 0x7f");
+    // Too few words, but the opcode is there: IOTINVAL (RISC-V IOMMU 1.0, 3.1.1).
+    expect(decodeCommand("riscv", [word(1n)]).name).toMatch(/^IOTINVAL/);
   });
 });

@@ -198,3 +198,33 @@ describe("set-up of the two traces", () => {
     ]);
   });
 });
+
+test("answers may be nested as deep as they like; what is deep is compared as text", async () => {
+  const dma = (observed: string) => `{"type":"dma","dev":"00:03.0","addr":"0x0","observed":${observed}}\n`;
+  const deep = (inner: string, levels = 20_000) =>
+    dma(`{"result":"ok","pa":"0x1","z":${"[".repeat(levels)}${inner}${"]".repeat(levels)}}`);
+  const differ = async (a: string, b: string) =>
+    (await compare(a, b, { depth: "all" })).records.map((record) => record.class);
+  expect(await differ(deep('"a]"'), deep('"a]"'))).toEqual([]);
+  expect(await differ(deep('"a"'), deep('"b"'))).toEqual(["record"]);
+  expect(await differ(deep("0", 3), deep("1", 3))).toEqual(["record"]);
+});
+
+test("the answers that wait for each other are bounded by the memory limit", async () => {
+  const text = "x".repeat(8192);
+  const stream = (from: number) =>
+    Array.from(
+      { length: 1500 },
+      (_, i) =>
+        `{"type":"dma","dev":"00:03.0","addr":"0x${((from + i) * 4096).toString(16)}","observed":{"result":"ok","pa":"0x1","z":"${text}"}}\n`,
+    ).join("");
+  const replayA = { memoryLimit: 16 * 2 ** 20 };
+  const { result } = await compare(stream(0), stream(1e6), {
+    replayA,
+    replayB: replayA,
+    alignment: "content",
+  });
+  expect(result.counts.classCounts()).toMatchObject({ "only-in-a": 1500, "only-in-b": 1500 });
+  // Of 2 MiB of text no more than 256 requests and what came with them can have waited.
+  expect(result.unaligned.stretches).toBeGreaterThan(2);
+});

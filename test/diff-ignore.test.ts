@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { globMatches } from "../pipeline/diff/glob.ts";
 import { IgnoreRules, ignoreRule, ignoreRuleFromText } from "../pipeline/diff/ignore-rules.ts";
 import { compare } from "./support/diff-streams.ts";
 
@@ -26,6 +27,30 @@ const B = [
 ];
 const stream = (answers: readonly string[]) =>
   REQUESTS.map((request, i) => dma(i, request, answers[i]!)).join("");
+
+test.each([
+  ["*0*0*0*0*0*0*0*0*x", "0".repeat(3000), false],
+  ["*0*0*0*0*0*0*0*0*", "0".repeat(3000), true],
+  ["0x5*", "0X58", true],
+  ["??:0?.*", "00:03.7", true],
+  ["*a?c*", "xabbabc", true],
+  ["*a?c", "xabcd", false],
+  ["", "", true],
+  ["", "a", false],
+  ["**", "", true],
+  ["a.c", "abc", false],
+])("the pattern %s: a step for each character of it and of the text", (pattern, text, matches) => {
+  let looks = 0;
+  const counted = new Proxy(Object(text.toLowerCase()), {
+    get: (of, key) => {
+      if (key === "toLowerCase") return () => counted;
+      looks++;
+      return Reflect.get(of, key);
+    },
+  });
+  expect(globMatches(pattern, counted)).toBe(matches);
+  expect(looks).toBeLessThan(4 * (pattern.length + 1) * (text.length + 1));
+});
 
 /** Which of the four differences a rule takes. */
 async function taken(rule: Record<string, unknown>): Promise<number[]> {

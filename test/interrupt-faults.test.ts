@@ -50,9 +50,10 @@ describe("faults of interrupt remapping are not judged", () => {
 
   it("is no fault that a request is missing for", async () => {
     const s = new Scenario("intel", { rtaddr: 0x1000n, gsts: 0xc200_0000n });
+    s.dma({ dev: "00:04.0", addr: 0x5000n });
     s.add({ type: "fault", iommu: "unit", dev: "00:03.0", code: "0x22", addr: "0xfee00000", access: "w" });
-    expect((await s.run()).rules()).toEqual([]);
+    expect((await s.run()).rules()).not.toContain("unexplained-fault");
     s.add({ type: "fault", iommu: "unit", dev: "00:03.0", code: "0x5", addr: "0xfee00000", access: "w" });
-    expect((await s.run()).rules()).toEqual(["unexplained-fault"]);
+    expect((await s.run()).rules()).toContain("unexplained-fault");
   });
 });

@@ -95,6 +95,26 @@ describe("replay", () => {
     [FIXTURE, { paGranularity: 1 }, "paGranularity: expected one of exact, page, found 1"],
     [FIXTURE, { memoryLimit: "1G" }, 'memoryLimit: expected a number of bytes, found "1G"'],
     [FIXTURE, { maxLineBytes: 0 }, "maxLineBytes: expected a number of bytes, found 0"],
+    [
+      FIXTURE,
+      { memoryLimit: Number.POSITIVE_INFINITY },
+      "memoryLimit: expected a number of bytes, found Infinity",
+    ],
+    [
+      FIXTURE,
+      { snapshotCacheBytes: Number.NaN },
+      "snapshotCacheBytes: expected a number of bytes, found NaN",
+    ],
+    [FIXTURE, { allowPaths: "/data" }, 'allowPaths: expected an array of paths, found "/data"'],
+    [FIXTURE, { allowPaths: [5] }, "allowPaths: expected a string, found 5"],
+    [FIXTURE, { only: 5 }, "only: expected an array of names, found 5"],
+    [FIXTURE, { only: "stale" }, "only: expected an array of names"],
+    [FIXTURE, { iotlb: "64x4" }, "iotlb: expected an array of { entries, ways }"],
+    [FIXTURE, { iotlb: [{ entries: 64, ways: 5 }] }, "iotlb: expected ways that divide 64 entries"],
+    [FIXTURE, { caches: "no" }, 'caches: expected true or false, found "no"'],
+    [FIXTURE, { directory: 5 }, "directory: expected a string, found 5"],
+    [FIXTURE, { memorylimit: 5 }, "options: expected one of directory, allowPaths, "],
+    [FIXTURE, null, "options: expected an object, found null"],
     [null, {}, "input: expected a path, a URL, bytes or a stream of bytes, found null"],
     [5, {}, "found number"],
   ])("refuses %j with %j", async (input, options, message) => {
@@ -347,4 +367,49 @@ test("the types serve a user's strict compiler", () => {
   const roots = ["--typeRoots", join(ROOT, "node_modules/@types")];
   const compiler = join(ROOT, "node_modules/.bin/tsc");
   execFileSync(compiler, [...options, ...roots, "user.ts"], { cwd: user, stdio: "pipe" });
+});
+
+describe("what callers without a compiler pass", () => {
+  const memory = new Memory();
+  const argument = { name: "LibraryError", code: "argument" };
+
+  test.each([
+    ["model", () => new Iommu("Intel" as never, memory)],
+    ["memory", () => new Iommu("intel", {} as never)],
+    ["settings", () => new Iommu("intel", memory, null as never)],
+    ["registers.cap", () => new Iommu("intel", memory, { registers: { cap: 5 as never } })],
+    ["path", () => Memory.fromFile(5 as never)],
+    ["cacheBytes", () => Memory.fromFile(FIXTURE, { cacheBytes: Number.NaN })],
+    ["request", () => new Iommu("intel", memory).walk(null as never)],
+    ["device", () => new Iommu("intel", memory).walk({ device: null as never, address: 0n })],
+    ["address", () => new Iommu("intel", memory).walk({ device: 1, address: 5 as never })],
+    ["table", () => new Iommu("intel", memory).bind(1, undefined as never)],
+    [
+      "pasidBits",
+      () => new Iommu("intel", memory).bind(1, { model: "intel", base: 0n, pasidBits: Number.NaN }),
+    ],
+    [
+      "stage2.levels",
+      () =>
+        new Iommu("riscv", memory).bind(1, {
+          model: "riscv",
+          base: 0n,
+          stage2: { format: "riscv-x4", root: 0n, levels: Number.NaN },
+        }),
+    ],
+    [
+      "arm.s1dss",
+      () => new Iommu("arm-smmuv3", memory).bind(1, { model: "arm-1lvl", base: 0n, arm: { s1dss: 3 } }),
+    ],
+  ])("is refused where it makes no sense: %s", (_, call) => {
+    expect(call).toThrow(expect.objectContaining(argument));
+  });
+
+  test("registers may be spelt as specifications do", () => {
+    const walk = (registers: Readonly<Record<string, bigint>>) =>
+      new Iommu("intel", new Memory(), { registers }).walk({ device: 0x18, address: 0x5000n });
+    // Translation is not enabled: bit 31 of GSTS_REG is clear.
+    expect(walk({ GSTS: 0n })).toMatchObject({ result: "ok", passthrough: true });
+    expect(walk({ gsts: 0n })).toEqual(walk({ GSTS: 0n }));
+  });
 });

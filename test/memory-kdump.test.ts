@@ -145,6 +145,12 @@ describe("compressed dumps", () => {
       },
       /expected zlib data, found .*larger than 4096/,
     ],
+    [
+      "zstd data of less than a page",
+      // A frame of one run-length block of 27 bytes.
+      { flags: 0x20, bytes: Buffer.from("28b52ffd201bdb0000a7", "hex") },
+      /expected 4096 bytes of data, found 27$/,
+    ],
     ["damaged zstd data", { flags: 0x20, bytes: filled(1, 100) }, /expected zstd data, found /],
     [
       "raw data of less than a page",

@@ -191,3 +191,36 @@ describe("the JSON Schema of output records", () => {
     expect(validate(JSON.parse(JSON.stringify(record)))).toBe(false);
   });
 });
+
+test("holds where a table lies at the end of addresses, or has more entries than there are PASIDs", async () => {
+  const end = [
+    {
+      type: "bind",
+      dev: "00:03.0",
+      config: { model: "intel", base_ptr: "0xfffffffffffff000", pasid_bits: 20 },
+    },
+    { type: "ram", addr: "0x0", size: "0x100000" },
+    { type: "dma", dev: "00:03.0", addr: "0x0", pasid: 1_000_000 },
+  ];
+  const deep = [
+    { type: "ram", addr: "0x0", size: "0x100000" },
+    { type: "mem", addr: "0x1020", data: "0120000000000000" },
+    {
+      type: "bind",
+      dev: "00:03.0",
+      config: { model: "amd", base_ptr: "0x1000", pasid_bits: 20, amd: { glx: 2 } },
+    },
+    { type: "dma", dev: "00:03.0", addr: "0x0", pasid: 1 },
+  ];
+  const source = (records: readonly object[]) =>
+    bytesSource(Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join("")));
+  const beyond = await output(source(end), ".");
+  check(beyond);
+  // The entry would be at 2^64 + 0x1d848: that address is none, and 0x1d848 is another entry's.
+  const outcome = beyond.find((record) => record.type === "outcome");
+  expect(outcome).toMatchObject({ result: "fault", hole: true });
+  expect(outcome).not.toHaveProperty("entry_addr");
+  const unreachable = await output(source(deep), ".");
+  check(unreachable);
+  expect(unreachable.filter((record) => record.rule === "unreachable-entry")).toHaveLength(1);
+});

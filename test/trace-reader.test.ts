@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { type ReadOptions, readTrace } from "../parsers/trace/reader.ts";
 import { TraceNames } from "../parsers/trace/records.ts";
-import { bytesSource } from "../parsers/trace/source.ts";
+import { LayoutSniffer } from "../parsers/trace/sniff.ts";
+import { bytesSource, ChunkSource } from "../parsers/trace/source.ts";
 
 /** Reads a trace and lists what its records say, one text each. */
 function read(text: string | Uint8Array, options: ReadOptions & { step?: number } = {}) {
@@ -162,6 +163,58 @@ describe("lines", () => {
 });
 
 const long = "z".repeat(100);
+describe("work", () => {
+  test.each([
+    ["blanks", `${" ".repeat(20_000)}${DMA}\n`],
+    ["blank lines", `${"\r\n".repeat(10_000)}${DMA}\n`],
+    ["one long line", `{"type":"mark","label":"${"x".repeat(20_000)}"}\n`],
+    ["a document", `{\n"type":"mark","label":"${"x".repeat(20_000)}"}\n`],
+  ])("the layout of %s is found by a few looks at each byte, however it comes", (_, text) => {
+    const bytes = Buffer.from(`${text}\n`);
+    let looks = 0;
+    const counting = (target: Uint8Array): Uint8Array =>
+      new Proxy(target, {
+        get(of, key) {
+          looks++;
+          const value = Reflect.get(of, key);
+          if (key === "subarray") return (...range: number[]) => of.subarray(...range);
+          return typeof value === "function" ? value.bind(of) : value;
+        },
+      });
+    const sniffer = new LayoutSniffer();
+    let length = 0;
+    for (; length < text.length; length++)
+      if (sniffer.sniff(counting(bytes), length, false) !== undefined) break;
+    expect(sniffer.sniff(counting(bytes), text.length, true)).toBe(
+      text.startsWith("{\n") ? "document" : "lines",
+    );
+    expect(looks).toBeLessThan(12 * text.length);
+  });
+
+  test.each([
+    ["lines", `${DMA}\n`.repeat(400)],
+    ["a document", `[${Array(400).fill(DMA).join(",\n")}]`],
+  ])("other work gets in while records of %s take their time", async (_, text) => {
+    const order: number[] = [];
+    await readTrace(bytesSource(Buffer.from(text)), {
+      dma(line) {
+        if (line === 1) setImmediate(() => order.push(0));
+        order.push(line);
+        const end = performance.now() + 1;
+        while (performance.now() < end);
+      },
+      mem() {},
+      record() {},
+      unknown() {},
+      error(line, code, message) {
+        throw new Error(`${line} ${code} ${message}`);
+      },
+    });
+    expect(order).toHaveLength(401);
+    expect(order.indexOf(0)).toBeLessThan(300);
+  });
+});
+
 describe("a bad line says what is wrong", () => {
   test.each([
     // Not JSON.
@@ -392,6 +445,44 @@ describe("a bad line says what is wrong", () => {
       "1 json column 15: expected a field name, found the end of the line",
       `2 ${DMA_SAID}`,
     ]);
+  });
+});
+
+describe("halves of surrogate pairs", () => {
+  test("a name with one is the same name, escaped or not, in a record of any type", async () => {
+    const iommu = '{"type":"iommu","id":"a\\ud800","model":"intel"}';
+    const dma = '{"type":"dma","iommu":"a\\ud800","dev":"00:03.0","addr":"0x1"}';
+    const plain = '{"type":"dma","iommu":"a\ufffd","dev":"00:03.0","addr":"0x1"}';
+    const names = new TraceNames();
+    const ids: string[] = [];
+    await readTrace(
+      bytesSource(Buffer.from(`${iommu}\n${dma}\n${plain}\n`)),
+      {
+        dma: (_, r) => ids.push(names.iommus.text(r.iommu)),
+        record: (_, r) => ids.push(r.type === "iommu" ? r.id : ""),
+        mem() {},
+        unknown() {},
+        error() {},
+      },
+      { names },
+    );
+    expect(ids).toEqual(["a\ufffd", "a\ufffd", "a\ufffd"]);
+  });
+
+  test("a pair that two chunks of text share is one character", async () => {
+    const text = '{"type":"unknown😀"}\n';
+    for (let cut = 0; cut <= text.length; cut++) {
+      async function* chunks() {
+        yield text.slice(0, cut);
+        yield text.slice(cut);
+      }
+      const { said } = await readFrom(new ChunkSource("chunks", chunks(), () => {}), {});
+      expect(said).toEqual(["1 unknown unknown😀"]);
+    }
+    async function* half() {
+      yield '{"type":"\ud83d';
+    }
+    expect((await readFrom(new ChunkSource("half", half(), () => {}), {})).said[0]).toMatch(/^1 json /);
   });
 });
 

@@ -128,6 +128,31 @@ describe("an input that is damaged gives what stands before the damage, and an e
     }
   });
 
+  test("zstd with a wrong checksum, or of another size than its header says", async () => {
+    const checksum = Buffer.from(ZSTD);
+    checksum[ZSTD.length - 1]! ^= 1;
+    expect((await read("crc.zst", checksum)).errors).toEqual([
+      expect.stringMatching(/ io \/crc.zst: expected zstd data to its end, found: /),
+    ]);
+    // RFC 8878, 3.1.1: a single segment of 9 bytes, and a raw block of 8.
+    const size = Buffer.concat([Buffer.from("28b52ffd2009410000", "hex"), Buffer.alloc(8, "\n")]);
+    expect((await read("size.zst", size)).errors).toEqual([
+      expect.stringMatching(/ io \/size.zst: expected zstd data to its end, found: /),
+    ]);
+  });
+
+  test("zstd with a window of more than 128 MiB, which is not allocated", async () => {
+    // RFC 8878, 3.1.1.1.2: window descriptors of 2^27, of 2^27 and an eighth, and of 2^31 bytes; a raw block of a newline.
+    const frame = (descriptor: number) =>
+      Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 0x09, 0, 0, 0x0a]);
+    const largest = await read("window.zst", ...Array.from({ length: 500 }, () => frame(17 << 3)));
+    expect(largest).toMatchObject({ errors: [], lines: 500 });
+    for (const descriptor of [(17 << 3) | 1, 21 << 3])
+      expect((await read("window.zst", frame(descriptor))).errors).toEqual([
+        expect.stringMatching(/^1 io \/window.zst: expected zstd data to its end, found: .*memory|128 MiB/),
+      ]);
+  });
+
   test("zstd with something behind it", async () => {
     const { addresses, errors } = await read("garbage.zst", ZSTD, Buffer.from("garbage"));
     expect(addresses).toEqual(upTo(40));

@@ -10,6 +10,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { IommuModel, TableModel } from "./models.ts";
 import type { PasidTableFormat } from "./pasid-tables/format.ts";
 import type { HwptStructure } from "./pasid-tables/hwpt.ts";
+import type { RegisterNames } from "./register-names.ts";
 import type { IommuState, Word64 } from "./registers.ts";
 import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
@@ -27,6 +28,7 @@ export interface Vendor<D extends object = object, P extends object = object> {
   /** What the specification calls the tags of a translation that outcomes have as `domain` and `asid`. */
   readonly tagNames: { readonly domain: string; readonly asid: string };
 
+  readonly registerNames: RegisterNames;
   /** Every structure and register that it declares. */
   readonly layouts: readonly Layout[];
   /** Every fault that the specification defines. */

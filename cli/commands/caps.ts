@@ -3,6 +3,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { standardOutput } from "../output.ts";
+import { say } from "../say.ts";
 
 interface CapsArguments {
   source: string;
@@ -33,8 +34,7 @@ async function run(args: CapsArguments): Promise<ExitStatus> {
   const capabilities = await openCapabilities(args.source);
   if (typeof capabilities === "string") throw new CliError(`${args.source}: ${capabilities}`);
   const { capsJson, capsText } = await import("../render/caps.ts");
-  for (const problem of capabilities.problems)
-    process.stderr.write(`pasid-replay: ${args.source}: ${problem}\n`);
+  for (const problem of capabilities.problems) say(`${args.source}: ${problem}`);
   await standardOutput().write((args.json ? capsJson : capsText)(capabilities.hosts));
   return capabilities.problems.length > 0 ? EXIT_TROUBLE : EXIT_OK;
 }

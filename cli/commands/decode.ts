@@ -69,12 +69,12 @@ async function registerText(
   model: IommuModel,
   register: string,
 ): Promise<string> {
-  const { bytesOf, registerLayout } = await import("../lookup.ts");
+  const { prefixOf, registerLayout } = await import("../lookup.ts");
   const layout = registerLayout(layouts, register);
   const render = json
     ? (await import("../render/explain-json.ts")).EXPLAIN_JSON
     : (await import("../render/explain-text.ts")).EXPLAIN_TEXT;
-  return render.entryText(model, layout, bytesOf("words", words, layout.bytes));
+  return render.entryText(model, layout, prefixOf("words", words, layout.bytes, false));
 }
 
 export const decodingCommand = command({

@@ -1,16 +1,17 @@
+import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { hasCode } from "../../walkers/fault.ts";
 import { IOMMUS } from "../../walkers/models.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
-import { EXIT_OK, type ExitStatus } from "../exit-status.ts";
+import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
-import { VENDOR_NAMES, vendorNamed } from "../vendors.ts";
+import { isVendor, VENDOR_NAMES, vendorNamed } from "../vendors.ts";
 
 interface ExplainArguments {
-  vendor: string;
-  code?: string;
+  /** A vendor and perhaps a code, or logs. */
+  what: string[];
   record?: string[];
   entry?: string | string[];
   words?: string[];
@@ -20,12 +21,12 @@ interface ExplainArguments {
 
 function builder(yargs: Argv): Argv {
   return yargs
-    .positional("vendor", {
-      describe: `One of ${VENDOR_NAMES.join(", ")}`,
+    .positional("what", {
+      describe: `A vendor (${VENDOR_NAMES.join(", ")}), and a fault code (hex or decimal) or name, without which: all; or logs of one machine`,
       type: "string",
+      array: true,
       demandOption: true,
     })
-    .positional("code", { describe: "Fault code (hex or decimal) or name; without one: all", type: "string" })
     .options({
       record: {
         alias: "event",
@@ -39,7 +40,12 @@ function builder(yargs: Argv): Argv {
         type: "string",
         requiresArg: true,
       },
-      words: { describe: "The words of --entry", type: "string", array: true, requiresArg: true },
+      words: {
+        describe: "The words of --entry, lowest address first; the first ones will do",
+        type: "string",
+        array: true,
+        requiresArg: true,
+      },
       structures: {
         describe: "List the structures and registers that --entry knows",
         type: "boolean",
@@ -47,6 +53,11 @@ function builder(yargs: Argv): Argv {
       },
       json: { describe: "NDJSON", type: "boolean", default: false },
     })
+    .example(
+      "$0 explain dmesg.txt",
+      "The faults of a kernel log: what was refused, why, and what to collect next",
+    )
+    .example("$0 explain dmesg.txt trace.txt", "… with what the driver had mapped, from trace-cmd report")
     .example("$0 explain arm 0x10", "What an SMMUv3 event number means")
     .example("$0 explain vtd SPT.1", "… a VT-d fault by its name")
     .example("$0 explain riscv", "All faults of a vendor")
@@ -55,11 +66,16 @@ function builder(yargs: Argv): Argv {
 }
 
 async function run(args: ExplainArguments): Promise<ExitStatus> {
-  const model = vendorNamed(args.vendor);
+  const [named, code, ...others] = args.what.map(String);
+  const ways = [code, args.record, args.entry, args.structures || undefined];
+  const options = [args.record, args.entry, args.words, args.structures || undefined];
+  if (!isVendor(named!) && options.every((option) => option === undefined) && args.what.some(isInput))
+    return logs(args);
+  const model = vendorNamed(named!);
+  if (others.length > 0) throw new CliError(`expected one code, found ${[code, ...others].join(", ")}`, true);
   const { VENDORS } = await import("../../walkers/registry.ts");
   const vendor = VENDORS[model];
   const { title } = IOMMUS[model];
-  const ways = [args.code, args.record, args.entry, args.structures || undefined];
   if (ways.filter((way) => way !== undefined).length > 1)
     throw new CliError("expected one of a code, --record, --entry and --structures, found several", true);
   if (args.words !== undefined && args.entry === undefined)
@@ -87,22 +103,36 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     if (args.words === undefined) await output.write(render.declarationText(model, layout));
     else
       await output.write(
-        render.entryText(model, layout, lookup.bytesOf("--words", args.words, layout.bytes)),
+        render.entryText(model, layout, lookup.prefixOf("--words", args.words, layout.bytes)),
       );
   } else if (args.structures) await output.write(render.structuresText(model, vendor.layouts));
   else {
-    const faults =
-      args.code === undefined ? vendor.faults : lookup.faultsNamed(title, vendor.faults, args.code);
+    const faults = code === undefined ? vendor.faults : lookup.faultsNamed(title, vendor.faults, code);
     await output.write(
-      args.code === undefined ? render.allText(model, title, faults) : render.faultText(model, title, faults),
+      code === undefined ? render.allText(model, title, faults) : render.faultText(model, title, faults),
     );
   }
   return EXIT_OK;
 }
 
+/** A file, or standard input. */
+function isInput(path: string): boolean {
+  return path === "-" || existsSync(path);
+}
+
+async function logs(args: ExplainArguments): Promise<ExitStatus> {
+  const { explainLogs } = await import("../explain-log/explain-logs.ts");
+  const explained = await explainLogs(args.what);
+  const output = standardOutput();
+  if (args.json) await output.write((await import("../render/log-json.ts")).logJson(args.what, explained));
+  else await output.write((await import("../render/log-text.ts")).logText(args.what, explained));
+  for (const message of explained.report.broken) process.stderr.write(`pasid-replay: ${message}\n`);
+  return explained.report.formats.length === 0 || explained.report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
+}
+
 export const explainCommand = command({
-  names: ["explain <vendor> [code]"],
-  describe: "Say what a fault code, a raw fault record or a table entry means",
+  names: ["explain <what..>"],
+  describe: "Say what a fault code, a raw fault record or a table entry means, or what faults are in a log",
   builder,
   run,
 });

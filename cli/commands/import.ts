@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, relative } from "node:path";
 import type { Argv } from "yargs";
+import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import { command } from "../command.ts";
@@ -17,6 +18,7 @@ interface ImportArguments {
   iommu?: string | string[];
   memory?: string | string[];
   boot?: string | string[];
+  columns?: string | string[];
   output: string | string[];
 }
 
@@ -38,6 +40,10 @@ function builder(yargs: Argv): Argv {
           "Guest memory, taken at the beginning of the log, or @LINE of it, or @BYTESB of it; repeatable",
       },
       boot: { ...text, describe: "Log of an earlier time, to be read first: for what it says of IOMMUs" },
+      columns: {
+        ...text,
+        describe: "The logs are tables (CSV): which column, from 1 or by its name, holds what",
+      },
       output: { ...text, alias: "o", describe: "File to write to, complete or not at all", default: "-" },
     })
     .example("$0 import dmesg.txt -o trace.ndjson", "A trace of what a kernel log says")
@@ -47,8 +53,13 @@ function builder(yargs: Argv): Argv {
       "$0 import live.log --memory start.elf --memory end.elf@98122 --iommu regs.json",
       "With memory at two lines",
     )
+    .example(
+      "$0 import tlps.csv --columns dev=2,addr=4,access=3,len=5*4 -o dma.ndjson",
+      "What a PCIe analyser exported",
+    )
     .epilogue(
       `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
+        `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
         "Counts of lines and records, and what is lost, go to standard error. What a log does not say and the importer derives\n" +
         "is named in the field assumed of each record.\n\n" +
         "Exit status: 0 something was understood, 2 nothing was, or a log broke off.",
@@ -80,7 +91,8 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   });
   try {
     const memory = [args.memory ?? []].flat().map(memoryFile);
-    const report = await importFiles(args.logs, output, { formats, hosts, memory, boot, outputPath });
+    const options = { formats, hosts, memory, boot, outputPath, ...columnsOf(args.columns) };
+    const report = await importFiles(args.logs, output, options);
     await output.finish();
     const { importText } = await import("../render/import.ts");
     process.stderr.write(importText(report));
@@ -103,6 +115,13 @@ function formatsOf(given: string | string[]): readonly LogFormat[] {
   const known = LOG_FORMATS.map(({ name }) => name);
   const names = listOption("--from", known, given);
   return LOG_FORMATS.filter(({ name }) => names.includes(name));
+}
+
+function columnsOf(given: string | string[] | undefined): { columns?: CsvColumns } {
+  if (given === undefined) return {};
+  const columns = csvColumns([given].flat().join(","));
+  if (typeof columns === "string") throw new CliError(`--columns: ${columns}`, true);
+  return { columns };
 }
 
 async function hostsOf(given: string | string[] | undefined) {

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import type { Options } from "yargs";
 import { once } from "../options.ts";
 import { parseSize } from "../size.ts";
@@ -11,13 +12,19 @@ export const MEMORY_OPTIONS = {
     default: "1G",
   },
   "max-line": {
-    describe: "Longest line that is read, e.g. 64M; a longer one is an error record",
+    describe: "Longest line that is read, e.g. 64M, 512M at most; a longer one is an error record",
     type: "string",
     requiresArg: true,
     default: "16M",
   },
+  "base-folder": {
+    describe:
+      "Folder that the paths of snapshots begin in [default: the trace's own, the working directory for -]",
+    type: "string",
+    requiresArg: true,
+  },
   "allow-path": {
-    describe: "File or folder that snapshots may be read from beside the trace's own folder; repeatable",
+    describe: "File or folder that snapshots may be read from beside that folder; repeatable",
     type: "string",
     requiresArg: true,
   },
@@ -26,6 +33,7 @@ export const MEMORY_OPTIONS = {
 export interface MemoryArguments {
   memoryLimit: string;
   maxLine: string;
+  baseFolder?: string | string[];
   allowPath?: string | string[];
 }
 
@@ -34,6 +42,13 @@ export interface MemoryLimits {
   readonly memoryLimit: number;
   readonly maxLineBytes: number;
   readonly allowPaths: readonly string[];
+  /** Undefined: the trace's own. */
+  readonly baseFolder: string | undefined;
+}
+
+/** The folder that the paths of a trace's snapshots begin in. */
+export function folderOf(trace: string, { baseFolder }: MemoryLimits): string {
+  return baseFolder ?? (trace === "-" ? "." : dirname(trace));
 }
 
 /** What of the memory limit caches a snapshot's file: 48 MiB of 1 GiB; the rest is for the caches' model. */
@@ -47,5 +62,6 @@ export function memoryOptions(args: MemoryArguments): MemoryLimits {
     memoryLimit: limit - snapshotCacheBytes,
     maxLineBytes: parseSize("--max-line", once("--max-line", args.maxLine)),
     allowPaths: args.allowPath === undefined ? [] : [args.allowPath].flat(),
+    baseFolder: args.baseFolder === undefined ? undefined : once("--base-folder", args.baseFolder),
   };
 }

@@ -2,6 +2,7 @@ import type { Argv } from "yargs";
 import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
 import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
+import { parseCodeAliases } from "../code-aliases.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
@@ -24,8 +25,10 @@ interface ReplayArguments extends MemoryArguments {
   caches: boolean;
   findings: boolean;
   iotlb?: string | string[];
+  strict: boolean;
   compare: (typeof DIFFERENCES)[number];
   paGranularity: (typeof PA_GRANULARITIES)[number];
+  codeAlias?: string | string[];
   progress?: boolean;
   timing: boolean;
 }
@@ -68,6 +71,11 @@ function builder(yargs: Argv): Argv {
         type: "boolean",
         default: true,
       },
+      strict: {
+        describe: "A record with a field, register or type that is not known is an error record",
+        type: "boolean",
+        default: false,
+      },
       iotlb: {
         describe: "IOTLBs to simulate, each entries x ways, e.g. 64x4,512x8: hit rates in stats",
         type: "string",
@@ -82,6 +90,12 @@ function builder(yargs: Argv): Argv {
         describe: "Compare addresses exactly, or by the page of the translation",
         choices: PA_GRANULARITIES,
         default: "exact",
+      },
+      "code-alias": {
+        describe:
+          "Fault codes that the recorded system gives for another of the specification, e.g. 0x85=0x5,0x86=0x6",
+        type: "string",
+        requiresArg: true,
       },
       ...MEMORY_OPTIONS,
       progress: {
@@ -128,6 +142,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const iotlb = parseIotlb(args.iotlb);
   if (iotlb.length > 0 && !args.caches)
     throw new CliError("--iotlb: expected caches to be kept track of, found --no-caches", true);
+  const codeAliases = parseCodeAliases(args.codeAlias);
   const { replayFiles } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   const output = openOutput(outputPath);
@@ -140,9 +155,11 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       stats: args.stats,
       caches: args.caches,
       findings: args.findings,
+      strict: args.strict,
       iotlb,
       compare: args.compare,
       paGranularity: args.paGranularity,
+      codeAliases,
       progress: args.progress ?? showsProgress(outputPath),
       timing: args.timing,
     });

@@ -9,6 +9,7 @@ import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { hex, joined } from "../../walkers/word64.ts";
+import { linesText } from "./lines.ts";
 import { sentence } from "./sentence.ts";
 import { table, valueText } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
@@ -18,7 +19,7 @@ const HEADINGS = ["REGISTER", "FIELD", "BITS", "VALUE", "MEANING"];
 
 /** Capabilities for a person: a table of every register's fields, the properties, and what they come to. */
 export function capsText(hosts: readonly HostIommu[]): string {
-  return hosts.map((host) => `${hostLines(host).join("\n")}\n`).join("\n");
+  return hosts.map((host) => linesText(hostLines(host))).join("\n");
 }
 
 /** One record per IOMMU. */

@@ -1,11 +1,12 @@
 import type { Checked } from "../check-files.ts";
+import { linesText } from "./lines.ts";
 import { sentence } from "./sentence.ts";
 
 const INDENT = "  ";
 
 /** Findings for a person: each with its rule's sentence and source. */
 export function checkText(checked: readonly Checked[]): string {
-  return checked.map((one) => `${lines(one).join("\n")}\n`).join("\n");
+  return checked.map((one) => linesText(lines(one))).join("\n");
 }
 
 /** Findings as records of the trace contract; the configuration is the only line of its input. */

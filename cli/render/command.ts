@@ -4,16 +4,17 @@ import {
   type DecodedCommand,
   formatCommand,
 } from "../../walkers/commands/command.ts";
+import type { DecodedField } from "../../walkers/layout.ts";
 import { hex, joined } from "../../walkers/word64.ts";
 import { sentence } from "./sentence.ts";
-import { structureLines } from "./structure.ts";
+import { fieldsWithin, structureLines } from "./structure.ts";
 
 /** A command for a person: one line in the vendor's syntax, its fields, what is wrong with it, what it covers. */
 export function commandText(command: DecodedCommand): string {
   const lines = [formatCommand(command)];
   const source = command.layout === null ? "" : `  [${command.layout.source}]`;
   lines[0] += source;
-  for (const line of structureLines(words(command), command.fields, [])) lines.push(`  ${line}`);
+  for (const line of structureLines(words(command), given(command), [])) lines.push(`  ${line}`);
   for (const problem of command.problems) {
     const bits = problem.bits === "" ? "" : ` (bits ${problem.bits})`;
     const field = problem.field === "" ? "" : `${problem.field}${bits}: `;
@@ -36,7 +37,7 @@ export function commandJson(command: DecodedCommand): string {
     data: words(command).map(hex),
     name: command.name,
     text: formatCommand(command),
-    fields: Object.fromEntries(command.fields.map((field) => [field.name, hex(field.value)])),
+    fields: Object.fromEntries(given(command).map((field) => [field.name, hex(field.value)])),
     completion: command.completion,
     problems: command.problems,
     ...(coverage === undefined ? {} : { covers: coverage.covers, does_not_cover: coverage.doesNotCover }),
@@ -46,6 +47,11 @@ export function commandJson(command: DecodedCommand): string {
 
 function coverageOf(command: DecodedCommand): CommandCoverage | undefined {
   return commandCoverage(command.model).find((row) => row.command === command.name);
+}
+
+/** The fields that lie in the words that there are. */
+function given(command: DecodedCommand): DecodedField[] {
+  return fieldsWithin(command.fields, 64 * command.words.length);
 }
 
 function words(command: DecodedCommand): bigint[] {

@@ -1,3 +1,4 @@
+import { printableLine } from "../../parsers/trace/show.ts";
 import { CliError, reasonOf, systemCode } from "../errors.ts";
 
 /** Set to show the stack of an error that should not have happened. */
@@ -6,7 +7,7 @@ const DEBUG_VARIABLE = "PASID_REPLAY_DEBUG";
 /** What standard error says about an error that ended the command. */
 export function complaint(error: unknown): string {
   const debug = process.env[DEBUG_VARIABLE] !== undefined && error instanceof Error ? `${error.stack}\n` : "";
-  return `pasid-replay: ${oneLine(sentence(error))}\n${hint(error)}${debug}`;
+  return `pasid-replay: ${printableLine(oneLine(sentence(error)))}\n${hint(error)}${debug}`;
 }
 
 function sentence(error: unknown): string {
@@ -35,5 +36,9 @@ function pathOf(error: unknown): string {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, " ");
+  return text
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(" ");
 }

@@ -4,6 +4,7 @@ import type { ChangeTally, DiffTally } from "../../pipeline/diff/diff-summary.ts
 import type { DiffRecord } from "../../pipeline/diff/difference.ts";
 import { diffNotes } from "../../pipeline/diff/summary-record.ts";
 import { ACCESS_WORDS } from "./access.ts";
+import { linesText } from "./lines.ts";
 
 const INDENT = "  ";
 /** Rows of a table before it is cut. */
@@ -32,7 +33,7 @@ export function diffText(a: string, b: string, result: DiffResult, names: CodeNa
     lines.push(...tallyLines("By PASID:", counts.byPasid));
   }
   lines.push(...ruleLines(result));
-  return `${lines.join("\n").trimEnd()}\n`;
+  return `${linesText(lines).trimEnd()}\n`;
 }
 
 function streamLines(letter: string, path: string, report: StreamReport): string[] {

@@ -2,8 +2,10 @@
 import { causesOf, FAULT_REASONS, type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
+import type { Prefix } from "../lookup.ts";
 import type { ExplainOutput } from "./explain-output.ts";
 import { reasonsOf } from "./sentence.ts";
+import { fieldsWithin } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
 
 export const EXPLAIN_JSON: ExplainOutput = {
@@ -37,8 +39,8 @@ function recordText(
   return lines([entry, ...faults.map((fault) => faultRecord(model, fault, known))]);
 }
 
-function entryText(model: string, layout: Layout, words: DataView): string {
-  return lines([entryRecord(model, "entry", layout, words)]);
+function entryText(model: string, layout: Layout, { view, given }: Prefix): string {
+  return lines([entryRecord(model, "entry", layout, view, given)]);
 }
 
 function structuresText(model: string, layouts: readonly Layout[]): string {
@@ -73,15 +75,25 @@ function faultRecord(model: string, fault: Fault, known: Occurrence = {}): objec
   };
 }
 
-function entryRecord(model: string, type: string, layout: Layout, view: DataView): object {
+function entryRecord(
+  model: string,
+  type: string,
+  layout: Layout,
+  view: DataView,
+  given = layout.bytes,
+): object {
   const reserved = layout.reservedSet(view, 0);
   return {
     type,
     vendor: model,
     structure: layout.name,
     source: layout.source,
-    words: layout.words(view, 0).map(hex),
-    fields: decodedFields(layout.decode(view, 0)),
+    words: layout
+      .words(view, 0)
+      .slice(0, Math.ceil(given / 8))
+      .map(hex),
+    ...(given < layout.bytes ? { missing_bits: `${layout.bytes * 8 - 1}:${given * 8}` } : {}),
+    fields: decodedFields(fieldsWithin(layout.decode(view, 0), given * 8)),
     ...(reserved.length > 0 ? { reserved_set: reserved } : {}),
   };
 }

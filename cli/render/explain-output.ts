@@ -1,5 +1,6 @@
 import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import type { Prefix } from "../lookup.ts";
 
 /** What `explain` says, in one of its forms. */
 export interface ExplainOutput {
@@ -21,7 +22,7 @@ export interface ExplainOutput {
     known: Occurrence,
   ): string;
   /** A structure's raw words, field by field. */
-  entryText(model: string, layout: Layout, words: DataView): string;
+  entryText(model: string, layout: Layout, words: Prefix): string;
   /** What there is to decode. */
   structuresText(model: string, layouts: readonly Layout[]): string;
   /** The fields of a structure. */

@@ -1,9 +1,10 @@
 import { type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
+import type { Prefix } from "../lookup.ts";
 import type { ExplainOutput } from "./explain-output.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
-import { declarationLines, structureLines, table } from "./structure.ts";
+import { declarationLines, fieldsWithin, structureLines, table } from "./structure.ts";
 
 export const EXPLAIN_TEXT: ExplainOutput = {
   faultText,
@@ -46,8 +47,8 @@ function recordText(
 }
 
 /** A structure's raw words, field by field. */
-function entryText(_model: string, layout: Layout, words: DataView): string {
-  return text(entryLines(layout, words));
+function entryText(_model: string, layout: Layout, { view, given }: Prefix): string {
+  return text(entryLines(layout, view, given));
 }
 
 /** What there is to decode, one a line. */
@@ -71,9 +72,25 @@ function blocks(title: string, faults: readonly Fault[], known: Occurrence = {})
   ]);
 }
 
-function entryLines(layout: Layout, view: DataView): string[] {
-  const fields = structureLines(layout.words(view, 0), layout.decode(view, 0), layout.reservedSet(view, 0));
-  return [`${layout.name}  [${layout.source}]`, ...indented(fields)];
+function entryLines(layout: Layout, view: DataView, given = layout.bytes): string[] {
+  const words = layout.words(view, 0).slice(0, Math.ceil(given / 8));
+  const fields = fieldsWithin(layout.decode(view, 0), given * 8);
+  const lines = structureLines(words, fields, layout.reservedSet(view, 0));
+  if (given < layout.bytes) lines.push(missingText(layout, given));
+  return [`${layout.name}  [${layout.source}]`, ...indented(lines)];
+}
+
+/** "not given: words 3 to 8 (bits 511:128), with SLPTPTR, …" */
+function missingText(layout: Layout, given: number): string {
+  const first = given / 8 + 1;
+  const last = Math.ceil(layout.bytes / 8);
+  const words = first === last ? `word ${first}` : `words ${first} to ${last}`;
+  const zeros = new DataView(new ArrayBuffer(Math.max(layout.bytes, 8)));
+  const all = layout.decode(zeros, 0);
+  const shown = new Set(fieldsWithin(all, given * 8));
+  const names = all.filter((field) => !shown.has(field)).map((field) => field.name);
+  const holding = names.length === 0 ? "" : `, with ${names.join(", ")}`;
+  return `not given: ${words} (bits ${layout.bytes * 8 - 1}:${given * 8})${holding}`;
 }
 
 function indented(lines: readonly string[]): string[] {

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { printableLine } from "../../parsers/trace/show.ts";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import type { Output } from "../output.ts";
 
@@ -22,7 +23,7 @@ export class InspectionOutput {
   }
 
   protected line(text: string): void {
-    this.out.text(`${text}\n`);
+    this.out.text(`${printableLine(text)}\n`);
   }
 
   async pause(yielding = true): Promise<void> {

@@ -17,6 +17,11 @@ export function structureLines(
   return [...wordLines(words), ...fieldLines(fields), ...reservedLines(reservedSet)];
 }
 
+/** The fields that lie within the first bits of a structure. */
+export function fieldsWithin(fields: readonly DecodedField[], bits: number): DecodedField[] {
+  return fields.filter((field) => field.bits.split(",").every((part) => Number(part.split(":")[0]) < bits));
+}
+
 function wordLines(words: readonly bigint[]): string[] {
   const lines: string[] = [];
   for (let i = 0; i < words.length; i += WORDS_PER_LINE)

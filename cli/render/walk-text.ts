@@ -8,6 +8,7 @@ import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
+import { linesText } from "./lines.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
@@ -28,7 +29,7 @@ export function walkText(trace: string, inspected: InspectedRequest): string {
   }
   lines.push("", ...outcomeLines(inspected, pages.at(-1)!.result.fault));
   if (outcome.verdict !== undefined) lines.push("", ...verdictLines(inspected));
-  return `${lines.join("\n")}\n`;
+  return linesText(lines);
 }
 
 function requestLine(trace: string, { line, outcome }: InspectedRequest): string {
@@ -45,7 +46,8 @@ function whereLine({ iommu, model, outcome }: InspectedRequest): string {
   return `${name}, ${model}; tables of model ${outcome.model}`;
 }
 
-function pageLines(page: PageWalk, several: boolean): string[] {
+/** Every structure that a walk of one page read, and what it came to. */
+export function pageLines(page: PageWalk, several: boolean): string[] {
   const lines = several ? [`page at ${hex(page.address)}`] : [];
   let number = 1;
   for (const step of page.steps) lines.push(...stepLines(step, `${number++}`));

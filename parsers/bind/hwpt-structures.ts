@@ -3,6 +3,7 @@ import type { HwptStructure, StructureField } from "../../walkers/pasid-tables/h
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { type Check, type Field, integer, list, object, optional, size64 } from "../trace/field.ts";
+import { knowsFields } from "../trace/unknown-names.ts";
 import type { HwptRequest } from "./request.ts";
 
 const U32 = 2 ** 32 - 1;
@@ -37,7 +38,9 @@ export function hwptOfFields(value: Record<string, unknown>, check: Check): Hwpt
   if (known === undefined) return null;
   const { bytes, fields, name } = known.structure;
   const declared = Object.fromEntries(fields.map((field) => [field.name, readerOf(field)]));
-  const read = object(declared, name).read(value, "", check) as Record<string, unknown> | undefined;
+  const structure = object(declared, name);
+  if (!knowsFields(structure, value, name, check)) return undefined;
+  const read = structure.read(value, "", check) as Record<string, unknown> | undefined;
   if (read === undefined || !check.ok) return undefined;
   const view = new DataView(new ArrayBuffer(bytes));
   for (const field of fields) write(view, field, read[field.name]);

@@ -5,7 +5,7 @@ export type Input =
 
 const HEX_TEXT = /^[0-9a-fA-F]{2}(\s*[0-9a-fA-F]{2})*$/;
 /** White space and what is printed: all that JSON and hex digits are made of, but for JSON's strings. */
-const TEXT = /^[\t\n\r\x20-\x7e\x80-\uffff]*$/;
+const TEXT = /^[\t\n\r\x20-\uffff]*$/;
 
 /**
  * Tells by content what a file holds.

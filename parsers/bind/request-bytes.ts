@@ -14,6 +14,8 @@ import { alternatives, HWPT_STRUCTURES } from "./hwpt-structures.ts";
 import type { BindRequest, PasidTableRequest } from "./request.ts";
 
 const S1FMT_END = fieldEnd(PasidTableConfigLayout, "s1fmt");
+/** What would be a later version is another file altogether. */
+const MOST_VERSIONS = 255;
 const HEADER_END = fieldEnd(PasidTableConfigLayout, "bytes");
 /** The enumerators that have a number: those of `enum pasid_table_model`. */
 const ENUMERATORS = Object.keys(PasidTableConfigLayout.fields.model.values!).length;
@@ -41,6 +43,8 @@ function configRequest(bytes: Uint8Array): PasidTableRequest | string {
   const header = viewOf(bytes.subarray(0, HEADER_END), OlderConfigLayout);
   const version = Number(OlderConfigLayout.extract("version", header, 0));
   const says = Number(OlderConfigLayout.extract("bytes", header, 0));
+  if (version > MOST_VERSIONS && says > FRAME_BYTES)
+    return `expected a structure of binding, found bytes that would be version ${version} and ${says} bytes of pasid_table_config`;
   const size = says < OLDER_END ? bytes.length : says;
   const common = { kind: "pasid_table_config" as const, version, bytes: says, passed: bytes.length };
   if (size < PASID_BITS_END) {

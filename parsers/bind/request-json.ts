@@ -14,7 +14,8 @@ import {
   size64,
   type TypeOf,
 } from "../trace/field.ts";
-import { show } from "../trace/show.ts";
+import { show, showNames } from "../trace/show.ts";
+import { knowsFields } from "../trace/unknown-names.ts";
 import { vendorGroups } from "../trace/vendor-fields.ts";
 import { alternatives, hwptNames, hwptOfFields } from "./hwpt-structures.ts";
 import type { BindRequest, PasidTableRequest } from "./request.ts";
@@ -52,7 +53,7 @@ const config = object(
     version: u32("Version"),
     bytes: u32("Size"),
     model: optional(model),
-    base_ptr: optional(size64("Table")),
+    base_ptr: size64("Table"),
     pasid_bits: u8("PASID bits"),
     ...vendorGroups((values) =>
       "names" in values ? anyText(values.doc) : integer(0, values.bytes === 1 ? U8 : U32, values.doc),
@@ -62,7 +63,16 @@ const config = object(
   "Configuration",
 );
 
-const bindRecord = object({ config, stage2: optional(stage2) }, "Bind record");
+const bindRecord = object(
+  {
+    type: optional(anyText("Type")),
+    dev: optional(anyText("Device")),
+    iommu: optional(anyText("IOMMU")),
+    config,
+    stage2: optional(stage2),
+  },
+  "Bind record",
+);
 
 /**
  * Reads a request from JSON: a `pasid_table_config` as in a `bind` record, the record itself, or one of iommufd's
@@ -80,19 +90,20 @@ function read(value: Record<string, unknown>, check: Check): BindRequest | undef
   const hwpt = hwptOfFields(value, check);
   if (hwpt !== null) return hwpt;
   if ("config" in value) {
+    if (!knowsFields(bindRecord, value, "bind record", check)) return undefined;
     const read = bindRecord.read(value, "", check);
     return read && configRequest(read.config, read.config.stage2 ?? read.stage2);
   }
   if (!("base_ptr" in value || "model" in value || "pasid_bits" in value)) {
-    const names = Object.keys(value).slice(0, 8).join(", ");
     check.fail(
       "schema",
       "configuration",
       `the fields ${alternatives(["pasid_table_config", "a bind record", ...hwptNames()].map((name) => `of ${name}`))}`,
-      names === "" ? "none" : names,
+      showNames(Object.keys(value)),
     );
     return undefined;
   }
+  if (!knowsFields(config, value, "pasid_table_config", check)) return undefined;
   const read = config.read(value, "", check);
   return read && configRequest(read, read.stage2);
 }
@@ -111,7 +122,7 @@ function configRequest(read: Config, parent: Config["stage2"]): PasidTableReques
     kind: "pasid_table_config",
     ...given({ version, bytes, model: known, pasidBits }),
     ...(name !== undefined && known === undefined ? { unknownModel: name } : {}),
-    base: base === undefined ? 0n : joined(base.hi, base.lo),
+    base: joined(base.hi, base.lo),
     ...vendorFieldsOf(read),
     ...(parent === undefined ? {} : { parent: parentStage(parent) }),
   };

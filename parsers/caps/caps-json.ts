@@ -1,13 +1,16 @@
 import { IOMMU_MODELS } from "../../walkers/models.ts";
+import { isRegister, registersOf } from "../../walkers/register-names.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { Devices } from "../trace/devices.ts";
-import { Check, type Field, isObject, size64 } from "../trace/field.ts";
+import { anyText, Check, type Field, isObject, object, optional, size64 } from "../trace/field.ts";
 import { RECORDS } from "../trace/schema.ts";
-import { show } from "../trace/show.ts";
+import { show, showNames } from "../trace/show.ts";
+import { didYouMean, knowsFields, meant } from "../trace/unknown-names.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
 
 const record = RECORDS.iommu.fields;
+const recordObject = object({ type: optional(anyText("Type")), ...record }, "IOMMU");
 const register = size64("Register");
 
 /**
@@ -23,7 +26,18 @@ export function hostsOfJson(value: unknown): HostCapabilities | string {
     if (typeof host === "string") return host;
     hosts.push(host);
   }
-  return hosts.length > 0 ? { hosts, problems: [] } : "expected an IOMMU, found an empty array";
+  if (hosts.length === 0) return "expected an IOMMU, found an empty array";
+  return { hosts, problems: hosts.flatMap(misspelt) };
+}
+
+/** Registers that the model does not have, and whose names are close to one that it has. */
+function misspelt({ model, state }: HostIommu): string[] {
+  return [...state.registers.keys()].flatMap((name) => {
+    const near = isRegister(VENDORS[model].registerNames, name)
+      ? undefined
+      : meant(name, registersOf(VENDORS[model].registerNames));
+    return near === undefined ? [] : [`${show(name)}: expected a register of ${model}${didYouMean(near)}`];
+  });
 }
 
 function hostOf(value: unknown): HostIommu | string {
@@ -41,10 +55,10 @@ function ofRecord(value: Record<string, unknown>, check: Check): HostIommu | und
   const regs = read("regs", record.regs);
   const props = read("props", record.props);
   if (model !== undefined && regs === undefined && props === undefined) {
-    const names = Object.keys(value).slice(0, 8).join(", ");
-    check.fail("schema", "capabilities", "regs or props beside the model", names);
+    check.fail("schema", "capabilities", "regs or props beside the model", showNames(Object.keys(value)));
   }
   if (model === undefined || !check.ok) return undefined;
+  if (!knowsFields(recordObject, value, "capabilities", check)) return undefined;
   const state = new IommuState();
   for (const [name, word] of regs ?? []) state.registers.set(name, word);
   for (const [name, property] of props ?? []) state.props.set(name, property);
@@ -58,12 +72,11 @@ function ofRegisters(value: Record<string, unknown>, check: Check): HostIommu | 
   );
   if (model === undefined) {
     const telling = IOMMU_MODELS.map((m) => VENDORS[m].host.telling[0]).join(", ");
-    const names = Object.keys(value).slice(0, 8).join(", ");
     check.fail(
       "schema",
       "capabilities",
       `a model, or registers by name (${telling}, …)`,
-      names === "" ? "no field" : names,
+      showNames(Object.keys(value)),
     );
     return undefined;
   }
@@ -77,7 +90,8 @@ function ofRegisters(value: Record<string, unknown>, check: Check): HostIommu | 
 
 /** The fields of iommufd's structures under the registers' own names; `flags` and `__reserved` are none. */
 function namedAsRegisters(value: Record<string, unknown>): Record<string, unknown> {
-  const registers: Record<string, unknown> = {};
+  // Of no prototype: a name may be that of one of its members.
+  const registers: Record<string, unknown> = Object.create(null);
   for (const [name, given] of Object.entries(value)) {
     if (name === "flags" || name === "__reserved") continue;
     if (name === "idr" && Array.isArray(given))

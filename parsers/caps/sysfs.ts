@@ -1,5 +1,6 @@
 import { IommuState } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
+import { show } from "../trace/show.ts";
 import type { HostCapabilities, HostIommu } from "./host.ts";
 import { isProposed, MODEL_FOLDERS, takeProperty } from "./sysfs-properties.ts";
 
@@ -8,6 +9,10 @@ export type SysfsFiles = ReadonlyMap<string, Uint8Array>;
 
 /** A file of sysfs has a page at most. */
 export const MAX_PROPERTY_BYTES = 4096;
+
+/** Problems that one message names, and what of a path it shows. */
+const SHOWN = 10;
+const MAX_PATH = 120;
 
 /** Shows its contents as a list of formats, or as one name. */
 const FORMAT_FOLDER = "pgtable_format";
@@ -28,7 +33,7 @@ export function hostsOfSysfs(files: SysfsFiles, problems: readonly string[] = []
     folders.set(key, folder);
     if (bytes.length > MAX_PROPERTY_BYTES)
       found.push(
-        `${path}: expected a property of ${MAX_PROPERTY_BYTES} bytes at most, found ${bytes.length}`,
+        `${short(path)}: expected a property of ${MAX_PROPERTY_BYTES} bytes at most, found ${bytes.length}`,
       );
     else folder.set(property.join("/"), textOf(bytes));
   }
@@ -38,7 +43,8 @@ export function hostsOfSysfs(files: SysfsFiles, problems: readonly string[] = []
     if (host !== undefined) hosts.push(host);
   }
   if (hosts.length > 0) return { hosts, problems: found };
-  const what = found.length > 0 ? found.join("; ") : "none";
+  const more = found.length > SHOWN ? `; and ${found.length - SHOWN} more` : "";
+  const what = found.length > 0 ? found.slice(0, SHOWN).join("; ") + more : "none";
   return `expected <device>/<model>/<property> as in /sys/class/iommu, with a model of ${Object.keys(MODEL_FOLDERS).join(", ")}, found ${what}`;
 }
 
@@ -63,7 +69,7 @@ function hostOfFolder(
   const name = key.slice(slash + 1);
   const folder = Object.hasOwn(MODEL_FOLDERS, name) ? MODEL_FOLDERS[name]! : undefined;
   if (folder === undefined) {
-    problems.push(`${key}: expected a known model, found ${JSON.stringify(name)}`);
+    problems.push(`${short(key)}: expected a known model, found ${show(name)}`);
     return undefined;
   }
   const { model } = folder;
@@ -73,7 +79,7 @@ function hostOfFolder(
     const wrong = property === "model" ? wrongNumber(text, folder.number) : undefined;
     if (wrong !== undefined) {
       // Another number is another set of features: what the files say cannot be known.
-      problems.push(`${key}/model: ${wrong}`);
+      problems.push(`${short(key)}/model: ${wrong}`);
       return undefined;
     }
     if (property === "model") continue;
@@ -81,7 +87,7 @@ function hostOfFolder(
     else if (property === FORMAT_FOLDER) formats.push(...text.split(/\s+/).filter((word) => word !== ""));
     else {
       const problem = takeProperty(property, text, state, model);
-      if (problem !== undefined) problems.push(`${key}/${property}: ${problem}`);
+      if (problem !== undefined) problems.push(`${short(`${key}/${property}`)}: ${problem}`);
     }
   }
   if (formats.length > 0) state.props.set(FORMAT_FOLDER, formats);
@@ -91,7 +97,12 @@ function hostOfFolder(
 
 function wrongNumber(text: string, number: number | null): string | undefined {
   if (number === null || text === `${number}`) return undefined;
-  return `expected ${number}, found ${JSON.stringify(text)}`;
+  return `expected ${number}, found ${show(text)}`;
+}
+
+/** A path for a message. */
+function short(path: string): string {
+  return path.length > MAX_PATH ? `${path.slice(0, MAX_PATH)}…` : path;
 }
 
 /** The default that the thread agreed on: no `ssid_bits`, no PASIDs. Registers speak for themselves. */

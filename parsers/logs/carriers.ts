@@ -4,6 +4,7 @@
  */
 import { stripVTControlCharacters } from "node:util";
 import type { LogLine } from "./format.ts";
+import { traceEventLine } from "./ftrace-line.ts";
 
 const CR = 0x0d;
 const SPACE = 0x20;
@@ -11,6 +12,7 @@ const GREATER = 0x3e;
 const LESS = 0x3c;
 const PAREN = 0x28;
 const BRACKET = 0x5b;
+const LETTER_K = 0x6b;
 
 /** QEMU before 10.1 with `-msg timestamp=on`: thread id, seconds since the epoch. */
 const QEMU_STAMP = /^(\d{1,10})@(\d{1,12}\.\d{1,9}):/;
@@ -33,6 +35,10 @@ const KERNEL_STAMP = /^\[ {0,11}(\d{1,11}\.\d{6})\] ?/;
 const CTIME_STAMP = /^\[((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4})\] ?/;
 /** Thread or CPU behind it (CONFIG_PRINTK_CALLER). */
 const PRINTK_CALLER = /^\[ {0,6}([TC]\d{1,10})\] ?/;
+/** What lines of trace events have, and hardly others: the CPU (see ftrace-line.ts). */
+const TRACE_CPU = /\d\)? +\[\d{3,5}\] /;
+/** A journal of which only the program's name is left. */
+const BARE_SOURCE = /^kernel: (?=\[)/;
 const XEN = /^\(XEN\) ?/;
 
 /** A line whose carriers have been taken off; used again for each line. */
@@ -58,12 +64,19 @@ export class CarriedLine implements LogLine {
   }
 
   #strip(text: string): string {
+    const event = this.ts === "" && TRACE_CPU.test(text) ? traceEventLine(text) : undefined;
+    if (event !== undefined) {
+      this.ts = event.time.replace(/^0+(?=\d)/, "");
+      this.origin = event.task;
+      return `${event.system === undefined ? "" : `${event.system}:`}${event.event}: ${event.text}`;
+    }
     const first = text.charCodeAt(0);
     if (first === GREATER) return text.slice(text.charCodeAt(1) === SPACE ? 2 : 1);
     if (first === LESS) return text.replace(PRIORITY, "");
     if (first === PAREN) return text.replace(XEN, "");
     if (first === BRACKET) return this.#bracketed(text);
     if (first >= 0x30 && first <= 0x39) return this.#numbered(text);
+    if (first === LETTER_K && BARE_SOURCE.test(text)) return text.replace(BARE_SOURCE, "");
     const syslog = first >= 0x41 && first <= 0x53 ? SYSLOG_STAMP.exec(text) : null;
     if (syslog === null) return text;
     this.#stamp(JSON.stringify(syslog[1]));

@@ -5,6 +5,7 @@
 
 import type { IommuModel } from "../../walkers/models.ts";
 import type { HostIommu } from "../caps/host.ts";
+import type { IommuEvent } from "./iommu-events.ts";
 import type { KnownMemory } from "./known-memory.ts";
 
 /** One line, without what carried it. Reused: valid during the call only. */
@@ -33,8 +34,12 @@ export interface LogOutput {
   record(type: string, text: string): void;
   /** The line that is being read belongs to the format, and says nothing that a trace holds. */
   ignored(kind: string): void;
+  /** A line that was taken as the beginning of a message was never completed: it counts as this kind of ignored line. */
+  retract(kind: string): void;
   /** Gives the next lines to this reader, whatever is in them, until it does not take one. */
   follow(lines: number): void;
+  /** What a kernel reports, whole, for whoever wants more of it than records hold. */
+  event(event: IommuEvent): void;
   /** The recorded system, or the log, has lost something: counted by kind, and said once, at the end. */
   lost(loss: Loss, count?: number): void;
 }

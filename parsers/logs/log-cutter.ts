@@ -51,6 +51,13 @@ export class LogCutter implements Feed {
     return this.#taker.stopped === true;
   }
 
+  /** A piece is worked on at once: it takes some milliseconds. */
+  get busy(): boolean {
+    return false;
+  }
+
+  work(): void {}
+
   get room(): number {
     return this.buffer.length - this.#fill;
   }

@@ -1,7 +1,10 @@
 import type { HostIommu } from "../caps/host.ts";
 import { CarriedLine } from "./carriers.ts";
 import { Counter } from "./counter.ts";
+import { CSV, CsvReader } from "./csv.ts";
+import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
+import type { IommuEvent } from "./iommu-events.ts";
 import type { KnownMemory } from "./known-memory.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
@@ -22,6 +25,10 @@ export interface LogOptions {
   /** Guest memory that is given beside the log. */
   readonly memory?: KnownMemory;
   readonly hosts?: readonly HostIommu[];
+  /** Told what kernels report, beside the records that are made of it. */
+  readonly onEvent?: (event: IommuEvent) => void;
+  /** All lines are rows of a table with these columns. */
+  readonly columns?: CsvColumns;
 }
 
 const DROPPED_EVENTS: Loss = {
@@ -99,12 +106,26 @@ export class LogImport implements LineTaker, LogReport {
         this.#nothing = true;
         this.ignored.add(kind);
       },
+      retract: (kind) => {
+        this.understood--;
+        this.ignored.add(kind);
+      },
       follow: (lines) => {
         this.wanted = lines;
         this.#follower = this.#reading;
       },
+      event: (event) => options.onEvent?.(event),
       lost: (loss, count = 1) => this.#lose(loss, count),
     };
+    if (options.columns !== undefined) this.#readTable(options.columns);
+  }
+
+  /** Reads every line as a row of a table. */
+  #readTable(columns: CsvColumns): void {
+    const open = { format: CSV, reader: new CsvReader(this.#output, columns) };
+    this.#readers.set(CSV, open);
+    this.#follower = open;
+    this.wanted = Number.POSITIVE_INFINITY;
   }
 
   get formats(): readonly string[] {

@@ -59,6 +59,12 @@ export class LogIommu {
     this.changed?.();
   }
 
+  /** A capability that the log gives by itself; what was given beside the log goes before it. */
+  property(name: string, value: number): void {
+    if (this.#declared || this.state.props.has(name)) return;
+    this.state.props.set(name, value);
+  }
+
   /** Before a record that refers to it. */
   declare(): void {
     if (this.#declared) return;

@@ -56,6 +56,13 @@ export class SimpleTrace implements Feed {
     return this.#broken || this.#taker.stopped === true;
   }
 
+  /** A piece is worked on at once: it takes some milliseconds. */
+  get busy(): boolean {
+    return false;
+  }
+
+  work(): void {}
+
   get room(): number {
     return this.buffer.length - this.#fill;
   }

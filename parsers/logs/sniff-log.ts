@@ -5,8 +5,6 @@ import { isSimpleTrace, MAGIC_BYTES } from "./simple-trace.ts";
 
 /** What is looked at before anything that is no trace is taken for a log: more lines of interest may come later. */
 const ENOUGH_BYTES = 32 * 1024;
-/** Lines that may be a trace with something wrong. */
-const FEW_LINES = 4;
 const OPEN_BRACE = 0x7b;
 /** What a trace of QEMU's begins with; no text does. */
 const MAGIC_BYTE = 0xff;
@@ -39,9 +37,9 @@ export function sniffLog(
   }
   if (length - start >= ENOUGH_BYTES) return isText(bytes, start, length) ? "log" : "lines";
   if (!atEnd) return undefined;
-  // A line or two are no log: what is wrong with them as a trace is said.
-  const many = lines >= FEW_LINES || hasNeedle(text.toString("latin1", start, length));
-  return many && isText(bytes, start, length) ? "log" : "lines";
+  // A text that is all there and says nothing of an IOMMU is no log: what is wrong with it as a trace is said.
+  const concerns = hasNeedle(text.toString("latin1", start, length));
+  return concerns && isText(bytes, start, length) ? "log" : "lines";
 }
 
 function hasNeedle(text: string): boolean {

@@ -7,12 +7,16 @@ const MAX_ENTRIES = 1 << 18;
 /** Where tables are placed whose address no log gives: high in the address space, where machines have no memory. */
 const PLACED_BASE = 0xf_0000_0000_00n;
 const PAGE = 4096;
+/** Tables that are remembered: one that is forgotten is declared again. */
+const MAX_TABLES = 1 << 16;
 
 /** Writes table entries into a trace's memory as a log shows them, each value once. */
 export class TableBuilder {
   readonly #output: LogOutput;
   /** The last value of each entry, both as hex digits. */
   readonly #entries = new Map<string, string>();
+  /** Sizes of the tables that were declared, by address. */
+  readonly #tables = new Map<bigint, number>();
   #nextFree: bigint;
 
   /** @param base first address for tables whose address is not known */
@@ -62,8 +66,17 @@ export class TableBuilder {
     return address;
   }
 
+  /** The word that was written last to this address, undefined where none is known. @param addr 0x and hex digits */
+  known(addr: string): bigint | undefined {
+    const value = this.#entries.get(addr);
+    return value === undefined ? undefined : BigInt(value.startsWith("0x") ? value : `0x${value}`);
+  }
+
   /** A table is here: what no log shows of it is taken for zero. */
   table(address: bigint, bytes = PAGE, placed = false): void {
+    if (this.#tables.get(address) === bytes) return;
+    if (this.#tables.size >= MAX_TABLES) this.#tables.clear();
+    this.#tables.set(address, bytes);
     const assumed = placed ? ["addr", "size"] : ["size"];
     this.#output.record(
       "ram",
@@ -74,6 +87,7 @@ export class TableBuilder {
   /** Forgets what it has written: memory may have changed since. */
   forget(): void {
     this.#entries.clear();
+    this.#tables.clear();
   }
 
   #remember(addr: string, value: string): void {

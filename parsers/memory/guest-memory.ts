@@ -77,6 +77,10 @@ export class TraceMemory implements WalkerMemory {
   #pages = new PageStore();
   #image: MemoryImage | null = null;
   #evictions = 0;
+  /** A snapshot replaced all memory, and its file could not be read: only what was written since is known. */
+  #lost = false;
+  /** Frames of pages whose other bytes could not be read from the file. */
+  readonly #unread = new Set<number>();
 
   /** Frames without a page that were fetched under this generation, whether they were there or not. */
   readonly #served = new Set<number>();
@@ -214,6 +218,8 @@ export class TraceMemory implements WalkerMemory {
   replace(image: MemoryImage | null): void {
     this.#image?.close();
     this.#image = image;
+    this.#lost = false;
+    this.#unread.clear();
     this.#evictions = image === null ? 0 : image.evictions;
     this.#pages = new PageStore();
     this.#ram.clear();
@@ -229,6 +235,23 @@ export class TraceMemory implements WalkerMemory {
     this.#views.fill(ZERO_VIEW);
     this.#masks.fill(null);
     this.#changed();
+  }
+
+  /** A snapshot replaces all earlier memory, but its file cannot be read: nothing is known of what it held. */
+  lose(): void {
+    this.replace(null);
+    this.#lost = true;
+  }
+
+  /** Whether nothing is known of memory but what was written since the last snapshot. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Whether a fetch of a frame failed for want of the snapshot: what is not there may well be in it. */
+  isUnread(frame: number): boolean {
+    if (this.#lost || this.#unread.has(frame)) return true;
+    return this.#pages.get(frame) === undefined && this.#findBase(frame) === FAILED;
   }
 
   /** What went wrong in reading the snapshot since this was last asked; the fetches in question failed. */
@@ -288,6 +311,7 @@ export class TraceMemory implements WalkerMemory {
    * page), ABSENT or FAILED.
    */
   #findBase(frame: number): FrameKind {
+    if (this.#lost) return FAILED;
     const image = this.#image;
     const kind = image === null ? ABSENT : this.#findInImage(image, frame);
     if (kind === BYTES || kind === FAILED) return kind;
@@ -331,6 +355,8 @@ export class TraceMemory implements WalkerMemory {
   /** Bytes of the page that RAM has, and the page did not know of yet, exist and are zero. */
   #growWithRam(frame: number, page: Page): void {
     page.ramVersion = this.#ramVersion;
+    // What a file would have had there is not RAM's zeros.
+    if (this.#lost || this.#unread.has(frame)) return;
     if (page.mask !== null) bytesAdded(page, this.#ram.markBytes(frame, page.mask));
   }
 
@@ -392,6 +418,7 @@ export class TraceMemory implements WalkerMemory {
         page.bytes.set(new Uint8Array(view.buffer, view.byteOffset + this.#baseAt, FRAME_BYTES), page.at);
     } else if (whole) page = this.#pages.create(frame);
     else page = this.#pages.createEmpty(frame);
+    if (kind === FAILED && !this.#lost) this.#unread.add(frame);
     page.served = served;
     return page;
   }

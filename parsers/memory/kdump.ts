@@ -5,8 +5,8 @@
  * (DiskDumpHeader64, KdumpSubHeader64, PageDescriptor).
  */
 import * as zlib from "node:zlib";
-import { decompress as decompressZstd } from "fzstd";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { decompressZstd } from "../zstd.ts";
 import { type ByteMask, popcount } from "./byte-mask.ts";
 import type { DumpBytes } from "./kdump-flattened.ts";
 import {
@@ -288,7 +288,7 @@ export class KdumpImage implements MemoryImage {
     try {
       if (flags === RAW) return packed;
       if (flags === ZLIB) return zlib.inflateSync(packed, { maxOutputLength: this.#geometry.blockBytes });
-      if (flags === ZSTD) return decompressZstd(packed, new Uint8Array(this.#geometry.blockBytes));
+      if (flags === ZSTD) return decompressZstd(packed, this.#geometry.blockBytes);
       const name = COMPRESSIONS[flags] ?? `flags 0x${flags.toString(16)}`;
       return this.#fail(`${where}: expected raw, zlib or zstd data, found ${name}`);
     } catch (error) {

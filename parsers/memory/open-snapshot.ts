@@ -1,5 +1,6 @@
-import { realpathSync } from "node:fs";
-import { isAbsolute, relative, resolve, sep } from "node:path";
+import { lstatSync, realpathSync } from "node:fs";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { contentOf } from "../magic.ts";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
 import { KDUMP_MAGIC, openKdump } from "./kdump.ts";
 import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
@@ -59,24 +60,59 @@ function resolvePath(
   allow: readonly string[],
   expected: string,
 ): { ok: true; path: string } | { ok: false; error: string } {
-  let real: string;
+  const folders = [traceFolder, ...allow].flatMap((folder) => [resolve(folder), realOf(folder) ?? []].flat());
+  const inside = (place: string) => folders.some((folder) => isWithin(place, folder));
+  const whole = resolve(traceFolder, path);
+  let reason = "";
   try {
-    real = realpathSync(resolve(traceFolder, path));
-    if (isWithin(real, realpathSync(traceFolder))) return { ok: true, path: real };
+    const real = realpathSync(whole);
+    if (inside(real)) return { ok: true, path: real };
   } catch (error) {
-    return { ok: false, error: `${path}: expected ${expected}, found ${readFailure(error)}` };
+    reason = readFailure(error);
+    const elsewhere = whole.length <= LONGEST_PATH && !inside(deepestReal(dirname(whole)));
+    if (elsewhere || (isLink(whole) && !reason.endsWith("(ELOOP)"))) reason = "";
   }
-  for (const allowed of allow) {
-    try {
-      if (isWithin(real, realpathSync(allowed))) return { ok: true, path: real };
-    } catch {
-      // What is not there allows nothing.
-    }
-  }
+  // Of what is elsewhere nothing is said, not even whether it is there.
+  if (!inside(whole)) return { ok: false, error: `${path}: ${leadsOut(traceFolder, path)}` };
+  if (reason !== "") return { ok: false, error: `${path}: expected ${expected}, found ${reason}` };
   return {
     ok: false,
-    error: `${path}: expected a file in the trace's folder or in an allowed one, found that it leads to ${real}`,
+    error: `${path}: ${INSIDE}, found a link that leads out of it; --allow-path with the folder that it leads to allows it`,
   };
+}
+
+const INSIDE = "expected a file in the trace's folder or in an allowed one";
+/** No system takes a longer one. */
+const LONGEST_PATH = 4096;
+
+function leadsOut(traceFolder: string, path: string): string {
+  const folder = dirname(isAbsolute(path) ? path : join(traceFolder, path));
+  return `${INSIDE}, found a path that leads out of it; --allow-path ${folder} allows it`;
+}
+
+/** A path without symbolic links; null where it is not there. */
+function realOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** What of a path is there, without symbolic links. */
+function deepestReal(path: string): string {
+  for (let at = path; ; at = dirname(at)) {
+    const real = realOf(at);
+    if (real !== null || dirname(at) === at) return real ?? at;
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink();
+  } catch {
+    return false;
+  }
 }
 
 function isWithin(path: string, folder: string): boolean {
@@ -99,20 +135,6 @@ function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage |
   }
 }
 
-/** First bytes of files that hold memory in a way that cannot be read at random, or that hold something else. */
-const UNREADABLE: readonly (readonly [magic: string, what: string])[] = [
-  ["\x1f\x8b", "gzip data: decompress it first"],
-  ["\x28\xb5\x2f\xfd", "zstd data: decompress it first"],
-  ["\xfd7zXZ\0", "xz data: decompress it first"],
-  ["BZh", "bzip2 data: decompress it first"],
-  ["\x04\x22\x4d\x18", "lz4 data: decompress it first"],
-  ["PK\x03\x04", "a zip archive: unpack it first"],
-  ["AVML", "an AVML dump: convert it to LiME's format first (avml-convert)"],
-  ["QFI\xfb", "a qcow2 disk image"],
-  ["QEVM", "a QEMU migration stream: use dump-guest-memory instead"],
-  ["LibvirtQ", "a libvirt save image: use virsh dump --memory-only instead"],
-];
-
 /** A compressed dump, flattened or not. */
 function openDump(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
   const head = Buffer.alloc(FLATTENED_MAGIC.length);
@@ -128,8 +150,8 @@ function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImag
   if (text.startsWith(ELF_MAGIC)) return openElfCore(file);
   if (text.startsWith(KDUMP_MAGIC) || text.startsWith(FLATTENED_MAGIC)) return openDump(file, options);
   if (head.readUInt32LE(0) === LIME_MAGIC || head.readUInt32BE(0) === LIME_MAGIC) return openLime(file);
-  for (const [magic, what] of UNREADABLE)
-    if (text.startsWith(magic))
-      return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${what}`;
+  const content = contentOf(text);
+  if (content !== undefined)
+    return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${content}`;
   return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
 }

@@ -129,6 +129,10 @@ export class NoDocumentFeed implements Feed {
     return 0;
   }
 
+  readonly busy = false;
+
+  work(): void {}
+
   added(): void {
     if (!this.done)
       this.#handler.error(1, "json", "expected one outcome a line, found records laid out otherwise");

@@ -12,6 +12,8 @@ const OUTPUT_TYPES: ReadonlySet<string> = new Set([
   "trace",
   "stats",
   "summary",
+  "diff",
+  "diff-summary",
 ]);
 
 /**

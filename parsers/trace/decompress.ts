@@ -1,11 +1,13 @@
 /**
- * Decompression of traces: gzip (RFC 1952) by node:zlib, zstd (RFC 8878) by node:zlib where it has it, else by
- * fzstd. Damaged data gives everything that stands before the damage, and then a TraceError.
+ * Decompression of traces: gzip (RFC 1952) and zstd (RFC 8878). Damaged data gives everything that stands before the
+ * damage, and then a TraceError.
  */
-import type { Transform } from "node:stream";
 import zlib from "node:zlib";
+import { zstd } from "../zstd.ts";
 import type { ByteSource } from "./byte-source.ts";
+import { type Decompressor, type MakeDecompressor, ZlibWriter } from "./decompressor.ts";
 import { TraceError } from "./errors.ts";
+import { FOREIGN_MAGIC_BYTES, foreignFile } from "./foreign-files.ts";
 
 /** What one step of decompression takes: small, because gzip may make a thousand times as much of it. */
 const STEP_BYTES = 64 * 1024;
@@ -14,23 +16,15 @@ const ZSTD_STEP_BYTES = 4 * 1024;
 /** What a decompressor puts out at once. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Takes compressed bytes and hands on what they become. */
-interface Decompressor {
-  /** Says what is wrong with the data by rejecting; what `emit` got before stands. */
-  push(bytes: Uint8Array): Promise<void>;
-  /** The data has ended. */
-  finish(): Promise<void>;
-  close(): void;
-}
-
-type MakeDecompressor = (emit: (bytes: Uint8Array) => void) => Decompressor;
-
-/** The source itself, or one that gives what it decompresses to. */
+/**
+ * The source itself, or one that gives what it decompresses to.
+ * @throws TraceError where only other tools read it
+ */
 export async function unpacked(raw: ByteSource): Promise<ByteSource> {
-  const head = new Uint8Array(4);
+  const head = new Uint8Array(FOREIGN_MAGIC_BYTES);
   let n = 0;
-  while (n < 4) {
-    const more = await raw.read(head, n, 4 - n);
+  while (n < head.length) {
+    const more = await raw.read(head, n, head.length - n);
     if (more === 0) break;
     n += more;
   }
@@ -39,21 +33,26 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
     return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
+  const foreign = foreignFile(raw.path, start);
+  if (foreign !== undefined) throw new TraceError("unreadable", raw.path, foreign);
   return new PeekedSource(raw, start);
 }
 
 /** A source whose first bytes have been read already. */
-class PeekedSource implements ByteSource {
+export class PeekedSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
   readonly #raw: ByteSource;
   #head: Uint8Array;
+  /** What the next read after the head throws, where reading on has failed already. */
+  #failure: unknown;
 
-  constructor(raw: ByteSource, head: Uint8Array) {
+  constructor(raw: ByteSource, head: Uint8Array, failure?: unknown) {
     this.path = raw.path;
     this.size = raw.size;
     this.#raw = raw;
     this.#head = head;
+    this.#failure = failure;
   }
 
   get consumed(): number {
@@ -62,7 +61,10 @@ class PeekedSource implements ByteSource {
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
     const n = Math.min(length, this.#head.length);
-    if (n === 0) return this.#raw.read(target, at, length);
+    if (n === 0) {
+      if (this.#failure !== undefined) throw this.#failure;
+      return this.#raw.read(target, at, length);
+    }
     target.set(this.#head.subarray(0, n), at);
     this.#head = this.#head.subarray(n);
     return n;
@@ -186,51 +188,6 @@ class UnpackedSource implements ByteSource {
   }
 }
 
-type ZlibStream = Transform & { readonly bytesWritten: number };
-
-/** One of node:zlib's streams, a write at a time: all that a write becomes is there before the next one. */
-class ZlibWriter {
-  readonly #stream: ZlibStream;
-  #given = 0;
-  #error: Error | null = null;
-  /** Settles the promise of the step under way. */
-  #settle: (() => void) | null = null;
-
-  constructor(stream: ZlibStream, emit: (bytes: Uint8Array) => void) {
-    this.#stream = stream;
-    stream.on("data", emit);
-    stream.on("error", (error) => {
-      this.#error ??= error;
-      this.#settle?.();
-    });
-    stream.on("end", () => this.#settle?.());
-  }
-
-  /** Returns how many of the bytes are left over, because they are behind the end of the compressed data. */
-  async write(bytes: Uint8Array): Promise<number> {
-    this.#given += bytes.length;
-    await this.#until((done) => this.#stream.write(bytes, done));
-    return this.#given - this.#stream.bytesWritten;
-  }
-
-  end(): Promise<void> {
-    return this.#until(() => this.#stream.end());
-  }
-
-  close(): void {
-    this.#stream.destroy();
-  }
-
-  async #until(start: (done: () => void) => void): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#settle = resolve;
-      start(resolve);
-    });
-    this.#settle = null;
-    if (this.#error !== null) throw this.#error;
-  }
-}
-
 /** gzip: zlib goes from member to member by itself. Zeros may pad a file out; nothing else may follow. */
 class Gunzip implements Decompressor {
   readonly #zlib: ZlibWriter;
@@ -255,75 +212,4 @@ class Gunzip implements Decompressor {
   close(): void {
     this.#zlib.close();
   }
-}
-
-type MakeZstd = (options: { chunkSize: number }) => ZlibStream;
-
-/** A frame (RFC 8878, 3.1.1) of one raw block of one byte. */
-const ONE_BYTE_FRAME = new Uint8Array([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x01, 0x09, 0x00, 0x00, 0x0a]);
-
-/**
- * zstd by node:zlib, whose stream stops behind the first frame and does not mind where the last one is cut. So each
- * frame gets a stream of its own where they meet within a write, and at the end one more frame is decompressed, which
- * comes out as it should only behind a whole one.
- */
-class NativeZstd implements Decompressor {
-  readonly #make: MakeZstd;
-  readonly #emit: (bytes: Uint8Array) => void;
-  #zlib: ZlibWriter;
-  /** Output of the frame at the end. */
-  #last: number[] | null = null;
-
-  constructor(make: MakeZstd, emit: (bytes: Uint8Array) => void) {
-    this.#make = make;
-    this.#emit = emit;
-    this.#zlib = this.#open();
-  }
-
-  async push(bytes: Uint8Array): Promise<void> {
-    let rest = bytes;
-    for (let fresh = false; ; fresh = true) {
-      const over = await this.#zlib.write(rest);
-      if (over === 0) return;
-      if (fresh && over === rest.length) throw new Error("other bytes behind the end of the compressed data");
-      rest = rest.subarray(rest.length - over);
-      this.#zlib.close();
-      this.#zlib = this.#open();
-    }
-  }
-
-  async finish(): Promise<void> {
-    const last: number[] = [];
-    this.#last = last;
-    await this.push(ONE_BYTE_FRAME).catch(() => {});
-    if (last.length !== 1 || last[0] !== ONE_BYTE_FRAME.at(-1)) throw new Error("unexpected end of file");
-  }
-
-  close(): void {
-    this.#zlib.close();
-  }
-
-  #open(): ZlibWriter {
-    return new ZlibWriter(this.#make({ chunkSize: CHUNK_BYTES }), (bytes) => {
-      if (this.#last === null) this.#emit(bytes);
-      else this.#last.push(...bytes.subarray(0, 2));
-    });
-  }
-}
-
-async function zstd(): Promise<MakeDecompressor> {
-  const native = (zlib as { readonly createZstdDecompress?: MakeZstd }).createZstdDecompress;
-  if (native !== undefined) return (emit) => new NativeZstd(native, emit);
-  const { Decompress } = await import("fzstd");
-  return (emit) => {
-    const decompress = new Decompress((bytes) => {
-      if (bytes.length > 0) emit(bytes);
-    });
-    return {
-      // fzstd keeps what it is given: the chunk must not be written over.
-      push: async (bytes) => void decompress.push(bytes.slice()),
-      finish: async () => void decompress.push(new Uint8Array(0), true),
-      close: () => {},
-    };
-  };
 }

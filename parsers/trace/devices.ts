@@ -43,6 +43,8 @@ export class Devices {
   readonly #devices: Device[] = [];
   /** First spellings, by a hash of segment and id: the number of the device + 1, or 0. Half of the slots are free. */
   #slots = new Int32Array(64);
+  /** Those that found no slot within MOST_PROBES, by `keyOf`: their numbers were made to collide. */
+  readonly #crowded = new Map<string, number>();
   #firsts = 0;
 
   get size(): number {
@@ -77,34 +79,48 @@ export class Devices {
     const index = this.#names.internText(text);
     const { segment, id } = parsed;
     const slot = this.#slot(this.#slots, segment, id);
-    const first = this.#slots[slot]! - 1;
+    const first = slot < 0 ? (this.#crowded.get(keyOf(segment, id)) ?? -1) : this.#slots[slot]! - 1;
     const device: Device = { index, text, canonical: first < 0 ? index : first, segment, id };
     this.#devices.push(device);
     if (first < 0) {
-      this.#slots[slot] = index + 1;
+      if (slot < 0) this.#crowded.set(keyOf(segment, id), index);
+      else this.#slots[slot] = index + 1;
       if (++this.#firsts * 2 > this.#slots.length) this.#grow();
     }
     return device;
   }
 
-  /** The slot of a device, or the free one where it belongs. */
+  /** The slot of a device, or the free one where it belongs; -1 where there is none within MOST_PROBES. */
   #slot(slots: Int32Array, segment: number, id: number): number {
     const mask = slots.length - 1;
     const hash = Math.imul(id ^ Math.imul(segment, 0x85eb_ca6b), 0x9e37_79b1);
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
+    let slot = (hash ^ (hash >>> 15)) & mask;
+    for (let probes = MOST_PROBES; probes > 0; probes--, slot = (slot + 1) & mask) {
       const index = slots[slot]! - 1;
       if (index < 0) return slot;
       const known = this.#devices[index]!;
       if (known.id === id && known.segment === segment) return slot;
     }
+    return -1;
   }
 
   #grow(): void {
     const slots = new Int32Array(this.#slots.length * 4);
     for (const { index, canonical, segment, id } of this.#devices)
-      if (index === canonical) slots[this.#slot(slots, segment, id)] = index + 1;
+      if (index === canonical) {
+        const slot = this.#slot(slots, segment, id);
+        if (slot < 0) this.#crowded.set(keyOf(segment, id), index);
+        else slots[slot] = index + 1;
+      }
     this.#slots = slots;
   }
+}
+
+/** Slots that are looked at for a device. */
+const MOST_PROBES = 256;
+
+function keyOf(segment: number, id: number): string {
+  return `${segment}:${id}`;
 }
 
 function parseDevice(text: string): { segment: number; id: number } | DeviceProblem {

@@ -5,7 +5,7 @@
  */
 import type { Token, TokenSource } from "stream-json/core/parser.js";
 import { NEWLINE } from "./json-syntax.ts";
-import { type Feed, type FeedOptions, SLACK_BYTES, tooLong } from "./line-feed.ts";
+import { type Feed, type FeedOptions, SLACK_BYTES, sliceEnd, tooLong } from "./line-feed.ts";
 import { LineReader } from "./line-reader.ts";
 import type { TraceHandler } from "./record-source.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
@@ -36,8 +36,14 @@ class DocumentFeed implements Feed {
   #column = 0;
   /** Text that does not make a piece yet. */
   #held = "";
+  /** Text, and how far it has been tokenized, while there is more of it than there was time for. */
+  #text = "";
+  #at = 0;
+  busy = false;
   /** Bytes at the start of the buffer that are the beginning of a character. */
   #cut = 0;
+  /** What comes behind the text is not UTF-8. */
+  #broken = false;
 
   constructor(handler: TraceHandler, options: FeedOptions, tokenize: TokenSource) {
     this.#handler = handler;
@@ -58,10 +64,16 @@ class DocumentFeed implements Feed {
     const length = this.#cut + n;
     const whole = length - cutCharacter(bytes, length);
     const good = wellFormedLength(bytes, 0, whole);
-    this.#text(decoder.decode(bytes.subarray(0, good)));
-    if (good < whole) this.#fail("expected UTF-8, found other bytes");
+    this.#text = this.#held + decoder.decode(bytes.subarray(0, good));
+    this.#broken = good < whole;
     bytes.copyWithin(0, whole, length);
     this.#cut = length - whole;
+    this.work();
+  }
+
+  work(): void {
+    this.busy = this.#tokenizeText();
+    if (!this.busy && this.#broken) this.#fail("expected UTF-8, found other bytes");
   }
 
   finish(): void {
@@ -82,19 +94,25 @@ class DocumentFeed implements Feed {
    * Tokenizes text, in pieces that the text alone decides, so that an error says the same however the input
    * came. They end at each newline, to know the line of a record, and at each closing brace, so that an error later
    * in the text does not take whole records with it.
+   * @returns whether some is left for want of time
    */
-  #text(text: string): void {
-    const all = this.#held + text;
-    let at = 0;
+  #tokenizeText(): boolean {
+    const all = this.#text;
+    const pause = sliceEnd();
     while (!this.done) {
+      const at = this.#at;
       PIECE_END.lastIndex = at;
       const found = PIECE_END.test(all) ? PIECE_END.lastIndex : Number.POSITIVE_INFINITY;
       const end = Math.min(found, at + PIECE_CHARS);
       if (end > all.length) break;
       this.#piece(all.slice(at, end));
-      at = end;
+      this.#at = end;
+      if (performance.now() > pause) return true;
     }
-    this.#held = all.slice(at);
+    this.#held = all.slice(this.#at);
+    this.#text = "";
+    this.#at = 0;
+    return false;
   }
 
   #piece(text: string): void {
@@ -136,6 +154,7 @@ class RecordAssembler {
   depth = 0;
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
+  readonly #strict: boolean;
   readonly #scanner: RecordScanner;
   readonly #maxBytes: number;
   /** Depth at which records are: 1 within an array of records. */
@@ -151,8 +170,10 @@ class RecordAssembler {
 
   constructor(handler: TraceHandler, options: FeedOptions) {
     this.#handler = handler;
-    this.#reader = new LineReader(options.names, handler);
-    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+    const reader = new LineReader(options.names, handler, options.strict);
+    this.#reader = reader;
+    this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
+    this.#strict = options.strict ?? false;
     this.#maxBytes = options.maxLineBytes;
   }
 
@@ -259,7 +280,7 @@ class RecordAssembler {
     const end = encoder.encodeInto(this.#text, this.#bytes).written;
     this.#bytes[end] = NEWLINE;
     this.#scanner.use(this.#bytes);
-    if (this.#scanner.scan(0) < 0) this.#reader.read(this.#line, this.#bytes, 0, end);
+    if (this.#strict || this.#scanner.scan(0) < 0) this.#reader.read(this.#line, this.#bytes, 0, end);
     else if (this.#scanner.type === DMA) this.#handler.dma(this.#line, this.#reader.dma);
     else this.#handler.mem(this.#line, this.#reader.mem);
   }

@@ -1,9 +1,15 @@
 /**
  * Why a trace could not be opened or read to its end: "missing", "directory", "permission", "unreadable" (any other
- * trouble of the system), "damaged" (compressed data that breaks off or makes no sense). What is wrong with one
+ * trouble of the system), "damaged" (compressed data that breaks off or makes no sense), "not-a-trace" (its first bytes hold no record). What is wrong with one
  * record is an `error` output record instead.
  */
-export type TraceErrorCode = "missing" | "directory" | "permission" | "unreadable" | "damaged";
+export type TraceErrorCode =
+  | "missing"
+  | "directory"
+  | "permission"
+  | "unreadable"
+  | "damaged"
+  | "not-a-trace";
 
 export class TraceError extends Error {
   readonly code: TraceErrorCode;

@@ -47,6 +47,8 @@ export interface Field<T> {
   readonly doc: string;
   /** May be left out. */
   readonly optional?: true;
+  /** An object's own fields. */
+  readonly fields?: Fields;
   /** Decodes a JSON value; where it is not what it should be, reports that and returns undefined. */
   read(value: unknown, path: string, check: Check): T | undefined;
   schema(): JsonSchema;
@@ -172,12 +174,19 @@ export function text(doc: string): Field<string> {
   return {
     doc,
     read(value, path, check) {
-      if (typeof value === "string" && value !== "") return value;
+      if (typeof value === "string" && value !== "") return wellFormed(value);
       check.fail("schema", path, "a string that is not empty", show(value));
       return undefined;
     },
     schema: () => ({ type: "string", minLength: 1, description: doc }),
   };
+}
+
+/** Half of a surrogate pair, which JSON can escape and UTF-8 cannot say: a name is the same however it is read. */
+const LONE_SURROGATE = /\p{Cs}/gu;
+
+function wellFormed(text: string): string {
+  return text.replace(LONE_SURROGATE, "\ufffd");
 }
 
 /** The name of a register or capability. Specifications write them in capitals, the contract in lower case. */
@@ -198,7 +207,7 @@ export function anyText(doc: string): Field<string> {
   return {
     doc,
     read(value, path, check) {
-      if (typeof value === "string") return value;
+      if (typeof value === "string") return wellFormed(value);
       check.fail("schema", path, "a string", show(value));
       return undefined;
     },
@@ -272,7 +281,10 @@ export function mapOf<T>(values: Field<T>, doc: string): Field<ReadonlyMap<strin
       }
       const out = new Map<string, T>();
       for (const [name, item] of Object.entries(value))
-        out.set(registerKey(name), values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T);
+        out.set(
+          registerKey(wellFormed(name)),
+          values.read(item, `${path}.${show(name).slice(1, -1)}`, check) as T,
+        );
       return out;
     },
     schema: () => ({ type: "object", additionalProperties: values.schema(), description: doc }),
@@ -284,6 +296,7 @@ export function object<const S extends Fields>(fields: S, doc: string): Field<Ob
   const entries = Object.entries(fields);
   return {
     doc,
+    fields,
     read(value, path, check) {
       if (!isObject(value)) {
         check.fail("schema", path, "an object", show(value));

@@ -9,6 +9,8 @@ import { DMA, RecordScanner } from "./scanner.ts";
 export interface FeedOptions {
   readonly names: TraceNames;
   readonly maxLineBytes: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict?: boolean;
 }
 
 /** Takes a trace's text piece by piece and tells a handler its records. */
@@ -24,8 +26,11 @@ export interface Feed {
   reserve(): number;
   readonly buffer: Uint8Array;
   readonly room: number;
-  /** Takes `n` bytes that were put at `reserve()`. */
+  /** Takes `n` bytes that were put at `reserve()`, and works on them for a while. */
   added(n: number): void;
+  /** Some of what was taken is still to be worked on: call `work` until it is not, before anything else. */
+  readonly busy: boolean;
+  work(): void;
   /** The end of the input. */
   finish(): void;
   /** The input broke off: what is left is part of a record only. */
@@ -36,6 +41,20 @@ export interface Feed {
 const CHUNK_BYTES = 512 * 1024;
 /** Room behind the text for the newline that ends the last line, and for reads of whole words. */
 export const SLACK_BYTES = 16;
+
+/**
+ * How long a feed works at once, in milliseconds: in between, signals get in. It looks at the clock after so many usual
+ * records, and after each other one: what that takes is not known.
+ */
+const SLICE_MS = 50;
+const LINES_PER_LOOK = 32;
+/** A longer request may be many pages: none of the usual ones. */
+const USUAL_LENGTH = 2 ** 20;
+
+/** When work that begins now must pause. */
+export function sliceEnd(): number {
+  return performance.now() + SLICE_MS;
+}
 
 /** A line that goes on for so many bytes behind the limit has no end: what comes is no trace. */
 const ENDLESS_BYTES = 2 ** 30;
@@ -53,6 +72,10 @@ export abstract class LineCutter implements Feed {
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
   #fill = 0;
+  /** The last newline that is there; lines up to it can be read. */
+  #last = -1;
+  /** The line before which the clock is looked at. */
+  #lookAt = 0;
   /** In a line that is too long: its bytes are dropped up to the newline. */
   #skipping = false;
   /** Bytes of it that were dropped. */
@@ -87,6 +110,7 @@ export abstract class LineCutter implements Feed {
       this.#fill -= this.#start;
       this.#start = 0;
     }
+    this.#last = -1;
     if (this.room < CHUNK_BYTES / 2) {
       const larger = new Uint8Array(this.buffer.length * 2);
       larger.set(this.buffer.subarray(0, this.#fill));
@@ -99,8 +123,17 @@ export abstract class LineCutter implements Feed {
     const from = this.#fill;
     this.#fill += n;
     const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
-    if (last >= 0) this.#lines(from + last);
-    if (this.done) return;
+    if (last >= 0) this.#last = from + last;
+    this.work();
+  }
+
+  get busy(): boolean {
+    return !this.done && this.#start <= this.#last;
+  }
+
+  work(): void {
+    if (this.busy) this.#lines(this.#last);
+    if (this.busy || this.done) return;
     if (this.#skipping) this.#skip();
     else if (this.#fill - this.#start > this.#maxLine) {
       this.#skipping = true;
@@ -130,12 +163,18 @@ export abstract class LineCutter implements Feed {
     if (!this.stopped) this.fail(this.lines + 1, "io", message);
   }
 
-  /** Reads all lines up to the newline at `last`. */
+  /** Reads lines up to the newline at `last`: all of them, or as many as it has time for. */
   #lines(last: number): void {
     const bytes = this.buffer;
     this.use(bytes);
+    const pause = sliceEnd();
     let p = this.#start;
+    this.#lookAt = this.lines + LINES_PER_LOOK;
     while (p <= last) {
+      if (this.lines >= this.#lookAt) {
+        if (performance.now() > pause) break;
+        this.#lookAt = this.lines + LINES_PER_LOOK;
+      }
       const line = ++this.lines;
       let end = this.#skipping ? -1 : this.scan(p);
       if (end >= 0 && end - p <= this.#maxLine) this.take(line);
@@ -143,7 +182,10 @@ export abstract class LineCutter implements Feed {
         end = bytes.indexOf(NEWLINE, p);
         if (this.#skipping) this.#skipping = false;
         else if (end - p > this.#maxLine) this.#tooLong(line);
-        else if (!isBlank(bytes, p, end)) this.read(line, bytes, p, end);
+        else if (!isBlank(bytes, p, end)) {
+          this.read(line, bytes, p, end);
+          this.lookSoon();
+        }
       }
       p = end + 1;
       if (this.stopped) {
@@ -152,6 +194,11 @@ export abstract class LineCutter implements Feed {
       }
     }
     this.#start = p;
+  }
+
+  /** The record at hand took its time. */
+  protected lookSoon(): void {
+    this.#lookAt = this.lines;
   }
 
   #tooLong(line: number): void {
@@ -163,13 +210,16 @@ export abstract class LineCutter implements Feed {
 export class LineFeed extends LineCutter {
   readonly #handler: TraceHandler;
   readonly #reader: LineReader;
+  readonly #strict: boolean;
   readonly #scanner: RecordScanner;
 
   constructor(handler: TraceHandler, options: FeedOptions) {
     super(options.maxLineBytes);
     this.#handler = handler;
-    this.#reader = new LineReader(options.names, handler);
-    this.#scanner = new RecordScanner(options.names, this.#reader.dma, this.#reader.mem);
+    const reader = new LineReader(options.names, handler, options.strict);
+    this.#reader = reader;
+    this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
+    this.#strict = options.strict ?? false;
   }
 
   protected override get stopped(): boolean {
@@ -181,12 +231,16 @@ export class LineFeed extends LineCutter {
   }
 
   protected override scan(start: number): number {
-    return this.#scanner.scan(start);
+    // What is unknown to one type of record is not to another, which the scanner does not tell apart.
+    return this.#strict ? -1 : this.#scanner.scan(start);
   }
 
   protected override take(line: number): void {
-    if (this.#scanner.type === DMA) this.#handler.dma(line, this.#reader.dma);
-    else this.#handler.mem(line, this.#reader.mem);
+    const { dma } = this.#reader;
+    if (this.#scanner.type === DMA) {
+      this.#handler.dma(line, dma);
+      if (dma.len > USUAL_LENGTH) this.lookSoon();
+    } else this.#handler.mem(line, this.#reader.mem);
   }
 
   protected override read(line: number, bytes: Uint8Array, start: number, end: number): void {

@@ -7,7 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
 import type { TraceHandler } from "./record-source.ts";
 import { fillDma, RecordTeller } from "./record-teller.ts";
-import type { DmaRecord, MemRecord, TraceNames } from "./records.ts";
+import type { DmaRecord, HarmlessNames, MemRecord, TraceNames } from "./records.ts";
 import type { DmaInput } from "./schema.ts";
 import { wellFormedLength } from "./utf8.ts";
 
@@ -22,10 +22,16 @@ export class LineReader {
   #bytes: Uint8Array | null = null;
   #buffer: Buffer = Buffer.alloc(0);
 
-  constructor(names: TraceNames, handler: TraceHandler) {
+  /** Names of unknown fields that nobody needs to be told of: the scanner may step over them. */
+  get harmless(): HarmlessNames | null {
+    return this.#teller.harmless;
+  }
+
+  /** @param strict a record with a name that the contract does not know is an error */
+  constructor(names: TraceNames, handler: TraceHandler, strict = false) {
     this.names = names;
     this.#handler = handler;
-    this.#teller = new RecordTeller(names, handler);
+    this.#teller = new RecordTeller(names, handler, strict);
     this.dma = this.#teller.dma;
     this.mem = this.#teller.mem;
   }

@@ -9,6 +9,8 @@ export class Names {
   readonly #texts: string[] = [];
   /** Open addressing: slot to name number + 1, 0 where free. */
   #slots = new Int32Array(64);
+  /** Names that found no slot within MOST_PROBES: those whose hashes were made to collide. */
+  #crowded: Map<string, number> | null = null;
   /** Per name four words: its hash, and for a short one its first, middle and last four bytes. */
   #words = new Int32Array(64);
   /** All names' UTF-8 bytes, one after another; name n is bytes #starts[n] to #starts[n + 1]. */
@@ -38,17 +40,18 @@ export class Names {
   intern(bytes: Uint8Array, start: number, end: number): number {
     const hash = hashOf(bytes, start, end);
     const slot = this.#find(bytes, start, end, hash);
-    const taken = this.#slots[slot]!;
-    return taken !== 0 ? taken - 1 : this.#add(bytes, start, end, hash, slot);
+    const known = slot < 0 ? this.#inCrowd(bytes, start, end) : this.#slots[slot]! - 1;
+    return known >= 0 ? known : this.#add(bytes, start, end, hash, slot);
   }
 
   /** As `intern`, -1 where the name is not known. */
   find(bytes: Uint8Array, start: number, end: number): number {
-    return this.#slots[this.#find(bytes, start, end, hashOf(bytes, start, end))]! - 1;
+    const slot = this.#find(bytes, start, end, hashOf(bytes, start, end));
+    return slot < 0 ? this.#inCrowd(bytes, start, end) : this.#slots[slot]! - 1;
   }
 
   /**
-   * As `find`, for a name of SHORTEST to LONGEST bytes, without a look at single bytes: the three words that
+   * As `find`, but for a name that is crowded out too, for a name of SHORTEST to LONGEST bytes, without a look at single bytes: the three words that
    * the hash is made of are the whole name.
    */
   findShort(view: DataView, start: number, length: number): number {
@@ -59,7 +62,7 @@ export class Names {
     const slots = this.#slots;
     const words = this.#words;
     const mask = slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash & mask, probes = MOST_PROBES; probes > 0; probes--, slot = (slot + 1) & mask) {
       const index = slots[slot]! - 1;
       if (index < 0) return -1;
       const at = index * 4;
@@ -72,6 +75,7 @@ export class Names {
       )
         return index;
     }
+    return -1;
   }
 
   internText(text: string): number {
@@ -84,12 +88,12 @@ export class Names {
     return this.find(scratch, 0, length);
   }
 
-  /** The slot of a name, or the free one where it belongs. */
+  /** The slot of a name, or the free one where it belongs; -1 where there is none within MOST_PROBES. */
   #find(bytes: Uint8Array, start: number, end: number, hash: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     const length = end - start;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash & mask, probes = MOST_PROBES; probes > 0; probes--, slot = (slot + 1) & mask) {
       const index = slots[slot]! - 1;
       if (index < 0) return slot;
       if (this.#words[index * 4] !== hash) continue;
@@ -99,16 +103,26 @@ export class Names {
       while (i < length && this.#bytes[known + i] === bytes[start + i]) i++;
       if (i === length) return slot;
     }
+    return -1;
+  }
+
+  #inCrowd(bytes: Uint8Array, start: number, end: number): number {
+    return this.#crowded?.get(decoder.decode(bytes.subarray(start, end))) ?? -1;
+  }
+
+  #crowdOut(index: number): void {
+    this.#crowded ??= new Map();
+    this.#crowded.set(this.text(index), index);
   }
 
   #add(bytes: Uint8Array, start: number, end: number, hash: number, slot: number): number {
     const index = this.#size++;
     const from = this.#starts[index]!;
     const to = from + end - start;
-    if (index + 2 > this.#starts.length) {
+    if (index + 2 > this.#starts.length)
       this.#starts = grown(this.#starts, new Int32Array(this.#starts.length * 2));
+    if ((index + 1) * 4 > this.#words.length)
       this.#words = grown(this.#words, new Int32Array(this.#words.length * 2));
-    }
     if (to > this.#bytes.length) this.#bytes = grown(this.#bytes, new Uint8Array(to * 2));
     for (let i = start; i < end; i++) this.#bytes[from + i - start] = bytes[i]!;
     this.#starts[index + 1] = to;
@@ -119,7 +133,8 @@ export class Names {
       words[index * 4 + 2] = wordAt(bytes, start + ((end - start - 4) >> 1));
       words[index * 4 + 3] = wordAt(bytes, end - 4);
     }
-    this.#slots[slot] = index + 1;
+    if (slot < 0) this.#crowdOut(index);
+    else this.#slots[slot] = index + 1;
     if ((index + 1) * 2 > this.#slots.length) this.#rehash();
     return index;
   }
@@ -129,12 +144,17 @@ export class Names {
     const mask = slots.length - 1;
     for (let index = 0; index < this.#size; index++) {
       let slot = this.#words[index * 4]! & mask;
-      while (slots[slot] !== 0) slot = (slot + 1) & mask;
-      slots[slot] = index + 1;
+      let probes = MOST_PROBES;
+      while (slots[slot] !== 0 && --probes > 0) slot = (slot + 1) & mask;
+      if (probes > 0) slots[slot] = index + 1;
+      else this.#crowdOut(index);
     }
     this.#slots = slots;
   }
 }
+
+/** Slots that are looked at for a name: of half of the slots taken, hardly ever more than a few dozen in a row. */
+const MOST_PROBES = 256;
 
 const encoder = new TextEncoder();
 /** Bytes of UTF-8 that a unit of a string takes at most. */

@@ -1,5 +1,6 @@
 import { COLON, isAscii, plainTextAt, QUOTE, Scalars, space, wordOf } from "./bytes.ts";
 import { JsonSyntax } from "./json-syntax.ts";
+import type { Names } from "./names.ts";
 
 /** The last byte that may be white space. */
 export const SPACE = 0x20;
@@ -23,6 +24,12 @@ export class ObjectScanner {
   protected readonly syntax = new JsonSyntax();
   /** Where values that are numbers are left. */
   protected readonly out = new Scalars();
+  /** Names of unknown fields that may be stepped over; null: all. */
+  readonly #harmless: Names | null;
+
+  constructor(harmless: Names | null = null) {
+    this.#harmless = harmless;
+  }
 
   /** The buffer to read from now on. At least 12 bytes must follow every newline in it that ends a line. */
   use(bytes: Uint8Array): void {
@@ -45,6 +52,8 @@ export class ObjectScanner {
   /** Skips a field that means nothing here, from the opening quote of its name. */
   protected unknownField(at: number): number {
     const quote = plainTextAt(this.bytes, at + 1);
+    const harmless = this.#harmless;
+    if (harmless !== null && quote > 0 && harmless.find(this.bytes, at + 1, quote) < 0) return -1;
     const p = quote < 0 ? 0 : this.valueBehind(quote);
     return p === 0 ? -1 : this.skip(p);
   }

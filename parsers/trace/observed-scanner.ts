@@ -1,5 +1,6 @@
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import { CLOSE_BRACE, COMMA, hex64At, OPEN_BRACE, QUOTE, space, wordOf } from "./bytes.ts";
+import type { Names } from "./names.ts";
 import { ObjectScanner, QUOTE_COLON, SPACE, THREE, TWO } from "./object-scanner.ts";
 import type { ObservedRecord, TraceNames } from "./records.ts";
 
@@ -30,8 +31,8 @@ export class ObservedScanner extends ObjectScanner {
   readonly #names: TraceNames;
   readonly #observed: ObservedRecord;
 
-  constructor(names: TraceNames, observed: ObservedRecord) {
-    super();
+  constructor(names: TraceNames, observed: ObservedRecord, harmless: Names | null = null) {
+    super(harmless);
     this.#names = names;
     this.#observed = observed;
   }

@@ -16,11 +16,15 @@ export type { TraceHandler } from "./record-source.ts";
 
 /** Longest line (or record of a JSON document) that is read, in bytes, unless the caller says otherwise. */
 export const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** Longest that the caller can ask for: a longer one is no string of JavaScript. */
+export const LONGEST_LINE_BYTES = 2 ** 29 - 64;
 
 export interface TraceOptions {
   /** The numbers of names; give one to look them up in the handler. Default: a new one. */
   readonly names?: TraceNames;
   readonly maxLineBytes?: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict?: boolean;
 }
 
 export interface ReadOptions extends TraceOptions {
@@ -40,10 +44,12 @@ export class TraceSource implements RecordSource {
   #handler: TraceHandler | null = null;
 
   constructor(source: ByteSource, options: TraceOptions = {}) {
-    const { names = new TraceNames(), maxLineBytes = MAX_LINE_BYTES } = options;
+    const { names = new TraceNames(), strict = false } = options;
+    const maxLineBytes = Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES);
     this.names = names;
     this.live = source.size === undefined;
-    const choose = (layout: StreamLayout) => traceFeed(layout, this.#handler!, { names, maxLineBytes });
+    const choose = (layout: StreamLayout) =>
+      traceFeed(layout, this.#handler!, { names, maxLineBytes, strict });
     this.#input = new TextInput(source, choose, maxLineBytes);
   }
 

@@ -13,6 +13,13 @@ export interface TraceHandler {
   unknown(line: number, type: string): void;
   /** A record that cannot be used. `message` says field, what was expected and what was found, not the line. */
   error(line: number, code: ErrorCode, message: string): void;
+  /**
+   * A field that its record does not have; it is ignored.
+   * @param path of the object that it stands in: "dma.observed"
+   * @param known the names of those that the object has
+   * @returns false where it need not be told of this name again
+   */
+  unknownField?(line: number, path: string, name: string, known: readonly string[]): boolean;
   /** Nothing more is wanted: whoever tells the records looks at it after each, and tells no other. Absent: all are wanted. */
   readonly stopped?: boolean;
 }

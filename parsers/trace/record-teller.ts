@@ -2,23 +2,33 @@ import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import { hexHalves } from "../../walkers/word64.ts";
 import { ACCESS_BITS } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
+import { Names } from "./names.ts";
 import type { TraceHandler } from "./record-source.ts";
-import { DmaRecord, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
+import { DmaRecord, type HarmlessNames, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
 import {
   type AnyRecord,
   type DmaInput,
   isRecordType,
   type MemInput,
   type OBSERVED_RESULTS,
+  RECORD_TYPES,
+  RECORDS,
+  type RecordType,
   readRecord,
 } from "./schema.ts";
 import { show } from "./show.ts";
+import { didYouMean, meant, type OnUnknown, unknownFields } from "./unknown-names.ts";
 
 const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
   ok: OK,
   fault: FAULT,
   msi: MSI,
 };
+
+/** Where further fields may stand that mean nothing here. */
+const OBSERVED = "dma.observed";
+/** Different names that are told apart; a trace that has more is not told of them all. */
+const MOST_HARMLESS = 4096;
 
 /** Most bytes of UTF-8 that a unit of a string takes. */
 const MOST_UTF8 = 3;
@@ -37,9 +47,20 @@ export class RecordTeller {
   #bytes: Uint8Array = new Uint8Array(256);
   #fill = 0;
 
-  constructor(names: TraceNames, handler: TraceHandler) {
+  /** Names of unknown fields that nobody needs to be told of; null: of none. */
+  readonly harmless: HarmlessNames | null;
+  readonly #strict: boolean;
+  #line = 0;
+  /** What `strict` refuses in the record at hand. */
+  #refused = "";
+
+  /** @param strict a record with a name that the contract does not know is an error */
+  constructor(names: TraceNames, handler: TraceHandler, strict = false) {
     this.names = names;
     this.#handler = handler;
+    this.#strict = strict;
+    this.harmless =
+      handler.unknownField === undefined ? null : { record: new Names(["type"]), observed: new Names() };
     this.#check = new Check(names.devices);
   }
 
@@ -72,15 +93,44 @@ export class RecordTeller {
       return null;
     }
     if (!isRecordType(type)) {
-      this.#handler.unknown(line, type);
+      if (this.#strict) {
+        const hint = didYouMean(meant(type, RECORD_TYPES));
+        this.#handler.error(line, "schema", `type: expected a known record type, found ${show(type)}${hint}`);
+      } else this.#handler.unknown(line, type);
       return null;
     }
+    if ((this.#strict || this.harmless !== null) && !this.#knowsFields(line, type, value)) return null;
     const check = this.#check;
     check.reset();
     const record = readRecord(type, value, check);
     if (record === null) this.#handler.error(line, check.code as ErrorCode, check.message);
     return record;
   }
+
+  /** Tells of fields that a record does not have; @returns false where that makes it unusable */
+  #knowsFields(line: number, type: RecordType, value: Readonly<Record<string, unknown>>): boolean {
+    this.#line = line;
+    this.#refused = "";
+    unknownFields(RECORDS[type].fields, value, type, this.#unknownField);
+    if (this.#refused === "") return true;
+    this.#handler.error(line, "schema", this.#refused);
+    return false;
+  }
+
+  readonly #unknownField: OnUnknown = (path, name, fields) => {
+    if (name === "type" && !path.includes(".")) return;
+    const known = Object.keys(fields);
+    if (this.#strict) {
+      const near = meant(name, known);
+      if (this.#refused !== "" || (near === undefined && path === OBSERVED)) return;
+      this.#refused = `${path}: expected known fields, found ${show(name)}${didYouMean(near)}`;
+      return;
+    }
+    const again = this.#handler.unknownField!(this.#line, path, name, known);
+    if (again || this.harmless === null) return;
+    const harmless = path === OBSERVED ? this.harmless.observed : this.harmless.record;
+    if (harmless.size < MOST_HARMLESS) harmless.internText(name);
+  };
 
   #other(line: number, record: Exclude<AnyRecord, DmaInput>): void {
     if (record.type !== "mem") {

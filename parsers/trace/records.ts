@@ -20,6 +20,13 @@ export class TraceNames {
   readonly reasons = new Names(Object.keys(FAULT_REASONS));
 }
 
+/** Names of unknown fields that a scanner may step over. */
+export interface HarmlessNames {
+  /** In a record, and in its `observed`. */
+  readonly record: Names;
+  readonly observed: Names;
+}
+
 /** `observed` of a request: what the recorded system did with it. */
 export class ObservedRecord {
   present = false;

@@ -21,7 +21,7 @@ import { NEWLINE } from "./json-syntax.ts";
 import { isShort } from "./names.ts";
 import { ObjectScanner, QUOTE_COLON, SPACE, THREE, TWO } from "./object-scanner.ts";
 import { ObservedScanner } from "./observed-scanner.ts";
-import type { DmaRecord, MemRecord, TraceNames } from "./records.ts";
+import type { DmaRecord, HarmlessNames, MemRecord, TraceNames } from "./records.ts";
 import { MAX_LENGTH, MAX_PASID } from "./schema.ts";
 
 /** Record types that the scanner knows. */
@@ -71,11 +71,15 @@ export class RecordScanner extends ObjectScanner {
   /** Length of the last device name that was scanned, always one of which `isShort` holds. */
   #deviceLength = 12;
 
-  constructor(names: TraceNames, dma: DmaRecord, mem: MemRecord) {
-    super();
+  /**
+   * @param harmless names of fields that nobody needs to be told of; a record with another unknown one is declined.
+   *   Null: all are stepped over
+   */
+  constructor(names: TraceNames, dma: DmaRecord, mem: MemRecord, harmless: HarmlessNames | null = null) {
+    super(harmless?.record);
     this.#names = names;
     this.#dma = dma;
-    this.#observed = new ObservedScanner(names, dma.observed);
+    this.#observed = new ObservedScanner(names, dma.observed, harmless?.observed);
     this.#mem = mem;
   }
 

@@ -15,26 +15,88 @@ const OPEN_BRACKET = 0x5b;
  * behind one another without newlines. A broken first line must not make a document of a line-delimited trace:
  * where the first line is the beginning of an object, the second one decides.
  *
- * @param bytes the start of the input, of which `length` bytes are there; a byte behind them is written to
- * @param atEnd the input has no more
- * @returns undefined where more is needed to tell
+ * It is asked again each time that more of the input is there, and goes on where it was: no byte is looked at more
+ * than a few times, however the input comes.
  */
-export function sniffLayout(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
-  if (bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
-  const first = lineFrom(bytes, afterMark(bytes), length, atEnd);
-  if (first === undefined) return atEnd ? "lines" : undefined;
-  if (bytes[first.start] === OPEN_BRACKET) return "document";
-  if (bytes[first.start] !== OPEN_BRACE) return sniffLog(bytes, first.start, length, atEnd);
-  if (first.end < 0) return undefined;
-  const syntax = new JsonSyntax();
-  const after = syntax.value(bytes, first.start);
-  if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
-  if (syntax.failedAt !== first.end || syntax.inString) return "lines";
-  const second = lineFrom(bytes, first.end + 1, length, atEnd);
-  if (second === undefined) return atEnd ? "lines" : undefined;
-  if (second.end < 0) return undefined;
-  return isRecord(bytes, second.start, second.end) ? "lines" : "document";
+export class LayoutSniffer {
+  readonly #first = new LineFinder();
+  #second: LineFinder | null = null;
+
+  /**
+   * @param bytes the start of the input, of which `length` bytes are there; a byte behind them is written to
+   * @param atEnd the input has no more
+   * @returns undefined where more is needed to tell
+   */
+  sniff(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
+    if (this.#second !== null) return this.#bySecond(this.#second, bytes, length, atEnd);
+    const first = this.#first;
+    if (first.from === 0 && bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
+    if (first.from === 0) first.from = afterMark(bytes);
+    if (!first.begins(bytes, length)) return atEnd ? "lines" : undefined;
+    if (bytes[first.from] === OPEN_BRACKET) {
+      if (length < first.from + LONGEST_STAMP && !atEnd) return undefined;
+      if (!isStamp(bytes, first.from, length)) return "document";
+    }
+    if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
+    if (!first.ends(bytes, length, atEnd)) return undefined;
+    const syntax = new JsonSyntax();
+    const after = syntax.value(bytes, first.from);
+    if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
+    if (syntax.failedAt !== first.end || syntax.inString) return "lines";
+    this.#second = new LineFinder();
+    this.#second.from = first.end + 1;
+    return this.#bySecond(this.#second, bytes, length, atEnd);
+  }
+
+  #bySecond(second: LineFinder, bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
+    if (!second.begins(bytes, length)) return atEnd ? "lines" : undefined;
+    if (!second.ends(bytes, length, atEnd)) return undefined;
+    return isRecord(bytes, second.from, second.end) ? "lines" : "document";
+  }
 }
+
+/** Finds a line that is not blank. */
+class LineFinder {
+  /** Where it begins, as far as white space before it is known. */
+  from = 0;
+  /** Its newline, once it has been found. */
+  end = -1;
+  /** There is no newline from `from` to here. */
+  #searched = 0;
+
+  /** Moves `from` to the first byte that is not white space. */
+  begins(bytes: Uint8Array, length: number): boolean {
+    let p = this.from;
+    while (p < length && isBlank(bytes[p]!)) p++;
+    this.from = p;
+    return p < length;
+  }
+
+  /** Looks for its newline; the end of the input is one. */
+  ends(bytes: Uint8Array, length: number, atEnd: boolean): boolean {
+    this.end = bytes.subarray(0, length).indexOf(NEWLINE, Math.max(this.from, this.#searched));
+    this.#searched = length;
+    if (this.end < 0 && atEnd) {
+      bytes[length] = NEWLINE;
+      this.end = length;
+    }
+    return this.end >= 0;
+  }
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || byte === NEWLINE || byte === 0x09 || byte === 0x0d;
+}
+
+/** Whether a kernel's time stamp stands here: it begins like an array. */
+function isStamp(bytes: Uint8Array, start: number, length: number): boolean {
+  const text = String.fromCharCode(...bytes.subarray(start, Math.min(length, start + LONGEST_STAMP)));
+  return STAMP.test(text);
+}
+
+/** Seconds since boot, or the day and time that `dmesg --ctime` makes of them. */
+const STAMP = /^\[(?: *\d+\.\d{6}\]|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z])/;
+const LONGEST_STAMP = 24;
 
 /** A whole object with a `type`. */
 function isRecord(bytes: Uint8Array, start: number, end: number): boolean {
@@ -49,20 +111,4 @@ function isRecord(bytes: Uint8Array, start: number, end: number): boolean {
 /** Offset behind a byte order mark. */
 function afterMark(bytes: Uint8Array): number {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-}
-
-/** The first line that is not blank: its first byte that is not white space, and its newline; -1 where it has not come yet. */
-function lineFrom(
-  bytes: Uint8Array,
-  from: number,
-  length: number,
-  atEnd: boolean,
-): { start: number; end: number } | undefined {
-  let start = from;
-  while (start < length && (bytes[start] === NEWLINE || skipSpace(bytes, start) > start)) start++;
-  if (start >= length) return undefined;
-  const end = bytes.subarray(0, length).indexOf(NEWLINE, start);
-  if (end >= 0 || !atEnd) return { start, end };
-  bytes[length] = NEWLINE;
-  return { start, end: length };
 }

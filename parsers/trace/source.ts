@@ -1,6 +1,7 @@
 /** Where the bytes of a trace come from: a file or standard input, compressed or not. */
-import { readSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, openSync, readSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import type { ByteSource } from "./byte-source.ts";
 import { unpacked } from "./decompress.ts";
@@ -28,14 +29,22 @@ function standardInput(): ByteSource {
 async function openFile(path: string): Promise<ByteSource> {
   let file: FileHandle | undefined;
   try {
+    if ((await stat(path)).isFIFO()) return openPipe(path);
     file = await open(path, "r");
-    const stat = await file.stat();
-    if (stat.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
-    return new FileSource(path, file, stat.isFile() ? stat.size : undefined);
+    const found = await file.stat();
+    if (found.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
+    return new FileSource(path, file, found.isFile() ? found.size : undefined);
   } catch (error) {
     await file?.close();
     throw systemError(path, error);
   }
+}
+
+/** A FIFO: as a stream, because an open or a read that waits for its other end keeps the process from leaving. */
+function openPipe(path: string): ByteSource {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const socket = new Socket({ fd, readable: true, writable: false });
+  return new ChunkSource(path, socket, () => socket.destroy());
 }
 
 /** Reads of a regular file between two turns of the event loop, which signals and progress need. */
@@ -84,6 +93,9 @@ class FileSource implements ByteSource {
   }
 }
 
+/** Text that ends with the first half of a surrogate pair. */
+const HIGH_SURROGATE = /[\ud800-\udbff]$/;
+
 /**
  * Chunks of bytes, as a stream gives them, as a source.
  * @param path for messages
@@ -96,6 +108,8 @@ export class ChunkSource implements ByteSource {
   readonly #chunks: AsyncIterator<Uint8Array | string>;
   readonly #close: () => void;
   #rest: Uint8Array = new Uint8Array(0);
+  /** The first half of a surrogate pair that the last chunk of text ended with. */
+  #half = "";
 
   constructor(path: string, chunks: AsyncIterable<Uint8Array | string>, close: () => void) {
     this.path = path;
@@ -111,17 +125,29 @@ export class ChunkSource implements ByteSource {
       } catch (error) {
         throw systemError(this.path, error);
       }
-      if (next.done === true) return 0;
-      const chunk: unknown = next.value;
+      const chunk: unknown = next.done === true ? this.#half : next.value;
+      if (next.done === true) {
+        if (this.#half === "") return 0;
+        this.#half = "";
+        this.#rest = Buffer.from(chunk as string, "utf8");
+        break;
+      }
       if (typeof chunk !== "string" && !(chunk instanceof Uint8Array))
         throw new TraceError("unreadable", this.path, `expected bytes or text, found ${typeof chunk}`);
-      this.#rest = typeof chunk === "string" ? Buffer.from(chunk, "utf8") : chunk;
+      this.#rest = typeof chunk === "string" ? this.#textBytes(chunk) : chunk;
     }
     const n = Math.min(length, this.#rest.length);
     target.set(this.#rest.subarray(0, n), at);
     this.#rest = this.#rest.subarray(n);
     this.consumed += n;
     return n;
+  }
+
+  #textBytes(chunk: string): Uint8Array {
+    const text = this.#half + chunk;
+    const split = HIGH_SURROGATE.test(text);
+    this.#half = split ? text.slice(-1) : "";
+    return Buffer.from(split ? text.slice(0, -1) : text, "utf8");
   }
 
   async close(): Promise<void> {

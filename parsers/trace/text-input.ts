@@ -1,7 +1,8 @@
+import { setImmediate } from "node:timers/promises";
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
-import { type StreamLayout, sniffLayout } from "./sniff.ts";
+import { LayoutSniffer, type StreamLayout } from "./sniff.ts";
 
 /** What the first read asks for. */
 const HEAD_BYTES = 64 * 1024;
@@ -51,6 +52,12 @@ export class TextInput {
   }
 
   async #piece(feed: Feed): Promise<boolean> {
+    if (feed.busy) {
+      // Signals get in here.
+      await setImmediate();
+      feed.work();
+      return feed.busy || !feed.done;
+    }
     // Making room may replace the buffer.
     const at = feed.reserve();
     const n = await this.#read(feed.buffer, at, feed.room);
@@ -64,6 +71,7 @@ export class TextInput {
     // One byte more than is ever filled.
     let bytes = new Uint8Array(HEAD_BYTES + 1);
     let fill = 0;
+    const sniffer = new LayoutSniffer();
     let layout: StreamLayout | undefined;
     while (layout === undefined) {
       if (fill === bytes.length - 1) {
@@ -77,11 +85,11 @@ export class TextInput {
       }
       const n = await this.#read(bytes, fill, bytes.length - 1 - fill);
       fill += n;
-      layout = sniffLayout(bytes, fill, n === 0);
+      layout = sniffer.sniff(bytes, fill, n === 0);
     }
     const feed = await this.#choose(layout, bytes.subarray(0, fill));
     this.#feed = feed;
-    give(feed, bytes, fill);
+    await give(feed, bytes, fill);
     return feed;
   }
 
@@ -98,13 +106,17 @@ export class TextInput {
 }
 
 /** Hands the first bytes of an input to its feed, less a byte order mark. */
-function give(feed: Feed, bytes: Uint8Array, length: number): void {
+async function give(feed: Feed, bytes: Uint8Array, length: number): Promise<void> {
   let at = length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
   while (at < length && !feed.done) {
     const to = feed.reserve();
     const n = Math.min(feed.room, length - at);
     feed.buffer.set(bytes.subarray(at, at + n), to);
     feed.added(n);
+    while (feed.busy) {
+      await setImmediate();
+      feed.work();
+    }
     at += n;
   }
 }

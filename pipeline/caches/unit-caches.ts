@@ -39,6 +39,14 @@ export interface CacheStatistics {
   readonly iotlb?: readonly IotlbResult[];
 }
 
+/** As many tags are always kept. */
+const FEW_TAGS = 1024;
+/**
+ * Invalidations that wait for their completion: more than any queue holds. Past it the first of them are taken to have
+ * happened, and the replay says that it does not know.
+ */
+const MOST_PENDING = 1 << 14;
+
 /**
  * What the caches of one IOMMU may hold. It lets every walk enter, keeps what memory no longer says, and answers
  * which of it could explain what the recorded system did.
@@ -47,6 +55,7 @@ export class UnitCaches {
   readonly translations: Translations;
   readonly contexts: Contexts;
   readonly #unit: CachedIommu;
+  readonly #budgets: CacheBudgets;
   readonly #memory: VersionedMemory;
   readonly #past: PastWalks;
   readonly #used: UsedTranslations;
@@ -67,6 +76,8 @@ export class UnitCaches {
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
+  /** Invalidations that were taken to have happened although nothing said so. */
+  #presumed = 0;
   /** Registers and properties as of the last change. */
   #state = new IommuState();
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
@@ -81,18 +92,13 @@ export class UnitCaches {
   ) {
     this.#unit = unit;
     this.#memory = memory;
-    this.translations = new Translations(budgets.pages);
+    this.#budgets = budgets;
+    this.translations = new Translations(budgets);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
     this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
-    this.#structures = new PagingStructures(
-      unit.vendor.caching,
-      memory,
-      this.contexts,
-      this.#past,
-      budgets.pages,
-    );
+    this.#structures = new PagingStructures(unit.vendor.caching, memory, this.contexts, this.#past, budgets);
     this.#stale = new StaleContexts(
       unit.walker,
       memory,
@@ -101,7 +107,7 @@ export class UnitCaches {
       this.#past,
       this.#pending,
     );
-    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets.pages);
+    this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets);
     this.#explanation = new Explanation(
       unit,
       memory,
@@ -146,7 +152,8 @@ export class UnitCaches {
       this.#structures.entries.evicted +
       this.#deviceTlbs.entries.evicted +
       this.contexts.forgotten +
-      this.#past.lost
+      this.#past.lost +
+      this.#presumed
     );
   }
 
@@ -164,6 +171,21 @@ export class UnitCaches {
   }
 
   /**
+   * Before a request: where tags have become too many, all that goes by them is forgotten. They are shared by what
+   * cannot be told from each other, and none is old by itself.
+   */
+  makeRoom(): void {
+    if (this.#budgets.tags.free >= 0 || this.translations.tags.all.length < FEW_TAGS) return;
+    this.#lastEvent = this.#memory.time;
+    this.contexts.clear();
+    this.translations.forget();
+    this.#structures.forget();
+    this.#deviceTlbs.entries.forget();
+    for (const iotlb of this.#iotlbs) iotlb.clear();
+    this.#unit.engine.drop();
+  }
+
+  /**
    * Registers or properties changed. Caches survive that: only what they may hold from now on is another question.
    * @param written the register that a `reg` record has just written; "" for an `iommu` record
    */
@@ -171,11 +193,25 @@ export class UnitCaches {
     const { vendor, state } = this.#unit;
     this.#lastEvent = this.#memory.time;
     this.#failures = vendor.caching.cachedFailures(state);
+    // What a context decodes to depends on what its IOMMU can do: with other capabilities it is another IOMMU.
+    if (this.#canDoOtherThings(state)) this.clear();
     const dropped = new Invalidation();
     if (vendor.caching.reconfigured(this.#state, state, written, dropped))
       this.#apply(dropped, this.#memory.time);
     this.#roots.note(this.#state, state, this.#memory.time, this.#memory.line);
     this.#state = state.clone();
+  }
+
+  #canDoOtherThings(state: IommuState): boolean {
+    const before = this.#state;
+    const registers = Object.keys(this.#unit.vendor.host.registers);
+    const otherWord = (name: string) =>
+      before.hi(name) !== state.hi(name) ||
+      before.lo(name) !== state.lo(name) ||
+      before.has(name) !== state.has(name);
+    if (registers.some(otherWord) || before.props.size !== state.props.size) return true;
+    for (const [name, value] of state.props) if (before.props.get(name) !== value) return true;
+    return false;
   }
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
@@ -195,7 +231,17 @@ export class UnitCaches {
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
-    } else pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+    } else {
+      pending.list.push({ inv: copy, issued: time, line: this.#memory.line });
+      if (pending.list.length > MOST_PENDING) this.#overdue();
+    }
+  }
+
+  /** Half of the pending invalidations, the first ones, take effect without a completion. */
+  #overdue(): void {
+    const first = this.#pending.list.splice(0, MOST_PENDING / 2);
+    for (const { inv, issued } of first) this.#apply(inv, issued);
+    this.#presumed += first.length;
   }
 
   /**
@@ -382,12 +428,12 @@ export class UnitCaches {
   }
 
   /**
-   * Whether an entry for which an invalidation is owed gives an answer.
+   * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
    */
-  holdsUninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
-    return this.#explanation.find(request, "uninvalidated", accept);
+  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept);
   }
 
   /**

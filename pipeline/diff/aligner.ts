@@ -66,6 +66,7 @@ export class Aligner {
   readonly #sink: AlignmentSink;
   readonly #alignment: Alignment;
   readonly #window: number;
+  readonly #maxText: number;
   readonly #resync = new Resync();
   /** The last section and `seq` of each side. */
   #sectionA = 0;
@@ -79,13 +80,19 @@ export class Aligner {
     a: AnswerStream,
     b: AnswerStream,
     sink: AlignmentSink,
-    options: { readonly alignment: Alignment; readonly window: number },
+    options: {
+      readonly alignment: Alignment;
+      readonly window: number;
+      /** Bytes of answers that may wait in each stream: past them, the window is what is there. */
+      readonly maxTextBytes: number;
+    },
   ) {
     this.#a = a;
     this.#b = b;
     this.#sink = sink;
     this.#alignment = options.alignment;
     this.#window = options.window;
+    this.#maxText = options.maxTextBytes;
     this.by = options.alignment === "content" ? "content" : "seq";
   }
 
@@ -109,14 +116,18 @@ export class Aligner {
     }
   }
 
-  /** Reads until each stream has so many requests waiting, or has ended. */
+  /** Reads until each stream has so many requests waiting, has ended, or has as much text as may wait. */
   async #fill(count: number): Promise<void> {
     for (;;) {
-      const needA = this.#a.queue.size < count && !this.#a.ended;
-      const needB = this.#b.queue.size < count && !this.#b.ended;
+      const needA = this.#wants(this.#a, count);
+      const needB = this.#wants(this.#b, count);
       if (!needA && !needB) return;
       await Promise.all([needA ? this.#a.more() : null, needB ? this.#b.more() : null]);
     }
+  }
+
+  #wants({ queue, ended }: AnswerStream, count: number): boolean {
+    return !ended && (queue.size === 0 || (queue.size < count && queue.textBytes < this.#maxText));
   }
 
   async #bySeq(a: RequestQueue, b: RequestQueue): Promise<void> {
@@ -189,7 +200,9 @@ export class Aligner {
     for (let look = FIRST_LOOK; ; look *= LOOK_FACTOR) {
       const limit = Math.min(look, this.#window);
       await this.#fill(limit + 1);
-      const whole = a.size <= limit && b.size <= limit;
+      const whole = this.#a.ended && this.#b.ended && a.size <= limit && b.size <= limit;
+      // Of a stream that has not ended there are fewer where its text is as much as may wait.
+      const full = limit === this.#window || (!whole && a.size <= limit && b.size <= limit);
       const stretch = {
         a,
         startA: a.head,
@@ -198,7 +211,7 @@ export class Aligner {
         startB: b.head,
         countB: Math.min(b.size, limit),
       };
-      if (this.#resync.align(stretch, whole, whole || limit === this.#window)) break;
+      if (this.#resync.align(stretch, whole, whole || full)) break;
     }
     this.#follow(a, b);
   }

@@ -3,7 +3,12 @@ import type { OutcomeLine } from "../../parsers/outcomes/outcome-line.ts";
 import { type StreamKind, streamKind } from "../../parsers/outcomes/stream-kind.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import type { Feed } from "../../parsers/trace/line-feed.ts";
-import { type ErrorCode, type TraceHandler, traceFeed } from "../../parsers/trace/reader.ts";
+import {
+  type ErrorCode,
+  LONGEST_LINE_BYTES,
+  type TraceHandler,
+  traceFeed,
+} from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { StreamLayout } from "../../parsers/trace/sniff.ts";
@@ -86,7 +91,7 @@ export class AnswerStream {
   }
 
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
-    const { maxLineBytes } = options;
+    const maxLineBytes = Math.min(options.maxLineBytes, LONGEST_LINE_BYTES);
     let trace: TraceAnswers | undefined;
     const choose = (layout: StreamLayout, head: Uint8Array): Feed | Promise<Feed> => {
       this.kind = streamKind(head);

@@ -1,6 +1,7 @@
 import { REQUEST_MEMBERS } from "../../parsers/outcomes/outcome-line.ts";
 import { isObject } from "../../parsers/trace/field.ts";
 import type { AnswerKind } from "./answer-stream.ts";
+import { shallow } from "./shallow.ts";
 
 /** What became of a request: the members of `observed`, or those of an outcome that are not about the request. */
 export type Answer = Readonly<Record<string, unknown>>;
@@ -70,7 +71,7 @@ const RECORD_MEMBERS = ["stage", "class", "ipa", "flags"] as const;
 /** @param text of a queue's request, not empty */
 export function parseAnswer(text: string): Answer {
   const whole = text.startsWith("{");
-  const members: Record<string, unknown> = JSON.parse(whole ? text : `{${text}}`);
+  const members: Record<string, unknown> = JSON.parse(shallow(whole ? text : `{${text}}`));
   const answer: [string, unknown][] = Object.entries(members).map(([name, value]) => [
     name,
     canonical(value),

@@ -1,9 +1,10 @@
 /** Compares two streams of answers to the same requests: recordings of one workload, or outcomes of replays. */
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
+import { printable } from "../../parsers/trace/show.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { Errors } from "../output/error-log.ts";
-import type { ReplayOptions } from "../replay/options.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import type { LeftSeq, Unaligned } from "./aligner.ts";
 import { type AlignedBy, Aligner, type Alignment, type AlignmentSink, DEFAULT_WINDOW } from "./aligner.ts";
 import { type Answer, AnswerComparison, type Depth, parseAnswer } from "./answer.ts";
@@ -64,6 +65,8 @@ export interface DiffResult {
   readonly ignore: IgnoreRules;
 }
 
+/** What of the memory limit the answers of each stream may take that wait to be compared. */
+const SHARE_OF_TEXT = 0.125;
 /** Bytes of output that are handed on at once. */
 const DRAIN_BYTES = 1 << 20;
 
@@ -82,7 +85,10 @@ export async function diffStreams(
   const b = new AnswerStream(sourceB, all.side, all.replayB);
   const out = new ByteWriter();
   const judge = new DiffJudge(a, b, out, all);
-  const aligner = new Aligner(a, b, judge, all);
+  const aligner = new Aligner(a, b, judge, {
+    ...all,
+    maxTextBytes: (all.replayA.memoryLimit ?? DEFAULT_OPTIONS.memoryLimit) * SHARE_OF_TEXT,
+  });
   const setup = new SetupComparison(a.setup, b.setup);
   try {
     await aligner.run(async () => {
@@ -178,7 +184,7 @@ class DiffJudge implements AlignmentSink {
     if (this.#ignore.take({ class: diffClass, place, a: answerA, b: answerB })) return false;
     const record = diffRecord(diffClass, a, answerA, b, answerB);
     this.counts.add(record);
-    this.#out.text(`${JSON.stringify(record)}\n`);
+    this.#out.text(`${printable(JSON.stringify(record))}\n`);
     return true;
   }
 }
@@ -190,7 +196,7 @@ function answerAt({ queue, index }: Place): Answer | null {
 function writeErrors(out: ByteWriter, stream: DiffErrorRecord["stream"], { log }: AnswerStream): void {
   for (const { line, code, message } of log.errors) {
     const record: DiffErrorRecord = { type: "error", stream, line, code, message };
-    out.text(`${JSON.stringify(record)}\n`);
+    out.text(`${printable(JSON.stringify(record))}\n`);
   }
 }
 

@@ -8,6 +8,7 @@ import { isObject } from "../../parsers/trace/field.ts";
 import { show } from "../../parsers/trace/show.ts";
 import type { Answer } from "./answer.ts";
 import { DIFF_CLASSES, type DiffClass, type Place } from "./difference.ts";
+import { globMatches } from "./glob.ts";
 
 /** Fields that a rule can match, with the sentence that `--help` prints. All that are given must match. */
 export const RULE_FIELDS = {
@@ -186,8 +187,8 @@ function pairMatcher(value: unknown, field: RuleField, member: string): Matcher 
   const pair = typeof value === "string" ? value.split(/:|→|->/) : value;
   if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((word) => typeof word === "string"))
     fail(field, "a pair, for A and for B", value);
-  const [from, to] = (pair as [string, string]).map((word) => glob(unpadded(word.trim())));
-  return (d) => from!.test(memberText(d.a, member)) && to!.test(memberText(d.b, member));
+  const [from, to] = (pair as [string, string]).map((word) => unpadded(word.trim()));
+  return (d) => globMatches(from!, memberText(d.a, member)) && globMatches(to!, memberText(d.b, member));
 }
 
 function memberText(answer: Answer | null, member: string): string {
@@ -197,8 +198,7 @@ function memberText(answer: Answer | null, member: string): string {
 
 function deviceMatcher(text: string, field: string): (device: Device) => boolean {
   if (/[*?]/.test(text)) {
-    const pattern = glob(text);
-    return (device) => pattern.test(device.text) || pattern.test(fullName(device));
+    return (device) => globMatches(text, device.text) || globMatches(text, fullName(device));
   }
   const named = new Devices().parse(text);
   if (typeof named === "string") fail(field, 'a device, or a pattern with "*"', text);
@@ -225,15 +225,6 @@ function addressRange(text: string, field: string): readonly [bigint, bigint] {
   const range = /^(0x[0-9a-f]{1,16})(?:-(0x[0-9a-f]{1,16}))?$/i.exec(text);
   if (range === null) return fail(field, 'an address, or a range such as "0x1000-0x1fff"', text);
   return [BigInt(range[1]!), BigInt(range[2] ?? range[1]!)];
-}
-
-/** A pattern in which "*" and "?" stand for any text and any character. */
-function glob(pattern: string): RegExp {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replaceAll("*", ".*")
-    .replaceAll("?", ".");
-  return new RegExp(`^${source}$`, "i");
 }
 
 /** Hex as answers have it: without padding. */

@@ -106,6 +106,11 @@ export class RequestQueue {
     this.#textFill = 0;
   }
 
+  /** Bytes of the text that waits. */
+  get textBytes(): number {
+    return this.size === 0 ? 0 : this.#textFill - this.textStart[this.head]!;
+  }
+
   deviceAt(i: number): Device {
     return this.#devices.get(this.spelling[i]!);
   }

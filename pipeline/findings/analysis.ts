@@ -41,7 +41,14 @@ export interface Analysis {
   /** … and it faults. */
   faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
   /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
-  stale?(line: number, route: Route, record: DmaRecord, request: WalkRequest, staleSource: StaleSource): void;
+  stale?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+    showing: Showing,
+  ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
     line: number,
@@ -58,11 +65,20 @@ export interface Analysis {
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;
   /** The recorded system has logged a fault. */
   logged?(line: number, record: RecordOf<"fault">, unit: IommuUnit): void;
+  /** Software has mapped memory for a device, or undone it. */
+  mapped?(line: number, record: RecordOf<"map">): void;
+  unmapped?(line: number, record: RecordOf<"unmap">): void;
   /** Something is not in the trace. */
   lost?(line: number, record: RecordOf<"loss">): void;
   /** The trace has ended. @param lines lines of the whole input */
   finish?(lines: number): void;
 }
+
+/**
+ * How an entry that an invalidation is owed for shows in a request: the recorded answer came from it ("answered"), or
+ * did not ("latent"), or was not recorded ("hazard").
+ */
+export type Showing = "answered" | "latent" | "hazard";
 
 type Hook = keyof Analysis;
 /** For each kind of news, those who want it. */
@@ -86,6 +102,8 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   registerCommand: true,
   invalidated: true,
   logged: true,
+  mapped: true,
+  unmapped: true,
   lost: true,
   finish: true,
 };

@@ -1,6 +1,6 @@
 import { requestOfConfig } from "../../parsers/bind/request-json.ts";
+import type { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
-import type { GuestMemory } from "../../walkers/memory.ts";
 import { checkBind } from "../bind-check/check-bind.ts";
 import type { BoundTable } from "../bind-check/memory-checks.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -15,11 +15,11 @@ const MAX_OTHERS = 1 << 8;
 /** Finds what speaks against the bindings of a replay, as they are made. */
 export class BindingFindings implements Analysis {
   readonly #findings: Findings;
-  readonly #memory: GuestMemory;
+  readonly #memory: TraceMemory;
   /** In order of binding. */
   readonly #latest = new Map<string, BoundTable>();
 
-  constructor(findings: Findings, memory: GuestMemory) {
+  constructor(findings: Findings, memory: TraceMemory) {
     this.#findings = findings;
     this.#memory = memory;
   }
@@ -30,7 +30,8 @@ export class BindingFindings implements Analysis {
       request: requestOfConfig(config),
       model: unit.model,
       state: unit.state,
-      memory: this.#memory,
+      // What a snapshot that could not be read holds is not known.
+      memory: this.#memory.lost ? null : this.#memory,
       others: this.#latest.values(),
       dev: dev.text,
       maxEntries: MAX_ENTRIES,

@@ -4,69 +4,26 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { NO_LEVEL } from "../../walkers/result.ts";
-import { addressText, hex, joined } from "../../walkers/word64.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";
-import type { FindingRecord } from "../output/records.ts";
 import type { Analysis } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
-import { type OwedCommandText, owedCommand, owedForRoot } from "./owed-command.ts";
-
-/** Changed entries of which it is remembered who used them; past it the oldest are forgotten. */
-const MAX_OPEN = 1 << 10;
-
-/** An entry that was changed, and that requests have used since without an invalidation in between. */
-interface OpenEntry {
-  readonly unit: IommuUnit;
-  readonly staleSource: StaleSource;
-  readonly dev: string;
-  readonly pasid: number;
-  readonly firstLine: number;
-  requests: number;
-}
+import { staleChange } from "./stale-change.ts";
 
 /** Turns what the model of the caches sees into findings that the author of a driver or an emulator acts on. */
 export class CacheFindings implements Analysis {
   readonly #findings: Findings;
   readonly #iommus: Iommus;
   readonly #memory: VersionedMemory;
-  readonly #open = new Map<string, OpenEntry>();
 
   constructor(findings: Findings, iommus: Iommus, memory: VersionedMemory) {
     this.#findings = findings;
     this.#iommus = iommus;
     this.#memory = memory;
-  }
-
-  /** A request was, or could have been, answered from an entry that nothing has invalidated. */
-  stale(
-    line: number,
-    { unit, names }: Route,
-    record: DmaRecord,
-    request: WalkRequest,
-    staleSource: StaleSource,
-  ): void {
-    const { change, root } = staleSource;
-    if (change === null && root === null) return;
-    const what = change === null ? root!.register : `${change.frame}:${change.offset}`;
-    const key = `${unit.id}\n${what}:${(change ?? root!).line}`;
-    const open = this.#open.get(key);
-    if (open !== undefined) {
-      open.requests++;
-      return;
-    }
-    const dev = names.device;
-    this.#open.set(key, { unit, staleSource, dev, pasid: record.pasid, firstLine: line, requests: 1 });
-    if (this.#open.size > MAX_OPEN) {
-      const [oldest] = this.#open.keys();
-      this.#open.delete(oldest!);
-    }
-    if (change === null) this.#reportRoot(line, key, dev, record, request, unit, staleSource);
-    else this.#reportMissing(line, key, dev, record, request, unit, staleSource);
   }
 
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
@@ -80,97 +37,14 @@ export class CacheFindings implements Analysis {
     const { change, invalidationPending } = staleSource;
     if (change === null || invalidationPending) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    this.#reportMissing(line, key, names.device, record, request, unit, staleSource);
-  }
-
-  #reportMissing(
-    line: number,
-    key: string,
-    dev: string,
-    record: DmaRecord,
-    request: WalkRequest,
-    unit: IommuUnit,
-    staleSource: StaleSource,
-  ): void {
-    const change = staleSource.change!;
-    request.addrHi = record.addrHi;
-    request.addrLo = record.addrLo;
-    const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
-    const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
-    const inDevice = staleSource.cache === "devtlb";
-    const address = addressText(change.frame, change.offset);
-    const old = hex(joined(change.oldHi, change.oldLo));
-    const now = this.#wordAt(change.frame, change.offset);
-    const what = structure === null ? "table entry" : structure.name;
-    const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
-    const rule = CACHE_RULES[inDevice ? "missing-device-tlb-invalidation" : "missing-invalidation"];
-    const holder = inDevice ? `the device, which has ATS enabled,` : "a cache";
-    this.#findings.report(line, rule, key, {
+    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource)!;
+    this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
       iommu: unit.id,
-      dev,
+      dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`} and ${uncovered(staleSource)}: ${holder} may still hold the old one${staleSource.left ? "s" : ""}${command === null ? "" : `. Expected ${command.text}`}`,
-      changed_line: change.line,
-      entry_addr: address,
-      old,
-      new: now,
-      cache: staleSource.cache,
-      ...commandFields(command),
+      message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
+      ...fields,
     });
-  }
-
-  /** A register that says where tables are was changed, and what the old tables said is still in use. */
-  #reportRoot(
-    line: number,
-    key: string,
-    dev: string,
-    record: DmaRecord,
-    request: WalkRequest,
-    unit: IommuUnit,
-    staleSource: StaleSource,
-  ): void {
-    const { register, line: changed, old, now } = staleSource.root!;
-    const owed = owedForRoot(unit.vendor, unit.state, request, staleSource);
-    const [first] = owed;
-    const from = hex(joined(old.hi, old.lo));
-    const to = hex(joined(now.hi, now.lo));
-    const expected = first === undefined ? "" : `. Expected ${owed.map(({ text }) => text).join(", then ")}`;
-    this.#findings.report(line, CACHE_RULES["missing-invalidation"], key, {
-      iommu: unit.id,
-      dev,
-      pasid: record.pasid < 0 ? undefined : record.pasid,
-      message: `register ${register} was changed in line ${changed} from ${from} to ${to} and no invalidation covers what was cached of the old tables${expected}`,
-      changed_line: changed,
-      register,
-      old: from,
-      new: to,
-      cache: staleSource.cache,
-      ...commandFields(first),
-    });
-  }
-
-  /** Entries that requests have used although they were changed: an invalidation that comes now comes late. */
-  invalidated(line: number, unit: IommuUnit): void {
-    if (this.#open.size === 0) return;
-    for (const [key, open] of this.#open) {
-      if (open.unit !== unit || open.staleSource.valid()) continue;
-      this.#open.delete(key);
-      const { change, root } = open.staleSource;
-      const changed = (change ?? root!).line;
-      const what =
-        change === null
-          ? `what was cached before register ${root!.register} was changed in line ${changed}`
-          : `the entry at ${addressText(change.frame, change.offset)}, changed in line ${changed},`;
-      this.#findings.report(line, CACHE_RULES["late-invalidation"], key, {
-        iommu: unit.id,
-        dev: open.dev,
-        pasid: open.pasid < 0 ? undefined : open.pasid,
-        message: `${what} is invalidated only now: ${open.requests} request${open.requests === 1 ? "" : "s"} from line ${open.firstLine} on could see the old one`,
-        changed_line: changed,
-        first_line: open.firstLine,
-        requests: open.requests,
-      });
-    }
   }
 
   /** A command that the IOMMU refuses, or may refuse. */
@@ -225,27 +99,4 @@ export class CacheFindings implements Analysis {
       forgotten: count,
     });
   }
-
-  #wordAt(frame: number, offset: number): string {
-    const memory = this.#memory;
-    if (!memory.fetch(frame, offset, 8)) return "a hole";
-    return hex(memory.view.getBigUint64(memory.at, true));
-  }
-}
-
-/** The fields about the command that was owed. */
-function commandFields(command: OwedCommandText | null | undefined): Partial<FindingRecord> {
-  if (!command) return {};
-  const { text, words, register } = command;
-  return {
-    command: text,
-    data: words.map((w) => hex(joined(w.hi, w.lo))),
-    ...(register === undefined ? {} : { command_register: register }),
-  };
-}
-
-/** What no invalidation covers. */
-function uncovered({ cache, left }: StaleSource): string {
-  if (left) return "invalidated, but not the translations that came from it";
-  return `no invalidation${cache === "devtlb" ? " of the device's TLB" : ""} covers it`;
 }

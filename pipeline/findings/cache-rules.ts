@@ -4,7 +4,7 @@ import { rules } from "../../walkers/tables/rule.ts";
 export const CACHE_RULES = rules({
   "missing-invalidation": {
     severity: "error",
-    text: "A table entry was changed and used again while a cache could still hold the old one: the driver owes an invalidation.",
+    text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes never came.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
   "missing-device-tlb-invalidation": {
@@ -13,8 +13,8 @@ export const CACHE_RULES = rules({
     source: "VT-d 5.10, 6.5.3.3; IHI 0070, 3.9.1 and 4.5.1; AMD 48882, 2.4.4; RISC-V IOMMU 1.0, 3.1.4",
   },
   "late-invalidation": {
-    severity: "warning",
-    text: "The invalidation for a changed entry came only after the entry had been used again.",
+    severity: "error",
+    text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
   "missing-completion": {
@@ -40,6 +40,11 @@ export const CACHE_RULES = rules({
   "unexplained-fault": {
     severity: "warning",
     text: "A fault was logged that no request before it explains.",
+    source: "trace contract, `fault`",
+  },
+  "logged-fault": {
+    severity: "info",
+    text: "A fault was logged of a unit that the trace has no requests of: it can neither be explained nor doubted.",
     source: "trace contract, `fault`",
   },
   "unlogged-fault": {

@@ -1,16 +1,20 @@
-import type { Access } from "../../parsers/trace/accesses.ts";
+import { ACCESS_BITS, type Access } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
 import { frameOf } from "../../walkers/memory.ts";
-import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
+import { EXECUTE, READ, type WalkRequest, WRITE } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
+import { hexHalves } from "../../walkers/word64.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
-import type { Analysis } from "./analysis.ts";
+import { type CodeAliases, isAlias } from "../verdicts/comparison.ts";
+import type { Analysis, Showing } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
+import type { OwedInvalidations } from "./owed-invalidations.ts";
 
 /** Requests that fault, and that a later `fault` record can still be about. A power of two. */
 const KEPT = 1 << 12;
@@ -38,6 +42,8 @@ const ACCESS_WORDS: Readonly<Record<number, string>> = {
 export class FaultPairing implements Analysis {
   readonly #names: TraceNames;
   readonly #findings: Findings;
+  readonly #owed: OwedInvalidations;
+  readonly #aliases: CodeAliases;
   // The latest requests, in a ring.
   readonly #lines = new Float64Array(KEPT);
   readonly #devices = new Int32Array(KEPT);
@@ -52,18 +58,72 @@ export class FaultPairing implements Analysis {
   /** Code of the fault that should be logged; NO_CODE where the request does not fault, or without a record. */
   readonly #codes = new Float64Array(KEPT);
   readonly #units: (IommuUnit | null)[] = new Array(KEPT).fill(null);
+  /** What was observed of the request is a fault: whoever recorded it knew. */
+  readonly #witnessed = new Uint8Array(KEPT);
   readonly #logged = new Uint8Array(KEPT);
+  /** The old entry that gives the fault, where memory does not; null: memory does. */
+  readonly #sources: (StaleSource | null)[] = new Array(KEPT).fill(null);
+  /** That nothing logs the fault says nothing: the recorded system may have answered from an old entry, or has. */
+  readonly #excused = new Uint8Array(KEPT);
+  /** Line of the latest request that an old entry may have answered in another way. */
+  #answeredOtherwise = 0;
   #next = 0;
   /** IOMMUs that have logged anything. */
   readonly #loggers = new Set<IommuUnit>();
+  /** Units that the trace has requests of, and the latest of them. */
+  readonly #asked = new Set<IommuUnit>();
+  #lastAsked: IommuUnit | null = null;
 
-  constructor(names: TraceNames, findings: Findings) {
+  /**
+   * @param owed told about faults that an old entry explains
+   * @param aliases codes that stand for another in the log
+   */
+  constructor(names: TraceNames, findings: Findings, owed: OwedInvalidations, aliases: CodeAliases) {
     this.#names = names;
     this.#findings = findings;
+    this.#owed = owed;
+    this.#aliases = aliases;
+  }
+
+  /** An old entry may have answered a request, or has: with a fault, the log may have that one. */
+  stale(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    _request: WalkRequest,
+    staleSource: StaleSource,
+    showing: Showing,
+  ): void {
+    if (showing === "latent") return;
+    const { fault, recorded, reason } = staleSource.answer;
+    if (fault === null) this.#answeredOtherwise = line;
+    else if (recorded) this.#enter(line, route, record, reason, fault.code, staleSource);
+  }
+
+  request(_line: number, { unit }: Route): void {
+    if (unit === this.#lastAsked) return;
+    this.#lastAsked = unit;
+    this.#asked.add(unit);
   }
 
   /** Notes a request that faults. */
-  faulted(line: number, { device, unit }: Route, record: DmaRecord, outcome: Outcome): void {
+  faulted(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
+    const code = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;
+    const slot = this.#enter(line, route, record, outcome.reason, code, null);
+    const { observed } = record;
+    if (this.#answeredOtherwise === line || (observed.present && observed.result !== FAULT))
+      this.#excused[slot] = 1;
+  }
+
+  /** @returns its place in the ring */
+  #enter(
+    line: number,
+    { device, unit }: Route,
+    record: DmaRecord,
+    reason: FaultReason,
+    code: number,
+    source: StaleSource | null,
+  ): number {
     const slot = this.#next++ & (KEPT - 1);
     this.#leave(slot);
     this.#lines[slot] = line;
@@ -74,17 +134,28 @@ export class FaultPairing implements Analysis {
     this.#lengths[slot] = record.len;
     this.#accesses[slot] = record.accessGiven ? record.access : 0;
     this.#seqs[slot] = record.seq;
-    this.#reasons[slot] = outcome.reason;
+    this.#reasons[slot] = reason;
     this.#units[slot] = unit;
     this.#logged[slot] = 0;
-    this.#codes[slot] = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;
+    this.#witnessed[slot] = record.observed.present && record.observed.result === FAULT ? 1 : 0;
+    this.#codes[slot] = code;
+    this.#sources[slot] = source;
+    this.#excused[slot] = source === null ? 0 : 1;
+    return slot;
   }
 
   logged(line: number, record: RecordOf<"fault">, unit: IommuUnit): void {
     this.#loggers.add(unit);
-    const slot = this.#cause(record, unit, true) ?? this.#cause(record, unit, false);
+    const slot = this.#causeOf(record, unit, false) ?? this.#causeOf(record, unit, true);
     if (slot !== null) {
       this.#logged[slot] = 1;
+      const source = this.#sources[slot] ?? null;
+      if (source !== null) this.#owed.explains(line, unit, source);
+      return;
+    }
+    // Of a unit without requests nobody has recorded any: that they do not explain the fault says nothing.
+    if (!this.#asked.has(unit)) {
+      this.#report(line, record, unit);
       return;
     }
     const { ofInterrupts } = unit.vendor.faultRecord;
@@ -100,12 +171,40 @@ export class FaultPairing implements Analysis {
     });
   }
 
+  /** A fault that stands for itself. */
+  #report(
+    line: number,
+    { dev, pasid, addr, access, code, reason }: RecordOf<"fault">,
+    unit: IommuUnit,
+  ): void {
+    const kind = code === undefined ? (reason ?? "unknown") : hexHalves(code.hi, code.lo);
+    const what = access === undefined ? "request" : ACCESS_WORDS[ACCESS_BITS[access]]!;
+    const where = addr === undefined ? "" : ` at ${hexHalves(addr.hi, addr.lo)}`;
+    this.#findings.report(
+      line,
+      CACHE_RULES["logged-fault"],
+      `${unit.id}\n${dev.canonical}\n${kind}\n${access}`,
+      {
+        iommu: unit.id,
+        dev: dev.text,
+        pasid,
+        message: `the log has a fault of code ${kind}, a ${what}${where}; there are no requests in the trace that it could be compared with`,
+      },
+    );
+  }
+
+  /** @param stale by what an old entry gives, instead of by what memory does */
+  #causeOf(record: RecordOf<"fault">, unit: IommuUnit, stale: boolean): number | null {
+    return this.#cause(record, unit, stale, true) ?? this.#cause(record, unit, stale, false);
+  }
+
   /** The oldest request that a record is about, and that nothing has logged yet. */
-  #cause(record: RecordOf<"fault">, unit: IommuUnit, bySeq: boolean): number | null {
+  #cause(record: RecordOf<"fault">, unit: IommuUnit, stale: boolean, bySeq: boolean): number | null {
     if (bySeq && record.seq === undefined) return null;
     for (let n = Math.max(0, this.#next - KEPT); n < this.#next; n++) {
       const slot = n & (KEPT - 1);
-      if (this.#logged[slot] !== 0 || !this.#concerns(slot, record, unit)) continue;
+      if ((this.#sources[slot] !== null) !== stale || this.#logged[slot] !== 0) continue;
+      if (!this.#concerns(slot, record, unit)) continue;
       if (bySeq && this.#seqs[slot] !== record.seq) continue;
       if (this.#faultsLike(slot, record)) return slot;
     }
@@ -144,7 +243,9 @@ export class FaultPairing implements Analysis {
   #faultsLike(slot: number, record: RecordOf<"fault">): boolean {
     if (this.#codes[slot] === NO_CODE) return false;
     const { code, reason, access } = record;
-    if (code !== undefined && this.#codes[slot] !== (code.hi >>> 0) * 2 ** 32 + (code.lo >>> 0)) return false;
+    const logged = code === undefined ? NO_CODE : (code.hi >>> 0) * 2 ** 32 + (code.lo >>> 0);
+    const own = this.#codes[slot]!;
+    if (code !== undefined && own !== logged && !isAlias(this.#aliases, own, logged)) return false;
     if (code === undefined && reason !== undefined && reason !== this.#reasons[slot]) return false;
     const asked = this.#accesses[slot]!;
     return access === undefined || asked === 0 || (asked & LOGGED_AS[access]) !== 0;
@@ -172,7 +273,9 @@ export class FaultPairing implements Analysis {
     if (unit === null || unit === undefined) return;
     this.#units[slot] = null;
     const code = this.#codes[slot]!;
-    if (code === NO_CODE || this.#logged[slot] !== 0 || !this.#loggers.has(unit)) return;
+    this.#sources[slot] = null;
+    if (code === NO_CODE || this.#excused[slot] !== 0 || !this.#loggers.has(unit)) return;
+    if (this.#logged[slot] !== 0 || this.#witnessed[slot] !== 0) return;
     const device = this.#names.devices.get(this.#devices[slot]!);
     this.#findings.report(
       this.#lines[slot]!,

@@ -1,3 +1,4 @@
+import { printableLine } from "../../parsers/trace/show.ts";
 import type { Rule } from "../../walkers/tables/rule.ts";
 import type { FindingRecord } from "../output/records.ts";
 import { Summary } from "../output/statistics.ts";
@@ -19,7 +20,7 @@ const REMEMBERED = 1 << 15;
  */
 export class Findings {
   readonly #write: (record: FindingRecord) => void;
-  readonly #summary: Pick<Summary, "findings" | "severities">;
+  readonly #summary: Pick<Summary, "findings" | "severities" | "latent">;
   /**
    * The latest, and those before them. Two sets that take turns: one whose oldest elements are deleted again and again
    * must step over all that it has deleted to find the next one.
@@ -31,7 +32,10 @@ export class Findings {
    * @param summary counts them, by rule and by severity
    * @param write takes the records
    */
-  constructor(summary: Pick<Summary, "findings" | "severities">, write: (record: FindingRecord) => void) {
+  constructor(
+    summary: Pick<Summary, "findings" | "severities" | "latent">,
+    write: (record: FindingRecord) => void,
+  ) {
     this.#summary = summary;
     this.#write = write;
   }
@@ -45,16 +49,16 @@ export class Findings {
    */
   report(line: number, rule: Rule, key: string, details: FindingDetails): boolean {
     if (key !== "") {
-      const whole = `${rule.id}\n${key}`;
-      if (this.#latest.has(whole) || this.#earlier.has(whole)) return false;
+      if (this.has(rule, key)) return false;
       if (this.#latest.size === REMEMBERED) {
         this.#earlier = this.#latest;
         this.#latest = new Set();
       }
-      this.#latest.add(whole);
+      this.#latest.add(wholeKey(rule, key));
     }
     Summary.count(this.#summary.findings, rule.id);
     Summary.count(this.#summary.severities, rule.severity);
+    if (details.latent === true) this.#summary.latent++;
     const { iommu, dev, pasid, message, ...rest } = details;
     this.#write({
       type: "finding",
@@ -64,9 +68,19 @@ export class Findings {
       ...(iommu === undefined ? {} : { iommu }),
       ...(dev === undefined ? {} : { dev }),
       ...(pasid === undefined ? {} : { pasid }),
-      message,
+      message: printableLine(message),
       ...rest,
     });
     return true;
   }
+
+  /** Whether a finding has been reported, as far as it is remembered. */
+  has(rule: Rule, key: string): boolean {
+    const whole = wholeKey(rule, key);
+    return this.#latest.has(whole) || this.#earlier.has(whole);
+  }
+}
+
+function wholeKey(rule: Rule, key: string): string {
+  return `${rule.id}\n${key}`;
 }

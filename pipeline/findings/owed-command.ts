@@ -82,7 +82,7 @@ function staleEntry(
     level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
     whole,
     table: whole || (structure !== null && pointedToTable(caching, structure, change)),
-    frame: nested && stage === 2 ? ipaFrame : frameOf(staleSource.addrHi, request.addrLo),
+    frame: nested && stage === 2 ? ipaFrame : frameOf(staleSource.addrHi, staleSource.addrLo),
   };
 }
 

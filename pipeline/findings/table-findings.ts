@@ -1,6 +1,6 @@
 import type { TraceMemory as RecordedMemory } from "../../parsers/memory/guest-memory.ts";
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { RecordOf } from "../../parsers/trace/schema.ts";
+import { MAX_PASID, type RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import { deviceName } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -61,6 +61,7 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #findings: Findings;
   readonly #names: TraceNames;
   readonly #units: () => readonly IommuUnit[];
+  readonly #recorded: RecordedMemory;
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
@@ -68,6 +69,12 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
   readonly #rebound = new Map<number, number>();
+  /** The IOMMUs that these were bound to, or unbound from. */
+  readonly #boundBy = new Map<number, Set<IommuUnit>>();
+  /** By device id, the first name that the trace has for it, of so many devices; and the last PCI segment. */
+  readonly #textOf = new Map<number, string>();
+  #named = 0;
+  #segment = "";
   /** The unit whose tables are judged, and the line that findings are put down to. */
   #owner: UnitTables | null = null;
   #line = 0;
@@ -81,6 +88,7 @@ export class TableFindings implements Analysis, FrameUser {
   ) {
     this.#findings = findings;
     this.#names = names;
+    this.#recorded = memory;
     this.#memory = new PeekedMemory(memory);
     const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change));
     this.#updates = new UpdatedEntries(this.#memory, past, (table) => this.#owners.get(table)?.unit, changes);
@@ -103,6 +111,19 @@ export class TableFindings implements Analysis, FrameUser {
   }
 
   /** A `bind` or `unbind` record of a device (its number in the trace). */
+  bound(_line: number, unit: IommuUnit, { dev }: RecordOf<"bind">): void {
+    this.#note(unit, dev.canonical);
+  }
+
+  unbound(unit: IommuUnit, device: number): void {
+    this.#note(unit, device);
+  }
+
+  #note(unit: IommuUnit, device: number): void {
+    const units = this.#boundBy.get(device) ?? new Set();
+    this.#boundBy.set(device, units.add(unit));
+  }
+
   rebound(line: number, device: number): void {
     this.#settle();
     this.#rebound.set(device, line);
@@ -213,7 +234,7 @@ export class TableFindings implements Analysis, FrameUser {
   #useBindings(): void {
     if (this.#rebound.size === 0) return;
     for (const [device, line] of this.#rebound) {
-      for (const unit of this.#units()) {
+      for (const unit of this.#boundBy.get(device) ?? []) {
         const owner = this.#ownerOf(unit);
         if (owner.judgedUnder === "") this.#configureFirst(owner);
         const before = owner.bindings.get(device);
@@ -228,6 +249,7 @@ export class TableFindings implements Analysis, FrameUser {
       }
     }
     this.#rebound.clear();
+    this.#boundBy.clear();
   }
 
   /** A unit that no `iommu` or `reg` record has spoken of, or none before the trace ended. */
@@ -270,6 +292,8 @@ export class TableFindings implements Analysis, FrameUser {
 
   #report(finding: TableFinding): void {
     const { unit } = this.#owner!;
+    // Where a table should be is where the snapshot that could not be read may have it.
+    if (this.#recorded.lost && finding.rule.id === "pointer-outside-memory") return;
     const details = tableFindingDetails(unit, finding, (id) => this.#nameOf(unit, id));
     this.#findings.report(this.#line, finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
   }
@@ -277,14 +301,16 @@ export class TableFindings implements Analysis, FrameUser {
   /** A device as the trace spells it, or would: with a PCI segment where other devices have one. */
   #nameOf(unit: IommuUnit, id: number): string {
     const { devices } = this.#names;
-    let segment = "";
-    for (let i = 0; i < devices.size; i++) {
-      const { id: other, text } = devices.get(i);
-      if (other === id) return text;
-      if (WITH_SEGMENT.test(text)) segment = text.slice(0, "0000:".length);
+    // Those that have been named since the last time.
+    for (; this.#named < devices.size; this.#named++) {
+      const { id: other, text } = devices.get(this.#named);
+      if (!this.#textOf.has(other)) this.#textOf.set(other, text);
+      if (WITH_SEGMENT.test(text)) this.#segment = text.slice(0, "0000:".length);
     }
+    const known = this.#textOf.get(id);
+    if (known !== undefined) return known;
     const name = deviceName(unit.model, id);
-    return name.includes(".") ? segment + name : name;
+    return name.includes(".") ? this.#segment + name : name;
   }
 }
 
@@ -294,7 +320,12 @@ function tableFindingDetails(
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),
 ): FindingDetails {
-  const { rule: _rule, device, key: _key, message, pasids, ...rest } = finding;
+  const { rule: _rule, device, key: _key, message, pasids: span, ...rest } = finding;
+  // A table can have entries for numbers that no PASID has.
+  const pasids =
+    span === undefined || span[0] > MAX_PASID
+      ? undefined
+      : ([span[0], Math.min(span[1], MAX_PASID)] as const);
   const single = pasids !== undefined && pasids[0] === pasids[1];
   return {
     iommu: unit.id,

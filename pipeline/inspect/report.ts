@@ -1,4 +1,4 @@
-import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, FRAMES } from "../../walkers/memory.ts";
 import type { AddressSpace, StageTables } from "../../walkers/page-tables/address-space.ts";
 import { NO_LEVEL, type WalkResult } from "../../walkers/result.ts";
 import { byteAddress, hex, joined } from "../../walkers/word64.ts";
@@ -59,7 +59,10 @@ export function faultNote(
     ...refusalOf(out),
     stage: out.stage === 0 ? undefined : out.stage,
     level: out.level === NO_LEVEL ? undefined : out.level,
-    entry_addr: out.entryFrame < 0 ? undefined : hex(byteAddress(out.entryFrame, out.entryOffset)),
+    entry_addr:
+      out.entryFrame < 0 || out.entryFrame >= FRAMES
+        ? undefined
+        : hex(byteAddress(out.entryFrame, out.entryOffset)),
     entry: out.entryFrame >= 0 && out.entryKnown ? hex(joined(out.entryHi, out.entryLo)) : undefined,
     hole: out.hole ? true : undefined,
     message: fault.text,

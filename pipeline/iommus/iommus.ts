@@ -43,6 +43,8 @@ export interface Problem {
 
 /** IOMMUs of one trace: each keeps some 50 KB. The largest machines have a few dozen. */
 const MAX_IOMMUS = 1 << 12;
+/** Registers of one IOMMU, and properties: all are looked through when one changes. */
+const MAX_NAMES = 1 << 10;
 
 /** The IOMMUs that a trace declares, their registers and their bindings: what `dma` records refer to. */
 export class Iommus {
@@ -88,6 +90,13 @@ export class Iommus {
         };
     }
     const known = this.#byId.get(record.id);
+    const names = new Set([...(known?.state.props.keys() ?? []), ...(record.props?.keys() ?? [])]);
+    const registers = new Set([...(known?.state.registers.keys() ?? []), ...(record.regs?.keys() ?? [])]);
+    if (names.size > MAX_NAMES || registers.size > MAX_NAMES)
+      return {
+        code: "range",
+        message: `iommu: expected at most ${MAX_NAMES} registers and as many properties, found more`,
+      };
     if (known !== undefined && known.model !== record.model)
       return schema(
         `iommu.model: expected ${known.model}, as the earlier declaration of ${quote(record.id)} says, found ${record.model}`,
@@ -107,6 +116,12 @@ export class Iommus {
   setRegister(record: RecordOf<"reg">): Problem | null {
     const unit = this.named("reg", record.iommu);
     if (!(unit instanceof IommuUnit)) return unit;
+    const { registers } = unit.state;
+    if (registers.size >= MAX_NAMES && !registers.has(record.name))
+      return {
+        code: "range",
+        message: `reg: expected at most ${MAX_NAMES} registers of an IOMMU, found another one`,
+      };
     unit.write(record.name, record.value);
     return null;
   }

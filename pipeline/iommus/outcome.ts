@@ -9,6 +9,7 @@ export const VERDICTS = [
   "stale-after-invalidation",
   "mismatch",
   "hazard",
+  "unknown",
   "not-modelled",
 ] as const;
 export type Verdict = (typeof VERDICTS)[number];
@@ -59,6 +60,8 @@ export class Outcome {
 
   verdict: Verdict | "" = "";
   difference: Difference | "" = "";
+  /** The answer is right, and an old entry that nothing has invalidated could have given another. */
+  latent = false;
   /** Line of the write that a stale answer does not know of; 0 where there is none, or it is not known. */
   changedLine = 0;
 
@@ -75,6 +78,7 @@ export class Outcome {
     this.passthrough = walk.passthrough;
     this.verdict = "";
     this.difference = "";
+    this.latent = false;
     this.changedLine = 0;
     if (walk.status !== OK) this.#take(walk);
   }

@@ -38,4 +38,5 @@ export {
 } from "./iommu.ts";
 export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
 export { Memory, type MemoryFileOptions } from "./memory.ts";
-export { replay, replayBytes, type StreamOptions, type TraceInput } from "./replay-stream.ts";
+export { replay, replayBytes, type TraceInput } from "./replay-stream.ts";
+export type { StreamOptions } from "./stream-options.ts";

@@ -1,9 +1,11 @@
 import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
+import { Check } from "../../parsers/trace/field.ts";
+import { RECORDS } from "../../parsers/trace/schema.ts";
 import type { Fault, FaultReason } from "../../walkers/fault.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel, MODEL_OWNER, type TableModel } from "../../walkers/models.ts";
 import type { VendorFields } from "../../walkers/pasid-tables/vendor-fields.ts";
-import type { PropertyValue } from "../../walkers/registers.ts";
+import type { PropertyValue, Word64 } from "../../walkers/registers.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
 import { MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
 import type { Stage2Config } from "../../walkers/walker.ts";
@@ -14,7 +16,7 @@ import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
 import { inspectRequest, type PageWalk } from "../walk/page-walk.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
-import { frameAndOffset, type Memory } from "./memory.ts";
+import { frameAndOffset, Memory } from "./memory.ts";
 
 /** Registers by the specification's name in lower case, and the capabilities that the host publishes. */
 export interface IommuSettings {
@@ -114,6 +116,8 @@ export class Iommu {
   /** @throws LibraryError ("argument") for an unknown model */
   constructor(model: IommuModel, memory: Memory, settings: IommuSettings = {}) {
     if (!IOMMU_MODELS.includes(model)) throw unknownName("model", IOMMU_MODELS, model);
+    if (!(memory instanceof Memory))
+      throw new LibraryError("argument", `memory: expected a Memory, found ${typeof memory}`);
     this.model = model;
     this.#unit = new IommuUnit(undefined, model, memory.guest);
     this.configure(settings);
@@ -121,10 +125,14 @@ export class Iommu {
 
   /** Changes registers and properties; those not named keep what they have. */
   configure(settings: IommuSettings): void {
-    const registers = Object.entries(settings.registers ?? {}).map(
-      ([name, value]) => [name, frameAndOffset(name, value)] as [string, { hi: number; lo: number }],
+    const { registers: given, props: published } = anObject("settings", settings);
+    // Specifications write names in capitals, the trace contract in lower case.
+    const registers = Object.entries(given ?? {}).map(
+      ([name, value]) => [name.toLowerCase(), frameAndOffset(name, value)] as [string, Word64],
     );
-    const props = Object.entries(settings.props ?? {});
+    const props = Object.entries(published ?? {}).map(
+      ([name, value]) => [name.toLowerCase(), value] as [string, PropertyValue],
+    );
     for (const [name, value] of props) {
       const problem = propertyProblem(name, value);
       if (problem !== null) throw new LibraryError("argument", `props.${name}: ${problem}`);
@@ -137,13 +145,15 @@ export class Iommu {
    * @throws LibraryError ("binding") for a table that this IOMMU cannot walk
    */
   bind(device: string | number, table: PasidTable): void {
-    if (MODEL_OWNER[table.model] !== this.model)
-      throw new LibraryError("binding", `model: expected a table of ${this.model}, found ${table.model}`);
-    const { base, stage2, ...rest } = table;
+    const { model, base, stage2, ...rest } = anObject("table", table);
+    if (!Object.hasOwn(MODEL_OWNER, model) || MODEL_OWNER[model] !== this.model)
+      throw new LibraryError("binding", `model: expected a table of ${this.model}, found ${model}`);
     const at = frameAndOffset("base", base);
-    const root = stage2 && frameAndOffset("stage2.root", stage2.root);
+    const root = stage2 && frameAndOffset("stage2.root", anObject("stage2", stage2).root);
+    checkTable(table);
     const problem = this.#unit.bind(this.#deviceNumber(device), {
       ...rest,
+      model,
       baseHi: at.hi,
       baseLo: at.lo,
       stage2: stage2 && root && { ...stage2, rootHi: root.hi, rootLo: root.lo },
@@ -169,7 +179,7 @@ export class Iommu {
   }
 
   #take(given: Request): number {
-    const { pasid, bytes = 1, access = "r" } = given;
+    const { pasid, bytes = 1, access = "r" } = anObject("request", given);
     if (!Object.hasOwn(ACCESS_BITS, access)) throw unknownName("access", Object.keys(ACCESS_BITS), access);
     if (pasid !== undefined && !(Number.isInteger(pasid) && pasid >= 0 && pasid < 2 ** 20))
       throw new LibraryError("argument", `pasid: expected 0 to ${2 ** 20 - 1}, found ${pasid}`);
@@ -190,7 +200,12 @@ export class Iommu {
 
   #deviceNumber(device: string | number): number {
     const bits = IOMMUS[this.model].device.bits;
-    const parsed = typeof device === "number" ? { id: device } : this.#devices.parse(device);
+    const parsed =
+      typeof device === "number"
+        ? { id: device }
+        : typeof device === "string"
+          ? this.#devices.parse(device)
+          : "syntax";
     if (typeof parsed !== "string") {
       const { id } = parsed;
       if (Number.isInteger(id) && id >= 0 && id < 2 ** bits) return id;
@@ -201,6 +216,22 @@ export class Iommu {
       `device: expected a name such as "00:03.0" or "sid:7", found ${JSON.stringify(device)}`,
     );
   }
+}
+
+function anObject<T extends object>(name: string, value: T): T {
+  if (typeof value === "object" && value !== null) return value;
+  throw new LibraryError(
+    "argument",
+    `${name}: expected an object, found ${value === null ? "null" : typeof value}`,
+  );
+}
+
+/** The fields of a table are those of a `bind` record, of the same ranges. */
+function checkTable({ model, pasidBits, arm, amd, intel, riscv, stage2 }: PasidTable): void {
+  const given = { model, base_ptr: "0x0", pasid_bits: pasidBits, arm, amd, intel, riscv };
+  const check = new Check(new Devices());
+  RECORDS.bind.fields.config.read({ ...given, stage2: stage2 && { ...stage2, root: "0x0" } }, "table", check);
+  if (!check.ok) throw new LibraryError("argument", check.message.replace("pasid_bits", "pasidBits"));
 }
 
 function outcomeOf(o: Outcome, address: bigint): WalkOutcome {

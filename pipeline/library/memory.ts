@@ -6,6 +6,7 @@ import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import { SNAPSHOT_FORMATS, type SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 import { FRAME_BYTES, FRAME_MASK } from "../../walkers/memory.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
+import { checkBytes } from "./stream-options.ts";
 
 /** How a memory file is read. */
 export interface MemoryFileOptions {
@@ -30,7 +31,10 @@ export class Memory {
    * @throws LibraryError ("memory") where it cannot be read
    */
   static fromFile(path: string, options: MemoryFileOptions = {}): Memory {
+    if (typeof path !== "string")
+      throw new LibraryError("argument", `path: expected a string, found ${typeof path}`);
     const { format = "auto" } = options;
+    if (options.cacheBytes !== undefined) checkBytes("cacheBytes", options.cacheBytes, 0);
     if (!SNAPSHOT_FORMATS.includes(format)) throw unknownName("format", SNAPSHOT_FORMATS, format);
     const memory = new Memory();
     const opened = openSnapshot(resolve(path), dirname(resolve(path)), {

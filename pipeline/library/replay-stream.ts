@@ -1,29 +1,24 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { onlyTrace } from "../../parsers/recognize.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
-import { DIFFERENCES } from "../iommus/outcome.ts";
 import { RecordSink } from "../output/record-sink.ts";
 import type { OutputRecord } from "../output/records.ts";
-import { SELECTIONS, type SelectionName, selectionOf } from "../output/selection.ts";
+import { selectionOf } from "../output/selection.ts";
 import { Handoff } from "../replay/handoff.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { replayRecords, replayTrace } from "../replay/run.ts";
-import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
-import { LibraryError, unknownName } from "./library-error.ts";
+import { LibraryError } from "./library-error.ts";
+import { checkOptions, type StreamOptions } from "./stream-options.ts";
 
 /**
  * A trace: a file by its path or file URL ("-" is standard input), its bytes, or a stream of them (a Readable, a
  * web ReadableStream, any async iterable). Each may be compressed with gzip or zstd.
  */
 export type TraceInput = string | URL | Uint8Array | AsyncIterable<Uint8Array | string>;
-
-/** As `ReplayOptions`, all optional; `only` takes the names of `--only`, and [] writes no outcome at all. */
-export type StreamOptions = Partial<Omit<ReplayOptions, "only">> & {
-  readonly only?: readonly SelectionName[];
-};
 
 /**
  * Replays a trace into output records, in the order of the trace contract; the last one is the summary, unless
@@ -89,26 +84,8 @@ async function opened(
   checkOptions(options);
   const { only, ...rest } = options;
   const directory = folderOf(input);
-  const source = await sourceOf(input);
+  const source = await onlyTrace(await sourceOf(input));
   return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only) } };
-}
-
-/** Options that would otherwise be as if nothing had been said: callers without a compiler make mistakes, too. */
-function checkOptions({ only, compare, paGranularity, ...rest }: StreamOptions): void {
-  for (const name of only ?? [])
-    if (!Object.hasOwn(SELECTIONS, name)) throw unknownName("only", Object.keys(SELECTIONS), name);
-  if (compare !== undefined && !DIFFERENCES.includes(compare))
-    throw unknownName("compare", DIFFERENCES, compare);
-  if (paGranularity !== undefined && !PA_GRANULARITIES.includes(paGranularity))
-    throw unknownName("paGranularity", PA_GRANULARITIES, paGranularity);
-  for (const name of ["maxLineBytes", "memoryLimit", "snapshotCacheBytes"] as const) {
-    const bytes = rest[name];
-    if (bytes !== undefined && !(typeof bytes === "number" && bytes > 0))
-      throw new LibraryError(
-        "argument",
-        `${name}: expected a number of bytes, found ${JSON.stringify(bytes)}`,
-      );
-  }
 }
 
 async function sourceOf(input: TraceInput): Promise<ByteSource> {

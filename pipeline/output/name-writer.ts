@@ -1,3 +1,4 @@
+import { printable } from "../../parsers/trace/show.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import { type ByteWriter, type Piece, piece } from "./byte-writer.ts";
 
@@ -74,7 +75,7 @@ export class NameWriter {
 
   #text(): string {
     const { iommu, device } = this.#names;
-    const id = iommu === undefined ? "" : `,"iommu":${JSON.stringify(iommu)}`;
+    const id = iommu === undefined ? "" : `,"iommu":${printable(JSON.stringify(iommu))}`;
     return `${id},"dev":${JSON.stringify(device)}`;
   }
 }

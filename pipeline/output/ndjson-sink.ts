@@ -1,4 +1,5 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { printable } from "../../parsers/trace/show.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
@@ -66,6 +67,6 @@ export class NdjsonSink implements ReplaySink {
   }
 
   record(record: OtherRecord): void {
-    if (selectsRecord(this.#only, record)) this.#out.text(`${JSON.stringify(record)}\n`);
+    if (selectsRecord(this.#only, record)) this.#out.text(`${printable(JSON.stringify(record))}\n`);
   }
 }

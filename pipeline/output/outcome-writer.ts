@@ -1,5 +1,8 @@
 import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
+import { isAscii } from "../../parsers/trace/bytes.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { printable } from "../../parsers/trace/show.ts";
+import { FRAMES } from "../../walkers/memory.ts";
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, MSI, NO_LEVEL, OK } from "../../walkers/result.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -107,7 +110,12 @@ export class OutcomeWriter {
     }
     if (request.tsEnd > request.tsStart) {
       out.put(TS);
-      out.copy(request.bytes, request.tsStart, request.tsEnd);
+      if (isAscii(request.bytes, request.tsStart, request.tsEnd))
+        out.copy(request.bytes, request.tsStart, request.tsEnd);
+      else {
+        out.text(printable(request.tsText()));
+        out.reserve(names.room + o.runs * PER_RUN);
+      }
     }
     names.write(out, request.pasid);
     out.hex(request.addrHi, request.addrLo);
@@ -310,7 +318,8 @@ function writeFault(out: ByteWriter, o: Outcome): void {
     out.put(constant(o.faultClass));
     out.put(QUOTE);
   }
-  if (o.entryFrame >= 0) {
+  // An entry beyond 64 bits of address has none; that it could not be fetched stands below.
+  if (o.entryFrame >= 0 && o.entryFrame < FRAMES) {
     out.put(ENTRY_ADDR);
     out.address(o.entryFrame, o.entryOffset);
     if (o.entryKnown) {

@@ -102,7 +102,11 @@ export interface FindingRecord {
   readonly first_line?: number;
   readonly issued_line?: number;
   readonly request_line?: number;
+  readonly invalidated_line?: number;
+  readonly fault_line?: number;
   readonly requests?: number;
+  readonly answered?: number;
+  readonly latent?: true;
   readonly old?: string;
   readonly new?: string;
   readonly cache?: string;
@@ -113,6 +117,7 @@ export interface FindingRecord {
   readonly forgotten?: number;
   // ── of what is not in the trace ──
   readonly what?: string;
+  // ── of that, and of names ──
   readonly count?: number;
 }
 

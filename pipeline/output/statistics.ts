@@ -1,3 +1,4 @@
+import type { UnknownName } from "../../parsers/trace/unknown-names.ts";
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { Outcome, Verdict } from "../iommus/outcome.ts";
@@ -63,6 +64,7 @@ export class ModelStatistics {
   #faults = 0;
   #msi = 0;
   #bytes = 0;
+  #latent = 0;
   readonly #devices = new NumberSet();
   readonly #pasids = new NumberSet();
   readonly #domains = new NumberSet();
@@ -79,6 +81,7 @@ export class ModelStatistics {
   add(device: number, pasid: number, bytes: number, o: Outcome): void {
     this.#requests++;
     this.#bytes += bytes;
+    if (o.latent) this.#latent++;
     this.#devices.add(device);
     if (pasid >= 0) this.#pasids.add(pasid);
     this.#reads.add(o.reads);
@@ -117,6 +120,7 @@ export class ModelStatistics {
       ),
       page_sizes: pageSizes,
       reads: this.#reads.summary(),
+      ...(this.#latent > 0 ? { latent: this.#latent } : {}),
     };
   }
 }
@@ -132,8 +136,14 @@ export class Summary {
   faults = 0;
   /** `stale` answers that no invalidation on its way to completion excuses. */
   owed = 0;
+  /** Findings of what is wrong although no answer shows it. */
+  latent = 0;
   /** Entries of the model of the caches that were dropped for want of memory: verdicts may be incomplete. */
   forgotten = 0;
+  /** Requests that were walked: the others could not be used. */
+  walked = 0;
+  /** Names that nothing here knows. */
+  unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();
   /** Records whose type the contract does not know. */
   readonly unknown = new Map<string, number>();
@@ -171,8 +181,12 @@ export class Summary {
       records: sorted(this.records),
       errors: this.errors,
       findings: sorted(this.findings),
+      ...(this.latent > 0 ? { latent: this.latent } : {}),
       verdicts: sorted(this.verdicts),
       ...(this.unknown.size > 0 ? { unknown: sorted(this.unknown) } : {}),
+      ...(this.unknownNames.length > 0
+        ? { unknown_names: Object.fromEntries(this.unknownNames.map(({ name, count }) => [name, count])) }
+        : {}),
       ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),
     };
   }

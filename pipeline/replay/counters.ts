@@ -28,6 +28,7 @@ export class Counters implements Analysis {
     staleSource: StaleSource | null,
   ): void {
     const summary = this.#summary;
+    summary.walked++;
     const { verdict } = outcome;
     if (verdict === "match") summary.matches++;
     else if (verdict !== "") {

@@ -2,7 +2,7 @@ import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
 import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
-import type { PaGranularity } from "../verdicts/comparison.ts";
+import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
 
 export interface ReplayOptions {
   /** Folder that `snapshot` paths are resolved in, and may not leave. */
@@ -11,6 +11,8 @@ export interface ReplayOptions {
   readonly allowPaths: readonly string[];
   /** Longest line of the trace, in bytes; a longer one is an error record. */
   readonly maxLineBytes: number;
+  /** A record with a name that the contract does not know is an error. */
+  readonly strict: boolean;
   /** Bytes of a snapshot's file that are kept in memory. */
   readonly snapshotCacheBytes: number;
   /** Keep track of what the recorded caches may hold, for the verdicts `stale`, … and `hazard`. */
@@ -24,6 +26,8 @@ export interface ReplayOptions {
   /** How deep to compare with `observed`. */
   readonly compare: Difference;
   readonly paGranularity: PaGranularity;
+  /** Fault codes of the recorded system that stand for one of the specification, by the latter. */
+  readonly codeAliases: CodeAliases;
   readonly only: Selection;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
@@ -37,6 +41,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   directory: ".",
   allowPaths: [],
   maxLineBytes: MAX_LINE_BYTES,
+  strict: false,
   snapshotCacheBytes: 48 * MEBIBYTE,
   caches: true,
   iotlb: [],
@@ -44,6 +49,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   memoryLimit: 1024 * MEBIBYTE,
   compare: "record",
   paGranularity: "exact",
+  codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
   stats: true,
   trace: undefined,

@@ -11,10 +11,11 @@ import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { Iommus, type Problem } from "../iommus/iommus.ts";
 import type { ReplayOptions } from "./options.ts";
 
-/** What the memory limit goes to: cached translations, contexts, and past values of table entries; the rest is slack. */
+/** What the memory limit goes to: cached translations, their tags, contexts, and past values of table entries; the rest is slack. */
 const SHARE_OF_PAGES = 0.5;
 const SHARE_OF_CONTEXTS = 0.125;
 const SHARE_OF_CHANGES = 0.125;
+const SHARE_OF_TAGS = 0.125;
 
 /** An `inv` record, and whose caches it is about. */
 interface NeutralInvalidation {
@@ -38,6 +39,7 @@ export class RecordedSystem {
     const budgets: CacheBudgets = {
       pages: new MemoryBudget(memoryLimit * SHARE_OF_PAGES),
       contexts: new MemoryBudget(memoryLimit * SHARE_OF_CONTEXTS),
+      tags: new MemoryBudget(memoryLimit * SHARE_OF_TAGS),
     };
     const newCaches = (unit: IommuUnit) => new UnitCaches(unit, this.past, budgets, iotlb);
     this.iommus = new Iommus(this.past, names, caches ? newCaches : null);
@@ -105,8 +107,9 @@ export class RecordedSystem {
       baseHi: record.base?.hi ?? 0,
       baseLo: record.base?.lo ?? 0,
     });
-    // Without the file nothing is known of memory from here on: every fetch is a hole, none a stale answer.
-    this.memory.replace(opened.ok ? opened.image : null);
+    // Without the file nothing is known of memory from here on but what is written: no verdict without the rest.
+    if (opened.ok) this.memory.replace(opened.image);
+    else this.memory.lose();
     this.past.clear();
     for (const unit of this.iommus.units) unit.caches?.clear();
     return opened.ok ? null : { code: "io", message: `snapshot.path: ${opened.error}` };

@@ -1,15 +1,22 @@
 import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
+import { printableLine, show } from "../../parsers/trace/show.ts";
+import { didYouMean, meant, UnknownNames } from "../../parsers/trace/unknown-names.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
-import { type Analyses, type Analysis, analysesOf } from "../findings/analysis.ts";
+import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
+import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
+import { MappingFindings } from "../findings/mapping-findings.ts";
+import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
+import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { TableFindings } from "../findings/table-findings.ts";
+import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { type Walks, walkRequest } from "../iommus/request-walk.ts";
@@ -36,6 +43,7 @@ export class Replay implements TraceHandler {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
   readonly #analyses: Analyses;
@@ -47,7 +55,9 @@ export class Replay implements TraceHandler {
     this.system = new RecordedSystem(names, options);
     this.#sink = sink;
     this.#options = options;
-    this.#judge = new Judge(new Comparison(names, options.compare, options.paGranularity));
+    this.#judge = new Judge(
+      new Comparison(names, options.compare, options.paGranularity, options.codeAliases),
+    );
     this.#undecided = new UndecidedVerdicts(this.summary, sink);
     this.#counters = new Counters(this.summary);
     const findings = options.findings ? this.#findings(names) : [];
@@ -60,12 +70,16 @@ export class Replay implements TraceHandler {
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
+    const owed = new OwedInvalidations(findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
-      new FaultPairing(names, findings),
+      new FaultPairing(names, findings, owed, this.#options.codeAliases),
+      owed,
       new CacheFindings(findings, iommus, past),
+      new MappingFindings(names, findings),
       new LossFindings(findings),
+      new NameFindings(this.#names, findings),
     ];
   }
 
@@ -93,6 +107,7 @@ export class Replay implements TraceHandler {
     }
     const { unit } = route;
     const { caches } = unit;
+    caches?.makeRoom();
     const request = this.#request;
     aim(request, route, record);
     const outcome = this.#outcome;
@@ -105,24 +120,34 @@ export class Replay implements TraceHandler {
       this.system.past.time,
     );
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
-    if (outcome.status === FAULT && outcome.hole) this.#fail(line, this.system.memory.takeError());
-    this.#judge.judge(record, request, outcome, caches, mayDiffer);
-    this.#analyse(line, route, record, outcome);
+    const { memory } = this.system;
+    let unread = false;
+    if (outcome.status === FAULT && outcome.hole) {
+      unread = memory.isUnread(outcome.entryFrame);
+      this.#fail(line, memory.takeError());
+    }
+    if (unread) this.#judge.abstain(record, outcome);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
   }
 
-  #analyse(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
-    const { staleSource } = this.#judge;
+  /** @param unread memory that the request needs could not be read */
+  #analyse(line: number, route: Route, record: DmaRecord, outcome: Outcome, unread: boolean): void {
+    const { staleSource, owed } = this.#judge;
     const { caches } = route.unit;
     const analyses = this.#analyses;
-    if (staleSource !== null && !staleSource.invalidationPending && isStale(outcome))
-      for (const analysis of analyses.stale) analysis.stale(line, route, record, this.#request, staleSource);
+    for (const source of owed) {
+      const showing = showingOf(source, record, staleSource);
+      for (const analysis of analyses.stale)
+        analysis.stale(line, route, record, this.#request, source, showing);
+    }
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);
       caches.staleInDevice = null;
     }
-    if (outcome.status === FAULT)
+    if (outcome.status === FAULT && !unread)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);
   }
@@ -149,8 +174,15 @@ export class Replay implements TraceHandler {
   record(line: number, record: PlainRecord): void {
     Summary.count(this.summary.records, record.type);
     this.system.past.tick(line);
-    if (record.type === "mark") this.#sink.record({ type: "mark", line, label: record.label });
+    const stranger =
+      record.type === "iommu" || record.type === "reg" ? this.#unknownSetting(line, record) : "";
+    if (stranger !== "") this.error(line, "schema", stranger);
+    else if (record.type === "mark") this.#sink.record({ type: "mark", line, label: record.label });
     else this.#changes.record(line, record);
+  }
+
+  unknownField(line: number, path: string, name: string, known: readonly string[]): boolean {
+    return this.#names.count(line, path, name, known);
   }
 
   unknown(_line: number, type: string): void {
@@ -159,7 +191,7 @@ export class Replay implements TraceHandler {
 
   error(line: number, code: ErrorCode, message: string): void {
     this.summary.errors++;
-    this.#sink.record({ type: "error", line, code, message });
+    this.#sink.record({ type: "error", line, code, message: printableLine(message) });
     if (this.#undecided.waiting) this.#undecided.hold(1);
   }
 
@@ -171,6 +203,7 @@ export class Replay implements TraceHandler {
     this.#undecided.finish();
     for (const analysis of this.#analyses.finish) analysis.finish(lines);
     const { iommus } = this.system;
+    this.summary.unknownNames = this.#names.found;
     this.summary.finish(lines, iommus.forgotten);
     if (this.#options.stats) this.#counters.report(this.#sink, iommus.units, this.#options.trace);
   }
@@ -179,12 +212,30 @@ export class Replay implements TraceHandler {
     this.system.close();
   }
 
+  /** Counts registers and properties that the IOMMU does not have. @returns what is wrong with that, where it is an error */
+  #unknownSetting(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">): string {
+    let wrong = "";
+    const found = (path: string, name: string, known: readonly string[], always: boolean) => {
+      if (!this.#options.strict) this.#names.count(line, path, name, known, always);
+      else if (wrong === "" && (always || meant(name, known) !== undefined))
+        wrong = `${path}: expected known names, found ${show(name)}${didYouMean(meant(name, known))}`;
+    };
+    if (record.type === "iommu")
+      unknownSettings(record.model, "iommu", record.regs?.keys() ?? [], record.props?.keys() ?? [], found);
+    else {
+      const unit = this.system.iommus.named("reg", record.iommu);
+      if (unit instanceof IommuUnit) unknownSettings(unit.model, "reg", [record.name], [], found);
+    }
+    return wrong;
+  }
+
   #fail(line: number, problem: Problem | null): void {
     if (problem !== null) this.error(line, problem.code, problem.message);
   }
 }
 
-/** Whether an old answer was given, or could have been, that an invalidation should have made impossible. */
-function isStale({ verdict }: Outcome): boolean {
-  return verdict === "stale" || verdict === "hazard";
+/** @param answering what the recorded answer came from, where a cache gave it */
+function showingOf(source: StaleSource, { observed }: DmaRecord, answering: StaleSource | null): Showing {
+  if (!observed.present) return "hazard";
+  return answering !== null && sameProblem(source, answering) ? "answered" : "latent";
 }

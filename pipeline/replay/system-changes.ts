@@ -61,6 +61,12 @@ export class SystemChanges {
         this.#before();
         this.#fail(line, this.#logged(line, record));
         break;
+      case "map":
+        for (const analysis of this.#analyses.mapped) analysis.mapped(line, record);
+        break;
+      case "unmap":
+        for (const analysis of this.#analyses.unmapped) analysis.unmapped(line, record);
+        break;
       case "loss":
         for (const analysis of this.#analyses.lost) analysis.lost(line, record);
         break;
@@ -157,7 +163,9 @@ export class SystemChanges {
   #logged(line: number, record: RecordOf<"fault">): Problem | null {
     const unit = this.#system.logger(record);
     if (!(unit instanceof IommuUnit)) return unit;
-    for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
+    // What is not known of memory may explain it.
+    if (!this.#system.memory.lost)
+      for (const analysis of this.#analyses.logged) analysis.logged(line, record, unit);
     return null;
   }
 

@@ -148,7 +148,11 @@ const FINDING: Description<FindingRecord> = {
   request_line: optional(
     integer(1, MAX_SAFE, "Line of the request that the log may mean, or that came between the writes"),
   ),
+  invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
+  fault_line: optional(integer(1, MAX_SAFE, "Line of a logged fault that the old entry explains")),
   requests: optional(count("Requests that could see the old entry")),
+  answered: optional(count("Of these, those that the recorded system answered from it")),
+  latent: optional(only(true, "No recorded answer shows it")),
   old: optional(hexText("The changed word before")),
   new: optional(text("The changed word now, or what is there instead")),
   cache: optional(
@@ -165,7 +169,7 @@ const FINDING: Description<FindingRecord> = {
   register: optional(text("The register that was changed")),
   forgotten: optional(count("Cached entries that were dropped")),
   what: optional(text("What is not in the trace, in a word or two")),
-  count: optional(count("How many of them")),
+  count: optional(count("How many of them; of a name, records that have it")),
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
@@ -210,6 +214,9 @@ const STATS: Description<StatsRecord> = {
       "Memory reads per request, uncached",
     ),
   }),
+  latent: optional(
+    count("Requests answered rightly that an old entry could have answered, for want of an invalidation"),
+  ),
   invalidations: optional(counts("Invalidations by name; on the first record of an IOMMU")),
   redundant_invalidations: optional(
     count("Invalidations that covered nothing that a cache could hold; likewise"),
@@ -241,8 +248,10 @@ const SUMMARY: Description<SummaryRecord> = {
   records: counts("Records by type"),
   errors: count("Records that could not be used"),
   findings: counts("Findings by rule"),
+  latent: optional(count("Findings of what no recorded answer shows")),
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
+  unknown_names: optional(counts("Fields, registers and properties that nothing here knows")),
   forgotten: optional(
     count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
   ),

@@ -5,14 +5,15 @@ import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
-import type { StaleSource } from "../caches/history/stale-source.ts";
+import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
-import { Outcome, type Verdict } from "../iommus/outcome.ts";
+import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
 /** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
+const NOTHING: readonly StaleSource[] = [];
 
 /**
  * Decides on the verdict of a request: whether what the recorded system did is the walk of memory as it is now, what
@@ -20,19 +21,24 @@ const MOST_PAGES = 1 << 16;
  */
 export class Judge {
   readonly #comparison: Comparison;
+  /** As deep, but for what is finer than each: for the cached answer that comes nearest. */
+  readonly #coarser: readonly Comparison[];
   /** One page of an answer, in the shape that comparisons take. */
   readonly #page = new Outcome();
-  /** What the last stale answer or hazard came from. */
+  /** What the last answer came from, where a cache gave it or comes nearest; or the first hazard. */
   staleSource: StaleSource | null = null;
+  /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
+  owed: readonly StaleSource[] = NOTHING;
 
   constructor(comparison: Comparison) {
     this.#comparison = comparison;
+    this.#coarser = comparison.coarser();
   }
 
   /**
    * Sets `verdict` and `difference` of an outcome.
    *
-   * @param request as walked last; left at the first page
+   * @param request as walked last; moved along its pages
    * @param caches what the IOMMU's caches may hold; null where nobody keeps track
    * @param mayDiffer a cache may hold something else than the walk gave
    */
@@ -44,26 +50,64 @@ export class Judge {
     mayDiffer: boolean,
   ): void {
     this.staleSource = null;
+    this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     if (!observed.present) {
-      if (mayDiffer && caches !== null && this.#hazard(record, request, caches)) {
-        outcome.verdict = "hazard";
-        outcome.changedLine = this.#changedLine();
-      }
+      if (this.owed.length === 0) return;
+      this.staleSource = this.owed[0]!;
+      outcome.verdict = "hazard";
+      outcome.changedLine = this.#changedLine();
       return;
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
-    if (outcome.difference !== "" && ofInterrupts(outcome, observed)) {
+    if (outcome.difference === "") outcome.latent = this.owed.length > 0;
+    else if (ofInterrupts(outcome, observed)) {
       outcome.verdict = "not-modelled";
       outcome.difference = "";
+    } else if (caches !== null) this.#ask(record, request, outcome, caches);
+  }
+
+  /** Memory does not give the answer: a cache may, or may come nearer to it. */
+  #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
+    const verdict = this.#explain(record, request, caches, this.#comparison);
+    if (verdict !== "mismatch") {
+      outcome.verdict = verdict;
+      outcome.difference = "";
+    } else {
+      const nearest = this.#nearest(record, request, caches, outcome.difference as Difference);
+      if (nearest === null) return;
+      outcome.difference = nearest;
     }
-    if (outcome.difference === "" || caches === null) return;
-    const verdict = this.#explain(record, request, caches);
-    if (verdict === "mismatch") return;
     outcome.changedLine = this.#changedLine();
-    outcome.verdict = verdict;
-    outcome.difference = "";
+    if (verdict !== "stale-after-invalidation") this.owed = withSource(this.owed, this.staleSource);
+  }
+
+  /**
+   * What differs first from the nearest answer of a valid entry.
+   * @param memory what differs first from memory's
+   * @returns null where none comes nearer than memory
+   */
+  #nearest(
+    record: DmaRecord,
+    request: WalkRequest,
+    caches: UnitCaches,
+    memory: Difference,
+  ): Difference | null {
+    for (const comparison of this.#coarser) {
+      if (comparison.depth < DIFFERENCES.indexOf(memory)) break;
+      if (this.#explain(record, request, caches, comparison) === "stale")
+        return DIFFERENCES[comparison.depth + 1]!;
+    }
+    this.staleSource = null;
+    return null;
+  }
+
+  /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
+  abstain(record: DmaRecord, outcome: Outcome): void {
+    this.staleSource = null;
+    this.owed = NOTHING;
+    outcome.verdict = record.observed.present ? "unknown" : "";
   }
 
   #changedLine(): number {
@@ -71,23 +115,23 @@ export class Judge {
     return source?.change?.line ?? source?.root?.line ?? 0;
   }
 
-  /** Whether on some page an answer from a cache that nothing has invalidated differs from the walk now. */
-  #hazard(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+  /** What on any of the request's pages could be answered otherwise, from a cache that nothing has invalidated. */
+  #owed(record: DmaRecord, request: WalkRequest, caches: UnitCaches): readonly StaleSource[] {
+    const owed: StaleSource[] = [];
     let asked = 0;
-    return (
-      this.#pages(record, request, caches, (now) => {
-        // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
-        const goesOn = now.status === FAULT ? false : null;
-        if (caches.isAsMemory(request)) return goesOn;
-        const found = caches.holdsUninvalidated(request, (walk) => !sameAnswer(walk, now));
-        if (found) this.staleSource = caches.staleSource;
-        return found ? true : ++asked < MOST_PAGES ? goesOn : false;
-      }) === true
-    );
+    this.#pages(record, request, caches, (now) => {
+      // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
+      const goesOn = now.status === FAULT ? false : null;
+      if (caches.isAsMemory(request)) return goesOn;
+      owed.push(...caches.uninvalidated(request, (walk) => !sameAnswer(walk, now)));
+      return ++asked < MOST_PAGES ? goesOn : false;
+    });
+    return owed;
   }
 
   /** An observed answer is explained page by page: each may come from a cache or not. */
-  #explain(record: DmaRecord, request: WalkRequest, caches: UnitCaches): Verdict {
+  #explain(record: DmaRecord, request: WalkRequest, caches: UnitCaches, comparison: Comparison): Verdict {
+    this.staleSource = null;
     const { observed } = record;
     let worst = VALID;
     let first = true;
@@ -95,7 +139,7 @@ export class Judge {
     const explained = this.#pages(record, request, caches, (now) => {
       const whole = first;
       first = false;
-      const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole);
+      const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole, comparison);
       const asMemory = accept(now);
       const depth = asMemory ? VALID : this.#explainPage(request, caches, accept);
       if (depth !== UNEXPLAINED) {
@@ -110,7 +154,10 @@ export class Judge {
       const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
       return passed && ++fromCaches < MOST_PAGES ? null : false;
     });
-    if (explained === false || (explained === null && observed.result !== OK)) return "mismatch";
+    if (explained === false || (explained === null && observed.result !== OK)) {
+      this.staleSource = null;
+      return "mismatch";
+    }
     return worst === VALID ? "stale" : "stale-after-invalidation";
   }
 
@@ -122,12 +169,12 @@ export class Judge {
   }
 
   /** Whether one page's walk is what was observed; only the first page's address can be compared. */
-  #accepts(walk: WalkResult, observed: ObservedRecord, first: boolean): boolean {
+  #accepts(walk: WalkResult, observed: ObservedRecord, first: boolean, comparison: Comparison): boolean {
     if (!first && walk.status === OK) return observed.result === OK;
     const page = this.#page;
     page.begin(walk);
     if (walk.status === OK) page.run(walk.frame, walk.offset, 1);
-    return this.#comparison.difference(page, observed) === "";
+    return comparison.difference(page, observed) === "";
   }
 
   /** Visits the pages of a request until `visit` returns an answer other than null. */
@@ -158,4 +205,10 @@ function ofInterrupts(outcome: Outcome, observed: ObservedRecord): boolean {
   const { faultRecord } = VENDORS[MODEL_OWNER[outcome.model]];
   const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
   return faultRecord.ofInterrupts?.(code, observed.flags, outcome.status === MSI) ?? false;
+}
+
+/** Adds what gave an answer to what is owed, unless it is known, or an invalidation of it is on its way. */
+function withSource(owed: readonly StaleSource[], source: StaleSource | null): readonly StaleSource[] {
+  if (source === null || source.invalidationPending) return owed;
+  return owed.some((other) => sameProblem(other, source)) ? owed : [source, ...owed];
 }

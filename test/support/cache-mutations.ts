@@ -13,12 +13,13 @@ type Json = Record<string, unknown>;
 
 /** Verdicts that blame the recorded IOMMU. */
 const BLAMED = ["mismatch", "stale-after-invalidation"];
+const OWED = ["missing-invalidation", "late-invalidation"];
 /** Attempts for each mutation of the second kind that is wanted: most entries are not asked for again. */
 const ATTEMPTS = 20;
 
 export interface Judged {
   readonly verdicts: readonly string[];
-  /** `missing-invalidation` findings. */
+  /** Findings of an invalidation that never came, or came after the use. */
   readonly missing: number;
 }
 
@@ -52,7 +53,7 @@ export async function judge(records: readonly Json[]): Promise<Judged> {
   for await (const r of replay(Buffer.from(text), { stats: false })) {
     if (r.type === "error") throw new Error(JSON.stringify(r));
     if (r.type === "outcome") verdicts.push(r.verdict ?? "");
-    if (r.type === "finding" && r.rule === "missing-invalidation") missing++;
+    if (r.type === "finding" && OWED.includes(r.rule)) missing++;
   }
   return { verdicts, missing };
 }

@@ -2,7 +2,8 @@
  * Small traces about caches: tables written word by word with the specifications' numbers, requests, changes and
  * invalidations, and the verdicts that a replay gives.
  */
-import { replay, type StreamOptions } from "../../pipeline/library/replay-stream.ts";
+import { replay } from "../../pipeline/library/replay-stream.ts";
+import type { StreamOptions } from "../../pipeline/library/stream-options.ts";
 
 export type Record_ = Readonly<{ type: string } & { [field: string]: unknown }>;
 

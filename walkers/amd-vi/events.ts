@@ -121,6 +121,7 @@ export const FLAG_PR = flag("PR");
 export const FLAG_RW = flag("RW");
 export const FLAG_PE = flag("PE");
 export const FLAG_RZ = flag("RZ");
+export const FLAG_TR = flag("TR");
 /** Type of a hardware error: nobody answered the fetch. */
 export const FLAG_MASTER_ABORT = 1 << (HARDWARE_ERROR.parts[0]![1] - FLAGS_BIT);
 

@@ -18,6 +18,7 @@ import { AMD_VI_FAULT_RECORD } from "./fault-record.ts";
 import { AMD_VI_FAULTS } from "./faults.ts";
 import { AMD_VI_HOST } from "./host.ts";
 import { AMD_VI_PASID_TABLES } from "./pasid-tables.ts";
+import { AMD_VI_REGISTER_NAMES } from "./register-names.ts";
 import {
   ControlRegister,
   DeviceTableBase,
@@ -54,6 +55,7 @@ export const AMD_VI_LAYOUTS: readonly Layout[] = [
 export const AMD_VI = {
   model: "amd",
   tagNames: { domain: "domain", asid: "ASID" },
+  registerNames: AMD_VI_REGISTER_NAMES,
   layouts: AMD_VI_LAYOUTS,
   faults: AMD_VI_FAULTS,
   faultRecord: AMD_VI_FAULT_RECORD,

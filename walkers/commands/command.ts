@@ -206,7 +206,10 @@ export function decodeCommand(
   const completion = decoder.completion;
   const problems: CommandProblem[] = [];
   decoder.check(words, new Problems(problems));
-  const { spec, view } = decoder;
+  const { view, set } = decoder;
+  // Of a command that breaks off, the opcode still says which one it is.
+  const short = words.length > 0 && words.length < Math.min(...set.wordCounts);
+  const spec = short ? set.find(view) : decoder.spec;
   return {
     model,
     words,
@@ -217,7 +220,7 @@ export function decodeCommand(
     problems,
     invalidation,
     completion,
-    operands: spec?.operands?.(view) ?? "",
+    operands: (short ? undefined : spec?.operands?.(view)) ?? "",
   };
 }
 

@@ -174,7 +174,7 @@ export class SvWalk {
     // Step 1.
     let table = root;
     let global = 0;
-    for (let level = levels; ; level--) {
+    for (let level = levels; level > 0; level--) {
       this.level = level;
       // Step 2: the entry at a + va.vpn[i] x PTESIZE.
       const wide = this.#x4 && level === levels;
@@ -230,6 +230,8 @@ export class SvWalk {
       this.global = (global & G) !== 0;
       return WALKED;
     }
+    // Of no levels there is no table: whatever a caller's state has come to, the walk ends.
+    return NOT_PRESENT;
   }
 
   /** Puts the entry read last into a fault result. */

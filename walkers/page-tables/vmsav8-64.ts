@@ -188,7 +188,7 @@ export class Vmsav864Walk {
     let frame = base.frame;
     let at = base.offset + field(hi, lo, shift, base.startMask) * 8;
     let tableHi = 0;
-    for (; ; level++) {
+    for (; level <= FINAL_LEVEL; level++) {
       this.level = level;
       // A table may be larger than a frame; its base is aligned to its size, so the sum stays inside it.
       frame += at >>> 12;
@@ -232,6 +232,8 @@ export class Vmsav864Walk {
       shift -= stride;
       at = field(hi, lo, shift, mask) * 8;
     }
+    // Beyond the last level there is no table: whatever a caller's state has come to, the walk ends.
+    return NOT_PRESENT;
   }
 }
 

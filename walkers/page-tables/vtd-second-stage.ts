@@ -112,7 +112,7 @@ export class SecondStageWalk {
     const all = READ_WRITE | execute;
     let perm = all;
     let table = root;
-    for (let level = levels; ; level--) {
+    for (let level = levels; level > 0; level--) {
       this.level = level;
       if (!tables.read(SecondStageEntry, table, indexAt(level, hi, lo) << 3, 2, level)) return FETCH_FAILED;
       const entryLo = tables.lo;
@@ -141,6 +141,8 @@ export class SecondStageWalk {
       this.perm = this.#granted(perm, execute);
       return WALKED;
     }
+    // Of no levels there is no table: whatever a caller's state has come to, the walk ends.
+    return NOT_PRESENT;
   }
 
   /**

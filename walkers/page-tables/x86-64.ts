@@ -128,7 +128,7 @@ export class X8664Walk {
     let user = US;
     let executeDisable = 0;
     let table = root;
-    for (let level = levels; ; level--) {
+    for (let level = levels; level > 0; level--) {
       this.level = level;
       const offset = indexAt(level, hi, lo) << 3;
       if (second !== null) {
@@ -169,6 +169,8 @@ export class X8664Walk {
       this.leafUpdatable = updatable;
       return WALKED;
     }
+    // Of no levels there is no table: whatever a caller's state has come to, the walk ends.
+    return NOT_PRESENT;
   }
 
   /**

@@ -8,6 +8,7 @@ import { RISCV_FAULT_RECORD } from "./fault-record.ts";
 import { RISCV_FAULTS } from "./faults.ts";
 import { RISCV_HOST } from "./host.ts";
 import { RISCV_PASID_TABLES } from "./pasid-tables.ts";
+import { RISCV_REGISTER_NAMES } from "./register-names.ts";
 import { RiscvTables } from "./tables.ts";
 import { RiscvWalker } from "./walker.ts";
 
@@ -46,6 +47,7 @@ export const RISCV_LAYOUTS: readonly Layout[] = [
 export const RISCV = {
   model: "riscv",
   tagNames: { domain: "GSCID", asid: "PSCID" },
+  registerNames: RISCV_REGISTER_NAMES,
   layouts: RISCV_LAYOUTS,
   faults: RISCV_FAULTS,
   faultRecord: RISCV_FAULT_RECORD,

@@ -89,9 +89,9 @@ const F_TRANSL_FORBIDDEN = event(
   "7.3.8",
   "An ATS translated transaction came from a stream that may not issue them.",
   [
-    "ATS is enabled in the device, and STE.EATS of its stream is 0",
-    "the device issues translated requests that it has asked no translation for, while CR0.ATSCHK is 1",
-    "CR0.ATSCHK is 1, and EATS says split-stage or the physical address is beyond the OAS",
+    "the device has ATS switched on (its ATS capability, Enable) while STE.EATS is 0: the firmware or an earlier driver left it so",
+    "CR0.ATSCHK is 1 and the stream bypasses translation, which allows no translated transactions",
+    "no stream table that is too short: that is C_BAD_STREAMID (0x2)",
   ],
 );
 export const C_BAD_SUBSTREAMID = event(

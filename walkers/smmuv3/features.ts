@@ -1,5 +1,6 @@
 import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
+import { hasNeed } from "./needs.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 
 const ADDRESS_BITS = [32, 36, 40, 42, 44, 48, 52, 56] as const;
@@ -83,7 +84,12 @@ export class SmmuFeatures {
   /** 0: a linear stream table. */
   split = 0;
 
+  /** Whether it has what a field of a configuration structure needs. */
+  has: (need: string) => boolean = () => true;
+
   configure(state: IommuState): void {
+    const known = state.clone();
+    this.has = (need) => hasNeed(known, need);
     this.#implementation(state);
     this.#control(state);
     this.#streamTable(state);

@@ -12,6 +12,7 @@ import { SMMUV3_FAULTS } from "./faults.ts";
 import { SMMUV3_HOST } from "./host.ts";
 import { SMMUV3_HWPT } from "./hwpt.ts";
 import { SMMUV3_PASID_TABLES } from "./pasid-tables.ts";
+import { SMMUV3_REGISTER_NAMES } from "./register-names.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -45,6 +46,7 @@ export const SMMUV3_LAYOUTS: readonly Layout[] = [
 export const SMMUV3 = {
   model: "arm-smmuv3",
   tagNames: { domain: "VMID", asid: "ASID" },
+  registerNames: SMMUV3_REGISTER_NAMES,
   layouts: SMMUV3_LAYOUTS,
   faults: SMMUV3_FAULTS,
   faultRecord: SMMUV3_FAULT_RECORD,

@@ -129,7 +129,7 @@ export class SmmuV3CdTables {
       title: "level 2 context descriptor table",
       updates: CD_UPDATES,
       valid: SubstreamContext.valid,
-      ignored: Cd.reserved(),
+      ignored: Cd.reserved(features.has),
       rules: ruleBook(CD_RULES, { features, substream }, (view, at, after) => {
         substream.decode(view, at, stream, features);
         return brokenCdRule(substream, stream, features, after);

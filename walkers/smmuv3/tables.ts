@@ -149,7 +149,7 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
       entries: 1,
       updates: STE_UPDATES,
       valid,
-      ignored: Ste.reserved(),
+      ignored: Ste.reserved(features.has),
       rules: ruleBook(STE_RULES, { features, stream }, (view, at, after) => {
         stream.decode(view, at, features);
         return brokenSteRule(stream, features, after);

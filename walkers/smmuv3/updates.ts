@@ -27,7 +27,7 @@ const ABORT = bitsOf(Ste, ["V", "Config"]);
 const ATTRIBUTES = bitsOf(Ste, ["MemAttr", "MTCFG", "ALLOCCFG", "SHCFG", "NSCFG", "PRIVCFG", "INSTCFG"]);
 const ANY_STAGE = bothBits(
   ABORT,
-  bitsOf(Ste, ["EATS", "STRW", "MEV", "CONT", "DCP", "DRE", "PPAR", "PRIVCFG", "INSTCFG", "S2VMID"]),
+  bitsOf(Ste, ["EATS", "MEV", "CONT", "DCP", "DRE", "PPAR", "PRIVCFG", "INSTCFG", "S2VMID"]),
 );
 const STAGE1 = bothBits(
   ANY_STAGE,
@@ -44,6 +44,8 @@ const STAGE1 = bothBits(
     "S1MPAM",
   ]),
 );
+/** 5.2 STRW: where stage 2 translates it is passed over. */
+const ONLY_STAGE1 = bothBits(STAGE1, bitsOf(Ste, ["STRW"]));
 /** All of the third and the fourth doubleword, and what else is stage 2's. */
 const STAGE2 = bothBits(
   bothBits(ANY_STAGE, ATTRIBUTES),
@@ -55,11 +57,11 @@ const STAGE2 = bothBits(
 /** By Config; below bypass all streams abort. */
 const BY_CONFIG: readonly EntryBits[] = [
   bothBits(ABORT, ATTRIBUTES),
-  STAGE1,
+  ONLY_STAGE1,
   STAGE2,
   bothBits(STAGE1, STAGE2),
 ];
-const STAGE1_AND_BYPASS = bothBits(STAGE1, ATTRIBUTES);
+const STAGE1_AND_BYPASS = bothBits(ONLY_STAGE1, ATTRIBUTES);
 
 export const STE_UPDATES: EntryUpdates = {
   ...SMMU_UPDATES,
@@ -68,7 +70,7 @@ export const STE_UPDATES: EntryUpdates = {
     if (value < CONFIG_BYPASS) return ABORT;
     const bits = BY_CONFIG[value - CONFIG_BYPASS]!;
     // 5.2 S1DSS: what bypasses stage 1 has the attributes of a bypass.
-    return bits === STAGE1 && defaultSubstream(view, at) === S1DSS_BYPASS ? STAGE1_AND_BYPASS : bits;
+    return bits === ONLY_STAGE1 && defaultSubstream(view, at) === S1DSS_BYPASS ? STAGE1_AND_BYPASS : bits;
   },
 };
 

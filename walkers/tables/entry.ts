@@ -3,6 +3,7 @@ import { FRAME_BYTES, FRAME_SHIFT, type GuestMemory } from "../memory.ts";
 import { hex } from "../word64.ts";
 import { TABLE_RULES, type TableRule } from "./table-rules.ts";
 import type { JudgedEntry, TableSpec, Tag } from "./tree.ts";
+import { bitsOf } from "./updates.ts";
 
 const WORD_BITS = 64;
 /** Bytes that every table in use has some of: what `anythingAt` looks for. */
@@ -20,6 +21,8 @@ export interface Complaint {
   readonly text: string;
   /** Document and section. */
   readonly source: string;
+  /** It is said of the first such entry of an IOMMU alone. */
+  readonly once?: true;
 }
 
 /** A valid entry while it is judged: its bytes (a copy), and what has been found out about it. */
@@ -123,13 +126,22 @@ export class Entry implements JudgedEntry {
       return;
     }
     const { needs } = this.layout.fields[field]!;
-    this.complain(
-      rule,
-      field,
-      needs === undefined
-        ? "expected zeros in the bits that this IOMMU reserves"
-        : `expected 0 without ${needs}, which the IOMMU does not report`,
-    );
+    if (needs === undefined) {
+      this.complain(rule, field, "expected zeros in the bits that this IOMMU reserves");
+      return;
+    }
+    const ignored = rule === TABLE_RULES["ignored-entry-bits"];
+    // What an IOMMU does not check, and would pass over anyway, is nothing to speak of.
+    if (ignored && !this.#looksAt(field)) return;
+    this.complain(rule, field, `expected 0 without ${needs}, which the IOMMU does not report`);
+    // One function writes them all.
+    if (ignored) this.complaints.push({ ...this.complaints.pop()!, once: true });
+  }
+
+  /** Whether the entry, as it is, makes the IOMMU look at a field. */
+  #looksAt(field: string): boolean {
+    const used = this.table.kind.updates.used?.(this.view, this.at);
+    return used === undefined || bitsOf(this.layout, [field]).some((word, i) => (word & used[i]!) !== 0n);
   }
 
   #namelessBits(rule: TableRule, word: bigint, n: number, bits: readonly number[]): void {

@@ -19,6 +19,7 @@ import { VTD_HOST } from "./host.ts";
 import { VTD_HWPT } from "./hwpt.ts";
 import { VTD_PASID_TABLES } from "./pasid-tables.ts";
 import { VTD_REGISTER_COMMANDS } from "./register-commands.ts";
+import { VTD_REGISTER_NAMES } from "./register-names.ts";
 import { writeVtdRegister } from "./register-writes.ts";
 import {
   CapabilityRegister,
@@ -70,6 +71,7 @@ export const VTD_LAYOUTS: readonly Layout[] = [
 export const VTD = {
   model: "intel",
   tagNames: { domain: "domain", asid: "ASID" },
+  registerNames: VTD_REGISTER_NAMES,
   layouts: VTD_LAYOUTS,
   faults: VTD_FAULTS,
   faultRecord: VTD_FAULT_RECORD,

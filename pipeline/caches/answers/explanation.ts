@@ -12,7 +12,7 @@ import { type Extent, extentOf, type Translations } from "../held/translations.t
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
-import type { StaleSource } from "../history/stale-source.ts";
+import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
@@ -44,6 +44,8 @@ export class Explanation {
   readonly #pending: PendingInvalidations;
   readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
+  /** All that are found, where all are asked for. */
+  #all: StaleSource[] | null = null;
 
   constructor(
     unit: CachedIommu,
@@ -102,6 +104,25 @@ export class Explanation {
   }
 
   /**
+   * All cached contexts, PASID entries and translations in `scope` that give an answer.
+   * @param accept whether a walk's result is that answer
+   */
+  findAll(request: WalkRequest, scope: Scope, accept: Accept): readonly StaleSource[] {
+    const all: StaleSource[] = [];
+    this.#all = all;
+    this.find(request, scope, accept);
+    this.#all = null;
+    return all;
+  }
+
+  /** Something gives the answer. @returns whether that is enough */
+  #found(staleSource: StaleSource): boolean {
+    this.staleSource = staleSource;
+    this.#all?.push(staleSource);
+    return this.#all === null;
+  }
+
+  /**
    * Looks for cached contexts, PASID entries or translations in `scope` that give an answer.
    * @param accept whether a walk's result is that answer
    * @returns whether there is one: `staleSource` says what it was
@@ -118,7 +139,8 @@ export class Explanation {
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
       if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
       if (version.context instanceof CachedFailure) {
-        if (accept(version.context.result)) return this.#comesFrom(request, version, "context");
+        const { result } = version.context;
+        if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
     }
@@ -156,14 +178,14 @@ export class Explanation {
     const past = this.#past;
     let out = past.reset();
     if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context");
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
     out = past.reset();
     const process = walker.newPasidContext();
     if (walker.loadPasidContext(request, device, process, out)) {
       if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
       // A context that has no use for PASID entries has none for cached ones.
       if (!this.#unit.vendor.caching.hasOwnEntry(device, process, request.pasid)) return false;
-    } else if (stale !== null && accept(out)) return this.#comesFrom(request, stale, "context");
+    } else if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
     const entries = [
       ...(caches.processes.get(request.pasid)?.history.versions ?? []),
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
@@ -172,7 +194,8 @@ export class Explanation {
       if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        if (accept(entry.context.result)) return this.#comesFrom(request, entry, "pasid");
+        const { result } = entry.context;
+        if (accept(result) && this.#comesFrom(request, entry, "pasid", result)) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
     }
@@ -191,8 +214,10 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
-    if (stale !== null && accept(this.#past.translate(request, device, process)))
-      return this.#comesFrom(request, stale, cache);
+    if (stale !== null) {
+      const walk = this.#past.translate(request, device, process);
+      if (accept(walk) && this.#comesFrom(request, stale, cache, walk)) return true;
+    }
     for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
       if (asked.has(set)) continue;
       asked.add(set);
@@ -235,9 +260,11 @@ export class Explanation {
           time,
         );
         if (!accept(read.value)) continue;
+        const answer = staleAnswer(read.value);
         const change = read.missedChange();
-        this.staleSource = {
+        const staleSource: StaleSource = {
           cache: "paging-structures",
+          answer,
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
@@ -247,6 +274,7 @@ export class Explanation {
           regime: set.regime,
           stages: set.stages,
           addrHi: set.high(hi),
+          addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
           valid: () =>
@@ -254,7 +282,7 @@ export class Explanation {
             time > set.epoch &&
             !entries.coveredByRange(set, hi, lo, time, region, device),
         };
-        return true;
+        if (this.#found(staleSource)) return true;
       }
     }
     return false;
@@ -297,9 +325,11 @@ export class Explanation {
           this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
         if (invalidationPending && scope === "uninvalidated") continue;
         const extent = extentOf(then);
+        const answer = staleAnswer(read.value);
         const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
-        this.staleSource = {
+        const staleSource: StaleSource = {
           cache: "iotlb",
+          answer,
           filled: time,
           change,
           root: change === null ? this.#roots.since(time) : null,
@@ -309,11 +339,12 @@ export class Explanation {
           regime: set.regime,
           stages: set.stages,
           addrHi: set.high(hi),
+          addrLo: lo,
           ipaFrame: extent.ipaFrame,
           invalidationPending,
           valid: this.#validity(set, shift, hi, lo, time, extent, device),
         };
-        return true;
+        if (this.#found(staleSource)) return true;
       }
     }
     return false;
@@ -332,10 +363,10 @@ export class Explanation {
     const translations = this.#translations;
     return () => {
       if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device)) return false;
-      if (translations.find(set, shift, hi, lo) && translations.time === time)
-        return !translations.invalidated;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
-      return superseded !== undefined && !superseded.invalidated;
+      if (superseded !== undefined) return !superseded.invalidated;
+      // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
+      return !translations.find(set, shift, hi, lo) || !translations.invalidated;
     };
   }
 
@@ -367,18 +398,28 @@ export class Explanation {
     return this.#past.changeOfContext(request, time, false);
   }
 
-  /** Names a stale context as what gave the answer. Returns true. */
-  #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName): true {
+  /** Names a stale context as what gave the answer. @returns whether that is enough */
+  #comesFrom(request: WalkRequest, version: ContextVersion, cache: CacheName, walk: WalkResult): boolean {
+    return this.#fromContext(request, version, cache, staleAnswer(walk));
+  }
+
+  #fromContext(
+    request: WalkRequest,
+    version: ContextVersion,
+    cache: CacheName,
+    answer: StaleAnswer,
+  ): boolean {
     const { filled, through, tag } = version;
     const ofPasid = cache === "pasid";
     let change = this.#past.changeOfContext(request, filled, ofPasid);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
-      return this.#comesFrom(request, through, "context");
+      return this.#fromContext(request, through, "context", answer);
     const covers = ofPasid ? coversPasidEntry : coversContext;
     change ??= this.#changeOf(request, version, ofPasid);
-    this.staleSource = {
+    return this.#found({
       cache,
+      answer,
       filled,
       change,
       root: change === null ? this.#roots.since(filled) : null,
@@ -388,11 +429,11 @@ export class Explanation {
       regime: REGIME_EL1,
       stages: 0,
       addrHi: request.addrHi,
+      addrLo: request.addrLo,
       ipaFrame: -1,
       invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag)),
-      valid: () => version.filled === filled && isValid(version),
-    };
-    return true;
+      valid: () => isValid(version),
+    });
   }
 }
 

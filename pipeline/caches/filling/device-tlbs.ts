@@ -3,11 +3,11 @@ import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../held/contexts.ts";
-import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CacheBudgets } from "../held/memory-budget.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
-import type { StaleSource } from "../history/stale-source.ts";
+import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
@@ -30,9 +30,9 @@ export class DeviceTlbs {
     memory: VersionedMemory,
     past: PastWalks,
     pending: PendingInvalidations,
-    budget: MemoryBudget,
+    budgets: CacheBudgets,
   ) {
-    this.entries = new Translations(budget, DEVICE_TRANSLATIONS);
+    this.entries = new Translations(budgets, DEVICE_TRANSLATIONS);
     this.#caching = caching;
     this.#memory = memory;
     this.#past = past;
@@ -70,7 +70,7 @@ export class DeviceTlbs {
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);
       if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
-      return this.#sourceOf(set, request, old, extent, read.missedChange());
+      return this.#sourceOf(set, request, old, extent, staleAnswer(read.value), read.missedChange());
     }
     return null;
   }
@@ -80,11 +80,13 @@ export class DeviceTlbs {
     { addrHi: hi, addrLo: lo }: WalkRequest,
     { time }: CachedTranslation,
     extent: Extent,
+    answer: StaleAnswer,
     change: StaleSource["change"],
   ): StaleSource {
     const { entries } = this;
     return {
       cache: "devtlb",
+      answer,
       filled: time,
       change,
       root: null,
@@ -94,6 +96,7 @@ export class DeviceTlbs {
       regime: REGIME_EL1,
       stages: set.stages,
       addrHi: set.high(hi),
+      addrLo: lo,
       ipaFrame: -1,
       invalidationPending: this.#pending.some(time, (inv) =>
         entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),

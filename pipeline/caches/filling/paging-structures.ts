@@ -4,7 +4,7 @@ import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
-import type { MemoryBudget } from "../held/memory-budget.ts";
+import type { CacheBudgets } from "../held/memory-budget.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import { Translations } from "../held/translations.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
@@ -32,9 +32,9 @@ export class PagingStructures {
     memory: VersionedMemory,
     contexts: Contexts,
     past: PastWalks,
-    budget: MemoryBudget,
+    budgets: CacheBudgets,
   ) {
-    this.entries = new Translations(budget, PAGING_STRUCTURE_ENTRIES);
+    this.entries = new Translations(budgets, PAGING_STRUCTURE_ENTRIES);
     this.#caching = caching;
     this.#memory = memory;
     this.#contexts = contexts;
@@ -167,5 +167,11 @@ export class PagingStructures {
 
   clear(): void {
     this.entries.clear();
+  }
+
+  /** Everything is forgotten, the tags too. */
+  forget(): void {
+    this.entries.forget();
+    this.#sets.clear();
   }
 }

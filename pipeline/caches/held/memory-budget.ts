@@ -27,4 +27,6 @@ export interface CacheBudgets {
   readonly pages: MemoryBudget;
   /** For device contexts and PASID entries. */
   readonly contexts: MemoryBudget;
+  /** For the sets of translations with one tag: there may be as many as PASIDs. */
+  readonly tags: MemoryBudget;
 }

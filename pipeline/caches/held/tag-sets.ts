@@ -1,5 +1,6 @@
 import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
@@ -99,13 +100,30 @@ export class TagSet implements TranslationTag {
   }
 }
 
+/** What one tag set costs with all that it is found by: an estimate. */
+const SET_BYTES = 1024;
+
 /** The tag sets of one IOMMU. */
 export class TagSets {
   readonly all: TagSet[] = [];
+  readonly #budget: MemoryBudget;
   readonly #byTag = new Map<string, TagSet>();
   readonly #byDomain = new Map<number, TagSet[]>();
   /** By domain and address space: a domain may have very many spaces. */
   readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
+
+  constructor(budget: MemoryBudget) {
+    this.#budget = budget;
+  }
+
+  /** There are none any more: none may be used that there was. */
+  clear(): void {
+    this.#budget.give(this.all.length * SET_BYTES);
+    this.all.length = 0;
+    this.#byTag.clear();
+    this.#byDomain.clear();
+    this.#bySpace.clear();
+  }
 
   of(tag: TranslationTag, space = tag.space, leafShift = 0): TagSet {
     const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}:${leafShift}`;
@@ -113,6 +131,7 @@ export class TagSets {
     if (set === undefined) {
       set = new TagSet(this.all.length + 1, tag, space, leafShift);
       this.all.push(set);
+      this.#budget.take(SET_BYTES);
       this.#byTag.set(key, set);
       listOf(this.#byDomain, tag.domain).push(set);
       let spaces = this.#bySpace.get(tag.domain);

@@ -9,7 +9,7 @@ import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.
 import type { WalkResult } from "../../../walkers/result.ts";
 import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
-import type { MemoryBudget } from "./memory-budget.ts";
+import type { CacheBudgets } from "./memory-budget.ts";
 import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
 import { type CachedTranslation, type TagSet, TagSets } from "./tag-sets.ts";
 
@@ -44,7 +44,7 @@ export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
  * that differ and that nothing has invalidated, or something has (an emulator may have missed it).
  */
 export class Translations {
-  readonly tags = new TagSets();
+  readonly tags: TagSets;
   readonly #pages: CachedPages;
   readonly #coverage: Coverage;
   /** Pages with superseded translations, of all tag sets. */
@@ -57,11 +57,12 @@ export class Translations {
   overWidePages = 0;
 
   /**
-   * @param budget for the table of pages
+   * @param budgets for the table of pages, and for tag sets
    * @param coverage what invalidations cover of them
    */
-  constructor(budget: MemoryBudget, coverage: Coverage = TRANSLATIONS) {
-    this.#pages = new CachedPages(budget, (tag, time) => {
+  constructor(budgets: Pick<CacheBudgets, "pages" | "tags">, coverage: Coverage = TRANSLATIONS) {
+    this.tags = new TagSets(budgets.tags);
+    this.#pages = new CachedPages(budgets.pages, (tag, time) => {
       const set = this.tags.all[tag - 1]!;
       if (time > set.epoch && set.valid > 0) set.valid--;
     });
@@ -248,6 +249,14 @@ export class Translations {
       set.superseded.clear();
       set.ranges.length = 0;
     }
+  }
+
+  /** Everything is forgotten for want of memory, tag sets too: none of them may be used any more. */
+  forget(): void {
+    for (const { valid, superseded } of this.tags.all)
+      if (valid !== 0 || superseded.size > 0) this.forgotten++;
+    this.clear();
+    this.tags.clear();
   }
 
   /** Entries of the table that nothing has invalidated, as far as that is known without walking. */

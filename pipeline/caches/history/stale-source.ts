@@ -1,11 +1,40 @@
 import type { CacheName } from "../../../walkers/advice.ts";
+import type { Fault, FaultReason } from "../../../walkers/fault.ts";
+import { FAULT, OK, type WalkResult } from "../../../walkers/result.ts";
 import type { RootChange } from "./root-changes.ts";
 import type { Change } from "./versioned-memory.ts";
+
+/** What an entry answers to a request: a copy, since walk results are reused. */
+export interface StaleAnswer {
+  /** OK, FAULT or MSI. */
+  readonly status: number;
+  /** ok: where the request's first byte of the page goes. */
+  readonly frame: number;
+  /** ok: log2 of what it maps; 0 where nothing was translated. */
+  readonly pageShift: number;
+  readonly fault: Fault | null;
+  readonly reason: FaultReason;
+  /** The specification says that the fault writes a record. */
+  readonly recorded: boolean;
+}
+
+export function staleAnswer({ status, frame, pageShift, fault, reason, recorded }: WalkResult): StaleAnswer {
+  return {
+    status,
+    frame: status === OK ? frame : -1,
+    pageShift,
+    fault: status === FAULT ? fault : null,
+    reason,
+    recorded,
+  };
+}
 
 /** What a stale answer came from, for the finding about it. */
 export interface StaleSource {
   /** Which cache would hold it. */
   readonly cache: CacheName;
+  /** What it answers. */
+  readonly answer: StaleAnswer;
   /** Tick since when it is out of date. */
   readonly filled: number;
   /** The change of memory that the cache does not know of; null where it is not known any more. */
@@ -21,10 +50,19 @@ export interface StaleSource {
   readonly stages: number;
   /** Input address as the entry has it: high half. */
   readonly addrHi: number;
+  /** Low half, of the request's first byte of the page. */
+  readonly addrLo: number;
   /** Frame of the intermediate address that a stale second stage is about; -1 where both stages are not in use. */
   readonly ipaFrame: number;
   /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
   readonly invalidationPending: boolean;
   /** Whether nothing has invalidated it yet. */
   readonly valid: () => boolean;
+}
+
+/** Whether two entries are stale for the same change. */
+export function sameProblem(a: StaleSource, b: StaleSource): boolean {
+  if (a.change === null || b.change === null) return a.change === b.change && a.root === b.root;
+  const { time, frame, offset } = a.change;
+  return time === b.change.time && frame === b.change.frame && offset === b.change.offset;
 }

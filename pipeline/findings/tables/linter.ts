@@ -301,7 +301,7 @@ export class TableLinter {
     details?: ChangeDetails,
   ): void {
     const { spec } = table;
-    const { rule, field, bits, value, text, source } = complaint;
+    const { rule, field, bits, value, text, source, once } = complaint;
     const { ids, span } = spec.kind;
     const first = spec.first + index * span;
     const place = TableLinter.place(table, index);
@@ -309,7 +309,7 @@ export class TableLinter {
     this.#report({
       rule,
       device: ids === "pasid" ? spec.device : span === 1 ? first : -1,
-      key: `${at}\n${field ?? bits ?? ""}\n${state}`,
+      key: once ? `${spec.kind.layout.name}\n${field}` : `${at}\n${field ?? bits ?? ""}\n${state}`,
       message: `${this.#label(table, index)}: ${text}`,
       structure: spec.kind.layout.name,
       index,

@@ -33,6 +33,8 @@ export const STAGE2 = 0xdn;
 /** S2T0SZ 24 (40 bits), S2SL0 1, 4 KiB granule, 48-bit output, AA64, R. */
 export const S2 = (0x18n | (1n << 6n) | (5n << 16n) | (1n << 19n) | (1n << 26n)) << 32n;
 
+const ROOT = { strtab_base: 0x8000n, strtab_base_cfg: 3n };
+
 export const ARM: readonly Case[] = [
   {
     rule: "ignored-entry-bits",
@@ -40,6 +42,20 @@ export const ARM: readonly Case[] = [
     bad: arm([CD0, 0x20000n | (1n << 56n)]),
     good: arm([CD0, 0x20000n | (1n << 58n)]),
     says: { structure: "SMMUv3 context descriptor", bits: "120" },
+  },
+  {
+    rule: "ignored-entry-bits",
+    name: "SMMUv3: SHCFG without IDR1.ATTR_TYPES_OVR, where it is RES0",
+    bad: armRooted([STAGE2, 1n << 44n, S2, 0x20000n], { regs: { ...ROOT, idr1: 0x410n } }),
+    good: armRooted([STAGE2, 1n << 44n, S2, 0x20000n], { regs: { ...ROOT, idr1: 0x8000410n } }),
+    says: { structure: "SMMUv3 stream table entry", field: "SHCFG", bits: "109:108", value: "0x1" },
+  },
+  {
+    rule: "ignored-entry-bits",
+    name: "SMMUv3: HAFT of a CD with IDR0.HTTU 2, which is not 3",
+    bad: arm([CD0 | (1n << 43n), 0x20008n], { regs: { idr0: 0x9en } }),
+    good: arm([CD0 | (1n << 43n), 0x20008n], { regs: { idr0: 0xden } }),
+    says: { structure: "SMMUv3 context descriptor", field: "HAFT", bits: "67", value: "0x1" },
   },
   {
     rule: "misaligned-table",

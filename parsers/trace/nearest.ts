@@ -1,14 +1,26 @@
+/** Letters that may differ at most. */
+type Tolerance = (word: string, candidate: string) => number;
+
+/** Longer words are nobody's mistake. */
+const LONGEST_WORD = 256;
+
 /**
  * The one of `candidates` that a mistyped word most likely means.
+ * @param tolerance by default a third of the word, two letters at least
  * @returns undefined where none is near
  */
-export function nearest<T extends string>(word: string, candidates: Iterable<T>): T | undefined {
+export function nearest<T extends string>(
+  word: string,
+  candidates: Iterable<T>,
+  tolerance: Tolerance = (typed) => Math.max(2, Math.floor(typed.length / 3)),
+): T | undefined {
+  if (word.length > LONGEST_WORD) return undefined;
   const typed = word.toLowerCase();
   let best: T | undefined;
-  let bestDistance = Math.max(2, Math.floor(typed.length / 3)) + 1;
+  let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
     const distance = editDistance(typed, candidate.toLowerCase());
-    if (distance < bestDistance) {
+    if (distance < bestDistance && distance <= tolerance(word, candidate)) {
       bestDistance = distance;
       best = candidate;
     }

@@ -1,0 +1,175 @@
+/**
+ * zstd (RFC 8878) as the reference decoder reads it: by node:zlib where it has it, else by the same decoder compiled to
+ * WebAssembly. So every Node takes and refuses the same: a window of more than 128 MiB, a wrong checksum, a frame whose
+ * size is not what its header says.
+ */
+import zlib from "node:zlib";
+import {
+  type Decompressor,
+  type MakeDecompressor,
+  type ZlibStream,
+  ZlibWriter,
+} from "./trace/decompressor.ts";
+
+type MakeStream = (options: { chunkSize: number }) => ZlibStream;
+type DecompressSync = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
+
+const native = zlib as {
+  readonly createZstdDecompress?: MakeStream;
+  readonly zstdDecompressSync?: DecompressSync;
+};
+
+/** What makes decompressors of streams. */
+export async function zstd(): Promise<MakeDecompressor> {
+  const { createZstdDecompress } = native;
+  if (createZstdDecompress !== undefined) return (emit) => new NativeZstd(createZstdDecompress, emit);
+  const { ZSTDDecoder } = await import("zstddec/stream");
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  return (emit) => new WasmZstd((chunks) => decoder.decodeStreaming(chunks), emit);
+}
+
+/**
+ * Decompresses a whole frame of at most `maxBytes`.
+ * @throws Error where it is none
+ */
+export const decompressZstd: (bytes: Uint8Array, maxBytes: number) => Uint8Array =
+  native.zstdDecompressSync === undefined
+    ? await wasmDecompress()
+    : (bytes, maxBytes) => native.zstdDecompressSync!(bytes, { maxOutputLength: maxBytes });
+
+async function wasmDecompress(): Promise<typeof decompressZstd> {
+  const { ZSTDDecoder } = await import("zstddec");
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  return (bytes, maxBytes) => {
+    const out = decoder.decode(bytes, maxBytes);
+    // Where it fails, it gives nothing.
+    if (out.length === 0) throw new Error("damaged data");
+    return out;
+  };
+}
+
+/** A frame (RFC 8878, 3.1.1) of one raw block of one byte. */
+const ONE_BYTE_FRAME = new Uint8Array([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x01, 0x09, 0x00, 0x00, 0x0a]);
+
+/**
+ * zstd by node:zlib, whose stream stops behind the first frame and does not mind where the last one is cut. So each
+ * frame gets a stream of its own where they meet within a write, and at the end one more frame is decompressed, which
+ * comes out as it should only behind a whole one.
+ */
+class NativeZstd implements Decompressor {
+  readonly #make: MakeStream;
+  readonly #emit: (bytes: Uint8Array) => void;
+  #zlib: ZlibWriter;
+  /** Output of the frame at the end. */
+  #last: number[] | null = null;
+
+  constructor(make: MakeStream, emit: (bytes: Uint8Array) => void) {
+    this.#make = make;
+    this.#emit = emit;
+    this.#zlib = this.#open();
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    let rest = bytes;
+    for (let fresh = false; ; fresh = true) {
+      const over = await this.#zlib.write(rest);
+      if (over === 0) return;
+      if (fresh && over === rest.length) throw new Error("other bytes behind the end of the compressed data");
+      rest = rest.subarray(rest.length - over);
+      this.#zlib.close();
+      this.#zlib = this.#open();
+    }
+  }
+
+  async finish(): Promise<void> {
+    const last: number[] = [];
+    this.#last = last;
+    await this.push(ONE_BYTE_FRAME).catch(() => {});
+    if (last.length !== 1 || last[0] !== ONE_BYTE_FRAME.at(-1)) throw new Error("unexpected end of file");
+  }
+
+  close(): void {
+    this.#zlib.close();
+  }
+
+  #open(): ZlibWriter {
+    return new ZlibWriter(this.#make({ chunkSize: CHUNK_BYTES }), (bytes) => {
+      if (this.#last === null) this.#emit(bytes);
+      else this.#last.push(...bytes.subarray(0, 2));
+    });
+  }
+}
+
+/** What a decompressor puts out at once. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * zstd by WebAssembly: a generator that pulls chunks and yields what they become, one block at most at a time. It must
+ * not come for a chunk that is not there yet, so it is resumed only while one is waiting. The last byte of what is
+ * pushed is a chunk of its own: what it completes is one block, and comes at the first step.
+ */
+class WasmZstd implements Decompressor {
+  readonly #emit: (bytes: Uint8Array) => void;
+  readonly #output: Generator<Uint8Array>;
+  readonly #waiting: Uint8Array[] = [];
+  #ended = false;
+  /** Bytes that the last chunks had, and steps since that gave nothing: each of an intact stream takes a byte. */
+  #pulled = 0;
+  #idle = 0;
+
+  constructor(
+    decode: (chunks: Iterable<Uint8Array>) => Generator<Uint8Array>,
+    emit: (bytes: Uint8Array) => void,
+  ) {
+    this.#emit = emit;
+    this.#output = decode(this.#chunks());
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    const last = bytes.length - 1;
+    if (last > 0) this.#waiting.push(bytes.subarray(0, last));
+    this.#waiting.push(bytes.subarray(last));
+    while (this.#waiting.length > 0) this.#step();
+  }
+
+  async finish(): Promise<void> {
+    this.#ended = true;
+    try {
+      while (this.#step());
+    } catch (error) {
+      throw (error as Error).message.startsWith("Incomplete")
+        ? new Error("unexpected end of file, or damaged data")
+        : error;
+    }
+  }
+
+  /** The decoder keeps what it has of a stream that has not ended: it is too little to matter, and cannot be had back. */
+  close(): void {}
+
+  /** @returns false at the end */
+  #step(): boolean {
+    const { done, value } = this.#output.next();
+    if (done) return false;
+    if (value.length > 0) {
+      this.#idle = 0;
+      this.#emit(value);
+    } else if (++this.#idle > this.#pulled + 1)
+      throw new Error("damaged data, or a window of more than 128 MiB");
+    return true;
+  }
+
+  *#chunks(): Generator<Uint8Array, void> {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        if (this.#ended) return;
+        throw new Error("a chunk was wanted that is not there");
+      }
+      this.#pulled = next.length;
+      this.#idle = 0;
+      yield next;
+    }
+  }
+}

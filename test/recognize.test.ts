@@ -1,0 +1,88 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { onlyTrace } from "../parsers/recognize.ts";
+import { bytesSource } from "../parsers/trace/source.ts";
+import { cli, FIXTURE, temporaryFolder } from "./support/cli.ts";
+
+const MARK = '{"type":"mark","label":"a"}\n';
+
+/** What a source gives once it has been recognised, or why it is refused. */
+async function recognised(content: string | Uint8Array, step?: number): Promise<string> {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  try {
+    const source = await onlyTrace(bytesSource(bytes, step));
+    const out = Buffer.alloc(bytes.length + 1);
+    let fill = 0;
+    for (let n = 1; n > 0; fill += n) n = await source.read(out, fill, out.length - fill);
+    return Buffer.compare(out.subarray(0, fill), bytes) === 0 ? "trace" : "changed";
+  } catch (error) {
+    return (error as Error).message.replace(/^.*found /, "");
+  }
+}
+
+describe("a file that is no trace", () => {
+  test.each([
+    ["an ELF file", "\x7fELF\x02\x01\x01\0", "an ELF file"],
+    ["xz", Buffer.from("fd377a585a00", "hex"), "xz data: decompress it first"],
+    ["bzip2", "BZh91AY&SY", "bzip2 data: decompress it first"],
+    ["a zip", "PK\x03\x04", "a zip archive: unpack it first"],
+    ["a memory dump", "EMiL\x01\0\0\0", "a LiME memory dump"],
+    ["text", "hello\nworld\n", 'text that begins with "hello"'],
+    ["text of one line", "hello", 'text that begins with "hello"'],
+    ["other bytes", Buffer.from([0, 1, 2, 255]), "other bytes"],
+    ["JSON of another kind", '{\n  "name": "x",\n  "type": "module"\n}\n', "JSON without a record"],
+    ["an array of something", "[1,2,3]", "JSON without a record"],
+    ["a log of JSON", '{"level":"info"}\n'.repeat(3), "JSON without a record"],
+    [
+      "our own output",
+      '{"type":"stats","model":"intel"}\n{"type":"summary","lines":1}\n',
+      "the output of a replay",
+    ],
+    ["our own output from a mark on", '{"type":"mark","line":3,"label":"a"}\n', "the output of a replay"],
+    ["a text with a record in it", `${"a line\n".repeat(40)}${MARK}`, 'text that begins with "a line"'],
+  ])("%s is called what it is", async (_, content, found) => {
+    for (const step of [undefined, 1]) expect(await recognised(content, step)).toContain(found);
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["blank lines", "\n \n"],
+    ["a record", MARK],
+    ["a record behind broken lines", `not JSON\n{"type":\n\n${MARK}`],
+    ["a record of unknown type", '{"type":"x-ats","dev":"00:03.0"}\n'],
+    ["a byte order mark", `\ufeff${MARK}`],
+    ["a pretty-printed record", '{\n  "type": "mark",\n  "label": "a"\n}\n'],
+    ["an array of records", `[\n  ${MARK}]\n`],
+    ["a record whose type comes late", `{"label":"${"x".repeat(200_000)}","type":"mark"}\n`],
+  ])("%s is a trace, byte for byte", async (_, content) => {
+    for (const step of [undefined, 7]) expect(await recognised(content, step)).toBe("trace");
+  });
+
+  test("the beginning is looked at a bounded number of times, however it comes", async () => {
+    const text = `{"label":"${"x".repeat(20_000)}`;
+    const looks = vi.spyOn(Buffer.prototype, "toString");
+    await recognised(text, 1);
+    expect(looks.mock.calls.filter(([encoding]) => encoding === "latin1").length).toBeLessThan(400);
+    looks.mockRestore();
+  });
+
+  test("one message on standard error, exit status 2; from a pipe, too, and for each command", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "text");
+    writeFileSync(path, "hello\n".repeat(100));
+    const message = (name: string) =>
+      `pasid-replay: ${name}: expected a trace (records of JSON, one a line), found text that begins with "hello"\n`;
+    for (const args of [[path], ["inspect", path], ["walk", path, "--line", "1"]])
+      expect(await cli(args)).toMatchObject({ status: 2, stdout: "", stderr: message(path) });
+    const input = readFileSync(path);
+    expect(await cli(["-"], { input })).toMatchObject({
+      status: 2,
+      stdout: "",
+      stderr: message("standard input"),
+    });
+    const output = execFileSync("node", ["dist/cli/main.js", FIXTURE]);
+    expect((await cli(["-"], { input: output })).stderr).toContain("found the output of a replay");
+  });
+});
