@@ -28,14 +28,17 @@ export function reasonsOf(fault: Fault): readonly FaultReason[] {
  * What a fault means: sentence, source, generic reason, likely causes.
  * @param known what is known of one that has happened
  */
-export function faultLines(fault: Fault, known: Occurrence = {}): string[] {
+export function faultLines(
+  fault: Fault,
+  known: Occurrence = {},
+  causes: readonly string[] = causesOf(fault, known),
+): string[] {
   const lines = [
     `${sentence(fault.text)} [${fault.source}]`,
     ...(known.reasons ?? reasonsOf(fault)).map(
       (name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`,
     ),
   ];
-  const causes = causesOf(fault, known);
   if (causes.length > 0) {
     lines.push("Likely causes:");
     for (const cause of causes) lines.push(`  - ${cause}`);

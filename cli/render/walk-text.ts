@@ -6,7 +6,7 @@ import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import { addressText, hex } from "../../walkers/word64.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
 import { permText } from "./perm.ts";
@@ -113,8 +113,17 @@ function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occur
   };
 }
 
-function outcomeLines(request: InspectedRequest, fault: Fault | null): string[] {
-  const { outcome, model } = request;
+/** Of a structure that served requests before and was changed, no cause is likely that it was never set up. */
+function likelyCauses({ outcome, changes }: InspectedRequest): readonly string[] | undefined {
+  if (outcome.stage !== undefined || changes.length === 0) return undefined;
+  const values = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
+  return [
+    `the entry was ${values.join(", ")}: the device was still active when it was removed, or it is being replaced`,
+  ];
+}
+
+function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[] {
+  const { outcome, model } = inspected;
   const lines: string[] = [];
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
@@ -122,7 +131,7 @@ function outcomeLines(request: InspectedRequest, fault: Fault | null): string[] 
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, occurrenceOf(request, fault))));
+      lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

@@ -7,6 +7,7 @@ export const VERDICTS = [
   "match",
   "stale",
   "stale-after-invalidation",
+  "unflushed",
   "mismatch",
   "hazard",
   "unknown",

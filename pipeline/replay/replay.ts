@@ -142,6 +142,10 @@ export class Replay implements TraceHandler {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
+    const { unflushed } = this.#judge;
+    if (unflushed !== null && outcome.verdict === "unflushed")
+      for (const analysis of analyses.unflushed)
+        analysis.unflushed(line, route, record, this.#request, unflushed);
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);

@@ -106,7 +106,9 @@ const OUTCOME: Description<OutcomeRecord> = {
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
-  changed_line: optional(integer(1, MAX_SAFE, "stale, hazard: line of the change that a cache has not seen")),
+  changed_line: optional(
+    integer(1, MAX_SAFE, "stale, unflushed, hazard: line of the change that was not seen"),
+  ),
 };
 
 const FINDING: Description<FindingRecord> = {

@@ -154,6 +154,22 @@ export class PastWalks {
     return found;
   }
 
+  /** The whole walk of a request, through memory as `VersionedMemory` has it now; nothing is remembered or used from before. */
+  walkAll(request: WalkRequest): WalkResult {
+    const { walker } = this.#unit;
+    const out = this.reset();
+    const device = walker.newDevice();
+    const process = walker.newPasidContext();
+    if (
+      walker.admit(request, out) &&
+      walker.loadDevice(request, device, out) &&
+      walker.checkRequest(request, device, out) &&
+      walker.loadPasidContext(request, device, process, out)
+    )
+      walker.translate(request, device, process, out);
+    return out;
+  }
+
   /** The scratch result, as walkers want it. */
   reset(): WalkResult {
     this.#scratch.reset();
