@@ -26,6 +26,10 @@ export const FAIL_LEVELS = {
     text: "a request that was answered from a stale entry for want of an invalidation",
     found: (s) => s.owed > 0,
   },
+  unflushed: {
+    text: "a request that was answered as if a write had not reached memory",
+    found: (s) => s.verdicts.has("unflushed"),
+  },
   empty: { text: "no request was replayed", found: (s) => s.walked === 0 },
   hazard: {
     text: "a request that a stale entry could answer differently",

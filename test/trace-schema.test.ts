@@ -103,6 +103,7 @@ const COMPLETE: Record<string, unknown>[] = [
     seq: 5,
     ts: 1.5,
   },
+  { type: "flush", iommu: "i", addr: "0x1000", size: "0x40" },
   {
     type: "map",
     dev: "00:03.0",

@@ -1,5 +1,6 @@
 import type { Advise, AdviseRoot } from "./advice.ts";
 import type { Caching } from "./caching.ts";
+import type { Coherence } from "./coherence.ts";
 import type { CommandSet } from "./commands/command-set.ts";
 import type { RegisterCommand } from "./commands/register-command.ts";
 import type { Fault } from "./fault.ts";
@@ -60,6 +61,10 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly advice: Advise | null;
   /** And those that are owed where a register that says where tables are has changed. */
   readonly rootAdvice: AdviseRoot | null;
+  /** Whether its walks see what processors have written. */
+  coherence(state: IommuState): Coherence;
+  /** Whether a write of a register flushes the write buffer; undefined: none does. */
+  readonly flushesBuffer?: (name: string, value: Word64) => boolean;
   /** How it tags, keeps and drops what it caches. */
   readonly caching: Caching<D, P>;
 }

@@ -183,6 +183,14 @@ export const RECORDS = {
     by: optional(anyText('"iommu" where the recorded IOMMU itself wrote them')),
     assumed,
   }),
+  flush: declare(
+    "What processors have written is flushed: IOMMUs whose walks are not coherent see it from here on",
+    {
+      addr: optional(hex64("First byte of what is written back from processors' caches; absent: everything")),
+      size: optional(size64("Bytes; default 1: the line that holds it")),
+      iommu: optional(text("The IOMMU whose write buffer it is, as its `iommu` record declares it")),
+    },
+  ),
   bind: declare("Binds a guest PASID table to a device", {
     dev: deviceName,
     iommu: optional(iommuName),

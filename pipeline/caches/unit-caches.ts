@@ -4,7 +4,9 @@ import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
+import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import type { LeafTables } from "./filling/leaf-tables.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
@@ -19,6 +21,7 @@ import type { CachedIommu } from "./history/cached-iommu.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
+import type { UnflushedWrite, UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -64,6 +67,7 @@ export class UnitCaches {
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
+  readonly #unflushed: UnflushedAnswers | null;
   readonly #roots: RootChanges;
   #failures: CachedFailures;
   readonly #iotlbs: readonly IotlbSimulation[];
@@ -83,12 +87,16 @@ export class UnitCaches {
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
-  /** @param iotlbs IOTLBs to simulate beside */
+  /**
+   * @param iotlbs IOTLBs to simulate beside
+   * @param unflushed what IOMMUs may not see yet; null where nobody keeps track
+   */
   constructor(
     unit: CachedIommu,
     memory: VersionedMemory,
     budgets: CacheBudgets,
     iotlbs: readonly IotlbGeometry[] = [],
+    unflushed: UnflushedWrites | null = null,
   ) {
     this.#unit = unit;
     this.#memory = memory;
@@ -118,12 +126,18 @@ export class UnitCaches {
       this.#pending,
       this.#roots,
     );
+    this.#unflushed = unflushed === null ? null : new UnflushedAnswers(unit, memory, this.#past, unflushed);
     this.#failures = unit.vendor.caching.cachedFailures(unit.state);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: StaleSource | null = null;
+
+  /** Which pages stand behind the last-level entries that walks went through. */
+  get leafTables(): LeafTables {
+    return this.#structures.leafTables;
+  }
 
   /** What the last explanation found. */
   get staleSource(): StaleSource | null {
@@ -434,6 +448,16 @@ export class UnitCaches {
    */
   uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
     return this.#explanation.findAll(request, "uninvalidated", accept);
+  }
+
+  /** The trace records flushes. */
+  get flushesRecorded(): boolean {
+    return this.#unflushed?.recorded ?? false;
+  }
+
+  /** The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent. */
+  unflushedAnswer(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
+    return this.#unflushed?.find(request, accept) ?? null;
   }
 
   /**

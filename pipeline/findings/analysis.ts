@@ -4,6 +4,7 @@ import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -48,6 +49,14 @@ export interface Analysis {
     request: WalkRequest,
     staleSource: StaleSource,
     showing: Showing,
+  ): void;
+  /** … and memory as it was before a write that nothing has flushed is what answered it. */
+  unflushed?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    write: UnflushedWrite,
   ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
@@ -97,6 +106,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   request: true,
   faulted: true,
   stale: true,
+  unflushed: true,
   staleDevice: true,
   command: true,
   registerCommand: true,

@@ -4,8 +4,9 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { hex, joined } from "../../walkers/word64.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import { startOf, type UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";
@@ -24,6 +25,30 @@ export class CacheFindings implements Analysis {
     this.#findings = findings;
     this.#iommus = iommus;
     this.#memory = memory;
+  }
+
+  /** An IOMMU whose walks are not coherent has answered from what memory was before a write. */
+  unflushed(
+    line: number,
+    { unit, names }: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    { at, line: written }: UnflushedWrite,
+  ): void {
+    const { frame, offset } = startOf(at);
+    const address = addressText(frame, offset);
+    const { because } = unit.vendor.coherence(unit.state);
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";
+    this.#findings.report(line, CACHE_RULES["missing-flush"], `${unit.id}\n${at}:${written}`, {
+      iommu: unit.id,
+      dev: names.device,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      message: `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`,
+      changed_line: written,
+      entry_addr: address,
+    });
   }
 
   /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */

@@ -17,6 +17,12 @@ export const CACHE_RULES = rules({
     text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
+  "missing-flush": {
+    severity: "warning",
+    text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory: the driver may owe a flush of that write.",
+    source:
+      "VT-d 5.10, 6.8 and 11.4.3 (ECAP_REG.C, SMPWCS); IHI 0070, 3.15; AMD 48882, MMIO 0018h (Coherent)",
+  },
   "missing-completion": {
     severity: "warning",
     text: "Nothing waits for an invalidation: until it is complete, old and new translations are both in use.",

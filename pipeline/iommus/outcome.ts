@@ -7,9 +7,11 @@ export const VERDICTS = [
   "match",
   "stale",
   "stale-after-invalidation",
+  "unflushed",
   "mismatch",
   "hazard",
   "unknown",
+  "not-modelled",
 ] as const;
 export type Verdict = (typeof VERDICTS)[number];
 

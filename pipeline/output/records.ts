@@ -64,7 +64,7 @@ export interface OutcomeRecord {
   readonly reads: number;
   readonly verdict?: Verdict;
   readonly diff?: Difference;
-  /** stale, stale-after-invalidation, hazard: line of the change that a cache has not seen. */
+  /** stale, stale-after-invalidation, unflushed, hazard: line of the change that a cache, or the IOMMU, has not seen. */
   readonly changed_line?: number;
 }
 
@@ -104,6 +104,7 @@ export interface FindingRecord {
   readonly request_line?: number;
   readonly invalidated_line?: number;
   readonly fault_line?: number;
+  readonly reused_line?: number;
   readonly requests?: number;
   readonly answered?: number;
   readonly latent?: true;

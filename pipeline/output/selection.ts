@@ -10,6 +10,7 @@ export const SELECTIONS = {
   matches: "requests whose observed outcome is right",
   mismatches: "requests whose observed outcome no correct IOMMU gives",
   stale: "requests answered from a stale entry, lawfully or not",
+  unflushed: "requests answered as if a write had not reached memory",
   hazards: "requests that a stale entry could still answer",
   unknown: "requests that need memory of a snapshot that could not be read",
   findings: "findings",
@@ -39,6 +40,7 @@ export function selectionOf(names: readonly SelectionName[] | undefined): Select
   if (has("matches")) verdicts.add("match");
   if (has("mismatches")) verdicts.add("mismatch");
   if (has("stale")) verdicts.add("stale").add("stale-after-invalidation");
+  if (has("unflushed")) verdicts.add("unflushed");
   if (has("hazards")) verdicts.add("hazard");
   if (has("unknown")) verdicts.add("unknown");
   return { statuses, verdicts, findings: has("findings"), marks: has("marks") };

@@ -5,6 +5,7 @@ import type { MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import { type CacheBudgets, MemoryBudget } from "../caches/held/memory-budget.ts";
+import { UnflushedWrites } from "../caches/history/unflushed-writes.ts";
 import { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import { UnitCaches } from "../caches/unit-caches.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -28,6 +29,8 @@ export class RecordedSystem {
   readonly memory = new TraceMemory();
   /** Guest memory as the walkers see it: as it is, and as it was. */
   readonly past: VersionedMemory;
+  /** What processors have written and IOMMUs may not see yet. */
+  readonly unflushed: UnflushedWrites;
   readonly iommus: Iommus;
   readonly #options: ReplayOptions;
 
@@ -36,18 +39,21 @@ export class RecordedSystem {
     this.#options = options;
     this.past = new VersionedMemory(this.memory, memoryLimit * SHARE_OF_CHANGES);
     if (caches) this.memory.watcher = this.past;
+    this.unflushed = new UnflushedWrites(this.memory);
     const budgets: CacheBudgets = {
       pages: new MemoryBudget(memoryLimit * SHARE_OF_PAGES),
       contexts: new MemoryBudget(memoryLimit * SHARE_OF_CONTEXTS),
       tags: new MemoryBudget(memoryLimit * SHARE_OF_TAGS),
     };
-    const newCaches = (unit: IommuUnit) => new UnitCaches(unit, this.past, budgets, iotlb);
+    const newCaches = (unit: IommuUnit) => new UnitCaches(unit, this.past, budgets, iotlb, this.unflushed);
     this.iommus = new Iommus(this.past, names, caches ? newCaches : null);
   }
 
   /** @returns why the record cannot be used, or null */
   write(record: MemRecord): Problem | null {
     this.past.byIommu = record.byIommu;
+    if (this.unflushed.watching && !record.byIommu)
+      this.unflushed.writing(record.addrHi, record.addrLo, (record.end - record.start) >>> 1, this.past.line);
     return this.memory.writeHex(record.bytes, record.start, record.end, record.addrHi, record.addrLo);
   }
 
@@ -58,7 +64,7 @@ export class RecordedSystem {
   take(record: PlainRecord): Problem | null {
     switch (record.type) {
       case "iommu":
-        return this.iommus.declare(record);
+        return this.#declare(record);
       case "reg":
         return this.iommus.setRegister(record);
       case "bind":
@@ -69,6 +75,8 @@ export class RecordedSystem {
         return this.memory.ram(record.addr.hi, record.addr.lo, record.size.hi, record.size.lo);
       case "snapshot":
         return this.#load(record);
+      case "flush":
+        return this.#flush(record);
       case "cmd":
         return problemOf(this.iommus.named("cmd", record.iommu));
       case "inv":
@@ -98,6 +106,28 @@ export class RecordedSystem {
     this.memory.close();
   }
 
+  #declare(record: RecordOf<"iommu">): Problem | null {
+    const problem = this.iommus.declare(record);
+    const coherent = ({ vendor, state }: IommuUnit) => vendor.coherence(state).because === "";
+    if (this.#options.caches) this.unflushed.watching = !this.iommus.units.every(coherent);
+    return problem;
+  }
+
+  /** The write buffer of an IOMMU is flushed. */
+  flushBuffer({ vendor, state }: IommuUnit): void {
+    if (this.unflushed.any && vendor.coherence(state).buffered) this.unflushed.flushAll();
+  }
+
+  /** Processors' caches are written back, or a write buffer is: then whatever has been written is seen. */
+  #flush({ addr, size, iommu }: RecordOf<"flush">): Problem | null {
+    const unit = iommu === undefined ? null : this.iommus.named("flush", iommu);
+    if (unit !== null && !(unit instanceof IommuUnit)) return unit;
+    this.unflushed.recorded = true;
+    if (addr === undefined) this.unflushed.flushAll();
+    else this.unflushed.flush(addr.hi, addr.lo, size?.hi ?? 0, size?.lo ?? 1);
+    return null;
+  }
+
   #load(record: RecordOf<"snapshot">): Problem | null {
     const { directory, allowPaths, snapshotCacheBytes } = this.#options;
     const opened = openSnapshot(record.path, directory, {
@@ -111,6 +141,7 @@ export class RecordedSystem {
     if (opened.ok) this.memory.replace(opened.image);
     else this.memory.lose();
     this.past.clear();
+    this.unflushed.flushAll();
     for (const unit of this.iommus.units) unit.caches?.clear();
     return opened.ok ? null : { code: "io", message: `snapshot.path: ${opened.error}` };
   }

@@ -15,6 +15,7 @@ import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
 import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
+import { PageReuse } from "../findings/page-reuse.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -70,12 +71,13 @@ export class Replay implements TraceHandler {
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
-    const owed = new OwedInvalidations(findings, past);
+    const owed = new OwedInvalidations(names, findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       owed,
+      new PageReuse(iommus, owed, memory),
       new CacheFindings(findings, iommus, past),
       new MappingFindings(names, findings),
       new LossFindings(findings),
@@ -142,6 +144,10 @@ export class Replay implements TraceHandler {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
+    const { unflushed } = this.#judge;
+    if (unflushed !== null && outcome.verdict === "unflushed")
+      for (const analysis of analyses.unflushed)
+        analysis.unflushed(line, route, record, this.#request, unflushed);
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);

@@ -109,6 +109,7 @@ export class SystemChanges {
   #writeRegister(line: number, { iommu, name, value }: RecordOf<"reg">): void {
     const unit = this.#system.iommus.named("reg", iommu);
     if (!(unit instanceof IommuUnit)) return;
+    if (unit.vendor.flushesBuffer?.(name, value)) this.#system.flushBuffer(unit);
     const words = unit.registerCommand(name, value);
     if (words === null) return;
     this.#before();
@@ -156,6 +157,7 @@ export class SystemChanges {
   }
 
   #invalidated(line: number, unit: IommuUnit, happened: Invalidation | null): void {
+    this.#system.flushBuffer(unit);
     for (const analysis of this.#analyses.invalidated) analysis.invalidated(line, unit, happened);
   }
 

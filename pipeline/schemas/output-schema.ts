@@ -106,7 +106,9 @@ const OUTCOME: Description<OutcomeRecord> = {
   reads: count("Memory reads of an uncached walk"),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
-  changed_line: optional(integer(1, MAX_SAFE, "stale, hazard: line of the change that a cache has not seen")),
+  changed_line: optional(
+    integer(1, MAX_SAFE, "stale, unflushed, hazard: line of the change that was not seen"),
+  ),
 };
 
 const FINDING: Description<FindingRecord> = {
@@ -150,6 +152,7 @@ const FINDING: Description<FindingRecord> = {
   ),
   invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
   fault_line: optional(integer(1, MAX_SAFE, "Line of a logged fault that the old entry explains")),
+  reused_line: optional(integer(1, MAX_SAFE, "Line that maps elsewhere what the old entry maps")),
   requests: optional(count("Requests that could see the old entry")),
   answered: optional(count("Of these, those that the recorded system answered from it")),
   latent: optional(only(true, "No recorded answer shows it")),

@@ -1,13 +1,24 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
-import { UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
+import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
+import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
+import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
+
+/** As an answer from a cache (`VALID`, `INVALIDATED`): memory before a write that nothing has flushed gives it. */
+const UNFLUSHED = 3;
+const VERDICT_OF: Readonly<Record<number, Verdict>> = {
+  [VALID]: "stale",
+  [INVALIDATED]: "stale-after-invalidation",
+  [UNFLUSHED]: "unflushed",
+};
 
 /** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
@@ -25,6 +36,8 @@ export class Judge {
   readonly #page = new Outcome();
   /** What the last answer came from, where a cache gave it or comes nearest; or the first hazard. */
   staleSource: StaleSource | null = null;
+  /** The write that the IOMMU need not have seen. */
+  unflushed: UnflushedWrite | null = null;
   /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
   owed: readonly StaleSource[] = NOTHING;
 
@@ -48,6 +61,7 @@ export class Judge {
     mayDiffer: boolean,
   ): void {
     this.staleSource = null;
+    this.unflushed = null;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     if (!observed.present) {
@@ -60,7 +74,10 @@ export class Judge {
     outcome.difference = this.#comparison.difference(outcome, observed);
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
-    else if (caches !== null) this.#ask(record, request, outcome, caches);
+    else if (ofInterrupts(outcome, observed)) {
+      outcome.verdict = "not-modelled";
+      outcome.difference = "";
+    } else if (caches !== null) this.#ask(record, request, outcome, caches);
   }
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
@@ -73,6 +90,10 @@ export class Judge {
       const nearest = this.#nearest(record, request, caches, outcome.difference as Difference);
       if (nearest === null) return;
       outcome.difference = nearest;
+    }
+    if (verdict === "unflushed") {
+      outcome.changedLine = this.unflushed!.line;
+      return;
     }
     outcome.changedLine = this.#changedLine();
     if (verdict !== "stale-after-invalidation") this.owed = withSource(this.owed, this.staleSource);
@@ -127,6 +148,7 @@ export class Judge {
   /** An observed answer is explained page by page: each may come from a cache or not. */
   #explain(record: DmaRecord, request: WalkRequest, caches: UnitCaches, comparison: Comparison): Verdict {
     this.staleSource = null;
+    this.unflushed = null;
     const { observed } = record;
     let worst = VALID;
     let first = true;
@@ -153,12 +175,19 @@ export class Judge {
       this.staleSource = null;
       return "mismatch";
     }
-    return worst === VALID ? "stale" : "stale-after-invalidation";
+    return VERDICT_OF[worst]!;
   }
 
+  /** Without flushes in the trace, what an invalidation has covered comes before what memory may have said. */
   #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
-    if (caches.isAsMemory(request)) return UNEXPLAINED;
-    const depth = caches.explain(request, accept);
+    const depth = caches.isAsMemory(request) ? UNEXPLAINED : caches.explain(request, accept);
+    if (depth === UNEXPLAINED || (depth === INVALIDATED && caches.flushesRecorded)) {
+      const write = caches.unflushedAnswer(request, accept);
+      if (write !== null) {
+        this.unflushed ??= write;
+        return UNFLUSHED;
+      }
+    }
     if (depth !== UNEXPLAINED) this.staleSource = caches.staleSource;
     return depth;
   }
@@ -192,6 +221,14 @@ export class Judge {
       advance(request, span);
     }
   }
+}
+
+/** Whether what was observed is a fault of interrupt remapping, whose tables are not walked. */
+function ofInterrupts(outcome: Outcome, observed: ObservedRecord): boolean {
+  if (observed.result !== FAULT || !observed.hasCode) return false;
+  const { faultRecord } = VENDORS[MODEL_OWNER[outcome.model]];
+  const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
+  return faultRecord.ofInterrupts?.(code, observed.flags, outcome.status === MSI) ?? false;
 }
 
 /** Adds what gave an answer to what is owed, unless it is known, or an invalidation of it is on its way. */

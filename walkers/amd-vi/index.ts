@@ -1,3 +1,4 @@
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { AmdV1Directory, AmdV1Entry } from "../page-tables/amd-v1.ts";
 import type { Vendor } from "../vendor.ts";
@@ -69,5 +70,10 @@ export const AMD_VI = {
   registerCommands: {},
   advice: AMD_VI_ADVICE,
   rootAdvice: AMD_VI_ROOT_ADVICE,
+  // MMIO 0018h.
+  coherence: (state) =>
+    state.field("control", ControlRegister, "COHERENT", 1) === 0
+      ? incoherent("Control.Coherent=0")
+      : COHERENT,
   caching: AMD_VI_CACHING,
 } as const satisfies Vendor<DeviceContext, PasidContext>;

@@ -15,6 +15,7 @@ import { RiscvWalker } from "./walker.ts";
 export { RISCV_FAULTS } from "./faults.ts";
 export { RiscvWalker } from "./walker.ts";
 
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { Sv32Entry, SvEntry } from "../page-tables/riscv-sv.ts";
 import {
@@ -61,5 +62,7 @@ export const RISCV = {
   registerCommands: {},
   advice: RISCV_ADVICE,
   rootAdvice: RISCV_ROOT_ADVICE,
+  // No register says so: it is a matter of the platform's PMAs, which a host publishes ("dma-coherent" of its node).
+  coherence: (state) => (state.property("coherent") === 0 ? incoherent("props.coherent=false") : COHERENT),
   caching: RISCV_CACHING,
 } as const satisfies Vendor<RiscvDevice, RiscvPasidContext>;

@@ -1,3 +1,4 @@
+import { COHERENT, incoherent } from "../coherence.ts";
 import type { Layout } from "../layout.ts";
 import { Stage1Descriptor } from "../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../page-tables/vmsav8-64-stage2.ts";
@@ -60,5 +61,8 @@ export const SMMUV3 = {
   registerCommands: {},
   advice: SMMUV3_ADVICE,
   rootAdvice: SMMUV3_ROOT_ADVICE,
+  // IHI 0070, 6.3.1: translation table walks, and fetches of STEs and CDs.
+  coherence: (state) =>
+    state.capability("idr0", Idr0, "COHACC", 1) === 0 ? incoherent("SMMU_IDR0.COHACC=0") : COHERENT,
   caching: SMMUV3_CACHING,
 } as const satisfies Vendor<StreamContext, SubstreamContext>;

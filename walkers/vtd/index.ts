@@ -4,6 +4,7 @@ import { X86Entry } from "../page-tables/x86-64.ts";
 import type { Vendor } from "../vendor.ts";
 import { VTD_ADVICE, VTD_ROOT_ADVICE } from "./advice.ts";
 import { VTD_CACHING } from "./caching.ts";
+import { vtdCoherence } from "./coherence.ts";
 import { VTD_COMMANDS } from "./commands.ts";
 import type { VtdDevice, VtdPasidContext } from "./context.ts";
 import {
@@ -20,7 +21,7 @@ import { VTD_HWPT } from "./hwpt.ts";
 import { VTD_PASID_TABLES } from "./pasid-tables.ts";
 import { VTD_REGISTER_COMMANDS } from "./register-commands.ts";
 import { VTD_REGISTER_NAMES } from "./register-names.ts";
-import { writeVtdRegister } from "./register-writes.ts";
+import { flushesBuffer, writeVtdRegister } from "./register-writes.ts";
 import {
   CapabilityRegister,
   ExtendedCapabilityRegister,
@@ -86,5 +87,7 @@ export const VTD = {
   writeRegister: writeVtdRegister,
   advice: VTD_ADVICE,
   rootAdvice: VTD_ROOT_ADVICE,
+  coherence: vtdCoherence,
+  flushesBuffer,
   caching: VTD_CACHING,
 } as const satisfies Vendor<VtdDevice, VtdPasidContext>;

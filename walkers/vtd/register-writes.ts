@@ -17,6 +17,11 @@ export function setsRootPointer({ lo }: Word64): boolean {
   return (lo & GlobalCommandRegister.mask.SRTP.lo) !== 0;
 }
 
+/** Whether a register's value asks for a flush of the write buffer: GCMD_REG.WBF. */
+export function flushesBuffer(name: string, { lo }: Word64): boolean {
+  return name === "gcmd" && (lo & GlobalCommandRegister.mask.WBF.lo) !== 0;
+}
+
 /**
  * A `reg` record. GCMD_REG acts on GSTS_REG, where every bit has the place that it has in GCMD_REG (VT-d 5.10, 11.4.4);
  * in a trace that has it, RTADDR_REG counts from the next SRTP on (11.4.5).

@@ -37,6 +37,8 @@ export class PastWalks {
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #scratch = new WalkResult();
+  /** After `path`: where it ended, which is not part of it. */
+  pathEnd: PathEntry | null = null;
   /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
   lost = 0;
 
@@ -95,6 +97,7 @@ export class PastWalks {
     else memory.readAsOf(time, () => this.translate(request, device, process));
     tables.observer = null;
     // The last entry is the leaf, or where the walk ended.
+    this.pathEnd = path.get(last) ?? null;
     path.delete(last);
     return path;
   }
@@ -152,6 +155,22 @@ export class PastWalks {
     engine.walkUncached(request, walker.newDevice(), walker.newPasidContext());
     walker.tables.observer = null;
     return found;
+  }
+
+  /** The whole walk of a request, through memory as `VersionedMemory` has it now; nothing is remembered or used from before. */
+  walkAll(request: WalkRequest): WalkResult {
+    const { walker } = this.#unit;
+    const out = this.reset();
+    const device = walker.newDevice();
+    const process = walker.newPasidContext();
+    if (
+      walker.admit(request, out) &&
+      walker.loadDevice(request, device, out) &&
+      walker.checkRequest(request, device, out) &&
+      walker.loadPasidContext(request, device, process, out)
+    )
+      walker.translate(request, device, process, out);
+    return out;
   }
 
   /** The scratch result, as walkers want it. */

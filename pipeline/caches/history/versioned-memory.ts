@@ -1,6 +1,8 @@
 import type { WriteWatcher } from "../../../parsers/memory/guest-memory.ts";
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
 
+import { lineAt } from "./unflushed-writes.ts";
+
 /** "as it is" in `VersionedMemory.asOf`. */
 export const NOW = Number.POSITIVE_INFINITY;
 
@@ -78,6 +80,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   at = 0;
   /** The tick that fetches see; NOW outside of `readAsOf`. */
   #asOf = NOW;
+  /** Lines that fetches see instead of memory's; null: none. */
+  #over: ReadonlyMap<number, Uint8Array> | null = null;
   /** Number of the latest change that the current read of the past has put back, or NONE. */
   #putBack = NONE;
   /** The bytes that are being written come from the recorded IOMMU itself. */
@@ -120,6 +124,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.view = base.view;
     this.at = base.at;
     if (this.#asOf !== NOW) this.#turnBack(frame, offset, bytes);
+    else if (this.#over !== null) this.#putOver(this.#over, frame, offset, bytes);
     return true;
   }
 
@@ -139,6 +144,17 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     const value = read();
     this.#asOf = NOW;
     return new PastRead(value, this, time, this.#putBack);
+  }
+
+  /**
+   * Reads memory with some lines (`lineAt`) as they are given.
+   * @param read sees it so in all its fetches; it may not read a past of its own
+   */
+  readWith<T>(lines: ReadonlyMap<number, Uint8Array>, read: () => T): T {
+    this.#over = lines;
+    const value = read();
+    this.#over = null;
+    return value;
   }
 
   /** Within `readAsOf`: what follows sees memory as it is. */
@@ -212,6 +228,21 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
       if (differs)
         this.#add(frame, offset, view.getInt32(at + offset + 4, true), view.getInt32(at + offset, true));
     }
+  }
+
+  /** The latest changes of a word, as far as they are kept, the oldest first. @param most how many */
+  latestChanges(frame: number, offset: number, most: number): Change[] {
+    const word = offset - (offset % WORD_BYTES);
+    const oldest = Math.max(0, this.#next - this.#capacity);
+    const changes: Change[] = [];
+    for (let n = this.#latest.get(frame) ?? NONE; n >= oldest && changes.length < most; ) {
+      const at = n % this.#capacity;
+      if (this.#offsets[at] === word) changes.unshift(this.changeSince(this.#times[at]! - 1, n));
+      const distance = this.#before[at]!;
+      if (distance === 0) break;
+      n -= distance;
+    }
+    return changes;
   }
 
   /** Says that a frame holds table entries above the last level. */
@@ -288,6 +319,25 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
       const distance = this.#before[at]!;
       if (distance === 0) break;
       n -= distance;
+    }
+    if (copied) {
+      this.view = scratch;
+      this.at = offset;
+    }
+  }
+
+  /** Replaces the fetched bytes by a copy with the lines given. */
+  #putOver(lines: ReadonlyMap<number, Uint8Array>, frame: number, offset: number, bytes: number): void {
+    const scratch = this.#scratch;
+    let copied = false;
+    for (let b = offset; b < offset + bytes; b++) {
+      const line = lines.get(lineAt(frame, b));
+      if (line === undefined) continue;
+      if (!copied) {
+        copied = true;
+        for (let i = 0; i < bytes; i++) scratch.setUint8(offset + i, this.view.getUint8(this.at + i));
+      }
+      scratch.setUint8(b, line[b % line.length]!);
     }
     if (copied) {
       this.view = scratch;

@@ -1,0 +1,120 @@
+import { FRAME_BYTES, FRAME_SHIFT, frameOf } from "../../../walkers/memory.ts";
+
+/** What processors' caches write back at once, in bytes. */
+const LINE_SHIFT = 6;
+const LINE_BYTES = 1 << LINE_SHIFT;
+const LINES_PER_FRAME = FRAME_BYTES >> LINE_SHIFT;
+
+/** Lines that are kept, and contents of each: the first, and the latest. */
+const MAX_LINES = 1 << 16;
+const MAX_VERSIONS = 4;
+
+/** What a line of memory held before a write that nothing has flushed. */
+export interface UnflushedWrite {
+  /** Line of the `mem` record. */
+  readonly line: number;
+  /** Number of the line of memory, as `lineAt` gives it. */
+  readonly at: number;
+  readonly before: Uint8Array;
+}
+
+/** Number of the line of memory that an address is in. */
+export function lineAt(frame: number, offset: number): number {
+  return frame * LINES_PER_FRAME + (offset >>> LINE_SHIFT);
+}
+
+/** Frame number and byte offset of a line's first byte. */
+export function startOf(at: number): { readonly frame: number; readonly offset: number } {
+  return { frame: Math.floor(at / LINES_PER_FRAME), offset: (at % LINES_PER_FRAME) << LINE_SHIFT };
+}
+
+interface Peeked {
+  peek(frame: number, offset: number, bytes: number): boolean;
+  readonly view: DataView;
+  readonly at: number;
+}
+
+/**
+ * Writes that an IOMMU whose walks are not coherent may not see yet: they stand in a processor's cache, or in a write
+ * buffer, until something flushes them, or they go to memory by themselves. Kept is what was there before.
+ */
+export class UnflushedWrites {
+  readonly #memory: Peeked;
+  /** By number of the line, the latest of them last. */
+  readonly #lines = new Map<number, UnflushedWrite[]>();
+  /** Some IOMMU's walks are not coherent: before, nothing is kept. */
+  watching = false;
+  /** The trace records flushes: a write without one is known to be without. */
+  recorded = false;
+
+  constructor(memory: Peeked) {
+    this.#memory = memory;
+  }
+
+  get any(): boolean {
+    return this.#lines.size > 0;
+  }
+
+  /** Bytes are about to be written, by a processor, in a line of the trace. */
+  writing(addrHi: number, addrLo: number, bytes: number, line: number): void {
+    if (bytes === 0) return;
+    const first = lineOf(addrHi, addrLo);
+    const last = first + Math.floor(((addrLo & (LINE_BYTES - 1)) + bytes - 1) / LINE_BYTES);
+    // Of more than can be kept, the last.
+    for (let at = Math.max(first, last - MAX_LINES + 1); at <= last; at++) this.#add(at, line);
+  }
+
+  #add(at: number, line: number): void {
+    const before = this.#read(at);
+    const writes = this.#lines.get(at);
+    if (writes === undefined) {
+      this.#lines.set(at, [{ line, at, before }]);
+      if (this.#lines.size > MAX_LINES) {
+        const [oldest] = this.#lines.keys();
+        this.#lines.delete(oldest!);
+      }
+      return;
+    }
+    if (same(writes.at(-1)!.before, before)) return;
+    if (writes.length === MAX_VERSIONS) writes.splice(1, 1);
+    writes.push({ line, at, before });
+  }
+
+  /** What is nowhere in memory reads as zero. */
+  #read(at: number): Uint8Array {
+    const { frame, offset } = startOf(at);
+    const bytes = new Uint8Array(LINE_BYTES);
+    const memory = this.#memory;
+    if (!memory.peek(frame, offset, LINE_BYTES)) return bytes;
+    const { view } = memory;
+    bytes.set(new Uint8Array(view.buffer, view.byteOffset + memory.at, LINE_BYTES));
+    return bytes;
+  }
+
+  /** Contents of a line before the writes to it that nothing has flushed. */
+  of(at: number): readonly UnflushedWrite[] {
+    return this.#lines.get(at) ?? [];
+  }
+
+  /** Lines of memory are flushed: those that hold any of these bytes. */
+  flush(addrHi: number, addrLo: number, sizeHi: number, sizeLo: number): void {
+    const first = lineOf(addrHi, addrLo);
+    const size = (sizeHi >>> 0) * 2 ** 32 + (sizeLo >>> 0);
+    const last = first + Math.floor(((addrLo & (LINE_BYTES - 1)) + size - 1) / LINE_BYTES);
+    if (last - first < this.#lines.size) for (let at = first; at <= last; at++) this.#lines.delete(at);
+    else for (const at of this.#lines.keys()) if (at >= first && at <= last) this.#lines.delete(at);
+  }
+
+  flushAll(): void {
+    this.#lines.clear();
+  }
+}
+
+function lineOf(addrHi: number, addrLo: number): number {
+  return lineAt(frameOf(addrHi, addrLo), addrLo & ((1 << FRAME_SHIFT) - 1));
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < LINE_BYTES; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
