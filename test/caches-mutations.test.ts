@@ -44,6 +44,20 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path) => {
     expect(tally.tried).toBe(MUTATIONS);
   });
 
+  it("one that comes later is owed if and only if it shows", async () => {
+    expectSound(await mutations.delay(MUTATIONS, 3));
+  });
+
+  it("one that covers something else likewise", async () => {
+    expectSound(await mutations.redirect(MUTATIONS, 4));
+  });
+
+  it("one that covers more is never missed", async () => {
+    const { tried, failures } = await mutations.widen(MUTATIONS, 6);
+    expect(failures).toEqual([]);
+    expect(tried).toBeGreaterThan(0);
+  });
+
   it("where nobody recorded answers, it is a hazard", async () => {
     const tally = await mutations.dropUnanswered(MUTATIONS, 5);
     expectSound(tally);

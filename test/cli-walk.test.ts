@@ -28,6 +28,27 @@ describe.concurrent("walk", () => {
     expect((await cli(["walk", trace, "--line", "4"])).stdout).toContain("\noutcome: fault STE.Config\n");
   });
 
+  test("of an entry that was valid before, it is not likely that no driver has attached the device", async () => {
+    const trace = join(folder, "ste-window.ndjson");
+    const dma = { type: "dma", dev: "sid:0", addr: "0x1000" };
+    const lines = [
+      { type: "iommu", id: "s", model: "arm-smmuv3" },
+      { type: "ram", addr: "0x0", size: "0x1000" },
+      { type: "mem", addr: "0x0", data: "0900000000000000" },
+      dma,
+      { type: "mem", addr: "0x0", data: "0800000000000000" },
+      dma,
+    ];
+    writeFileSync(trace, lines.map((line) => JSON.stringify(line)).join("\n"));
+    const { stdout } = await cli(["walk", trace, "--line", "6"]);
+    expect(stdout).toContain("Likely causes:\n    - the entry was 0x9 until line 5: ");
+    expect(stdout).not.toContain("attached");
+    // Where nothing was before, it is.
+    const never = join(folder, "ste-never.ndjson");
+    writeFileSync(never, [...lines.slice(0, 2), dma].map((line) => JSON.stringify(line)).join("\n"));
+    expect((await cli(["walk", never, "--line", "3"])).stdout).toContain("no driver has attached the device");
+  });
+
   test("prints what a fault means, and what was observed", async ({ expect }) => {
     const ran = await cli(["walk", RELATIVE, "--line", "13"]);
     await expect(ran.stdout).toMatchFileSnapshot(golden("walk-fault.txt"));

@@ -1,4 +1,11 @@
-import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
+import {
+  causesOf,
+  FAULT_REASONS,
+  type Fault,
+  type FaultReason,
+  hasCode,
+  type Occurrence,
+} from "../../walkers/fault.ts";
 import { hex } from "../../walkers/word64.ts";
 
 /** A text as a sentence: a capital first, a full stop last. */
@@ -17,15 +24,24 @@ export function reasonsOf(fault: Fault): readonly FaultReason[] {
   return [fault.reason, ...(fault.others ?? [])];
 }
 
-/** What a fault means: sentence, source, generic reason, likely causes. */
-export function faultLines(fault: Fault, reasons: readonly FaultReason[] = reasonsOf(fault)): string[] {
+/**
+ * What a fault means: sentence, source, generic reason, likely causes.
+ * @param known what is known of one that has happened
+ */
+export function faultLines(
+  fault: Fault,
+  known: Occurrence = {},
+  causes: readonly string[] = causesOf(fault, known),
+): string[] {
   const lines = [
     `${sentence(fault.text)} [${fault.source}]`,
-    ...reasons.map((name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`),
+    ...(known.reasons ?? reasonsOf(fault)).map(
+      (name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`,
+    ),
   ];
-  if (fault.causes !== undefined && fault.causes.length > 0) {
+  if (causes.length > 0) {
     lines.push("Likely causes:");
-    for (const cause of fault.causes) lines.push(`  - ${cause}`);
+    for (const cause of causes) lines.push(`  - ${cause}`);
   }
   return lines;
 }

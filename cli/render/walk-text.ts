@@ -1,10 +1,12 @@
+import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import type { OutcomeRecord } from "../../pipeline/output/records.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
 import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
-import type { Fault } from "../../walkers/fault.ts";
+import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import { addressText, hex } from "../../walkers/word64.ts";
+import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
 import { permText } from "./perm.ts";
@@ -98,7 +100,30 @@ function resultText(result: WalkResult): string {
   return `fault ${faultTitle(result.fault!)}`;
 }
 
-function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null): string[] {
+/** What a walk knows of its fault. */
+function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occurrence {
+  const { reason, access, stage, flags, entry } = outcome;
+  const { kindOfFlags } = VENDORS[model].faultRecord;
+  return {
+    reasons: [reason!],
+    access: ACCESS_BITS[access],
+    stage,
+    kind: flags === undefined ? undefined : kindOfFlags?.(fault.code, Number(flags)),
+    entryLo: entry === undefined ? undefined : Number(BigInt.asIntN(32, BigInt(entry))),
+  };
+}
+
+/** Of a structure that served requests before and was changed, no cause is likely that it was never set up. */
+function likelyCauses({ outcome, changes }: InspectedRequest): readonly string[] | undefined {
+  if (outcome.stage !== undefined || changes.length === 0) return undefined;
+  const values = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
+  return [
+    `the entry was ${values.join(", ")}: the device was still active when it was removed, or it is being replaced`,
+  ];
+}
+
+function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[] {
+  const { outcome, model } = inspected;
   const lines: string[] = [];
   if (outcome.result === "fault") {
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
@@ -106,7 +131,7 @@ function outcomeLines({ outcome, model }: InspectedRequest, fault: Fault | null)
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, [outcome.reason])));
+      lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

@@ -6,6 +6,7 @@ import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import type { LeafTables } from "./filling/leaf-tables.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
@@ -147,6 +148,11 @@ export class UnitCaches {
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: StaleSource | null = null;
+
+  /** Which pages stand behind the last-level entries that walks went through. */
+  get leafTables(): LeafTables {
+    return this.#structures.leafTables;
+  }
 
   /** What the last explanation found. */
   get staleSource(): StaleSource | null {

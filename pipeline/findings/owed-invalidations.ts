@@ -1,6 +1,8 @@
-import type { DmaRecord } from "../../parsers/trace/records.ts";
-import { FRAME_SHIFT } from "../../walkers/memory.ts";
+import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
+import { deviceName } from "../../walkers/models.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
+import { addressText } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -30,14 +32,17 @@ interface Problem {
   readonly sources: Source[];
   readonly dev: string;
   readonly pasid: number;
-  /** Line of the first request that could see the old entry, and how many there were. */
-  readonly firstLine: number;
+  /** Line of the first request that could see the old entry, or that its page was reused in; how many requests there were. */
+  firstLine: number;
   /** Line of the last of them. */
   lastLine: number;
   requests: number;
   /** Of these, how many the old entry has answered, and how many have no recorded answer. */
   answered: number;
   unobserved: number;
+  /** Line of the record that mapped its memory elsewhere, and what it did; 0: none. */
+  reusedLine: number;
+  reused: string;
   /** Line of the first logged fault that the old entry explains; 0: none. */
   faultLine: number;
 }
@@ -47,11 +52,13 @@ interface Problem {
  * at the end of the trace, says whether the invalidation came after the use or never, and what of it was to be seen.
  */
 export class OwedInvalidations implements Analysis {
+  readonly #names: TraceNames;
   readonly #findings: Findings;
   readonly #memory: VersionedMemory;
   readonly #open = new Map<string, Problem>();
 
-  constructor(findings: Findings, memory: VersionedMemory) {
+  constructor(names: TraceNames, findings: Findings, memory: VersionedMemory) {
+    this.#names = names;
     this.#findings = findings;
     this.#memory = memory;
   }
@@ -60,28 +67,71 @@ export class OwedInvalidations implements Analysis {
   stale(
     line: number,
     { unit, names }: Route,
-    record: DmaRecord,
+    _record: DmaRecord,
     request: WalkRequest,
     staleSource: StaleSource,
     showing: Showing,
   ): void {
     if (staleSource.change === null && staleSource.root === null) return;
+    const problem = this.#follow(line, unit, names.device, request, staleSource);
+    if (problem === null || problem.lastLine === line) return;
+    if (problem.requests === 0) problem.firstLine = line;
+    problem.lastLine = line;
+    problem.requests++;
+    if (showing === "answered") problem.answered++;
+    else if (showing === "hazard") problem.unobserved++;
+  }
+
+  /**
+   * The memory of a page that was taken away is mapped elsewhere, before the page is invalidated.
+   * @param old a request for that page; changed
+   * @param heir the IOMMU behind which it is now
+   * @param request for where it is now
+   */
+  reused(
+    line: number,
+    unit: IommuUnit,
+    old: WalkRequest,
+    staleSource: StaleSource,
+    heir: IommuUnit,
+    request: WalkRequest,
+  ): void {
+    const problem = this.#follow(line, unit, this.#nameOf(unit, old.device), old, staleSource);
+    if (problem === null || problem.reusedLine !== 0) return;
+    problem.reusedLine = line;
+    const page = addressText(staleSource.answer.frame);
+    const pasid = request.pasid < 0 ? "" : `, PASID ${request.pasid}`;
+    const whose = `${this.#nameOf(heir, request.device)}${pasid}`;
+    const where = addressText(frameOf(request.addrHi, request.addrLo));
+    problem.reused = `the page that it mapped, ${page}, was given to ${where} of ${whose} in line ${line}`;
+  }
+
+  /** The problem that an entry is part of; null where it has been reported. */
+  #follow(
+    line: number,
+    unit: IommuUnit,
+    dev: string,
+    request: WalkRequest,
+    staleSource: StaleSource,
+  ): Problem | null {
     const key = keyOf(unit, staleSource);
     let problem = this.#open.get(key);
     if (problem === undefined) {
-      if (RULES.some((rule) => this.#findings.has(CACHE_RULES[rule], key))) return;
+      if (RULES.some((rule) => this.#findings.has(CACHE_RULES[rule], key))) return null;
       problem = {
         unit,
         key,
         sources: [],
-        dev: names.device,
-        pasid: record.pasid,
+        dev,
+        pasid: request.pasid,
         firstLine: line,
         lastLine: 0,
         requests: 0,
         answered: 0,
         unobserved: 0,
         faultLine: 0,
+        reusedLine: 0,
+        reused: "",
       };
       this.#open.set(key, problem);
       if (this.#open.size > MAX_OPEN) this.#leaveOldest(line);
@@ -89,11 +139,14 @@ export class OwedInvalidations implements Analysis {
     const { sources } = problem;
     if (sources.length < MAX_SOURCES && !sources.some((known) => sameEntry(known.staleSource, staleSource)))
       sources.push({ staleSource, change: staleChange(unit, this.#memory, request, staleSource)! });
-    if (problem.lastLine === line) return;
-    problem.lastLine = line;
-    problem.requests++;
-    if (showing === "answered") problem.answered++;
-    else if (showing === "hazard") problem.unobserved++;
+    return problem;
+  }
+
+  /** A device as the trace spells it. */
+  #nameOf(unit: IommuUnit, id: number): string {
+    const { devices } = this.#names;
+    for (let i = 0; i < devices.size; i++) if (devices.get(i).id === id) return devices.get(i).text;
+    return deviceName(unit.model, id);
   }
 
   /** A logged fault is what the old entry of a problem gives. */
@@ -143,7 +196,7 @@ export class OwedInvalidations implements Analysis {
   #late(line: number, problem: Problem): void {
     const { change } = problem.sources[0]!;
     this.#report(line, problem, change, "late-invalidation", {
-      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the use, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
+      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the ${problem.requests === 0 ? "reuse" : "use"}, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
       invalidated_line: line,
     });
   }
@@ -155,7 +208,7 @@ export class OwedInvalidations implements Analysis {
     rule: (typeof RULES)[number],
     details: { readonly message: string; readonly invalidated_line?: number },
   ): void {
-    const { unit, key, dev, pasid, firstLine, requests, answered, faultLine } = problem;
+    const { unit, key, dev, pasid, firstLine, requests, answered, faultLine, reusedLine } = problem;
     this.#open.delete(key);
     this.#findings.report(line, CACHE_RULES[rule], key, {
       iommu: unit.id,
@@ -163,10 +216,10 @@ export class OwedInvalidations implements Analysis {
       pasid: pasid < 0 ? undefined : pasid,
       ...details,
       ...(isLatent(problem) ? { latent: true } : {}),
-      first_line: firstLine,
-      requests,
+      ...(requests === 0 ? {} : { first_line: firstLine, requests }),
       ...(answered === 0 ? {} : { answered }),
       ...(faultLine === 0 ? {} : { fault_line: faultLine }),
+      ...(reusedLine === 0 ? {} : { reused_line: reusedLine }),
       ...change.fields,
     });
   }
@@ -194,7 +247,8 @@ function isLatent({ answered, unobserved, faultLine }: Problem): boolean {
 
 /** What could be seen of a problem, and what was. */
 function seen(problem: Problem): string {
-  const { requests, answered, firstLine, faultLine } = problem;
+  const { requests, answered, firstLine, faultLine, reused } = problem;
+  if (requests === 0) return `No request has met it, but ${reused}`;
   const one = requests === 1;
   const who = one ? `The request in line ${firstLine}` : `${requests} requests from line ${firstLine} on`;
   const count = one ? "was" : answered === 1 ? "1 was" : `${answered} were`;
@@ -205,7 +259,7 @@ function seen(problem: Problem): string {
         ? `, but ${one ? "its" : "no"} answer ${one ? "does not show" : "shows"} it`
         : "";
   const logged = faultLine === 0 ? "" : `; the fault logged in line ${faultLine} comes from it`;
-  return `${who} could see the old one${shown}${logged}`;
+  return `${who} could see the old one${shown}${logged}${reused === "" ? "" : `; ${reused}`}`;
 }
 
 function keyOf(unit: IommuUnit, { change, root }: StaleSource): string {

@@ -104,6 +104,7 @@ export interface FindingRecord {
   readonly request_line?: number;
   readonly invalidated_line?: number;
   readonly fault_line?: number;
+  readonly reused_line?: number;
   readonly requests?: number;
   readonly answered?: number;
   readonly latent?: true;

@@ -16,6 +16,7 @@ import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
 import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
+import { PageReuse } from "../findings/page-reuse.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -71,12 +72,13 @@ export class Replay implements TraceHandler {
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
     const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
-    const owed = new OwedInvalidations(findings, past);
+    const owed = new OwedInvalidations(names, findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       owed,
+      new PageReuse(iommus, owed, memory),
       new CacheFindings(findings, iommus, past),
       new MappingFindings(names, findings),
       new LossFindings(findings),

@@ -152,6 +152,7 @@ const FINDING: Description<FindingRecord> = {
   ),
   invalidated_line: optional(integer(1, MAX_SAFE, "Line from which on an invalidation covers the old entry")),
   fault_line: optional(integer(1, MAX_SAFE, "Line of a logged fault that the old entry explains")),
+  reused_line: optional(integer(1, MAX_SAFE, "Line that maps elsewhere what the old entry maps")),
   requests: optional(count("Requests that could see the old entry")),
   answered: optional(count("Of these, those that the recorded system answered from it")),
   latent: optional(only(true, "No recorded answer shows it")),

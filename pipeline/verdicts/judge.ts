@@ -1,6 +1,8 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
+import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
@@ -75,7 +77,10 @@ export class Judge {
     outcome.difference = this.#comparison.difference(outcome, observed);
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
-    else if (caches !== null) this.#ask(record, request, outcome, caches);
+    else if (ofInterrupts(outcome, observed)) {
+      outcome.verdict = "not-modelled";
+      outcome.difference = "";
+    } else if (caches !== null) this.#ask(record, request, outcome, caches);
   }
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
@@ -235,6 +240,14 @@ export class Judge {
       advance(request, span);
     }
   }
+}
+
+/** Whether what was observed is a fault of interrupt remapping, whose tables are not walked. */
+function ofInterrupts(outcome: Outcome, observed: ObservedRecord): boolean {
+  if (observed.result !== FAULT || !observed.hasCode) return false;
+  const { faultRecord } = VENDORS[MODEL_OWNER[outcome.model]];
+  const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
+  return faultRecord.ofInterrupts?.(code, observed.flags, outcome.status === MSI) ?? false;
 }
 
 /** Adds what gave an answer to what is owed, unless it is known, or an invalidation of it is on its way. */

@@ -4,6 +4,7 @@ import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import type { Change } from "../caches/history/versioned-memory.ts";
 import type { Errors } from "../output/error-log.ts";
 import type { OutcomeRecord } from "../output/records.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
@@ -33,6 +34,8 @@ export interface InspectedRequest extends Errors {
   readonly outcome: OutcomeRecord;
   /** What the recorded system did, as JSON text; "" where that is not known. */
   readonly observed: string;
+  /** The latest changes of the word that the failing entry begins with, since a request has used it. */
+  readonly changes: readonly Change[];
 }
 
 /** There is no such request in the trace, or it cannot be walked. */
@@ -57,8 +60,11 @@ export async function inspectTrace(
   }
 }
 
+/** Earlier values of a failing entry that are told. */
+const MAX_CHANGES = 3;
+
 /** What is known of a request when it has been walked. */
-type Walked = Pick<InspectedRequest, "line" | "iommu" | "model" | "pages" | "observed">;
+type Walked = Pick<InspectedRequest, "line" | "iommu" | "model" | "pages" | "observed" | "changes">;
 
 class TraceInspection implements TraceHandler {
   readonly #names: TraceNames;
@@ -184,6 +190,10 @@ class TraceInspection implements TraceHandler {
       throw new InspectionError(`line ${line}: ${why}`);
     }
     const pages = walks.finish();
-    this.#walked = { line, iommu: unit.id, model: unit.model, pages, observed: record.observedText() };
+    const { entryFrame, entryOffset } = pages.at(-1)!.result;
+    const { past } = this.#replay.system;
+    const changes = entryFrame < 0 ? [] : past.latestChanges(entryFrame, entryOffset, MAX_CHANGES);
+    const observed = record.observedText();
+    this.#walked = { line, iommu: unit.id, model: unit.model, pages, observed, changes };
   }
 }

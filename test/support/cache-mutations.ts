@@ -13,6 +13,8 @@ type Json = Record<string, unknown>;
 
 /** Verdicts that blame the recorded IOMMU. */
 const BLAMED = ["mismatch", "stale-after-invalidation"];
+/** Requests that an invalidation is moved past, at most. */
+const MOST_DELAYED = 20;
 const OWED = ["missing-invalidation", "late-invalidation"];
 /** Attempts for each mutation of the second kind that is wanted: most entries are not asked for again. */
 const ATTEMPTS = 20;
@@ -112,21 +114,86 @@ export class Mutations {
    * does, every verdict is as it was.
    */
   async drop(count: number, seed: number): Promise<Tally> {
+    return this.#mutate(count, seed, (dropped) => this.#trace.filter((_, index) => index !== dropped));
+  }
+
+  /** Moves one invalidation at a time past some of the next requests. */
+  async delay(count: number, seed: number): Promise<Tally> {
+    const pick = randomNumbers(seed + 1);
+    return this.#mutate(
+      count,
+      seed,
+      (at) => {
+        const later = this.#requests.filter((index) => index > at).slice(0, MOST_DELAYED);
+        const past = later[pick(Math.max(later.length, 1))] ?? this.#trace.length - 1;
+        const moved = [...this.#trace];
+        moved.splice(past, 0, ...moved.splice(at, 1));
+        return moved;
+      },
+      true,
+    );
+  }
+
+  /** Puts another invalidation of the recording in the place of one: what that one should cover is not covered. */
+  async redirect(count: number, seed: number): Promise<Tally> {
+    const pick = randomNumbers(seed + 1);
+    return this.#mutate(
+      count,
+      seed,
+      (at) => {
+        const others = this.invalidations.filter(
+          (index) => this.#trace[index]!.iommu === this.#trace[at]!.iommu,
+        );
+        const other = this.#trace[others[pick(others.length)]!]!;
+        return this.#trace.map((r, index) => (index === at ? other : r));
+      },
+      true,
+    );
+  }
+
+  /** Puts the widest invalidation beside one: nothing can be owed that was not before. */
+  async widen(count: number, seed: number): Promise<Tally> {
+    const tally = newTally();
+    const before = await judge(this.original.records);
+    const covered = (index: number) => this.original.covered.get(index) ?? 0;
+    const widest = this.invalidations.reduce((a, b) => (covered(b) > covered(a) ? b : a));
+    for (const at of this.#some(count, seed)) {
+      if (this.#trace[at]!.iommu !== this.#trace[widest]!.iommu) continue;
+      tally.tried++;
+      const { records } = record(this.#trace.toSpliced(at, 0, this.#trace[widest]!));
+      const { verdicts, missing } = await judge(records);
+      if (blamed(verdicts).length > 0) tally.failures.push(`record ${at + 1}: the IOMMU is blamed`);
+      if (missing > before.missing) tally.failures.push(`record ${at + 1}: ${missing} findings`);
+    }
+    return tally;
+  }
+
+  /**
+   * Makes a mutation of one invalidation at a time, and compares what is said with what shows.
+   * @param mayBeFresher it may drop what the recording's invalidations did not
+   */
+  async #mutate(
+    count: number,
+    seed: number,
+    mutated: (at: number) => readonly Json[],
+    mayBeFresher = false,
+  ): Promise<Tally> {
     const tally = newTally();
     const before = (await judge(this.original.records)).verdicts.join();
-    for (const dropped of this.#some(count, seed)) {
+    for (const at of this.#some(count, seed)) {
       tally.tried++;
-      const { records } = record(this.#trace.filter((_, index) => index !== dropped));
+      const { records } = record(mutated(at));
       const first = answers(records).findIndex((answer, seq) => answer !== this.#expected[seq]);
       const { verdicts, missing } = await judge(records);
-      const wrong = (what: string) => tally.failures.push(`without record ${dropped + 1}: ${what}`);
+      const wrong = (what: string) => tally.failures.push(`record ${at + 1}: ${what}`);
       if (blamed(verdicts).length > 0) wrong(`the IOMMU is blamed for ${blamed(verdicts).length} answers`);
       if (first < 0) {
         if (verdicts.join() !== before) wrong("nothing shows, and verdicts differ");
         continue;
       }
       tally.shown++;
-      if (verdicts[first] === "stale" && missing > 0) tally.reported++;
+      const owed = verdicts[first] === "stale" && missing > 0;
+      if (owed || (mayBeFresher && verdicts[first] === "match")) tally.reported++;
       else wrong(`request ${first} shows it, verdict ${verdicts[first]}, ${missing} findings`);
     }
     return tally;

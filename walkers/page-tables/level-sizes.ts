@@ -1,4 +1,4 @@
-import { entryShift, type LevelGeometry, RADIX512 } from "./geometry.ts";
+import { entryBytes, entryShift, type LevelGeometry, RADIX512 } from "./geometry.ts";
 
 /** The sizes that table entries above the last level map, the smallest first: those of the stage that input addresses enter. */
 export class LevelSizes {
@@ -19,6 +19,15 @@ export class LevelSizes {
   /** log2 of what an entry of a step maps. */
   shift(step: number): number {
     return entryShift(this.#geometry, this.level(step));
+  }
+
+  /** log2 of what an entry of the level below a step maps. */
+  shiftBelow(step: number): number {
+    return entryShift(this.#geometry, this.#geometry.last + this.#geometry.up * step);
+  }
+
+  get entryBytes(): number {
+    return entryBytes(this.#geometry);
   }
 
   /** The level's number, as the specification counts. */

@@ -10,6 +10,7 @@ import { Translations } from "../held/translations.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import { PAGING_STRUCTURE_ENTRIES } from "../invalidations/coverage.ts";
+import { LeafTables } from "./leaf-tables.ts";
 
 /**
  * Table entries above the last level that a cache may hold: an IOMMU may go on from one without reading those above it
@@ -19,6 +20,8 @@ import { PAGING_STRUCTURE_ENTRIES } from "../invalidations/coverage.ts";
  */
 export class PagingStructures {
   readonly entries: Translations;
+  /** Where the entries stand that are at the last level of a walk. */
+  readonly leafTables = new LeafTables();
   readonly #caching: Caching;
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
@@ -105,7 +108,7 @@ export class PagingStructures {
       const shift = sizes.shift(step);
       if (!entries.find(set, shift, hi, lo)) {
         if (!ok) continue;
-        now ??= this.#path(pair, request, sizes, NOW);
+        now ??= this.#pathNow(pair, request, sizes, first, ok);
         if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
         continue;
       }
@@ -116,7 +119,7 @@ export class PagingStructures {
       };
       const known = old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
       if (!known) {
-        now ??= this.#path(pair, request, sizes, NOW);
+        now ??= this.#pathNow(pair, request, sizes, first, ok);
         const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
         const after = now.get(sizes.level(step));
         if (
@@ -130,6 +133,19 @@ export class PagingStructures {
     }
     // Changes of the tables that these entries stand in are changes of structure from now on.
     if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
+  }
+
+  #pathNow(
+    pair: TranslationContext,
+    request: WalkRequest,
+    sizes: LevelSizes,
+    first: number,
+    ok: boolean,
+  ): Path {
+    const path = this.#path(pair, request, sizes, NOW);
+    const { pathEnd } = this.#past;
+    if (ok && pathEnd !== null) this.leafTables.add(request, pathEnd, sizes, first);
+    return path;
   }
 
   #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path {
@@ -166,6 +182,7 @@ export class PagingStructures {
   }
 
   clear(): void {
+    this.leafTables.clear();
     this.entries.clear();
   }
 

@@ -37,6 +37,8 @@ export class PastWalks {
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #scratch = new WalkResult();
+  /** After `path`: where it ended, which is not part of it. */
+  pathEnd: PathEntry | null = null;
   /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
   lost = 0;
 
@@ -95,6 +97,7 @@ export class PastWalks {
     else memory.readAsOf(time, () => this.translate(request, device, process));
     tables.observer = null;
     // The last entry is the leaf, or where the walk ended.
+    this.pathEnd = path.get(last) ?? null;
     path.delete(last);
     return path;
   }

@@ -12,17 +12,23 @@ export interface StaleAnswer {
   readonly frame: number;
   /** ok: log2 of what it maps; 0 where nothing was translated. */
   readonly pageShift: number;
+  /** As in WalkResult: of whom the translation is. */
+  readonly domain: number;
+  readonly asid: number;
   readonly fault: Fault | null;
   readonly reason: FaultReason;
   /** The specification says that the fault writes a record. */
   readonly recorded: boolean;
 }
 
-export function staleAnswer({ status, frame, pageShift, fault, reason, recorded }: WalkResult): StaleAnswer {
+export function staleAnswer(walk: WalkResult): StaleAnswer {
+  const { status, frame, pageShift, domain, asid, fault, reason, recorded } = walk;
   return {
     status,
     frame: status === OK ? frame : -1,
     pageShift,
+    domain,
+    asid,
     fault: status === FAULT ? fault : null,
     reason,
     recorded,

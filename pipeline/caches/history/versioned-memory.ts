@@ -230,6 +230,21 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     }
   }
 
+  /** The latest changes of a word, as far as they are kept, the oldest first. @param most how many */
+  latestChanges(frame: number, offset: number, most: number): Change[] {
+    const word = offset - (offset % WORD_BYTES);
+    const oldest = Math.max(0, this.#next - this.#capacity);
+    const changes: Change[] = [];
+    for (let n = this.#latest.get(frame) ?? NONE; n >= oldest && changes.length < most; ) {
+      const at = n % this.#capacity;
+      if (this.#offsets[at] === word) changes.unshift(this.changeSince(this.#times[at]! - 1, n));
+      const distance = this.#before[at]!;
+      if (distance === 0) break;
+      n -= distance;
+    }
+    return changes;
+  }
+
   /** Says that a frame holds table entries above the last level. */
   watchTable(frame: number): void {
     if (this.#anyTable) return;

@@ -31,7 +31,7 @@ export class EntryHistory {
   /** Tick of the first store. */
   readonly since: number;
   readonly stores: Store[] = [];
-  readonly uses: Use[] = [];
+  uses: Use[] = [];
   /** Requests that were looked at. */
   looks = 0;
   /** How many stores there were at each invalidation that covers it and is not complete. */

@@ -177,11 +177,20 @@ export class UpdatedEntries implements StoreWatcher {
     if (!this.#byDevice.has(unit)) return;
     const invalidation = unit.commands.invalidation(words);
     for (const [key, history] of this.#of(unit)) {
+      this.#settled(history);
       // What has been made valid is complete when software turns to the queue.
       if (!history.base.valid || (completes && history.issued.length > 0)) this.#close(key, history);
       else if (invalidation !== null && invalidation.status === ACCEPTED && covers(invalidation, history))
         history.issued.push(history.stores.length);
     }
+  }
+
+  /** Software turns to the queue: what has been stored by then is meant to be, and requests that met it met no half. */
+  #settled(history: EntryHistory): void {
+    const { unit, place, stores } = history;
+    history.uses = history.uses.filter(
+      (use) => use.stores === stores.length || lookAt(unit, use.request, place).answer !== use.answer,
+    );
   }
 
   /** An invalidation that has happened, in whatever way. */
