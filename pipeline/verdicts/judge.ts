@@ -36,6 +36,8 @@ export class Judge {
   readonly #page = new Outcome();
   /** What the last answer came from, where a cache gave it or comes nearest; or the first hazard. */
   staleSource: StaleSource | null = null;
+  /** The answer was invalidated, by what stands behind a command at which the queue has stopped. */
+  behindStop = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
@@ -62,6 +64,7 @@ export class Judge {
   ): void {
     this.staleSource = null;
     this.unflushed = null;
+    this.behindStop = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     if (!observed.present) {
@@ -82,7 +85,9 @@ export class Judge {
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
   #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
-    const verdict = this.#explain(record, request, caches, this.#comparison);
+    let verdict = this.#explain(record, request, caches, this.#comparison);
+    this.behindStop = verdict === "stale-after-invalidation" && this.staleSource?.behindStop === true;
+    if (this.behindStop) verdict = "stale";
     if (verdict !== "mismatch") {
       outcome.verdict = verdict;
       outcome.difference = "";
@@ -96,7 +101,8 @@ export class Judge {
       return;
     }
     outcome.changedLine = this.#changedLine();
-    if (verdict !== "stale-after-invalidation") this.owed = withSource(this.owed, this.staleSource);
+    if (verdict !== "stale-after-invalidation" && !this.behindStop)
+      this.owed = withSource(this.owed, this.staleSource);
   }
 
   /**
@@ -117,6 +123,19 @@ export class Judge {
     }
     this.staleSource = null;
     return null;
+  }
+
+  /**
+   * Whether a right answer shows that a queue which had stopped has been restarted: an entry that was invalidated would
+   * have answered otherwise.
+   * @param request as walked last; left at the first page
+   */
+  showsRestart(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+    if (this.owed.length > 0) return false;
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const now = caches.walkAgain(request);
+    return caches.heldOnce(request, (walk) => !sameAnswer(walk, now));
   }
 
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
