@@ -129,13 +129,15 @@ export class Contexts {
   }
 
   /** Contexts of other devices that may stand for that of a device: entries that say so. */
-  *neighbours(caches: DeviceCaches): Iterable<ContextVersion> {
-    if (this.#spans.size === 0 || caches.key !== caches.id) return;
+  neighbours(caches: DeviceCaches): readonly ContextVersion[] {
+    if (this.#spans.size === 0 || caches.key !== caches.id) return NO_VERSIONS;
+    const found: ContextVersion[] = [];
     for (const span of this.#spans.keys())
       for (const other of this.#inSpan(caches.id, span))
         if (other !== caches)
           for (const version of other.contexts.versions)
-            if (this.#spanOf(version.context) === span) yield version;
+            if (this.#spanOf(version.context) === span) found.push(version);
+    return found;
   }
 
   #spanOf(context: object): number {
@@ -252,11 +254,12 @@ export class Contexts {
    * of the table of PASIDs, and shares it with the requests that name its PASID.
    */
   sharedPasidEntries(caches: DeviceCaches, device: object, pasid: number): readonly ContextVersion[] {
-    if (caches.processes.size < 2) return NO_VERSIONS;
+    const withoutPasid = caches.processes.get(NO_PASID);
+    if (withoutPasid === undefined) return NO_VERSIONS;
     const index = this.#caching.pasidIndex(device, pasid);
-    const others = caches.processes.get(pasid === NO_PASID ? index : NO_PASID)?.history.versions;
+    const others = pasid === NO_PASID ? caches.processes.get(index) : withoutPasid;
     if (others === undefined) return NO_VERSIONS;
-    return others.filter((version) => version.own && version.tag.pasid === index);
+    return others.history.versions.filter((version) => version.own && version.tag.pasid === index);
   }
 
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {
