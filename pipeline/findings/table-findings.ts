@@ -309,8 +309,10 @@ export class TableFindings implements Analysis, FrameUser {
     const { unit } = this.#owner!;
     // Where a table should be is where the snapshot that could not be read may have it.
     if (this.#recorded.lost && finding.rule.id === "pointer-outside-memory") return;
+    const key = `${unit.id ?? ""}\n${finding.key}`;
+    if (this.#findings.has(finding.rule, key)) return;
     const details = tableFindingDetails(unit, finding, (id) => this.#nameOf(unit, id));
-    this.#findings.report(this.#lineOf(finding), finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
+    this.#findings.report(this.#lineOf(finding), finding.rule, key, details);
   }
 
   #lineOf({ place, changed_line }: TableFinding): number {
