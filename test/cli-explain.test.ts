@@ -32,6 +32,25 @@ describe.concurrent("explain", () => {
     }
   });
 
+  test("likely causes are those that the record leaves possible", async () => {
+    const causes = async (vendor: string, ...words: string[]) =>
+      records((await cli(["explain", vendor, "--json", "--record", ...words])).stdout)
+        .at(-1)!
+        .causes.join("\n");
+    // AMD INVALID_DEVICE_REQUEST, TYPE 5 and 3; IO_PAGE_FAULT with PR, RW and PE.
+    const blocked = await causes("amd", "0x8a00000000000001", "0xfdf8000020");
+    expect(blocked).toMatch(/^an interrupt of a device whose entry has IntCtl=0[^\n]*$/);
+    expect(await causes("amd", "0x8600000000000001", "0xfd00000020")).toMatch(
+      /HyperTransport.*stray pointer/,
+    );
+    expect(await causes("amd", "0x2070001200000500", "0xff6101b0")).toMatch(/^PE=1[^\n]*$/);
+    // SMMUv3 F_PERMISSION of stage 2, class IN: a write, a read.
+    const permission = (word: string) => causes("arm", "0x0000000500000013", word, "0x40000", "0x40000");
+    expect(await permission("0x0000028000000000")).toBe("a write to a read-only mapping");
+    expect(await permission("0x0000028800000000")).toBe("a read of a write-only mapping (S2AP)");
+    expect(await causes("arm", "0x0000010000000007", "0", "0", "0")).toMatch(/ATS/);
+  });
+
   test("what has no code is known by its name, and is no meaning of an empty record", async () => {
     const none = SMMUV3_FAULTS.filter(({ code }) => code === 0);
     expect(none.map(({ name }) => name)).toContain("GBPA.ABORT");

@@ -24,7 +24,43 @@ describe("ram", () => {
     for (let frame = 0; frame < 2000; frame++) memory.fetch(frame * 1001, 0, 8);
     expect(memory.pages).toBe(0);
     memory.write(0, 0x7000, Uint8Array.of(1));
+    expect(hex(memory, 7, 0, 8)).toBe("0100000000000000");
     expect(memory.pages).toBe(1);
+  });
+
+  it("takes no page for a few bytes that nobody reads", () => {
+    const memory = new TraceMemory();
+    for (let n = 0; n < 6000; n++) memory.write(0, (n % 2000) * 4096 + n * 8, Uint8Array.of(n >> 8, n));
+    expect(memory.pages).toBe(0);
+    memory.ram(0, 0, 0, 0x1000);
+    // In the order of the writes, over RAM that came later, and nothing but they where there is none.
+    memory.write(0, 0x2001, Uint8Array.of(0xaa));
+    expect([hex(memory, 0, 0, 4), hex(memory, 2, 16, 2), hex(memory, 2, 18, 1)]).toEqual([
+      "00000000",
+      "0002",
+      null,
+    ]);
+    expect(memory.peek(2, 0, 2)).toBe(false);
+    expect(memory.peek(2, 1, 1)).toBe(true);
+    expect(memory.peek(3, 24, 2)).toBe(true);
+    expect(memory.pages).toBe(3);
+    // More than a few.
+    memory.write(0, 0x5000, new Uint8Array(64).fill(1));
+    memory.write(0, 0x5000, new Uint8Array(64).fill(2));
+    expect(memory.pages).toBe(4);
+    expect([hex(memory, 5, 40, 2), hex(memory, 5, 62, 2)]).toEqual(["0202", "0202"]);
+  });
+
+  it("says that bytes change where a page that was read before has them, and nowhere else", () => {
+    const memory = new TraceMemory();
+    memory.ram(0, 0, 0, 0x10000);
+    memory.write(0, 0x1000, Uint8Array.of(1));
+    const before = memory.generation;
+    hex(memory, 1, 0, 8);
+    memory.write(0, 0x2000, Uint8Array.of(1));
+    expect(memory.generation).toBe(before);
+    memory.write(0, 0x1007, Uint8Array.of(1));
+    expect(memory.generation).toBeGreaterThan(before);
   });
 
   it("may end at 2^64 exactly, and not beyond", () => {

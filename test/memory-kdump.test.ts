@@ -1,8 +1,9 @@
 import { deflateSync } from "node:zlib";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
+import { SnapshotFile } from "../parsers/memory/snapshot-file.ts";
 import { SnapshotFolder } from "./support/elf-writer.ts";
 import { type DumpedPage, flattened, kdump } from "./support/kdump-writer.ts";
 import { lzoBlock, snappyBlock } from "./support/lz-writers.ts";
@@ -215,6 +216,21 @@ describe("compressed dumps", () => {
     expect(memory.takeError()).toBeNull();
     expect(read(memory, 4)).toBe("0000000000000000");
     memory.close();
+  });
+
+  it("counts nothing where a flattened dump of a few bytes has no bitmap, however large it says that it is", () => {
+    const pages = 2 ** 15 * 1000;
+    const bytes = kdump([{ page: 3, data: filled(9) }, { page: pages - 1 }], { pages });
+    const small = flattened(bytes, 4096);
+    expect(small.length).toBeLessThan(50_000);
+    const read = vi.spyOn(SnapshotFile.prototype, "read");
+    const memory = memoryOf(small);
+    const asked = read.mock.calls.reduce((sum, [, target]) => sum + target.length, 0);
+    read.mockRestore();
+    expect(asked).toBeLessThan(10_000 + 3 * small.length);
+    expect(memory.fetch(3, 0, 8)).toBe(true);
+    expect(memory.fetch(pages - 1, 0, 8)).toBe(true);
+    expect(memory.fetch(2 ** 20, 0, 8)).toBe(false);
   });
 });
 

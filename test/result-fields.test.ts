@@ -14,6 +14,7 @@ const OF_FAULTS = [
     "status",
     "fault",
     "reason",
+    "otherFault",
     "stage",
     "level",
     "faultClass",
@@ -27,7 +28,7 @@ const OF_FAULTS = [
 
 /** Fields with values that they do not have at first (flags where `n` is odd); those of `except` as they are at first. */
 function filled(n: number, except: readonly string[] = []): WalkResult {
-  const given = { model: TABLE_MODELS[n], fault, reason: "ACCESS", faultClass: "TT" };
+  const given = { model: TABLE_MODELS[n], fault, otherFault: fault, reason: "ACCESS", faultClass: "TT" };
   const result = new WalkResult();
   for (const [name, first] of Object.entries(result)) {
     if (except.includes(name)) continue;

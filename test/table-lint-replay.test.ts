@@ -103,11 +103,11 @@ describe("when entries are judged", () => {
       ]);
   });
 
-  test("a table at the binding's line, when it is first used; at the end of the trace, too", async () => {
+  test("a bound table when it is first used, at the line that wrote it; at the end of the trace, too", async () => {
     const broken = [...PRELUDE.slice(0, 3), mem(0x2000n, ...bad), PRELUDE[4]!];
     for (const records of [[...broken, DMA], broken])
       expect((await findingsOf(records)).filter((f) => f.rule in TABLE_RULES)).toMatchObject([
-        { line: 5, rule: "illegal-encoding", severity: "error", iommu: "dmar0", dev: "00:03.0", pasid: 0 },
+        { line: 4, rule: "illegal-encoding", severity: "error", iommu: "dmar0", dev: "00:03.0", pasid: 0 },
       ]);
   });
 
@@ -138,9 +138,9 @@ describe("when entries are judged", () => {
     expect(unbound).toEqual([]);
   });
 
-  test("a table that a directory entry comes to lead to is judged at that entry's line", async () => {
+  test("a table that a directory entry comes to lead to, at the line that wrote it", async () => {
     expect(await tableFindings(DMA, mem(0x5000n, ...bad), DMA, mem(0x1008n, 0x5001n), DMA)).toEqual([
-      [first + 3, "illegal-encoding", "PGTT"],
+      [first + 1, "illegal-encoding", "PGTT"],
     ]);
   });
 

@@ -14,4 +14,18 @@ export interface FaultRecordFormat {
   layout(code: number): Layout;
   /** The generic reasons that a record leaves possible, the likeliest first; undefined where its code alone says. */
   reasons?(record: DataView): readonly FaultReason[] | undefined;
+  /** READ or WRITE or EXECUTE of the request, where the record says it. */
+  access?(record: DataView): number | undefined;
+  /** The stage that faulted, where the record says it. */
+  stage?(record: DataView): number | undefined;
+  /** Which of several kinds of its code a record is of. */
+  kind?(record: DataView): number | undefined;
+  /** The same, from the flags that are logged. */
+  kindOfFlags?(code: number, flags: number): number | undefined;
+  /**
+   * Whether a logged fault is one of interrupt remapping, which is not modelled.
+   * @param flags logged with it; -1: none
+   * @param interrupt whether the request went to the interrupt addresses
+   */
+  ofInterrupts?(code: number, flags: number, interrupt: boolean): boolean;
 }

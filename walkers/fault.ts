@@ -22,6 +22,49 @@ export const FAULT_REASONS = {
 
 export type FaultReason = keyof typeof FAULT_REASONS;
 
+/** What is known of one fault that has happened: from its native record, or from a walk. What is not known is absent. */
+export interface Occurrence {
+  /** Generic reasons that are possible. */
+  readonly reasons?: readonly FaultReason[] | undefined;
+  /** READ, WRITE and EXECUTE of the request. */
+  readonly access?: number | undefined;
+  readonly stage?: number | undefined;
+  /** Which of several kinds of one code, where its record says so (`FaultRecordFormat.kind`). */
+  readonly kind?: number | undefined;
+  /** First 32 bits of the failing entry. */
+  readonly entryLo?: number | undefined;
+}
+
+/** A likely cause; with conditions, one that is said only of faults that may be so. */
+interface ConditionalCause {
+  readonly text: string;
+  readonly reasons?: readonly FaultReason[];
+  /** READ, WRITE and EXECUTE: any of them. */
+  readonly access?: number;
+  readonly stage?: 1 | 2;
+  readonly kinds?: readonly number[];
+  /** Bits of the failing entry's first 32, and what they are. */
+  readonly entry?: { readonly mask: number; readonly value: number };
+}
+export type Cause = string | ConditionalCause;
+
+/** The likely causes of a fault that what is known of it leaves possible. */
+export function causesOf({ causes = [] }: Pick<Fault, "causes">, known: Occurrence = {}): string[] {
+  return causes.flatMap((cause) => {
+    if (typeof cause === "string") return [cause];
+    return isPossible(cause, known) ? [cause.text] : [];
+  });
+}
+
+function isPossible(cause: ConditionalCause, known: Occurrence): boolean {
+  const { reasons, access, stage, kinds, entry } = cause;
+  if (reasons && known.reasons && !reasons.some((reason) => known.reasons!.includes(reason))) return false;
+  if (access !== undefined && known.access !== undefined && (access & known.access) === 0) return false;
+  if (stage !== undefined && known.stage !== undefined && stage !== known.stage) return false;
+  if (kinds && known.kind !== undefined && !kinds.includes(known.kind)) return false;
+  return !entry || known.entryLo === undefined || (known.entryLo & entry.mask) === entry.value;
+}
+
 /** One fault of a vendor's specification. Declared once per vendor; walkers report a reference to it. */
 export interface Fault {
   /** The native fault code or event number; 0 where the specification has none: the request is only terminated. */
@@ -36,7 +79,7 @@ export interface Fault {
   /** One sentence on what it means. */
   readonly text: string;
   /** What most often brings it about, for a person who debugs it; printed by `explain`. */
-  readonly causes?: readonly string[];
+  readonly causes?: readonly Cause[];
 }
 
 /** Whether the specification gives a fault a code: no code that it defines is 0. */

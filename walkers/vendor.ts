@@ -17,6 +17,14 @@ import type { Enumeration } from "./tables/enumeration.ts";
 import type { TableTree } from "./tables/tree.ts";
 import type { IommuWalker } from "./walker.ts";
 
+/** What lets a queue go on that has stopped at a command. */
+interface QueueRestart {
+  /** What is to be written, as a finding says it. */
+  readonly text: string;
+  /** Whether a write of a register does it. */
+  byWrite(name: string, value: Word64): boolean;
+}
+
 /**
  * Everything that the rest asks an IOMMU model for. registry.ts has one per model; what stands behind it in
  * `walkers/<vendor>/` nobody else imports.
@@ -53,6 +61,8 @@ export interface Vendor<D extends object = object, P extends object = object> {
 
   /** Its invalidation commands; null: they are not known. */
   readonly commands: CommandSet | null;
+  /** How software restarts a queue that has stopped at a command which the IOMMU refuses; null: it does not stop. */
+  readonly restart: QueueRestart | null;
   /** Registers that ask for an invalidation when they are written, by their names in traces. */
   readonly registerCommands: Readonly<Record<string, RegisterCommand>>;
   /** What a write of a register does beside giving it a value; undefined: nothing. */

@@ -90,8 +90,14 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     const code = vendor.faultRecord.code(record);
     const layout = vendor.faultRecord.layout(code);
     const faults = vendor.faults.filter((fault) => hasCode(fault) && fault.code === code);
-    const reasons = vendor.faultRecord.reasons?.(record);
-    await output.write(render.recordText(model, title, layout, record, code, faults, reasons));
+    const { faultRecord } = vendor;
+    const known = {
+      reasons: faultRecord.reasons?.(record),
+      access: faultRecord.access?.(record),
+      stage: faultRecord.stage?.(record),
+      kind: faultRecord.kind?.(record),
+    };
+    await output.write(render.recordText(model, title, layout, record, code, faults, known));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));
     if (args.words === undefined) await output.write(render.declarationText(model, layout));

@@ -1,5 +1,5 @@
 /** What `explain-text.ts` says, as NDJSON. */
-import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
+import { causesOf, FAULT_REASONS, type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { Prefix } from "../lookup.ts";
@@ -33,10 +33,10 @@ function recordText(
   record: DataView,
   code: number,
   faults: readonly Fault[],
-  reasons: readonly FaultReason[] | undefined,
+  known: Occurrence,
 ): string {
   const entry = { ...entryRecord(model, "fault-record", layout, record), code: hex(code) };
-  return lines([entry, ...faults.map((fault) => faultRecord(model, fault, reasons))]);
+  return lines([entry, ...faults.map((fault) => faultRecord(model, fault, known))]);
 }
 
 function entryText(model: string, layout: Layout, { view, given }: Prefix): string {
@@ -59,12 +59,8 @@ function declarationText(model: string, layout: Layout): string {
   ]);
 }
 
-function faultRecord(
-  model: string,
-  fault: Fault,
-  reasons: readonly FaultReason[] = reasonsOf(fault),
-): object {
-  const [reason, ...others] = reasons;
+function faultRecord(model: string, fault: Fault, known: Occurrence = {}): object {
+  const [reason, ...others] = known.reasons ?? reasonsOf(fault);
   return {
     type: "fault",
     vendor: model,
@@ -75,7 +71,7 @@ function faultRecord(
     ...(others.length > 0 ? { other_reasons: others } : {}),
     text: fault.text,
     source: fault.source,
-    causes: fault.causes ?? [],
+    causes: causesOf(fault, known),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Fault, FaultReason } from "../../walkers/fault.ts";
+import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { Prefix } from "../lookup.ts";
 
@@ -10,7 +10,7 @@ export interface ExplainOutput {
   allText(model: string, title: string, faults: readonly Fault[]): string;
   /**
    * A raw fault record.
-   * @param reasons that it leaves possible; undefined: those of its code
+   * @param known what it says of the fault
    */
   recordText(
     model: string,
@@ -19,7 +19,7 @@ export interface ExplainOutput {
     record: DataView,
     code: number,
     faults: readonly Fault[],
-    reasons: readonly FaultReason[] | undefined,
+    known: Occurrence,
   ): string;
   /** A structure's raw words, field by field. */
   entryText(model: string, layout: Layout, words: Prefix): string;

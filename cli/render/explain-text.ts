@@ -1,4 +1,4 @@
-import { type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
+import { type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { Prefix } from "../lookup.ts";
@@ -39,10 +39,10 @@ function recordText(
   record: DataView,
   code: number,
   faults: readonly Fault[],
-  reasons: readonly FaultReason[] | undefined,
+  known: Occurrence,
 ): string {
   const meaning =
-    faults.length > 0 ? blocks(title, faults, reasons) : [`${title}: no fault has the code ${hex(code)}`];
+    faults.length > 0 ? blocks(title, faults, known) : [`${title}: no fault has the code ${hex(code)}`];
   return text([...entryLines(layout, record), "", ...meaning]);
 }
 
@@ -64,11 +64,11 @@ function declarationText(_model: string, layout: Layout): string {
   ]);
 }
 
-function blocks(title: string, faults: readonly Fault[], reasons?: readonly FaultReason[]): string[] {
+function blocks(title: string, faults: readonly Fault[], known: Occurrence = {}): string[] {
   return faults.flatMap((fault, i) => [
     ...(i === 0 ? [] : [""]),
     `${title} ${faultTitle(fault)}`,
-    ...indented(faultLines(fault, reasons)),
+    ...indented(faultLines(fault, known)),
   ]);
 }
 

@@ -1,4 +1,11 @@
-import { FAULT_REASONS, type Fault, type FaultReason, hasCode } from "../../walkers/fault.ts";
+import {
+  causesOf,
+  FAULT_REASONS,
+  type Fault,
+  type FaultReason,
+  hasCode,
+  type Occurrence,
+} from "../../walkers/fault.ts";
 import { hex } from "../../walkers/word64.ts";
 
 /** A text as a sentence: a capital first, a full stop last. */
@@ -17,15 +24,20 @@ export function reasonsOf(fault: Fault): readonly FaultReason[] {
   return [fault.reason, ...(fault.others ?? [])];
 }
 
-/** What a fault means: sentence, source, generic reason, likely causes. */
+/**
+ * What a fault means: sentence, source, generic reason, likely causes.
+ * @param known what is known of one that has happened
+ */
 export function faultLines(
   fault: Fault,
-  reasons: readonly FaultReason[] = reasonsOf(fault),
-  causes: readonly string[] = fault.causes ?? [],
+  known: Occurrence = {},
+  causes: readonly string[] = causesOf(fault, known),
 ): string[] {
   const lines = [
     `${sentence(fault.text)} [${fault.source}]`,
-    ...reasons.map((name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`),
+    ...(known.reasons ?? reasonsOf(fault)).map(
+      (name, i) => `${i === 0 ? "" : "or "}${name}: ${FAULT_REASONS[name]}`,
+    ),
   ];
   if (causes.length > 0) {
     lines.push("Likely causes:");

@@ -1,8 +1,10 @@
+import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import type { OutcomeRecord } from "../../pipeline/output/records.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
 import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
-import type { Fault } from "../../walkers/fault.ts";
+import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
@@ -98,9 +100,22 @@ function resultText(result: WalkResult): string {
   return `fault ${faultTitle(result.fault!)}`;
 }
 
+/** What a walk knows of its fault. */
+function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occurrence {
+  const { reason, access, stage, flags, entry } = outcome;
+  const { kindOfFlags } = VENDORS[model].faultRecord;
+  return {
+    reasons: [reason!],
+    access: ACCESS_BITS[access],
+    stage,
+    kind: flags === undefined ? undefined : kindOfFlags?.(fault.code, Number(flags)),
+    entryLo: entry === undefined ? undefined : Number(BigInt.asIntN(32, BigInt(entry))),
+  };
+}
+
 /** Of a structure that served requests before and was changed, no cause is likely that it was never set up. */
-function causesOf({ outcome, changes }: InspectedRequest, fault: Fault): readonly string[] | undefined {
-  if (outcome.stage !== undefined || changes.length === 0) return fault.causes;
+function likelyCauses({ outcome, changes }: InspectedRequest): readonly string[] | undefined {
+  if (outcome.stage !== undefined || changes.length === 0) return undefined;
   const values = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
   return [
     `the entry was ${values.join(", ")}: the device was still active when it was removed, or it is being replaced`,
@@ -116,7 +131,7 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, [outcome.reason], causesOf(inspected, fault))));
+      lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

@@ -11,7 +11,7 @@ import {
   INVALID_DEVICE_REQUEST,
   IO_PAGE_FAULT,
 } from "../../walkers/amd-vi/faults.ts";
-import { type Fault, hasCode } from "../../walkers/fault.ts";
+import { causesOf, type Fault, hasCode } from "../../walkers/fault.ts";
 import { ExtendedCapabilityRegister } from "../../walkers/vtd/registers.ts";
 import type { AmdDetails, IommuEvent, LoggedFault } from "./iommu-events.ts";
 import { nativeRecord } from "./native-record.ts";
@@ -42,8 +42,8 @@ export function likelyCauses(
   groups: MachineFacts,
   outcome: Fault | null | undefined,
 ): string[] {
-  const general = (outcome && meanings.includes(outcome) ? [outcome] : meanings).flatMap(
-    ({ causes }) => causes ?? [],
+  const general = (outcome && meanings.includes(outcome) ? [outcome] : meanings).flatMap((meaning) =>
+    causesOf(meaning),
   );
   // Where the tables show what the fault says, the IOMMU read what the CPU had written.
   const tables = outcome?.code === fault.code ? [] : ofTables(fault, groups, outcome);

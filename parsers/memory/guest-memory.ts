@@ -20,6 +20,7 @@ import {
 } from "./memory-image.ts";
 import { bytesAdded, type Page, PageStore } from "./page-store.ts";
 import { EVERYTHING, NOTHING, RangeSet } from "./range-set.ts";
+import { SmallWrites } from "./small-writes.ts";
 
 /** Slots of the front cache: a power of two. */
 const FRONT_SLOTS = 1 << 12;
@@ -75,6 +76,8 @@ export class TraceMemory implements WalkerMemory {
   /** Changes when RAM grows: pages that exist in part look again. */
   #ramVersion = 0;
   #pages = new PageStore();
+  /** What will be pages when somebody looks at them. */
+  readonly #small = new SmallWrites();
   #image: MemoryImage | null = null;
   #evictions = 0;
   /** A snapshot replaced all memory, and its file could not be read: only what was written since is known. */
@@ -133,7 +136,7 @@ export class TraceMemory implements WalkerMemory {
    * what was seen.
    */
   peek(frame: number, offset: number, bytes: number): boolean {
-    let page = this.#pages.get(frame);
+    let page = this.#pageOf(frame);
     if (page === undefined) {
       const kind = this.#findBase(frame);
       if (kind === BYTES) {
@@ -222,6 +225,7 @@ export class TraceMemory implements WalkerMemory {
     this.#unread.clear();
     this.#evictions = image === null ? 0 : image.evictions;
     this.#pages = new PageStore();
+    this.#small.clear();
     this.#ram.clear();
     this.#ramVersion++;
     this.#watched.clear();
@@ -265,8 +269,8 @@ export class TraceMemory implements WalkerMemory {
   }
 
   #fetchSlowly(frame: number, offset: number, bytes: number): boolean {
+    let page = this.#pageOf(frame);
     if (this.watcher !== null && !this.#watchesAll) this.#watch(frame);
-    let page = this.#pages.get(frame);
     if (page === undefined) {
       this.#serve(frame);
       const kind = this.#findBase(frame);
@@ -369,12 +373,35 @@ export class TraceMemory implements WalkerMemory {
   /** Writes bytes `at` and following of `source` to bytes `from` to `to` - 1 of a frame. */
   #writePage(frame: number, from: number, to: number, source: Uint8Array, at: number): void {
     let page = this.#lastFrame === frame ? this.#lastPage : this.#pages.get(frame);
-    if (page === undefined) page = this.#pageToWrite(frame, from, to);
+    if (page === undefined) {
+      if (this.#isUnseen(frame) && this.#small.add(frame, from, to, source, at)) return;
+      page = this.#pageOf(frame) ?? this.#pageToWrite(frame, from, to);
+    }
     this.#lastFrame = frame;
     this.#lastPage = page;
-
     if (this.watcher !== null && this.#isWatched(frame))
       this.watcher.changing(frame, page.view, page.at, source, at, from, to);
+    this.#store(frame, page, from, to, source, at);
+  }
+
+  /** The page of a frame that was written to. */
+  #pageOf(frame: number): Page | undefined {
+    const page = this.#pages.get(frame);
+    if (page !== undefined || this.#small.size === 0 || !this.#small.has(frame)) return page;
+    let made: Page | undefined;
+    this.#small.take(frame, (from, to, source, at) => {
+      made ??= this.#pageToWrite(frame, from, to);
+      this.#store(frame, made, from, to, source, at);
+    });
+    return made;
+  }
+
+  /** Whether nobody has ever fetched anything of a frame, nor waits for it to come into being. */
+  #isUnseen(frame: number): boolean {
+    return !this.#served.has(frame) && (this.watcher === null || !this.#isWatched(frame));
+  }
+
+  #store(frame: number, page: Page, from: number, to: number, source: Uint8Array, at: number): void {
     let differs = false;
     if (page.mask !== null) {
       if (page.ramVersion !== this.#ramVersion) this.#growWithRam(frame, page);

@@ -14,6 +14,8 @@ export interface DumpBytes {
   readonly size: number;
   /** Fills `target` from a position on; returns how many bytes there were. */
   read(position: number, target: Uint8Array): number;
+  /** Whether bytes from a position on, all before the end, are zeros because nothing was ever written there. */
+  isHole?(position: number, bytes: number): boolean;
 }
 
 const HEADER = { bytes: 4096, type: 16, version: 24 } as const;
@@ -77,6 +79,13 @@ export class FlattenedDump implements DumpBytes {
       if (found < piece.length) return from - position + found;
     }
     return wanted;
+  }
+
+  isHole(position: number, bytes: number): boolean {
+    const i = this.#lastAtOrBefore(position);
+    if (this.#offsets[i]! > position) return this.#offsets[i]! >= position + bytes;
+    const next = this.#offsets[i + 1] ?? this.size;
+    return this.#offsets[i]! + this.#sizes[i]! <= position && next >= position + bytes;
   }
 
   #lastAtOrBefore(position: number): number {

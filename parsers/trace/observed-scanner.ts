@@ -110,8 +110,7 @@ export class ObservedScanner extends ObjectScanner {
             view.getUint16(at + 6, true) === QUOTE_COLON && bytes[at + 8]! > SPACE
               ? at + 8
               : this.valueBehind(at + 6);
-        // Checked, as every field of the contract is, and read by nobody; so is `ipa`.
-        if (p > 0) return hex64At(bytes, p, this.out);
+        if (p > 0) return this.#flags(p);
         break;
       case RECO:
         if (view.getInt32(at + 5, true) === RDED)
@@ -173,6 +172,14 @@ export class ObservedScanner extends ObjectScanner {
   #recorded(at: number): number {
     const p = this.boolean(at);
     this.#observed.recorded = this.out.number;
+    return p;
+  }
+
+  /** Those beyond 31 bits are no flags of any record. */
+  #flags(at: number): number {
+    const { out } = this;
+    const p = hex64At(this.bytes, at, out);
+    if (out.hi === 0 && out.lo >= 0) this.#observed.flags = out.lo;
     return p;
   }
 

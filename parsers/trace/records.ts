@@ -45,6 +45,8 @@ export class ObservedRecord {
   faultClass: FaultClass = "";
   /** 1 true, 0 false, or ABSENT. */
   recorded = ABSENT;
+  /** Flag bits of the native record, or ABSENT. */
+  flags = ABSENT;
   /** The JSON text of `observed`, in the record's `bytes`: it may hold further fields. */
   start = 0;
   end = 0;
@@ -61,6 +63,7 @@ export class ObservedRecord {
     this.stage = 0;
     this.faultClass = "";
     this.recorded = ABSENT;
+    this.flags = ABSENT;
     this.start = 0;
     this.end = 0;
   }
@@ -78,6 +81,7 @@ export class ObservedRecord {
     this.stage = from.stage;
     this.faultClass = from.faultClass;
     this.recorded = from.recorded;
+    this.flags = from.flags;
   }
 }
 

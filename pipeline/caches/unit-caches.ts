@@ -131,6 +131,21 @@ export class UnitCaches {
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
   }
 
+  /**
+   * Line of the command at which the queue has stopped, since the IOMMU refuses it; 0: it has not, or was restarted. What
+   * stands behind it is taken to take effect, as few traces show a restart; an old answer says that it has not.
+   */
+  #stoppedLine = 0;
+
+  get stoppedLine(): number {
+    return this.#stoppedLine;
+  }
+
+  set stoppedLine(line: number) {
+    this.#stoppedLine = line;
+    this.#pending.behindStop = line === 0 ? null : [];
+  }
+
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: StaleSource | null = null;
 
@@ -242,6 +257,9 @@ export class UnitCaches {
     this.#lastEvent = time;
     const pending = this.#pending;
     const copy = inv.clone();
+    const { behindStop } = pending;
+    if (behindStop !== null && behindStop.length < MOST_PENDING)
+      behindStop.push({ inv: copy, issued: time, line: this.#memory.line });
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
@@ -448,6 +466,11 @@ export class UnitCaches {
    */
   uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
     return this.#explanation.findAll(request, "uninvalidated", accept);
+  }
+
+  /** Whether an entry that an invalidation has covered gives an answer. */
+  heldOnce(request: WalkRequest, accept: (walk: WalkResult) => boolean): boolean {
+    return !this.isAsMemory(request) && this.#explanation.find(request, "invalidated", accept);
   }
 
   /** The trace records flushes. */

@@ -58,6 +58,8 @@ export interface Analysis {
     request: WalkRequest,
     write: UnflushedWrite,
   ): void;
+  /** … from an entry whose invalidation stands in a queue that has stopped, at a command in a line of the trace. */
+  behindStop?(line: number, route: Route, record: DmaRecord, stoppedLine: number): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(
     line: number,
@@ -107,6 +109,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   faulted: true,
   stale: true,
   unflushed: true,
+  behindStop: true,
   staleDevice: true,
   command: true,
   registerCommand: true,

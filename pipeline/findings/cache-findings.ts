@@ -27,6 +27,18 @@ export class CacheFindings implements Analysis {
     this.#memory = memory;
   }
 
+  /** What was invalidated was answered, since the invalidation stands behind a command that the IOMMU refuses. */
+  behindStop(line: number, { unit, names }: Route, { pasid }: DmaRecord, stoppedLine: number): void {
+    const { restart } = unit.vendor;
+    this.#findings.report(line, CACHE_RULES["stopped-queue"], `${unit.id}\n${stoppedLine}`, {
+      iommu: unit.id,
+      dev: names.device,
+      pasid: pasid < 0 ? undefined : pasid,
+      message: `the invalidation of what answered stands behind the command that the IOMMU refuses in line ${stoppedLine}: expected the queue to be restarted${restart === null ? "" : ` (${restart.text})`}, found nothing that does so`,
+      issued_line: stoppedLine,
+    });
+  }
+
   /** An IOMMU whose walks are not coherent has answered from what memory was before a write. */
   unflushed(
     line: number,

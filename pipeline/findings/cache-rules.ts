@@ -33,6 +33,11 @@ export const CACHE_RULES = rules({
     text: "The IOMMU refuses this command: what it should have invalidated may stay cached, and the queue stops.",
     source: "VT-d 5.10, 6.5.2.11; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
   },
+  "stopped-queue": {
+    severity: "error",
+    text: "An old answer was given whose invalidation stands behind a command that the IOMMU refuses: the queue has stopped there, and nothing shows that it was restarted.",
+    source: "VT-d 5.10, 6.5.2.11; IHI 0070, 7.1; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3 (cqcsr.cmd_ill)",
+  },
   "reserved-command-bits": {
     severity: "warning",
     text: "The command sets bits that are reserved, or has an effect that is not defined: the IOMMU is free to refuse it.",

@@ -158,6 +158,9 @@ export class FaultPairing implements Analysis {
       this.#report(line, record, unit);
       return;
     }
+    const { ofInterrupts } = unit.vendor.faultRecord;
+    // A fault of an interrupt: no request of a trace is one.
+    if (record.code !== undefined && ofInterrupts?.(record.code.lo >>> 0, -1, false)) return;
     const other = this.#other(record, unit);
     this.#findings.report(line, CACHE_RULES["unexplained-fault"], "", {
       iommu: unit.id,

@@ -10,7 +10,7 @@ import { NAME_RULES } from "./name-rules.ts";
 /** Properties that a trace can publish of any IOMMU (trace contract, `iommu`). */
 const PROPERTIES: readonly string[] = [
   ..."pasid_bits ssid_bits asid_bits input_bits output_bits btm httu stall pgtable_format".split(" "),
-  ..."gxl_writable be_writable".split(" "),
+  ..."gxl_writable be_writable coherent".split(" "),
 ];
 
 /** What a trace says by names that mean nothing here, and what it does not say. */

@@ -21,6 +21,7 @@ import {
 } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
+import { WrittenLines } from "./tables/written-lines.ts";
 import type { TableEntry } from "./updates/entry-history.ts";
 import { UpdateFindings } from "./updates/update-findings.ts";
 import { UpdatedEntries } from "./updates/updated-entries.ts";
@@ -48,8 +49,8 @@ interface UnitTables {
  * pages marks the entries that it touches, and marked entries are judged at the next record that is no `mem` record:
  * an entry that is rewritten in pieces is judged once, in its final state. How it was rewritten, and what requests and
  * invalidations came in between, is judged by itself (`UpdatedEntries`).
- * A finding has the line of the last record that wrote to the entry, or of the record that brought its table
- * into use.
+ * A finding has the line of the last record that wrote to the entry; where that is not known (a snapshot), or other
+ * registers make an entry wrong that was not, of the record that brought its table into use.
  *
  * Cost: a look-up by frame number per `mem` record; for requests nothing, while no entry is being changed.
  */
@@ -65,6 +66,7 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #memory: PeekedMemory;
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
+  readonly #lines = new WrittenLines();
   readonly #updates: UpdatedEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
@@ -78,6 +80,12 @@ export class TableFindings implements Analysis, FrameUser {
   /** The unit whose tables are judged, and the line that findings are put down to. */
   #owner: UnitTables | null = null;
   #line = 0;
+  /** Frames of tables that were in use, and judged, before the registers changed. */
+  #judged: ReadonlySet<number> | null = null;
+  /** What is being written. */
+  #addrHi = 0;
+  #addrLo = 0;
+  #bytes = 0;
 
   constructor(
     findings: Findings,
@@ -142,15 +150,20 @@ export class TableFindings implements Analysis, FrameUser {
       owner.judgedUnder = "";
       owner.changed = line;
     }
+    this.#lines.clear();
     this.#pending = true;
   }
 
   writing(addrHi: number, addrLo: number, bytes: number): void {
+    this.#addrHi = addrHi;
+    this.#addrLo = addrLo;
+    this.#bytes = bytes;
     this.#concerned = this.#written.concerns(addrHi, addrLo, bytes);
     if (this.#concerned) this.#written.writing(addrHi, addrLo, bytes);
   }
 
   written(line: number): void {
+    this.#lines.written(this.#addrHi, this.#addrLo, this.#bytes, line);
     if (!this.#concerned) return;
     this.#written.written(line);
     this.#pending = true;
@@ -221,6 +234,7 @@ export class TableFindings implements Analysis, FrameUser {
     owner.changed = 0;
     const under = describe(unit, format);
     if (under === owner.judgedUnder) return;
+    this.#judged = owner.judgedUnder === "" ? null : this.#written.frames();
     owner.judgedUnder = under;
     format.configure(unit.state);
     this.#updates.clear();
@@ -229,6 +243,7 @@ export class TableFindings implements Analysis, FrameUser {
     linter.useRegisters();
     for (const [device, binding] of owner.bindings)
       linter.useBinding(binding, this.#names.devices.get(device).id);
+    this.#judged = null;
   }
 
   #useBindings(): void {
@@ -294,8 +309,16 @@ export class TableFindings implements Analysis, FrameUser {
     const { unit } = this.#owner!;
     // Where a table should be is where the snapshot that could not be read may have it.
     if (this.#recorded.lost && finding.rule.id === "pointer-outside-memory") return;
+    const key = `${unit.id ?? ""}\n${finding.key}`;
+    if (this.#findings.has(finding.rule, key)) return;
     const details = tableFindingDetails(unit, finding, (id) => this.#nameOf(unit, id));
-    this.#findings.report(this.#line, finding.rule, `${unit.id ?? ""}\n${finding.key}`, details);
+    this.#findings.report(this.#lineOf(finding), finding.rule, key, details);
+  }
+
+  #lineOf({ place, changed_line }: TableFinding): number {
+    if (place === undefined || changed_line !== undefined || this.#judged?.has(place.frame))
+      return this.#line;
+    return this.#lines.of(place.frame, place.from, place.to) || this.#line;
   }
 
   /** A device as the trace spells it, or would: with a PCI segment where other devices have one. */
@@ -320,7 +343,7 @@ function tableFindingDetails(
   finding: TableFinding,
   nameOf: (id: number) => string = (id) => deviceName(unit.model, id),
 ): FindingDetails {
-  const { rule: _rule, device, key: _key, message, pasids: span, ...rest } = finding;
+  const { rule: _rule, device, key: _key, place: _place, message, pasids: span, ...rest } = finding;
   // A table can have entries for numbers that no PASID has.
   const pasids =
     span === undefined || span[0] > MAX_PASID

@@ -11,6 +11,7 @@ export const VERDICTS = [
   "mismatch",
   "hazard",
   "unknown",
+  "not-modelled",
 ] as const;
 export type Verdict = (typeof VERDICTS)[number];
 

@@ -6,6 +6,7 @@ import { didYouMean, meant, UnknownNames } from "../../parsers/trace/unknown-nam
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT } from "../../walkers/result.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
+import type { UnitCaches } from "../caches/unit-caches.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
@@ -130,8 +131,19 @@ export class Replay implements TraceHandler {
     }
     if (unread) this.#judge.abstain(record, outcome);
     else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    if (caches !== null && caches.stoppedLine > 0 && !unread)
+      this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
+  }
+
+  /** A request while the queue has stopped: what it shows of that. */
+  #behindStop(line: number, route: Route, record: DmaRecord, { verdict }: Outcome, caches: UnitCaches): void {
+    if (verdict === "match") {
+      if (this.#judge.showsRestart(record, this.#request, caches)) caches.stoppedLine = 0;
+    } else if (this.#judge.behindStop)
+      for (const analysis of this.#analyses.behindStop)
+        analysis.behindStop(line, route, record, caches.stoppedLine);
   }
 
   /** @param unread memory that the request needs could not be read */

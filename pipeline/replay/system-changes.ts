@@ -1,5 +1,5 @@
 import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
-import { ACCEPTED, type Invalidation } from "../../walkers/invalidation.ts";
+import { ACCEPTED, type Invalidation, REJECTED } from "../../walkers/invalidation.ts";
 import type { Analyses } from "../findings/analysis.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Problem } from "../iommus/iommus.ts";
@@ -110,6 +110,7 @@ export class SystemChanges {
     const unit = this.#system.iommus.named("reg", iommu);
     if (!(unit instanceof IommuUnit)) return;
     if (unit.vendor.flushesBuffer?.(name, value)) this.#system.flushBuffer(unit);
+    if (unit.caches !== null && unit.vendor.restart?.byWrite(name, value)) unit.caches.stoppedLine = 0;
     const words = unit.registerCommand(name, value);
     if (words === null) return;
     this.#before();
@@ -133,6 +134,8 @@ export class SystemChanges {
     unit.state.queueUsed = true;
     for (const analysis of this.#analyses.command) analysis.command(line, unit, record);
     if (caches === null) return null;
+    if (commands.status === REJECTED && unit.vendor.restart !== null && caches.stoppedLine === 0)
+      caches.stoppedLine = line;
     if (invalidation !== null && commands.spec !== null) caches.count(commands.spec.name);
     if (commands.completion) {
       if (caches.undecided) this.#undecided.decide(unit, true);

@@ -1,6 +1,8 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import { MODEL_OWNER } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
+import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
@@ -34,6 +36,8 @@ export class Judge {
   readonly #page = new Outcome();
   /** What the last answer came from, where a cache gave it or comes nearest; or the first hazard. */
   staleSource: StaleSource | null = null;
+  /** The answer was invalidated, by what stands behind a command at which the queue has stopped. */
+  behindStop = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
@@ -60,6 +64,7 @@ export class Judge {
   ): void {
     this.staleSource = null;
     this.unflushed = null;
+    this.behindStop = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     if (!observed.present) {
@@ -72,12 +77,17 @@ export class Judge {
     outcome.difference = this.#comparison.difference(outcome, observed);
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
-    else if (caches !== null) this.#ask(record, request, outcome, caches);
+    else if (ofInterrupts(outcome, observed)) {
+      outcome.verdict = "not-modelled";
+      outcome.difference = "";
+    } else if (caches !== null) this.#ask(record, request, outcome, caches);
   }
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
   #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
-    const verdict = this.#explain(record, request, caches, this.#comparison);
+    let verdict = this.#explain(record, request, caches, this.#comparison);
+    this.behindStop = verdict === "stale-after-invalidation" && this.staleSource?.behindStop === true;
+    if (this.behindStop) verdict = "stale";
     if (verdict !== "mismatch") {
       outcome.verdict = verdict;
       outcome.difference = "";
@@ -91,7 +101,8 @@ export class Judge {
       return;
     }
     outcome.changedLine = this.#changedLine();
-    if (verdict !== "stale-after-invalidation") this.owed = withSource(this.owed, this.staleSource);
+    if (verdict !== "stale-after-invalidation" && !this.behindStop)
+      this.owed = withSource(this.owed, this.staleSource);
   }
 
   /**
@@ -112,6 +123,19 @@ export class Judge {
     }
     this.staleSource = null;
     return null;
+  }
+
+  /**
+   * Whether a right answer shows that a queue which had stopped has been restarted: an entry that was invalidated would
+   * have answered otherwise.
+   * @param request as walked last; left at the first page
+   */
+  showsRestart(record: DmaRecord, request: WalkRequest, caches: UnitCaches): boolean {
+    if (this.owed.length > 0) return false;
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const now = caches.walkAgain(request);
+    return caches.heldOnce(request, (walk) => !sameAnswer(walk, now));
   }
 
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
@@ -216,6 +240,14 @@ export class Judge {
       advance(request, span);
     }
   }
+}
+
+/** Whether what was observed is a fault of interrupt remapping, whose tables are not walked. */
+function ofInterrupts(outcome: Outcome, observed: ObservedRecord): boolean {
+  if (observed.result !== FAULT || !observed.hasCode) return false;
+  const { faultRecord } = VENDORS[MODEL_OWNER[outcome.model]];
+  const code = faultRecord.loggedCode?.(observed.code) ?? observed.code;
+  return faultRecord.ofInterrupts?.(code, observed.flags, outcome.status === MSI) ?? false;
 }
 
 /** Adds what gave an answer to what is owed, unless it is known, or an invalidation of it is on its way. */

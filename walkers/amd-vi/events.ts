@@ -2,9 +2,17 @@ import { bit, bits, layout, requester } from "../layout.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
   ILLEGAL_DEV_TABLE_ENTRY,
+  INTERRUPT_BLOCKED,
+  INTERRUPT_READ,
   INVALID_DEVICE_REQUEST,
+  INVALID_READ,
+  INVALID_WRITE,
   IO_PAGE_FAULT,
   PAGE_TAB_HARDWARE_ERROR,
+  PORT_IO,
+  RESERVED_INTERRUPT,
+  SYSTEM_MANAGEMENT,
+  TRANSLATED_REQUEST,
 } from "./faults.ts";
 
 /**
@@ -80,14 +88,6 @@ export const PageTabHardwareErrorEvent = layout("PAGE_TAB_HARDWARE_ERROR event",
   ADDRESS,
 });
 
-// Types of INVALID_DEVICE_REQUEST.
-export const INTERRUPT_READ = 0;
-export const PORT_IO = 2;
-export const INVALID_WRITE = 3;
-export const INVALID_READ = 4;
-export const RESERVED_INTERRUPT = 6;
-export const SYSTEM_MANAGEMENT = 7;
-
 export const InvalidDeviceRequestEvent = layout("INVALID_DEVICE_REQUEST event", "AMD 48882, 2.5.9", 16, {
   DEVICEID,
   PASID_HI,
@@ -96,11 +96,11 @@ export const InvalidDeviceRequestEvent = layout("INVALID_DEVICE_REQUEST event", 
   TR,
   TYPE: bits(59, 57, "Type of request", {
     [INTERRUPT_READ]: "read or non-posted write in the interrupt address range",
-    1: "translated request, and I=0 or V=0 in the device table entry",
+    [TRANSLATED_REQUEST]: "translated request, and I=0 or V=0 in the device table entry",
     [PORT_IO]: "port I/O, and IoCtl=0 in the device table entry",
     [INVALID_WRITE]: "posted write to an invalid address range",
     [INVALID_READ]: "read or non-posted write to an invalid address range",
-    5: "interrupt or EOI, and IntCtl=0 in the device table entry",
+    [INTERRUPT_BLOCKED]: "interrupt or EOI, and IntCtl=0 in the device table entry",
     [RESERVED_INTERRUPT]: "posted write to a reserved interrupt address range",
     [SYSTEM_MANAGEMENT]: "system management message that SysMgt of the device table entry does not allow",
   }),

@@ -3,12 +3,14 @@ import type { FaultRecordFormat } from "../fault-record.ts";
 import { bits, type Layout, layout } from "../layout.ts";
 import {
   DevTabHardwareErrorEvent,
+  FLAG_I,
   IllegalDevTableEntryEvent,
   InvalidDeviceRequestEvent,
   IoPageFaultEvent,
   PageTabHardwareErrorEvent,
+  REQUEST_TYPE_SHIFT,
 } from "./events.ts";
-import { AMD_VI_FAULTS, IO_PAGE_FAULT } from "./faults.ts";
+import { AMD_VI_FAULTS, INTERRUPT_BLOCKED, INVALID_DEVICE_REQUEST, IO_PAGE_FAULT } from "./faults.ts";
 
 /** An entry of the event log that no device request causes: what all entries share. */
 const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
@@ -40,7 +42,21 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
   code: (record) => eventCode(record, 0),
   layout: (code) => LAYOUTS[code] ?? OtherEvent,
   reasons: (record) => (eventCode(record, 0) === IO_PAGE_FAULT.code ? pageFaultReasons(record) : undefined),
+  kind: (record) =>
+    eventCode(record, 0) === INVALID_DEVICE_REQUEST.code ? requestType(record, 0) : undefined,
+  kindOfFlags: (code, flags) =>
+    code === INVALID_DEVICE_REQUEST.code ? (flags >> REQUEST_TYPE_SHIFT) & REQUEST_TYPES : undefined,
+  /** 2.1.5: IntCtl, and the interrupt remapping table, whose faults have I set. QEMU sets I in all of its events. */
+  ofInterrupts(code, flags, interrupt) {
+    if (flags < 0) return interrupt;
+    if (code === INVALID_DEVICE_REQUEST.code)
+      return ((flags >> REQUEST_TYPE_SHIFT) & REQUEST_TYPES) === INTERRUPT_BLOCKED;
+    return interrupt && (flags & FLAG_I) !== 0;
+  },
 };
+
+const requestType = InvalidDeviceRequestEvent.reader("TYPE");
+const REQUEST_TYPES = InvalidDeviceRequestEvent.mask.TYPE.hi >>> (REQUEST_TYPE_SHIFT + 16);
 
 const pageFault = {
   interrupt: IoPageFaultEvent.reader("I"),

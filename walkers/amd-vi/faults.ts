@@ -1,5 +1,15 @@
 import type { Fault } from "../fault.ts";
 
+// Types of INVALID_DEVICE_REQUEST.
+export const INTERRUPT_READ = 0;
+export const TRANSLATED_REQUEST = 1;
+export const PORT_IO = 2;
+export const INVALID_WRITE = 3;
+export const INVALID_READ = 4;
+export const INTERRUPT_BLOCKED = 5;
+export const RESERVED_INTERRUPT = 6;
+export const SYSTEM_MANAGEMENT = 7;
+
 /** The event log's names and codes (AMD 48882, 2.5) of what a request can cause. */
 export const ILLEGAL_DEV_TABLE_ENTRY: Fault = {
   code: 0x1,
@@ -23,12 +33,24 @@ export const IO_PAGE_FAULT: Fault = {
   source: "AMD 48882, 2.5.3",
   text: "The page tables do not map the address or do not permit the access; the flags say which.",
   causes: [
-    "PR=0: the driver unmapped the buffer, or never mapped it, before the device used it",
-    "PR=0: TV=0, or the guest CR3 table has no entry for this PASID",
-    "PE=1: IR, IW, R/W, U/S or NX on some level, or IR, IW of the device table entry, deny the access",
-    "RZ=1: reserved bits in an entry",
-    "PR=1, PE=0, RZ=0: an invalid next level or page size, or address bits beyond the tables",
-    "the device id is beyond the device table",
+    {
+      text: "PR=0: the driver unmapped the buffer, or never mapped it, before the device used it",
+      reasons: ["PTE_FETCH"],
+    },
+    {
+      text: "PR=0: TV=0, or the guest CR3 table has no entry for this PASID",
+      reasons: ["PASID_INVALID", "BAD_DEVICE_CONTEXT"],
+    },
+    {
+      text: "PE=1: IR, IW, R/W, U/S or NX on some level, or IR, IW of the device table entry, deny the access",
+      reasons: ["PERMISSION"],
+    },
+    { text: "RZ=1: reserved bits in an entry", reasons: ["BAD_PTE"] },
+    {
+      text: "PR=1, PE=0, RZ=0: an invalid next level or page size, or address bits beyond the tables",
+      reasons: ["BAD_PTE", "OOR_ADDRESS"],
+    },
+    { text: "the device id is beyond the device table", reasons: ["SOURCEID_INVALID"] },
   ],
 };
 
@@ -59,9 +81,28 @@ export const INVALID_DEVICE_REQUEST: Fault = {
   source: "AMD 48882, 2.5.9",
   text: "The IOMMU does not accept this kind of request from this device.",
   causes: [
-    "a read or an atomic in the interrupt address range 0xFEEx_xxxx",
-    "a request with a PASID from a device without guest translation (GV=0, GTEn=0)",
-    "an address in the HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: a stray pointer, or memory placed there",
+    {
+      text: "a read or an atomic in the interrupt address range 0xFEEx_xxxx",
+      kinds: [INTERRUPT_READ],
+      reasons: ["OOR_ADDRESS"],
+    },
+    {
+      text: "a request with a PASID from a device without guest translation (GV=0, GTEn=0)",
+      kinds: [INTERRUPT_READ, INVALID_WRITE, INVALID_READ],
+      reasons: ["PASID_INVALID"],
+    },
+    {
+      text: "a translated request (ATS) of a device whose entry has V=0 or I=0: the device has ATS enabled, and its entry not",
+      kinds: [TRANSLATED_REQUEST],
+    },
+    {
+      text: "an address in the HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: a stray pointer, or memory placed there",
+      kinds: [PORT_IO, INVALID_WRITE, INVALID_READ, RESERVED_INTERRUPT, SYSTEM_MANAGEMENT],
+    },
+    {
+      text: "an interrupt of a device whose entry has IntCtl=0: interrupt remapping was not set up for it (an I/O APIC that the IVRS table does not name)",
+      kinds: [INTERRUPT_BLOCKED],
+    },
   ],
 };
 

@@ -13,7 +13,7 @@ import {
   PORT_IO,
   RESERVED_INTERRUPT,
   SYSTEM_MANAGEMENT,
-} from "./events.ts";
+} from "./faults.ts";
 
 /** Bits 63:32 of its addresses. */
 const FIRST_HI = 0xfd;

@@ -67,6 +67,11 @@ export const AMD_VI = {
   pasidTables: AMD_VI_PASID_TABLES,
   hwpt: null,
   commands: AMD_VI_COMMANDS,
+  /** 2.4: a command that is not legal stops the command buffer; it is disabled and enabled again. */
+  restart: {
+    text: "Control.CmdBufEn cleared and set again",
+    byWrite: (name, { lo }) => name === "control" && (lo & ControlRegister.mask.CMDBUFEN.lo) === 0,
+  },
   registerCommands: {},
   advice: AMD_VI_ADVICE,
   rootAdvice: AMD_VI_ROOT_ADVICE,

@@ -12,8 +12,8 @@ import { Configuration } from "./configuration.ts";
 import { AmdViBinding, DeviceContext, PasidContext } from "./context.ts";
 import { DeviceTable } from "./device-table.ts";
 import { EventReporter } from "./event-reporter.ts";
-import { FLAG_I, FLAG_NX, INTERRUPT_READ, REQUEST_TYPE_SHIFT } from "./events.ts";
-import { INVALID_DEVICE_REQUEST } from "./faults.ts";
+import { FLAG_I, FLAG_NX, REQUEST_TYPE_SHIFT } from "./events.ts";
+import { INTERRUPT_READ, INVALID_DEVICE_REQUEST } from "./faults.ts";
 import { loadGcr3 } from "./gcr3-table.ts";
 import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
 import {

@@ -2,7 +2,7 @@
  * Causes of fault records (RISC-V IOMMU 1.0, "Fault/Event-Queue (FQ)", table of CAUSE encodings), and which of them a
  * device context's DTF bit suppresses.
  */
-import type { Fault, FaultReason } from "../fault.ts";
+import type { Cause, Fault, FaultReason } from "../fault.ts";
 import { EXECUTE, WRITE } from "../request.ts";
 
 const SOURCE = "RISC-V IOMMU 1.0, Fault record CAUSE field encodings";
@@ -12,7 +12,7 @@ function cause(
   name: string,
   reason: FaultReason,
   text: string,
-  causes: readonly string[] = [],
+  causes: readonly Cause[] = [],
   others: readonly FaultReason[] = [],
 ): Fault {
   return {
@@ -26,11 +26,17 @@ function cause(
   };
 }
 
-const NOT_MAPPED = [
-  "the entry is not valid, or a reserved bit or encoding in it is set",
-  "A is 0, or D is 0 on a write, and tc.SADE (tc.GADE for the second stage) does not let hardware set it",
-  "U, R, W or X deny the access",
-  "the address is wider than the scheme translates",
+const NOT_MAPPED: readonly Cause[] = [
+  {
+    text: "the entry is not valid, or a reserved bit or encoding in it is set",
+    reasons: ["PTE_FETCH", "BAD_PTE"],
+  },
+  {
+    text: "A is 0, or D is 0 on a write, and tc.SADE (tc.GADE for the second stage) does not let hardware set it",
+    reasons: ["ACCESS"],
+  },
+  { text: "U, R, W or X deny the access", reasons: ["PERMISSION"] },
+  { text: "the address is wider than the scheme translates", reasons: ["OOR_ADDRESS"] },
 ];
 const REFUSED: readonly FaultReason[] = ["PERMISSION", "BAD_PTE", "ACCESS", "OOR_ADDRESS"];
 const TABLE_UNREADABLE = [

@@ -59,6 +59,8 @@ export const RISCV = {
   pasidTables: RISCV_PASID_TABLES,
   hwpt: null,
   commands: RISCV_COMMANDS,
+  /** In-memory queue interface: cqcsr.cmd_ill is cleared by writing 1 to it, or by cqen going from 0 to 1. */
+  restart: { text: "cqcsr.cmd_ill cleared", byWrite: (name) => name === "cqcsr" },
   registerCommands: {},
   advice: RISCV_ADVICE,
   rootAdvice: RISCV_ROOT_ADVICE,

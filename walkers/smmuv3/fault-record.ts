@@ -5,6 +5,7 @@
 
 import type { FaultRecordFormat } from "../fault-record.ts";
 import { address, bit, bits, type Layout, layout } from "../layout.ts";
+import { EXECUTE, READ, WRITE } from "../request.ts";
 
 const BYTES = 32;
 
@@ -67,7 +68,7 @@ const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 
   ...header,
   ...transaction,
   ...stage,
-  TTRNW: bit(108, "The access to the translation table was a read (class TT)"),
+  TTRNW: bit(108, "With class TT: the access to the translation table was a read; else it means nothing"),
   INPUTADDR: INPUT_ADDRESS,
   IPA: address(247, 204, "IPA, where stage 2 faulted"),
 });
@@ -95,4 +96,17 @@ export const SMMUV3_FAULT_RECORD: FaultRecordFormat = {
   bytes: BYTES,
   code: (record) => eventNumber(record, 0),
   layout: (code) => LAYOUTS[code] ?? ConfigurationEvent,
+  access(record) {
+    if (!("RNW" in this.layout(this.code(record)).fields)) return undefined;
+    if (read(record, 0) === 0) return WRITE;
+    return instruction(record, 0) === 0 ? READ : EXECUTE;
+  },
+  stage(record) {
+    if (!("S2" in this.layout(this.code(record)).fields)) return undefined;
+    return secondStage(record, 0) === 0 ? 1 : 2;
+  },
 };
+
+const read = TranslationEvent.reader("RNW");
+const instruction = TranslationEvent.reader("IND");
+const secondStage = TranslationEvent.reader("S2");

@@ -1,4 +1,10 @@
-import type { Fault, FaultReason } from "../fault.ts";
+import type { Cause, Fault, FaultReason } from "../fault.ts";
+import { EXECUTE, READ, WRITE } from "../request.ts";
+import { Cd } from "./cd.ts";
+import { Ste } from "./ste.ts";
+
+const STE_VALID = Ste.mask.V.lo;
+const CD_VALID = Cd.mask.V.lo;
 
 function event(
   code: number,
@@ -6,7 +12,7 @@ function event(
   reason: FaultReason,
   section: string,
   text: string,
-  causes: readonly string[] = [],
+  causes: readonly Cause[] = [],
   others: readonly FaultReason[] = [],
 ): Fault {
   return {
@@ -53,17 +59,20 @@ export const C_BAD_STE = event(
   "7.3.5",
   "The stream table entry is not valid, or its configuration is ILLEGAL (5.2.2).",
   [
-    "STE.V is 0: no driver has attached the device",
-    "S2T0SZ, S2SL0 and S2TG do not fit each other",
-    "the STE asks for something that the IDR registers do not announce",
+    { text: "STE.V is 0: no driver has attached the device", entry: { mask: STE_VALID, value: 0 } },
+    ...[
+      "S2T0SZ, S2SL0 and S2TG do not fit each other",
+      "the STE asks for something that the IDR registers do not announce",
+    ].map((text) => ({ text, entry: { mask: STE_VALID, value: STE_VALID } })),
   ],
 );
 const F_BAD_ATS_TREQ = event(
   0x05,
   "F_BAD_ATS_TREQ",
-  "UNKNOWN",
+  "PERMISSION",
   "7.3.6",
   "An ATS translation request came from a stream that may not make them.",
+  ["ATS is enabled in the device, and STE.EATS of its stream is 0", "CR0.SMMUEN was 0"],
 );
 export const F_STREAM_DISABLED = event(
   0x06,
@@ -76,7 +85,7 @@ export const F_STREAM_DISABLED = event(
 const F_TRANSL_FORBIDDEN = event(
   0x07,
   "F_TRANSL_FORBIDDEN",
-  "UNKNOWN",
+  "PERMISSION",
   "7.3.8",
   "An ATS translated transaction came from a stream that may not issue them.",
   [
@@ -108,9 +117,13 @@ export const C_BAD_CD = event(
   "7.3.11",
   "The context descriptor is not valid, or its configuration is ILLEGAL (5.4.2).",
   [
-    "CD.V is 0: nothing is bound to this PASID",
-    "TTB0 or TTB1 is wider than IPS",
-    "TxSZ or TGx is out of range",
+    { text: "CD.V is 0: nothing is bound to this PASID", entry: { mask: CD_VALID, value: 0 } },
+    ...[
+      "TTB0 or TTB1 is wider than IPS",
+      "TxSZ or TGx is out of range",
+      "CD.A is 0 though IDR0.TERM_MODEL is 1, or CD.S is 1 though stalls are not supported",
+      "CD.AA64 is 0: the descriptor is of other tables, or was written by other bit numbers",
+    ].map((text) => ({ text, entry: { mask: CD_VALID, value: CD_VALID } })),
   ],
 );
 export const F_WALK_EABT = event(
@@ -158,7 +171,12 @@ export const F_PERMISSION = event(
   "PERMISSION",
   "7.3.16",
   "The leaf or a table above it does not allow this kind of access.",
-  ["a write to a read-only mapping", "an unprivileged access to a privileged mapping"],
+  [
+    { text: "a write to a read-only mapping", access: WRITE },
+    { text: "a read of a write-only mapping (S2AP)", access: READ, stage: 2 },
+    { text: "an instruction fetch from a mapping that is execute-never", access: EXECUTE },
+    { text: "an unprivileged access to a privileged mapping", stage: 1 },
+  ],
 );
 const F_TLB_CONFLICT = event(
   0x20,

@@ -58,6 +58,8 @@ export const SMMUV3 = {
   pasidTables: SMMUV3_PASID_TABLES,
   hwpt: SMMUV3_HWPT,
   commands: SMMUV3_COMMANDS,
+  /** 7.1: by acknowledging GERROR.CMDQ_ERR. */
+  restart: { text: "GERROR.CMDQ_ERR acknowledged in SMMU_GERRORN", byWrite: (name) => name === "gerrorn" },
   registerCommands: {},
   advice: SMMUV3_ADVICE,
   rootAdvice: SMMUV3_ROOT_ADVICE,

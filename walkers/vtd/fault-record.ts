@@ -1,5 +1,7 @@
 import type { FaultRecordFormat } from "../fault-record.ts";
 import { bit, bits, frame, layout, requester, split } from "../layout.ts";
+import { READ, WRITE } from "../request.ts";
+import { VTD_INTERRUPT_FAULTS } from "./faults.ts";
 
 /** One fault recording register (FRCD_REG): 128 bits. */
 const FaultRecordingRegister = layout(
@@ -34,4 +36,11 @@ export const VTD_FAULT_RECORD: FaultRecordFormat = {
   bytes: FaultRecordingRegister.bytes,
   code: (record) => faultReason(record, 0),
   layout: () => FaultRecordingRegister,
+  access: (record) => ACCESSES[requestType(record, 0)],
+  ofInterrupts: (code) => INTERRUPT_CODES.has(code),
 };
+
+const requestType = FaultRecordingRegister.reader("T");
+/** By T; page requests have none. */
+const ACCESSES: readonly (number | undefined)[] = [WRITE, undefined, READ, READ | WRITE];
+const INTERRUPT_CODES = new Set(VTD_INTERRUPT_FAULTS.map(({ code }) => code));

@@ -83,6 +83,14 @@ export const VTD = {
   pasidTables: VTD_PASID_TABLES,
   hwpt: VTD_HWPT,
   commands: VTD_COMMANDS,
+  /** 6.5.2.11: FSTS_REG.IQE is cleared by writing 1 to it, and shows as clear; or queued invalidation is disabled. */
+  restart: {
+    text: "FSTS_REG.IQE cleared",
+    byWrite: (name, { lo }) =>
+      name === "fsts" ||
+      (name === "gcmd" && (lo & GlobalCommandRegister.mask.QIE.lo) === 0) ||
+      (name === "gsts" && (lo & GlobalStatusRegister.mask.QIES.lo) === 0),
+  },
   registerCommands: VTD_REGISTER_COMMANDS,
   writeRegister: writeVtdRegister,
   advice: VTD_ADVICE,

@@ -61,7 +61,7 @@ export function lacks<F extends string>(
   source: string,
   capability: string,
 ): VtdRule<F> {
-  const expected = `expected something else without ${capability}`;
+  const expected = `expected another value, since this IOMMU does not report ${capability}`;
   return { field, kind: TABLE_RULES["unsupported-encoding"], expected, source, fault };
 }
 
@@ -97,7 +97,8 @@ export function unsupportedWidth(
 ): VtdRule<"AW"> {
   return {
     ...lacks("AW", fault, source, ""),
-    expected: (view, at) => `expected something else without bit ${aw(view, at)} of CAP.SAGAW`,
+    expected: (view, at) =>
+      `expected a width that this IOMMU supports: bit ${aw(view, at)} of CAP.SAGAW is 0`,
   };
 }
 

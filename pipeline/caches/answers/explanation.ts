@@ -277,6 +277,9 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
+          behindStop: this.#pending.someBehindStop(time, (inv) =>
+            entries.wouldCover(inv, set, hi, lo, region, device),
+          ),
           valid: () =>
             !entry.invalidated &&
             time > set.epoch &&
@@ -342,6 +345,9 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: extent.ipaFrame,
           invalidationPending,
+          behindStop: this.#pending.someBehindStop(time, (inv) =>
+            translations.wouldCover(inv, set, hi, lo, extent, device),
+          ),
           valid: this.#validity(set, shift, hi, lo, time, extent, device),
         };
         if (this.#found(staleSource)) return true;
@@ -432,6 +438,7 @@ export class Explanation {
       addrLo: request.addrLo,
       ipaFrame: -1,
       invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag)),
+      behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
       valid: () => isValid(version),
     });
   }

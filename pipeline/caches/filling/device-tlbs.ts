@@ -101,6 +101,7 @@ export class DeviceTlbs {
       invalidationPending: this.#pending.some(time, (inv) =>
         entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
+      behindStop: false,
       valid: () => false,
     };
   }

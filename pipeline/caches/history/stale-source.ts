@@ -62,6 +62,8 @@ export interface StaleSource {
   readonly ipaFrame: number;
   /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
   readonly invalidationPending: boolean;
+  /** An invalidation that covers it stands behind a command at which the queue has stopped. */
+  readonly behindStop: boolean;
   /** Whether nothing has invalidated it yet. */
   readonly valid: () => boolean;
 }

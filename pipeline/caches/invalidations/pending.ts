@@ -18,6 +18,14 @@ export class PendingInvalidations {
   /** Native invalidations before the first completion: they may turn out not to have taken effect until then. */
   unconfirmed = 0;
 
+  /** Invalidations behind a command at which the queue has stopped; null: it has not. */
+  behindStop: PendingInvalidation[] | null = null;
+
+  /** Whether one of those, issued after a tick, passes a test. */
+  someBehindStop(time: number, test: (inv: Invalidation) => boolean): boolean {
+    return this.behindStop?.some(({ inv, issued }) => issued >= time && test(inv)) ?? false;
+  }
+
   /** Whether an invalidation that is pending, and was issued after a tick, passes a test. */
   some(time: number, test: (inv: Invalidation) => boolean): boolean {
     for (const { inv, issued } of this.list) if (issued >= time && test(inv)) return true;

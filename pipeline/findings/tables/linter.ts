@@ -27,6 +27,8 @@ export interface TableFinding {
   readonly message: string;
   readonly structure: string;
   readonly index?: number;
+  /** Bytes of a frame that the entry has; where it is not known: none. */
+  readonly place?: { readonly frame: number; readonly from: number; readonly to: number };
   /** Byte address, hex. */
   readonly entry_addr?: string;
   /** First and last PASID that the entry stands for. */
@@ -313,7 +315,12 @@ export class TableLinter {
       message: `${this.#label(table, index)}: ${text}`,
       structure: spec.kind.layout.name,
       index,
-      ...(at === "" ? {} : { entry_addr: at }),
+      ...(place === null
+        ? {}
+        : {
+            place: { frame: place.frame, from: place.offset, to: place.offset + spec.kind.layout.bytes },
+            entry_addr: at,
+          }),
       ...(ids === "pasid" ? { pasids: [first, first + span - 1] as const } : {}),
       ...(field === undefined ? {} : { field }),
       ...(bits === undefined ? {} : { bits }),

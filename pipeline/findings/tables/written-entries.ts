@@ -39,6 +39,11 @@ export class WrittenEntries implements FrameUser {
     return this.#written.size > 0;
   }
 
+  /** Frames of the tables in use. */
+  frames(): ReadonlySet<number> {
+    return new Set(this.#frames.keys());
+  }
+
   /** Takes them out, from the roots down: what nothing leads to any more is not to be judged. */
   take(): WrittenEntry[] {
     const entries: WrittenEntry[] = [];

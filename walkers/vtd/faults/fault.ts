@@ -1,4 +1,4 @@
-import type { Fault, FaultReason } from "../../fault.ts";
+import type { Cause, Fault, FaultReason } from "../../fault.ts";
 
 export interface VtdFault extends Fault {
   /** Not recorded where an entry on the way has FPD set (VT-d 5.10, section 7.1.1). */
@@ -19,7 +19,7 @@ export function fault(
   qualified: boolean,
   reason: FaultReason,
   text: string,
-  causes?: readonly string[],
+  causes?: readonly Cause[],
   source = TABLE_30,
   others?: readonly FaultReason[],
 ): VtdFault {
@@ -40,7 +40,17 @@ export const NOT_MAPPED = [
   "the driver unmapped the buffer, or never mapped it, before the device used it",
   "the device uses an address of another address space (a physical address, or another PASID's)",
 ];
-export const READ_ONLY = ["the buffer was mapped for the other direction (DMA_TO_DEVICE, DMA_FROM_DEVICE)"];
+export const READ_ONLY: readonly Cause[] = [
+  {
+    text: "the buffer was mapped for the other direction (DMA_TO_DEVICE, DMA_FROM_DEVICE)",
+    reasons: ["PERMISSION"],
+  },
+];
+/** Where one code stands for entries that are not present and for missing rights. */
+export const NOT_MAPPED_AT_ALL: readonly Cause[] = NOT_MAPPED.map((text) => ({
+  text,
+  reasons: ["PTE_FETCH"],
+}));
 export const UNINITIALISED = [
   "the page was reused, or never cleared",
   "the entry belongs to another table format",

@@ -2,7 +2,7 @@
 import {
   fault,
   N,
-  NOT_MAPPED,
+  NOT_MAPPED_AT_ALL,
   Q,
   READ_ONLY,
   TABLE_15,
@@ -111,7 +111,7 @@ export const LGN_2 = fault(
   Q,
   "PERMISSION",
   "a write or atomic request met an entry without write permission",
-  [...READ_ONLY, ...NOT_MAPPED],
+  [...READ_ONLY, ...NOT_MAPPED_AT_ALL],
   TABLE_30,
   ["PTE_FETCH"],
 );
@@ -121,7 +121,7 @@ export const LGN_3 = fault(
   Q,
   "PERMISSION",
   "a read or atomic request met an entry without read permission",
-  [...READ_ONLY, ...NOT_MAPPED],
+  [...READ_ONLY, ...NOT_MAPPED_AT_ALL],
   TABLE_30,
   ["PTE_FETCH"],
 );

@@ -1,6 +1,25 @@
 /** Faults that no untranslated request meets. */
 import { fault, N, Q, TABLE_15, type VtdFault } from "./fault.ts";
 
+/** Faults of interrupt remapping. */
+export const VTD_INTERRUPT_FAULTS: readonly VtdFault[] = (
+  [
+    [0x20, N, "a remappable interrupt request has reserved fields set"],
+    [0x21, N, "the interrupt index is beyond the interrupt remapping table"],
+    [0x22, Q, "the interrupt remapping table entry is not present"],
+    [0x23, N, "the interrupt remapping table entry could not be read"],
+    [0x24, Q, "the interrupt remapping table entry has reserved fields set"],
+    [0x25, N, "a compatibility format interrupt request is blocked"],
+    [0x26, Q, "the source id of an interrupt request is not the one that its entry asks for"],
+    [0x27, Q, "the posted interrupt descriptor could not be accessed"],
+    [0x28, Q, "the posted interrupt descriptor has reserved fields set"],
+    [0x2a, N, "an interrupt request without extended interrupt mode, which the hardware requires"],
+    [0x2b, N, "an interrupt request without interrupt remapping, which the hardware requires"],
+  ] as const
+).map(([code, qualified, text]) =>
+  fault(code, `${code.toString(16).toUpperCase()}h`, qualified, "UNKNOWN", text, undefined, TABLE_15),
+);
+
 /**
  * What a fault log may hold besides: faults of translation and translated requests, page requests, host
  * permission tables and interrupt requests, which a trace's requests are not.
@@ -54,21 +73,5 @@ export const VTD_OTHER_FAULTS: readonly VtdFault[] = [
   fault(0xa3, "HPT.4", Q, "PTE_FETCH", "a host permission table has no permissions for the page"),
   fault(0xa4, "HPT.5", Q, "PERMISSION", "host permission tables deny writing"),
   fault(0xa5, "HPT.6", Q, "PERMISSION", "host permission tables deny reading"),
-  ...(
-    [
-      [0x20, N, "a remappable interrupt request has reserved fields set"],
-      [0x21, N, "the interrupt index is beyond the interrupt remapping table"],
-      [0x22, Q, "the interrupt remapping table entry is not present"],
-      [0x23, N, "the interrupt remapping table entry could not be read"],
-      [0x24, Q, "the interrupt remapping table entry has reserved fields set"],
-      [0x25, N, "a compatibility format interrupt request is blocked"],
-      [0x26, Q, "the source id of an interrupt request is not the one that its entry asks for"],
-      [0x27, Q, "the posted interrupt descriptor could not be accessed"],
-      [0x28, Q, "the posted interrupt descriptor has reserved fields set"],
-      [0x2a, N, "an interrupt request without extended interrupt mode, which the hardware requires"],
-      [0x2b, N, "an interrupt request without interrupt remapping, which the hardware requires"],
-    ] as const
-  ).map(([code, qualified, text]) =>
-    fault(code, `${code.toString(16).toUpperCase()}h`, qualified, "UNKNOWN", text, undefined, TABLE_15),
-  ),
+  ...VTD_INTERRUPT_FAULTS,
 ];

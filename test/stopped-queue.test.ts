@@ -1,0 +1,176 @@
+/** After a command that the IOMMU refuses, nothing behind it takes effect until software restarts the queue. */
+import { describe, expect, it } from "vitest";
+import { type Format, hex, Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
+import { ALL_CAPABILITIES } from "./support/riscv-iommu.ts";
+import { steWords } from "./support/smmuv3-machine.ts";
+
+const ROOT = 0x10_0000n;
+const A = 0x1000_0000n;
+const OLD = 0x8000_0000n;
+const NEW = 0x9000_0000n;
+const request = { dev: "00:02.0", addr: A };
+const RIGHTS = 3n << 61n;
+
+interface Machine {
+  readonly scenario: Scenario;
+  readonly table: Radix;
+  readonly bad: readonly bigint[];
+  readonly everything: readonly bigint[];
+  readonly wait: readonly bigint[];
+  /** A write that restarts the queue, and one to the same IOMMU that does not. */
+  readonly restart: readonly [name: string, value: bigint];
+  readonly other: readonly [name: string, value: bigint];
+}
+
+const radix = (levels: number, table: Format["table"], leaf: Format["leaf"], topBits = 0): Format => ({
+  levels,
+  bits: 9,
+  pageBits: 12,
+  topBits,
+  table,
+  leaf,
+});
+
+const MACHINES: Readonly<Record<string, () => Machine>> = {
+  "VT-d: FSTS_REG"() {
+    const scenario = new Scenario("intel", { rtaddr: ROOT, gsts: 0xc400_0000n });
+    const table = new Radix(scenario, VTD_SECOND).map(A, OLD);
+    scenario.put(ROOT, (ROOT + 0x1000n) | 1n, 0n).put(ROOT + 0x1100n, table.root | 1n, 0x502n);
+    return {
+      scenario,
+      table,
+      bad: [2n, 0n],
+      everything: [0x12n, 0n],
+      wait: [5n, 0n],
+      restart: ["fsts", 0x10n],
+      other: ["gsts", 0xc400_0000n],
+    };
+  },
+  "SMMUv3: SMMU_GERRORN"() {
+    const scenario = new Scenario("arm-smmuv3", { strtab_base: ROOT, strtab_base_cfg: 8n });
+    const format = radix(
+      3,
+      (at) => at | 3n,
+      (pa) => pa | 0x4c3n,
+    );
+    const table = new Radix(scenario, format).map(A, OLD);
+    const fields = { V: 1, Config: 6, S2VMID: 1, S2T0SZ: 25, S2SL0: 1, S2AA64: 1, S2PS: 5 };
+    scenario.put(ROOT + 0x10n * 64n, ...steWords({ ...fields, S2TTB: table.root }));
+    return {
+      scenario,
+      table,
+      bad: [0xffn, 0n],
+      everything: [0x30n, 0n],
+      wait: [0x46n, 0n],
+      restart: ["smmu_gerrorn", 1n],
+      other: ["smmu_cr0", 1n],
+    };
+  },
+  "AMD: Control.CmdBufEn"() {
+    const scenario = new Scenario("amd", { dev_tab_base: ROOT, control: 0x1001n });
+    const format = radix(
+      4,
+      (at, level) => at | (BigInt(level - 1) << 9n) | 1n | RIGHTS,
+      (pa) => pa | 1n | RIGHTS,
+    );
+    const table = new Radix(scenario, format).map(A, OLD);
+    scenario.put(ROOT + 0x10n * 32n, 3n | (4n << 9n) | table.root | RIGHTS, 1n, 0n, 0n);
+    return {
+      scenario,
+      table,
+      bad: [15n << 60n, 0n],
+      everything: [8n << 60n, 0n],
+      wait: [1n << 60n, 0n],
+      restart: ["control", 1n],
+      other: ["control", 0x1001n],
+    };
+  },
+  "RISC-V: cqcsr"() {
+    const ddtp = ((ROOT >> 12n) << 10n) | 2n;
+    const scenario = new Scenario("riscv", { capabilities: ALL_CAPABILITIES, fctl: 0n, ddtp });
+    const format = radix(
+      3,
+      (at) => ((at >> 12n) << 10n) | 1n,
+      (pa) => ((pa >> 12n) << 10n) | 0xdfn,
+      2,
+    );
+    const table = new Radix(scenario, format).map(A, OLD);
+    const iohgatp = (8n << 60n) | (1n << 44n) | (table.root >> 12n);
+    scenario.put(ROOT + 0x10n * 64n, 1n, iohgatp, 0n, 0n, 0n, 0n, 0n, 0n);
+    return {
+      scenario,
+      table,
+      bad: [9n, 0n],
+      everything: [0x81n, 0n],
+      wait: [2n, 0n],
+      restart: ["cqcsr", 0x401n],
+      other: ["ddtp", ddtp],
+    };
+  },
+};
+
+function write(scenario: Scenario, [name, value]: readonly [string, bigint]): void {
+  scenario.add({ type: "reg", iommu: "unit", name, value: hex(value) });
+}
+
+describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
+  /** Changes a page that was used, and invalidates behind a command that is refused. */
+  function stopped(before: boolean): Machine {
+    const machine = make();
+    const { scenario, table, bad, everything, wait } = machine;
+    if (before) scenario.cmd(...wait);
+    scenario.dma(request, OLD);
+    table.map(A, NEW);
+    scenario
+      .cmd(...bad)
+      .cmd(...everything)
+      .cmd(...wait);
+    return machine;
+  }
+
+  it.each([true, false])(
+    "an old answer is not the IOMMU's fault (it has completed before: %s)",
+    async (before) => {
+      const { scenario, other } = stopped(before);
+      write(scenario, other);
+      const seq = scenario.dma(request, OLD);
+      const run = await scenario.run();
+      expect(run.verdict(seq)).toBe("stale");
+      expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
+      const refused = scenario.lines.findIndex((line) => line.includes('"cmd"')) + (before ? 2 : 1);
+      expect(run.of("finding")[1]!.issued_line).toBeGreaterThanOrEqual(refused);
+    },
+  );
+
+  it.each([true, false])(
+    "once the queue is restarted, it is (it has completed before: %s)",
+    async (before) => {
+      const { scenario, restart } = stopped(before);
+      write(scenario, restart);
+      const seq = scenario.dma(request, OLD);
+      const run = await scenario.run();
+      expect(run.verdict(seq)).toBe("stale-after-invalidation");
+      expect(run.rules()).toEqual(["bad-command"]);
+    },
+  );
+
+  it("a new answer shows that it was restarted", async () => {
+    const { scenario } = stopped(true);
+    const right = scenario.dma(request, NEW);
+    const wrong = scenario.dma(request, OLD);
+    const run = await scenario.run();
+    expect([run.verdict(right), run.verdict(wrong)]).toEqual(["match", "stale-after-invalidation"]);
+    expect(run.rules()).toEqual(["bad-command"]);
+  });
+
+  it("what nothing behind it covers is owed as ever", async () => {
+    const { scenario, table } = stopped(true);
+    table.map(A, OLD + 0x1000n);
+    scenario.dma(request);
+    table.map(A, OLD + 0x2000n);
+    const seq = scenario.dma(request);
+    const run = await scenario.run();
+    expect(run.verdict(seq)).toBe("hazard");
+    expect(run.rules()).toContain("missing-invalidation");
+  });
+});
