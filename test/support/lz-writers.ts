@@ -8,7 +8,7 @@ export interface Written {
   readonly plain: Buffer;
 }
 
-export function plainOf(steps: readonly Step[]): number[] {
+function plainOf(steps: readonly Step[]): number[] {
   const out: number[] = [];
   for (const step of steps)
     if ("literals" in step) for (const byte of step.literals) out.push(byte);
@@ -20,7 +20,7 @@ const le = (value: number, bytes: number) =>
   Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** i) & 0xff);
 
 /** LEB128, as snappy writes lengths. */
-export function varint(value: number): number[] {
+function varint(value: number): number[] {
   return value < 128 ? [value] : [(value & 127) | 128, ...varint(Math.floor(value / 128))];
 }
 
