@@ -16,8 +16,8 @@ const stage1 = (levels: number, bits: number, pageBits: number, attributes = CON
 });
 
 class Smmu extends Scenario {
-  constructor() {
-    super("arm-smmuv3", { strtab_base: STREAMS, strtab_base_cfg: 8n });
+  constructor(regs: Readonly<Record<string, bigint>> = {}) {
+    super("arm-smmuv3", { strtab_base: STREAMS, strtab_base_cfg: 8n, ...regs });
   }
 
   stream(sid: number, table: Radix, cd: object = {}, ste: SteFields = {}): void {
@@ -163,6 +163,8 @@ describe("STE.CONT: one cached STE may stand for its neighbours", () => {
     const outside = s.ask(BASE, OLD, 8);
     cfgi(s, 5);
     const second = s.ask(BASE, OLD, 5);
+    // The translations of its ASID go as well.
+    s.cmd(0x11n | (5n << 48n), 0n);
     cfgi(s, 4);
     const third = s.ask(BASE, OLD, 5);
     const right = s.ask(BASE, BASE, 5);
@@ -186,5 +188,105 @@ describe("STE.CONT: one cached STE may stand for its neighbours", () => {
       verdicts.push((await s.run()).verdict(seq));
     }
     expect(verdicts).toEqual(["hazard", ""]);
+  });
+});
+
+describe("entries that caches may hold in two ways at once", () => {
+  const KIB4 = stage1(4, 9, 12, 0n);
+  const NT = 1n << 16n;
+  const tlbiAll = (s: Smmu) => s.cmd(0x11n | (5n << 48n), 0n).cmd(...SYNC);
+
+  function block(idr3?: bigint): [Smmu, Radix] {
+    const s = new Smmu(idr3 === undefined ? {} : { idr3 });
+    const table = new Radix(s, KIB4);
+    s.stream(5, table);
+    return [s, table];
+  }
+
+  /** A block becomes a table that maps the same, in one write, or by way of an invalid entry. */
+  async function split(
+    idr3: bigint | undefined,
+    leaf: bigint,
+    steps: "one" | "two" = "one",
+  ): Promise<string[]> {
+    const [s, table] = block(idr3);
+    const entry = table.entry(BASE, 2);
+    s.put(entry, OLD | 0xc41n | leaf);
+    s.ask(BASE);
+    const pages = s.allocate();
+    s.put(pages, OLD | 0xc43n);
+    if (steps === "two") {
+      s.put(entry, 0n);
+      tlbiAll(s);
+    }
+    s.put(entry, pages | 3n);
+    tlbiAll(s);
+    s.ask(BASE);
+    return (await s.run()).rules();
+  }
+
+  it("a block is split without break-before-make: by IDR3.BBML and nT", async () => {
+    const bbml = (level: bigint) => level << 11n;
+    expect(await split(bbml(0n), 0n)).toEqual(["break-before-make"]);
+    expect(await split(bbml(1n), 0n)).toEqual(["break-before-make"]);
+    expect(await split(bbml(1n), NT)).toEqual([]);
+    expect(await split(bbml(2n), 0n)).toEqual([]);
+    expect(await split(undefined, 0n)).toEqual([]);
+    expect(await split(bbml(0n), 0n, "two")).toEqual([]);
+  });
+
+  it("a page is moved, or given another memory type", async () => {
+    const READ_ONLY = 0x80n;
+    for (const [before, after, expected] of [
+      [OLD, NEW, ["break-before-make"]],
+      [OLD, OLD | 4n, ["break-before-make"]],
+      [OLD | READ_ONLY, NEW | READ_ONLY, []],
+      [OLD, OLD | READ_ONLY, []],
+      [OLD, 0n, []],
+    ] as const) {
+      const [s, table] = block(0n);
+      const entry = table.entry(BASE);
+      s.put(entry, before | 0xc43n);
+      s.ask(BASE);
+      s.put(entry, after === 0n ? 0n : after | 0xc43n);
+      tlbiAll(s);
+      s.ask(BASE);
+      expect((await s.run()).rules(), `${before} ${after}`).toEqual(expected);
+    }
+  });
+
+  it("without an invalidation, that one is what is missing", async () => {
+    const [s, table] = block(0n);
+    table.map(BASE, OLD);
+    s.ask(BASE);
+    table.map(BASE, NEW);
+    s.ask(BASE);
+    expect((await s.run()).rules()).toEqual(["missing-invalidation"]);
+  });
+
+  it("a group whose entries are not alike", async () => {
+    const group = async (third: bigint | null) => {
+      const s = new Smmu();
+      const table = new Radix(s, stage1(4, 9, 12));
+      s.stream(5, table);
+      for (let page = 0n; page < 16n; page++) table.map(BASE + (page << 12n), OLD + (page << 12n));
+      if (third !== null) s.put(table.entry(BASE + 0x3000n), third);
+      s.ask(BASE);
+      s.ask(BASE + 0x1000n);
+      return (await s.run()).of("finding");
+    };
+    const entry = (OLD + 0x3000n) | CONT | 0xc43n;
+    expect(await group(null)).toEqual([]);
+    expect(await group(0n)).toEqual([]);
+    for (const [third, why] of [
+      [entry + 0x1000n, "leads to an address that does not follow theirs"],
+      [entry ^ CONT, "is not marked as one of them"],
+      [entry | 0x80n, "has other permissions"],
+    ] as const) {
+      const findings = await group(third);
+      expect(findings).toHaveLength(1);
+      expect(findings[0]).toMatchObject({ rule: "inconsistent-group", severity: "error" });
+      expect(findings[0]!.message).toContain(`entry 3 of them ${why}`);
+    }
   });
 });

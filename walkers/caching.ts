@@ -65,6 +65,16 @@ export interface CachedFailures {
   readonly secondStage: boolean;
 }
 
+/** One write that took a page-table entry from one value to another. */
+export interface LiveChange {
+  readonly stage: number;
+  readonly level: number;
+  readonly oldHi: number;
+  readonly oldLo: number;
+  readonly newHi: number;
+  readonly newLo: number;
+}
+
 /**
  * The caching traits of one vendor.
  * @typeParam D decoded device context
@@ -124,6 +134,12 @@ export interface Caching<D extends object = object, P extends object = object> {
   readonly owesTranslations: boolean;
   /** Registers that say where the tables of devices are, by their names in traces. */
   readonly rootRegisters: readonly string[];
+  /**
+   * Why an entry had to be made invalid, and be invalidated, before it took its new value; null: it had not.
+   * Absent: the vendor asks for no such thing.
+   */
+  brokenBeforeMade?(state: IommuState, change: LiveChange): string | null;
+
   /**
    * What a change of registers drops by itself.
    * @param written the register that a `reg` record has just written; "" for an `iommu` record

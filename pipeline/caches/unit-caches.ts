@@ -7,6 +7,7 @@ import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answ
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";
+import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
@@ -57,6 +58,7 @@ const MOST_PENDING = 1 << 14;
 export class UnitCaches {
   readonly translations: Translations;
   readonly contexts: Contexts;
+  readonly live: LiveChanges;
   readonly #unit: CachedIommu;
   readonly #budgets: CacheBudgets;
   readonly #memory: VersionedMemory;
@@ -105,7 +107,8 @@ export class UnitCaches {
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
-    this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past);
+    this.live = new LiveChanges(unit, memory, this.contexts, this.translations, this.#past);
+    this.#used = new UsedTranslations(memory, this.contexts, this.translations, this.#past, this.live);
     this.#structures = new PagingStructures(unit.vendor.caching, memory, this.contexts, this.#past, budgets);
     this.#stale = new StaleContexts(
       unit.walker,

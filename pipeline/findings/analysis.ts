@@ -3,6 +3,7 @@ import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
+import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -68,6 +69,8 @@ export interface Analysis {
     request: WalkRequest,
     staleSource: StaleSource,
   ): void;
+  /** … and page-table entries that it went through are not as they must be, whatever is invalidated. */
+  flawed?(line: number, route: Route, record: DmaRecord, request: WalkRequest, flaw: TableFlaw): void;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
   /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
@@ -111,6 +114,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   unflushed: true,
   behindStop: true,
   staleDevice: true,
+  flawed: true,
   command: true,
   registerCommand: true,
   invalidated: true,

@@ -2,9 +2,11 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
+import { frameHi, frameLo } from "../../walkers/memory.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
+import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import { startOf, type UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
@@ -81,6 +83,44 @@ export class CacheFindings implements Analysis {
       pasid: record.pasid < 0 ? undefined : record.pasid,
       message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
       ...fields,
+    });
+  }
+
+  /** A page-table entry that was changed in one step, or a group of entries that are not alike. */
+  flawed(
+    line: number,
+    { unit, names }: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    flaw: TableFlaw,
+  ): void {
+    const about = {
+      iommu: unit.id,
+      dev: names.device,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+    };
+    if (flaw.kind === "group") {
+      const base = hex(joined(frameHi(flaw.first), frameLo(flaw.first)));
+      this.#findings.report(
+        line,
+        CACHE_RULES["inconsistent-group"],
+        `${unit.id}\n${request.device}:${record.pasid}:${base}`,
+        {
+          ...about,
+          message: `${flaw.text}: the page of ${hex(joined(record.addrHi, record.addrLo))} is of the ${2 ** (flaw.shift - 10)} KiB from ${base} on, which a cache may hold as one translation`,
+        },
+      );
+      return;
+    }
+    const { change, newHi, newLo, text } = flaw;
+    const entry = hex(joined(frameHi(change.frame), frameLo(change.frame) | change.offset));
+    this.#findings.report(line, CACHE_RULES["break-before-make"], `${unit.id}\n${entry}:${change.line}`, {
+      ...about,
+      message: `the descriptor at ${entry} was changed in line ${change.line} from ${hex(joined(change.oldHi, change.oldLo))} to ${hex(joined(newHi, newLo))} while it was valid: ${text}`,
+      changed_line: change.line,
+      entry_addr: entry,
+      old: hex(joined(change.oldHi, change.oldLo)),
+      new: hex(joined(newHi, newLo)),
     });
   }
 

@@ -17,6 +17,16 @@ export const CACHE_RULES = rules({
     text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
+  "break-before-make": {
+    severity: "warning",
+    text: "A descriptor was changed from one valid value to another where the architecture asks for an invalid one, and its invalidation, in between: caches may hold both, whatever is invalidated afterwards.",
+    source: "IHI 0070, 3.21.1; DDI 0487, D8.17.1",
+  },
+  "inconsistent-group": {
+    severity: "error",
+    text: "Entries are marked as one group that a cache may hold as a single translation, and are not alike: what they translate to is any of what they say.",
+    source: "DDI 0487, D8.7.1",
+  },
   "missing-flush": {
     severity: "warning",
     text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory: the driver may owe a flush of that write.",

@@ -165,6 +165,11 @@ export class Replay implements TraceHandler {
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);
       caches.staleInDevice = null;
     }
+    if (caches !== null && caches.live.flaw !== null) {
+      for (const analysis of analyses.flawed)
+        analysis.flawed(line, route, record, this.#request, caches.live.flaw);
+      caches.live.flaw = null;
+    }
     if (outcome.status === FAULT && !unread)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);

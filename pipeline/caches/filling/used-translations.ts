@@ -7,6 +7,7 @@ import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
+import type { LiveChanges } from "./live-changes.ts";
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
 export class UsedTranslations {
@@ -17,7 +18,16 @@ export class UsedTranslations {
   readonly #denying = new WalkResult();
   readonly #now = new WalkResult();
 
-  constructor(memory: VersionedMemory, contexts: Contexts, translations: Translations, past: PastWalks) {
+  readonly #live: LiveChanges;
+
+  constructor(
+    memory: VersionedMemory,
+    contexts: Contexts,
+    translations: Translations,
+    past: PastWalks,
+    live: LiveChanges,
+  ) {
+    this.#live = live;
     this.#memory = memory;
     this.#contexts = contexts;
     this.#translations = translations;
@@ -61,6 +71,7 @@ export class UsedTranslations {
       if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
     if (shift === 0) return this.#anyValid(set, 0, request, time);
+    if (walk.status === OK) this.#live.entering(set, request);
     const mayDiffer = this.#replace(set, pair, shift, request, walk);
     this.#translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
     if (walk.groupShift !== 0) this.#enterGroup(set, pair, request, walk, time);
@@ -85,8 +96,11 @@ export class UsedTranslations {
         time: translations.time,
         invalidated: translations.invalidated,
       };
-      if (!this.#isWhole(old, pair, request, walk)) translations.supersede(groups, shift, hi, lo, old);
-    }
+      if (!this.#isWhole(old, pair, request, walk)) {
+        translations.supersede(groups, shift, hi, lo, old);
+        this.#live.enteringGroup(pair, request, walk);
+      }
+    } else this.#live.enteringGroup(pair, request, walk);
     translations.enter(groups, shift, firstShift > shift ? firstShift : 0, hi, lo, pair.id, time);
   }
 

@@ -1,0 +1,129 @@
+import type { LiveChange } from "../../../walkers/caching.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import type { WalkRequest } from "../../../walkers/request.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
+import type { CachedIommu } from "../history/cached-iommu.ts";
+import type { PastWalks } from "../history/past-walks.ts";
+import { type Change, type VersionedMemory, WORD_BYTES } from "../history/versioned-memory.ts";
+
+/** What is wrong with page-table entries, whether an invalidation came or not. */
+export type TableFlaw =
+  | {
+      readonly kind: "replaced";
+      readonly change: Change;
+      readonly newHi: number;
+      readonly newLo: number;
+      readonly text: string;
+    }
+  | { readonly kind: "group"; readonly shift: number; readonly first: number; readonly text: string };
+
+/**
+ * Entries that must not be changed from one valid value to another without being invalid, and invalidated, in between;
+ * and groups of entries that a cache may hold as one and that are not alike. Each is looked for where a page is used again.
+ */
+export class LiveChanges {
+  readonly #unit: CachedIommu;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #translations: Translations;
+  readonly #past: PastWalks;
+  /** The latest, until somebody has taken note. */
+  flaw: TableFlaw | null = null;
+
+  constructor(
+    unit: CachedIommu,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    translations: Translations,
+    past: PastWalks,
+  ) {
+    this.#unit = unit;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#translations = translations;
+    this.#past = past;
+  }
+
+  /** A page that is mapped is about to be entered. */
+  entering(set: TagSet, request: WalkRequest): void {
+    const { caching } = this.#unit.vendor;
+    if (caching.brokenBeforeMade === undefined) return;
+    const old = this.#latest(set, request);
+    if (old === null || old.time >= this.#memory.lastChange) return;
+    const read = this.#past.walkAsOf(old, request);
+    if (read === null || read.value.status !== OK) return;
+    const change = read.missedChange();
+    // Where it was written several times, it may have been invalid in between.
+    if (change === null || change.again) return;
+    const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
+    const { addrHi: hi, addrLo: lo } = request;
+    const dropped =
+      old.invalidated || this.#translations.coveredByRange(set, hi, lo, old.time, read.value, device);
+    // Without an invalidation, that one is what is missing.
+    if (!dropped) return;
+    const structure = this.#past.structureAt(request, change.frame, change.offset);
+    if (structure === null || structure.stage === 0) return;
+    const { littleEndian, stage, level } = structure;
+    if (!littleEndian || !this.#memory.fetch(change.frame, change.offset, WORD_BYTES)) return;
+    const { view, at } = this.#memory;
+    const newHi = view.getInt32(at + 4, true);
+    const newLo = view.getInt32(at, true);
+    const { oldHi, oldLo } = change;
+    const live: LiveChange = { stage, level, oldHi, oldLo, newHi, newLo };
+    const text = caching.brokenBeforeMade(this.#unit.state, live);
+    if (text !== null) this.flaw = { kind: "replaced", change, newHi, newLo, text };
+  }
+
+  /** The latest translation of an address, of whatever size. */
+  #latest(set: TagSet, { addrHi, addrLo }: WalkRequest): CachedTranslation | null {
+    const translations = this.#translations;
+    let latest: CachedTranslation | null = null;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (!translations.find(set, shift, addrHi, addrLo)) continue;
+      const { context, time, invalidated } = translations;
+      if (latest === null || time > latest.time) latest = { context, time, invalidated };
+    }
+    return latest;
+  }
+
+  /** A group is about to be entered for the first time, or after one of its pages has changed. */
+  enteringGroup(pair: TranslationContext, request: WalkRequest, walk: WalkResult): void {
+    const { groupShift, pageShift, frame, perm } = walk;
+    const { addrHi, addrLo, access } = request;
+    const own = frameOf(addrHi, addrLo);
+    const first = own - (own % 2 ** (groupShift - FRAME_SHIFT));
+    const output = frame - (own - first);
+    const pages = 2 ** (groupShift - pageShift);
+    request.access = 0;
+    for (let page = 0; page < pages; page++) {
+      const at = first + page * 2 ** (pageShift - FRAME_SHIFT);
+      request.addrHi = frameHi(at);
+      request.addrLo = frameLo(at);
+      const other = this.#past.translate(request, pair.device.context, pair.process.context);
+      // A page that is not mapped is no contradiction (DDI 0487 D8.7.1.1).
+      if (other.status !== OK) continue;
+      const why =
+        other.groupShift !== groupShift
+          ? "is not marked as one of them"
+          : other.frame !== output + (at - first)
+            ? "leads to an address that does not follow theirs"
+            : other.perm !== perm
+              ? "has other permissions"
+              : null;
+      if (why === null) continue;
+      this.flaw = {
+        kind: "group",
+        shift: groupShift,
+        first,
+        text: `${pages} entries are marked as one contiguous group, and entry ${page} of them ${why}`,
+      };
+      break;
+    }
+    request.addrHi = addrHi;
+    request.addrLo = addrLo;
+    request.access = access;
+  }
+}
