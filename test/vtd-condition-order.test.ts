@@ -11,7 +11,7 @@ const RESERVED = 1n << 48n;
 function ask(directory: bigint, page: bigint, code: bigint, access: "r" | "w" = "w"): [Scenario, number] {
   const s = new Scenario(
     "intel",
-    { cap: 0xd2_008c_222f_0606n, ecap: 0xf0_0f4an, rtaddr: 0x1000n, gsts: 0xc000_0000n },
+    { cap: 0xd2_008c_222f_0606n, ecap: 0xf0_0f4bn, rtaddr: 0x1000n, gsts: 0xc000_0000n },
     { output_bits: 48 },
   );
   s.put(0x1000n, 0x2001n, 0n);
