@@ -7,7 +7,6 @@ const MAGICS: readonly (readonly [magic: string, what: string])[] = [
   ["\x04\x22\x4d\x18", "lz4 data: decompress it first"],
   ["7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"],
   ["PK\x03\x04", "a zip archive: unpack it first"],
-  ["AVML", "an AVML dump: convert it to LiME's format first (avml-convert)"],
   ["QFI\xfb", "a qcow2 disk image"],
   ["QEVM", "a QEMU migration stream: use dump-guest-memory instead"],
   ["LibvirtQ", "a libvirt save image: use virsh dump --memory-only instead"],
@@ -20,6 +19,7 @@ const MEMORY_MAGICS: readonly (readonly [magic: string, what: string])[] = [
   ["makedumpfile", "a flattened kdump memory dump"],
   ["EMiL", "a LiME memory dump"],
   ["LiME", "a LiME memory dump"],
+  ["AVML", "an AVML memory dump"],
 ];
 
 /** @param head the first bytes, as latin1; @returns undefined where nothing is recognised */

@@ -39,6 +39,17 @@ function read(memory: TraceMemory, address: bigint, bytes = 8): string | null {
 
 const page = (fill: number, size = 4096) => new Uint8Array(size).fill(fill);
 
+const PT_NOTE = 4;
+/** Elf64_Nhdr, the name and `bytes` of data, each padded to 4 bytes. */
+function note(name: string, type: number, bytes: number): Buffer {
+  const padded = Buffer.alloc(12 + ((name.length + 4) & ~3) + ((bytes + 3) & ~3), 0xee);
+  padded.writeUInt32LE(name.length + 1, 0);
+  padded.writeUInt32LE(bytes, 4);
+  padded.writeUInt32LE(type, 8);
+  padded.write(`${name}\0`, 12, "latin1");
+  return padded;
+}
+
 describe("ELF cores", () => {
   // The first page of a QEMU core of two small RAM blocks, field by field in hex: independent of the writer.
   const HEADER_HEX =
@@ -149,6 +160,52 @@ describe("ELF cores", () => {
           Buffer.from(bytes.subarray(at, at + 64)).toString("hex"),
         );
       expect(read(memory, 0x4000n)).toBeNull();
+      memory.close();
+    }
+  });
+
+  it("reads VirtualBox's dumpvmcore: a note, then RAM and MMIO ranges (VMM/VMMR3/DBGFCoreWrite.cpp)", () => {
+    const notes = Buffer.concat([note("VBCORE", 0xb00, 24), note("VBCPU", 0xb01, 1000)]);
+    const memory = memoryOf(
+      elfCore([
+        { type: PT_NOTE, paddr: 0n, data: notes },
+        { paddr: 0n, data: page(0x11, 0xa_0000) },
+        // A range of MMIO: its size in memory alone, its place that of the next one's bytes.
+        { paddr: 0xa_0000n, filesz: 0n, memsz: 0x2_0000n },
+        { paddr: 0xf_0000n, data: page(0x22, 0x1_0000) },
+        { paddr: 0x1_0000_0000n, data: page(0x33, 0x2000) },
+        { paddr: 0xfee0_0000n, filesz: 0n, memsz: 0x1000n },
+      ]),
+    );
+    expect(read(memory, 0x9_fff8n)).toBe("1111111111111111");
+    expect(read(memory, 0xa_0000n)).toBe("0000000000000000");
+    expect(read(memory, 0xc_0000n)).toBeNull();
+    expect(read(memory, 0xf_0000n)).toBe("2222222222222222");
+    expect(read(memory, 0x1_0000_1ff8n)).toBe("3333333333333333");
+    expect(read(memory, 0xfee0_0000n)).toBe("0000000000000000");
+    memory.close();
+  });
+
+  it("reads virsh dump --memory-only: a note a CPU, then segments without virtual addresses (QEMU's dump.c)", () => {
+    const cpu = [note("CORE", 1, 336), note("QEMU", 0, 440)];
+    const notes = Buffer.concat([...cpu, ...cpu, note("VMCOREINFO", 0, 700)]);
+    const low = page(0x44, 0x8000);
+    for (const gap of [0, 0x2f4]) {
+      const memory = memoryOf(
+        elfCore(
+          [
+            { type: PT_NOTE, paddr: 0n, data: notes },
+            { paddr: 0n, data: low },
+            { paddr: 0xfffc_0000n, data: page(0x55, 0x4_0000) },
+            { paddr: 0x1_0000_0000n, data: page(0x66, 0x1000) },
+          ],
+          { gap },
+        ),
+      );
+      expect(read(memory, 0x7ff8n)).toBe("4444444444444444");
+      expect(read(memory, 0x8000n)).toBeNull();
+      expect(read(memory, 0xffff_fff8n)).toBe("5555555555555555");
+      expect(read(memory, 0x1_0000_0000n)).toBe("6666666666666666");
       memory.close();
     }
   });

@@ -29,7 +29,7 @@ const IOMMU = {
   type: "iommu",
   id: "d",
   model: "intel",
-  regs: { rtaddr: "0x1000", cap: "0x1d2008c222f0606", ecap: "0xf00f4a", gsts: "0xc0000000" },
+  regs: { rtaddr: "0x1000", cap: "0x1d2008c222f0606", ecap: "0xf00f4b", gsts: "0xc0000000" },
 };
 const ROOT = { type: "mem", addr: "0x1000", data: "01200000000000000000000000000000" };
 const CONTEXT = { type: "mem", addr: "0x2180", data: "09000000000000000201000000000000" };

@@ -6,6 +6,7 @@ import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snaps
 import { SnapshotFile } from "../parsers/memory/snapshot-file.ts";
 import { SnapshotFolder } from "./support/elf-writer.ts";
 import { type DumpedPage, flattened, kdump } from "./support/kdump-writer.ts";
+import { lzoBlock, snappyBlock } from "./support/lz-writers.ts";
 
 let folder: SnapshotFolder;
 beforeAll(() => {
@@ -99,6 +100,24 @@ describe("compressed dumps", () => {
     expect(answers).toEqual([null, "0000000000000000", null, "0000000000000000"]);
   });
 
+  it("reads LZO and snappy pages, as makedumpfile -l and -p write them, beside others", () => {
+    const steps = [{ literals: Buffer.from("a table's bytes ") }, { distance: 16, length: 4080 }];
+    const pages: DumpedPage[] = [
+      { page: 0, stored: { flags: 2, bytes: lzoBlock(steps).packed } },
+      { page: 1, data: noise(1) },
+      { page: 2, stored: { flags: 4, bytes: snappyBlock(steps).packed } },
+      { page: 3, stored: { flags: 0, bytes: noise(3) } },
+    ];
+    for (const bytes of [kdump(pages), flattened(kdump(pages), 5000)]) {
+      const memory = memoryOf(bytes);
+      const expected = Buffer.from("a table's bytes ").toString("hex").repeat(4);
+      for (const page of [0, 2]) expect(read(memory, page, 4032, 64)).toBe(expected);
+      for (const page of [1, 3]) expect(read(memory, page, 4032, 64)).toBe(text(noise(page), 4032, 4096));
+      expect(memory.takeError()).toBeNull();
+      memory.close();
+    }
+  });
+
   it("reads zstd pages", () => {
     // A frame of one run-length block: 4096 times 0xa7 (RFC 8878, 3.1.1).
     const bytes = Buffer.from("28b52ffd60000f038000a7", "hex");
@@ -127,15 +146,34 @@ describe("compressed dumps", () => {
 
   it.each<[string, DumpedPage["stored"], RegExp]>([
     [
-      "LZO",
+      "damaged LZO data",
       { flags: 2, bytes: filled(1, 100) },
-      /descriptor 0 \(page 0x3\): expected raw, zlib or zstd data, found LZO$/,
+      /descriptor 0 \(page 0x3\): expected LZO data, found a copy from 2053 bytes before byte 4$/,
     ],
-    ["snappy", { flags: 4, bytes: filled(1, 100) }, /expected raw, zlib or zstd data, found snappy$/],
+    [
+      "LZO data of more than a page",
+      { flags: 2, bytes: lzoBlock([{ literals: filled(1, 1) }, { distance: 1, length: 4096 }]).packed },
+      /expected LZO data, found data larger than 4096 bytes$/,
+    ],
+    [
+      "LZO data of less than a page",
+      { flags: 2, bytes: lzoBlock([{ literals: filled(1, 100) }]).packed },
+      /expected 4096 bytes of data, found 100$/,
+    ],
+    [
+      "snappy data of less than it says",
+      { flags: 4, bytes: Buffer.from("80200061", "hex") },
+      /expected snappy data, found 1 of the 4096 bytes that it says$/,
+    ],
+    [
+      "snappy data that says a gigabyte",
+      { flags: 4, bytes: Buffer.from("808080800400", "hex") },
+      /expected snappy data, found a length of 1073741824, larger than 4096 bytes$/,
+    ],
     [
       "unknown flags",
       { flags: 0x40, bytes: filled(1, 100) },
-      /expected raw, zlib or zstd data, found flags 0x40$/,
+      /expected raw, zlib, LZO, snappy or zstd data, found flags 0x40$/,
     ],
     ["damaged zlib data", { flags: 1, bytes: filled(1, 100) }, /expected zlib data, found /],
     [

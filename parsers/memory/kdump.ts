@@ -7,8 +7,10 @@
 import * as zlib from "node:zlib";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { decompressZstd } from "../zstd.ts";
+import { type Block, BlockCache } from "./block-cache.ts";
 import { type ByteMask, popcount } from "./byte-mask.ts";
 import type { DumpBytes } from "./kdump-flattened.ts";
+import { decompressLzo1x } from "./lzo1x.ts";
 import {
   ABSENT,
   BYTES,
@@ -18,6 +20,7 @@ import {
   type MemoryImage,
   ZERO,
 } from "./memory-image.ts";
+import { decompressSnappy } from "./snappy.ts";
 import type { CacheOptions, SnapshotFile } from "./snapshot-file.ts";
 
 export const KDUMP_MAGIC = "KDUMP   ";
@@ -41,10 +44,19 @@ const DESCRIPTOR = { bytes: 24, offset: 0, size: 8, flags: 12 } as const;
 /** Dump level bit: pages of zeros were left out. */
 const LEAVES_OUT_ZEROS = 1;
 /** How a page's data is compressed: the descriptor's flags. */
-const RAW = 0;
-const ZLIB = 0x01;
-const ZSTD = 0x20;
-const COMPRESSIONS: Readonly<Record<number, string>> = { 2: "LZO", 4: "snappy" };
+interface Compression {
+  readonly name: string;
+  /** @throws Error where the data is damaged, or becomes more than `maxBytes` */
+  readonly unpack: (packed: Uint8Array, maxBytes: number) => Uint8Array;
+}
+
+const COMPRESSIONS: Readonly<Record<number, Compression>> = {
+  0: { name: "raw", unpack: (packed) => packed },
+  1: { name: "zlib", unpack: (packed, maxBytes) => zlib.inflateSync(packed, { maxOutputLength: maxBytes }) },
+  2: { name: "LZO", unpack: decompressLzo1x },
+  4: { name: "snappy", unpack: decompressSnappy },
+  32: { name: "zstd", unpack: decompressZstd },
+};
 
 /** 16 TiB of 4 KiB pages; bounds the time that a nonsensical file takes. */
 const MAX_PAGES = 2 ** 32;
@@ -53,8 +65,6 @@ const GROUP_BYTES = 512;
 const GROUP_PAGES = 8 * GROUP_BYTES;
 /** Decompressed blocks kept. */
 const DEFAULT_CACHE_BYTES = 32 * 2 ** 20;
-/** A dropped block's buffer is filled again after this many others, as `MemoryImage.view` promises. */
-const QUARANTINE = 64;
 
 const NOT_DUMPED = -1;
 const UNREADABLE = -2;
@@ -163,28 +173,16 @@ function countDumped(source: DumpBytes, geometry: Geometry): Float64Array | stri
   return before;
 }
 
-/** A block that was read, in a buffer that is used again and again. */
-interface Block {
-  readonly bytes: Buffer;
-  readonly view: DataView;
-  page: number;
-}
-
 /** Guest memory in a compressed dump; blocks are decompressed when they are asked for, and a number of them kept. */
 export class KdumpImage implements MemoryImage {
   view: DataView = new DataView(new ArrayBuffer(0));
   at = 0;
-  evictions = 0;
   readonly #file: SnapshotFile;
   readonly #source: DumpBytes;
   readonly #geometry: Geometry;
   readonly #before: Float64Array;
   readonly #framesPerBlock: number;
-  readonly #blocks = new Map<number, Block>();
-  /** Buffers in the order of use: one is filled again when all the others have been. */
-  readonly #ring: Block[] = [];
-  readonly #ringSize: number;
-  #next = 0;
+  readonly #blocks: BlockCache;
   readonly #bitmap = Buffer.alloc(GROUP_BYTES);
   readonly #descriptor = Buffer.alloc(DESCRIPTOR.bytes);
   readonly #packed: Buffer;
@@ -203,8 +201,12 @@ export class KdumpImage implements MemoryImage {
     this.#geometry = geometry;
     this.#before = before;
     this.#framesPerBlock = geometry.blockBytes / FRAME_BYTES;
-    this.#ringSize = Math.max(2 * QUARANTINE, Math.floor(cacheBytes / geometry.blockBytes));
+    this.#blocks = new BlockCache(geometry.blockBytes, cacheBytes);
     this.#packed = Buffer.alloc(geometry.blockBytes);
+  }
+
+  get evictions(): number {
+    return this.#blocks.evictions;
   }
 
   find(frame: number): FrameKind {
@@ -238,7 +240,6 @@ export class KdumpImage implements MemoryImage {
   close(): void {
     this.#file.close();
     this.#blocks.clear();
-    this.#ring.length = 0;
   }
 
   /** Number of a page's descriptor, NOT_DUMPED or UNREADABLE. */
@@ -283,41 +284,22 @@ export class KdumpImage implements MemoryImage {
     if (bytes === null) return null;
     if (bytes.length !== blockBytes)
       return this.#fail(`${where}: expected ${blockBytes} bytes of data, found ${bytes.length}`);
-    const block = this.#nextBlock();
-    block.bytes.set(bytes);
-    block.page = page;
-    this.#blocks.set(page, block);
-    return block;
+    return this.#blocks.add(page, bytes);
   }
 
   #unpack(packed: Buffer, flags: number, where: string): Uint8Array | null {
-    try {
-      if (flags === RAW) return packed;
-      if (flags === ZLIB) return zlib.inflateSync(packed, { maxOutputLength: this.#geometry.blockBytes });
-      if (flags === ZSTD) return decompressZstd(packed, this.#geometry.blockBytes);
-      const name = COMPRESSIONS[flags] ?? `flags 0x${flags.toString(16)}`;
-      return this.#fail(`${where}: expected raw, zlib or zstd data, found ${name}`);
-    } catch (error) {
+    const compression = COMPRESSIONS[flags];
+    if (compression === undefined) {
+      const names = Object.values(COMPRESSIONS).map(({ name }) => name);
       return this.#fail(
-        `${where}: expected ${flags === ZLIB ? "zlib" : "zstd"} data, found ${(error as Error).message}`,
+        `${where}: expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)} data, found flags 0x${flags.toString(16)}`,
       );
     }
-  }
-
-  /** The buffer that was unused for the longest; the one whose turn comes after QUARANTINE more is dropped. */
-  #nextBlock(): Block {
-    const ring = this.#ring;
-    const slot = this.#next;
-    this.#next = (slot + 1) % this.#ringSize;
-    const leaving = ring[(slot + QUARANTINE) % this.#ringSize];
-    if (leaving !== undefined && this.#blocks.delete(leaving.page)) this.evictions++;
-    let block = ring[slot];
-    if (block === undefined) {
-      const buffer = new ArrayBuffer(this.#geometry.blockBytes);
-      block = { bytes: Buffer.from(buffer), view: new DataView(buffer), page: -1 };
-      ring[slot] = block;
+    try {
+      return compression.unpack(packed, this.#geometry.blockBytes);
+    } catch (error) {
+      return this.#fail(`${where}: expected ${compression.name} data, found ${(error as Error).message}`);
     }
-    return block;
   }
 
   #read(position: number, target: Uint8Array): boolean {

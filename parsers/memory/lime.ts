@@ -9,7 +9,7 @@ import type { SnapshotFile } from "./snapshot-file.ts";
 
 export const LIME_MAGIC = 0x4c69_4d45;
 /** Byte offsets of the header's fields; `e_addr` is the address of the last byte. */
-const HEADER = { bytes: 32, magic: 0, version: 4, s_addr: 8, e_addr: 16 } as const;
+export const LIME_HEADER = { bytes: 32, magic: 0, version: 4, s_addr: 8, e_addr: 16 } as const;
 const VERSION = 1;
 const NOUN = "LiME range";
 /** Far more than any dump has; bounds the time that a nonsensical file takes. */
@@ -20,8 +20,8 @@ const MAX_RANGES = 1 << 20;
  * @returns the image, or a sentence that says what is wrong with the file
  */
 export function openLime(file: SnapshotFile): SegmentImage | string {
-  const header = Buffer.alloc(HEADER.bytes);
-  const view = new DataView(header.buffer, header.byteOffset, HEADER.bytes);
+  const header = Buffer.alloc(LIME_HEADER.bytes);
+  const view = new DataView(header.buffer, header.byteOffset, LIME_HEADER.bytes);
   const segments: Segment[] = [];
   let little = true;
   let position = 0;
@@ -32,15 +32,15 @@ export function openLime(file: SnapshotFile): SegmentImage | string {
       return `${file.name}: ${label}: expected at most ${MAX_RANGES} ranges, found more`;
     const where = `${file.name}: ${label} at offset ${position}`;
     const found = file.read(position, header);
-    if (found < HEADER.bytes)
-      return `${where}: expected a header of ${HEADER.bytes} bytes, found the end of the file after ${found}`;
-    if (segments.length === 0) little = view.getUint32(HEADER.magic, true) === LIME_MAGIC;
-    const magic = view.getUint32(HEADER.magic, little);
+    if (found < LIME_HEADER.bytes)
+      return `${where}: expected a header of ${LIME_HEADER.bytes} bytes, found the end of the file after ${found}`;
+    if (segments.length === 0) little = view.getUint32(LIME_HEADER.magic, true) === LIME_MAGIC;
+    const magic = view.getUint32(LIME_HEADER.magic, little);
     if (magic !== LIME_MAGIC)
       return `${where}: magic: expected 0x${hex32(LIME_MAGIC)}, found 0x${hex32(magic)}`;
-    const version = view.getUint32(HEADER.version, little);
+    const version = view.getUint32(LIME_HEADER.version, little);
     if (version !== VERSION) return `${where}: version: expected ${VERSION}, found ${version}`;
-    const segment = readRange(file, view, little, position + HEADER.bytes, index);
+    const segment = readRange(file, view, little, position + LIME_HEADER.bytes, index);
     if (typeof segment === "string") return `${where}: ${segment}`;
     segments.push(segment.segment);
     position = segment.next;
@@ -55,8 +55,8 @@ function readRange(
   position: number,
   index: number,
 ): { segment: Segment; next: number } | string {
-  const first = view.getBigUint64(HEADER.s_addr, little);
-  const last = view.getBigUint64(HEADER.e_addr, little);
+  const first = view.getBigUint64(LIME_HEADER.s_addr, little);
+  const last = view.getBigUint64(LIME_HEADER.e_addr, little);
   if (last < first)
     return `e_addr: expected s_addr 0x${first.toString(16)} or more, found 0x${last.toString(16)}`;
   const size = last - first + 1n;

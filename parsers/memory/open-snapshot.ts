@@ -1,6 +1,7 @@
 import { lstatSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { contentOf } from "../magic.ts";
+import { AVML_MAGIC, openAvml } from "./avml.ts";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
 import { KDUMP_MAGIC, openKdump } from "./kdump.ts";
 import { FLATTENED_MAGIC, FlattenedDump } from "./kdump-flattened.ts";
@@ -125,7 +126,7 @@ function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage |
     case "elf":
       return openElfCore(file);
     case "lime":
-      return openLime(file);
+      return openRanges(file, options);
     case "raw":
       return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
     case "kdump":
@@ -133,6 +134,13 @@ function openFormat(file: SnapshotFile, options: SnapshotOptions): MemoryImage |
     default:
       return openByContent(file, options);
   }
+}
+
+/** LiME's format, or AVML's compressed form of it. */
+function openRanges(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
+  const head = Buffer.alloc(AVML_MAGIC.length);
+  file.read(0, head);
+  return head.toString("latin1") === AVML_MAGIC ? openAvml(file, options) : openLime(file);
 }
 
 /** A compressed dump, flattened or not. */
@@ -150,6 +158,7 @@ function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImag
   if (text.startsWith(ELF_MAGIC)) return openElfCore(file);
   if (text.startsWith(KDUMP_MAGIC) || text.startsWith(FLATTENED_MAGIC)) return openDump(file, options);
   if (head.readUInt32LE(0) === LIME_MAGIC || head.readUInt32BE(0) === LIME_MAGIC) return openLime(file);
+  if (text.startsWith(AVML_MAGIC)) return openAvml(file, options);
   const content = contentOf(text);
   if (content !== undefined)
     return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${content}`;

@@ -211,6 +211,8 @@ function fillObserved(
   if (input.reason !== undefined) out.reason = names.reasons.internText(input.reason);
   if (input.stage !== undefined) out.stage = input.stage;
   if (input.class !== undefined) out.faultClass = input.class;
+  // Those beyond 31 bits are no flags of any record.
+  if (input.flags !== undefined && input.flags.hi === 0 && input.flags.lo >= 0) out.flags = input.flags.lo;
   if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
 }
 

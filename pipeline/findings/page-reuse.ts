@@ -25,6 +25,13 @@ interface OpenPage {
   readonly line: number;
 }
 
+/** Whole words of one frame, from an offset on. */
+interface Words {
+  readonly frame: number;
+  readonly from: number;
+  readonly words: Uint8Array;
+}
+
 /**
  * Sees where memory that a page was taken from is mapped elsewhere before the page is invalidated: whoever has it now
  * shares it with a device that may still reach it by the old translation. It takes no request to be wrong.
@@ -36,10 +43,10 @@ export class PageReuse implements Analysis {
   readonly #iommus: Iommus;
   readonly #owed: OwedInvalidations;
   readonly #memory: PeekedMemory;
-  /** The bytes of frames that are being written, as they were. */
-  readonly #before = new Map<number, Uint8Array>();
+  /** Words that are being written, as they were. */
+  readonly #before: Words[] = [];
   /** By log2 of the size and frame number in that size. */
-  readonly #open = new Map<string, OpenPage>();
+  readonly #open = new Map<number, OpenPage>();
   readonly #shifts = new Set<number>();
 
   constructor(iommus: Iommus, owed: OwedInvalidations, memory: TraceMemory) {
@@ -50,33 +57,41 @@ export class PageReuse implements Analysis {
 
   writing(addrHi: number, addrLo: number, bytes: number): void {
     const first = frameOf(addrHi, addrLo);
-    const last = first + Math.floor(((addrLo & (FRAME_BYTES - 1)) + bytes - 1) / FRAME_BYTES);
+    const start = addrLo & (FRAME_BYTES - 1);
+    const last = first + Math.floor((start + bytes - 1) / FRAME_BYTES);
     for (let frame = first; frame <= last; frame++) {
       if (!this.#iommus.units.some(({ caches }) => caches?.leafTables.has(frame))) continue;
-      const words = this.#read(frame);
-      if (words !== null) this.#before.set(frame, words.slice());
+      const from = frame === first ? start & -WORD_BYTES : 0;
+      const end =
+        frame === last
+          ? (start + bytes - (last - first) * FRAME_BYTES + WORD_BYTES - 1) & -WORD_BYTES
+          : FRAME_BYTES;
+      const words = this.#read(frame, from, end - from);
+      if (words !== null) this.#before.push({ frame, from, words: words.slice() });
     }
   }
 
   written(line: number): void {
-    if (this.#before.size === 0) return;
-    for (const [frame, before] of this.#before) {
-      const now = this.#read(frame);
-      if (now === null) continue;
-      for (let offset = 0; offset < FRAME_BYTES; offset += WORD_BYTES)
-        if (differs(before, now, offset)) this.#changed(line, frame, offset);
+    const before = this.#before;
+    if (before.length === 0) return;
+    for (const { frame, from, words } of before) {
+      // What is found out about one word reads other memory.
+      const now = this.#read(frame, from, words.length)?.slice();
+      if (now === undefined) continue;
+      for (let offset = 0; offset < words.length; offset += WORD_BYTES)
+        if (differs(words, now, offset)) this.#changed(line, frame, from + offset);
     }
-    this.#before.clear();
+    before.length = 0;
   }
 
   replaced(): void {
     this.#open.clear();
   }
 
-  #read(frame: number): Uint8Array | null {
+  #read(frame: number, offset: number, bytes: number): Uint8Array | null {
     const memory = this.#memory;
-    if (!memory.fetch(frame, 0, FRAME_BYTES)) return null;
-    return new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, FRAME_BYTES);
+    if (!memory.fetch(frame, offset, bytes)) return null;
+    return new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, bytes);
   }
 
   #changed(line: number, frame: number, offset: number): void {
@@ -136,8 +151,9 @@ function isSame(page: OpenPage, unit: IommuUnit, request: WalkRequest, now: Stal
   return moved === now.frame - answer.frame;
 }
 
-function keyOf(shift: number, frame: number): string {
-  return `${shift}:${frame}`;
+/** Exact in a double: a frame number has at most 44 bits (addresses of 56), a size's log2 six. */
+function keyOf(shift: number, frame: number): number {
+  return frame * 64 + shift;
 }
 
 function differs(a: Uint8Array, b: Uint8Array, offset: number): boolean {

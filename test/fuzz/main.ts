@@ -1,7 +1,7 @@
 /**
  * npm run fuzz -- --target trace --inputs 1000000 [--seed 1]: feeds mutated inputs to a parser. An input that makes it
  * throw, or break a promise of its target, is made as small as it can be and printed; the exit status is 1 then. What
- * was found becomes a test (test/fuzz-regressions.test.ts).
+ * was found becomes a test of that parser; test/fuzz-targets.test.ts feeds a few inputs to every target.
  */
 import { parseArgs } from "node:util";
 import { mutated, Random } from "./mutate.ts";

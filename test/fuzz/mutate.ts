@@ -105,7 +105,8 @@ function mutation(random: Random, bytes: Uint8Array, seeds: readonly Uint8Array[
 }
 
 function patched(bytes: Uint8Array, at: number, change: (old: number) => number): Uint8Array {
-  const out = bytes.slice();
+  // A Buffer's `slice` would be the seed itself.
+  const out = new Uint8Array(bytes);
   if (at < out.length) out[at] = change(out[at]!);
   return out;
 }

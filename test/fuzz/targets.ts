@@ -24,8 +24,10 @@ import { replayTrace } from "../../pipeline/replay/run.ts";
 import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
+import { avmlRange, dataChunk, IDENTIFIER } from "../support/avml-writer.ts";
 import { elfCore } from "../support/elf-writer.ts";
 import { flattened, kdump } from "../support/kdump-writer.ts";
+import { lzoBlock, snappyBlock } from "../support/lz-writers.ts";
 import { tarOf } from "../support/tar-writer.ts";
 
 export interface Target {
@@ -160,6 +162,8 @@ const LIME = Buffer.concat([
   Buffer.from("454d694c01000000001000000000000000200000000000000000000000000000", "hex"),
   Buffer.alloc(4097, 5),
 ]);
+/** A page, as blocks of snappy and LZO hold one. */
+const STEPS = [{ literals: Buffer.from("a table's bytes ") }, { distance: 16, length: 4080 }];
 /** RFC 8878, 3.1.1: a raw block, a run-length block, and one that the zstd command has compressed. */
 const ZSTD = [
   "28b52ffd2001090000 0a",
@@ -358,12 +362,17 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     elfCore([{ paddr: 0n, data: PAGE }], { bigEndian: true }),
   ]),
   lime: memory("lime", () => [LIME]),
+  avml: memory("lime", () => [
+    avmlRange(0x1000n, 5000n, [IDENTIFIER, dataChunk(PAGE), dataChunk(Buffer.alloc(904, 7), false)]),
+  ]),
   raw: memory("raw", () => [PAGE]),
   kdump: memory("kdump", () => {
     const plain = kdump([
       { page: 1, data: PAGE },
       { page: 2 },
       { page: 3, stored: { flags: 0x20, bytes: ZSTD[1]! } },
+      { page: 4, stored: { flags: 2, bytes: lzoBlock(STEPS).packed } },
+      { page: 5, stored: { flags: 4, bytes: snappyBlock(STEPS).packed } },
     ]);
     return [plain, flattened(plain, 5000)];
   }),

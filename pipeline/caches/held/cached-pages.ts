@@ -2,7 +2,10 @@ import type { MemoryBudget } from "./memory-budget.ts";
 
 /** Bytes of one slot: tag, page in two halves, context, time. */
 export const SLOT_BYTES = 4 * 4 + 8;
-const FIRST_CAPACITY = 1 << 10;
+/** At first: most IOMMUs of a trace with very many cache nothing. */
+const FIRST_CAPACITY = 1 << 4;
+/** What each table may have whatever the others have taken. */
+const GRANTED_CAPACITY = 1 << 10;
 /** Full at 3/4: linear probing stays short. */
 const fullAt = (capacity: number) => capacity - (capacity >> 2);
 
@@ -107,7 +110,7 @@ export class CachedPages {
     // Where most slots are of removed entries, the same capacity does.
     const sparse = full.size < full.capacity / 3;
     // A table of twice the size must one day find room for a second one of that size.
-    if (sparse || this.#budget.free >= 3 * bytes) {
+    if (sparse || full.capacity < GRANTED_CAPACITY || this.#budget.free >= 3 * bytes) {
       const fresh = this.#newHalf(sparse ? full.capacity : full.capacity * 2);
       full.forEach((tag, hi, lo, context, time) => {
         fresh.insert(tag, hi, lo, context, time);
@@ -127,7 +130,7 @@ export class CachedPages {
     this.#old = full;
     this.rotations++;
     // Others may have taken what was free: then the new half begins small, and goes when it is full.
-    this.#young = this.#newHalf(this.#budget.free >= bytes ? full.capacity : FIRST_CAPACITY);
+    this.#young = this.#newHalf(this.#budget.free >= bytes ? full.capacity : GRANTED_CAPACITY);
   }
 }
 

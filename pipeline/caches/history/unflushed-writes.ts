@@ -5,7 +5,7 @@ const LINE_SHIFT = 6;
 const LINE_BYTES = 1 << LINE_SHIFT;
 const LINES_PER_FRAME = FRAME_BYTES >> LINE_SHIFT;
 
-/** Lines that are kept, and contents of each: the first, and the latest. */
+/** Lines that are kept, at most, and contents of each: the first, and the latest. */
 const MAX_LINES = 1 << 16;
 const MAX_VERSIONS = 4;
 
@@ -40,8 +40,12 @@ interface Peeked {
  */
 export class UnflushedWrites {
   readonly #memory: Peeked;
-  /** By number of the line, the latest of them last. */
-  readonly #lines = new Map<number, UnflushedWrite[]>();
+  /**
+   * By number of the line, the latest of them last: lines written lately, and those before them. Two maps that take
+   * turns: one whose oldest are deleted again and again must step over all that it has deleted to find the next one.
+   */
+  #lines = new Map<number, UnflushedWrite[]>();
+  #earlier = new Map<number, UnflushedWrite[]>();
   /** Some IOMMU's walks are not coherent: before, nothing is kept. */
   watching = false;
   /** The trace records flushes: a write without one is known to be without. */
@@ -52,7 +56,7 @@ export class UnflushedWrites {
   }
 
   get any(): boolean {
-    return this.#lines.size > 0;
+    return this.#lines.size > 0 || this.#earlier.size > 0;
   }
 
   /** Bytes are about to be written, by a processor, in a line of the trace. */
@@ -66,13 +70,13 @@ export class UnflushedWrites {
 
   #add(at: number, line: number): void {
     const before = this.#read(at);
-    const writes = this.#lines.get(at);
+    const writes = this.#lines.get(at) ?? this.#earlier.get(at);
     if (writes === undefined) {
-      this.#lines.set(at, [{ line, at, before }]);
-      if (this.#lines.size > MAX_LINES) {
-        const [oldest] = this.#lines.keys();
-        this.#lines.delete(oldest!);
+      if (this.#lines.size === MAX_LINES / 2) {
+        this.#earlier = this.#lines;
+        this.#lines = new Map();
       }
+      this.#lines.set(at, [{ line, at, before }]);
       return;
     }
     if (same(writes.at(-1)!.before, before)) return;
@@ -93,7 +97,7 @@ export class UnflushedWrites {
 
   /** Contents of a line before the writes to it that nothing has flushed. */
   of(at: number): readonly UnflushedWrite[] {
-    return this.#lines.get(at) ?? [];
+    return this.#lines.get(at) ?? this.#earlier.get(at) ?? [];
   }
 
   /** Lines of memory are flushed: those that hold any of these bytes. */
@@ -101,12 +105,14 @@ export class UnflushedWrites {
     const first = lineOf(addrHi, addrLo);
     const size = (sizeHi >>> 0) * 2 ** 32 + (sizeLo >>> 0);
     const last = first + Math.floor(((addrLo & (LINE_BYTES - 1)) + size - 1) / LINE_BYTES);
-    if (last - first < this.#lines.size) for (let at = first; at <= last; at++) this.#lines.delete(at);
-    else for (const at of this.#lines.keys()) if (at >= first && at <= last) this.#lines.delete(at);
+    for (const lines of [this.#lines, this.#earlier])
+      if (last - first < lines.size) for (let at = first; at <= last; at++) lines.delete(at);
+      else for (const at of lines.keys()) if (at >= first && at <= last) lines.delete(at);
   }
 
   flushAll(): void {
     this.#lines.clear();
+    this.#earlier.clear();
   }
 }
 
