@@ -74,7 +74,7 @@ class Gem5Events implements LogReader {
   constructor(output: LogOutput) {
     this.#output = output;
     this.#iommu = new LogIommu(output, SMMU_ID, "arm-smmuv3");
-    this.#tables = new TableBuilder(output);
+    this.#tables = new TableBuilder(output).ofReads();
     showStreamTable(this.#iommu, this.#tables);
   }
 

@@ -65,7 +65,7 @@ class SmmuEvents implements LogReader {
   constructor(output: LogOutput) {
     this.#output = output;
     this.#iommu = new LogIommu(output, SMMUV3_ID, "arm-smmuv3");
-    this.#tables = new TableBuilder(output);
+    this.#tables = new TableBuilder(output).ofReads();
     this.#structures = new SmmuStructures(output, this.#iommu, this.#tables);
     this.#commands = new SmmuCommands(output, this.#iommu);
     const fault = (args: string, line: LogLine) => this.#fault(args, line);

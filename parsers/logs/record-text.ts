@@ -60,8 +60,9 @@ export function observedFault(code: number, more = ""): string {
 }
 
 /** @param data hex digits of the bytes, lowest address first */
-export function memText(addr: string, data: string, assumed = ""): string {
-  return `{"type":"mem","addr":"${addr}","data":"${data}"${assumed === "" ? "" : `,"assumed":${assumed}`}}`;
+export function memText(addr: string, data: string, assumed = "", asRead = false): string {
+  const by = asRead ? ',"by":"read"' : "";
+  return `{"type":"mem","addr":"${addr}","data":"${data}"${by}${assumed === "" ? "" : `,"assumed":${assumed}`}}`;
 }
 
 /** @param words 0x and hex digits each */

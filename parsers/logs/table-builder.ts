@@ -19,10 +19,19 @@ export class TableBuilder {
   readonly #tables = new Map<bigint, number>();
   #nextFree: bigint;
 
+  /** The log shows what was read, not what was written. */
+  #asRead = false;
+
   /** @param base first address for tables whose address is not known */
   constructor(output: LogOutput, base = PLACED_BASE) {
     this.#output = output;
     this.#nextFree = base;
+  }
+
+  /** Of a log that shows what was read, not what was written. */
+  ofReads(): this {
+    this.#asRead = true;
+    return this;
   }
 
   /**
@@ -34,7 +43,7 @@ export class TableBuilder {
   word(addr: string, value: string, assumed = ""): void {
     if (this.#entries.get(addr) === value) return;
     this.#remember(addr, value);
-    this.#output.record("mem", memText(addr, littleEndian(value), assumed));
+    this.#output.record("mem", memText(addr, littleEndian(value), assumed, this.#asRead));
   }
 
   /** An entry of a structure, as its bytes. */
@@ -42,7 +51,7 @@ export class TableBuilder {
     const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
     if (this.#entries.get(addr) === data) return;
     this.#remember(addr, data);
-    this.#output.record("mem", memText(addr, data, assumed));
+    this.#output.record("mem", memText(addr, data, assumed, this.#asRead));
   }
 
   /** An entry built from fields: what is not given is zero, and that is an assumption. */

@@ -223,6 +223,7 @@ function fillMem(mem: MemRecord, input: MemInput): void {
   mem.bytes = encoder.encode(input.data);
   mem.end = mem.bytes.length;
   mem.byIommu = input.by === "iommu";
+  mem.asRead = input.by === "read";
 }
 
 /** `observed` as JSON has it. */

@@ -182,6 +182,8 @@ export class MemRecord {
   end = 0;
   /** The recorded IOMMU wrote this itself (accessed and dirty bits). */
   byIommu = false;
+  /** Somebody read these bytes: when they were written is not known. */
+  asRead = false;
 
   clear(): void {
     this.addrHi = 0;
@@ -189,6 +191,7 @@ export class MemRecord {
     this.start = 0;
     this.end = 0;
     this.byIommu = false;
+    this.asRead = false;
   }
 
   /** Takes everything over, with the digits: what it was copied from may be reused. */
@@ -199,6 +202,7 @@ export class MemRecord {
     this.start = 0;
     this.end = this.bytes.length;
     this.byIommu = from.byIommu;
+    this.asRead = from.asRead;
   }
 }
 

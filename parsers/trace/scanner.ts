@@ -35,6 +35,7 @@ const DEV = wordOf('dev"');
 const LEN = wordOf('len"');
 const SEQ = wordOf('seq"');
 const IOMM = wordOf("iomm");
+const READ_WORD = wordOf("read");
 const ACCE = wordOf("acce");
 const OBSE = wordOf("obse");
 const PASI = wordOf("pasi");
@@ -333,8 +334,9 @@ export class RecordScanner extends ObjectScanner {
   #by(at: number): number {
     const p = this.bytes[at] === QUOTE ? plainTextAt(this.bytes, at + 1) : -1;
     if (p < 0) return -1;
-    this.#mem.byIommu =
-      p === at + 6 && this.view.getInt32(at + 1, true) === IOMM && this.bytes[at + 5] === 0x75;
+    const word = this.view.getInt32(at + 1, true);
+    this.#mem.byIommu = p === at + 6 && word === IOMM && this.bytes[at + 5] === 0x75;
+    this.#mem.asRead = p === at + 5 && word === READ_WORD;
     return p + 1;
   }
 

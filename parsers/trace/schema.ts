@@ -180,7 +180,11 @@ export const RECORDS = {
   mem: declare("Bytes written to guest memory", {
     addr: hex64("Physical address of the first byte"),
     data: hexBytes("The bytes"),
-    by: optional(anyText('"iommu" where the recorded IOMMU itself wrote them')),
+    by: optional(
+      anyText(
+        '"iommu" where the recorded IOMMU itself wrote them, "read" where somebody read them and when they were written is not known',
+      ),
+    ),
     assumed,
   }),
   flush: declare(

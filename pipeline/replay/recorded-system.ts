@@ -52,6 +52,7 @@ export class RecordedSystem {
   /** @returns why the record cannot be used, or null */
   write(record: MemRecord): Problem | null {
     this.past.byIommu = record.byIommu;
+    this.past.asRead = record.asRead;
     if (this.unflushed.watching && !record.byIommu)
       this.unflushed.writing(record.addrHi, record.addrLo, (record.end - record.start) >>> 1, this.past.line);
     return this.memory.writeHex(record.bytes, record.start, record.end, record.addrHi, record.addrLo);

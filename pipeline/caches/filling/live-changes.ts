@@ -57,7 +57,7 @@ export class LiveChanges {
     if (read === null || read.value.status !== OK) return;
     const change = read.missedChange();
     // Where it was written several times, it may have been invalid in between.
-    if (change === null || change.again) return;
+    if (change === null || change.again || change.asRead) return;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
     const { addrHi: hi, addrLo: lo } = request;
     const dropped =

@@ -16,6 +16,11 @@ const NONE = -1;
 const MAX_TABLES = 1 << 18;
 
 /** One 64-bit word of a table that changed. */
+/** Who made a change. */
+const BY_SOFTWARE = 0;
+const BY_IOMMU = 1;
+const AS_READ = 2;
+
 export interface Change {
   /** When: a tick of the replay's clock. What was read before this tick read the old value. */
   readonly time: number;
@@ -28,6 +33,8 @@ export interface Change {
   readonly oldLo: number;
   /** It was changed again since. */
   readonly again: boolean;
+  /** What stood there in between is not known: the new value was only read. */
+  readonly asRead: boolean;
 }
 
 /** What a read of the past gave, and what has changed of it since. */
@@ -69,7 +76,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #los = new Int32Array(FIRST_CAPACITY);
   /** Number (modulo capacity) of the change before this one in the same frame. */
   #before = new Int32Array(FIRST_CAPACITY);
-  /** Whether the recorded IOMMU made the change. */
+  /** Who made the change: software, the recorded IOMMU, or whoever it was before it was read. */
   #own = new Uint8Array(FIRST_CAPACITY);
   #next = 0;
   /** Number of the latest change of each frame that has any. */
@@ -86,6 +93,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #putBack = NONE;
   /** The bytes that are being written come from the recorded IOMMU itself. */
   byIommu = false;
+  /** They are as somebody read them: when they were written, and what stood there in between, is not known. */
+  asRead = false;
   /** Tick and line of the record that is replayed: when a change is. */
   time = 0;
   line = 0;
@@ -189,7 +198,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
       const hi = this.#his[at]!;
       const lo = this.#los[at]!;
       if (known && (hi !== readHi || lo !== readLo)) continue;
-      known = this.#own[at] === 0;
+      known = this.#own[at] !== BY_IOMMU;
       readHi = hi;
       readLo = lo;
       if (known) left = at;
@@ -202,6 +211,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
       oldHi: this.#his[left]!,
       oldLo: this.#los[left]!,
       again: left !== changes[0],
+      asRead: changes.some((at) => this.#own[at] === AS_READ),
     };
   }
 
@@ -285,7 +295,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#offsets[at] = offset;
     this.#his[at] = hi;
     this.#los[at] = lo;
-    this.#own[at] = this.byIommu ? 1 : 0;
+    this.#own[at] = this.byIommu ? BY_IOMMU : this.asRead ? AS_READ : BY_SOFTWARE;
     const before = this.#latest.get(frame);
     // As a distance: it stays right whatever the ring's size.
     this.#before[at] = before === undefined ? 0 : n - before;

@@ -100,7 +100,8 @@ export class UpdatedEntries implements StoreWatcher {
     if (window !== null) this.#judge.reopened(window, after, line);
     const key = `${place.frame}:${place.offset}`;
     let history = this.#histories.get(key);
-    if (beyond) {
+    // What was only read says how memory is, too.
+    if (beyond || this.#past.asRead) {
       if (history !== undefined) this.#forget(key, history);
       return;
     }
