@@ -5,6 +5,7 @@ import { registerKey } from "../../walkers/registers.ts";
 import { command } from "../command.ts";
 import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";
 import { parseUnsigned64 } from "../numbers.ts";
+import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
 import { VENDOR_NAMES, vendorNamed } from "../vendors.ts";
 
@@ -48,7 +49,7 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
     const value = parseUnsigned64("words", word);
     return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
   });
-  const register = args.register === undefined ? undefined : registerKey(args.register);
+  const register = args.register === undefined ? undefined : registerKey(once("--register", args.register));
   const { VENDORS } = await import("../../walkers/registry.ts");
   const { layouts, registerCommands } = VENDORS[model];
   if (register !== undefined && !Object.hasOwn(registerCommands, register)) {

@@ -71,6 +71,8 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
   const options = [args.record, args.entry, args.words, args.structures || undefined];
   if (!isVendor(named!) && options.every((option) => option === undefined) && args.what.some(isInput))
     return logs(args);
+  if (!isVendor(named!) && /[./]/.test(named!) && !existsSync(named!))
+    throw new CliError(`${named}: expected a vendor, or the path of a log, found no such file`);
   const model = vendorNamed(named!);
   if (others.length > 0) throw new CliError(`expected one code, found ${[code, ...others].join(", ")}`, true);
   const { VENDORS } = await import("../../walkers/registry.ts");

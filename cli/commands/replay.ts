@@ -5,7 +5,14 @@ import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
 import { parseCodeAliases } from "../code-aliases.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
-import { EXIT_OK, type ExitStatus, exitStatusOf, FAIL_LEVELS, type FailLevel } from "../exit-status.ts";
+import {
+  EXIT_OK,
+  type ExitStatus,
+  exitStatusOf,
+  FAIL_LEVELS,
+  type FailLevel,
+  missingFor,
+} from "../exit-status.ts";
 import { parseIotlb } from "../iotlb.ts";
 import { listOption, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
@@ -138,6 +145,11 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       true,
     );
   const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
+  for (const level of failOn) {
+    const off = missingFor(level, args);
+    if (off !== undefined)
+      process.stderr.write(`pasid-replay: --fail-on ${level}: ${off} leaves it nothing to find\n`);
+  }
   const memory = memoryOptions(args);
   const iotlb = parseIotlb(args.iotlb);
   if (iotlb.length > 0 && !args.caches)

@@ -11,6 +11,8 @@ import { pageLines } from "./walk-text.ts";
 const INDENT = "  ";
 /** Kinds of faults that are written out. */
 const MAX_GROUPS = 50;
+/** Formats of logs that have requests, and not only what was logged of them. */
+const EMULATOR = /^(qemu|gem5|simple)/;
 const UNKNOWN_ACCESS = "request (the log does not say whether read or write)";
 const ACCESS = { r: "read", w: "write", x: "read for execute" };
 
@@ -25,6 +27,12 @@ export function logText(paths: readonly string[], explained: ExplainedLogs): str
   if (groups.length > MAX_GROUPS)
     lines.push("", `… ${count(groups.length - MAX_GROUPS, "more kind")} of faults`);
   lines.push(...restLines(explained));
+  if (explained.report.formats.some((format) => EMULATOR.test(format)))
+    lines.push(
+      "",
+      "An emulator's log has its requests: those that fault are not grouped here. To see them:",
+      `${INDENT}pasid-replay ${paths.join(" ")} --only faults`,
+    );
   return `${lines.join("\n")}\n`;
 }
 
