@@ -70,7 +70,7 @@ function smmu(ats: boolean): Subject {
   const s = new Scenario("arm-smmuv3", { strtab_base: 0x1_0000n, strtab_base_cfg: 8n });
   const table = new Radix(s, {
     ...x86(3n, 0xc43n),
-    leaf: (pa, level) => pa | (level === 1 ? 0xc43n : 0xc41n),
+    leaf: (pa, level) => pa | (level === 1 ? 0xcc3n : 0xcc1n),
   });
   const cds = s.allocate(256n);
   const stream = { S1ContextPtr: cds, S1CDMax: 2, S1DSS: 2, EATS: ats ? 1 : 0 };

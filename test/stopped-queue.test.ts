@@ -51,7 +51,7 @@ const MACHINES: Readonly<Record<string, () => Machine>> = {
     const format = radix(
       3,
       (at) => at | 3n,
-      (pa) => pa | 0x4c3n,
+      (pa) => pa | 0x443n,
     );
     const table = new Radix(scenario, format).map(A, OLD);
     const fields = { V: 1, Config: 6, S2VMID: 1, S2T0SZ: 25, S2SL0: 1, S2AA64: 1, S2PS: 5 };

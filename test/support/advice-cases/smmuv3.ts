@@ -23,9 +23,10 @@ const vmsa = (levels: number, flags: bigint): Format => ({
   leaf: (pa, level) => pa | (level === 1 ? 3n : 1n) | flags,
 });
 // AF, AP[1], nG; AF and S2AP.
-const S1 = vmsa(4, 0xc40n);
-const S1_GLOBAL = vmsa(4, 0x440n);
-const S2 = vmsa(3, 0x4c0n);
+// Read-only: what is written to needs break-before-make to be moved.
+const S1 = vmsa(4, 0xcc0n);
+const S1_GLOBAL = vmsa(4, 0x4c0n);
+const S2 = vmsa(3, 0x440n);
 const STAGE2: SteFields = { S2T0SZ: 25, S2TG: 0, S2SL0: 1, S2PS: 5, S2AA64: 1, S2R: 1 };
 
 function stream(ste: SteFields, format = S1, regs: Readonly<Record<string, bigint>> = {}) {
