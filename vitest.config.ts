@@ -6,6 +6,7 @@ const MOCKING = ["test/memory-snapshot.test.ts", "test/no-commands.test.ts"];
 export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
+    setupFiles: ["test/support/seed.ts"],
     // Against hanging only: what must not take long is counted in the tests, not timed.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -588,7 +588,7 @@ describe("whatever becomes of a kernel log", () => {
           let text = log;
           for (const [at, put] of cuts) text = text.slice(0, at) + put + text.slice(at + 1);
           const { report, of } = read(text);
-          expect(report.lines).toBe(text.trimEnd().split("\n").length);
+          expect(report.lines).toBe(text.replace(/\n$/, "").split("\n").length);
           expect(report.understood).toBeGreaterThanOrEqual(0);
           expect(report.understood + report.ignored.total).toBeLessThanOrEqual(report.lines);
           for (const { code } of of("fault"))
