@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { show } from "../../parsers/trace/show.ts";
-import { Device, DeviceError, type Mistakes } from "../../pipeline/device/device.ts";
+import { DeviceError, type Mistakes, TestDevice } from "../../pipeline/device/device.ts";
 import { helloOfDevice, PROTOCOL_VERSION } from "../../pipeline/fuzz/protocol.ts";
 import { NO_LIMITS } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
@@ -30,7 +30,7 @@ export async function serveDevice(model: IommuModel, mistakes: Mistakes): Promis
 class Session {
   readonly #model: IommuModel;
   readonly #mistakes: Mistakes;
-  #device: Device;
+  #device: TestDevice;
   #teller: RecordTeller;
   #line = 0;
   #records = 0;
@@ -38,7 +38,7 @@ class Session {
   constructor(model: IommuModel, mistakes: Mistakes) {
     this.#model = model;
     this.#mistakes = mistakes;
-    this.#device = new Device(mistakes);
+    this.#device = new TestDevice(mistakes);
     this.#teller = new RecordTeller(this.#device.names, this.#device);
   }
 
@@ -77,7 +77,7 @@ class Session {
 
   #reset(): void {
     this.#device.close();
-    this.#device = new Device(this.#mistakes);
+    this.#device = new TestDevice(this.#mistakes);
     this.#teller = new RecordTeller(this.#device.names, this.#device);
     this.#records = 0;
   }

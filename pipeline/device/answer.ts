@@ -2,7 +2,7 @@ import { FAULT, MSI, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex } from "../../walkers/word64.ts";
 
 /** What a device did with a request: `observed` of a `dma` record. */
-export interface Answer {
+export interface DeviceAnswer {
   readonly result: "ok" | "fault" | "msi";
   readonly pa?: string;
   readonly code?: string;
@@ -13,7 +13,7 @@ export interface Answer {
 }
 
 /** The answer of an IOMMU whose walk of a request's first page, or of the page that faults, is this. */
-export function answerOf(walk: WalkResult): Answer {
+export function deviceAnswer(walk: WalkResult): DeviceAnswer {
   if (walk.status === MSI) return { result: "msi" };
   if (walk.status !== FAULT) return { result: "ok", pa: addressText(walk.frame, walk.offset) };
   const { code } = walk.fault!;

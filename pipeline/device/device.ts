@@ -11,7 +11,7 @@ import { aim } from "../iommus/iommus.ts";
 import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
 import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { RecordedSystem } from "../replay/recorded-system.ts";
-import { type Answer, answerOf } from "./answer.ts";
+import { type DeviceAnswer, deviceAnswer } from "./answer.ts";
 import type { HabitName } from "./habits.ts";
 import { MistakenUnit } from "./mistaken-unit.ts";
 
@@ -28,9 +28,9 @@ export interface Mistakes {
  * A device that answers requests from our own walkers, with caches, and with mistakes where it is told to make them. Fed
  * with the records of a trace; what it answers to the last request is in `answer`.
  */
-export class Device implements TraceHandler {
+export class TestDevice implements TraceHandler {
   readonly names = new TraceNames();
-  answer: Answer | null = null;
+  answer: DeviceAnswer | null = null;
   readonly #mistakes: Mistakes;
   readonly #system: RecordedSystem;
   readonly #units = new Map<IommuUnit, MistakenUnit>();
@@ -49,13 +49,13 @@ export class Device implements TraceHandler {
     aim(request, route, record);
     const unit = this.#unitOf(route.unit);
     const first = unit.walk(request);
-    let answer = answerOf(first);
+    let answer = deviceAnswer(first);
     let left = record.len - bytesToPageEnd(request, first);
     let walk: WalkResult = first;
     while (walk.status === OK && left > 0 && !habits.has("first-page-only")) {
       advance(request, bytesToPageEnd(request, walk));
       walk = unit.walk(request);
-      if (walk.status !== OK) answer = answerOf(walk);
+      if (walk.status !== OK) answer = deviceAnswer(walk);
       left -= bytesToPageEnd(request, walk);
     }
     this.answer = answer;

@@ -1,5 +1,4 @@
 import type { Bug } from "../../walkers/fuzz/bug.ts";
-import { withoutReserved } from "../../walkers/fuzz/bug.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { TableReader, WalkObserver } from "../../walkers/table-reader.ts";
 
@@ -18,7 +17,7 @@ export class Misreader implements WalkObserver {
   readonly #late: Misreadings;
   readonly #copies: DataView[] = [];
   #next = 0;
-  /** Reserved bits of the structures that are looked at late are not seen. */
+  /** What is checked late is not seen. */
   blind = false;
   /** The structure that was read last. */
   last: Layout | null = null;
@@ -26,7 +25,7 @@ export class Misreader implements WalkObserver {
   constructor(tables: TableReader, bugs: readonly Bug[]) {
     this.#tables = tables;
     this.#always = bugs.flatMap(({ misreads = [] }) => misreads);
-    this.#late = bugs.flatMap(({ late = [] }) => late.map(withoutReserved));
+    this.#late = bugs.flatMap(({ late = [] }) => late);
   }
 
   /** There is anything that it changes. */
@@ -34,7 +33,7 @@ export class Misreader implements WalkObserver {
     return this.#always.length + this.#late.length > 0;
   }
 
-  /** Whether reserved bits of the structure read last are looked at late. */
+  /** Whether the structure read last has something that is checked late. */
   get late(): boolean {
     return this.#late.some(({ layout }) => layout === this.last);
   }

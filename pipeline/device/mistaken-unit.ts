@@ -81,7 +81,7 @@ export class MistakenUnit {
     return asked;
   }
 
-  /** Where reserved bits are looked at last: what the request meets when they are not seen at first. */
+  /** Where checks come late: what the request meets before them. */
   #ordered(request: WalkRequest, walk: WalkResult): WalkResult {
     const misreader = this.#misreader;
     if (walk.status !== FAULT || !misreader.late || walk.reason !== "BAD_PTE") return walk;

@@ -1,12 +1,12 @@
 /** Two devices on the same worlds: where they differ from each other, whatever a correct one answers. */
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import type { Answer } from "../device/answer.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 import { newWorldMaker } from "./campaign.ts";
-import { judge, observedRecords } from "./judge.ts";
+import { judgeWorld, observedRecords } from "./judge.ts";
 import type { DevicePort } from "./port.ts";
 import { type Shown, shrink } from "./shrink.ts";
 
-type Answers = readonly (Answer | undefined)[];
+type Answers = readonly (DeviceAnswer | undefined)[];
 
 /** A world in which two devices differ. */
 interface Differing extends Shown {
@@ -50,7 +50,7 @@ export async function compareDevices(
     const world = maker.next();
     const answers: [Answers, Answers] = [await first.run(world.records), await second.run(world.records)];
     requests += answers[0].length;
-    judge(observedRecords(world.records, answers[0]), coverage);
+    judgeWorld(observedRecords(world.records, answers[0]), coverage);
     if (coverage.takeNews() > 0) maker.keep(world);
     for (const differing of differencesOf(world.records, answers)) {
       const known = found.get(differing.pair);
@@ -81,7 +81,7 @@ function differencesOf(records: readonly WorldRecord[], answers: readonly [Answe
 }
 
 /** What two answers are where they differ; "": they do not, as far as both say anything. */
-function pairOf(a: Answer, b: Answer): string {
+function pairOf(a: DeviceAnswer, b: DeviceAnswer): string {
   const texts = [a, b].map(({ result, code, reason }) => [result, code ?? reason ?? ""].join(" ").trim());
   if (a.result !== b.result) return texts.join(" → ");
   if (a.result === "ok") return a.pa === b.pa ? "" : "ok at another address";
@@ -103,7 +103,7 @@ async function shrunk(
   const { regs } = first.identity.limits;
   const { shown } = await shrink(differing, shows, (register) => regs[register] !== undefined);
   const both = shown.answers.map((answers) => observedRecords(shown.records, answers));
-  const right = both.map((records) => !judge(records).some(({ line }) => line === shown.line));
+  const right = both.map((records) => !judgeWorld(records).some(({ line }) => line === shown.line));
   return {
     pair: differing.pair,
     right: right[0] ? (right[1] ? "both" : "first") : right[1] ? "second" : "neither",

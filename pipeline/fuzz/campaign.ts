@@ -1,9 +1,9 @@
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import type { Answer } from "../device/answer.ts";
-import { Coverage } from "./coverage.ts";
-import { type Departure, judge, observedRecords } from "./judge.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
+import { FuzzCoverage } from "./coverage.ts";
+import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { type Shown, shrink } from "./shrink.ts";
 import { kindOf, type Signature, signatureOf } from "./signature.ts";
@@ -46,7 +46,7 @@ export interface CampaignReport {
   readonly unanswered: number;
   readonly findings: readonly Finding[];
   readonly failures: number;
-  readonly coverage: Coverage;
+  readonly coverage: FuzzCoverage;
 }
 
 /** Failures in a row after which a device is given up. */
@@ -70,7 +70,7 @@ export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<
       inRow++;
       campaign.failures++;
       // What it reaches counts all the same.
-      judge(world.records, coverage);
+      judgeWorld(world.records, coverage);
       await options.onFailure(error, world);
     }
     if (coverage.takeNews() > 0) maker.keep(world);
@@ -82,16 +82,16 @@ export async function newWorldMaker(
   model: IommuModel,
   limits: DevicePort["identity"]["limits"],
   seed: number,
-): Promise<{ readonly maker: WorldMaker; readonly coverage: Coverage }> {
+): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage }> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
-  const coverage = new Coverage(vendor, fuzzing);
+  const coverage = new FuzzCoverage(vendor, fuzzing);
   return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage };
 }
 
 /** A world that a device departs from. */
 interface Departing extends Shown {
-  readonly answers: readonly (Answer | undefined)[];
+  readonly answers: readonly (DeviceAnswer | undefined)[];
   readonly departure: Departure;
 }
 
@@ -111,13 +111,13 @@ class Campaign {
     this.#options = options;
   }
 
-  async world({ number, records }: WorldCase, coverage: Coverage): Promise<void> {
+  async world({ number, records }: WorldCase, coverage: FuzzCoverage): Promise<void> {
     const answers = await this.#port.run(records);
     this.#worlds++;
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    for (const departure of judge(observed, coverage))
+    for (const departure of judgeWorld(observed, coverage))
       await this.#departs(number, { records, answers, departure, line: departure.line }, observed);
   }
 
@@ -159,7 +159,7 @@ class Campaign {
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       try {
         const answers = await this.#port.run(records);
-        const departure = judge(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
+        const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
         return departure === undefined ? null : { records, answers, departure, line: departure.line };
       } catch (error) {
         if (error instanceof DeviceFailure && error.kind !== "start") return null;

@@ -28,7 +28,7 @@ export interface Reached {
   readonly of: number | undefined;
 }
 
-export class Coverage {
+export class FuzzCoverage {
   readonly #names = new Set<string>();
   readonly #reachable: Readonly<Record<CoverageKind, ReadonlySet<string> | undefined>>;
   /** Entries that were looked at before. */

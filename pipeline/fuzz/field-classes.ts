@@ -26,13 +26,13 @@ export function classOf(layout: Layout, field: string, value: bigint): string {
 
 /** Whether any bit of a structure can be reserved. */
 export function hasReserved(layout: Layout): boolean {
-  return reservedBits(layout).length > 0;
+  return reservedBitsOf(layout).length > 0;
 }
 
 const RESERVED = new WeakMap<Layout, readonly number[]>();
 
 /** Numbers of the bits that no field has. */
-export function reservedBits(layout: Layout): readonly number[] {
+export function reservedBitsOf(layout: Layout): readonly number[] {
   const known = RESERVED.get(layout);
   if (known !== undefined) return known;
   const words = layout.reserved();

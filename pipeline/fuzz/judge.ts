@@ -6,7 +6,7 @@ import type { Layout } from "../../walkers/layout.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
 import { hexHalves } from "../../walkers/word64.ts";
-import type { Answer } from "../device/answer.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
@@ -15,20 +15,20 @@ import type { OutcomeRecord } from "../output/records.ts";
 import type { OtherRecord, ReplaySink } from "../output/sink.ts";
 import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
-import { type Coverage, ruleName } from "./coverage.ts";
+import { type FuzzCoverage, ruleName } from "./coverage.ts";
 
 /** A request that a correct IOMMU does not answer so. */
 export interface Departure {
   /** Line of the request: its record's index, plus one. */
   readonly line: number;
   readonly outcome: OutcomeRecord;
-  readonly answer: Answer;
+  readonly answer: DeviceAnswer;
 }
 
 /** A world with what was observed of its requests. */
 export function observedRecords(
   records: readonly WorldRecord[],
-  answers: readonly (Answer | undefined)[],
+  answers: readonly (DeviceAnswer | undefined)[],
 ): WorldRecord[] {
   let next = 0;
   return records.map((record) => {
@@ -42,7 +42,10 @@ export function observedRecords(
  * Replays a world with what was observed.
  * @param coverage told what the world reaches; null: nobody is
  */
-export function judge(records: readonly WorldRecord[], coverage: Coverage | null = null): Departure[] {
+export function judgeWorld(
+  records: readonly WorldRecord[],
+  coverage: FuzzCoverage | null = null,
+): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
   const options = { ...DEFAULT_OPTIONS, findings: coverage !== null, stats: false };
@@ -69,9 +72,9 @@ export function judge(records: readonly WorldRecord[], coverage: Coverage | null
 
 /** Notes the values of fields that walks read. */
 class FieldObserver implements WalkObserver {
-  readonly #coverage: Coverage;
+  readonly #coverage: FuzzCoverage;
 
-  constructor(coverage: Coverage) {
+  constructor(coverage: FuzzCoverage) {
     this.#coverage = coverage;
   }
 
@@ -94,12 +97,12 @@ class DepartureSink implements ReplaySink {
   readonly departures: Departure[] = [];
   /** The record that is being replayed. */
   current: WorldRecord = { type: "" };
-  readonly #coverage: Coverage | null;
+  readonly #coverage: FuzzCoverage | null;
   #undecided: { readonly unit: IommuUnit; readonly departure: Departure }[] = [];
   /** Rules that entries break, by their addresses: the first one counts. */
   readonly #rules = new Map<string, { readonly line: number; readonly name: string }>();
 
-  constructor(coverage: Coverage | null) {
+  constructor(coverage: FuzzCoverage | null) {
     this.#coverage = coverage;
   }
 
@@ -135,7 +138,7 @@ class DepartureSink implements ReplaySink {
   }
 
   #departure(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): Departure {
-    const answer = this.current.observed as Answer;
+    const answer = this.current.observed as DeviceAnswer;
     return { line, outcome: outcomeRecord(line, names, request, outcome), answer };
   }
 

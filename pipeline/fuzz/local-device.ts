@@ -1,8 +1,8 @@
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { NO_LIMITS, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import type { Answer } from "../device/answer.ts";
-import { Device, DeviceError, type Mistakes } from "../device/device.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
+import { DeviceError, type Mistakes, TestDevice } from "../device/device.ts";
 import { DeviceFailure, type DeviceIdentity, type DevicePort } from "./port.ts";
 
 /** Our own device, in this process. */
@@ -15,11 +15,11 @@ export class LocalDevice implements DevicePort {
     this.#mistakes = mistakes;
   }
 
-  async run(records: readonly WorldRecord[]): Promise<readonly (Answer | undefined)[]> {
-    const device = new Device(this.#mistakes);
+  async run(records: readonly WorldRecord[]): Promise<readonly (DeviceAnswer | undefined)[]> {
+    const device = new TestDevice(this.#mistakes);
     try {
       const teller = new RecordTeller(device.names, device);
-      const answers: (Answer | undefined)[] = [];
+      const answers: (DeviceAnswer | undefined)[] = [];
       records.forEach((record, i) => {
         teller.parsed(i + 1, record);
         if (record.type === "dma") answers.push(device.answer ?? undefined);

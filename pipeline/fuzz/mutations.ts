@@ -3,8 +3,8 @@ import type { Random } from "../../walkers/fuzz/random.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type World, type WorldEntry, widthOf } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
-import { type Coverage, fieldOfRule } from "./coverage.ts";
-import { classOf, fieldClasses, reservedBits } from "./field-classes.ts";
+import { type FuzzCoverage, fieldOfRule } from "./coverage.ts";
+import { classOf, fieldClasses, reservedBitsOf } from "./field-classes.ts";
 
 const FRAME = 12n;
 /** Tries to find a value of a kind that was not seen yet. */
@@ -15,14 +15,14 @@ export function mutateEntry(
   world: World,
   entry: WorldEntry,
   fuzzing: VendorFuzzing,
-  coverage: Coverage,
+  coverage: FuzzCoverage,
   random: Random,
 ): void {
   const { layout, littleEndian } = entry;
   const bytes = Uint8Array.from(world.bytes(entry));
   const view = new DataView(bytes.buffer);
   if (fuzzing.ambiguous?.(layout, view, littleEndian)) return;
-  const reserved = reservedBits(layout);
+  const reserved = reservedBitsOf(layout);
   if (reserved.length > 0 && random.oneIn(8)) flip(layout, view, random.pick(reserved), littleEndian);
   else {
     const [field, value] = changedField(layout, view, littleEndian, world, coverage, random);
@@ -37,7 +37,7 @@ function changedField(
   view: DataView,
   littleEndian: boolean,
   world: World,
-  coverage: Coverage,
+  coverage: FuzzCoverage,
   random: Random,
 ): [string, bigint] {
   const broken = coverage.missing("rule").map((name) => fieldOfRule(layout, name));
@@ -133,7 +133,7 @@ export function mutateRegister(
   if (free.length === 0) return undefined;
   const name = random.pick(free);
   const layout = layouts[name]!;
-  const field = random.pick(layout.names());
+  const field = random.pick(random.oneIn(3) ? layout.names() : world.named(layout));
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, world.registers.get(name)!, true);
   const now = layout.extract(field, view, 0);

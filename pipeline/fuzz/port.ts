@@ -1,6 +1,6 @@
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import type { Answer } from "../device/answer.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 
 /** What a device says of itself. */
 export interface DeviceIdentity {
@@ -31,6 +31,6 @@ export interface DevicePort {
    * @returns what was observed of each `dma` record, in their order; undefined: the device cannot make such a request
    * @throws DeviceFailure; the device can be asked again after it, unless its kind is "start"
    */
-  run(records: readonly WorldRecord[]): Promise<readonly (Answer | undefined)[]>;
+  run(records: readonly WorldRecord[]): Promise<readonly (DeviceAnswer | undefined)[]>;
   close(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import type { Answer } from "../device/answer.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 import { DeviceFailure, type DeviceIdentity, type DevicePort } from "./port.ts";
 import { type Hello, helloOfFuzzer, ProtocolError, readAnswer, readHello, readReset } from "./protocol.ts";
 
@@ -60,7 +60,7 @@ export class ProcessDevice implements DevicePort {
     }
   }
 
-  async run(records: readonly WorldRecord[]): Promise<readonly (Answer | undefined)[]> {
+  async run(records: readonly WorldRecord[]): Promise<readonly (DeviceAnswer | undefined)[]> {
     const conversation = this.#process ?? (await this.#connect());
     try {
       return await this.#talk(conversation, records);
@@ -74,10 +74,10 @@ export class ProcessDevice implements DevicePort {
   async #talk(
     conversation: Conversation,
     records: readonly WorldRecord[],
-  ): Promise<readonly (Answer | undefined)[]> {
+  ): Promise<readonly (DeviceAnswer | undefined)[]> {
     await conversation.write('{"type":"reset"}');
     readReset(await conversation.line());
-    const answers: (Answer | undefined)[] = [];
+    const answers: (DeviceAnswer | undefined)[] = [];
     const asked: number[] = [];
     const hear = async () => {
       answers.push(readAnswer(await conversation.line(), asked.shift()!));
@@ -161,7 +161,8 @@ class Conversation {
     const { stdin } = this.#child;
     if (stdin!.write(`${line}\n`)) return;
     // It must not wait for us to read while we wait for it: reading goes on by itself.
-    await this.#within(Promise.race([once(stdin!, "drain"), this.#change()]));
+    const drained = new Promise<void>((settle) => stdin!.once("drain", settle));
+    await this.#within(Promise.race([drained, this.#change()]));
   }
 
   /** The next line. @throws DeviceFailure */

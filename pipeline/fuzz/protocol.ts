@@ -7,7 +7,7 @@ import { show } from "../../parsers/trace/show.ts";
 import { type Limits, NO_LIMITS } from "../../walkers/fuzz/world.ts";
 import { deviceName, IOMMU_MODELS, type IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
-import type { Answer } from "../device/answer.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 
 export const PROTOCOL_VERSION = 1;
 /** Requests without an answer that a device takes at once, where it does not say. */
@@ -146,7 +146,7 @@ class SupportsReader {
  * @returns undefined: the device cannot make such a request
  * @throws ProtocolError
  */
-export function readAnswer(line: string, seq: number): Answer | undefined {
+export function readAnswer(line: string, seq: number): DeviceAnswer | undefined {
   const { type, seq: answered, ...observed } = parsed(line);
   if (type !== "observed") throw wrong(`the answer to request ${seq}`, line);
   if (answered !== seq) throw new ProtocolError(`observed.seq: expected ${seq}, found ${show(answered)}`);
@@ -170,7 +170,7 @@ export function readAnswer(line: string, seq: number): Answer | undefined {
   if (problem !== "") throw new ProtocolError(problem.replace(/^dma\./, ""));
   if (observed.result === "ok" && observed.pa === undefined)
     throw new ProtocolError(`observed.pa: expected an address, found none in ${show(line)}`);
-  return observed as unknown as Answer;
+  return observed as unknown as DeviceAnswer;
 }
 
 /** @throws ProtocolError */

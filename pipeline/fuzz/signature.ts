@@ -12,7 +12,6 @@ import type { Layout } from "../../walkers/layout.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
-import { byteAddress } from "../../walkers/word64.ts";
 import { aim } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
@@ -88,21 +87,22 @@ class Attribution implements TraceHandler {
         teller.parsed(i + 1, record);
       });
       if (outcome.verdict !== "stale-after-invalidation") return this.#found;
-      const command = this.#records.slice(0, line).findLast(({ type }) => type === "cmd");
-      return command === undefined ? this.#found : `after ${this.#nameOf(command)}`;
+      const commands = this.#records.slice(0, line).filter(({ type }) => type === "cmd");
+      const name = commands.map((command) => this.#nameOf(command)).findLast((one) => one !== "");
+      return name === undefined ? this.#found : `after ${name}`;
     } finally {
       this.#system.close();
     }
   }
 
+  /** What an invalidation is called; "" for another command. */
   #nameOf(command: WorldRecord): string {
     const unit = this.#system.iommus.units[0];
     const words = (command.data as string[]).map((word) => {
       const value = BigInt(word);
       return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
     });
-    unit?.commands.invalidation(words);
-    return unit?.commands.spec?.name ?? "a command";
+    return unit?.commands.invalidation(words) ? unit.commands.spec!.name : "";
   }
 
   dma(line: number, record: DmaRecord): void {
@@ -212,9 +212,4 @@ function clearReserved(layout: Layout, view: DataView, littleEndian: boolean): v
     const mask = (BigInt(words[at / 4 + 1]!) << 32n) | BigInt(words[at / 4]!);
     view.setBigUint64(at, view.getBigUint64(at, littleEndian) & ~mask, littleEndian);
   }
-}
-
-/** Where an entry is, for people. */
-export function addressOf({ frame, offset }: ReadEntry): bigint {
-  return byteAddress(frame, offset);
 }

@@ -9,7 +9,7 @@ import {
 } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
-import type { Coverage } from "./coverage.ts";
+import type { FuzzCoverage } from "./coverage.ts";
 import { Invalidations } from "./invalidations.ts";
 import { mutateEntry, mutateRegister } from "./mutations.ts";
 import { Requests } from "./requests.ts";
@@ -45,7 +45,7 @@ export class WorldMaker {
   readonly #vendor: Vendor;
   readonly #fuzzing: VendorFuzzing;
   readonly #limits: Limits;
-  readonly #coverage: Coverage;
+  readonly #coverage: FuzzCoverage;
   readonly #random: Random;
   readonly #kept: Recipe[] = [];
   #number = 0;
@@ -55,7 +55,7 @@ export class WorldMaker {
     vendor: Vendor,
     fuzzing: VendorFuzzing,
     limits: Limits,
-    coverage: Coverage,
+    coverage: FuzzCoverage,
     seed: number,
   ) {
     this.#model = model;
@@ -122,13 +122,13 @@ function anyEntry(entries: readonly WorldEntry[], random: Random): WorldEntry {
 class Happenings {
   readonly #world: World;
   readonly #fuzzing: VendorFuzzing;
-  readonly #coverage: Coverage;
+  readonly #coverage: FuzzCoverage;
   readonly #random: Random;
   readonly #requests: Requests;
   readonly #invalidations: Invalidations;
   readonly #records: WorldRecord[];
 
-  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, coverage: Coverage, random: Random) {
+  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, coverage: FuzzCoverage, random: Random) {
     this.#world = world;
     this.#fuzzing = fuzzing;
     this.#coverage = coverage;

@@ -1,6 +1,7 @@
 /**
  * Looks for every mistake that the device under test can make, one after another, and prints when each was found:
- * `npx tsx test/fuzz/planted-bugs.ts [--model M] [--worlds N] [--seed S] [--bug NAME]`.
+ * `npx tsx test/fuzz/planted-bugs.ts [--model M] [--worlds N] [--seed S] [--bug NAME] [--shrink]`.
+ * Times are those of the processor.
  */
 import { parseArgs } from "node:util";
 import type { Mistakes } from "../../pipeline/device/device.ts";
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     worlds: { type: "string", default: "2000" },
     seed: { type: "string", default: "1" },
     bug: { type: "string", multiple: true },
+    shrink: { type: "boolean", default: false },
   },
 });
 
@@ -30,14 +32,14 @@ for (const model of (values.model as IommuModel[] | undefined) ?? IOMMU_MODELS) 
   for (const [name, mistakes] of cases) {
     if (values.bug !== undefined && !values.bug.includes(name)) continue;
     all++;
-    const began = performance.now();
+    const began = process.cpuUsage();
     let line = "";
     const report = await fuzz(new LocalDevice(model, mistakes), {
       seed: Number(values.seed),
       worlds: Number(values.worlds),
       goesOn: () => line === "",
       isKnown: () => false,
-      shrinks: true,
+      shrinks: values.shrink,
       onFinding({ signature, world, records }) {
         line ||= `world ${world}, ${records.length} records: ${signature.text}`;
       },
@@ -46,7 +48,8 @@ for (const model of (values.model as IommuModel[] | undefined) ?? IOMMU_MODELS) 
       },
     });
     if (line !== "") found++;
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    const { user, system } = process.cpuUsage(began);
+    const seconds = ((user + system) / 1e6).toFixed(2);
     console.log(`${model} ${name}: ${line || `not found in ${report.worlds} worlds`} (${seconds} s)`);
   }
 }

@@ -24,8 +24,8 @@ export interface Bug {
   readonly registers?: Readonly<Record<string, { readonly layout: Layout; readonly values: Values }>>;
   /** Faults that are reported as others, by name; null: the request passes as if nothing had translated it. */
   readonly reports?: Readonly<Record<string, Fault>>;
-  /** Reserved bits of these structures are looked at only where nothing else is wrong with the request. */
-  readonly late?: readonly Layout[];
+  /** Checks that come last: what entries read as before them. They are made only where nothing else is wrong. */
+  readonly late?: readonly Misreading[];
 }
 
 type Values = Readonly<Record<string, number>>;

@@ -38,7 +38,7 @@ export interface RootShape {
   readonly stage: 1 | 2;
 }
 
-export class PageTables {
+export class BuiltTables {
   readonly world: World;
   readonly format: EntryFormat;
   readonly root: bigint;

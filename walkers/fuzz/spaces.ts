@@ -1,6 +1,6 @@
 /** Address spaces: what is mapped in page tables, and who uses it. */
 import type { StaleEntry } from "../advice.ts";
-import type { Below, PageTables, Tags } from "./page-tables.ts";
+import type { Below, BuiltTables, Tags } from "./page-tables.ts";
 import type { Target, World, WorldEntry } from "./world.ts";
 
 /** Pages of a second stage that one page or table of the first is mapped by, whole: a table of 64 KiB has 16. */
@@ -41,7 +41,7 @@ export function levelShifts(pageShift: number, bits: number, levels: number): nu
  * @param width bits of an output address
  */
 export function mapPages(
-  tables: PageTables,
+  tables: BuiltTables,
   addresses: readonly bigint[],
   shiftOf: (level: number) => number,
   width: number,
@@ -62,7 +62,7 @@ export function mapPages(
 
 /** A second stage whose intermediate addresses differ from the host's by one bit, so that a stage left out shows. */
 export class ShiftedStage implements Below {
-  readonly #tables: PageTables;
+  readonly #tables: BuiltTables;
   readonly #offset: bigint;
   readonly #width: number;
   readonly #pageShift: number;
@@ -71,7 +71,7 @@ export class ShiftedStage implements Below {
    * @param width bits of an intermediate address
    * @param pageShift log2 of the smallest pages of the second stage
    */
-  constructor(tables: PageTables, width: number, pageShift: number) {
+  constructor(tables: BuiltTables, width: number, pageShift: number) {
     this.#tables = tables;
     this.#width = width;
     this.#pageShift = pageShift;

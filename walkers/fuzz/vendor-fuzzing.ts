@@ -5,7 +5,7 @@ import type { Bug } from "./bug.ts";
 import type { RegisterLayouts, World } from "./world.ts";
 
 /** The numbered rules of one structure. */
-export interface StructureRules {
+interface StructureRules {
   readonly layout: Layout;
   readonly rules: EntryRules<never>;
 }

@@ -122,6 +122,7 @@ export class World {
   register(name: string, values: Readonly<Record<string, number | bigint>>, ones = false): void {
     if (this.isFixed(name)) return;
     const layout = this.#layouts[name]!;
+    this.#name(layout, values);
     const view = this.#view(this.registers.get(name) ?? 0n);
     if (ones) for (const field of layout.names()) this.#encode(layout, field, allOnes(layout, field), view);
     for (const [field, value] of Object.entries(values)) this.#encode(layout, field, BigInt(value), view);
@@ -181,9 +182,7 @@ export class World {
    * @param values a number in an `address` field is a frame number, a bigint the whole address (`Layout.encode`)
    */
   put(layout: Layout, address: bigint, values: FieldValues, littleEndian = true): WorldEntry {
-    const named = this.#named.get(layout) ?? new Set();
-    this.#named.set(layout, named);
-    for (const field of Object.keys(values)) named.add(field);
+    this.#name(layout, values);
     const known = this.#entryAt.get(address);
     const bytes = known === undefined ? new Uint8Array(layout.bytes) : this.#bytes.get(address)!;
     layout.encode(values, new DataView(bytes.buffer, bytes.byteOffset), 0, littleEndian);
@@ -195,7 +194,13 @@ export class World {
     return entry;
   }
 
-  /** Fields of a structure that its vendor has given values: they matter. */
+  #name(layout: Layout, values: FieldValues): void {
+    const named = this.#named.get(layout) ?? new Set();
+    this.#named.set(layout, named);
+    for (const field of Object.keys(values)) named.add(field);
+  }
+
+  /** Fields of a structure or register that its vendor has given values: they matter. */
   named(layout: Layout): readonly string[] {
     return [...(this.#named.get(layout) ?? [])];
   }

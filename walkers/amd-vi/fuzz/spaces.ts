@@ -1,5 +1,5 @@
 /** Page tables of AMD-Vi: the host's of version 1, with every level and page size, and the guest's of version 2. */
-import { type Below, type EntryFormat, PageTables } from "../../fuzz/page-tables.ts";
+import { type Below, BuiltTables, type EntryFormat } from "../../fuzz/page-tables.ts";
 import { levelShifts, type Mapped, mapPages, nearbyAddresses } from "../../fuzz/spaces.ts";
 import type { World } from "../../fuzz/world.ts";
 import { AmdV1Directory, AmdV1Entry, amdV1InputBits } from "../../page-tables/amd-v1.ts";
@@ -39,9 +39,9 @@ export function hostTables(
   world: World,
   mode: number,
   alone: boolean,
-): { tables: PageTables; mapped: Mapped[] } {
+): { tables: BuiltTables; mapped: Mapped[] } {
   const format = { ...HOST, leafLevels: LEAF_LEVELS.filter((level) => level <= mode) };
-  const tables = new PageTables(world, format, { level: mode, indexBits: INDEX_BITS, stage: 2 });
+  const tables = new BuiltTables(world, format, { level: mode, indexBits: INDEX_BITS, stage: 2 });
   if (!alone) return { tables, mapped: [] };
   const width = amdV1InputBits(mode);
   const addresses = nearbyAddresses(world, width, levelShifts(PAGE_SHIFT, INDEX_BITS, mode));
@@ -51,7 +51,7 @@ export function hostTables(
 }
 
 /** A page of 8 to 64 KiB: every entry of the level that it covers says so. */
-function sizedPage(world: World, tables: PageTables, width: number): Mapped[] {
+function sizedPage(world: World, tables: BuiltTables, width: number): Mapped[] {
   const { random } = world;
   const shift = PAGE_SHIFT + 1 + random.below(4);
   const align = (address: bigint) => (address >> BigInt(shift)) << BigInt(shift);
@@ -80,9 +80,9 @@ export function guestTables(
   levels: number,
   below: Below | null,
   width: number,
-): { tables: PageTables; mapped: Mapped[] } {
+): { tables: BuiltTables; mapped: Mapped[] } {
   const shape = { level: levels, indexBits: INDEX_BITS, stage: 1 } as const;
-  const tables = new PageTables(world, GUEST, shape, below);
+  const tables = new BuiltTables(world, GUEST, shape, below);
   const sign = x86InputBits(levels) - 1;
   const addresses = nearbyAddresses(world, sign, levelShifts(PAGE_SHIFT, INDEX_BITS, levels)).map((iova) =>
     world.random.oneIn(4) ? BigInt.asUintN(64, iova | (-1n << BigInt(sign))) : iova,

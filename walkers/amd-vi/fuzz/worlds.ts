@@ -1,6 +1,6 @@
 /** Worlds of an AMD IOMMU: host tables of every mode, guest CR3 tables of every depth, nested or not. */
 
-import type { Below, PageTables } from "../../fuzz/page-tables.ts";
+import type { Below, BuiltTables } from "../../fuzz/page-tables.ts";
 import { addTargets, chooseDevices, contextUses, type Mapped, ShiftedStage } from "../../fuzz/spaces.ts";
 import type { World, WorldEntry } from "../../fuzz/world.ts";
 import { REGIME_EL1 } from "../../invalidation.ts";
@@ -19,7 +19,7 @@ interface Domain {
   readonly id: number;
   /** 0: GPAs are SPAs. */
   readonly mode: number;
-  readonly host: { readonly tables: PageTables; readonly mapped: readonly Mapped[] } | null;
+  readonly host: { readonly tables: BuiltTables; readonly mapped: readonly Mapped[] } | null;
   readonly below: Below | null;
   readonly guest: boolean;
 }

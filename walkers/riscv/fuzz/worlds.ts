@@ -20,7 +20,7 @@ import {
   ProcessContextLayout,
 } from "../layouts.ts";
 import { DDTP_1LVL, DDTP_2LVL, DDTP_3LVL } from "../registers.ts";
-import { firstStage, type Stage, secondStage } from "./spaces.ts";
+import { firstSvStage, type SvStage, secondSvStage } from "./spaces.ts";
 
 const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
 /** Bits of a process_id and of a device_id that each directory level but the last resolves. */
@@ -67,7 +67,7 @@ interface Setting {
   readonly be: boolean;
   readonly sbe: boolean;
   readonly sxl: boolean;
-  readonly second: Stage | null;
+  readonly second: SvStage | null;
   readonly below: Below | null;
   readonly gscid: number;
   /** Bits of guest-physical addresses. */
@@ -115,7 +115,7 @@ function settingOf(world: World, be: boolean, sbe: boolean, withFirst: boolean):
   const withSecond = schemes.length > 0 && random.below(5) < 3;
   const levels = withSecond ? random.pick(schemes) : 0;
   const bits = levels === 0 ? 64 : Math.min(guestBits(levels), sxl ? guestBits(SV32_LEVELS) : 64);
-  const second = levels === 0 ? null : secondStage(world, levels, be, !withFirst, bits);
+  const second = levels === 0 ? null : secondSvStage(world, levels, be, !withFirst, bits);
   const below = second !== null && withFirst ? new ShiftedStage(second.tables, bits, 12) : null;
   const gscid = second === null ? 0 : world.freshId("GSCID", 2 ** 16);
   return { be, sbe, sxl, second, below, gscid, guestBits: bits };
@@ -155,9 +155,9 @@ function tagsOf(device: number, pasid: number, { second, gscid }: Setting, pscid
 }
 
 /** Tables of the first stage, or null where no scheme fits. */
-function firstOf(world: World, { sxl, sbe, below, guestBits: bits }: Setting): Stage | null {
+function firstOf(world: World, { sxl, sbe, below, guestBits: bits }: Setting): SvStage | null {
   const schemes = levelsOf(world, sxl, "");
-  return schemes.length === 0 ? null : firstStage(world, world.random.pick(schemes), sbe, below, bits);
+  return schemes.length === 0 ? null : firstSvStage(world, world.random.pick(schemes), sbe, below, bits);
 }
 
 /** A device without a process directory. */

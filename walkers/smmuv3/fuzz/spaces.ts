@@ -1,5 +1,5 @@
 /** Translation tables of an SMMU: both stages, every granule, input size and start level. */
-import { type Below, type EntryFormat, PageTables } from "../../fuzz/page-tables.ts";
+import { type Below, BuiltTables, type EntryFormat } from "../../fuzz/page-tables.ts";
 import { levelShifts, type Mapped, mapPages, nearbyAddresses, ShiftedStage } from "../../fuzz/spaces.ts";
 import type { World } from "../../fuzz/world.ts";
 import type { Layout } from "../../layout.ts";
@@ -28,19 +28,19 @@ const OAS_BITS = [32, 36, 40, 42, 44, 48, 52, 56];
 /** Encodings of S2SL0. */
 const START_LEVELS = 4;
 
-export function outputBits(world: World): number {
+export function armOutputBits(world: World): number {
   return Math.min(OAS_BITS[world.field("idr5", "OAS")]!, USUAL_ADDRESS_BITS);
 }
 
 /** log2 of a granule that the SMMU has; of 4 KiB where it has none. */
-export function anyGranule(world: World): number {
+function anyGranule(world: World): number {
   const granules = Object.entries(NAMES).filter(([, field]) => world.has("idr5", field));
   return granules.length === 0 ? GRANULE_4K : Number(world.random.pick(granules)[0]);
 }
 
 /** One half of a stage 1, or a stage 2. */
-export interface Stage {
-  readonly tables: PageTables;
+export interface ArmStage {
+  readonly tables: BuiltTables;
   readonly granule: number;
   readonly inputBits: number;
   readonly mapped: readonly Mapped[];
@@ -77,11 +77,11 @@ function pageTables(
   level: number,
   leaf: Fields,
   below: Below | null,
-): PageTables {
+): BuiltTables {
   const indexBits = inputBits - entryShift(granuleGeometry(granule), level);
   const stage = layout === Stage1Descriptor ? 1 : 2;
   const shape = { level, indexBits, stage } as const;
-  return new PageTables(world, format(layout, granule, level, leaf), shape, below);
+  return new BuiltTables(world, format(layout, granule, level, leaf), shape, below);
 }
 
 function shiftsOf(granule: number, inputBits: number, level: number): number[] {
@@ -93,7 +93,7 @@ function shiftsOf(granule: number, inputBits: number, level: number): number[] {
  * Tables of one half of a stage 1.
  * @param upper it is the half of addresses whose high bits are ones
  */
-export function firstStage(world: World, upper: boolean, below: Below | null, width: number): Stage {
+export function firstArmStage(world: World, upper: boolean, below: Below | null, width: number): ArmStage {
   const { random } = world;
   const granule = anyGranule(world);
   const inputBits = random.pick(INPUT_BITS);
@@ -109,10 +109,10 @@ export function firstStage(world: World, upper: boolean, below: Below | null, wi
 }
 
 /** @param alone its addresses are those of requests: some are mapped */
-export function secondStage(world: World, alone: boolean): Stage & { readonly sl0: number } {
+export function secondArmStage(world: World, alone: boolean): ArmStage & { readonly sl0: number } {
   const { random } = world;
   const granule = anyGranule(world);
-  const oas = outputBits(world);
+  const oas = armOutputBits(world);
   const shapes = INPUT_BITS.filter((bits) => bits <= oas).flatMap((bits) =>
     startLevels(world, granule, bits),
   );
@@ -136,6 +136,6 @@ function startLevels(world: World, granule: number, inputBits: number) {
   })).filter(({ level }) => !Number.isNaN(level) && stage2Consistent(granule, inputBits, level));
 }
 
-export function shiftedBy({ tables, inputBits, granule }: Stage): Below {
+export function shiftedBy({ tables, inputBits, granule }: ArmStage): Below {
   return new ShiftedStage(tables, inputBits, granule);
 }

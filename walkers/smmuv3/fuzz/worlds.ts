@@ -18,7 +18,7 @@ import {
   Ste,
 } from "../ste.ts";
 import { cdSplit } from "../structures.ts";
-import { firstStage, outputBits, type Stage, secondStage, shiftedBy } from "./spaces.ts";
+import { type ArmStage, armOutputBits, firstArmStage, secondArmStage, shiftedBy } from "./spaces.ts";
 
 const CONFIG_STAGE2 = 6;
 const TG0 = (granule: number) => (granule === GRANULE_4K ? 0 : granule === GRANULE_16K ? 2 : 1);
@@ -30,7 +30,7 @@ const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
 /** A second stage under a VMID of its own. */
 interface Guest {
   readonly vmid: number;
-  readonly stage: (Stage & { readonly sl0: number }) | null;
+  readonly stage: (ArmStage & { readonly sl0: number }) | null;
   readonly below: Below | null;
 }
 
@@ -102,7 +102,7 @@ function addStream(world: World, { table, split }: Streams, sid: number, config:
   const vmids = world.has("idr0", "VMID16") ? 2 ** 16 : 2 ** 8;
   const vmid = world.freshId("VMID", vmids);
   const nested = config === CONFIG_NESTED;
-  const stage = nested || config === CONFIG_STAGE2 ? secondStage(world, !nested) : null;
+  const stage = nested || config === CONFIG_STAGE2 ? secondArmStage(world, !nested) : null;
   const guest: Guest = { vmid, stage, below: nested ? shiftedBy(stage!) : null };
   const ste = world.put(Ste, at, steFields(world, config, guest));
   path.push(ste);
@@ -205,9 +205,9 @@ function addContext(
   const asids = world.has("idr0", "ASID16") ? 2 ** 16 : 2 ** 8;
   const asid = world.freshId("ASID", asids);
   const nested = guest.stage !== null;
-  const width = Math.min(outputBits(world), nested ? guest.stage!.inputBits : 64);
-  const low = firstStage(world, false, guest.below, width);
-  const high = !el2 && random.oneIn(3) ? firstStage(world, true, guest.below, width) : null;
+  const width = Math.min(armOutputBits(world), nested ? guest.stage!.inputBits : 64);
+  const low = firstArmStage(world, false, guest.below, width);
+  const high = !el2 && random.oneIn(3) ? firstArmStage(world, true, guest.below, width) : null;
   const entry = world.put(Cd, at, cdFields(world, asid, low, high));
   const regime = el2 ? REGIME_EL2 : REGIME_EL1;
   const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
@@ -224,7 +224,7 @@ function addContext(
   }
 }
 
-function cdFields(world: World, asid: number, low: Stage, high: Stage | null): FieldValues {
+function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | null): FieldValues {
   const { random } = world;
   const rarely = (n: number) => (random.oneIn(n) ? 1 : 0);
   const upper =

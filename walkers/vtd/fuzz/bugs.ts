@@ -26,6 +26,8 @@ import {
 } from "../structures.ts";
 
 const SOURCE = "VT-d 5.10";
+/** A frame number without the bits beyond 38 address bits. */
+const narrow = (frame: bigint) => frame & 0x3ff_ffffn;
 const cap = (values: Readonly<Record<string, number>>) => ({ cap: { layout: CapabilityRegister, values } });
 const ecap = (values: Readonly<Record<string, number>>) => ({
   ecap: { layout: ExtendedCapabilityRegister, values },
@@ -64,17 +66,22 @@ export const VTD_BUGS: readonly Bug[] = [
     registers: ecap({ SC: 1 }),
   },
   {
-    name: "host-width",
-    text: "takes entries' addresses as wide as they come, beyond the host address width",
+    name: "address-38-bits",
+    text: "drops the bits of first-stage entries' addresses from bit 38 on",
     source: `${SOURCE}, 3.6 and 3.7`,
-    misreads: [misreading(X86Entry, { ADDR: (value) => value & 0x3ff_ffffn })],
+    misreads: [misreading(X86Entry, { ADDR: narrow })],
   },
   // ── order ──
   {
     name: "permission-before-reserved",
     text: "checks permissions before reserved bits of entries deeper down",
     source: `${SOURCE}, 7.1.3`,
-    late: [X86Entry, SecondStageEntry],
+    late: [
+      misreading(X86Entry, { ADDR: narrow }),
+      misreading(X86Entry, { PS: 0 }, [4, 5]),
+      misreading(SecondStageEntry, { ADDR: narrow, SNP: 0, IW: 0 }),
+      misreading(SecondStageEntry, { PS: 0 }, [4, 5]),
+    ],
   },
   // ── permissions ──
   {

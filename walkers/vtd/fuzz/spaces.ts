@@ -1,5 +1,5 @@
 /** Address spaces of a VT-d unit: first and second stages of every width and page size, nested ones, pass-through. */
-import { type EntryFormat, PageTables } from "../../fuzz/page-tables.ts";
+import { BuiltTables, type EntryFormat } from "../../fuzz/page-tables.ts";
 import { levelShifts, type Mapped, mapPages, nearbyAddresses, ShiftedStage } from "../../fuzz/spaces.ts";
 import type { World } from "../../fuzz/world.ts";
 import { RADIX512 } from "../../page-tables/geometry.ts";
@@ -13,9 +13,9 @@ export interface Space {
   /** PGTT, whatever the mode. */
   readonly type: number;
   readonly domain: number;
-  readonly second: PageTables | null;
+  readonly second: BuiltTables | null;
   readonly secondLevels: number;
-  readonly first: PageTables | null;
+  readonly first: BuiltTables | null;
   readonly firstLevels: number;
   readonly mapped: readonly Mapped[];
 }
@@ -71,7 +71,7 @@ function hostWidth(world: World): number {
   return world.state.property("output_bits") ?? 52;
 }
 
-function secondTables(world: World): { second: PageTables; secondLevels: number; width: number } {
+function secondTables(world: World): { second: BuiltTables; secondLevels: number; width: number } {
   const secondLevels = world.random.pick(levelsOf(world));
   const pages = world.field("cap", "SSLPS");
   const format: EntryFormat = {
@@ -90,7 +90,7 @@ function secondTables(world: World): { second: PageTables; secondLevels: number;
       PS: level > 1 ? 1 : 0,
     }),
   };
-  const second = new PageTables(world, format, { level: secondLevels, indexBits: INDEX_BITS, stage: 2 });
+  const second = new BuiltTables(world, format, { level: secondLevels, indexBits: INDEX_BITS, stage: 2 });
   const width = Math.min(world.field("cap", "MGAW") + 1, radix512Shift(secondLevels + 1));
   return { second, secondLevels, width };
 }
@@ -109,7 +109,7 @@ function firstStage(world: World, start: Start): Space {
   const below = nested && new ShiftedStage(nested.second, nested.width, 12);
   const firstLevels = world.has("cap", "FS5LP") && world.random.oneIn(3) ? 5 : USUAL_LEVELS;
   const shape = { level: firstLevels, indexBits: INDEX_BITS, stage: 1 } as const;
-  const first = new PageTables(world, firstFormat(world), shape, below);
+  const first = new BuiltTables(world, firstFormat(world), shape, below);
   const signBit = x86InputBits(firstLevels) - 1;
   // The highest bit of an address is copied into all above it.
   const addresses = nearbyAddresses(world, signBit, levelShifts(12, INDEX_BITS, firstLevels)).map((iova) =>
