@@ -5,7 +5,7 @@ import type { FindingRecord } from "../output/records.ts";
 const MOST_EXAMPLES = 10;
 
 /** The findings of one rule. */
-export interface FindingGroup {
+export interface RuleFindings {
   readonly rule: string;
   readonly severity: Severity;
   count: number;
@@ -17,7 +17,7 @@ export interface FindingGroup {
 
 /** The findings of a replay by rule, with the first few of each. */
 export class FindingGroups {
-  readonly #byRule = new Map<string, FindingGroup>();
+  readonly #byRule = new Map<string, RuleFindings>();
   readonly #mostExamples: number;
 
   constructor(mostExamples = MOST_EXAMPLES) {
@@ -42,7 +42,7 @@ export class FindingGroups {
   }
 
   /** The worst first: by severity, those that show before those that do not, then the most. */
-  worstFirst(): FindingGroup[] {
+  worstFirst(): RuleFindings[] {
     return [...this.#byRule.values()].sort(
       (a, b) =>
         SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) ||
