@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { nearest } from "../parsers/trace/nearest.ts";
 import type { Command } from "./command.ts";
@@ -10,12 +9,14 @@ import { explainCommand } from "./commands/explain.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
+import { packageVersion } from "./package-files.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
@@ -30,6 +31,7 @@ const COMMANDS: readonly Command<object>[] = [
   walkCommand,
   inspectCommand,
   diffCommand,
+  reportCommand,
   importCommand,
   explainCommand,
   decodingCommand,
@@ -111,7 +113,7 @@ function newParser(): Argv {
     )
     .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
     .locale("en")
-    .version(version())
+    .version(packageVersion())
     .alias({ help: "h", version: "V" })
     .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
     .strict()
@@ -142,10 +144,6 @@ function moduleOf(
 function unmarked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unmarked);
   return typeof value === "string" && value.startsWith(VERBATIM) ? value.slice(VERBATIM.length) : value;
-}
-
-function version(): string {
-  return createRequire(import.meta.url)("pasid-replay/package.json").version;
 }
 
 /** yargs' own message, with the option that a mistyped one most likely means. */

@@ -53,7 +53,13 @@ export class Replay implements TraceHandler {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
 
-  constructor(names: TraceNames, sink: ReplaySink, options: ReplayOptions) {
+  /** @param watching makes further ones who look on, and are told last */
+  constructor(
+    names: TraceNames,
+    sink: ReplaySink,
+    options: ReplayOptions,
+    watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+  ) {
     this.system = new RecordedSystem(names, options);
     this.#sink = sink;
     this.#options = options;
@@ -63,7 +69,7 @@ export class Replay implements TraceHandler {
     this.#undecided = new UndecidedVerdicts(this.summary, sink);
     this.#counters = new Counters(this.summary);
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counters]);
+    this.#analyses = analysesOf([...findings, this.#counters, ...watching(this.system)]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
