@@ -79,10 +79,10 @@ export class PagingStructures {
     const ok = walk.status === OK;
     const leaf = ok ? walk.firstShift || walk.pageShift : 0;
     const first = sizes.firstAbove(leaf);
-    if (first >= sizes.count) return false;
+    if (first >= sizes.count && !this.#anyBelow(set, sizes, first, request)) return false;
     const structural = this.#memory.lastStructural;
     // What was used since anything happened need not be noted again.
-    if (ok && entries.find(set, sizes.shift(first), hi, lo)) {
+    if (ok && first < sizes.count && entries.find(set, sizes.shift(first), hi, lo)) {
       const { context, invalidated, time: used } = entries;
       if (context === pair.id && !invalidated && used > structural && used > since)
         return this.#anySuperseded(set, sizes, request);
@@ -104,10 +104,11 @@ export class PagingStructures {
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
     let now: Path | null = null;
-    for (let step = first; step < sizes.count; step++) {
+    // Below it, entries may be held whose place the leaf has taken.
+    for (let step = 0; step < sizes.count; step++) {
       const shift = sizes.shift(step);
       if (!entries.find(set, shift, hi, lo)) {
-        if (!ok) continue;
+        if (!ok || step < first) continue;
         now ??= this.#pathNow(pair, request, sizes, first, ok);
         if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
         continue;
@@ -117,7 +118,8 @@ export class PagingStructures {
         time: entries.time,
         invalidated: entries.invalidated,
       };
-      const known = old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
+      const known =
+        step >= first && old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
       if (!known) {
         now ??= this.#pathNow(pair, request, sizes, first, ok);
         const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
@@ -135,6 +137,13 @@ export class PagingStructures {
     if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
   }
 
+  /** Whether an entry is held that mapped no more than the leaf does. */
+  #anyBelow(set: TagSet, sizes: LevelSizes, first: number, request: WalkRequest): boolean {
+    for (let step = 0; step < first; step++)
+      if (this.entries.find(set, sizes.shift(step), request.addrHi, request.addrLo)) return true;
+    return this.#anySuperseded(set, sizes, request);
+  }
+
   #pathNow(
     pair: TranslationContext,
     request: WalkRequest,
@@ -144,7 +153,7 @@ export class PagingStructures {
   ): Path {
     const path = this.#path(pair, request, sizes, NOW);
     const { pathEnd } = this.#past;
-    if (ok && pathEnd !== null) this.leafTables.add(request, pathEnd, sizes, first);
+    if (ok && pathEnd !== null && first < sizes.count) this.leafTables.add(request, pathEnd, sizes, first);
     return path;
   }
 
