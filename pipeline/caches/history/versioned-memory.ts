@@ -128,6 +128,10 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     return this.#base.generation;
   }
 
+  changedAt(frame: number): number {
+    return this.#base.changedAt?.(frame) ?? this.generation;
+  }
+
   get bytes(): number {
     return this.#capacity * CHANGE_BYTES + this.#words.bytes;
   }
