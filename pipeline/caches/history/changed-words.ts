@@ -2,7 +2,7 @@
 const WORD_COST = 8 + 4 + 4 + 4 + 8 + 2 * 4;
 const FIRST_WORDS = 1 << 8;
 /** No change. */
-export const NONE = -1;
+export const NO_CHANGE = -1;
 
 /**
  * The 64-bit words of memory that have changed: open addressing, from a frame and an offset to a number from 0 on, and by
@@ -14,7 +14,7 @@ export class ChangedWords {
   #slots = new Int32Array(2 * FIRST_WORDS);
   #frames = new Float64Array(FIRST_WORDS);
   #offsets = new Int32Array(FIRST_WORDS);
-  /** Index of its latest change, or NONE. */
+  /** Index of its latest change, or NO_CHANGE. */
   latest = new Int32Array(FIRST_WORDS);
   /** How many of its changes are kept. */
   kept = new Int32Array(FIRST_WORDS);
@@ -34,13 +34,13 @@ export class ChangedWords {
     return this.#offsets[word]!;
   }
 
-  /** @returns the word's number, or NONE where it has never changed */
+  /** @returns the word's number, or NO_CHANGE where it has never changed */
   find(frame: number, offset: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     for (let slot = hashOf(frame, offset) & mask; ; slot = (slot + 1) & mask) {
       const word = slots[slot]! - 1;
-      if (word < 0) return NONE;
+      if (word < 0) return NO_CHANGE;
       if (this.#frames[word] === frame && this.#offsets[word] === offset) return word;
     }
   }
@@ -48,12 +48,12 @@ export class ChangedWords {
   /** The number of a word that changes. */
   of(frame: number, offset: number): number {
     const known = this.find(frame, offset);
-    if (known !== NONE) return known;
+    if (known !== NO_CHANGE) return known;
     if (this.size === this.#capacity) this.#grow();
     const word = this.size++;
     this.#frames[word] = frame;
     this.#offsets[word] = offset;
-    this.latest[word] = NONE;
+    this.latest[word] = NO_CHANGE;
     this.kept[word] = 0;
     this.forgotten[word] = 0;
     this.#insert(word);
@@ -62,10 +62,10 @@ export class ChangedWords {
 
   /**
    * Forgets the words of which no change is kept; the others get new numbers. Who keeps numbers must take over theirs.
-   * @returns the new number of each, or NONE; and the tick of the latest change that was forgotten of those that went
+   * @returns the new number of each, or NO_CHANGE; and the tick of the latest change that was forgotten of those that went
    */
   purge(): { readonly renumbered: Int32Array; readonly horizon: number } {
-    const renumbered = new Int32Array(this.size).fill(NONE);
+    const renumbered = new Int32Array(this.size).fill(NO_CHANGE);
     let horizon = 0;
     let size = 0;
     for (let word = 0; word < this.size; word++) {

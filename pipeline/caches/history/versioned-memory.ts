@@ -1,6 +1,6 @@
 import type { WriteWatcher } from "../../../parsers/memory/guest-memory.ts";
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
-import { ChangedWords, larger, NONE } from "./changed-words.ts";
+import { ChangedWords, larger, NO_CHANGE } from "./changed-words.ts";
 import { lineAt } from "./unflushed-writes.ts";
 
 /** "as it is" in `VersionedMemory.asOf`. */
@@ -50,7 +50,7 @@ export class PastRead<T> {
   readonly #time: number;
   readonly #latest: number;
 
-  /** @param latest number of the latest change that it does not know of, or NONE */
+  /** @param latest number of the latest change that it does not know of, or NO_CHANGE */
   constructor(value: T, memory: VersionedMemory, time: number, latest: number, forgotten: boolean) {
     this.value = value;
     this.forgotten = forgotten;
@@ -61,7 +61,7 @@ export class PastRead<T> {
 
   /** The write that it does not know of; null where nothing has changed. To be asked before memory changes again. */
   missedChange(): Change | null {
-    return this.#latest === NONE ? null : this.#memory.changeSince(this.#time, this.#latest);
+    return this.#latest === NO_CHANGE ? null : this.#memory.changeSince(this.#time, this.#latest);
   }
 }
 
@@ -82,7 +82,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #wordOf = new Int32Array(FIRST_CAPACITY);
   #his = new Int32Array(FIRST_CAPACITY);
   #los = new Int32Array(FIRST_CAPACITY);
-  /** Number of the change before this one of the same word, or NONE. */
+  /** Number of the change before this one of the same word, or NO_CHANGE. */
   #before = new Int32Array(FIRST_CAPACITY);
   /** Who made the change: software, the recorded IOMMU, or whoever it was before it was read. */
   #own = new Uint8Array(FIRST_CAPACITY);
@@ -94,8 +94,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #asOf = NOW;
   /** Lines that fetches see instead of memory's; null: none. */
   #over: ReadonlyMap<number, Uint8Array> | null = null;
-  /** Number of the latest change that the current read of the past has put back, or NONE. */
-  #putBack = NONE;
+  /** Number of the latest change that the current read of the past has put back, or NO_CHANGE. */
+  #putBack = NO_CHANGE;
   /** The current read of the past has met a word whose changes since then are not all kept. */
   #forgotten = false;
   /** The bytes that are being written come from the recorded IOMMU itself. */
@@ -159,7 +159,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   readAsOf<T>(time: number, read: () => T): PastRead<T> {
     // What was read after the last change is as it was.
     this.#asOf = time >= this.lastChange ? NOW : time;
-    this.#putBack = NONE;
+    this.#putBack = NO_CHANGE;
     this.#forgotten = time < this.#horizon;
     const value = read();
     this.#asOf = NOW;
@@ -191,7 +191,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
    */
   changeSince(time: number, latest: number): Change {
     const changes: number[] = [];
-    for (let n = latest; n !== NONE && this.#times[n]! > time; n = this.#before[n]!) changes.push(n);
+    for (let n = latest; n !== NO_CHANGE && this.#times[n]! > time; n = this.#before[n]!) changes.push(n);
     const word = this.#wordOf[latest]!;
     let left = latest;
     let readHi = 0;
@@ -247,8 +247,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   latestChanges(frame: number, offset: number, most: number): Change[] {
     const changes: Change[] = [];
     const word = this.#words.find(frame, offset - (offset % WORD_BYTES));
-    if (word === NONE) return changes;
-    for (let n = this.#words.latest[word]!; n !== NONE && changes.length < most; n = this.#before[n]!)
+    if (word === NO_CHANGE) return changes;
+    for (let n = this.#words.latest[word]!; n !== NO_CHANGE && changes.length < most; n = this.#before[n]!)
       changes.unshift(this.changeSince(this.#times[n]! - 1, n));
     return changes;
   }
@@ -301,12 +301,12 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     let copied = false;
     for (let at = offset - (offset % WORD_BYTES); at < offset + bytes; at += WORD_BYTES) {
       const word = words.find(frame, at);
-      if (word === NONE) continue;
+      if (word === NO_CHANGE) continue;
       if (words.forgotten[word]! > asOf) this.#forgotten = true;
       const latest = words.latest[word]!;
-      let first = NONE;
-      for (let n = latest; n !== NONE && this.#times[n]! > asOf; n = this.#before[n]!) first = n;
-      if (first === NONE) continue;
+      let first = NO_CHANGE;
+      for (let n = latest; n !== NO_CHANGE && this.#times[n]! > asOf; n = this.#before[n]!) first = n;
+      if (first === NO_CHANGE) continue;
       if (!copied) {
         copied = true;
         for (let b = 0; b < bytes; b++) scratch.setUint8(offset + b, this.view.getUint8(this.at + b));
@@ -361,7 +361,7 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   /** Forgets the first changes, and of every word those that are more than are kept; the others get new numbers. */
   #drop(first: number): void {
     const words = this.#words;
-    words.latest.fill(NONE, 0, words.size);
+    words.latest.fill(NO_CHANGE, 0, words.size);
     let size = 0;
     for (let n = 0; n < this.#size; n++) {
       const word = this.#wordOf[n]!;
