@@ -51,7 +51,7 @@ export class CacheFindings implements Analysis {
   ): void {
     const { frame, offset } = startOf(at);
     const address = addressText(frame, offset);
-    const { because } = unit.vendor.coherence(unit.state);
+    const { because } = unit.coherence;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";

@@ -151,20 +151,19 @@ export class PagingStructures {
     first: number,
     ok: boolean,
   ): Path {
-    const path = this.#path(pair, request, sizes, NOW);
+    const path = this.#path(pair, request, sizes, NOW)!;
     const { pathEnd } = this.#past;
     if (ok && pathEnd !== null && first < sizes.count) this.leafTables.add(request, pathEnd, sizes, first);
     return path;
   }
 
-  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path {
+  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path | null {
     return this.#past.path(request, pair.device.context, pair.process.context, sizes.stage, time);
   }
 
   #pathOf(old: CachedTranslation, request: WalkRequest, sizes: LevelSizes): Path | null {
     const pair = this.#contexts.pair(old.context);
-    if (pair === undefined || old.time < this.#memory.horizon) return null;
-    return this.#path(pair, request, sizes, old.time);
+    return pair === undefined ? null : this.#path(pair, request, sizes, old.time);
   }
 
   /** Whether an entry on the way to an address is held, invalidated or not, that another has taken the place of. */
