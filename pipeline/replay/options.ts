@@ -29,6 +29,11 @@ export interface ReplayOptions {
   /** Fault codes of the recorded system that stand for one of the specification, by the latter. */
   readonly codeAliases: CodeAliases;
   readonly only: Selection;
+  /**
+   * Take what a request like one before comes to from that one. Without it, every request is walked, noted and judged by
+   * itself, and says the same.
+   */
+  readonly fast: boolean;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
   /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
@@ -51,6 +56,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   paGranularity: "exact",
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
+  fast: process.env.PASID_REPLAY_FAST !== "0",
   stats: true,
   trace: undefined,
 };
