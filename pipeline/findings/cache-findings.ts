@@ -51,7 +51,7 @@ export class CacheFindings implements Analysis {
   ): void {
     const { frame, offset } = startOf(at);
     const address = addressText(frame, offset);
-    const { because } = unit.vendor.coherence(unit.state);
+    const { because } = unit.coherence;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";
@@ -99,6 +99,15 @@ export class CacheFindings implements Analysis {
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
     };
+    if (flaw.kind === "repeated") {
+      const { first, text } = flaw.entry;
+      this.#findings.report(line, CACHE_RULES["inconsistent-group"], `${unit.id}\n${first}`, {
+        ...about,
+        message: `${text}: a cache may hold any of them for all`,
+        entry_addr: first,
+      });
+      return;
+    }
     if (flaw.kind === "group") {
       const base = hex(joined(frameHi(flaw.first), frameLo(flaw.first)));
       this.#findings.report(
@@ -116,7 +125,7 @@ export class CacheFindings implements Analysis {
     const entry = hex(joined(frameHi(change.frame), frameLo(change.frame) | change.offset));
     this.#findings.report(line, CACHE_RULES["break-before-make"], `${unit.id}\n${entry}:${change.line}`, {
       ...about,
-      message: `the descriptor at ${entry} was changed in line ${change.line} from ${hex(joined(change.oldHi, change.oldLo))} to ${hex(joined(newHi, newLo))} while it was valid: ${text}`,
+      message: `the entry at ${entry} was changed in line ${change.line} from ${hex(joined(change.oldHi, change.oldLo))} to ${hex(joined(newHi, newLo))} while it was valid: ${text}`,
       changed_line: change.line,
       entry_addr: entry,
       old: hex(joined(change.oldHi, change.oldLo)),

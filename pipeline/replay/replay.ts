@@ -132,8 +132,10 @@ export class Replay implements TraceHandler {
   #learn(record: DmaRecord, unit: IommuUnit, outcome: Outcome, doubt: boolean): void {
     if (!this.#options.fast) return;
     const { caches, engine } = unit;
-    const { time } = this.system.past;
-    if ((caches !== null && (caches.lastEvent === time || caches.isFull)) || this.#undecided.waiting) {
+    const { time, generation } = this.system.past;
+    const another = generation !== this.#generation || this.#undecided.waiting;
+    if (another || (caches !== null && (caches.lastEvent === time || caches.isFull))) {
+      this.#generation = generation;
       this.#memo.happened();
       return;
     }

@@ -6,7 +6,7 @@ import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
-import type { VersionedMemory } from "../history/versioned-memory.ts";
+import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { LiveChanges } from "./live-changes.ts";
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
@@ -80,7 +80,7 @@ export class UsedTranslations {
       if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
     if (shift === 0) return this.#anyValid(set, 0, request, time);
-    if (walk.status === OK) this.#live.entering(set, request);
+    if (walk.status === OK) this.#live.entering(set, request, walk);
     const mayDiffer = this.#replace(set, pair, shift, request, walk);
     const { addrHi, addrLo } = request;
     this.#translations.usedBy(set, pair.kind);
@@ -185,7 +185,10 @@ export class UsedTranslations {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     this.#holder = pair.id;
-    if (!translations.find(set, shift, hi, lo)) return false;
+    if (!translations.find(set, shift, hi, lo)) {
+      if (walk.repeated) this.#live.enteringRepeated(pair, request, NOW);
+      return false;
+    }
     // Memory says to this context what it said to one that decodes alike, as long as it has not changed.
     if (translations.time >= this.#memory.lastChange && this.#contexts.sameKind(translations.context, pair)) {
       if (translations.time > this.#since) this.#holder = translations.context;
@@ -196,12 +199,17 @@ export class UsedTranslations {
       time: translations.time,
       invalidated: translations.invalidated,
     };
+    const others = walk.repeated && this.#live.enteringRepeated(pair, request, old.time);
     const then = this.#past.walkAsOf(old, request)?.value ?? null;
-    if (then === null || sameTranslation(then, walk)) return false;
+    if (then === null) return false;
+    const same = sameTranslation(then, walk);
+    if (same && !others) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
-    old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
+    const covered = old.invalidated || translations.coveredByRange(set, hi, lo, old.time, then, device);
+    // Where it may be held in pieces, the others of them are not covered for that.
+    if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
     translations.supersede(set, shift, hi, lo, old);
-    return !old.invalidated && !sameAnswer(then, walk);
+    return !covered && !sameAnswer(then, walk);
   }
 
   /** Whether translations of a page are valid that were superseded, or are of another size than the one just entered. */

@@ -171,7 +171,8 @@ export class Contexts {
     time: number,
   ): TranslationContext {
     const known = slot.tracked;
-    if (known !== null && !known.gone) {
+    // It may have been made through another version, or its own may have been forgotten.
+    if (known !== null && !known.gone && known.device === device && isKept(caches, request.pasid, known)) {
       if (!isValid(known.process)) this.changes++;
       known.process.filled = time;
       return known;
@@ -378,6 +379,10 @@ export class Contexts {
       this.#budget.give(CONTEXT_BYTES);
     }
   }
+}
+
+function isKept(caches: DeviceCaches, pasid: number, { process }: TranslationContext): boolean {
+  return caches.processes.get(pasid)?.history.versions.includes(process) ?? false;
 }
 
 /** Adds a device, or moves it to the end, and drops the first of too many. */

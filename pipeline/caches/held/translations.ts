@@ -195,6 +195,11 @@ export class Translations {
     return false;
   }
 
+  /** Whether some of them were of a part only of pages of a size. */
+  inPieces(set: TagSet, shift: number): boolean {
+    return shift > FRAME_SHIFT && set.ranges.some(({ inv }) => this.#inPieces(inv, set, shift));
+  }
+
   /** Whether an invalidation would cover a translation. */
   wouldCover(
     inv: Invalidation,
@@ -292,7 +297,7 @@ export class Translations {
         continue;
       }
       for (let frame = base; frame <= last; frame += step) {
-        if (this.#inPieces(inv, set) && (frame < first || frame + step - 1 > last)) inPart = true;
+        if (this.#inPieces(inv, set, shift) && (frame < first || frame + step - 1 > last)) inPart = true;
         else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
       }
     }
@@ -377,7 +382,7 @@ export class Translations {
     return (
       set.split ||
       !inv.anyDevice ||
-      (this.#inPieces(inv, set) && set.nextShift(FRAME_SHIFT) !== 0) ||
+      this.#anyInPieces(inv, set) ||
       (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
@@ -386,14 +391,29 @@ export class Translations {
   #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
     if (!coversDevice(inv, device)) return false;
     // Of a piece, the stages' leaves do not matter.
-    const [shift, firstShift] = this.#inPieces(inv, set)
+    const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;
+    const [shift, firstShift] = this.#inPieces(inv, set, leaf)
       ? [set.leafShift || FRAME_SHIFT, 0]
       : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
     return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 
   /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */
-  #inPieces(inv: Invalidation, set: TagSet): boolean {
-    return (inv.inPieces && this.#coverage.pieces) || set.leafShift !== 0;
+  #inPieces(inv: Invalidation, set: TagSet, shift: number): boolean {
+    const { inPieces, piecesOf } = inv;
+    const may = inPieces && this.#coverage.pieces && (piecesOf === 0 || piecesOf === shift);
+    return may || set.leafShift !== 0;
   }
+
+  /** Whether an entry of a set may be in pieces. */
+  #anyInPieces(inv: Invalidation, set: TagSet): boolean {
+    const { piecesOf } = inv;
+    const shift = set.nextShift(piecesOf === 0 ? FRAME_SHIFT : piecesOf - 1);
+    return shift !== 0 && this.#inPieces(inv, set, shift);
+  }
+}
+
+/** Whether the address of an invalidation is one of the first stage's, where there is one. */
+function coveredByFirst(inv: Invalidation, { ipaFrame }: Extent): boolean {
+  return ipaFrame < 0 || inv.stage !== SECOND_STAGE;
 }
