@@ -99,7 +99,7 @@ export interface Analysis {
  */
 export type Showing = "answered" | "latent" | "hazard";
 
-type Hook = keyof Analysis;
+export type Hook = keyof Analysis;
 /** For each kind of news, those who want it. */
 export type Analyses = { readonly [H in Hook]: readonly Required<Pick<Analysis, H>>[] };
 
@@ -130,6 +130,11 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   lost: true,
   finish: true,
 };
+
+/** What an analysis wants to be told. */
+export function hooksOf(analysis: Analysis): readonly Hook[] {
+  return (Object.keys(HOOKS) as Hook[]).filter((hook) => analysis[hook] !== undefined);
+}
 
 /** Sorts analyses by what they want to be told, once: who does not want something costs nothing when it happens. */
 export function analysesOf(list: readonly Analysis[]): Analyses {

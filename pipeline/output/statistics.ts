@@ -150,6 +150,8 @@ export class Summary {
   forgotten = 0;
   /** Requests that were walked: the others could not be used. */
   walked = 0;
+  /** Requests that a filter has left out; -1: there is no filter. */
+  filtered = -1;
   /** Names that nothing here knows. */
   unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();
@@ -195,6 +197,7 @@ export class Summary {
       ...(this.unknownNames.length > 0
         ? { unknown_names: Object.fromEntries(this.unknownNames.map(({ name, count }) => [name, count])) }
         : {}),
+      ...(this.filtered < 0 ? {} : { filtered: this.filtered }),
       ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),
     };
   }

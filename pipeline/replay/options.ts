@@ -1,5 +1,6 @@
 import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
 import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
+import type { ReplayFilter } from "../filter/replay-filter.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
 import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
@@ -34,6 +35,8 @@ export interface ReplayOptions {
    * itself, and says the same.
    */
   readonly fast: boolean;
+  /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
+  readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
   /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
@@ -57,6 +60,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
   fast: process.env.PASID_REPLAY_FAST !== "0",
+  filter: null,
   stats: true,
   trace: undefined,
 };

@@ -7,6 +7,7 @@ import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
+import { FilteredSink } from "../filter/filtered-sink.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
@@ -15,6 +16,7 @@ import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
 import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
+import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
 import { TableFindings } from "../findings/table-findings.ts";
@@ -54,6 +56,7 @@ export class Replay implements TraceHandler {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #comparison: Comparison;
+  readonly #fast: boolean;
   readonly #memo: Memo;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
   #due = true;
@@ -62,35 +65,53 @@ export class Replay implements TraceHandler {
 
   constructor(names: TraceNames, sink: ReplaySink, options: ReplayOptions) {
     this.system = new RecordedSystem(names, options);
-    this.#sink = sink;
+    const { filter } = options;
+    this.#sink = filter === null ? sink : new FilteredSink(sink, filter);
     this.#options = options;
     const { compare, paGranularity, codeAliases } = options;
     this.#comparison = new Comparison(names, compare, paGranularity, codeAliases);
     this.#judge = new Judge(this.#comparison);
-    this.#undecided = new UndecidedVerdicts(this.summary, sink);
+    this.#undecided = new UndecidedVerdicts(this.summary, this.#sink);
     const counters = new Counters(this.summary);
     this.#counters = counters;
+    // What a filter leaves out is counted one by one.
+    this.#fast = options.fast && filter === null;
     this.#memo = new Memo(({ unit, outcome }, requests, matches, bytes) =>
       counters.alike(unit, outcome, requests, matches, bytes),
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counters]);
+    this.#analyses = analysesOf([...findings, this.#counted()]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
   }
 
+  /** The counters, told of what is asked for. */
+  #counted(): Analysis {
+    const { filter } = this.#options;
+    if (filter === null) return this.#counters;
+    return narrowed(this.#counters, (line, { names }, record, outcome) =>
+      filter.outcome(line, names, record, outcome),
+    );
+  }
+
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
-    const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
+    const { filter } = this.#options;
+    const findings = new Findings(this.summary, (finding) => this.#sink.record(finding), filter);
+    /** What finds something wrong with a request itself. */
+    const ofRequests = (analysis: Analysis) =>
+      filter === null
+        ? analysis
+        : narrowed(analysis, (line, route, record) => filter.request(line, route.names, record));
     const owed = new OwedInvalidations(names, findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
-      owed,
+      ofRequests(owed),
       new PageReuse(iommus, owed, memory),
-      new CacheFindings(findings, iommus, past),
+      ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings),
       new LossFindings(findings),
       new NameFindings(this.#names, findings),
@@ -99,8 +120,7 @@ export class Replay implements TraceHandler {
 
   dma(line: number, record: DmaRecord): void {
     if (this.#due) this.#before();
-    if (!this.#options.fast || !this.#memo.find(record) || !this.#recall(line, record))
-      this.walk(line, record, null);
+    if (!this.#fast || !this.#memo.find(record) || !this.#recall(line, record)) this.walk(line, record, null);
   }
 
   /** What is due before a record that uses tables. */
@@ -130,7 +150,7 @@ export class Replay implements TraceHandler {
 
   /** After a request was walked: whether it may be the answer to others. */
   #learn(record: DmaRecord, unit: IommuUnit, outcome: Outcome, doubt: boolean): void {
-    if (!this.#options.fast) return;
+    if (!this.#fast) return;
     const { caches, engine } = unit;
     const { time, generation } = this.system.past;
     const another = generation !== this.#generation || this.#undecided.waiting;
@@ -238,10 +258,15 @@ export class Replay implements TraceHandler {
   #tell(line: number, { unit, names }: Route, record: DmaRecord, outcome: Outcome): void {
     const undecided = this.#undecided;
     if (undecided.concerns(unit, outcome)) {
-      undecided.add(unit);
+      undecided.add(unit, this.#isCounted(line, names, record, outcome));
       this.#sink.undecided(unit, line, names, record, outcome);
     } else this.#sink.outcome(line, names, record, outcome);
     if (undecided.waiting) undecided.hold(Math.max(outcome.runs, 1));
+  }
+
+  #isCounted(line: number, names: Route["names"], record: DmaRecord, outcome: Outcome): boolean {
+    const { filter } = this.#options;
+    return filter === null || filter.outcome(line, names, record, outcome);
   }
 
   mem(line: number, record: MemRecord): void {
@@ -307,6 +332,7 @@ export class Replay implements TraceHandler {
     const { iommus } = this.system;
     this.summary.unknownNames = this.#names.found;
     this.summary.finish(lines, iommus.forgotten);
+    this.summary.filtered = this.#options.filter?.leftOut ?? -1;
     if (this.#options.stats) this.#counters.report(this.#sink, iommus.units, this.#options.trace);
   }
 
