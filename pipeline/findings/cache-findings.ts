@@ -30,12 +30,13 @@ export class CacheFindings implements Analysis {
   }
 
   /** What was invalidated was answered, since the invalidation stands behind a command that the IOMMU refuses. */
-  behindStop(line: number, { unit, names }: Route, { pasid }: DmaRecord, stoppedLine: number): void {
+  behindStop(line: number, { unit, names }: Route, record: DmaRecord, stoppedLine: number): void {
     const { restart } = unit.vendor;
     this.#findings.report(line, CACHE_RULES["stopped-queue"], `${unit.id}\n${stoppedLine}`, {
       iommu: unit.id,
       dev: names.device,
-      pasid: pasid < 0 ? undefined : pasid,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `the invalidation of what answered stands behind the command that the IOMMU refuses in line ${stoppedLine}: expected the queue to be restarted${restart === null ? "" : ` (${restart.text})`}, found nothing that does so`,
       issued_line: stoppedLine,
     });
@@ -59,6 +60,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`,
       changed_line: written,
       entry_addr: address,
@@ -81,6 +83,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
       ...fields,
     });
@@ -98,6 +101,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
     };
     if (flaw.kind === "repeated") {
       const { first, text } = flaw.entry;
