@@ -40,6 +40,11 @@ export interface Analysis {
     outcome: Outcome,
     staleSource: StaleSource | null,
   ): void;
+  /**
+   * Whether `request` must be told of a request even where nothing has happened since another one of the same page and
+   * contexts. That begins with a record other than a request. Absent: it need not.
+   */
+  attentive?(unit: IommuUnit): boolean;
   /** … and it faults. */
   faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
   /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
@@ -109,6 +114,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   unbound: true,
   rebound: true,
   request: true,
+  attentive: true,
   faulted: true,
   stale: true,
   unflushed: true,

@@ -29,6 +29,7 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   strict: flag,
   caches: flag,
   findings: flag,
+  fast: flag,
   stats: flag,
   iotlb: (name, value) => {
     for (const geometry of array(name, value, "an array of { entries, ways }")) {

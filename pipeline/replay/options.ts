@@ -30,6 +30,11 @@ export interface ReplayOptions {
   /** Fault codes of the recorded system that stand for one of the specification, by the latter. */
   readonly codeAliases: CodeAliases;
   readonly only: Selection;
+  /**
+   * Take what a request like one before comes to from that one. Without it, every request is walked, noted and judged by
+   * itself, and says the same.
+   */
+  readonly fast: boolean;
   /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
   readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
@@ -54,6 +59,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   paGranularity: "exact",
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
+  fast: process.env.PASID_REPLAY_FAST !== "0",
   filter: null,
   stats: true,
   trace: undefined,

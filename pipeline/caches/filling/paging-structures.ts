@@ -84,10 +84,10 @@ export class PagingStructures {
     // What was used since anything happened need not be noted again.
     if (ok && first < sizes.count && entries.find(set, sizes.shift(first), hi, lo)) {
       const { context, invalidated, time: used } = entries;
-      if (context === pair.id && !invalidated && used > structural && used > since)
-        return this.#anySuperseded(set, sizes, request);
+      const ours = used > structural && used > since && this.#contexts.sameKind(context, pair);
+      if (ours && !invalidated) return this.#anySuperseded(set, sizes, request);
     }
-    this.#note(set, sizes, first, pair, request, ok, time);
+    this.#note(set, sizes, first, pair, request, ok, time, since);
     return this.#anySuperseded(set, sizes, request);
   }
 
@@ -99,6 +99,7 @@ export class PagingStructures {
     request: WalkRequest,
     ok: boolean,
     time: number,
+    since: number,
   ): void {
     const { entries } = this;
     const memory = this.#memory;
@@ -131,7 +132,10 @@ export class PagingStructures {
           entries.supersede(set, shift, hi, lo, old);
         if (after === undefined) entries.remove(set, shift, hi, lo);
         else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
-      } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+      } else if (ok) {
+        const holder = old.time > since ? old.context : pair.id;
+        entries.enter(set, shift, 0, hi, lo, holder, time);
+      }
     }
     // Changes of the tables that these entries stand in are changes of structure from now on.
     if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);

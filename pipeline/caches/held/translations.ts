@@ -51,6 +51,8 @@ export class Translations {
   #supersededPages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
+  /** How often contexts of another kind began to translate with some tags. */
+  users = 0;
   /** Pages that invalidations covered, as far as that is known without walking. */
   coveredPages = 0;
   /** Of these, how many at least were still right when all of their tags were invalidated. */
@@ -154,6 +156,11 @@ export class Translations {
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
+  /** Contexts of a kind translate with some tags. */
+  usedBy(set: TagSet, kind: number): void {
+    if (set.usedBy(kind)) this.users++;
+  }
+
   /** Keeps a translation of a page beside the one in the table. */
   supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
     const key = pageKey(set.high(hi), lo, shift);
@@ -249,11 +256,7 @@ export class Translations {
   clear(): void {
     this.#pages.clear();
     this.#supersededPages = 0;
-    for (const set of this.tags.all) {
-      set.valid = 0;
-      set.superseded.clear();
-      set.ranges.length = 0;
-    }
+    for (const set of this.tags.all) set.clear();
   }
 
   /** Everything is forgotten for want of memory, tag sets too: none of them may be used any more. */
