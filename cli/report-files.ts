@@ -4,16 +4,20 @@ import { pipeline } from "node:stream/promises";
 import { onlyTrace } from "../parsers/recognize.ts";
 import { TraceSource } from "../parsers/trace/reader.ts";
 import { openTrace } from "../parsers/trace/source.ts";
-import { DEFAULT_OPTIONS } from "../pipeline/replay/options.ts";
+import type { FilterWords } from "../pipeline/filter/filter-words.ts";
+import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
 import { type ReportLimits, type TraceReport, traceReport } from "../pipeline/report/trace-report.ts";
 import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
+import { filterText } from "./filter-options.ts";
+import { loadFilters } from "./filters.ts";
 import { builtFile, packageVersion } from "./package-files.ts";
 import { NO_PROGRESS, showProgress } from "./progress.ts";
 import type { ReportedTrace, ReportView } from "./render/report/view.ts";
-import { quoted } from "./shell-words.ts";
+import { shellWord } from "./shell-word.ts";
 
 export interface ReportFilesOptions extends MemoryLimits, JudgingOptions {
+  readonly filter: FilterWords | undefined;
   readonly progress: boolean;
 }
 
@@ -41,12 +45,19 @@ export async function reportText(
   options: ReportFilesOptions,
 ): Promise<{ readonly text: string; readonly errors: number }> {
   const limits = limitsFor(paths.length);
+  const filters = await loadFilters(options.filter);
   const traces: ReportedTrace[] = [];
   for (const path of paths) {
-    const report = await reportOf(path, options, limits);
+    const report = await reportOf(path, options, filters?.forReplay() ?? null, limits);
     traces.push({ path, report, file: await fileOf(path, report) });
   }
-  const view: ReportView = { traces, command, options: repeated(options), version: packageVersion() };
+  const view: ReportView = {
+    traces,
+    command,
+    options: repeated(options),
+    filter: filterText(options.filter, []),
+    version: packageVersion(),
+  };
   const errors = traces.reduce((sum, { report }) => sum + report.counts.errors, 0);
   return { text: await rendered(view, format), errors };
 }
@@ -80,13 +91,14 @@ function limitsFor(traces: number): ReportLimits {
 async function reportOf(
   path: string,
   options: ReportFilesOptions,
+  filter: ReplayOptions["filter"],
   limits: ReportLimits,
 ): Promise<TraceReport> {
-  const { baseFolder: _, progress: shown, ...given } = options;
+  const { baseFolder: _, progress: shown, filter: _words, ...given } = options;
   const source = await onlyTrace(await openTrace(path));
   const progress = shown ? await showProgress(source) : NO_PROGRESS;
   try {
-    const all = { ...DEFAULT_OPTIONS, ...given, directory: folderOf(path, options) };
+    const all = { ...DEFAULT_OPTIONS, ...given, filter, directory: folderOf(path, options) };
     return await traceReport(new TraceSource(source, all), all, limits, (bytes, requests) =>
       progress.update(bytes, requests),
     );
@@ -109,6 +121,6 @@ async function fileOf(path: string, { bytes }: TraceReport): Promise<ReportedTra
 
 /** Options without which a command about the same trace would not say the same. */
 function repeated({ baseFolder, allowPaths }: ReportFilesOptions): string {
-  const folder = baseFolder === undefined ? "" : ` --base-folder ${quoted(baseFolder)}`;
-  return `${folder}${allowPaths.map((path) => ` --allow-path ${quoted(path)}`).join("")}`;
+  const folder = baseFolder === undefined ? "" : ` --base-folder ${shellWord(baseFolder)}`;
+  return `${folder}${allowPaths.map((path) => ` --allow-path ${shellWord(path)}`).join("")}`;
 }

@@ -23,6 +23,13 @@ export interface GuestMemory {
    * results is valid for as long as the value that it was filled under.
    */
   readonly generation: number;
+
+  /**
+   * Says whether what was read of a frame is still so, and counts as a fetch of it.
+   * Memory that does not know leaves it out: then everything may have changed with the generation.
+   * @returns the generation in which a byte of the frame changed last, or may have; 0: none has since there is memory
+   */
+  changedAt?(frame: number): number;
 }
 
 /** Frame size of every fetch and every address split in the project: 4 KiB, the smallest of all vendors. */

@@ -2,16 +2,17 @@ import type { Argv } from "yargs";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { once } from "../options.ts";
 import { openOutput } from "../output.ts";
-import { quoted } from "../shell-words.ts";
+import { shellWord } from "../shell-word.ts";
 import { onInterrupt } from "../signals.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 const FORMATS = ["html", "md"] as const;
 
-interface ReportArguments extends MemoryArguments, JudgingArguments {
+interface ReportArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces: string[];
   output: string | string[];
   format?: (typeof FORMATS)[number];
@@ -39,6 +40,7 @@ function builder(yargs: Argv): Argv {
         choices: FORMATS,
       },
       ...JUDGING_OPTIONS,
+      ...FILTER_OPTIONS,
       ...MEMORY_OPTIONS,
       progress: {
         describe: "Show progress on standard error (default: at a terminal)",
@@ -76,9 +78,14 @@ async function run(args: ReportArguments): Promise<ExitStatus> {
     output.abandon();
   });
   try {
-    const command = ["pasid-replay", ...process.argv.slice(2)].map(quoted).join(" ");
+    const command = ["pasid-replay", ...process.argv.slice(2)].map(shellWord).join(" ");
     const progress = args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY);
-    const { text, errors } = await reportText(traces, format, command, { ...memory, ...judging, progress });
+    const { text, errors } = await reportText(traces, format, command, {
+      ...memory,
+      ...judging,
+      filter: filterWords(args),
+      progress,
+    });
     await output.write(text);
     await output.finish();
     return errors > 0 ? EXIT_TROUBLE : EXIT_OK;

@@ -12,7 +12,7 @@ export interface AxisData {
   readonly lanes: readonly LaneData[];
 }
 
-export interface LaneData {
+interface LaneData {
   readonly lane: string;
   readonly title: string;
   /** Pairs of a bucket, as the distance from the one before it, and its count: most buckets have none. */

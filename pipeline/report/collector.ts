@@ -11,6 +11,8 @@ import type { RequestNames } from "../iommus/request-names.ts";
 import type { OtherRecord, ReplaySink } from "../output/sink.ts";
 import type { RecordedSystem } from "../replay/recorded-system.ts";
 import { SummarySink } from "../summary/summary-sink.ts";
+import { UndecidedOutcomes } from "../summary/undecided-outcomes.ts";
+import { AnswerKinds } from "./answer-kinds.ts";
 import { FoundStructures } from "./found-structures.ts";
 import { TakenWalks } from "./taken-walks.ts";
 import { Timeline } from "./timeline.ts";
@@ -26,16 +28,10 @@ export interface CollectorLimits {
 /** Walks kept for findings about entries that changed, and for verdicts that come later: a share of all. */
 const SHARE_OF_STALE = 0.4;
 
-/** An outcome whose verdict comes later. */
-interface Undecided {
-  readonly unit: IommuUnit;
-  readonly line: number;
-  readonly time: number;
-}
-
 /** Looks on while a trace is replayed, and keeps what a report of it is made of, in bounded memory. */
 export class Collector implements ReplaySink, Analysis {
   readonly summary = new SummarySink();
+  readonly answers = new AnswerKinds();
   readonly timeline: Timeline;
   readonly walks: TakenWalks;
   readonly structures = new FoundStructures();
@@ -46,7 +42,9 @@ export class Collector implements ReplaySink, Analysis {
   /** The request at hand shows something that no request before has. */
   #fresh = false;
   #route: Route | null = null;
-  #undecided: Undecided[] = [];
+  readonly #undecided = new UndecidedOutcomes();
+  /** Where each of them is in time, by its line. */
+  readonly #times = new Map<number, number>();
   /** Line of the last invalidation that a register asked for. */
   #registerLine = 0;
 
@@ -148,32 +146,40 @@ export class Collector implements ReplaySink, Analysis {
     this.#fresh = true;
   }
 
-  request(_line: number, route: Route, record: DmaRecord): void {
+  request(_line: number, route: Route): void {
     this.#route = route;
-    this.timeline.request(record);
+  }
+
+  /** A fault is told of even where a request before was the same, and nothing else is. */
+  faulted(_line: number, route: Route): void {
+    this.#route = route;
   }
 
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
     const kinds = this.#kinds;
     this.summary.outcome(line, names, request, outcome);
+    this.answers.add(line, names, request, outcome);
+    this.timeline.request(request);
     this.timeline.outcome(line, outcome.status, outcome.verdict);
     if (this.#fresh || this.#kinds !== kinds) this.#take(line, request, outcome);
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    this.summary.undecided(unit, line, names, request, outcome);
+    this.#undecided.put(unit, line, names, request, outcome);
+    this.timeline.request(request);
     this.timeline.outcome(line, outcome.status, "");
-    this.#undecided.push({ unit, line, time: this.timeline.time });
+    this.#times.set(line, this.timeline.time);
     this.#note(`${names.index} ${request.pasid} undecided`);
     if (this.#fresh) this.#take(line, request, outcome);
   }
 
   decided(unit: IommuUnit, waits: boolean): void {
-    this.summary.decided(unit, waits);
-    const verdict = waits ? "stale" : "stale-after-invalidation";
-    for (const { unit: of, line, time } of this.#undecided)
-      if (of === unit) this.timeline.verdict(line, verdict, time);
-    this.#undecided = this.#undecided.filter(({ unit: of }) => of !== unit);
+    for (const { line, names, request, outcome } of this.#undecided.decided(unit, waits)) {
+      this.summary.outcome(line, names, request, outcome);
+      this.answers.add(line, names, request, outcome);
+      this.timeline.verdict(line, outcome.verdict, this.#times.get(line));
+      this.#times.delete(line);
+    }
   }
 
   #take(line: number, request: DmaRecord, outcome: Outcome): void {
@@ -191,6 +197,6 @@ export class Collector implements ReplaySink, Analysis {
 
   /** Kinds of fault and of wrong answer so far. */
   get #kinds(): number {
-    return this.summary.faults.all.length + this.summary.answers.size;
+    return this.summary.faults.all.length + this.answers.size;
   }
 }

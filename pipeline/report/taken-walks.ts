@@ -1,13 +1,16 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { WalkEngine } from "../../walkers/engine.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import type { Change } from "../caches/history/versioned-memory.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Route } from "../iommus/iommus.ts";
-import type { Outcome } from "../iommus/outcome.ts";
+import { Outcome } from "../iommus/outcome.ts";
+import { walkRequest } from "../iommus/request-walk.ts";
 import { outcomeRecord } from "../output/outcome-record.ts";
 import type { OutcomeRecord } from "../output/records.ts";
 import type { RecordedSystem } from "../replay/recorded-system.ts";
-import { inspectRequest, type PageWalk } from "../walk/page-walk.ts";
+import { type PageWalk, RecordedWalks } from "../walk/page-walk.ts";
 
 /** A request with its walk, in the state of its line. */
 export interface TakenWalk {
@@ -36,6 +39,8 @@ export class TakenWalks {
   readonly #byLine = new Map<number, TakenWalk>();
   readonly #most: number;
   readonly #request = new WalkRequest();
+  /** Of our own: what the replay's remember stays as it is. */
+  readonly #engines = new Map<IommuUnit, WalkEngine>();
 
   constructor(most: number) {
     this.#most = most;
@@ -49,13 +54,15 @@ export class TakenWalks {
     return this.#byLine.size;
   }
 
-  /** Walks a request as memory and registers are now. The engine's own caches are dropped: they only save time. */
+  /** Walks a request as memory and registers are now. */
   take(line: number, route: Route, record: DmaRecord, outcome: Outcome, system: RecordedSystem): void {
     if (this.#byLine.size >= this.#most || this.#byLine.has(line)) return;
     const { unit, names } = route;
     const request = this.#request;
     aim(request, route, record);
-    const pages = inspectRequest(unit, request, record.len);
+    const walks = new RecordedWalks(this.#engineOf(unit));
+    walkRequest(walks, request, record.len, new Outcome());
+    const pages = walks.finish();
     const page = pages.at(-1)!;
     const { entryFrame, entryOffset } = page.result;
     this.#byLine.set(line, {
@@ -68,5 +75,13 @@ export class TakenWalks {
       observed: record.observedText().slice(0, MOST_OBSERVED),
       changes: entryFrame < 0 ? [] : system.past.latestChanges(entryFrame, entryOffset, MOST_CHANGES),
     });
+  }
+
+  #engineOf(unit: IommuUnit): WalkEngine {
+    const known = this.#engines.get(unit);
+    if (known !== undefined) return known;
+    const made = new WalkEngine(unit.walker);
+    this.#engines.set(unit, made);
+    return made;
   }
 }

@@ -12,6 +12,7 @@ import type { ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
 import type { SummarySink } from "../summary/summary-sink.ts";
 import { AddressMaps, type MapLimits } from "./address-maps.ts";
+import type { AnswerKinds } from "./answer-kinds.ts";
 import { Collector, type CollectorLimits } from "./collector.ts";
 import type { FoundStructures } from "./found-structures.ts";
 import type { TakenWalks } from "./taken-walks.ts";
@@ -36,6 +37,8 @@ export interface TraceReport {
   /** Counts, as a replay of the same options has them. */
   readonly counts: Summary;
   readonly summary: SummarySink;
+  /** Answers that memory does not give. */
+  readonly answers: AnswerKinds;
   readonly timeline: Timeline;
   readonly walks: TakenWalks;
   readonly structures: FoundStructures;
@@ -72,14 +75,14 @@ export async function traceReport(
       onPiece(read, replay.summary.requests),
     );
     replay.finish(lines);
-    const { summary, timeline, walks, structures } = collector;
+    const { summary, answers, timeline, walks, structures } = collector;
     const { units } = replay.system.iommus;
     const maps = new AddressMaps(limits.maps, usedIn(summary));
     const all = { device: undefined, pasid: undefined, maps: true, faulty: true, from: 0 };
     const what = { ...all, limit: Number.POSITIVE_INFINITY };
     await inspectUnits(units, source.names.devices, what, lines, limits.enumeration, maps);
     const states = units.slice(0, MOST_UNITS).map(stateOf);
-    const found = { summary, timeline, walks, structures, maps, units: states };
+    const found = { summary, answers, timeline, walks, structures, maps, units: states };
     return { counts: replay.summary, ...found, headers, lines, bytes };
   } finally {
     replay.close();

@@ -12,7 +12,7 @@ export const WRONG_VERDICTS = [
   "unflushed",
   "hazard",
 ] as const satisfies readonly Verdict[];
-type WrongVerdict = (typeof WRONG_VERDICTS)[number];
+export type WrongVerdict = (typeof WRONG_VERDICTS)[number];
 
 /** Devices and PASIDs that are counted of each. */
 const MOST_SPACES = 1 << 12;
@@ -34,10 +34,6 @@ export interface WrongAnswers {
 /** Groups of wrong answers: by verdict and what differs. */
 export class WrongAnswerGroups {
   readonly #byKey = new Map<string, WrongAnswers>();
-
-  get size(): number {
-    return this.#byKey.size;
-  }
 
   add(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
     const { verdict, difference } = outcome;
@@ -62,7 +58,7 @@ export class WrongAnswerGroups {
   }
 }
 
-function isWrong(verdict: Verdict | ""): verdict is WrongVerdict {
+export function isWrong(verdict: Verdict | ""): verdict is WrongVerdict {
   return (WRONG_VERDICTS as readonly string[]).includes(verdict);
 }
 

@@ -1,11 +1,10 @@
 import type { DistinctFault } from "../../../pipeline/summary/distinct-faults.ts";
-import type { WrongAnswers } from "../../../pipeline/summary/wrong-answers.ts";
 import { hasCode } from "../../../walkers/fault.ts";
 import { FRAME_BYTES } from "../../../walkers/memory.ts";
 import { MODEL_OWNER } from "../../../walkers/models.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
 import { addressText, hex } from "../../../walkers/word64.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import { faultTitle } from "../sentence.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
@@ -33,14 +32,14 @@ export function answersHtml(
   limits: ShownLimits,
   walks: WalkBudget,
 ): Html {
-  const groups = report.summary.answers.worstFirst();
+  const groups = report.answers.worstFirst();
   if (groups.length === 0) return EMPTY;
   const items = groups.slice(0, limits.groups).map((group) => {
     const { verdict, difference, count, first, observed } = group;
     const [tone, meaning] = VERDICT_TEXTS[verdict];
     const seen =
       observed !== "" && html`<dt>observed</dt><dd><code>${clip(observed, limits.characters)}</code></dd>`;
-    return html`<details class="item"><summary><span class="badge ${tone}">${verdict}</span> ${number(count)} × ${whoseAnswers(group)}${
+    return html`<details class="item"><summary><span class="badge ${tone}">${verdict}</span> ${number(count)} × ${whose(first.dev, first.pasid)}${
       difference === "" ? "" : `: the ${difference} differs`
     }</summary><p>${sentenceOf(meaning)}</p><dl><dt>first</dt><dd>line ${number(first.line)}: ${requestText(first)}</dd><dt>memory gives</dt><dd>${answerText(first)}</dd>${seen}${
       first.changed_line !== undefined &&
@@ -48,10 +47,6 @@ export function answersHtml(
     }</dl>${walks.show(report.walks.at(first.line))}<pre class="command">${walkCommand(path, first.line, view.options)}</pre></details>`;
   });
   return html`<section id="${id}-answers"><h3>Answers that memory does not give</h3>${items}${leftOut(groups.length - items.length, "more kind")}</section>`;
-}
-
-function whoseAnswers({ first }: WrongAnswers): string {
-  return whose(first.dev, first.pasid);
 }
 
 function sentenceOf(meaning: string): string {
@@ -78,7 +73,7 @@ export function faultsHtml(
       first.entry_addr !== undefined &&
       html`<dt>failing entry</dt><dd><code>${first.entry_addr}</code>: <code>${first.entry ?? "not in recorded memory"}</code></dd>`
     }<dt>addresses</dt><dd>${addressesText(group)}</dd></dl>${walks.show(report.walks.at(first.line))}<pre class="command">${walkCommand(path, first.line, view.options)}
-pasid-replay explain ${MODEL_OWNER[first.model]} ${quoted(code)}</pre></details>`;
+pasid-replay explain ${MODEL_OWNER[first.model]} ${shellWord(code)}</pre></details>`;
   });
   const left = sorted.slice(items.length).reduce((sum, { requests }) => sum + requests, others);
   return html`<section id="${id}-faults"><h3>Faults by device, PASID and condition</h3>${items}${leftOut(left, "more request")}</section>`;

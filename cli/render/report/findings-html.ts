@@ -3,7 +3,7 @@ import type { FindingRecord } from "../../../pipeline/output/records.ts";
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
 import type { RuleFindings } from "../../../pipeline/summary/finding-groups.ts";
 import type { IommuModel } from "../../../walkers/models.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import { structureHtml } from "./structure-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
@@ -39,7 +39,7 @@ function ruleHtml(
   const declared = RULES.find(({ id }) => id === rule);
   const shown = examples.slice(0, limits.examples);
   const hidden = latent === 0 ? "" : latent === count ? ", latent" : `, ${number(latent)} of them latent`;
-  const all = `pasid-replay ${quoted(trace.path)} --only findings --no-stats${view.options}`;
+  const all = `pasid-replay ${shellWord(trace.path)} --only findings --rule ${rule}${view.filter}${view.options}`;
   return html`<div class="rule"><h4><span class="badge ${TONE_OF_SEVERITY[severity]}">${severity}</span> ${rule}: ${number(count)}${hidden}</h4>${
     declared !== undefined && html`<p>${declared.text} <cite>${declared.source}</cite></p>`
   }${shown.map((finding) => findingHtml(finding, trace, view, limits, walks))}${

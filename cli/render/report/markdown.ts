@@ -5,7 +5,7 @@ import { hasCode } from "../../../walkers/fault.ts";
 import { MODEL_OWNER } from "../../../walkers/models.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
 import { hex } from "../../../walkers/word64.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import { mappedText, spaceText, tableText } from "../inspect-words.ts";
 import { faultTitle } from "../sentence.ts";
 import { pageLines } from "../walk-text.ts";
@@ -47,7 +47,7 @@ export function reportMarkdown(view: ReportView): string {
 function traceSection(trace: ReportedTrace, view: ReportView, most: number): string {
   return [
     `# ${mdText(traceName(trace.path))}`,
-    statements(trace.report)
+    statements(trace.report, view.filter)
       .map(({ text }) => `- ${mdText(text)}`)
       .join("\n"),
     verdicts(trace),
@@ -74,7 +74,7 @@ function verdicts({ report }: ReportedTrace): string {
 }
 
 function answers({ path, report }: ReportedTrace, view: ReportView, most: number): string {
-  const groups = report.summary.answers.worstFirst();
+  const groups = report.answers.worstFirst();
   if (groups.length === 0 || most === 0) return "";
   const items = groups.slice(0, most).map(({ verdict, difference, count, first, observed }) => {
     const differs = difference === "" ? "" : `, the ${difference} differs`;
@@ -142,7 +142,7 @@ function faults({ path, report }: ReportedTrace, view: ReportView, most: number)
     walk(path, report, first.line, view),
     mdBlock(
       [
-        `pasid-replay explain ${MODEL_OWNER[first.model]} ${quoted(hasCode(fault) ? hex(fault.code) : fault.name)}`,
+        `pasid-replay explain ${MODEL_OWNER[first.model]} ${shellWord(hasCode(fault) ? hex(fault.code) : fault.name)}`,
       ],
       "sh",
     ),

@@ -93,7 +93,7 @@ function pageText(
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${new Html(csp)}"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><meta name="generator" content="pasid-replay ${view.version}"><title>${title} · pasid-replay</title><style>${new Html(style)}</style></head>
 <body><header><h1>pasid-replay: what a correct IOMMU answers</h1><div class="tools" hidden><input type="search" id="filter" placeholder="Filter findings and faults ( / )" aria-label="Filter findings, faults and answers"><button type="button" id="expand">Expand all</button><button type="button" id="theme">Theme</button><button type="button" id="keys">Keys</button></div></header>
-<main>${traces.length > 1 ? tableHtml(traces, shown.length) : EMPTY}${articles}</main>
+<main>${traces.length > 1 ? tableHtml(traces, view, shown.length) : EMPTY}${articles}</main>
 <dialog id="help"><h2>Keys</h2><dl><dt>j, k</dt><dd>next, previous finding, fault or answer</dd><dt>Enter</dt><dd>open or close it</dd><dt>e</dt><dd>open or close all</dd><dt>/</dt><dd>filter</dd><dt>t</dt><dd>to the timeline: there ← → move, + − zoom, 0 shows all</dd><dt>?</dt><dd>this</dd></dl><button type="button" id="close">Close</button></dialog>
 <script>${new Html(script)}</script></body></html>
 `.text;
@@ -105,7 +105,7 @@ function hashOf(text: string): string {
 }
 
 /** Several traces at a glance, the worst first. */
-function tableHtml(traces: readonly ReportedTrace[], linked: number): Html {
+function tableHtml(traces: readonly ReportedTrace[], view: ReportView, linked: number): Html {
   const rows = traces.map((trace, i) => {
     const { report, path } = trace;
     const { requests, faults } = resultsOf(report);
@@ -120,7 +120,7 @@ function tableHtml(traces: readonly ReportedTrace[], linked: number): Html {
       faults,
       report.counts.errors,
     ];
-    return html`<tr><td><span class="dot ${worstTone(statements(report))}"></span>${name}</td>${numbers.map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
+    return html`<tr><td><span class="dot ${worstTone(statements(report, view.filter))}"></span>${name}</td>${numbers.map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
   });
   return html`<section><h2>${number(traces.length)} traces, the worst first</h2><table class="traces"><thead><tr><th>Trace</th><th>Requests</th><th>Wrong answers</th><th>Stale, owed</th><th>Errors</th><th>Warnings</th><th>Faults</th><th>Unusable</th></tr></thead><tbody>${rows}</tbody></table></section>`;
 }

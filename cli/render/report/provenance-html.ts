@@ -1,6 +1,6 @@
 import type { UnitState } from "../../../pipeline/report/trace-report.ts";
 import { hex, joined } from "../../../walkers/word64.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import { clip, many, number, traceName } from "./words.ts";
@@ -23,7 +23,7 @@ export function provenanceHtml(
     file !== undefined &&
     html`<tr><th scope="row">file</th><td>${many(file.bytes, "byte")}, SHA-256 <code>${file.sha256}</code></td></tr>`
   }<tr><th scope="row">read</th><td>${many(report.lines, "line")}; ${records.map(([type, n]) => `${type} ${number(n)}`).join(", ")}</td></tr>${header}<tr><th scope="row">by</th><td>pasid-replay ${view.version}</td></tr></tbody></table>${report.units.map((unit) => unitHtml(unit, limits))}${errorsHtml(trace)}<h4>To repeat</h4><pre class="command">${view.command}
-pasid-replay replay ${quoted(path)} --only faults,mismatches,stale,findings${view.options}</pre></section>`;
+pasid-replay replay ${shellWord(path)} --only faults,mismatches,stale,findings${view.options}</pre></section>`;
 }
 
 function unitHtml({ iommu, model, registers, props }: UnitState, { characters }: ShownLimits): Html {

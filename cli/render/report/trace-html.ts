@@ -12,7 +12,7 @@ import { number, resultsOf, statements, traceName, VERDICT_TEXTS, worstTone } fr
 
 /** Everything about one trace: what matters first. */
 export function traceHtml(id: string, trace: ReportedTrace, view: ReportView, limits: ShownLimits): Html {
-  const said = statements(trace.report);
+  const said = statements(trace.report, view.filter);
   const walks = new WalkBudget(limits.walks, limits.characters);
   const items = said.map(
     ({ tone, text, section }) =>

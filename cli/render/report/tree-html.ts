@@ -3,7 +3,7 @@ import type { DeviceMap, SpaceMap, UnitMap } from "../../../pipeline/report/addr
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
 import type { AddressBlock } from "../../../pipeline/summary/address-digest.ts";
 import type { SpaceCounts } from "../../../pipeline/summary/space-counts.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import {
   deviceText,
   faultText,
@@ -144,7 +144,7 @@ function spaceHtml(
     html`<p>${mappedText(space)}${
       space.faulty > 0 ? `; ${many(space.faulty, "faulty range")}` : ""
     }${space.complete === false ? "; incomplete" : ""}</p>`;
-  const inspect = `pasid-replay inspect ${quoted(path)} --dev ${quoted(space.dev)} --pasid ${space.pasid ?? "none"} --maps${view.options}`;
+  const inspect = `pasid-replay inspect ${shellWord(path)} --dev ${shellWord(space.dev)} --pasid ${space.pasid ?? "none"} --maps${view.options}`;
   const faultCount = used?.faults ?? 0;
   const open = used !== undefined && budget.open-- > 0;
   return html`<details class="space"${open && html` open`}><summary>${spaceText(model, space)}${

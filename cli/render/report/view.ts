@@ -16,6 +16,8 @@ export interface ReportView {
   readonly command: string;
   /** Options that commands about the same traces repeat, as a shell takes them: " --base-folder /x"; "" where there are none. */
   readonly options: string;
+  /** Filters that were given, in the same way. */
+  readonly filter: string;
   /** Of this program. */
   readonly version: string;
 }

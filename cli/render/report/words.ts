@@ -2,7 +2,7 @@ import type { OutcomeRecord } from "../../../pipeline/output/records.ts";
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
 import type { SpaceCounts } from "../../../pipeline/summary/space-counts.ts";
 import { SEVERITIES } from "../../../walkers/tables/rule.ts";
-import { quoted } from "../../shell-words.ts";
+import { shellWord } from "../../shell-word.ts";
 import { ACCESS_WORDS } from "../access.ts";
 import { faultTitle } from "../sentence.ts";
 
@@ -81,7 +81,7 @@ export function placeText(stage: number, level: number | undefined): string {
 }
 
 export function walkCommand(path: string, line: number, options: string): string {
-  return `pasid-replay walk ${quoted(path)} --line ${line}${options}`;
+  return `pasid-replay walk ${shellWord(path)} --line ${line}${options}`;
 }
 
 function sum(spaces: readonly SpaceCounts[], of: (space: SpaceCounts) => number): number {
@@ -105,8 +105,11 @@ export function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): nu
   return counts.verdicts.get(verdict) ?? 0;
 }
 
-/** What matters, the worst first. */
-export function statements(report: TraceReport): Statement[] {
+/**
+ * What matters, the worst first.
+ * @param filter options that narrow the report; "" where there are none
+ */
+export function statements(report: TraceReport, filter: string): Statement[] {
   const { counts } = report;
   const { requests } = resultsOf(report);
   const said: Statement[] = [...answerStatements(report), ...findingStatements(report)];
@@ -137,6 +140,12 @@ export function statements(report: TraceReport): Statement[] {
       tone: "warn",
       text: `${many(counts.forgotten, "cached entry", "cached entries")} were dropped for want of memory: verdicts may be incomplete.`,
       section: "provenance",
+    });
+  if (filter !== "")
+    said.push({
+      tone: "info",
+      text: `Narrowed by${filter}: ${many(Math.max(counts.filtered, 0), "request")} left out.`,
+      section: undefined,
     });
   return said.sort((a, b) => TONES.indexOf(a.tone) - TONES.indexOf(b.tone));
 }

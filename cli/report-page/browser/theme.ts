@@ -3,7 +3,7 @@ export function themeButton(): void {
   const root = document.documentElement;
   document.querySelector("#theme")!.addEventListener("click", () => {
     const dark =
-      root.dataset["theme"] ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset["theme"] = dark === "dark" ? "light" : "dark";
+      root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.dataset.theme = dark === "dark" ? "light" : "dark";
   });
 }

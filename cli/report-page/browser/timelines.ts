@@ -11,9 +11,7 @@ const MOVE = 1 / 8;
 /** Makes every timeline of the page one that can be zoomed. */
 export function timelines(): void {
   const all = [...document.querySelectorAll<HTMLElement>("[data-timeline]")].map((section) => {
-    const data: TimelineData = JSON.parse(
-      document.getElementById(section.dataset["timeline"]!)!.textContent!,
-    );
+    const data: TimelineData = JSON.parse(document.getElementById(section.dataset.timeline!)!.textContent!);
     return new Timeline(section, data);
   });
   onKey({ t: () => all[0]?.focus() });
@@ -65,7 +63,7 @@ class Timeline {
     const { lanes, buckets } = this.#now;
     const rows = [...this.#section.querySelectorAll<HTMLElement>("[data-lane]")];
     this.#drawn = rows.map((row) => {
-      const lane = lanes.find((one) => one.lane === row.dataset["lane"]);
+      const lane = lanes.find((one) => one.lane === row.dataset.lane);
       return {
         title: row.querySelector(".label")!.textContent!,
         counts: unpacked(lane?.counts ?? [], buckets),
@@ -129,8 +127,8 @@ class Timeline {
     };
     for (const button of this.#section.querySelectorAll<HTMLButtonElement>("[data-do]"))
       button.addEventListener("click", () => {
-        actions[button.dataset["do"]!]!();
-        if (button.dataset["do"] === "axis") button.setAttribute("aria-pressed", `${this.#axis === 1}`);
+        actions[button.dataset.do!]!();
+        if (button.dataset.do === "axis") button.setAttribute("aria-pressed", `${this.#axis === 1}`);
       });
     this.#lanes.addEventListener("keydown", (event) => this.#key(event));
     this.#lanes.addEventListener(

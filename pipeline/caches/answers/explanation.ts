@@ -238,7 +238,7 @@ export class Explanation {
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
         const pair = this.#contexts.pair(entry.context);
-        if (pair === undefined || entry.time < this.#memory.horizon) continue;
+        if (pair === undefined) continue;
         const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
         const device = pair.deviceId;
         const { time } = entry;
@@ -259,7 +259,7 @@ export class Explanation {
           level,
           time,
         );
-        if (!accept(read.value)) continue;
+        if (read.forgotten || !accept(read.value)) continue;
         const answer = staleAnswer(read.value);
         const change = read.missedChange();
         const staleSource: StaleSource = {
