@@ -21,7 +21,7 @@ import {
   limitText,
   mappedText,
   spaceText,
-  TRANSLATIONS,
+  TRANSLATION_TEXTS,
   tableText,
   tagsText,
 } from "./inspect-words.ts";
@@ -59,7 +59,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     const { dev, last, count, domain } = record;
     const names = count === 1 ? dev : `${dev} to ${last} (${count} devices)`;
     const tags = tagsText(this.#model, { domain });
-    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATIONS[record.translation]}${tags}`);
+    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_TEXTS[record.translation]}${tags}`);
   }
 
   space(space: InspectedSpace): void {

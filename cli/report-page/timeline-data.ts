@@ -25,7 +25,7 @@ export interface TimelineData {
 }
 
 /** Counts as pairs. */
-export function packed(counts: readonly number[]): number[] {
+export function pairsOf(counts: readonly number[]): number[] {
   const pairs: number[] = [];
   let before = 0;
   counts.forEach((count, i) => {
@@ -37,7 +37,7 @@ export function packed(counts: readonly number[]): number[] {
 }
 
 /** Counts of so many buckets from their pairs. */
-export function unpacked(pairs: readonly number[], buckets: number): number[] {
+export function countsOf(pairs: readonly number[], buckets: number): number[] {
   const counts: number[] = new Array(buckets).fill(0);
   let at = 0;
   for (let i = 0; i < pairs.length; i += 2) {

@@ -9,12 +9,12 @@ import type {
   InspectionSummary,
 } from "../inspect/records.ts";
 import type { InspectedSpace, InspectionSink } from "../inspect/sink.ts";
-import { RangeDigest, type Stretch } from "./range-digest.ts";
+import { type MapStretch, RangeDigest } from "./range-digest.ts";
 
 /** The address space of one device and PASID, as the tables are at the end. */
 export interface SpaceMap {
   readonly space: InspectedPasid;
-  readonly stretches: readonly Stretch[];
+  readonly stretches: readonly MapStretch[];
   /** Entries that are there, and fault; the first few. */
   readonly notes: readonly InspectionNote[];
 }

@@ -12,7 +12,7 @@ const MOST_KINDS = 1 << 12;
 const MOST_OBSERVED = 2000;
 
 /** Answers to one device and PASID that memory does not give, alike in what memory gives and in what was observed. */
-export interface AnswerKind {
+export interface WrongAnswerKind {
   readonly verdict: WrongVerdict;
   /** What differs first; "" where the verdict says all. */
   readonly difference: Difference | "";
@@ -25,7 +25,7 @@ export interface AnswerKind {
 
 /** The kinds of wrong answers of a replay, in bounded memory. */
 export class AnswerKinds {
-  readonly #byKey = new Map<string, AnswerKind>();
+  readonly #byKey = new Map<string, WrongAnswerKind>();
 
   /** Kinds so far. */
   get size(): number {
@@ -51,8 +51,8 @@ export class AnswerKinds {
   }
 
   /** The worst verdict first, and of each the most frequent. */
-  worstFirst(): AnswerKind[] {
-    const rank = ({ verdict }: AnswerKind) => WRONG_VERDICTS.indexOf(verdict);
+  worstFirst(): WrongAnswerKind[] {
+    const rank = ({ verdict }: WrongAnswerKind) => WRONG_VERDICTS.indexOf(verdict);
     return [...this.#byKey.values()].sort((a, b) => rank(a) - rank(b) || b.count - a.count);
   }
 }

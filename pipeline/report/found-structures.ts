@@ -67,8 +67,9 @@ function layoutOf({ iommu, structure }: FindingRecord, units: readonly IommuUnit
   return unit && VENDORS[unit.model].layouts.find(({ name }) => name === structure);
 }
 
-/** The finding gives the value of a field: which of the two orders of bytes the entry has shows in it. */
+/** The finding gives the value of a field, of an address the whole: which of two orders of bytes the entry has shows in it. */
 function agrees({ fields }: FoundStructure, { field, value }: FindingRecord): boolean {
   const found = fields.find(({ name }) => name === field);
-  return found === undefined || value === undefined || found.value === BigInt(value);
+  if (found === undefined || value === undefined) return true;
+  return found.text === value || found.value === BigInt(value);
 }

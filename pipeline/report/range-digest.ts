@@ -1,5 +1,5 @@
 /** A stretch of an address space in which ranges are mapped; gaps between them count as part of it. */
-export interface Stretch {
+export interface MapStretch {
   /** First 4 KiB frame, and frames from the first one to the last. */
   readonly frame: number;
   frames: number;
@@ -16,7 +16,7 @@ export interface Stretch {
 }
 
 /** A mapped range, as an inspection gives it. */
-export interface MappedRange {
+export interface DigestedRange {
   readonly frame: number;
   readonly frames: number;
   readonly output: number;
@@ -26,14 +26,14 @@ export interface MappedRange {
 
 /** Ranges that come in ascending order, in bounded memory: once there are too many, those with the smallest gaps between them are joined. */
 export class RangeDigest {
-  #stretches: Stretch[] = [];
+  #stretches: MapStretch[] = [];
   readonly #most: number;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  add({ frame, frames, output, perm, pageShift }: MappedRange): void {
+  add({ frame, frames, output, perm, pageShift }: DigestedRange): void {
     this.#stretches.push({
       frame,
       frames,
@@ -48,16 +48,16 @@ export class RangeDigest {
   }
 
   /** In ascending order. */
-  stretches(): readonly Stretch[] {
+  stretches(): readonly MapStretch[] {
     return this.#stretches.length > this.#most ? joined(this.#stretches, this.#most) : this.#stretches;
   }
 }
 
-function joined(stretches: readonly Stretch[], most: number): Stretch[] {
+function joined(stretches: readonly MapStretch[], most: number): MapStretch[] {
   const gaps = stretches.slice(1).map((stretch, i) => gapBetween(stretches[i]!, stretch));
   // Equal gaps all fall on one side: there may be fewer stretches than asked for.
   const limit = [...gaps].sort((a, b) => b - a)[most - 1]!;
-  const out: Stretch[] = [{ ...stretches[0]! }];
+  const out: MapStretch[] = [{ ...stretches[0]! }];
   gaps.forEach((gap, i) => {
     const next = stretches[i + 1]!;
     if (gap > limit) out.push({ ...next });
@@ -66,11 +66,11 @@ function joined(stretches: readonly Stretch[], most: number): Stretch[] {
   return out;
 }
 
-function gapBetween(a: Stretch, b: Stretch): number {
+function gapBetween(a: MapStretch, b: MapStretch): number {
   return b.frame - a.frame - a.frames;
 }
 
-function join(a: Stretch, b: Stretch): void {
+function join(a: MapStretch, b: MapStretch): void {
   a.frames = b.frame + b.frames - a.frame;
   a.mapped += b.mapped;
   a.ranges += b.ranges;

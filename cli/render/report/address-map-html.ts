@@ -1,5 +1,5 @@
 import type { SpaceMap } from "../../../pipeline/report/address-maps.ts";
-import type { Stretch } from "../../../pipeline/report/range-digest.ts";
+import type { MapStretch } from "../../../pipeline/report/range-digest.ts";
 import type { AddressBlock } from "../../../pipeline/summary/address-digest.ts";
 import { FRAME_BYTES } from "../../../walkers/memory.ts";
 import { addressText } from "../../../walkers/word64.ts";
@@ -29,7 +29,10 @@ export function addressMapHtml(
   }${tableHtml(shown)}`;
 }
 
-function inOrder(stretches: readonly Stretch[], faults: readonly AddressBlock[]): (Stretch | AddressBlock)[] {
+function inOrder(
+  stretches: readonly MapStretch[],
+  faults: readonly AddressBlock[],
+): (MapStretch | AddressBlock)[] {
   return [...stretches, ...faults].sort((a, b) => a.frame - b.frame);
 }
 
@@ -41,7 +44,7 @@ function widthOf(frames: number): number {
   return Math.min(1 + Math.round(Math.log2(frames) / 2), 26);
 }
 
-function stretchCell(stretch: Stretch): Html {
+function stretchCell(stretch: MapStretch): Html {
   const classes = `w${widthOf(stretch.frames)} ${rightsClass(stretch.rights)} p${heightOf(stretch.largest)}`;
   return html`<i class="${classes}" title="${stretchText(stretch)}"></i>`;
 }
@@ -73,11 +76,11 @@ function permsOf(rights: number): string[] {
     .map(permText);
 }
 
-function stretchText(stretch: Stretch): string {
+function stretchText(stretch: MapStretch): string {
   return `${rangeText(stretch)}: ${[...stretchParts(stretch)].join(", ")}`;
 }
 
-function* stretchParts({ frames, mapped, ranges, output, rights, smallest, largest }: Stretch) {
+function* stretchParts({ frames, mapped, ranges, output, rights, smallest, largest }: MapStretch) {
   yield mapped === frames ? sizeText(frames) : `${sizeText(mapped)} of ${sizeText(frames)}`;
   yield permsOf(rights).join(" and ");
   yield pageText(smallest, largest);
@@ -93,7 +96,7 @@ function faultText(block: AddressBlock): string {
   return `${many(block.count, "fault")} at ${rangeText(block)}`;
 }
 
-function rangeText({ frame, frames }: AddressBlock | Stretch): string {
+function rangeText({ frame, frames }: AddressBlock | MapStretch): string {
   return `${addressText(frame)}-${addressText(frame + frames - 1, FRAME_BYTES - 1)}`;
 }
 
@@ -101,7 +104,7 @@ function sizeText(frames: number): string {
   return binarySize(frames * FRAME_BYTES);
 }
 
-function tableHtml(items: readonly (Stretch | AddressBlock)[]): Html {
+function tableHtml(items: readonly (MapStretch | AddressBlock)[]): Html {
   const rows = items.map((item) => {
     if (!("mapped" in item))
       return html`<tr class="bad"><td>${rangeText(item)}</td><td colspan="4">${many(item.count, "fault")}</td></tr>`;

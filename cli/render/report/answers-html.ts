@@ -12,12 +12,12 @@ import type { WalkBudget } from "./walk-budget.ts";
 import {
   answerText,
   clip,
+  commandToWalk,
   many,
   number,
   placeText,
   requestText,
   VERDICT_TEXTS,
-  walkCommand,
   whose,
 } from "./words.ts";
 
@@ -44,7 +44,7 @@ export function answersHtml(
     }</summary><p>${sentenceOf(meaning)}</p><dl><dt>first</dt><dd>line ${number(first.line)}: ${requestText(first)}</dd><dt>memory gives</dt><dd>${answerText(first)}</dd>${seen}${
       first.changed_line !== undefined &&
       html`<dt>changed</dt><dd>line ${number(first.changed_line)}: a cache may not have seen it</dd>`
-    }</dl>${walks.show(report.walks.at(first.line))}<pre class="command">${walkCommand(path, first.line, view.options)}</pre></details>`;
+    }</dl>${walks.show(report.walks.at(first.line))}<pre class="command">${commandToWalk(path, first.line, view.options)}</pre></details>`;
   });
   return html`<section id="${id}-answers"><h3>Answers that memory does not give</h3>${items}${leftOut(groups.length - items.length, "more kind")}</section>`;
 }
@@ -72,7 +72,7 @@ export function faultsHtml(
     return html`<details class="item"><summary>${number(requests)} × <b>${faultTitle(fault)}</b> ${reason}${place} <span class="who">${whose(group.names.device, group.pasid)}</span>${verdictBadges(group)}</summary><dl><dt>first</dt><dd>line ${number(first.line)}: ${requestText(first)}${last}</dd>${
       first.entry_addr !== undefined &&
       html`<dt>failing entry</dt><dd><code>${first.entry_addr}</code>: <code>${first.entry ?? "not in recorded memory"}</code></dd>`
-    }<dt>addresses</dt><dd>${addressesText(group)}</dd></dl>${walks.show(report.walks.at(first.line))}<pre class="command">${walkCommand(path, first.line, view.options)}
+    }<dt>addresses</dt><dd>${addressesText(group)}</dd></dl>${walks.show(report.walks.at(first.line))}<pre class="command">${commandToWalk(path, first.line, view.options)}
 pasid-replay explain ${MODEL_OWNER[first.model]} ${shellWord(code)}</pre></details>`;
   });
   const left = sorted.slice(items.length).reduce((sum, { requests }) => sum + requests, others);

@@ -9,7 +9,7 @@ import { structureHtml } from "./structure-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import type { WalkBudget } from "./walk-budget.ts";
 import type { OldWord } from "./walk-html.ts";
-import { clip, many, number, TONE_OF_SEVERITY, walkCommand } from "./words.ts";
+import { clip, commandToWalk, many, number, TONE_OF_SEVERITY } from "./words.ts";
 
 /** Findings by rule, the worst first; each of the first few with what was owed, the entry, and the walk that met it. */
 export function findingsHtml(
@@ -69,7 +69,7 @@ function findingHtml(
     source !== undefined && html` <cite>${source}</cite>`
   }</p>${owedHtml(finding, modelOf(finding, report))}${entry}${
     walk !== undefined &&
-    html`<p>The walk of line ${number(walk.line)}, as memory was then:</p>${walks.show(walk, oldWordOf(finding))}<pre class="command">${walkCommand(path, walk.line, view.options)}</pre>`
+    html`<p>The walk of line ${number(walk.line)}, as memory was then:</p>${walks.show(walk, oldWordOf(finding))}<pre class="command">${commandToWalk(path, walk.line, view.options)}</pre>`
   }</details>`;
 }
 

@@ -15,6 +15,9 @@ import type { ReportedTrace, ReportView } from "./view.ts";
 import {
   answerText,
   clip,
+  commandToWalk,
+  GLANCE,
+  glance,
   many,
   number,
   placeText,
@@ -23,7 +26,6 @@ import {
   statements,
   traceName,
   VERDICT_TEXTS,
-  walkCommand,
   whose,
 } from "./words.ts";
 
@@ -33,15 +35,33 @@ const MOST_CHARACTERS = 60_000;
 const MOST = 24;
 const CHARACTERS = 600;
 
+/** Traces that are shown in full, and rows of the table of all. */
+const MOST_TRACES = 10;
+const MOST_ROWS = 200;
+
 /** A report as Markdown, for a bug report: what matters first, walks to be opened. */
 export function reportMarkdown(view: ReportView): string {
   const traces = worstFirst(view.traces);
-  for (let most = MOST; ; most = Math.floor(most / 2)) {
-    const text = `${traces.map((trace) => traceSection(trace, view, most)).join("\n\n")}\n`;
+  const shown = traces.slice(0, MOST_TRACES);
+  const table = traces.length > 1 ? [tableOf(traces)] : [];
+  for (let most = Math.ceil(MOST / shown.length); ; most = Math.floor(most / 2)) {
+    const sections = shown.map((trace) => traceSection(trace, view, most));
+    const text = `${[...table, ...sections].join("\n\n")}\n`;
     if (text.length <= MOST_CHARACTERS) return text;
-    if (most === 0)
-      return `${text.slice(0, MOST_CHARACTERS - 100)}\n\n… cut: ${mdText(many(traces.length, "trace"))}\n`;
+    if (most === 0) return `${text.slice(0, MOST_CHARACTERS - 100)}\n\n… cut\n`;
   }
+}
+
+/** Several traces at a glance, the worst first. */
+function tableOf(traces: readonly ReportedTrace[]): string {
+  const rows = traces
+    .slice(0, MOST_ROWS)
+    .map(({ path, report }) => [mdCode(traceName(path)), ...glance(report).map(number)]);
+  return [
+    `# ${number(traces.length)} traces, the worst first`,
+    mdTable(["trace", ...GLANCE], rows),
+    ...left(traces.length - rows.length),
+  ].join("\n\n");
 }
 
 function traceSection(trace: ReportedTrace, view: ReportView, most: number): string {
@@ -156,7 +176,7 @@ function walk(
   line: number,
   { options }: ReportView,
 ): string {
-  const command = walkCommand(path, line, options);
+  const command = commandToWalk(path, line, options);
   const taken = walks.at(line);
   if (taken === undefined) return mdBlock([command], "sh");
   return mdDetails(`the walk of line ${line}`, mdBlock([`$ ${command}`, ...pageLines(taken.page, false)]));

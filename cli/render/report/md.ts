@@ -1,7 +1,7 @@
 import { printableLine } from "../../../parsers/trace/show.ts";
 
-/** What Markdown could take for markup within a line, and the beginning of an address that GitHub makes a link. */
-const MARKUP = /[\\`*_{}[\]<>()!|~&:$]|(?<=www)\./gi;
+/** What Markdown could take for markup within a line; what GitHub makes a link or a picture. */
+const MARKUP = /[\\`*_{}[\]<>()!|~&$]|:(?=\/\/|\w+:)|(?<=www)\./gi;
 /** GitHub makes links of these after all escapes are gone; a comment in between stops it. */
 const REFERENCE = /[@#]/g;
 

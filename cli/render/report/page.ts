@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { EMPTY, Html, html } from "./html.ts";
 import { traceHtml } from "./trace-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
-import { number, resultsOf, statements, traceName, verdictCount, worstTone } from "./words.ts";
+import { GLANCE, glance, number, statements, traceName, worstTone } from "./words.ts";
 
 /** What a page is drawn and moved by: made from `cli/report-page/` by the build. */
 export interface PageAssets {
@@ -56,14 +56,11 @@ function limitsFor(share: number): ShownLimits {
 
 /** The order of the table: those with something wrong first. */
 export function worstFirst(traces: readonly ReportedTrace[]): ReportedTrace[] {
-  const rank = ({ report }: ReportedTrace): number[] => [
-    verdictCount(report, "mismatch") + verdictCount(report, "stale-after-invalidation"),
-    report.counts.owed,
-    report.counts.severities.get("error") ?? 0,
-    report.counts.severities.get("warning") ?? 0,
-    report.counts.errors,
-    report.counts.faults,
-  ];
+  /** Without the number of requests, and faults, which may be meant, last. */
+  const rank = ({ report }: ReportedTrace): number[] => {
+    const [, wrong, owed, errors, warnings, faults, unusable] = glance(report);
+    return [wrong!, owed!, errors!, warnings!, unusable!, faults!];
+  };
   return [...traces]
     .map((trace) => ({ trace, rank: rank(trace) }))
     .sort((a, b) => {
@@ -108,19 +105,8 @@ function hashOf(text: string): string {
 function tableHtml(traces: readonly ReportedTrace[], view: ReportView, linked: number): Html {
   const rows = traces.map((trace, i) => {
     const { report, path } = trace;
-    const { requests, faults } = resultsOf(report);
-    const wrong = verdictCount(report, "mismatch") + verdictCount(report, "stale-after-invalidation");
     const name = i < linked ? html`<a href="#t${i + 1}">${traceName(path)}</a>` : html`${traceName(path)}`;
-    const numbers = [
-      requests,
-      wrong,
-      report.counts.owed,
-      report.counts.severities.get("error") ?? 0,
-      report.counts.severities.get("warning") ?? 0,
-      faults,
-      report.counts.errors,
-    ];
-    return html`<tr><td><span class="dot ${worstTone(statements(report, view.filter))}"></span>${name}</td>${numbers.map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
+    return html`<tr><td><span class="dot ${worstTone(statements(report, view.filter))}"></span>${name}</td>${glance(report).map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
   });
-  return html`<section><h2>${number(traces.length)} traces, the worst first</h2><table class="traces"><thead><tr><th>Trace</th><th>Requests</th><th>Wrong answers</th><th>Stale, owed</th><th>Errors</th><th>Warnings</th><th>Faults</th><th>Unusable</th></tr></thead><tbody>${rows}</tbody></table></section>`;
+  return html`<section><h2>${number(traces.length)} traces, the worst first</h2><table class="traces"><thead><tr><th>Trace</th>${GLANCE.map((head) => html`<th>${head}</th>`)}</tr></thead><tbody>${rows}</tbody></table></section>`;
 }

@@ -2,7 +2,7 @@ import type { Buckets } from "../../../pipeline/report/buckets.ts";
 import { LANES } from "../../../pipeline/report/lanes.ts";
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
 import { columnsOf, LANE_HEIGHT, LANE_WIDTH, lanePath } from "../../report-page/lane-path.ts";
-import { type AxisData, packed, positionText, spanText, unpacked } from "../../report-page/timeline-data.ts";
+import { type AxisData, countsOf, pairsOf, positionText, spanText } from "../../report-page/timeline-data.ts";
 import { EMPTY, type Html, html, jsonData } from "./html.ts";
 import type { ShownLimits } from "./view.ts";
 import { clip, many, number } from "./words.ts";
@@ -31,7 +31,7 @@ function axisOf(buckets: Buckets, unit: AxisData["unit"], end: number): AxisData
   const { start, width, used } = buckets;
   const lanes = buckets
     .lanes()
-    .map(({ lane, counts }) => ({ lane, title: LANES[lane], counts: packed(counts) }));
+    .map(({ lane, counts }) => ({ lane, title: LANES[lane], counts: pairsOf(counts) }));
   return { start, width, buckets: used, end, unit, lanes };
 }
 
@@ -44,7 +44,7 @@ function laneHtml(
   { lane, title, counts }: AxisData["lanes"][number],
   columns: number,
 ): Html {
-  const all = unpacked(counts, buckets);
+  const all = countsOf(counts, buckets);
   const total = all.reduce((sum, count) => sum + count, 0);
   const path = lanePath(columnsOf(all, { from: 0, to: buckets }, columns));
   return html`<div class="lane" data-lane="${lane}"><span class="label">${title}</span><svg viewBox="0 0 ${LANE_WIDTH} ${LANE_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${title}: ${number(total)}"><path class="c-${lane}" d="${path}"/></svg><span class="total">${number(total)}</span></div>

@@ -35,7 +35,7 @@ export const VERDICT_TEXTS = {
   match: ["good", "the walk of memory as it is"],
 } as const satisfies Record<string, readonly [Tone, string]>;
 
-export type KnownVerdict = keyof typeof VERDICT_TEXTS;
+type KnownVerdict = keyof typeof VERDICT_TEXTS;
 
 export function many(n: number, noun: string, plural = `${noun}s`): string {
   return `${number(n)} ${n === 1 ? noun : plural}`;
@@ -80,7 +80,7 @@ export function placeText(stage: number, level: number | undefined): string {
   return `, stage ${stage}${level === undefined ? "" : ` level ${level}`}`;
 }
 
-export function walkCommand(path: string, line: number, options: string): string {
+export function commandToWalk(path: string, line: number, options: string): string {
   return `pasid-replay walk ${shellWord(path)} --line ${line}${options}`;
 }
 
@@ -101,8 +101,33 @@ export function resultsOf({ summary }: TraceReport) {
   };
 }
 
-export function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): number {
+function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): number {
   return counts.verdicts.get(verdict) ?? 0;
+}
+
+/** What a table of several traces says of each, by the heads of its columns. */
+export const GLANCE = [
+  "Requests",
+  "Wrong answers",
+  "Stale, owed",
+  "Errors",
+  "Warnings",
+  "Faults",
+  "Unusable",
+] as const;
+
+export function glance(report: TraceReport): number[] {
+  const { counts } = report;
+  const { requests, faults } = resultsOf(report);
+  return [
+    requests,
+    verdictCount(report, "mismatch") + verdictCount(report, "stale-after-invalidation"),
+    counts.owed,
+    counts.severities.get("error") ?? 0,
+    counts.severities.get("warning") ?? 0,
+    faults,
+    counts.errors,
+  ];
 }
 
 /**

@@ -1,5 +1,5 @@
 import { columnsOf, lanePath, type Span } from "../lane-path.ts";
-import { type AxisData, positionText, spanText, type TimelineData, unpacked } from "../timeline-data.ts";
+import { type AxisData, countsOf, positionText, spanText, type TimelineData } from "../timeline-data.ts";
 import { onKey } from "./keys.ts";
 
 /** Columns of a lane: about one for each pixel or two. */
@@ -66,7 +66,7 @@ class Timeline {
       const lane = lanes.find((one) => one.lane === row.dataset.lane);
       return {
         title: row.querySelector(".label")!.textContent!,
-        counts: unpacked(lane?.counts ?? [], buckets),
+        counts: countsOf(lane?.counts ?? [], buckets),
         path: row.querySelector("path")!,
         total: row.querySelector<HTMLElement>(".total")!,
         row,
@@ -114,6 +114,12 @@ class Timeline {
     this.#show({ from: from + step, to: to + step });
   }
 
+  /** Shows as much from a bucket on, or what there is at the end. */
+  #begin(from: number): void {
+    const { from: now, to } = this.#span;
+    this.#show({ from, to: from + to - now });
+  }
+
   #all(): void {
     this.#show({ from: 0, to: this.#now.buckets });
   }
@@ -152,8 +158,8 @@ class Timeline {
       "=": () => this.#zoom(1 / ZOOM),
       "-": () => this.#zoom(ZOOM),
       "0": () => this.#all(),
-      Home: () => this.#move(-Number.MAX_SAFE_INTEGER),
-      End: () => this.#move(Number.MAX_SAFE_INTEGER),
+      Home: () => this.#begin(0),
+      End: () => this.#begin(this.#now.buckets),
     };
     const action = actions[event.key];
     if (action === undefined) return;
