@@ -9,7 +9,7 @@ const LINES_PER_FRAME = FRAME_BYTES >> LINE_SHIFT;
 const MAX_LINES = 1 << 16;
 const MAX_VERSIONS = 4;
 
-/** What a line of memory held before a write that nothing has flushed. */
+/** What a line of memory held before a write that nothing has flushed; not to be kept beyond the next write. */
 export interface UnflushedWrite {
   /** Line of the `mem` record. */
   readonly line: number;
@@ -28,6 +28,13 @@ export function startOf(at: number): { readonly frame: number; readonly offset: 
   return { frame: Math.floor(at / LINES_PER_FRAME), offset: (at % LINES_PER_FRAME) << LINE_SHIFT };
 }
 
+/** Its bytes serve again for a later write. */
+interface Kept {
+  line: number;
+  readonly at: number;
+  readonly before: Uint8Array;
+}
+
 interface Peeked {
   peek(frame: number, offset: number, bytes: number): boolean;
   readonly view: DataView;
@@ -40,12 +47,14 @@ interface Peeked {
  */
 export class UnflushedWrites {
   readonly #memory: Peeked;
+  /** A line as it is. */
+  readonly #now = new Uint8Array(LINE_BYTES);
   /**
    * By number of the line, the latest of them last: lines written lately, and those before them. Two maps that take
    * turns: one whose oldest are deleted again and again must step over all that it has deleted to find the next one.
    */
-  #lines = new Map<number, UnflushedWrite[]>();
-  #earlier = new Map<number, UnflushedWrite[]>();
+  #lines = new Map<number, Kept[]>();
+  #earlier = new Map<number, Kept[]>();
   /** Some IOMMU's walks are not coherent: before, nothing is kept. */
   watching = false;
   /** The trace records flushes: a write without one is known to be without. */
@@ -69,30 +78,39 @@ export class UnflushedWrites {
   }
 
   #add(at: number, line: number): void {
-    const before = this.#read(at);
+    this.#read(at);
     const writes = this.#lines.get(at) ?? this.#earlier.get(at);
     if (writes === undefined) {
       if (this.#lines.size === MAX_LINES / 2) {
         this.#earlier = this.#lines;
         this.#lines = new Map();
       }
-      this.#lines.set(at, [{ line, at, before }]);
+      this.#lines.set(at, [{ line, at, before: this.#now.slice() }]);
       return;
     }
-    if (same(writes.at(-1)!.before, before)) return;
-    if (writes.length === MAX_VERSIONS) writes.splice(1, 1);
-    writes.push({ line, at, before });
+    if (same(writes[writes.length - 1]!.before, this.#now)) return;
+    if (writes.length < MAX_VERSIONS) {
+      writes.push({ line, at, before: this.#now.slice() });
+      return;
+    }
+    // The second goes, and its bytes serve again: to let go of it and make others would be most of what a write costs.
+    const again = writes[1]!;
+    for (let i = 2; i < MAX_VERSIONS; i++) writes[i - 1] = writes[i]!;
+    again.line = line;
+    again.before.set(this.#now);
+    writes[MAX_VERSIONS - 1] = again;
   }
 
-  /** What is nowhere in memory reads as zero. */
-  #read(at: number): Uint8Array {
-    const { frame, offset } = startOf(at);
-    const bytes = new Uint8Array(LINE_BYTES);
+  /** Reads a line as it is into `#now`. What is nowhere in memory reads as zero. */
+  #read(at: number): void {
+    const now = this.#now;
     const memory = this.#memory;
-    if (!memory.peek(frame, offset, LINE_BYTES)) return bytes;
-    const { view } = memory;
-    bytes.set(new Uint8Array(view.buffer, view.byteOffset + memory.at, LINE_BYTES));
-    return bytes;
+    if (!memory.peek(Math.floor(at / LINES_PER_FRAME), (at % LINES_PER_FRAME) << LINE_SHIFT, LINE_BYTES)) {
+      now.fill(0);
+      return;
+    }
+    const { view, at: from } = memory;
+    for (let i = 0; i < LINE_BYTES; i++) now[i] = view.getUint8(from + i);
   }
 
   /** Contents of a line before the writes to it that nothing has flushed. */

@@ -253,6 +253,16 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     return changes;
   }
 
+  /** Visits the words that the record at hand has changed. */
+  changedNow(visit: (frame: number, offset: number) => void): void {
+    let first = this.#size;
+    while (first > 0 && this.#times[first - 1] === this.time) first--;
+    for (let n = first; n < this.#size; n++) {
+      const word = this.#wordOf[n]!;
+      visit(this.#words.frame(word), this.#words.offset(word));
+    }
+  }
+
   /** Says that a frame holds table entries above the last level. */
   watchTable(frame: number): void {
     if (this.#anyTable) return;
