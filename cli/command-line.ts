@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { nearest } from "../parsers/trace/nearest.ts";
+import { COLOUR_CHOICES, type ColourChoice, wantsColour } from "./colour.ts";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
@@ -16,6 +17,7 @@ import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
+import { useColour } from "./render/paint.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
@@ -68,13 +70,20 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
   }
 }
 
+/** Others' commands spell two values of --color as --no-color, and as --color alone. */
+function coloured(word: string, next: string | undefined): string {
+  if (word === "--no-color") return "--color=never";
+  const alone = word === "--color" && !(COLOUR_CHOICES as readonly unknown[]).includes(next);
+  return alone ? "--color=always" : word;
+}
+
 /** Marks a "-", and everything behind a "--". */
 function marked(words: readonly string[]): string[] {
   const end = words.indexOf("--");
   const before = end < 0 ? words : words.slice(0, end);
   const behind = end < 0 ? [] : words.slice(end + 1);
   return [
-    ...before.map((word) => (word === "-" ? VERBATIM + word : word)),
+    ...before.map((word, i) => (word === "-" ? VERBATIM + word : coloured(word, before[i + 1]))),
     ...behind.map((word) => VERBATIM + word),
   ];
 }
@@ -112,6 +121,13 @@ function newParser(): Argv {
     .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
     .locale("en")
     .version(version())
+    .option("color", {
+      describe: "Colours in text",
+      choices: COLOUR_CHOICES,
+      default: "auto",
+      requiresArg: true,
+      global: true,
+    })
     .alias({ help: "h", version: "V" })
     .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
     .strict()
@@ -130,6 +146,7 @@ function moduleOf(
     describe,
     builder,
     handler: (args) => {
+      useColour(wantsColour((args as { color?: ColourChoice }).color ?? "auto"));
       const given = Object.entries(args).map(([name, value]) => [name, unmarked(value)]);
       const status = run(Object.fromEntries(given));
       // Awaited after parsing; until then a failure is nobody's.

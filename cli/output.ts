@@ -15,8 +15,8 @@ import { basename, dirname, join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { isatty } from "node:tty";
-import { printable } from "../parsers/trace/show.ts";
 import { CliError, ClosedPipe, reasonOf, systemCode } from "./errors.ts";
+import { printablePainted } from "./render/paint.ts";
 
 /** Where a command's output goes. What is given to one `write` is there as a whole, or not at all. */
 export interface Output {
@@ -112,7 +112,7 @@ class SinkOutput implements Output {
   async write(data: Uint8Array | string): Promise<void> {
     if (this.#halted) return NEVER;
     // Text may quote an input, whose escape sequences are not for this terminal.
-    const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : viewOf(data);
+    const bytes = typeof data === "string" ? Buffer.from(printablePainted(data), "utf8") : viewOf(data);
     if (bytes.length === 0) return;
     const pending = this.#sink(bytes);
     this.#pending = pending;

@@ -108,6 +108,8 @@ export class Invalidation {
    * be that of the whole page (VT-d 5.10, 6.5.3.2).
    */
   inPieces = false;
+  /** With `inPieces`: log2 of the only size of page of which that is so; 0: of all that are larger than 4 KiB. */
+  piecesOf = 0;
 
   /** BOTH_STAGES, FIRST_STAGE or SECOND_STAGE; with SECOND_STAGE, the address is an input of the second stage. */
   stage = BOTH_STAGES;
@@ -142,6 +144,7 @@ export class Invalidation {
     this.lastHi = -1;
     this.lastLo = -1;
     this.inPieces = false;
+    this.piecesOf = 0;
     this.stage = BOTH_STAGES;
     this.combined = COMBINED_KEPT;
     this.leafOnly = false;

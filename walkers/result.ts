@@ -37,6 +37,8 @@ export class WalkResult {
    * (Arm's Contiguous bit); 0: the page alone.
    */
   groupShift = 0;
+  /** A leaf says that it stands in several entries beside each other, of which a cache may take any (NAPOT, AMD's page sizes). */
+  repeated = false;
   /** READ | WRITE | EXECUTE that the whole walk grants this kind of request. */
   perm = 0;
   /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1 where there is none. */
@@ -92,6 +94,7 @@ export class WalkResult {
     this.offset = 0;
     this.pageShift = 0;
     this.groupShift = 0;
+    this.repeated = false;
     this.perm = 0;
     this.domain = -1;
     this.asid = -1;
@@ -141,6 +144,7 @@ export class WalkResult {
     this.offset = r.offset;
     this.pageShift = r.pageShift;
     this.groupShift = r.groupShift;
+    this.repeated = r.repeated;
     this.perm = r.perm;
     this.domain = r.domain;
     this.asid = r.asid;

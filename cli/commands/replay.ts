@@ -13,6 +13,7 @@ import {
   type FailLevel,
   missingFor,
 } from "../exit-status.ts";
+import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseIotlb } from "../iotlb.ts";
 import { listOption, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
@@ -22,12 +23,13 @@ import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-op
 const SELECTION_NAMES = Object.keys(SELECTIONS) as SelectionName[];
 const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 
-interface ReplayArguments extends MemoryArguments {
+interface ReplayArguments extends MemoryArguments, FilterArguments {
   traces?: string[];
   output: string | string[];
   only?: string | string[];
   statsOnly: boolean;
   stats: boolean;
+  summary: boolean;
   failOn: string | string[];
   caches: boolean;
   findings: boolean;
@@ -78,6 +80,12 @@ function builder(yargs: Argv): Argv {
         type: "boolean",
         default: true,
       },
+      summary: {
+        describe: "For people: verdicts, findings and faults in groups, and what was left out",
+        type: "boolean",
+        default: false,
+      },
+      ...FILTER_OPTIONS,
       strict: {
         describe: "A record with a field, register or type that is not known is an error record",
         type: "boolean",
@@ -114,6 +122,8 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson", "Replay a trace")
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
+    .example("$0 trace.ndjson --summary", "What matters, on one screen")
+    .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
     .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test")
     .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}\n\n${EXIT_STATUSES}`);
@@ -144,6 +154,12 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       `--stats-only: expected it without ${args.stats ? "--only" : "--no-stats"}, found both`,
       true,
     );
+  if (args.summary && (only !== undefined || args.statsOnly || !args.stats))
+    throw new CliError(
+      "--summary: expected it without --only, --stats-only and --no-stats, found both",
+      true,
+    );
+  const filter = filterWords(args);
   const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
   for (const level of failOn) {
     const off = missingFor(level, args);
@@ -164,6 +180,9 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       ...memory,
       outputPath,
       only: args.statsOnly ? [] : only,
+      summary: args.summary,
+      filter,
+      hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
       stats: args.stats,
       caches: args.caches,
       findings: args.findings,

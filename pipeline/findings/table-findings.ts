@@ -209,6 +209,10 @@ export class TableFindings implements Analysis, FrameUser {
     this.#updates.request(line, route, record, outcome);
   }
 
+  attentive(unit: IommuUnit): boolean {
+    return this.#updates.concern(unit);
+  }
+
   faulted(line: number, _route: Route, record: DmaRecord, outcome: Outcome): void {
     this.#updates.faulted(line, record, outcome);
   }

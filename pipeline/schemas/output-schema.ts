@@ -255,6 +255,9 @@ const SUMMARY: Description<SummaryRecord> = {
   verdicts: counts("Outcomes by verdict", { enum: VERDICTS }),
   unknown: optional(counts("Records of unknown types")),
   unknown_names: optional(counts("Fields, registers and properties that nothing here knows")),
+  filtered: optional(
+    count("Requests that a filter has left out: they were replayed, and are counted nowhere but in records"),
+  ),
   forgotten: optional(
     count("Cached entries that were dropped for want of memory: verdicts may be incomplete"),
   ),

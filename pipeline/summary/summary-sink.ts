@@ -9,6 +9,7 @@ import type { OtherRecord, ReplaySink } from "../output/sink.ts";
 import { DistinctFaults } from "./distinct-faults.ts";
 import { FindingGroups } from "./finding-groups.ts";
 import { SpacesCounted } from "./space-counts.ts";
+import { WrongAnswerGroups } from "./wrong-answers.ts";
 
 /** An outcome whose verdict is not decided yet. */
 interface Undecided {
@@ -26,6 +27,7 @@ interface Undecided {
 export class SummarySink implements ReplaySink {
   readonly spaces = new SpacesCounted();
   readonly faults = new DistinctFaults();
+  readonly answers = new WrongAnswerGroups();
   readonly findings: FindingGroups;
   readonly errors = new ErrorLog();
   readonly stats: StatsRecord[] = [];
@@ -40,6 +42,8 @@ export class SummarySink implements ReplaySink {
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
     this.spaces.of(names, request.pasid).add(line, request.len, outcome);
     if (outcome.status === FAULT) this.faults.add(line, names, request, outcome);
+    const { verdict } = outcome;
+    if (verdict !== "" && verdict !== "match") this.answers.add(line, names, request, outcome);
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {

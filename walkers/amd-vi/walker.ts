@@ -152,6 +152,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     out.frame = host.frame;
     out.offset = request.addrLo & FRAME_MASK;
     out.pageShift = host.pageShift;
+    out.repeated = host.walk.repeated;
     out.perm = host.perm;
   }
 
@@ -189,6 +190,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
       if (!host.translate(frameHi(frame), lo, request.access, FOR_DATA, out)) return;
       frame = host.frame;
       shift = Math.min(shift, host.pageShift);
+      out.repeated = host.walk.repeated;
       perm &= host.perm;
     }
     out.frame = frame;

@@ -7,6 +7,8 @@
  * entry names the level of the table that it points to (and may skip levels), and a leaf may map any power of two,
  * which it then encodes in the low bits of its own address.
  */
+
+import type { RepeatedLeaf } from "../caching.ts";
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
@@ -74,6 +76,31 @@ const STAGE = 2;
 const FRAME_LOW_BITS = 20;
 const FRAME_LOW_MASK = (1 << FRAME_LOW_BITS) - 1;
 
+/** Flags that hardware sets in a leaf, and bits that it ignores. */
+const FREE_LO =
+  AmdV1Entry.mask.A.lo | AmdV1Entry.mask.D.lo | AmdV1Entry.mask.IGN0.lo | AmdV1Entry.mask.IGN1.lo;
+const FREE_HI = AmdV1Entry.mask.IGN2.hi;
+
+/**
+ * A page larger than what an entry of its level maps: the entry stands in all that the page covers (2.2.3; so does Linux
+ * write it, which looks for D in each of them: drivers/iommu/generic_pt/fmt/amdv1.h).
+ */
+export const SIZED_PAGES: RepeatedLeaf = {
+  entries(stage, level, hi, lo) {
+    const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+    if (stage !== STAGE || (lo & PR) === 0 || next !== SIZED_PAGE) return 0;
+    const shift = leafShift(level, next, hi, lo);
+    return shift === 0 ? 0 : shift - radix512Shift(level);
+  },
+  same: (hi, lo, otherHi, otherLo) => ((hi ^ otherHi) & ~FREE_HI) === 0 && ((lo ^ otherLo) & ~FREE_LO) === 0,
+  contradiction(hi, lo, otherHi, otherLo) {
+    if ((otherLo & PR) === 0 || SIZED_PAGES.same(hi, lo, otherHi, otherLo)) return null;
+    if (((lo ^ otherLo) & AmdV1Entry.mask.NEXT_LEVEL.lo) !== 0) return "is not one of them";
+    const leadsElsewhere = ((hi ^ otherHi) & ADDR_HI) !== 0 || (lo ^ otherLo) >>> 12 !== 0;
+    return leadsElsewhere ? "leads elsewhere" : "has other rights or attributes";
+  },
+};
+
 /** A walker of one set of v1 tables. Reused: its fields hold the result of the last walk. */
 export class AmdV1Walk {
   /** Bits 63:32 of an entry that are address bits beyond the physical address width, and so reserved. */
@@ -83,6 +110,8 @@ export class AmdV1Walk {
   frame = 0;
   /** log2 of the page's size: 12 to 52. */
   pageShift = 0;
+  /** The page is larger than what its entry's level maps: the entry stands there several times. */
+  repeated = false;
   /** READ | WRITE that the start and all levels grant; also after DENIED. */
   perm = 0;
   /** Level of the entry read last: the failing one where the walk failed. */
@@ -138,6 +167,7 @@ export class AmdV1Walk {
       const address = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (leaf) {
         this.pageShift = shift;
+        this.repeated = next === SIZED_PAGE;
         this.frame = within(address, shift, entryLo, hi, lo);
         return WALKED;
       }

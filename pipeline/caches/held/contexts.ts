@@ -76,6 +76,8 @@ export class Contexts {
   readonly #budget: MemoryBudget;
   /** Valid contexts that were dropped for want of memory. */
   forgotten = 0;
+  /** How often it has changed which contexts are valid, other than by invalidations. */
+  changes = 0;
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
     this.#caching = caching;
@@ -116,12 +118,13 @@ export class Contexts {
     const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
+      if (!isValid(known)) this.changes++;
       known.filled = time;
       return known;
     }
     const context = slot.context;
-    const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
-    this.forgotten += caches.contexts.trim();
+    const tag = deviceTag(this.#caching, caches.id, context);
+    const version = this.#use(caches.contexts, context, tag, true, time);
     slot.tracked = version;
     const span = this.#spanOf(context);
     if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
@@ -170,6 +173,7 @@ export class Contexts {
     const known = slot.tracked;
     // It may have been made through another version, or its own may have been forgotten.
     if (known !== null && !known.gone && known.device === device && isKept(caches, request.pasid, known)) {
+      if (!isValid(known.process)) this.changes++;
       known.process.filled = time;
       return known;
     }
@@ -181,8 +185,7 @@ export class Contexts {
 
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
   refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
-    caches.contexts.use(new CachedFailure(walk), tag, true, time);
-    this.forgotten += caches.contexts.trim();
+    this.#use(caches.contexts, new CachedFailure(walk), tag, true, time);
   }
 
   /** The same for a PASID entry. */
@@ -195,9 +198,7 @@ export class Contexts {
   ): void {
     const index = this.#caching.pasidIndex(device.context, pasid);
     const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
-    const { history } = this.#processes(caches, pasid);
-    history.use(new CachedFailure(walk), tag, true, time);
-    this.forgotten += history.trim();
+    this.#use(this.#processes(caches, pasid).history, new CachedFailure(walk), tag, true, time);
   }
 
   /** The pair of two versions, made where there is none yet. */
@@ -240,14 +241,20 @@ export class Contexts {
   ): ContextVersion {
     const caching = this.#caching;
     const { history } = this.#processes(caches, pasid);
-    const version = history.use(
-      context,
-      processTag(caching, caches.id, device, context, pasid),
-      caching.hasOwnEntry(device, context, pasid),
-      time,
-    );
+    const tag = processTag(caching, caches.id, device, context, pasid);
+    return this.#use(history, context, tag, caching.hasOwnEntry(device, context, pasid), time);
+  }
+
+  #use(
+    history: ContextHistory,
+    context: object,
+    tag: ContextTag,
+    own: boolean,
+    time: number,
+  ): ContextVersion {
+    if (history.use(context, tag, own, time)) this.changes++;
     this.forgotten += history.trim();
-    return version;
+    return history.used;
   }
 
   /**
@@ -334,6 +341,7 @@ export class Contexts {
   /** Where there is too much, drops the PASIDs and devices that were seen first: half of all, but not these. */
   #evictFor(user: DeviceCaches, used: number): void {
     if (this.#budget.free >= 0 || Math.max(this.#pairs.size, this.#devices.size) <= FEW) return;
+    this.changes++;
     const pairs = this.#pairs.size / 2;
     const devices = this.#devices.size / 2;
     for (const caches of this.#devices.values()) {

@@ -17,6 +17,9 @@ export interface CachedTranslation {
   invalidated: boolean;
 }
 
+/** `TagSet.kind`: of several kinds. */
+const SEVERAL = -1;
+
 /** All translations with one tag. */
 export class TagSet implements TranslationTag {
   /** Its number in the table of pages, from 1. */
@@ -44,6 +47,8 @@ export class TagSet implements TranslationTag {
   changes = 0;
   /** Invalidations of entries filled up to here are forgotten: whether such an entry is valid is not known. */
   unknownBefore = 0;
+  /** Kind of the contexts that have translated with these tags since all entries were invalidated; 0: none has. */
+  #kind = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
@@ -75,6 +80,18 @@ export class TagSet implements TranslationTag {
     return hi === 0 ? 0 : 63 - Math.clz32(hi & -hi);
   }
 
+  /** Contexts of a kind translate with these tags. @returns whether that is new */
+  usedBy(kind: number): boolean {
+    if (this.#kind === kind || this.#kind === SEVERAL) return false;
+    this.#kind = this.#kind === 0 ? kind : SEVERAL;
+    return true;
+  }
+
+  /** Whether others than contexts of a kind have translated with these tags. */
+  usedByOthers(kind: number): boolean {
+    return this.#kind !== 0 && this.#kind !== kind;
+  }
+
   /** High half of an address as entries of this set have it. */
   high(hi: number): number {
     return this.withoutTopByte ? (hi << 8) >> 8 : hi;
@@ -90,10 +107,19 @@ export class TagSet implements TranslationTag {
     return next.value!;
   }
 
+  /** All entries are gone. */
+  clear(): void {
+    this.valid = 0;
+    this.superseded.clear();
+    this.ranges.length = 0;
+    this.#kind = 0;
+  }
+
   /** All entries filled up to a tick are invalidated. */
   invalidateAll(issued: number): void {
     if (issued <= this.epoch) return;
     this.epoch = issued;
+    if (this.filled <= issued) this.#kind = 0;
     let kept = 0;
     for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
     this.ranges.length = kept;

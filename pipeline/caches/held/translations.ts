@@ -51,6 +51,8 @@ export class Translations {
   #supersededPages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
+  /** How often contexts of another kind began to translate with some tags. */
+  users = 0;
   /** Pages that invalidations covered, as far as that is known without walking. */
   coveredPages = 0;
   /** Of these, how many at least were still right when all of their tags were invalidated. */
@@ -154,6 +156,11 @@ export class Translations {
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
+  /** Contexts of a kind translate with some tags. */
+  usedBy(set: TagSet, kind: number): void {
+    if (set.usedBy(kind)) this.users++;
+  }
+
   /** Keeps a translation of a page beside the one in the table. */
   supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
     const key = pageKey(set.high(hi), lo, shift);
@@ -186,6 +193,11 @@ export class Translations {
     for (const { inv, issued } of set.ranges)
       if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
     return false;
+  }
+
+  /** Whether some of them were of a part only of pages of a size. */
+  inPieces(set: TagSet, shift: number): boolean {
+    return shift > FRAME_SHIFT && set.ranges.some(({ inv }) => this.#inPieces(inv, set, shift));
   }
 
   /** Whether an invalidation would cover a translation. */
@@ -244,11 +256,7 @@ export class Translations {
   clear(): void {
     this.#pages.clear();
     this.#supersededPages = 0;
-    for (const set of this.tags.all) {
-      set.valid = 0;
-      set.superseded.clear();
-      set.ranges.length = 0;
-    }
+    for (const set of this.tags.all) set.clear();
   }
 
   /** Everything is forgotten for want of memory, tag sets too: none of them may be used any more. */
@@ -289,7 +297,7 @@ export class Translations {
         continue;
       }
       for (let frame = base; frame <= last; frame += step) {
-        if (this.#inPieces(inv, set) && (frame < first || frame + step - 1 > last)) inPart = true;
+        if (this.#inPieces(inv, set, shift) && (frame < first || frame + step - 1 > last)) inPart = true;
         else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
       }
     }
@@ -374,7 +382,7 @@ export class Translations {
     return (
       set.split ||
       !inv.anyDevice ||
-      (this.#inPieces(inv, set) && set.nextShift(FRAME_SHIFT) !== 0) ||
+      this.#anyInPieces(inv, set) ||
       (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
@@ -383,14 +391,29 @@ export class Translations {
   #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
     if (!coversDevice(inv, device)) return false;
     // Of a piece, the stages' leaves do not matter.
-    const [shift, firstShift] = this.#inPieces(inv, set)
+    const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;
+    const [shift, firstShift] = this.#inPieces(inv, set, leaf)
       ? [set.leafShift || FRAME_SHIFT, 0]
       : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
     return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 
   /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */
-  #inPieces(inv: Invalidation, set: TagSet): boolean {
-    return (inv.inPieces && this.#coverage.pieces) || set.leafShift !== 0;
+  #inPieces(inv: Invalidation, set: TagSet, shift: number): boolean {
+    const { inPieces, piecesOf } = inv;
+    const may = inPieces && this.#coverage.pieces && (piecesOf === 0 || piecesOf === shift);
+    return may || set.leafShift !== 0;
   }
+
+  /** Whether an entry of a set may be in pieces. */
+  #anyInPieces(inv: Invalidation, set: TagSet): boolean {
+    const { piecesOf } = inv;
+    const shift = set.nextShift(piecesOf === 0 ? FRAME_SHIFT : piecesOf - 1);
+    return shift !== 0 && this.#inPieces(inv, set, shift);
+  }
+}
+
+/** Whether the address of an invalidation is one of the first stage's, where there is one. */
+function coveredByFirst(inv: Invalidation, { ipaFrame }: Extent): boolean {
+  return ipaFrame < 0 || inv.stage !== SECOND_STAGE;
 }

@@ -132,6 +132,11 @@ export class UpdatedEntries implements StoreWatcher {
 
   // ── requests ──
 
+  /** Entries of an IOMMU's tables are being changed. */
+  concern(unit: IommuUnit): boolean {
+    return this.#byDevice.has(unit);
+  }
+
   /** A request was walked: whether it used an entry that is being changed. */
   request(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
     const devices = this.#byDevice.get(route.unit);

@@ -1,0 +1,23 @@
+import type { FilterWords } from "../pipeline/filter/filter-words.ts";
+import { CliError } from "./errors.ts";
+
+/**
+ * Makes filters of what a command line asks for: a new one for each replay, since it follows its lines and times.
+ * @returns undefined where nothing is asked for: nothing of it is loaded then
+ * @throws CliError for words that cannot be understood
+ */
+export async function loadFilters(words: FilterWords | undefined) {
+  if (words === undefined) return undefined;
+  const { RecordFilter } = await import("../pipeline/filter/record-filter.ts");
+  const { ReplayFilter } = await import("../pipeline/filter/replay-filter.ts");
+  const { PatternError } = await import("../pipeline/filter/patterns.ts");
+  const made = <T>(make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      throw error instanceof PatternError ? new CliError(error.message, true) : error;
+    }
+  };
+  made(() => new RecordFilter(words));
+  return { forReplay: () => new ReplayFilter(words) };
+}
