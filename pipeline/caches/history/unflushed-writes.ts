@@ -3,7 +3,10 @@ import { FRAME_BYTES, FRAME_SHIFT, frameOf } from "../../../walkers/memory.ts";
 /** What processors' caches write back at once, in bytes. */
 const LINE_SHIFT = 6;
 const LINE_BYTES = 1 << LINE_SHIFT;
+const LINE_WORDS = LINE_BYTES / 4;
 const LINES_PER_FRAME = FRAME_BYTES >> LINE_SHIFT;
+
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Lines that are kept, at most, and contents of each: the first, and the latest. */
 const MAX_LINES = 1 << 16;
@@ -33,6 +36,8 @@ interface Kept {
   line: number;
   readonly at: number;
   readonly before: Uint8Array;
+  /** The same bytes. */
+  readonly words: Int32Array;
 }
 
 interface Peeked {
@@ -48,7 +53,7 @@ interface Peeked {
 export class UnflushedWrites {
   readonly #memory: Peeked;
   /** A line as it is. */
-  readonly #now = new Uint8Array(LINE_BYTES);
+  readonly #now = new Int32Array(LINE_WORDS);
   /**
    * By number of the line, the latest of them last: lines written lately, and those before them. Two maps that take
    * turns: one whose oldest are deleted again and again must step over all that it has deleted to find the next one.
@@ -85,19 +90,19 @@ export class UnflushedWrites {
         this.#earlier = this.#lines;
         this.#lines = new Map();
       }
-      this.#lines.set(at, [{ line, at, before: this.#now.slice() }]);
+      this.#lines.set(at, [kept(line, at, this.#now)]);
       return;
     }
-    if (same(writes[writes.length - 1]!.before, this.#now)) return;
+    if (same(writes[writes.length - 1]!.words, this.#now)) return;
     if (writes.length < MAX_VERSIONS) {
-      writes.push({ line, at, before: this.#now.slice() });
+      writes.push(kept(line, at, this.#now));
       return;
     }
     // The second goes, and its bytes serve again: to let go of it and make others would be most of what a write costs.
     const again = writes[1]!;
     for (let i = 2; i < MAX_VERSIONS; i++) writes[i - 1] = writes[i]!;
     again.line = line;
-    again.before.set(this.#now);
+    for (let i = 0; i < LINE_WORDS; i++) again.words[i] = this.#now[i]!;
     writes[MAX_VERSIONS - 1] = again;
   }
 
@@ -110,7 +115,8 @@ export class UnflushedWrites {
       return;
     }
     const { view, at: from } = memory;
-    for (let i = 0; i < LINE_BYTES; i++) now[i] = view.getUint8(from + i);
+    // Their bytes as they stand, whatever the order of this machine.
+    for (let i = 0; i < LINE_WORDS; i++) now[i] = view.getInt32(from + 4 * i, IS_LITTLE_ENDIAN);
   }
 
   /** Contents of a line before the writes to it that nothing has flushed. */
@@ -138,7 +144,12 @@ function lineOf(addrHi: number, addrLo: number): number {
   return lineAt(frameOf(addrHi, addrLo), addrLo & ((1 << FRAME_SHIFT) - 1));
 }
 
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < LINE_BYTES; i++) if (a[i] !== b[i]) return false;
+function kept(line: number, at: number, now: Int32Array): Kept {
+  const words = now.slice();
+  return { line, at, before: new Uint8Array(words.buffer), words };
+}
+
+function same(a: Int32Array, b: Int32Array): boolean {
+  for (let i = 0; i < LINE_WORDS; i++) if (a[i] !== b[i]) return false;
   return true;
 }
