@@ -17,6 +17,11 @@ const ALL = Object.keys(FILTER_WORDS) as FilterWord[];
 
 /** What every command that replays requests can be narrowed to. */
 export const FILTER_OPTIONS = optionsOf(ALL);
+/** … where there are no findings. */
+export const REQUEST_FILTER_OPTIONS = optionsOf(
+  ALL.filter((word): word is Exclude<FilterWord, "rule"> => word !== "rule"),
+);
+
 export type FilterArguments = { readonly [W in FilterWord]?: string | readonly string[] };
 
 /** What is asked for; undefined: everything. */

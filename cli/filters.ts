@@ -9,6 +9,7 @@ import { CliError } from "./errors.ts";
 export async function loadFilters(words: FilterWords | undefined) {
   if (words === undefined) return undefined;
   const { RecordFilter } = await import("../pipeline/filter/record-filter.ts");
+  const { RecordPicker } = await import("../pipeline/filter/record-picker.ts");
   const { ReplayFilter } = await import("../pipeline/filter/replay-filter.ts");
   const { PatternError } = await import("../pipeline/filter/patterns.ts");
   const made = <T>(make: () => T): T => {
@@ -19,5 +20,9 @@ export async function loadFilters(words: FilterWords | undefined) {
     }
   };
   made(() => new RecordFilter(words));
-  return { forReplay: () => new ReplayFilter(words) };
+  return {
+    forReplay: () => new ReplayFilter(words),
+    forRecords: () => new RecordFilter(words),
+    forTexts: () => new RecordPicker(new RecordFilter(words)),
+  };
 }

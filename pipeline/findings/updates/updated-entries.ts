@@ -118,7 +118,7 @@ export class UpdatedEntries implements StoreWatcher {
     }
     // Another table that it is part of tells of the same store.
     if (history.stores.at(-1)?.line === line) return;
-    history.stores.push({ line, from, to, after });
+    history.stores.push({ line, time: this.#past.time, from, to, after });
     if (history.stores.length >= MAX_STORES) this.#close(key, history);
   }
 
@@ -164,7 +164,6 @@ export class UpdatedEntries implements StoreWatcher {
     history.uses.push({
       line,
       stores: history.stores.length,
-      before: value.answer,
       answer,
       request: kept,
     });
