@@ -52,7 +52,7 @@ export function frameLo(frame: number): number {
 const FRAMES_OF = Float64Array.from({ length: 65 }, (_, shift) => 2 ** (shift - FRAME_SHIFT));
 
 /** Frames of `2 ** shift` bytes; a fraction of one below 12. A power is a call into the runtime. */
-export function framesOf(shift: number): number {
+export function framesIn(shift: number): number {
   return FRAMES_OF[shift]!;
 }
 

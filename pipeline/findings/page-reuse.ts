@@ -1,5 +1,5 @@
 import type { TraceMemory } from "../../parsers/memory/guest-memory.ts";
-import { FRAME_BYTES, FRAME_SHIFT, frameOf, framesOf } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, frameOf, framesIn } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK } from "../../walkers/result.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../caches/history/stale-source.ts";
@@ -184,5 +184,5 @@ function isSame(page: OpenPage, unit: IommuUnit, request: WalkRequest, now: Stal
 
 /** Number of a page of a size that begins at a frame. */
 function numberIn(shift: number, frame: number): number {
-  return Math.floor(frame / framesOf(shift));
+  return Math.floor(frame / framesIn(shift));
 }

@@ -1,4 +1,4 @@
-import { frameHi, frameLo, frameOf, framesOf } from "../../../walkers/memory.ts";
+import { frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import { WalkRequest } from "../../../walkers/request.ts";
 import type { PathEntry } from "../history/past-walks.ts";
@@ -47,7 +47,7 @@ export class LeafTables {
     }
     const shift = sizes.shiftBelow(step);
     const entries = 2 ** (sizes.shift(step) - shift);
-    const index = Math.floor(frameOf(request.addrHi, request.addrLo) / framesOf(shift)) % entries;
+    const index = Math.floor(frameOf(request.addrHi, request.addrLo) / framesIn(shift)) % entries;
     if (tables.length >= MAX_SHARING || tables.some((t) => sameSpace(t.request, request))) return;
     const { entryBytes } = sizes;
     tables.push({ request: request.clone(), entryOffset: offset, entryBytes, index, entries, shift });
@@ -66,7 +66,7 @@ export class LeafTables {
       const { request, entryOffset, entryBytes, index, entries, shift } = table;
       const distance = Math.floor((offset - entryOffset) / entryBytes);
       if (index + distance < 0 || index + distance >= entries) continue;
-      const page = framesOf(shift);
+      const page = framesIn(shift);
       const at = frameOf(request.addrHi, request.addrLo);
       const first = at - (at % page) + distance * page;
       asked.copyFrom(request);

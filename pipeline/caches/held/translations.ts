@@ -5,7 +5,7 @@ import {
   type Invalidation,
   SECOND_STAGE,
 } from "../../../walkers/invalidation.ts";
-import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesOf } from "../../../walkers/memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
@@ -298,7 +298,7 @@ export class Translations {
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, set.leafShift || shift))) continue;
-      const step = framesOf(shift);
+      const step = framesIn(shift);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
         if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;

@@ -15,7 +15,7 @@ const FIRST_CAPACITY = 1 << 10;
  * Changes of one word that are kept, the latest ones: a cache may hold a translation from before each of them, and of one page
  * some dozen translations are kept. So memory grows with the words that change, and not with how often they do.
  */
-const MAX_CHANGES = 64;
+const MAX_CHANGES = 32;
 /** Frames that are known to hold tables above the last level. */
 const MAX_TABLES = 1 << 18;
 
