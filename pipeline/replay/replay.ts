@@ -112,7 +112,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
-      new PageReuse(iommus, owed, memory),
+      new PageReuse(iommus, owed, memory, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings),
       new LossFindings(findings),
