@@ -22,6 +22,9 @@ export const REQUEST_FILTER_OPTIONS = optionsOf(
   ALL.filter((word): word is Exclude<FilterWord, "rule"> => word !== "rule"),
 );
 
+/** … where there is a state, and no history. */
+export const STATE_FILTER_OPTIONS = optionsOf(["iommu", "dev", "pasid", "addr", "code", "reason"] as const);
+
 export type FilterArguments = { readonly [W in FilterWord]?: string | readonly string[] };
 
 /** What is asked for; undefined: everything. */

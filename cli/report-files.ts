@@ -5,7 +5,7 @@ import { onlyTrace } from "../parsers/recognize.ts";
 import { TraceSource } from "../parsers/trace/reader.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import type { FilterWords } from "../pipeline/filter/filter-words.ts";
-import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
+import { DEFAULT_OPTIONS } from "../pipeline/replay/options.ts";
 import { type ReportLimits, type TraceReport, traceReport } from "../pipeline/report/trace-report.ts";
 import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
@@ -48,7 +48,7 @@ export async function reportText(
   const filters = await loadFilters(options.filter);
   const traces: ReportedTrace[] = [];
   for (const path of paths) {
-    const report = await reportOf(path, options, filters?.forReplay() ?? null, limits);
+    const report = await reportOf(path, options, filters, limits);
     traces.push({ path, report, file: await fileOf(path, report) });
   }
   const view: ReportView = {
@@ -91,15 +91,17 @@ function limitsFor(traces: number): ReportLimits {
 async function reportOf(
   path: string,
   options: ReportFilesOptions,
-  filter: ReplayOptions["filter"],
+  filters: Awaited<ReturnType<typeof loadFilters>>,
   limits: ReportLimits,
 ): Promise<TraceReport> {
   const { baseFolder: _, progress: shown, filter: _words, ...given } = options;
   const source = await onlyTrace(await openTrace(path));
   const progress = shown ? await showProgress(source) : NO_PROGRESS;
   try {
+    const filter = filters?.forReplay() ?? null;
+    const tables = filters?.forRecords() ?? null;
     const all = { ...DEFAULT_OPTIONS, ...given, filter, directory: folderOf(path, options) };
-    return await traceReport(new TraceSource(source, all), all, limits, (bytes, requests) =>
+    return await traceReport(new TraceSource(source, all), all, limits, tables, (bytes, requests) =>
       progress.update(bytes, requests),
     );
   } finally {

@@ -1,4 +1,3 @@
-import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
   InspectedDevices,
@@ -7,7 +6,7 @@ import type {
   InspectionNote,
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
-import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
@@ -21,7 +20,7 @@ import {
   limitText,
   mappedText,
   spaceText,
-  TRANSLATION_TEXTS,
+  TRANSLATION_WORDS,
   tableText,
   tagsText,
 } from "./inspect-words.ts";
@@ -59,7 +58,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     const { dev, last, count, domain } = record;
     const names = count === 1 ? dev : `${dev} to ${last} (${count} devices)`;
     const tags = tagsText(this.#model, { domain });
-    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_TEXTS[record.translation]}${tags}`);
+    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_WORDS[record.translation]}${tags}`);
   }
 
   space(space: InspectedSpace): void {
@@ -67,7 +66,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     for (const table of space.tables) this.line(`${RANGE_INDENT}${tableText(table)}`);
   }
 
-  range(range: RangeWalk): boolean {
+  range(range: InputRange): boolean {
     const { out } = this;
     const last = range.frames - 1;
     out.reserve(LINE_BYTES);
@@ -93,7 +92,8 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   note(record: InspectionNote): void {
     const ofContext = record.iova === undefined && record.next === undefined;
     const indent = !ofContext ? RANGE_INDENT : record.pasid === undefined ? DEVICE_INDENT : SPACE_INDENT;
-    this.line(`${indent}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
+    if (record.note === "table") this.line(`${SPACE_INDENT}${record.entry_addr} ${record.message}`);
+    else this.line(`${indent}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
   }
 
   summary(record: InspectionSummary): void {
@@ -106,7 +106,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 
   /** Small sizes come again and again; others are built when they are needed. */
-  #tail(range: RangeWalk): Piece {
+  #tail(range: InputRange): Piece {
     const { frames, perm, pageShift, privileged } = range;
     if (frames >= 1024) return piece(tailText(range));
     const key = (frames << 10) | (pageShift << 4) | (privileged ? 8 : 0) | perm;
@@ -119,7 +119,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 }
 
-function tailText({ frames, perm, pageShift, privileged }: RangeWalk): string {
+function tailText({ frames, perm, pageShift, privileged }: InputRange): string {
   const page = pageShift === 0 ? "not translated" : binarySize(2 ** pageShift);
   return `  ${binarySize(frames * FRAME_BYTES)}  ${permText(perm)}  ${page}${privileged ? "  privileged" : ""}\n`;
 }

@@ -11,7 +11,7 @@ import { binarySize } from "../size.ts";
 import { counted } from "./columns.ts";
 import { tagTexts } from "./tags.ts";
 
-export const TRANSLATION_TEXTS = {
+export const TRANSLATION_WORDS = {
   stage1: "first stage",
   stage2: "second stage",
   nested: "first stage over second stage",
@@ -46,7 +46,7 @@ export function spaceText(model: IommuModel, space: InspectedSpace): string {
   const whose = space.pasid === undefined ? "without PASID" : `PASID ${space.pasid}`;
   const { fault } = space;
   const why = fault === undefined ? "" : ` by ${fault.name} (${fault.code}, ${fault.reason})`;
-  return `${whose}: ${TRANSLATION_TEXTS[space.translation]}${why}${tagsText(model, space)}`;
+  return `${whose}: ${TRANSLATION_WORDS[space.translation]}${why}${tagsText(model, space)}`;
 }
 
 /** ", VMID 3, ASID 2". */

@@ -4,7 +4,9 @@ import { show } from "../../parsers/trace/show.ts";
 import { globMatches } from "./glob.ts";
 
 /** A pattern cannot be understood, or cannot be asked for here. The message says field, expected and found. */
-export class PatternError extends Error {}
+export class PatternError extends Error {
+  override readonly name = "PatternError";
+}
 
 export function patternError(field: string, expected: string, found: unknown): PatternError {
   return new PatternError(`${field}: expected ${expected}, found ${show(found)}`);

@@ -126,6 +126,14 @@ export class RecordFilter {
     return this.addresses.some((range) => first <= range[1] && last >= range[0]);
   }
 
+  /** As `address`, by 4 KiB frames. */
+  frames(frame: number, frames: number): boolean {
+    if (this.addresses === null) return true;
+    const first = BigInt(frame) * 4096n;
+    const last = BigInt(frame + frames) * 4096n - 1n;
+    return this.addresses.some((range) => first <= range[1] && last >= range[0]);
+  }
+
   line(line: number): boolean {
     if (this.times !== null && !this.times.has(line)) return false;
     return this.#lines === null || this.#lines.some(([first, last]) => line >= first && line <= last);

@@ -4,6 +4,7 @@ import type { TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import type { PropertyValue, Word64 } from "../../walkers/registers.ts";
+import type { RecordFilter } from "../filter/record-filter.ts";
 import { inspectUnits } from "../inspect/inspect-units.ts";
 import type { InspectedSpace } from "../inspect/sink.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -59,12 +60,14 @@ const MOST_REGISTERS = 64;
 
 /**
  * Replays the records of a source from beginning to end, closes it, and keeps what a report is made of.
+ * @param tables which of the tables at the end are told; null: all
  * @param onPiece as for `replayRecords`
  */
 export async function traceReport(
   source: RecordSource,
   options: ReplayOptions,
   limits: ReportLimits,
+  tables: RecordFilter | null,
   onPiece: (bytesRead: number, requests: number) => void,
 ): Promise<TraceReport> {
   const collector = new Collector(limits);
@@ -79,7 +82,7 @@ export async function traceReport(
     const { units } = replay.system.iommus;
     const maps = new AddressMaps(limits.maps, usedIn(summary));
     const all = { device: undefined, pasid: undefined, maps: true, faulty: true, from: 0 };
-    const what = { ...all, limit: Number.POSITIVE_INFINITY };
+    const what = { ...all, limit: Number.POSITIVE_INFINITY, filter: tables, tableReads: null };
     await inspectUnits(units, source.names.devices, what, lines, limits.enumeration, maps);
     const states = units.slice(0, MOST_UNITS).map(stateOf);
     const found = { summary, answers, timeline, walks, structures, maps, units: states };

@@ -17,7 +17,7 @@ const REPORT_LIMITS: ReportLimits = {
 /** The report of a trace file. */
 export async function reportOf(path: string, options: Partial<ReplayOptions> = {}): Promise<TraceReport> {
   const all = { ...DEFAULT_OPTIONS, directory: dirname(path), ...options };
-  return traceReport(new TraceSource(await openTrace(path), all), all, REPORT_LIMITS, () => {});
+  return traceReport(new TraceSource(await openTrace(path), all), all, REPORT_LIMITS, null, () => {});
 }
 
 /** The report of a trace's records. */
@@ -27,7 +27,7 @@ export async function reportOfRecords(
 ): Promise<TraceReport> {
   const text = records.map((record) => JSON.stringify(record)).join("\n");
   const source = new TraceSource(bytesSource(Buffer.from(`${text}\n`)));
-  return traceReport(source, DEFAULT_OPTIONS, limits, () => {});
+  return traceReport(source, DEFAULT_OPTIONS, limits, null, () => {});
 }
 
 export function viewOf(traces: readonly Pick<ReportedTrace, "path" | "report">[]): ReportView {

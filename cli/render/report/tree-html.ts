@@ -11,7 +11,7 @@ import {
   limitText,
   mappedText,
   spaceText,
-  TRANSLATION_TEXTS,
+  TRANSLATION_WORDS,
   tableText,
 } from "../inspect-words.ts";
 import { addressMapHtml, MAP_LEGEND } from "./address-map-html.ts";
@@ -104,7 +104,7 @@ function unitHtml(
   const plainItems = plain.map(({ dev, last, count, translation }) => {
     const use = uses.take(iommu.iommu, dev).space;
     const who = count === 1 ? dev : `${dev} to ${last} (${many(count, "device")})`;
-    return html`<li>${who}: ${TRANSLATION_TEXTS[translation]}${use === undefined ? "" : `; ${usedText(use)}`}</li>`;
+    return html`<li>${who}: ${TRANSLATION_WORDS[translation]}${use === undefined ? "" : `; ${usedText(use)}`}</li>`;
   });
   const more = moreDevices > 0 && html`<p class="more">… ${many(moreDevices, "more device")}</p>`;
   const said = notes.map(noteHtml);
