@@ -11,7 +11,7 @@ import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
-import { binarySize } from "../size.ts";
+import { binarySize, formatBytes } from "../size.ts";
 import { InspectionOutput } from "./inspect-output.ts";
 import { permText } from "./perm.ts";
 import { tagTexts } from "./tags.ts";
@@ -156,7 +156,7 @@ export function tableText(table: InspectedTable): string {
 function mapped(counts: Pick<InspectedPasid, "ranges" | "bytes" | "pages">): string {
   if (counts.ranges === 0) return "nothing is mapped";
   const pages = Object.entries(counts.pages).map(([size, n]) => `${n} x ${binarySize(Number(size))}`);
-  return `${counted(counts.ranges, "range")}, ${binarySize(counts.bytes)} mapped: ${pages.join(", ")}`;
+  return `${counted(counts.ranges, "range")}, ${formatBytes(counts.bytes)} mapped: ${pages.join(", ")}`;
 }
 
 function faultText(note: InspectionNote): string {
