@@ -28,6 +28,7 @@ import type { ReplaySink } from "../output/sink.ts";
 import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
+import { OtherReading } from "../verdicts/other-reading.ts";
 import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
@@ -48,6 +49,7 @@ export class Replay implements TraceHandler {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #other = new OtherReading();
   readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
@@ -110,7 +112,7 @@ export class Replay implements TraceHandler {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
-      new PageReuse(iommus, owed, memory),
+      new PageReuse(iommus, owed, memory, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings),
       new LossFindings(findings),
@@ -159,8 +161,8 @@ export class Replay implements TraceHandler {
       this.#memo.happened();
       return;
     }
-    const { verdict, status, hole, hasFaultAddr } = outcome;
-    const plain = status === OK || (status === FAULT && !hole && !hasFaultAddr);
+    const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
+    const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
     if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
     const pair = caches?.settledPair(this.#request) ?? null;
@@ -208,8 +210,9 @@ export class Replay implements TraceHandler {
       unread = memory.isUnread(outcome.entryFrame);
       this.#fail(line, memory.takeError());
     }
+    const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
@@ -250,7 +253,9 @@ export class Replay implements TraceHandler {
         analysis.flawed(line, route, record, this.#request, caches.live.flaw);
       caches.live.flaw = null;
     }
-    if (outcome.status === FAULT && !unread)
+    // By another reading of the specification it was none.
+    const served = outcome.verdict === "match" && record.observed.result !== FAULT;
+    if (outcome.status === FAULT && !unread && !served)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);
   }

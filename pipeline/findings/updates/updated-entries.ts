@@ -160,7 +160,7 @@ export class UpdatedEntries implements StoreWatcher {
     const past = this.#past;
     const { value } = past.readAsOf(history.since - 1, () => lookAt(history.unit, request, history.place));
     if (value.answer === answer) return;
-    const kept = Object.assign(new WalkRequest(), request);
+    const kept = request.clone();
     history.uses.push({
       line,
       stores: history.stores.length,
