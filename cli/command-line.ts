@@ -19,6 +19,7 @@ import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
 import { packageVersion } from "./package-files.ts";
 import { useColour } from "./render/paint.ts";
+import { writeText } from "./text-output.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
@@ -50,7 +51,8 @@ const COMMANDS: readonly Command<object>[] = [
 export async function runCommandLine(words: readonly string[]): Promise<ExitStatus> {
   let running: Promise<ExitStatus> | undefined;
   const parser = newParser();
-  for (const command of COMMANDS) parser.command(moduleOf(command, (status) => (running = status)));
+  const used: { command?: Command<object> } = {};
+  for (const command of COMMANDS) parser.command(moduleOf(command, used, (status) => (running = status)));
   parser.command({
     command: "completion",
     describe: "Print a script that completes commands and options in bash or zsh",
@@ -64,7 +66,7 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
   } catch (error) {
     throw pointed(usageError(error, parser, words), words);
   }
-  if (printed !== "") await standardOutput().write(`${printed}\n`);
+  if (printed !== "") await writeHelp(printed, used.command);
   try {
     return await (running ?? EXIT_OK);
   } catch (error) {
@@ -77,6 +79,14 @@ function coloured(word: string, next: string | undefined): string {
   if (word === "--no-color") return "--color=never";
   const alone = word === "--color" && !(COLOUR_CHOICES as readonly unknown[]).includes(next);
   return alone ? "--color=always" : word;
+}
+
+/** @param command whose help it is, if it is a command's */
+async function writeHelp(text: string, command: Command<object> | undefined): Promise<void> {
+  const isHelp = text.includes("\nOptions:");
+  const epilogue = isHelp ? command?.epilogue?.() : undefined;
+  await standardOutput().write(`${text}\n`);
+  if (epilogue !== undefined) await writeText(standardOutput(), `\n${epilogue}\n`);
 }
 
 /** Marks a "-", and everything behind a "--". */
@@ -131,6 +141,7 @@ function newParser(): Argv {
       global: true,
     })
     .alias({ help: "h", version: "V" })
+    .group(["help", "version", "color"], "Options:")
     .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
     .strict()
     .exitProcess(false)
@@ -140,13 +151,17 @@ function newParser(): Argv {
 /** Starts the command from yargs' handler, but leaves what it throws to our caller: yargs' own errors are usage. */
 function moduleOf(
   command: Command<object>,
+  used: { command?: Command<object> },
   started: (status: Promise<ExitStatus>) => void,
 ): CommandModule<object, object> {
   const { names, describe, builder, run } = command;
   return {
     command: [...names],
     describe,
-    builder,
+    builder: (argv) => {
+      used.command = command;
+      return builder(argv);
+    },
     handler: (args) => {
       useColour(wantsColour((args as { color?: ColourChoice }).color ?? "auto"));
       const given = Object.entries(args).map(([name, value]) => [name, unmarked(value)]);

@@ -18,6 +18,7 @@ import { counted } from "./render/columns.ts";
 import { timingLine } from "./render/timing.ts";
 import { say } from "./say.ts";
 import { shellWord } from "./shell-word.ts";
+import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";
 
 const STDIN = 0;
@@ -146,7 +147,7 @@ async function summarized(
   const { summarizeTrace } = await import("./summarize-trace.ts");
   const { text, summary } = await summarizeTrace(path, source, replayed, filter, hooks.told);
   hooks.done();
-  await output.write(text);
+  await writeText(output, text);
   return summary;
 }
 

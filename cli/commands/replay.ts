@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import type { Argv } from "yargs";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
 import { command } from "../command.ts";
@@ -69,7 +70,8 @@ function builder(yargs: Argv): Argv {
       ...FILTER_OPTIONS,
       ...MEMORY_OPTIONS,
       progress: {
-        describe: "Show progress on standard error (default: at a terminal)",
+        describe:
+          "Show progress on standard error (default: at a terminal, unless output goes there or into a pipe)",
         type: "boolean",
       },
       timing: { describe: "Write durations and rates to standard error", type: "boolean", default: false },
@@ -80,17 +82,28 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
-    .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test")
-    .epilogue(`--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}\n\n${EXIT_STATUSES}`);
+    .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test");
 }
 
-const EXIT_STATUSES =
-  "Exit status: 0 nothing of --fail-on, 1 something of it, 2 trouble: wrong usage, an unreadable file, or a record\n" +
-  "that could not be used.";
+function epilogue(): string {
+  return `--only:\n${sentences(SELECTIONS)}\n\n--fail-on:\n${levelSentences()}\n\n${EXIT_STATUSES}`;
+}
 
-/** Progress is for a person at a terminal who does not see the output itself going by. */
-function showsProgress(outputPath: string): boolean {
-  return process.stderr.isTTY && (outputPath !== "-" || !process.stdout.isTTY);
+const STDOUT = 1;
+
+const EXIT_STATUSES =
+  "Exit status: 0 nothing of --fail-on, 1 something of it, 2 trouble: wrong usage, an unreadable file, or a record that could not be used.";
+
+/**
+ * Progress is for a person at a terminal who does not see the output itself going by, nor what a command at the other end
+ * of a pipe makes of it.
+ */
+function showsProgress(outputPath: string, summary: boolean): boolean {
+  if (!process.stderr.isTTY) return false;
+  if (outputPath !== "-") return true;
+  const stdout = fstatSync(STDOUT);
+  if (stdout.isFIFO() || stdout.isSocket()) return false;
+  return summary || !process.stdout.isTTY;
 }
 
 function levelSentences(): string {
@@ -137,7 +150,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
       stats: args.stats,
       ...judging,
-      progress: args.progress ?? showsProgress(outputPath),
+      progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
       timing: args.timing,
     });
     await output.finish();
@@ -162,5 +175,6 @@ export const replayCommand = command({
   names: ["replay [traces..]", "$0"],
   describe: "Replay traces: one outcome per request, NDJSON to standard output",
   builder,
+  epilogue,
   run,
 });

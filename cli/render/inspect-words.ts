@@ -7,7 +7,7 @@ import type {
 } from "../../pipeline/inspect/records.ts";
 import type { InspectedSpace } from "../../pipeline/inspect/sink.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { binarySize } from "../size.ts";
+import { binarySize, formatBytes } from "../size.ts";
 import { counted } from "./columns.ts";
 import { tagTexts } from "./tags.ts";
 
@@ -66,7 +66,7 @@ export function tableText(table: InspectedTable): string {
 export function mappedText(counts: Pick<InspectedPasid, "ranges" | "bytes" | "pages">): string {
   if (counts.ranges === 0) return "nothing is mapped";
   const pages = Object.entries(counts.pages).map(([size, n]) => `${n} x ${binarySize(Number(size))}`);
-  return `${counted(counts.ranges, "range")}, ${binarySize(counts.bytes)} mapped: ${pages.join(", ")}`;
+  return `${counted(counts.ranges, "range")}, ${formatBytes(counts.bytes)} mapped: ${pages.join(", ")}`;
 }
 
 /** An entry, or a context, at fault: what and where. */

@@ -9,6 +9,7 @@ import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
+import { paint, paintAs } from "./paint.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
@@ -79,7 +80,7 @@ function stepLines(step: WalkStep, number: string): string[] {
   const order = step.littleEndian ? "" : ", big-endian";
   const found = words === null ? ": not in recorded memory" : "";
   const lines = [
-    `${number}. ${place}${layout.name} at ${hex(step.address)}${order}${found}  [${layout.source}]`,
+    `${number}. ${place}${paint("strong", layout.name)} at ${hex(step.address)}${order}${found}  ${paint("faint", `[${layout.source}]`)}`,
   ];
   if (step.through.length > 0) {
     lines.push(`${INDENT}second stage, for its address:`);
@@ -97,7 +98,7 @@ export function resultText(result: WalkResult): string {
     if (result.pageShift === 0) return `${pa}, not translated`;
     return `${pa}, ${count(2 ** result.pageShift, "byte")} a page, ${permText(result.perm)}`;
   }
-  return `fault ${faultTitle(result.fault!)}`;
+  return `${paint("bad", "fault")} ${faultTitle(result.fault!)}`;
 }
 
 /** What a walk knows of its fault. */
@@ -132,7 +133,7 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
     const level = outcome.level === undefined ? "" : ` level ${outcome.level}`;
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
-    lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
+    lines.push(`outcome: ${paint("bad", "fault")} ${paint("strong", outcome.name!)}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
       lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
     if (outcome.entry_addr !== undefined)
@@ -156,7 +157,9 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
 }
 
 function okLines(outcome: OutcomeRecord, model: IommuModel): string[] {
-  const lines = [`outcome: ok, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`];
+  const lines = [
+    `outcome: ${paint("good", "ok")}, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`,
+  ];
   const page = outcome.page === undefined ? "" : `, ${count(outcome.page, "byte")} a page`;
   lines.push(`${INDENT}rights ${outcome.perm}${page}`);
   for (const tag of tagTexts(model, outcome)) lines.push(`${INDENT}${tag}`);
@@ -172,7 +175,7 @@ function verdictLines({ observed, outcome }: InspectedRequest): string[] {
     ...(diff === undefined ? [] : [`${diff} differs`]),
     ...(changed === undefined ? [] : [`a cache may not have seen the change in line ${changed}`]),
   ];
-  const verdict = `verdict: ${outcome.verdict}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
+  const verdict = `verdict: ${paintAs(outcome.verdict!)}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
   return observed === "" ? [verdict] : [`observed: ${observed}`, verdict];
 }
 
