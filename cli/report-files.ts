@@ -13,6 +13,7 @@ import { filterText } from "./filter-options.ts";
 import { loadFilters } from "./filters.ts";
 import { builtFile, packageVersion } from "./package-files.ts";
 import { NO_PROGRESS, showProgress } from "./progress.ts";
+import { useColour } from "./render/paint.ts";
 import type { ReportedTrace, ReportView } from "./render/report/view.ts";
 import { shellWord } from "./shell-word.ts";
 
@@ -63,6 +64,8 @@ export async function reportText(
 }
 
 async function rendered(view: ReportView, format: "html" | "md"): Promise<string> {
+  // A report is no text for a terminal, wherever it goes.
+  useColour(false);
   if (format === "md") {
     const { reportMarkdown } = await import("./render/report/markdown.ts");
     return reportMarkdown(view);

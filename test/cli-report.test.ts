@@ -27,10 +27,12 @@ describe("report", () => {
 
   it("writes Markdown for a name of that kind, reads standard input, and tells what could not be used", async () => {
     const input = `${readFileSync(FIXTURE, "utf8")}{"type":"dma"}\n`;
-    const ran = await cli(["report", "-", "--format", "md"], { input });
+    const ran = await cli(["report", "-", "--format", "md"], { input, env: { FORCE_COLOR: "1" } });
     expect(ran.status).toBe(2);
     expect(ran.stdout).toMatch(/^# standard input\n\n- 1 record could not be used: what/);
     expect(ran.stdout).toContain("pasid-replay report - --format md");
+    expect(ran.stdout).toContain("=> fault SFS.2 (0x71)");
+    expect(ran.stdout).not.toMatch(/\\u001b|\p{Cc}(?<!\n)/u);
   });
 
   it("says what is wrong with the command line, and writes nothing", async () => {

@@ -3,7 +3,7 @@ import type { MapStretch } from "../../../pipeline/report/range-digest.ts";
 import type { AddressBlock } from "../../../pipeline/summary/address-digest.ts";
 import { FRAME_BYTES } from "../../../walkers/memory.ts";
 import { addressText } from "../../../walkers/word64.ts";
-import { binarySize } from "../../size.ts";
+import { binarySize, formatBytes } from "../../size.ts";
 import { permText } from "../perm.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import { many, number } from "./words.ts";
@@ -101,7 +101,7 @@ function rangeText({ frame, frames }: AddressBlock | MapStretch): string {
 }
 
 function sizeText(frames: number): string {
-  return binarySize(frames * FRAME_BYTES);
+  return formatBytes(frames * FRAME_BYTES);
 }
 
 function tableHtml(items: readonly (MapStretch | AddressBlock)[]): Html {
