@@ -15,13 +15,15 @@ import { basename, dirname, join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { isatty } from "node:tty";
-import { printable } from "../parsers/trace/show.ts";
 import { CliError, ClosedPipe, reasonOf, systemCode } from "./errors.ts";
+import { printablePainted } from "./render/paint.ts";
 
 /** Where a command's output goes. What is given to one `write` is there as a whole, or not at all. */
 export interface Output {
   /** For messages. */
   readonly name: string;
+  /** Somebody sees it as it is written. */
+  readonly terminal?: boolean;
   /**
    * @throws ClosedPipe where nobody reads any more
    * @throws CliError where it cannot be written
@@ -44,7 +46,7 @@ export function standardOutput(): Output {
   const streamed = stat.isFIFO() || stat.isSocket() || isatty(STDOUT);
   // A file or device is written with our own loop: node's synchronous stream would lose the rest of a short write.
   const sink = streamed ? streamSink(process.stdout) : descriptorSink(STDOUT);
-  return new SinkOutput("standard output", sink, {});
+  return new SinkOutput("standard output", sink, {}, isatty(STDOUT));
 }
 
 /**
@@ -98,13 +100,15 @@ interface Ending {
 
 class SinkOutput implements Output {
   readonly name: string;
+  readonly terminal: boolean;
   readonly #sink: Sink;
   readonly #ending: Ending;
   #pending: Promise<unknown> = Promise.resolve();
   #halted = false;
 
-  constructor(name: string, sink: Sink, ending: Ending) {
+  constructor(name: string, sink: Sink, ending: Ending, terminal = false) {
     this.name = name;
+    this.terminal = terminal;
     this.#sink = sink;
     this.#ending = ending;
   }
@@ -112,7 +116,7 @@ class SinkOutput implements Output {
   async write(data: Uint8Array | string): Promise<void> {
     if (this.#halted) return NEVER;
     // Text may quote an input, whose escape sequences are not for this terminal.
-    const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : viewOf(data);
+    const bytes = typeof data === "string" ? Buffer.from(printablePainted(data), "utf8") : viewOf(data);
     if (bytes.length === 0) return;
     const pending = this.#sink(bytes);
     this.#pending = pending;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { globMatches } from "../pipeline/diff/glob.ts";
 import { IgnoreRules, ignoreRule, ignoreRuleFromText } from "../pipeline/diff/ignore-rules.ts";
+import { globMatches } from "../pipeline/filter/glob.ts";
 import { compare } from "./support/diff-streams.ts";
 
 const dma = (seq: number, request: string, observed: string) =>
@@ -76,6 +76,7 @@ describe("a rule matches by", () => {
     [{ dev: ["00:03.1", "01:00.0"] }, [1, 2]],
     [{ pasid: 5 }, [0]],
     [{ pasid: "5-6" }, [0, 1]],
+    [{ pasid: "5-" }, [0, 1, 3]],
     [{ pasid: ["none", 7] }, [2, 3]],
     [{ addr: "0x1000" }, [0]],
     [{ addr: "0x1000-0x1fff" }, [0, 1]],
@@ -140,8 +141,8 @@ describe("a rule is refused", () => {
     [{ class: "codes", reason: "x" }, 'class: expected "*" or one of result, address'],
     [{ clas: "code", reason: "x" }, 'found a field "clas"'],
     [{ dev: "00:03", reason: "x" }, 'dev: expected a device, or a pattern with "*", found "00:03"'],
-    [{ pasid: "5-", reason: "x" }, "pasid: expected a PASID"],
-    [{ addr: "4096", reason: "x" }, "addr: expected an address"],
+    [{ pasid: "5-4", reason: "x" }, "pasid: expected a PASID"],
+    [{ addr: "4 KiB", reason: "x" }, "addr: expected an address"],
     [{ codes: "0x58", reason: "x" }, "codes: expected a pair"],
     [{ codes: ["0x58"], reason: "x" }, "codes: expected a pair"],
     [{ access: "read", reason: "x" }, "access: expected one of r, w, rw, x"],

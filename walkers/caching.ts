@@ -65,10 +65,29 @@ export interface CachedFailures {
   readonly secondStage: boolean;
 }
 
+/** Page-table entries that stand several times beside each other, of which a cache may take any for all of them. */
+export interface RepeatedLeaf {
+  /**
+   * log2 of how many entries, from a multiple of their number on, a leaf says that it stands in; 0: it alone.
+   * @param level as the specification counts
+   */
+  entries(stage: number, level: number, hi: number, lo: number): number;
+  /** Whether two values of an entry say the same, but for flags that hardware sets. */
+  same(hi: number, lo: number, otherHi: number, otherLo: number): boolean;
+  /**
+   * Why an entry cannot be one of those of a leaf ("leads elsewhere"); null: it can, or is not valid.
+   * @param hi high half of the leaf, lo: low half
+   * @param index of the other entry among them
+   */
+  contradiction(hi: number, lo: number, otherHi: number, otherLo: number, index: number): string | null;
+}
+
 /** One write that took a page-table entry from one value to another. */
 export interface LiveChange {
   readonly stage: number;
   readonly level: number;
+  /** The page that is used leads elsewhere than before, or has other rights. */
+  readonly translatesOtherwise: boolean;
   readonly oldHi: number;
   readonly oldLo: number;
   readonly newHi: number;
@@ -139,6 +158,8 @@ export interface Caching<D extends object = object, P extends object = object> {
    * Absent: the vendor asks for no such thing.
    */
   brokenBeforeMade?(state: IommuState, change: LiveChange): string | null;
+  /** Absent: no leaf stands in several entries, or a group of them is told by each (`WalkResult.groupShift`). */
+  readonly repeatedLeaf?: RepeatedLeaf;
 
   /**
    * What a change of registers drops by itself.

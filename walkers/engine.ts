@@ -1,4 +1,5 @@
 import { FaultCache } from "./fault-cache.ts";
+import { FrameTrail } from "./frame-trail.ts";
 import { FRAME_MASK } from "./memory.ts";
 import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
@@ -9,9 +10,19 @@ import type { IommuWalker } from "./walker.ts";
 const RECENT_BITS = 8;
 /** Devices and PASIDs kept before all are dropped: bounds memory on traces with very many. */
 const MAX_CONTEXTS = 1 << 16;
+/** Past it numbers of contexts begin anew. */
+const MAX_ID = 0x3fff_ffff;
+
+/** What a context was read from. */
+interface Kept {
+  /** Frames of memory; null: more than are looked at one by one. */
+  readonly frames: readonly number[] | null;
+  /** Generation of memory under which it is known to be as it was read. */
+  validIn: number;
+}
 
 /** A device context in use. */
-export interface DeviceSlot<D, P> {
+export interface DeviceSlot<D, P> extends Kept {
   readonly context: object;
   /** What whoever follows the walks knows of this context; null at first. The engine does not look at it. */
   tracked: D | null;
@@ -20,13 +31,13 @@ export interface DeviceSlot<D, P> {
 }
 
 /** A PASID entry in use. */
-export interface PasidSlot<P> {
+export interface PasidSlot<P> extends Kept {
   readonly context: object;
   tracked: P | null;
   /** Reads of this and of the device context. */
   readonly reads: number;
-  /** Distinguishes this context in the translation cache. */
-  readonly id: number;
+  /** Distinguishes this context in the translation cache, and what was translated through it under other generations. */
+  id: number;
 }
 
 /** The contexts of a request that was walked, to find them again without a look into maps. */
@@ -39,8 +50,9 @@ interface Recent<D, P> {
 }
 
 /**
- * Drives one walker through its steps and remembers what they gave, for as long as no byte that a walk read has
- * changed. These caches only save time: the outcome, `reads` included, is that of an uncached walk.
+ * Drives one walker through its steps and remembers what they gave: translations for as long as no byte that any walk has
+ * read changes, contexts for as long as none does in the frames that they were read from. These caches only save time: the
+ * outcome, `reads` included, is that of an uncached walk.
  *
  * @typeParam D what whoever follows the walks keeps with a device context
  * @typeParam P the same with a PASID entry
@@ -55,7 +67,7 @@ export class WalkEngine<D = unknown, P = unknown> {
   readonly #devices = new Map<number | Binding, DeviceSlot<D, P>>();
   #contexts = 0;
   #nextId = 1;
-  #generation = Number.NaN;
+  readonly #trail = new FrameTrail();
   /** By a hash of device and PASID; empty until there is one. */
   #recent: (Recent<D, P> | null)[] = [];
   readonly #translations = new TranslationCache();
@@ -68,12 +80,16 @@ export class WalkEngine<D = unknown, P = unknown> {
   /** Forgets everything: registers, properties or a binding changed. */
   drop(): void {
     this.#forgetContexts();
-    if (this.#nextId > 0x3fff_ffff) {
+  }
+
+  #newId(): number {
+    if (this.#nextId > MAX_ID) {
+      this.#forgetContexts();
       this.#translations.clear();
       this.#faults.clear();
       this.#nextId = 1;
     }
-    this.#generation = this.walker.tables.memory.generation;
+    return this.#nextId++;
   }
 
   /**
@@ -81,8 +97,7 @@ export class WalkEngine<D = unknown, P = unknown> {
    * @returns a result that stays valid until the next walk; not to be changed
    */
   walk(request: WalkRequest): WalkResult {
-    const tables = this.walker.tables;
-    if (tables.memory.generation !== this.#generation) this.drop();
+    const { generation } = this.walker.tables.memory;
     const slot =
       (Math.imul(request.device, 0x9e37_79b1) + Math.imul(request.pasid, 0x85eb_ca6b)) >>> (32 - RECENT_BITS);
     const recent = this.#recent[slot];
@@ -91,10 +106,28 @@ export class WalkEngine<D = unknown, P = unknown> {
       recent === null ||
       recent.deviceId !== request.device ||
       recent.pasid !== request.pasid ||
-      recent.binding !== request.binding
+      recent.binding !== request.binding ||
+      (recent.process.validIn !== generation && !this.#stillValid(recent.device, recent.process))
     )
       return this.#walkElsewhere(request, slot);
     return this.#walkWith(request, recent.device, recent.process);
+  }
+
+  /** Memory has changed: whether both contexts are as they were. What was translated through them may not be. */
+  #stillValid(device: DeviceSlot<D, P>, process: PasidSlot<P>): boolean {
+    if (!this.#isUnchanged(device) || !this.#isUnchanged(process)) return false;
+    process.id = this.#newId();
+    return true;
+  }
+
+  #isUnchanged(kept: Kept): boolean {
+    const { memory } = this.walker.tables;
+    const { generation } = memory;
+    if (kept.validIn === generation) return true;
+    if (kept.frames === null || memory.changedAt === undefined) return false;
+    for (const frame of kept.frames) if (memory.changedAt(frame) > kept.validIn) return false;
+    kept.validIn = generation;
+    return true;
   }
 
   /** What was noted of the last walk's result; 0: nothing, or the engine has not remembered it. */
@@ -111,8 +144,8 @@ export class WalkEngine<D = unknown, P = unknown> {
 
   /** Walks with contexts that have to be looked for, and remembers them in a slot of the recent ones. */
   #walkElsewhere(request: WalkRequest, slot: number): WalkResult {
-    const device = this.#devices.get(request.binding ?? request.device);
-    const process = device?.processes.get(request.pasid);
+    const device = this.#knownDevice(request);
+    const process = device === undefined ? undefined : this.#knownPasid(request, device);
     if (device === undefined || process === undefined) return this.#walkAfresh(request, device, undefined);
     if (this.#recent.length === 0) this.#recent = new Array(1 << RECENT_BITS).fill(null);
     this.#recent[slot] = {
@@ -123,6 +156,24 @@ export class WalkEngine<D = unknown, P = unknown> {
       process,
     };
     return this.#walkWith(request, device, process);
+  }
+
+  #knownDevice(request: WalkRequest): DeviceSlot<D, P> | undefined {
+    const key = request.binding ?? request.device;
+    const device = this.#devices.get(key);
+    if (device === undefined || this.#isUnchanged(device)) return device;
+    this.#devices.delete(key);
+    this.#contexts -= 1 + device.processes.size;
+    return undefined;
+  }
+
+  #knownPasid(request: WalkRequest, device: DeviceSlot<D, P>): PasidSlot<P> | undefined {
+    const process = device.processes.get(request.pasid);
+    if (process === undefined || process.validIn === this.walker.tables.memory.generation) return process;
+    if (this.#stillValid(device, process)) return process;
+    device.processes.delete(request.pasid);
+    this.#contexts--;
+    return undefined;
   }
 
   #walkWith(request: WalkRequest, device: DeviceSlot<D, P>, process: PasidSlot<P>): WalkResult {
@@ -160,6 +211,7 @@ export class WalkEngine<D = unknown, P = unknown> {
     const walker = this.walker;
     const tables = walker.tables;
     const out = this.#fresh;
+    const trail = this.#trail;
     out.reset();
     tables.reads = 0;
     this.device = null;
@@ -169,8 +221,12 @@ export class WalkEngine<D = unknown, P = unknown> {
     let device = knownDevice;
     if (device === undefined) {
       const context = walker.newDevice();
-      if (!walker.loadDevice(request, context, out)) return counted(out, tables.reads);
-      device = { context, tracked: null, reads: tables.reads, processes: new Map() };
+      const validIn = tables.memory.generation;
+      trail.begin(tables);
+      const loaded = walker.loadDevice(request, context, out);
+      const frames = trail.end(tables);
+      if (!loaded) return counted(out, tables.reads);
+      device = { context, tracked: null, reads: tables.reads, processes: new Map(), frames, validIn };
       this.#bound();
       this.#devices.set(request.binding ?? request.device, device);
     }
@@ -181,8 +237,12 @@ export class WalkEngine<D = unknown, P = unknown> {
     let process = knownPasid;
     if (process === undefined) {
       const context = walker.newPasidContext();
-      if (!walker.loadPasidContext(request, device.context, context, out)) return counted(out, tables.reads);
-      process = { context, tracked: null, reads: tables.reads, id: this.#nextId++ };
+      const validIn = tables.memory.generation;
+      trail.begin(tables);
+      const loaded = walker.loadPasidContext(request, device.context, context, out);
+      const frames = trail.end(tables);
+      if (!loaded) return counted(out, tables.reads);
+      process = { context, tracked: null, reads: tables.reads, id: this.#newId(), frames, validIn };
       this.#bound();
       device.processes.set(request.pasid, process);
     }

@@ -108,6 +108,8 @@ export class Invalidation {
    * be that of the whole page (VT-d 5.10, 6.5.3.2).
    */
   inPieces = false;
+  /** With `inPieces`: log2 of the only size of page of which that is so; 0: of all that are larger than 4 KiB. */
+  piecesOf = 0;
 
   /** BOTH_STAGES, FIRST_STAGE or SECOND_STAGE; with SECOND_STAGE, the address is an input of the second stage. */
   stage = BOTH_STAGES;
@@ -142,6 +144,7 @@ export class Invalidation {
     this.lastHi = -1;
     this.lastLo = -1;
     this.inPieces = false;
+    this.piecesOf = 0;
     this.stage = BOTH_STAGES;
     this.combined = COMBINED_KEPT;
     this.leafOnly = false;
@@ -152,7 +155,30 @@ export class Invalidation {
 
   /** A copy to keep: the object itself is filled anew by the next command. */
   clone(): Invalidation {
-    return Object.assign(new Invalidation(), this);
+    const copy = new Invalidation();
+    copy.caches = this.caches;
+    copy.status = this.status;
+    copy.anyDevice = this.anyDevice;
+    copy.device = this.device;
+    copy.deviceMask = this.deviceMask;
+    copy.domain = this.domain;
+    copy.domainMask = this.domainMask;
+    copy.asid = this.asid;
+    copy.pasid = this.pasid;
+    copy.global = this.global;
+    copy.hasAddress = this.hasAddress;
+    copy.addrHi = this.addrHi;
+    copy.addrLo = this.addrLo;
+    copy.lastHi = this.lastHi;
+    copy.lastLo = this.lastLo;
+    copy.inPieces = this.inPieces;
+    copy.stage = this.stage;
+    copy.combined = this.combined;
+    copy.leafOnly = this.leafOnly;
+    copy.granule = this.granule;
+    copy.level = this.level;
+    copy.regime = this.regime;
+    return copy;
   }
 
   /** Narrows to one device, or to those that differ from it only in `mask`. */

@@ -23,6 +23,13 @@ export interface GuestMemory {
    * results is valid for as long as the value that it was filled under.
    */
   readonly generation: number;
+
+  /**
+   * Says whether what was read of a frame is still so, and counts as a fetch of it.
+   * Memory that does not know leaves it out: then everything may have changed with the generation.
+   * @returns the generation in which a byte of the frame changed last, or may have; 0: none has since there is memory
+   */
+  changedAt?(frame: number): number;
 }
 
 /** Frame size of every fetch and every address split in the project: 4 KiB, the smallest of all vendors. */
@@ -40,6 +47,13 @@ export function frameHi(frame: number): number {
 /** Low 32 bits of the byte address of a frame (as int32). */
 export function frameLo(frame: number): number {
   return frame << FRAME_SHIFT;
+}
+
+const FRAMES_OF = Float64Array.from({ length: 65 }, (_, shift) => 2 ** (shift - FRAME_SHIFT));
+
+/** Frames of `2 ** shift` bytes; a fraction of one below 12. A power is a call into the runtime. */
+export function framesIn(shift: number): number {
+  return FRAMES_OF[shift]!;
 }
 
 /** Frame number of a 64-bit byte address given as two 32-bit halves. */

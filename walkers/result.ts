@@ -26,6 +26,9 @@ export class WalkResult {
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
+  /** The specification can be read in another way, by which the answer is another (`IommuWalker.otherReading`). */
+  disputed = false;
+
   // ── OK ──
   /** Output address: 4 KiB frame number and byte offset in it. */
   frame = 0;
@@ -37,6 +40,8 @@ export class WalkResult {
    * (Arm's Contiguous bit); 0: the page alone.
    */
   groupShift = 0;
+  /** A leaf says that it stands in several entries beside each other, of which a cache may take any (NAPOT, AMD's page sizes). */
+  repeated = false;
   /** READ | WRITE | EXECUTE that the whole walk grants this kind of request. */
   perm = 0;
   /** VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID; -1 where there is none. */
@@ -88,10 +93,12 @@ export class WalkResult {
     this.status = OK;
     this.model = model;
     this.reads = 0;
+    this.disputed = false;
     this.frame = 0;
     this.offset = 0;
     this.pageShift = 0;
     this.groupShift = 0;
+    this.repeated = false;
     this.perm = 0;
     this.domain = -1;
     this.asid = -1;
@@ -137,10 +144,12 @@ export class WalkResult {
     this.status = r.status;
     this.model = r.model;
     this.reads = r.reads;
+    this.disputed = r.disputed;
     this.frame = r.frame;
     this.offset = r.offset;
     this.pageShift = r.pageShift;
     this.groupShift = r.groupShift;
+    this.repeated = r.repeated;
     this.perm = r.perm;
     this.domain = r.domain;
     this.asid = r.asid;

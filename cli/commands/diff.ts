@@ -6,11 +6,12 @@ import { isDate, RULE_FIELDS } from "../../pipeline/diff/ignore-rules.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import type { ExitStatus } from "../exit-status.ts";
+import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { once, sentences } from "../options.ts";
 import { parseSize } from "../size.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
-interface DiffArguments extends MemoryArguments {
+interface DiffArguments extends MemoryArguments, FilterArguments {
   a: string;
   b: string;
   output: string | string[];
@@ -62,21 +63,21 @@ function builder(yargs: Argv): Argv {
       ignore: { ...text, describe: "Rule for differences that are expected; repeatable" },
       "ignore-file": { ...text, describe: "File of such rules, NDJSON or a JSON array; repeatable" },
       date: { ...text, describe: "Day by which rules expire (default: today, UTC)" },
+      ...REQUEST_FILTER_OPTIONS,
       ...MEMORY_OPTIONS,
     })
     .example("$0 diff qemu-7.2.ndjson.gz qemu-11.1.ndjson.gz", "What two emulators did with one workload")
     .example("$0 diff old.ndjson.gz new.ndjson.gz --summary", "… for people")
     .example("$0 trace.ndjson | $0 diff expected.ndjson -", "What a replay says, against an earlier one")
     .example("$0 diff a.ndjson b.ndjson --ignore class=code,codes=0x58:0x5*", "Expect some differences")
-    .example("$0 diff a.ndjson b.ndjson --ignore-file known.json", "… as a list says, with reasons")
-    .epilogue(epilogue());
+    .example("$0 diff a.ndjson b.ndjson --ignore-file known.json", "… as a list says, with reasons");
 }
 
 function epilogue(): string {
   return (
-    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and\n" +
+    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and " +
     "privilege: insertions and deletions of up to --window requests are found, longer ones are reported as such.\n" +
-    "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now\n" +
+    "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now " +
     "against the outcomes then.\n\n" +
     `--compare:\n${sentences(DEPTHS)}\n\n` +
     `Fields of a rule; on the command line field=value, separated by commas, alternatives by "|":\n${sentences(RULE_FIELDS)}\n` +
@@ -117,6 +118,7 @@ async function run(args: DiffArguments): Promise<ExitStatus> {
     depth: once("--compare", args.compare),
     ignore: args.ignore === undefined ? [] : [args.ignore].flat(),
     ignoreFiles: args.ignoreFile === undefined ? [] : [args.ignoreFile].flat(),
+    filter: filterWords(args),
     today: dateOf(args.date),
   });
 }
@@ -125,5 +127,6 @@ export const diffCommand = command({
   names: ["diff <a> <b>"],
   describe: "Compare two recordings of one workload, or two replays",
   builder,
+  epilogue,
   run,
 });

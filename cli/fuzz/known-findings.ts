@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isObject } from "../../parsers/trace/field.ts";
-import { globMatches } from "../../pipeline/diff/glob.ts";
+import { globMatches } from "../../pipeline/filter/glob.ts";
 import { CliError, reasonOf } from "../errors.ts";
 
 /** Departures that are expected of a device, by their signatures. */

@@ -33,6 +33,17 @@ const NATIVE_COPY = 96;
 
 /** All untouched RAM. */
 const ZERO_VIEW = new DataView(new ArrayBuffer(FRAME_BYTES));
+/** Stands for no page where one is looked at at every fetch. */
+const NO_PAGE: Page = {
+  view: ZERO_VIEW,
+  bytes: Buffer.alloc(0),
+  at: 0,
+  mask: null,
+  missing: 0,
+  ramVersion: 0,
+  served: 0,
+  changed: 0,
+};
 
 /** Who wants to know what written bytes replace: only for frames that have ever been fetched. */
 export interface WriteWatcher {
@@ -90,13 +101,20 @@ export class TraceMemory implements WalkerMemory {
   /** A fetch failed under this generation. */
   #missed = false;
 
-  // The front cache. An entry is valid while its stamp is the epoch; so one increment drops them all.
+  // The front cache. An entry is valid while its stamp is the epoch, so that one increment drops them all. That of a frame
+  // without a page has to be renewed in every generation: only pages know when they were fetched last.
   readonly #frames = new Float64Array(FRONT_SLOTS).fill(-1);
   readonly #stamps = new Float64Array(FRONT_SLOTS);
+  /** The generation in which it was entered. */
+  readonly #servedIn = new Float64Array(FRONT_SLOTS);
   readonly #ats = new Int32Array(FRONT_SLOTS);
   readonly #views: DataView[] = new Array(FRONT_SLOTS).fill(ZERO_VIEW);
   readonly #masks: (ByteMask | null)[] = new Array(FRONT_SLOTS).fill(null);
+  /** Of frames that have none: NO_PAGE. */
+  readonly #frontPages: Page[] = new Array(FRONT_SLOTS).fill(NO_PAGE);
   #epoch = 1;
+  /** The generation in which any frame may have become another: memory was replaced, or has grown. */
+  #allChanged = 0;
 
   /** What `#findBase` found. */
   #baseView: DataView = ZERO_VIEW;
@@ -122,13 +140,31 @@ export class TraceMemory implements WalkerMemory {
     const slot = slotOf(frame);
     if (this.#frames[slot] === frame && this.#stamps[slot] === this.#epoch) {
       const mask = this.#masks[slot]!;
-      if (mask === null || hasBytes(mask, offset, offset + bytes)) {
+      const page = this.#frontPages[slot]!;
+      if (
+        (page !== NO_PAGE || this.#servedIn[slot] === this.generation) &&
+        (mask === null || hasBytes(mask, offset, offset + bytes))
+      ) {
+        page.served = this.generation;
         this.view = this.#views[slot]!;
         this.at = this.#ats[slot]! + offset;
         return true;
       }
     }
     return this.#fetchSlowly(frame, offset, bytes);
+  }
+
+  changedAt(frame: number): number {
+    const slot = slotOf(frame);
+    let page: Page | undefined = this.#frontPages[slot]!;
+    if (page === NO_PAGE || this.#frames[slot] !== frame || this.#stamps[slot] !== this.#epoch)
+      page = this.#pageOf(frame);
+    if (page === undefined) {
+      this.#serve(frame);
+      return this.#allChanged;
+    }
+    page.served = this.generation;
+    return Math.max(page.changed, this.#allChanged);
   }
 
   /**
@@ -171,6 +207,7 @@ export class TraceMemory implements WalkerMemory {
       this.#ramVersion++;
       // RAM only fills holes: it can change nothing but a fetch that failed.
       if (this.#missed) this.#changed();
+      this.#allChanged = this.generation;
     }
     return null;
   }
@@ -238,7 +275,10 @@ export class TraceMemory implements WalkerMemory {
     // The front cache must not hold on to the old file's buffers.
     this.#views.fill(ZERO_VIEW);
     this.#masks.fill(null);
+    this.#frontPages.fill(NO_PAGE);
+    this.#epoch++;
     this.#changed();
+    this.#allChanged = this.generation;
   }
 
   /** A snapshot replaces all earlier memory, but its file cannot be read: nothing is known of what it held. */
@@ -279,7 +319,7 @@ export class TraceMemory implements WalkerMemory {
         return false;
       }
       if (kind === BYTES) {
-        this.#keep(frame, this.#baseView, this.#baseAt, null);
+        this.#keep(frame, this.#baseView, this.#baseAt, null, NO_PAGE);
         this.view = this.#baseView;
         this.at = this.#baseAt + offset;
         return true;
@@ -294,16 +334,18 @@ export class TraceMemory implements WalkerMemory {
         return false;
       }
     }
-    this.#keep(frame, page.view, page.at, page.mask);
+    this.#keep(frame, page.view, page.at, page.mask, page);
     this.view = page.view;
     this.at = page.at + offset;
     return true;
   }
 
   /** Enters a frame into the front cache. */
-  #keep(frame: number, view: DataView, at: number, mask: ByteMask | null): void {
+  #keep(frame: number, view: DataView, at: number, mask: ByteMask | null, page: Page): void {
     const slot = slotOf(frame);
     this.#frames[slot] = frame;
+    this.#frontPages[slot] = page;
+    this.#servedIn[slot] = this.generation;
     this.#stamps[slot] = this.#epoch;
     this.#views[slot] = view;
     this.#ats[slot] = at;
@@ -428,7 +470,11 @@ export class TraceMemory implements WalkerMemory {
         page.served === this.generation && bytes.compare(piece, 0, count, start, start + count) !== 0;
       bytes.set(piece, start);
     }
-    if (differs && page.served === this.generation) this.#changed();
+    if (page.served === this.generation) {
+      if (!differs) return;
+      this.#changed();
+    } else if (!differs && count < NATIVE_COPY) return;
+    page.changed = this.generation;
   }
 
   /** A page for a frame that has none, with what the file and RAM have of it. */
@@ -447,6 +493,9 @@ export class TraceMemory implements WalkerMemory {
     else page = this.#pages.createEmpty(frame);
     if (kind === FAILED && !this.#lost) this.#unread.add(frame);
     page.served = served;
+    // The front cache has the frame without a page.
+    const slot = slotOf(frame);
+    if (this.#frames[slot] === frame) this.#frames[slot] = -1;
     return page;
   }
 
@@ -468,7 +517,6 @@ export class TraceMemory implements WalkerMemory {
 
   #changed(): void {
     this.generation++;
-    this.#epoch++;
     if (this.#served.size !== 0) this.#served.clear();
     this.#missed = false;
   }

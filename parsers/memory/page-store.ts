@@ -19,6 +19,8 @@ export interface Page {
   ramVersion: number;
   /** The last generation in which it was fetched. */
   served: number;
+  /** The generation in which one of its bytes changed last, or may have. */
+  changed: number;
 }
 
 /** Pages by frame number, in slabs of memory that are shared by many. */
@@ -48,6 +50,7 @@ export class PageStore {
       missing: 0,
       ramVersion: 0,
       served: 0,
+      changed: 0,
     };
     this.#next += FRAME_BYTES;
     this.#pages.set(frame, page);

@@ -14,7 +14,7 @@ import { UsedTranslations } from "./filling/used-translations.ts";
 import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
-import { Contexts, type DeviceCaches } from "./held/contexts.ts";
+import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { Translations } from "./held/translations.ts";
@@ -75,9 +75,13 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Invalidations by name. */
   readonly #invalidations = new Map<string, number>();
-  /** Tick of the latest invalidation or completion, or of when entries in use had to be entered again. */
+  /**
+   * Tick of the latest invalidation or completion, of when entries in use had to be entered again, or of a change of which
+   * contexts there are and what tags they share: what was noted before is to be noted again.
+   */
   #lastEvent = 0;
   #rotations = 0;
+  #contextChanges = 0;
   /** Tick of the latest invalidation that dropped a context. */
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
@@ -157,6 +161,30 @@ export class UnitCaches {
     return this.#structures.leafTables;
   }
 
+  /**
+   * The contexts of the engine's last walk, of which nothing was in doubt, where they and all that decode alike leave the
+   * same behind in the caches, for as long as nothing happens (`lastEvent`, a change of memory); else null.
+   */
+  settledPair(request: WalkRequest): TranslationContext | null {
+    const pair = this.#unit.engine.process?.tracked;
+    if (!pair || pair.gone || this.#iotlbs.length > 0 || this.#stoppedLine > 0 || this.isFull) return null;
+    if (!this.#isAlone(pair) || this.#unit.vendor.caching.hasDeviceTlb(pair.device.context)) return null;
+    return this.#unit.vendor.caching.owesTranslations &&
+      leftPairs(this.contexts.of(request), request.pasid).length > 0
+      ? null
+      : pair;
+  }
+
+  /** Tags are too many: `makeRoom` may forget some. */
+  get isFull(): boolean {
+    return this.#budgets.tags.free < 0;
+  }
+
+  /** Tick at which something last happened that makes what was known of the caches worthless. */
+  get lastEvent(): number {
+    return this.#lastEvent;
+  }
+
   /** What the last explanation found. */
   get staleSource(): StaleSource | null {
     return this.#explanation.staleSource;
@@ -207,7 +235,7 @@ export class UnitCaches {
    * cannot be told from each other, and none is old by itself.
    */
   makeRoom(): void {
-    if (this.#budgets.tags.free >= 0 || this.translations.tags.all.length < FEW_TAGS) return;
+    if (!this.isFull || this.translations.tags.all.length < FEW_TAGS) return;
     this.#lastEvent = this.#memory.time;
     this.contexts.clear();
     this.translations.forget();
@@ -366,19 +394,28 @@ export class UnitCaches {
     if (noted <= this.#lastEvent || noted <= this.#memory.lastChange) {
       mayDiffer = this.#note(request, walk, time);
       this.#rotate(time);
-      if (!mayDiffer) engine.note(walk, time);
+      if (!mayDiffer && this.#isAlone(engine.process?.tracked)) engine.note(walk, time);
     }
     if (this.#iotlbs.length > 0) this.#simulate(request, walk);
     return mayDiffer;
   }
 
-  /** Where old entries are about to go, those in use are to be entered again. */
+  /** Where old entries are about to go, or others share their tags, those in use are to be entered again. */
   #rotate(time: number): void {
     const rotations =
       this.translations.rotations + this.#structures.entries.rotations + this.#deviceTlbs.entries.rotations;
-    if (rotations === this.#rotations) return;
+    const changes = this.contexts.changes + this.translations.users;
+    if (rotations === this.#rotations && changes === this.#contextChanges) return;
     this.#rotations = rotations;
+    this.#contextChanges = changes;
     this.#lastEvent = time;
+  }
+
+  /** Whether all that is cached with the tags of a pair of contexts came by contexts that decode alike. */
+  #isAlone(pair: TranslationContext | null | undefined): boolean {
+    if (pair === null || pair === undefined) return false;
+    const { kind, tags, globalTags } = pair;
+    return !tags.usedByOthers(kind) && !globalTags.usedByOthers(kind);
   }
 
   #simulate(request: WalkRequest, walk: WalkResult): void {
@@ -413,7 +450,7 @@ export class UnitCaches {
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
       if (isValid(shared) && !sameValues(shared.context, process.context)) mayDiffer = true;
-    if (this.#used.use(pair, request, walk, time, this.#failures)) mayDiffer = true;
+    if (this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);

@@ -3,12 +3,12 @@
  * under its name; a rule that takes nothing, or has expired, is reported, so that a list does not outlive its reasons.
  */
 import { ACCESSES } from "../../parsers/trace/accesses.ts";
-import { type Device, Devices } from "../../parsers/trace/devices.ts";
 import { isObject } from "../../parsers/trace/field.ts";
 import { show } from "../../parsers/trace/show.ts";
+import { globMatches } from "../filter/glob.ts";
+import { ABSENT_VALUE, addressRange, deviceMatcher, PatternError, pasidRange } from "../filter/patterns.ts";
 import type { Answer } from "./answer.ts";
 import { DIFF_CLASSES, type DiffClass, type Place } from "./difference.ts";
-import { globMatches } from "./glob.ts";
 
 /** Fields that a rule can match, with the sentence that `--help` prints. All that are given must match. */
 export const RULE_FIELDS = {
@@ -24,8 +24,6 @@ export const RULE_FIELDS = {
 type RuleField = keyof typeof RULE_FIELDS;
 const ALL_FIELDS: readonly string[] = [...Object.keys(RULE_FIELDS), "name", "reason", "expires"];
 
-/** What stands for a missing code, reason, result or PASID. */
-const NONE = "none";
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 
 /** A rule cannot be understood. The message says field, what was expected and what was found. */
@@ -154,18 +152,18 @@ const MATCHERS: Readonly<Record<RuleField, (value: unknown, field: RuleField) =>
     return (d) => classes.includes("*") || classes.includes(d.class);
   },
   dev: (value, field) => {
-    const matchers = textList(value, field).map((text) => deviceMatcher(text, field));
+    const matchers = textList(value, field).map((text) => pattern(() => deviceMatcher(field, text)));
     return (d) => matchers.some((matches) => matches(d.place.device));
   },
   pasid: (value, field) => {
-    const ranges = list(value).map((item) => pasidRange(item, field));
+    const ranges = list(value).map((item) => pattern(() => pasidRange(field, item)));
     return (d) => {
       const pasid = d.place.queue.pasid[d.place.index]!;
       return ranges.some(([low, high]) => pasid >= low && pasid <= high);
     };
   },
   addr: (value, field) => {
-    const ranges = textList(value, field).map((text) => addressRange(text, field));
+    const ranges = textList(value, field).map((text) => pattern(() => addressRange(field, text)));
     return (d) => {
       const address = d.place.address;
       return ranges.some(([low, high]) => address >= low && address <= high);
@@ -187,49 +185,27 @@ function pairMatcher(value: unknown, field: RuleField, member: string): Matcher 
   const pair = typeof value === "string" ? value.split(/:|→|->/) : value;
   if (!Array.isArray(pair) || pair.length !== 2 || !pair.every((word) => typeof word === "string"))
     fail(field, "a pair, for A and for B", value);
-  const [from, to] = (pair as [string, string]).map((word) => unpadded(word.trim()));
+  const [from, to] = (pair as [string, string]).map((word) => hexPattern(word.trim()));
   return (d) => globMatches(from!, memberText(d.a, member)) && globMatches(to!, memberText(d.b, member));
 }
 
 function memberText(answer: Answer | null, member: string): string {
   const value = answer?.[member];
-  return value === undefined ? NONE : String(value);
+  return value === undefined ? ABSENT_VALUE : String(value);
 }
 
-function deviceMatcher(text: string, field: string): (device: Device) => boolean {
-  if (/[*?]/.test(text)) {
-    return (device) => globMatches(text, device.text) || globMatches(text, fullName(device));
+/** Patterns are those of filters. */
+function pattern<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof PatternError ? new IgnoreRuleError(error.message) : error;
   }
-  const named = new Devices().parse(text);
-  if (typeof named === "string") fail(field, 'a device, or a pattern with "*"', text);
-  const { segment, id } = named as Device;
-  return (device) => device.segment === segment && device.id === id;
 }
 
-/** As PCI names a device in full. */
-function fullName({ segment, id }: Device): string {
-  const digits = (value: number, width: number) => value.toString(16).padStart(width, "0");
-  return `${digits(segment, 4)}:${digits(id >>> 8, 2)}:${digits((id >>> 3) & 31, 2)}.${id & 7}`;
-}
-
-function pasidRange(value: unknown, field: string): readonly [number, number] {
-  const text = typeof value === "number" ? `${value}` : value;
-  if (text === NONE) return [-1, -1];
-  if (text === "*") return [-1, Number.POSITIVE_INFINITY];
-  const range = typeof text === "string" ? /^(\d+|0x[0-9a-f]+)(?:-(\d+|0x[0-9a-f]+))?$/i.exec(text) : null;
-  if (range === null) return fail(field, 'a PASID, a range such as "1-31", or "none"', value);
-  return [Number(range[1]), Number(range[2] ?? range[1])];
-}
-
-function addressRange(text: string, field: string): readonly [bigint, bigint] {
-  const range = /^(0x[0-9a-f]{1,16})(?:-(0x[0-9a-f]{1,16}))?$/i.exec(text);
-  if (range === null) return fail(field, 'an address, or a range such as "0x1000-0x1fff"', text);
-  return [BigInt(range[1]!), BigInt(range[2] ?? range[1]!)];
-}
-
-/** Hex as answers have it: without padding. */
-function unpadded(text: string): string {
-  return text.replace(/^0x0+(?=[0-9a-f])/i, "0x");
+/** Hex as answers have it: 0x before it, and no padding. */
+function hexPattern(text: string): string {
+  return text.replace(/^([0-9a-f]+)h$/i, "0x$1").replace(/^0x0+(?=[0-9a-f])/i, "0x");
 }
 
 function list(value: unknown): readonly unknown[] {

@@ -40,6 +40,11 @@ export interface Analysis {
     outcome: Outcome,
     staleSource: StaleSource | null,
   ): void;
+  /**
+   * Whether `request` must be told of a request even where nothing has happened since another one of the same page and
+   * contexts. That begins with a record other than a request. Absent: it need not.
+   */
+  attentive?(unit: IommuUnit): boolean;
   /** … and it faults. */
   faulted?(line: number, route: Route, record: DmaRecord, outcome: Outcome): void;
   /** … and an entry that nothing invalidates is, or could be, what answered it. `request` may be changed. */
@@ -94,7 +99,7 @@ export interface Analysis {
  */
 export type Showing = "answered" | "latent" | "hazard";
 
-type Hook = keyof Analysis;
+export type Hook = keyof Analysis;
 /** For each kind of news, those who want it. */
 export type Analyses = { readonly [H in Hook]: readonly Required<Pick<Analysis, H>>[] };
 
@@ -109,6 +114,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   unbound: true,
   rebound: true,
   request: true,
+  attentive: true,
   faulted: true,
   stale: true,
   unflushed: true,
@@ -124,6 +130,11 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   lost: true,
   finish: true,
 };
+
+/** What an analysis wants to be told. */
+export function hooksOf(analysis: Analysis): readonly Hook[] {
+  return (Object.keys(HOOKS) as Hook[]).filter((hook) => analysis[hook] !== undefined);
+}
 
 /** Sorts analyses by what they want to be told, once: who does not want something costs nothing when it happens. */
 export function analysesOf(list: readonly Analysis[]): Analyses {

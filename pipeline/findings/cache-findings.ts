@@ -30,12 +30,13 @@ export class CacheFindings implements Analysis {
   }
 
   /** What was invalidated was answered, since the invalidation stands behind a command that the IOMMU refuses. */
-  behindStop(line: number, { unit, names }: Route, { pasid }: DmaRecord, stoppedLine: number): void {
+  behindStop(line: number, { unit, names }: Route, record: DmaRecord, stoppedLine: number): void {
     const { restart } = unit.vendor;
     this.#findings.report(line, CACHE_RULES["stopped-queue"], `${unit.id}\n${stoppedLine}`, {
       iommu: unit.id,
       dev: names.device,
-      pasid: pasid < 0 ? undefined : pasid,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `the invalidation of what answered stands behind the command that the IOMMU refuses in line ${stoppedLine}: expected the queue to be restarted${restart === null ? "" : ` (${restart.text})`}, found nothing that does so`,
       issued_line: stoppedLine,
     });
@@ -51,7 +52,7 @@ export class CacheFindings implements Analysis {
   ): void {
     const { frame, offset } = startOf(at);
     const address = addressText(frame, offset);
-    const { because } = unit.vendor.coherence(unit.state);
+    const { because } = unit.coherence;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";
@@ -59,6 +60,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`,
       changed_line: written,
       entry_addr: address,
@@ -81,6 +83,7 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
       message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
       ...fields,
     });
@@ -98,7 +101,17 @@ export class CacheFindings implements Analysis {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
     };
+    if (flaw.kind === "repeated") {
+      const { first, text } = flaw.entry;
+      this.#findings.report(line, CACHE_RULES["inconsistent-group"], `${unit.id}\n${first}`, {
+        ...about,
+        message: `${text}: a cache may hold any of them for all`,
+        entry_addr: first,
+      });
+      return;
+    }
     if (flaw.kind === "group") {
       const base = hex(joined(frameHi(flaw.first), frameLo(flaw.first)));
       this.#findings.report(
@@ -116,7 +129,7 @@ export class CacheFindings implements Analysis {
     const entry = hex(joined(frameHi(change.frame), frameLo(change.frame) | change.offset));
     this.#findings.report(line, CACHE_RULES["break-before-make"], `${unit.id}\n${entry}:${change.line}`, {
       ...about,
-      message: `the descriptor at ${entry} was changed in line ${change.line} from ${hex(joined(change.oldHi, change.oldLo))} to ${hex(joined(newHi, newLo))} while it was valid: ${text}`,
+      message: `the entry at ${entry} was changed in line ${change.line} from ${hex(joined(change.oldHi, change.oldLo))} to ${hex(joined(newHi, newLo))} while it was valid: ${text}`,
       changed_line: change.line,
       entry_addr: entry,
       old: hex(joined(change.oldHi, change.oldLo)),

@@ -19,13 +19,14 @@ export const CACHE_RULES = rules({
   },
   "break-before-make": {
     severity: "warning",
-    text: "A descriptor was changed from one valid value to another where the architecture asks for an invalid one, and its invalidation, in between: caches may hold both, whatever is invalidated afterwards.",
-    source: "IHI 0070, 3.21.1; DDI 0487, D8.17.1",
+    text: "A page-table entry was changed from one valid value to another where the architecture asks for an invalid one, and its invalidation, in between: what becomes of caches that hold both is not defined, whatever is invalidated afterwards.",
+    source:
+      "IHI 0070, 3.21.1; DDI 0487, D8.17.1; RISC-V IOMMU 1.0, Accessed (A)/Dirty (D) bit updates and page promotions",
   },
   "inconsistent-group": {
     severity: "error",
     text: "Entries are marked as one group that a cache may hold as a single translation, and are not alike: what they translate to is any of what they say.",
-    source: "DDI 0487, D8.7.1",
+    source: "DDI 0487, D8.7.1; RISC-V Privileged specification, Svnapot; AMD 48882, 2.2.3",
   },
   "missing-flush": {
     severity: "warning",

@@ -7,6 +7,7 @@ import { EXECUTE, READ, type WalkRequest, WRITE } from "../../walkers/request.ts
 import { FAULT } from "../../walkers/result.ts";
 import { hexHalves } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
+import type { FindingPlace } from "../filter/replay-filter.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -19,6 +20,7 @@ import type { OwedInvalidations } from "./owed-invalidations.ts";
 /** Requests that fault, and that a later `fault` record can still be about. A power of two. */
 const KEPT = 1 << 12;
 const NO_CODE = -1;
+const PAGE_BYTES = 4096;
 
 /** The requests that a log may mean by each kind of access: most do not tell a read for execute from a read. */
 const LOGGED_AS: Readonly<Record<Access, number>> = {
@@ -166,17 +168,15 @@ export class FaultPairing implements Analysis {
       iommu: unit.id,
       dev: record.dev.text,
       pasid: record.pasid,
+      place: placeOf(record),
       message: `expected a request before it that faults like this, found ${other === null ? this.#none() : this.#instead(other)}`,
       ...(other === null ? {} : { request_line: this.#lines[other] }),
     });
   }
 
   /** A fault that stands for itself. */
-  #report(
-    line: number,
-    { dev, pasid, addr, access, code, reason }: RecordOf<"fault">,
-    unit: IommuUnit,
-  ): void {
+  #report(line: number, record: RecordOf<"fault">, unit: IommuUnit): void {
+    const { dev, pasid, addr, access, code, reason } = record;
     const kind = code === undefined ? (reason ?? "unknown") : hexHalves(code.hi, code.lo);
     const what = access === undefined ? "request" : ACCESS_WORDS[ACCESS_BITS[access]]!;
     const where = addr === undefined ? "" : ` at ${hexHalves(addr.hi, addr.lo)}`;
@@ -188,6 +188,7 @@ export class FaultPairing implements Analysis {
         iommu: unit.id,
         dev: dev.text,
         pasid,
+        place: placeOf(record),
         message: `the log has a fault of code ${kind}, a ${what}${where}; there are no requests in the trace that it could be compared with`,
       },
     );
@@ -285,8 +286,21 @@ export class FaultPairing implements Analysis {
         iommu: unit.id,
         dev: device.text,
         pasid: this.#pasids[slot]! < 0 ? undefined : this.#pasids[slot],
+        place: {
+          addrHi: this.#addrHis[slot]!,
+          addrLo: this.#addrLos[slot]!,
+          len: this.#lengths[slot]!,
+          fault: { code: `0x${code.toString(16)}`, reason: this.#reasons[slot]! },
+        },
         message: `the request faults with code 0x${code.toString(16)}, which the log of this IOMMU does not have`,
       },
     );
   }
+}
+
+/** What a logged fault is about. Many logs have the page alone. */
+function placeOf({ addr, code, reason }: RecordOf<"fault">): FindingPlace {
+  const fault = { code: code === undefined ? "" : hexHalves(code.hi, code.lo), reason: reason ?? "" };
+  if (addr === undefined) return { addrHi: 0, addrLo: 0, len: 0, fault };
+  return { addrHi: addr.hi, addrLo: addr.lo, len: addr.lo % PAGE_BYTES === 0 ? PAGE_BYTES : 1, fault };
 }

@@ -92,6 +92,11 @@ export class MappingFindings implements Analysis {
       {
         iommu: unit.id,
         dev: name,
+        place: {
+          addrHi: Number(addr >> 32n),
+          addrLo: Number(addr & 0xffff_ffffn),
+          len: Number(span),
+        },
         message: historyText(found, request, moment),
       },
     );

@@ -5,6 +5,7 @@ import type { WalkRequest } from "../../walkers/request.ts";
 import { addressText } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
+import type { FindingPlace } from "../filter/replay-filter.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Analysis, Showing } from "./analysis.ts";
@@ -32,6 +33,8 @@ interface Problem {
   readonly sources: Source[];
   readonly dev: string;
   readonly pasid: number;
+  /** Where the page is that the first of them used. */
+  readonly place: FindingPlace;
   /** Line of the first request that could see the old entry, or that its page was reused in; how many requests there were. */
   firstLine: number;
   /** Line of the last of them. */
@@ -67,13 +70,14 @@ export class OwedInvalidations implements Analysis {
   stale(
     line: number,
     { unit, names }: Route,
-    _record: DmaRecord,
+    record: DmaRecord,
     request: WalkRequest,
     staleSource: StaleSource,
     showing: Showing,
   ): void {
     if (staleSource.change === null && staleSource.root === null) return;
-    const problem = this.#follow(line, unit, names.device, request, staleSource);
+    const { addrHi, addrLo, len } = record;
+    const problem = this.#follow(line, unit, names.device, request, staleSource, { addrHi, addrLo, len });
     if (problem === null || problem.lastLine === line) return;
     if (problem.requests === 0) problem.firstLine = line;
     problem.lastLine = line;
@@ -96,7 +100,9 @@ export class OwedInvalidations implements Analysis {
     heir: IommuUnit,
     request: WalkRequest,
   ): void {
-    const problem = this.#follow(line, unit, this.#nameOf(unit, old.device), old, staleSource);
+    const dev = this.#nameOf(unit, old.device);
+    const { addrHi, addrLo } = old;
+    const problem = this.#follow(line, unit, dev, old, staleSource, { addrHi, addrLo, len: 1 });
     if (problem === null || problem.reusedLine !== 0) return;
     problem.reusedLine = line;
     const page = addressText(staleSource.answer.frame);
@@ -113,6 +119,7 @@ export class OwedInvalidations implements Analysis {
     dev: string,
     request: WalkRequest,
     staleSource: StaleSource,
+    place: FindingPlace,
   ): Problem | null {
     const key = keyOf(unit, staleSource);
     let problem = this.#open.get(key);
@@ -124,6 +131,7 @@ export class OwedInvalidations implements Analysis {
         sources: [],
         dev,
         pasid: request.pasid,
+        place,
         firstLine: line,
         lastLine: 0,
         requests: 0,
@@ -208,12 +216,13 @@ export class OwedInvalidations implements Analysis {
     rule: (typeof RULES)[number],
     details: { readonly message: string; readonly invalidated_line?: number },
   ): void {
-    const { unit, key, dev, pasid, firstLine, requests, answered, faultLine, reusedLine } = problem;
+    const { unit, key, dev, pasid, place, firstLine, requests, answered, faultLine, reusedLine } = problem;
     this.#open.delete(key);
     this.#findings.report(line, CACHE_RULES[rule], key, {
       iommu: unit.id,
       dev,
       pasid: pasid < 0 ? undefined : pasid,
+      place,
       ...details,
       ...(isLatent(problem) ? { latent: true } : {}),
       ...(requests === 0 ? {} : { first_line: firstLine, requests }),

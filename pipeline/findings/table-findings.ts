@@ -98,7 +98,7 @@ export class TableFindings implements Analysis, FrameUser {
     this.#names = names;
     this.#recorded = memory;
     this.#memory = new PeekedMemory(memory);
-    const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change));
+    const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change), past);
     this.#updates = new UpdatedEntries(this.#memory, past, (table) => this.#owners.get(table)?.unit, changes);
     this.#written = new WrittenEntries(this.#updates);
     this.#units = units;
@@ -207,6 +207,10 @@ export class TableFindings implements Analysis, FrameUser {
 
   request(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
     this.#updates.request(line, route, record, outcome);
+  }
+
+  attentive(unit: IommuUnit): boolean {
+    return this.#updates.concern(unit);
   }
 
   faulted(line: number, _route: Route, record: DmaRecord, outcome: Outcome): void {

@@ -1,3 +1,4 @@
+import type { Coherence } from "../../walkers/coherence.ts";
 import { CommandDecoder } from "../../walkers/commands/command.ts";
 import { WalkEngine } from "../../walkers/engine.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
@@ -21,6 +22,8 @@ export class IommuUnit {
   readonly walker: IommuWalker;
   readonly engine: CachedIommu["engine"];
   readonly state = new IommuState();
+  /** What its registers and properties say of its walks. */
+  coherence: Coherence;
   /** Decodes the commands of its queue. */
   readonly commands: CommandDecoder;
   /** Decode what registers ask for, by the register. */
@@ -36,6 +39,7 @@ export class IommuUnit {
     this.walker = this.vendor.walker(memory);
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
+    this.coherence = this.vendor.coherence(this.state);
     this.commands = new CommandDecoder(model);
     const registers = Object.keys(this.vendor.registerCommands);
     this.registerCommands = new Map(
@@ -59,6 +63,7 @@ export class IommuUnit {
 
   #configured(written: string): void {
     this.walker.configure(this.state);
+    this.coherence = this.vendor.coherence(this.state);
     this.commands.configure(this.state);
     for (const decoder of this.registerCommands.values()) decoder.configure(this.state);
     this.engine.drop();

@@ -5,6 +5,9 @@ import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource, ChunkSource, openTrace } from "../../parsers/trace/source.ts";
+import type { FilterWords } from "../filter/filter-words.ts";
+import { PatternError } from "../filter/patterns.ts";
+import { ReplayFilter } from "../filter/replay-filter.ts";
 import { RecordSink } from "../output/record-sink.ts";
 import type { OutputRecord } from "../output/records.ts";
 import { selectionOf } from "../output/selection.ts";
@@ -82,10 +85,20 @@ async function opened(
   options: StreamOptions,
 ): Promise<{ source: ByteSource; all: ReplayOptions }> {
   checkOptions(options);
-  const { only, ...rest } = options;
+  const { only, filter: words, ...rest } = options;
+  const filter = words === undefined ? null : filterOf(words);
   const directory = folderOf(input);
   const source = await onlyTrace(await sourceOf(input));
-  return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only) } };
+  return { source, all: { ...DEFAULT_OPTIONS, directory, ...rest, only: selectionOf(only), filter } };
+}
+
+function filterOf(words: FilterWords): ReplayFilter {
+  try {
+    return new ReplayFilter(words);
+  } catch (error) {
+    if (error instanceof PatternError) throw new LibraryError("argument", `filter: ${error.message}`);
+    throw error;
+  }
 }
 
 async function sourceOf(input: TraceInput): Promise<ByteSource> {

@@ -1,13 +1,18 @@
 import { problemOf } from "../caches/iotlb-simulation.ts";
+import { FILTER_WORDS, type FilterWords } from "../filter/filter-words.ts";
 import { DIFFERENCES } from "../iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 
-/** As `ReplayOptions`, all optional; `only` takes the names of `--only`, and [] writes no outcome at all. */
-export type StreamOptions = Partial<Omit<ReplayOptions, "only">> & {
+/**
+ * As `ReplayOptions`, all optional; `only` takes the names of `--only`, and [] writes no outcome at all; `filter` takes
+ * the words of `--dev`, `--pasid` and so on.
+ */
+export type StreamOptions = Partial<Omit<ReplayOptions, "only" | "filter">> & {
   readonly only?: readonly SelectionName[];
+  readonly filter?: FilterWords;
 };
 
 /** Says what is wrong with an option's value: expected and found. */
@@ -24,6 +29,7 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   strict: flag,
   caches: flag,
   findings: flag,
+  fast: flag,
   stats: flag,
   iotlb: (name, value) => {
     for (const geometry of array(name, value, "an array of { entries, ways }")) {
@@ -42,6 +48,13 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
     const aliases = value instanceof Map ? [...value] : undefined;
     if (!aliases?.every(([code, others]) => typeof code === "number" && others instanceof Set))
       throw refused(name, "a Map from a code to a Set of those that stand for it", value);
+  },
+  filter: (name, value) => {
+    if (!isObject(value)) throw refused(name, "an object of words", value);
+    for (const [word, given] of Object.entries(value as object)) {
+      if (!Object.hasOwn(FILTER_WORDS, word)) throw unknownName(name, Object.keys(FILTER_WORDS), word);
+      for (const item of [given].flat()) if (item !== undefined) text(`${name}.${word}`, item);
+    }
   },
   trace: text,
 };

@@ -19,13 +19,13 @@ class ReadsHistogram {
   #min = Number.POSITIVE_INFINITY;
   #max = 0;
 
-  add(reads: number): void {
-    this.#count++;
-    this.#total += reads;
+  add(reads: number, requests: number): void {
+    this.#count += requests;
+    this.#total += reads * requests;
     if (reads < this.#min) this.#min = reads;
     if (reads > this.#max) this.#max = reads;
-    if (reads < DENSE_READS) this.#dense[reads]!++;
-    else this.#sparse.set(reads, (this.#sparse.get(reads) ?? 0) + 1);
+    if (reads < DENSE_READS) this.#dense[reads]! += requests;
+    else this.#sparse.set(reads, (this.#sparse.get(reads) ?? 0) + requests);
   }
 
   #percentile(p: number): number {
@@ -79,22 +79,30 @@ export class ModelStatistics {
   }
 
   add(device: number, pasid: number, bytes: number, o: Outcome): void {
-    this.#requests++;
-    this.#bytes += bytes;
     if (o.latent) this.#latent++;
     this.#devices.add(device);
     if (pasid >= 0) this.#pasids.add(pasid);
-    this.#reads.add(o.reads);
+    if (o.status === OK && o.domain >= 0) this.#domains.add(o.domain);
+    this.addAlike(1, bytes, o);
+  }
+
+  /**
+   * Counts requests that came to the same, and of whose device, PASID and domain others have been added.
+   * @param bytes all their lengths
+   */
+  addAlike(requests: number, bytes: number, o: Outcome): void {
+    this.#requests += requests;
+    this.#bytes += bytes;
+    this.#reads.add(o.reads, requests);
     if (o.status === OK) {
-      this.#ok++;
-      if (o.domain >= 0) this.#domains.add(o.domain);
-      if (o.pageShift !== 0) this.#pageShifts[o.pageShift]!++;
+      this.#ok += requests;
+      if (o.pageShift !== 0) this.#pageShifts[o.pageShift]! += requests;
     } else if (o.status === FAULT) {
-      this.#faults++;
-      this.#byReason.set(o.reason, (this.#byReason.get(o.reason) ?? 0) + 1);
+      this.#faults += requests;
+      this.#byReason.set(o.reason, (this.#byReason.get(o.reason) ?? 0) + requests);
       const code = o.fault!.code;
-      if (code !== 0) this.#byCode.set(code, (this.#byCode.get(code) ?? 0) + 1);
-    } else if (o.status === MSI) this.#msi++;
+      if (code !== 0) this.#byCode.set(code, (this.#byCode.get(code) ?? 0) + requests);
+    } else if (o.status === MSI) this.#msi += requests;
   }
 
   record() {
@@ -142,6 +150,8 @@ export class Summary {
   forgotten = 0;
   /** Requests that were walked: the others could not be used. */
   walked = 0;
+  /** Requests that a filter has left out; -1: there is no filter. */
+  filtered = -1;
   /** Names that nothing here knows. */
   unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();
@@ -187,6 +197,7 @@ export class Summary {
       ...(this.unknownNames.length > 0
         ? { unknown_names: Object.fromEntries(this.unknownNames.map(({ name, count }) => [name, count])) }
         : {}),
+      ...(this.filtered < 0 ? {} : { filtered: this.filtered }),
       ...(this.forgotten > 0 ? { forgotten: this.forgotten } : {}),
     };
   }

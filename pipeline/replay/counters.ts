@@ -28,21 +28,39 @@ export class Counters implements Analysis {
     staleSource: StaleSource | null,
   ): void {
     const summary = this.#summary;
-    summary.walked++;
+    this.#walked(outcome, 1);
     const { verdict } = outcome;
     if (verdict === "match") summary.matches++;
     else if (verdict !== "") {
       Summary.count(summary.verdicts, verdict);
       if (verdict === "stale" && staleSource?.invalidationPending !== true) summary.owed++;
     }
-    if (outcome.status === FAULT) summary.faults++;
+    this.#ofLast(unit, outcome.model).add(device, record.pasid, record.len, outcome);
+  }
+
+  /**
+   * Counts requests that came to the same. Others of their IOMMU, device, PASID and domain have been counted one by one.
+   * @param bytes all their lengths
+   */
+  alike(unit: IommuUnit, outcome: Outcome, requests: number, matches: number, bytes: number): void {
+    this.#summary.matches += matches;
+    this.#walked(outcome, requests);
+    this.#ofLast(unit, outcome.model).addAlike(requests, bytes, outcome);
+  }
+
+  #walked({ status }: Outcome, requests: number): void {
+    this.#summary.walked += requests;
+    if (status === FAULT) this.#summary.faults += requests;
+  }
+
+  #ofLast(unit: IommuUnit, model: string): ModelStatistics {
     let statistics = this.#last;
-    if (statistics === null || this.#lastUnit !== unit || statistics.model !== outcome.model) {
-      statistics = this.#of(unit, outcome.model);
+    if (statistics === null || this.#lastUnit !== unit || statistics.model !== model) {
+      statistics = this.#of(unit, model);
       this.#last = statistics;
       this.#lastUnit = unit;
     }
-    statistics.add(device, record.pasid, record.len, outcome);
+    return statistics;
   }
 
   /** The counters of one table model, made at its first request. */

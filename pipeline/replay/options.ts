@@ -1,5 +1,6 @@
 import { MAX_LINE_BYTES } from "../../parsers/trace/reader.ts";
 import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
+import type { ReplayFilter } from "../filter/replay-filter.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
 import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
@@ -29,6 +30,13 @@ export interface ReplayOptions {
   /** Fault codes of the recorded system that stand for one of the specification, by the latter. */
   readonly codeAliases: CodeAliases;
   readonly only: Selection;
+  /**
+   * Take what a request like one before comes to from that one. Without it, every request is walked, noted and judged by
+   * itself, and says the same.
+   */
+  readonly fast: boolean;
+  /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
+  readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
   /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
@@ -51,6 +59,8 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   paGranularity: "exact",
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
+  fast: process.env.PASID_REPLAY_FAST !== "0",
+  filter: null,
   stats: true,
   trace: undefined,
 };

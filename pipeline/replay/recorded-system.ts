@@ -109,14 +109,14 @@ export class RecordedSystem {
 
   #declare(record: RecordOf<"iommu">): Problem | null {
     const problem = this.iommus.declare(record);
-    const coherent = ({ vendor, state }: IommuUnit) => vendor.coherence(state).because === "";
-    if (this.#options.caches) this.unflushed.watching = !this.iommus.units.every(coherent);
+    if (this.#options.caches)
+      this.unflushed.watching = this.iommus.units.some(({ coherence }) => coherence.because !== "");
     return problem;
   }
 
   /** The write buffer of an IOMMU is flushed. */
-  flushBuffer({ vendor, state }: IommuUnit): void {
-    if (this.unflushed.any && vendor.coherence(state).buffered) this.unflushed.flushAll();
+  flushBuffer({ coherence }: IommuUnit): void {
+    if (coherence.buffered && this.unflushed.any) this.unflushed.flushAll();
   }
 
   /** Processors' caches are written back, or a write buffer is: then whatever has been written is seen. */

@@ -4,9 +4,10 @@ import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
 import { printableLine, show } from "../../parsers/trace/show.ts";
 import { didYouMean, meant, UnknownNames } from "../../parsers/trace/unknown-names.ts";
 import { WalkRequest } from "../../walkers/request.ts";
-import { FAULT } from "../../walkers/result.ts";
+import { FAULT, OK } from "../../walkers/result.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
+import { FilteredSink } from "../filter/filtered-sink.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
@@ -15,6 +16,7 @@ import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
 import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
+import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
 import { TableFindings } from "../findings/table-findings.ts";
@@ -26,7 +28,9 @@ import type { ReplaySink } from "../output/sink.ts";
 import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
+import { OtherReading } from "../verdicts/other-reading.ts";
 import { Counters } from "./counters.ts";
+import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
 import { RecordedSystem } from "./recorded-system.ts";
 import { SystemChanges } from "./system-changes.ts";
@@ -45,6 +49,7 @@ export class Replay implements TraceHandler {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #other = new OtherReading();
   readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
@@ -52,34 +57,69 @@ export class Replay implements TraceHandler {
   readonly #changes: SystemChanges;
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
+  readonly #comparison: Comparison;
+  readonly #fast: boolean;
+  readonly #memo: Memo;
+  /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
+  #due = true;
+  /** Of memory, when the memo was last told that something has happened. */
+  #generation = 0;
 
-  constructor(names: TraceNames, sink: ReplaySink, options: ReplayOptions) {
+  /** @param watching makes further ones who look on, and are told last */
+  constructor(
+    names: TraceNames,
+    sink: ReplaySink,
+    options: ReplayOptions,
+    watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+  ) {
     this.system = new RecordedSystem(names, options);
-    this.#sink = sink;
+    const { filter } = options;
+    this.#sink = filter === null ? sink : new FilteredSink(sink, filter);
     this.#options = options;
-    this.#judge = new Judge(
-      new Comparison(names, options.compare, options.paGranularity, options.codeAliases),
+    const { compare, paGranularity, codeAliases } = options;
+    this.#comparison = new Comparison(names, compare, paGranularity, codeAliases);
+    this.#judge = new Judge(this.#comparison);
+    this.#undecided = new UndecidedVerdicts(this.summary, this.#sink);
+    const counters = new Counters(this.summary);
+    this.#counters = counters;
+    // What a filter leaves out is counted one by one.
+    this.#fast = options.fast && filter === null;
+    this.#memo = new Memo(({ unit, outcome }, requests, matches, bytes) =>
+      counters.alike(unit, outcome, requests, matches, bytes),
     );
-    this.#undecided = new UndecidedVerdicts(this.summary, sink);
-    this.#counters = new Counters(this.summary);
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counters]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...watching(this.system)]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
   }
 
+  /** The counters, told of what is asked for. */
+  #counted(): Analysis {
+    const { filter } = this.#options;
+    if (filter === null) return this.#counters;
+    return narrowed(this.#counters, (line, { names }, record, outcome) =>
+      filter.outcome(line, names, record, outcome),
+    );
+  }
+
   #findings(names: TraceNames): Analysis[] {
     const { memory, past, iommus } = this.system;
-    const findings = new Findings(this.summary, (finding) => this.#sink.record(finding));
+    const { filter } = this.#options;
+    const findings = new Findings(this.summary, (finding) => this.#sink.record(finding), filter);
+    /** What finds something wrong with a request itself. */
+    const ofRequests = (analysis: Analysis) =>
+      filter === null
+        ? analysis
+        : narrowed(analysis, (line, route, record) => filter.request(line, route.names, record));
     const owed = new OwedInvalidations(names, findings, past);
     return [
       new TableFindings(findings, names, memory, past, () => iommus.units),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
-      owed,
-      new PageReuse(iommus, owed, memory),
-      new CacheFindings(findings, iommus, past),
+      ofRequests(owed),
+      new PageReuse(iommus, owed, memory, past),
+      ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings),
       new LossFindings(findings),
       new NameFindings(this.#names, findings),
@@ -87,13 +127,60 @@ export class Replay implements TraceHandler {
   }
 
   dma(line: number, record: DmaRecord): void {
-    this.walk(line, record, null);
+    if (this.#due) this.#before();
+    if (!this.#fast || !this.#memo.find(record) || !this.#recall(line, record)) this.walk(line, record, null);
+  }
+
+  /** What is due before a record that uses tables. */
+  #before(): void {
+    this.#due = false;
+    for (const analysis of this.#analyses.before) analysis.before();
+  }
+
+  /**
+   * Replays a request by what one like it has come to.
+   * @returns false where something else was observed
+   */
+  #recall(line: number, record: DmaRecord): boolean {
+    const { outcome } = this.#memo.answerTo(record);
+    const { observed } = record;
+    if (observed.present && this.#comparison.difference(outcome, observed) !== "") return false;
+    const route = this.system.iommus.route(record) as Route;
+    outcome.verdict = observed.present ? "match" : "";
+    this.summary.requests++;
+    this.system.past.tick(line);
+    this.#memo.count(record, observed.present);
+    if (outcome.status === FAULT)
+      for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
+    this.#sink.outcome(line, route.names, record, outcome);
+    return true;
+  }
+
+  /** After a request was walked: whether it may be the answer to others. */
+  #learn(record: DmaRecord, unit: IommuUnit, outcome: Outcome, doubt: boolean): void {
+    if (!this.#fast) return;
+    const { caches, engine } = unit;
+    const { time, generation } = this.system.past;
+    const another = generation !== this.#generation || this.#undecided.waiting;
+    if (another || (caches !== null && (caches.lastEvent === time || caches.isFull))) {
+      this.#generation = generation;
+      this.#memo.happened();
+      return;
+    }
+    const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
+    const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
+    if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
+    if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
+    const pair = caches?.settledPair(this.#request) ?? null;
+    if (caches !== null && pair === null) return;
+    const { reads } = engine.process;
+    this.#memo.learn(record, unit, outcome, pair, { reads, bound: this.#request.binding !== null });
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
   walk(line: number, record: DmaRecord, walks: Walks | null): void {
     this.summary.requests++;
-    for (const analysis of this.#analyses.before) analysis.before();
+    this.#before();
     this.system.past.tick(line);
     const route = this.system.iommus.route(record);
     if ("code" in route) {
@@ -129,12 +216,14 @@ export class Replay implements TraceHandler {
       unread = memory.isUnread(outcome.entryFrame);
       this.#fail(line, memory.takeError());
     }
+    const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
+    this.#learn(record, unit, outcome, mayDiffer || unread);
   }
 
   /** A request while the queue has stopped: what it shows of that. */
@@ -170,7 +259,9 @@ export class Replay implements TraceHandler {
         analysis.flawed(line, route, record, this.#request, caches.live.flaw);
       caches.live.flaw = null;
     }
-    if (outcome.status === FAULT && !unread)
+    // By another reading of the specification it was none.
+    const served = outcome.verdict === "match" && record.observed.result !== FAULT;
+    if (outcome.status === FAULT && !unread && !served)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);
   }
@@ -178,10 +269,15 @@ export class Replay implements TraceHandler {
   #tell(line: number, { unit, names }: Route, record: DmaRecord, outcome: Outcome): void {
     const undecided = this.#undecided;
     if (undecided.concerns(unit, outcome)) {
-      undecided.add(unit);
+      undecided.add(unit, this.#isCounted(line, names, record, outcome));
       this.#sink.undecided(unit, line, names, record, outcome);
     } else this.#sink.outcome(line, names, record, outcome);
     if (undecided.waiting) undecided.hold(Math.max(outcome.runs, 1));
+  }
+
+  #isCounted(line: number, names: Route["names"], record: DmaRecord, outcome: Outcome): boolean {
+    const { filter } = this.#options;
+    return filter === null || filter.outcome(line, names, record, outcome);
   }
 
   mem(line: number, record: MemRecord): void {
@@ -192,11 +288,29 @@ export class Replay implements TraceHandler {
     for (const analysis of this.#analyses.writing) analysis.writing(addrHi, addrLo, bytes);
     this.#fail(line, this.system.write(record));
     for (const analysis of this.#analyses.written) analysis.written(line);
+    this.#wrote();
+  }
+
+  /** Memory was written to: requests may come to something else if they use it, or if it is being looked at how. */
+  #wrote(): void {
+    this.#due = true;
+    const { past, iommus } = this.system;
+    const { attentive } = this.#analyses;
+    if (
+      past.lastChange === past.time ||
+      past.generation !== this.#generation ||
+      attentive.some((analysis) => iommus.units.some((unit) => analysis.attentive(unit)))
+    ) {
+      this.#generation = past.generation;
+      this.#memo.happened();
+    }
   }
 
   record(line: number, record: PlainRecord): void {
     Summary.count(this.summary.records, record.type);
     this.system.past.tick(line);
+    this.#due = true;
+    this.#memo.happened();
     const stranger =
       record.type === "iommu" || record.type === "reg" ? this.#unknownSetting(line, record) : "";
     if (stranger !== "") this.error(line, "schema", stranger);
@@ -224,10 +338,12 @@ export class Replay implements TraceHandler {
    */
   finish(lines: number): void {
     this.#undecided.finish();
+    this.#memo.fold();
     for (const analysis of this.#analyses.finish) analysis.finish(lines);
     const { iommus } = this.system;
     this.summary.unknownNames = this.#names.found;
     this.summary.finish(lines, iommus.forgotten);
+    this.summary.filtered = this.#options.filter?.leftOut ?? -1;
     if (this.#options.stats) this.#counters.report(this.#sink, iommus.units, this.#options.trace);
   }
 

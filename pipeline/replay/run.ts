@@ -34,8 +34,9 @@ export async function replayRecords(
 ): Promise<Summary> {
   const replay = new Replay(source.names, sink, options);
   const { summary } = replay;
+  const handler = options.filter === null ? replay : options.filter.watching(replay);
   try {
-    const { lines, bytes } = await readRecords(source, replay, (read) => onPiece(read, summary.requests));
+    const { lines, bytes } = await readRecords(source, handler, (read) => onPiece(read, summary.requests));
     replay.finish(lines);
     await onPiece(bytes, summary.requests);
     return summary;

@@ -32,10 +32,10 @@ export class UndecidedVerdicts {
     return outcome.verdict === "stale-after-invalidation" && unit.caches !== null && unit.caches.undecided;
   }
 
-  /** One more is held. */
-  add(unit: IommuUnit): void {
+  /** One more is held. @param counted the summary counts it: no filter has left it out */
+  add(unit: IommuUnit, counted: boolean): void {
     this.waiting = true;
-    this.#counts.set(unit, (this.#counts.get(unit) ?? 0) + 1);
+    this.#counts.set(unit, (this.#counts.get(unit) ?? 0) + (counted ? 1 : 0));
   }
 
   /** So many more records, or runs, are held: there is an end to it. */
@@ -54,7 +54,7 @@ export class UndecidedVerdicts {
       this.waiting = false;
       this.#held = 0;
     }
-    if (waits) this.#recount(count);
+    if (waits && count > 0) this.#recount(count);
     this.#sink.decided(unit, waits);
   }
 

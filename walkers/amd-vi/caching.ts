@@ -1,4 +1,5 @@
 import { type Caching, NO_TAG, translationTag } from "../caching.ts";
+import { SIZED_PAGES } from "../page-tables/amd-v1.ts";
 import { RADIX512 } from "../page-tables/geometry.ts";
 import type { DeviceContext, PasidContext } from "./context.ts";
 import { DEVICE_TABLE_BASES } from "./registers.ts";
@@ -46,4 +47,5 @@ export const AMD_VI_CACHING: Caching<DeviceContext, PasidContext> = {
   owesTranslations: true,
   rootRegisters: DEVICE_TABLE_BASES,
   reconfigured: () => false,
+  repeatedLeaf: SIZED_PAGES,
 };

@@ -7,6 +7,8 @@
  * entry names the level of the table that it points to (and may skip levels), and a leaf may map any power of two,
  * which it then encodes in the low bits of its own address.
  */
+
+import type { RepeatedLeaf } from "../caching.ts";
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { frameOf } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
@@ -43,7 +45,11 @@ export const AmdV1Entry = layout("AMD-Vi v1 page translation entry", "AMD 48882,
   IGN2: ignored(63, 63),
 });
 
-/** An entry that points to a table: Next Level 1 to 6. */
+/**
+ * An entry that points to a table: Next Level 1 to 6. Bits 60:59, which are FC and U of a page's entry, are reserved: so
+ * VirtualBox has them, which was written from the specification (include/VBox/iommu-amd.h, IOPDE_T), and illumos, Xen and
+ * Linux know them of a page's entry alone. Whoever takes one format for all entries passes them over.
+ */
 export const AmdV1Directory = layout("AMD-Vi v1 page directory entry", "AMD 48882, 2.2.3", 8, {
   PR: bit(0, "Present"),
   IGN0: ignored(4, 1),
@@ -64,6 +70,8 @@ const IR = AmdV1Entry.mask.IR.hi;
 const IW = AmdV1Entry.mask.IW.hi;
 const ENTRY_RESERVED_HI = AmdV1Entry.reserved()[1]! | 0;
 const DIRECTORY_RESERVED_HI = AmdV1Directory.reserved()[1]! | 0;
+/** Bits of a directory entry that are reserved by one reading only. */
+const DISPUTED_HI = DIRECTORY_RESERVED_HI & ~ENTRY_RESERVED_HI;
 
 /** Next Level of a leaf whose size is in its address; of a table it can never be. */
 const SIZED_PAGE = 7;
@@ -74,8 +82,37 @@ const STAGE = 2;
 const FRAME_LOW_BITS = 20;
 const FRAME_LOW_MASK = (1 << FRAME_LOW_BITS) - 1;
 
+/** Flags that hardware sets in a leaf, and bits that it ignores. */
+const FREE_LO =
+  AmdV1Entry.mask.A.lo | AmdV1Entry.mask.D.lo | AmdV1Entry.mask.IGN0.lo | AmdV1Entry.mask.IGN1.lo;
+const FREE_HI = AmdV1Entry.mask.IGN2.hi;
+
+/**
+ * A page larger than what an entry of its level maps: the entry stands in all that the page covers (2.2.3; so does Linux
+ * write it, which looks for D in each of them: drivers/iommu/generic_pt/fmt/amdv1.h).
+ */
+export const SIZED_PAGES: RepeatedLeaf = {
+  entries(stage, level, hi, lo) {
+    const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+    if (stage !== STAGE || (lo & PR) === 0 || next !== SIZED_PAGE) return 0;
+    const shift = leafShift(level, next, hi, lo);
+    return shift === 0 ? 0 : shift - radix512Shift(level);
+  },
+  same: (hi, lo, otherHi, otherLo) => ((hi ^ otherHi) & ~FREE_HI) === 0 && ((lo ^ otherLo) & ~FREE_LO) === 0,
+  contradiction(hi, lo, otherHi, otherLo) {
+    if ((otherLo & PR) === 0 || SIZED_PAGES.same(hi, lo, otherHi, otherLo)) return null;
+    if (((lo ^ otherLo) & AmdV1Entry.mask.NEXT_LEVEL.lo) !== 0) return "is not one of them";
+    const leadsElsewhere = ((hi ^ otherHi) & ADDR_HI) !== 0 || (lo ^ otherLo) >>> 12 !== 0;
+    return leadsElsewhere ? "leads elsewhere" : "has other rights or attributes";
+  },
+};
+
 /** A walker of one set of v1 tables. Reused: its fields hold the result of the last walk. */
 export class AmdV1Walk {
+  /** All entries have the format of a page's. */
+  oneFormat = false;
+  /** An entry has been met that is another one by the other reading. */
+  disputed = false;
   /** Bits 63:32 of an entry that are address bits beyond the physical address width, and so reserved. */
   reservedHi = 0;
 
@@ -83,6 +120,8 @@ export class AmdV1Walk {
   frame = 0;
   /** log2 of the page's size: 12 to 52. */
   pageShift = 0;
+  /** The page is larger than what its entry's level maps: the entry stands there several times. */
+  repeated = false;
   /** READ | WRITE that the start and all levels grant; also after DENIED. */
   perm = 0;
   /** Level of the entry read last: the failing one where the walk failed. */
@@ -112,6 +151,7 @@ export class AmdV1Walk {
   ): WalkStatus {
     this.level = mode;
     this.reservedBits = false;
+    this.disputed = false;
     this.perm = granted;
     if (beyond(mode, hi, lo)) return OUT_OF_RANGE;
     // Permissions are the AND of every level and of the device table entry: once one denies, no deeper entry
@@ -127,8 +167,11 @@ export class AmdV1Walk {
       if ((entryLo & PR) === 0) return NOT_PRESENT;
       const next = (entryLo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
       const leaf = next === 0 || next === SIZED_PAGE;
-      if ((entryHi & ((leaf ? ENTRY_RESERVED_HI : DIRECTORY_RESERVED_HI) | this.reservedHi)) !== 0) {
+      const reserved =
+        entryHi & ((leaf || this.oneFormat ? ENTRY_RESERVED_HI : DIRECTORY_RESERVED_HI) | this.reservedHi);
+      if (reserved !== 0) {
         this.reservedBits = true;
+        this.disputed = (reserved & ~DISPUTED_HI) === 0;
         return RESERVED;
       }
       const shift = leaf ? leafShift(level, next, entryHi, entryLo) : 0;
@@ -138,6 +181,7 @@ export class AmdV1Walk {
       const address = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (leaf) {
         this.pageShift = shift;
+        this.repeated = next === SIZED_PAGE;
         this.frame = within(address, shift, entryLo, hi, lo);
         return WALKED;
       }

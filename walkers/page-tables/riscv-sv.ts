@@ -7,6 +7,7 @@
  * Sv32), 3 is 1 GiB, 4 is 512 GiB, 5 is 256 TiB; a Svnapot entry maps 64 KiB.
  */
 
+import type { RepeatedLeaf } from "../caching.ts";
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
 import { READ } from "../request.ts";
@@ -68,9 +69,9 @@ export const SV_D = SvEntry.mask.D.lo;
 export const SV_R = SvEntry.mask.R.lo;
 export const SV_W = SvEntry.mask.W.lo;
 export const SV_X = SvEntry.mask.X.lo;
-const V = SvEntry.mask.V.lo;
+export const SV_V = SvEntry.mask.V.lo;
 const G = SvEntry.mask.G.lo;
-const N = SvEntry.mask.N.hi;
+export const SV_N = SvEntry.mask.N.hi;
 const PBMT = SvEntry.mask.PBMT.hi;
 const PPN_HI = SvEntry.mask.PPN.hi;
 /** Reserved in an entry that points to a table (Sv32: "For non-leaf PTEs, the D, A, and U bits are reserved"). */
@@ -81,7 +82,29 @@ const PPN_PER_HI = 2 ** (32 - PPN_SHIFT);
 /** PPN bits 3:0 of a NAPOT entry, and their only value that is not reserved (Svnapot: 64 KiB). */
 const NAPOT_MASK = 0xf;
 const NAPOT_64K = 0x8;
-const NAPOT_64K_SHIFT = 16;
+export const NAPOT_64K_SHIFT = 16;
+
+/** Flags that may differ between the entries of one NAPOT range: A and D, and what is software's (Svnapot). */
+const NAPOT_FREE_LO = SV_A | SV_D | SvEntry.mask.RSW.lo;
+const NAPOT_FREE_HI = SvEntry.mask.RSW60T59.hi;
+const NAPOT_ENTRIES = 4;
+
+/** Svnapot: 16 entries that are alike, any of which a cache may take for all. */
+export const NAPOT: RepeatedLeaf = {
+  entries: (_stage, level, hi, lo) =>
+    level === 1 && (hi & SV_N) !== 0 && (lo & SV_V) !== 0 ? NAPOT_ENTRIES : 0,
+  same: (hi, lo, otherHi, otherLo) =>
+    ((hi ^ otherHi) & ~NAPOT_FREE_HI) === 0 && ((lo ^ otherLo) & ~NAPOT_FREE_LO) === 0,
+  contradiction(hi, lo, otherHi, otherLo, index) {
+    if ((otherLo & SV_V) === 0 || NAPOT.same(hi, lo, otherHi, otherLo)) return null;
+    // One that stands alone may say the same of its own page.
+    const alone = lo + ((index - NAPOT_64K) << PPN_SHIFT);
+    if ((otherHi & SV_N) === 0 && NAPOT.same(hi & ~SV_N, alone, otherHi, otherLo)) return null;
+    if ((otherHi & SV_N) === 0) return "is not one of them";
+    const leadsElsewhere = ((hi ^ otherHi) & PPN_HI) !== 0 || (lo ^ otherLo) >>> PPN_SHIFT !== 0;
+    return leadsElsewhere ? "leads elsewhere" : "has other rights or another memory type";
+  },
+};
 
 /** Levels of Sv32 and Sv32x4, the one pair of schemes with 4-byte entries and 10-bit indices. */
 export const SV32_LEVELS = 2;
@@ -119,6 +142,8 @@ export class SvWalk {
   pageShift = 0;
   /** Low half of the leaf entry: its R, W, X, U, A and D bits. */
   leaf = 0;
+  /** The leaf is one of a NAPOT range. */
+  napot = false;
   /** Global: the leaf or an entry above it says so. */
   global = false;
 
@@ -195,7 +220,7 @@ export class SvWalk {
       const highHalf = this.entryHi;
 
       // Step 3: validity, W without R, reserved bits and encodings.
-      if ((lowHalf & V) === 0) return NOT_PRESENT;
+      if ((lowHalf & SV_V) === 0) return NOT_PRESENT;
       if ((lowHalf & (SV_R | SV_W)) === SV_W) return RESERVED;
       if (highHalf !== 0 && this.#malformed(highHalf, level)) return RESERVED;
       global |= lowHalf;
@@ -210,8 +235,9 @@ export class SvWalk {
       }
 
       // Step 5: a leaf; a superpage must be aligned to its size.
+      this.napot = level === 1 && (highHalf & SV_N) !== 0;
       if (level === 1) {
-        if ((highHalf & N) !== 0) {
+        if (this.napot) {
           if ((ppn & NAPOT_MASK) !== NAPOT_64K) return RESERVED;
           this.frame = ppn - NAPOT_64K + ((lo >>> FRAME_SHIFT) & NAPOT_MASK);
           this.pageShift = NAPOT_64K_SHIFT;
@@ -268,7 +294,7 @@ export class SvWalk {
   #malformed(highHalf: number, level: number): boolean {
     if ((highHalf & this.#reservedHi) !== 0) return true;
     if ((highHalf & PBMT) === PBMT) return true;
-    return level > 1 && (highHalf & N) !== 0;
+    return level > 1 && (highHalf & SV_N) !== 0;
   }
 }
 

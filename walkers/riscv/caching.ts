@@ -1,5 +1,6 @@
-import { type Caching, NO_TAG, translationTag } from "../caching.ts";
-import { svGeometry } from "../page-tables/riscv-sv.ts";
+import { type Caching, type LiveChange, NO_TAG, translationTag } from "../caching.ts";
+import { NAPOT, SV_N, SV_V, svGeometry } from "../page-tables/riscv-sv.ts";
+import type { IommuState } from "../registers.ts";
 import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
 
 /** R, W and X of a page-table entry: it is a leaf. */
@@ -35,4 +36,21 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   owesTranslations: true,
   rootRegisters: ["ddtp"],
   reconfigured: () => false,
+  repeatedLeaf: NAPOT,
+  brokenBeforeMade,
 };
+
+/**
+ * RISC-V IOMMU 1.0, Accessed (A)/Dirty (D) bit updates and page promotions: with V set, a page may only become one of
+ * another size, and then rights and addresses have to stay what they were.
+ */
+function brokenBeforeMade(_state: IommuState, change: LiveChange): string | null {
+  const { stage, level, translatesOtherwise, oldHi, oldLo, newHi, newLo } = change;
+  if ((oldLo & newLo & SV_V) === 0 || !translatesOtherwise) return null;
+  const wasTable = RISCV_CACHING.pointsToTable(stage, level, oldLo);
+  const isTable = RISCV_CACHING.pointsToTable(stage, level, newLo);
+  const resized = wasTable !== isTable || (level === 1 && ((oldHi ^ newHi) & SV_N) !== 0);
+  return resized
+    ? "expected V to be cleared, and the old entry to be invalidated, before pages of another size lead elsewhere or have other rights"
+    : null;
+}

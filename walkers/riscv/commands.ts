@@ -16,6 +16,7 @@ import {
   SECOND_STAGE,
 } from "../invalidation.ts";
 import { address, bit, bits, frame, ignored, type LayoutField, layout } from "../layout.ts";
+import { NAPOT_64K_SHIFT } from "../page-tables/riscv-sv.ts";
 import type { IommuState } from "../registers.ts";
 import { addressText, hex } from "../word64.ts";
 import {
@@ -124,6 +125,9 @@ function addressRange(view: DataView, caps: Caps, out: Invalidation): void {
   const at = inval.ADDR(view, 0);
   const ranged = caps.range && inval.S(view, 0) !== 0;
   alignedRange(out, at, ranged ? Math.min(sizeInAddress(at), FRAME_BITS) : 0);
+  // Privileged specification, Svnapot: a range may be held in pieces, so that all of its pages are to be named.
+  out.inPieces = true;
+  out.piecesOf = NAPOT_64K_SHIFT;
   if (!(caps.nonLeaf && inval.NL(view, 0) !== 0)) out.onLeaves();
 }
 

@@ -156,6 +156,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
         out.frame = first.frame;
         out.offset = lo & FRAME_MASK;
         out.pageShift = first.pageShift;
+        out.repeated = first.napot;
         out.perm = this.#rights;
         return;
       }
@@ -178,6 +179,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     out.frame = second.frame;
     out.offset = lo & FRAME_MASK;
     out.pageShift = nested ? Math.min(pageShift, this.#first.pageShift) : pageShift;
+    out.repeated = second.table.napot || (nested && this.#first.napot);
     out.perm = this.#rights & second.perm;
   }
 

@@ -8,6 +8,7 @@ import type { Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import { type Change, type VersionedMemory, WORD_BYTES } from "../history/versioned-memory.ts";
+import { RepeatedLeaves, type UnlikeEntry } from "./repeated-leaves.ts";
 
 /** What is wrong with page-table entries, whether an invalidation came or not. */
 export type TableFlaw =
@@ -18,7 +19,8 @@ export type TableFlaw =
       readonly newLo: number;
       readonly text: string;
     }
-  | { readonly kind: "group"; readonly shift: number; readonly first: number; readonly text: string };
+  | { readonly kind: "group"; readonly shift: number; readonly first: number; readonly text: string }
+  | { readonly kind: "repeated"; readonly entry: UnlikeEntry };
 
 /**
  * Entries that must not be changed from one valid value to another without being invalid, and invalidated, in between;
@@ -33,6 +35,8 @@ export class LiveChanges {
   /** The latest, until somebody has taken note. */
   flaw: TableFlaw | null = null;
 
+  readonly #repeated: RepeatedLeaves;
+
   constructor(
     unit: CachedIommu,
     memory: VersionedMemory,
@@ -40,6 +44,7 @@ export class LiveChanges {
     translations: Translations,
     past: PastWalks,
   ) {
+    this.#repeated = new RepeatedLeaves(unit, memory);
     this.#unit = unit;
     this.#memory = memory;
     this.#contexts = contexts;
@@ -47,12 +52,13 @@ export class LiveChanges {
     this.#past = past;
   }
 
-  /** A page that is mapped is about to be entered. */
-  entering(set: TagSet, request: WalkRequest): void {
+  /** A page that is mapped is about to be entered. @param walk of memory as it is */
+  entering(set: TagSet, request: WalkRequest, walk: WalkResult): void {
     const { caching } = this.#unit.vendor;
     if (caching.brokenBeforeMade === undefined) return;
     const old = this.#latest(set, request);
     if (old === null || old.time >= this.#memory.lastChange) return;
+    const { frame, perm } = walk;
     const read = this.#past.walkAsOf(old, request);
     if (read === null || read.value.status !== OK) return;
     const change = read.missedChange();
@@ -72,7 +78,8 @@ export class LiveChanges {
     const newHi = view.getInt32(at + 4, true);
     const newLo = view.getInt32(at, true);
     const { oldHi, oldLo } = change;
-    const live: LiveChange = { stage, level, oldHi, oldLo, newHi, newLo };
+    const translatesOtherwise = read.value.frame !== frame || read.value.perm !== perm;
+    const live: LiveChange = { stage, level, translatesOtherwise, oldHi, oldLo, newHi, newLo };
     const text = caching.brokenBeforeMade(this.#unit.state, live);
     if (text !== null) this.flaw = { kind: "replaced", change, newHi, newLo, text };
   }
@@ -87,6 +94,27 @@ export class LiveChanges {
       if (latest === null || time > latest.time) latest = { context, time, invalidated };
     }
     return latest;
+  }
+
+  /**
+   * A page whose leaf stands in several entries is about to be entered for the first time, or after memory has changed.
+   * @param since when it was held last; a tick after now: it was not
+   * @returns whether one of these entries says another thing than it did then
+   */
+  enteringRepeated(pair: TranslationContext, request: WalkRequest, since: number): boolean {
+    const { access } = request;
+    request.access = 0;
+    const leaves = this.#repeated.of(() =>
+      this.#past.translate(request, pair.device.context, pair.process.context),
+    );
+    request.access = access;
+    let changed = false;
+    for (const leaf of leaves) {
+      const entry = this.#repeated.unlike(leaf);
+      if (entry !== null) this.flaw = { kind: "repeated", entry };
+      if (this.#repeated.changedSince(leaf, since)) changed = true;
+    }
+    return changed;
   }
 
   /** A group is about to be entered for the first time, or after one of its pages has changed. */

@@ -79,15 +79,15 @@ export class PagingStructures {
     const ok = walk.status === OK;
     const leaf = ok ? walk.firstShift || walk.pageShift : 0;
     const first = sizes.firstAbove(leaf);
-    if (first >= sizes.count) return false;
+    if (first >= sizes.count && !this.#anyBelow(set, sizes, first, request)) return false;
     const structural = this.#memory.lastStructural;
     // What was used since anything happened need not be noted again.
-    if (ok && entries.find(set, sizes.shift(first), hi, lo)) {
+    if (ok && first < sizes.count && entries.find(set, sizes.shift(first), hi, lo)) {
       const { context, invalidated, time: used } = entries;
-      if (context === pair.id && !invalidated && used > structural && used > since)
-        return this.#anySuperseded(set, sizes, request);
+      const ours = used > structural && used > since && this.#contexts.sameKind(context, pair);
+      if (ours && !invalidated) return this.#anySuperseded(set, sizes, request);
     }
-    this.#note(set, sizes, first, pair, request, ok, time);
+    this.#note(set, sizes, first, pair, request, ok, time, since);
     return this.#anySuperseded(set, sizes, request);
   }
 
@@ -99,15 +99,17 @@ export class PagingStructures {
     request: WalkRequest,
     ok: boolean,
     time: number,
+    since: number,
   ): void {
     const { entries } = this;
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
     let now: Path | null = null;
-    for (let step = first; step < sizes.count; step++) {
+    // Below it, entries may be held whose place the leaf has taken.
+    for (let step = 0; step < sizes.count; step++) {
       const shift = sizes.shift(step);
       if (!entries.find(set, shift, hi, lo)) {
-        if (!ok) continue;
+        if (!ok || step < first) continue;
         now ??= this.#pathNow(pair, request, sizes, first, ok);
         if (now.has(sizes.level(step))) entries.enter(set, shift, 0, hi, lo, pair.id, time);
         continue;
@@ -117,7 +119,8 @@ export class PagingStructures {
         time: entries.time,
         invalidated: entries.invalidated,
       };
-      const known = old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
+      const known =
+        step >= first && old.time >= memory.lastStructural && this.#contexts.sameKind(old.context, pair);
       if (!known) {
         now ??= this.#pathNow(pair, request, sizes, first, ok);
         const before = this.#pathOf(old, request, sizes)?.get(sizes.level(step));
@@ -129,10 +132,20 @@ export class PagingStructures {
           entries.supersede(set, shift, hi, lo, old);
         if (after === undefined) entries.remove(set, shift, hi, lo);
         else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
-      } else if (ok) entries.enter(set, shift, 0, hi, lo, pair.id, time);
+      } else if (ok) {
+        const holder = old.time > since ? old.context : pair.id;
+        entries.enter(set, shift, 0, hi, lo, holder, time);
+      }
     }
     // Changes of the tables that these entries stand in are changes of structure from now on.
     if (now !== null) for (const { frame } of now.values()) memory.watchTable(frame);
+  }
+
+  /** Whether an entry is held that mapped no more than the leaf does. */
+  #anyBelow(set: TagSet, sizes: LevelSizes, first: number, request: WalkRequest): boolean {
+    for (let step = 0; step < first; step++)
+      if (this.entries.find(set, sizes.shift(step), request.addrHi, request.addrLo)) return true;
+    return this.#anySuperseded(set, sizes, request);
   }
 
   #pathNow(
@@ -142,20 +155,19 @@ export class PagingStructures {
     first: number,
     ok: boolean,
   ): Path {
-    const path = this.#path(pair, request, sizes, NOW);
+    const path = this.#path(pair, request, sizes, NOW)!;
     const { pathEnd } = this.#past;
-    if (ok && pathEnd !== null) this.leafTables.add(request, pathEnd, sizes, first);
+    if (ok && pathEnd !== null && first < sizes.count) this.leafTables.add(request, pathEnd, sizes, first);
     return path;
   }
 
-  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path {
+  #path(pair: TranslationContext, request: WalkRequest, sizes: LevelSizes, time: number): Path | null {
     return this.#past.path(request, pair.device.context, pair.process.context, sizes.stage, time);
   }
 
   #pathOf(old: CachedTranslation, request: WalkRequest, sizes: LevelSizes): Path | null {
     const pair = this.#contexts.pair(old.context);
-    if (pair === undefined || old.time < this.#memory.horizon) return null;
-    return this.#path(pair, request, sizes, old.time);
+    return pair === undefined ? null : this.#path(pair, request, sizes, old.time);
   }
 
   /** Whether an entry on the way to an address is held, invalidated or not, that another has taken the place of. */

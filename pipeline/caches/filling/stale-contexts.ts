@@ -102,6 +102,7 @@ export class StaleContexts {
     if (walk.status !== OK || walk.pageShift === 0) return;
     const set = walk.global ? pair.globalTags : pair.tags;
     const { pageShift: shift } = walk;
+    translations.usedBy(set, pair.kind);
     if (!translations.find(set, shift, hi, lo)) {
       translations.enter(set, shift, walk.firstShift, hi, lo, pair.id, time);
       return;
@@ -114,7 +115,7 @@ export class StaleContexts {
       .earlier(set, shift, hi, lo)
       .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
-      known.time = time;
+      set.fills(known, time);
     else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
   }
 

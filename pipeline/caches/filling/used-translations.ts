@@ -6,7 +6,7 @@ import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
-import type { VersionedMemory } from "../history/versioned-memory.ts";
+import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { LiveChanges } from "./live-changes.ts";
 
 /** What every walk leaves in the cache of translations, and what of the same page may be there from before. */
@@ -17,6 +17,10 @@ export class UsedTranslations {
   readonly #past: PastWalks;
   readonly #denying = new WalkResult();
   readonly #now = new WalkResult();
+  /** Tick of the latest invalidation, completion or change of what is used: see `use`. */
+  #since = 0;
+  /** The pair that the translation being entered goes by. */
+  #holder = 0;
 
   readonly #live: LiveChanges;
 
@@ -37,6 +41,8 @@ export class UsedTranslations {
   /**
    * Enters what a walk of one page found.
    * @param failures which refusals are cached as well
+   * @param since tick of the latest invalidation, completion or change of what is used: of contexts that decode alike
+   *   the first to use a page since then stands for all
    * @returns whether an earlier translation of the page may still be cached and is another
    */
   use(
@@ -45,7 +51,10 @@ export class UsedTranslations {
     walk: WalkResult,
     time: number,
     failures: CachedFailures,
+    since: number,
   ): boolean {
+    this.#since = since;
+    this.#translations.usedBy(pair.tags, pair.kind);
     const set = walk.global ? pair.globalTags : pair.tags;
     const other = walk.global ? pair.tags : pair.globalTags;
     let mayDiffer = this.#enter(set, pair, request, walk, time, failures);
@@ -71,9 +80,11 @@ export class UsedTranslations {
       if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
     if (shift === 0) return this.#anyValid(set, 0, request, time);
-    if (walk.status === OK) this.#live.entering(set, request);
+    if (walk.status === OK) this.#live.entering(set, request, walk);
     const mayDiffer = this.#replace(set, pair, shift, request, walk);
-    this.#translations.enter(set, shift, walk.firstShift, request.addrHi, request.addrLo, pair.id, time);
+    const { addrHi, addrLo } = request;
+    this.#translations.usedBy(set, pair.kind);
+    this.#translations.enter(set, shift, walk.firstShift, addrHi, addrLo, this.#holder, time);
     if (walk.groupShift !== 0) this.#enterGroup(set, pair, request, walk, time);
     return mayDiffer || this.#anyValid(set, shift, request, time);
   }
@@ -90,6 +101,7 @@ export class UsedTranslations {
     const { addrHi: hi, addrLo: lo } = request;
     const { groupShift: shift, pageShift, firstShift } = walk;
     const groups = translations.tags.groupsOf(set, firstShift || pageShift);
+    let holder = pair.id;
     if (translations.find(groups, shift, hi, lo)) {
       const old: CachedTranslation = {
         context: translations.context,
@@ -99,9 +111,9 @@ export class UsedTranslations {
       if (!this.#isWhole(old, pair, request, walk)) {
         translations.supersede(groups, shift, hi, lo, old);
         this.#live.enteringGroup(pair, request, walk);
-      }
+      } else if (old.time > this.#since && this.#contexts.sameKind(old.context, pair)) holder = old.context;
     } else this.#live.enteringGroup(pair, request, walk);
-    translations.enter(groups, shift, firstShift > shift ? firstShift : 0, hi, lo, pair.id, time);
+    translations.enter(groups, shift, firstShift > shift ? firstShift : 0, hi, lo, holder, time);
   }
 
   /** Whether all pages of a group are what they were when it was held last. */
@@ -151,13 +163,18 @@ export class UsedTranslations {
       const denying = this.#denying;
       denying.copyFrom(walk);
       mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying);
-      this.#translations.enter(set, denying.pageShift, denying.firstShift, addrHi, addrLo, pair.id, time);
+      this.#translations.usedBy(set, pair.kind);
+      const { pageShift, firstShift } = denying;
+      this.#translations.enter(set, pageShift, firstShift, addrHi, addrLo, this.#holder, time);
       if (denying.groupShift !== 0) this.#enterGroup(set, pair, request, denying, time);
     }
     return this.#anyValid(set, 0, request, time) || mayDiffer;
   }
 
-  /** Supersedes what is known of a page where it is another translation; true where that may change the answer. */
+  /**
+   * Supersedes what is known of a page where it is another translation; true where that may change the answer. Sets
+   * `#holder`.
+   */
   #replace(
     set: TagSet,
     pair: TranslationContext,
@@ -167,29 +184,41 @@ export class UsedTranslations {
   ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
-    if (!translations.find(set, shift, hi, lo)) return false;
-    // Memory says to this context what it said to one that decodes alike, as long as it has not changed.
-    if (translations.time >= this.#memory.lastChange && this.#contexts.sameKind(translations.context, pair))
+    this.#holder = pair.id;
+    if (!translations.find(set, shift, hi, lo)) {
+      if (walk.repeated) this.#live.enteringRepeated(pair, request, NOW);
       return false;
+    }
+    // Memory says to this context what it said to one that decodes alike, as long as it has not changed.
+    if (translations.time >= this.#memory.lastChange && this.#contexts.sameKind(translations.context, pair)) {
+      if (translations.time > this.#since) this.#holder = translations.context;
+      return false;
+    }
     const old: CachedTranslation = {
       context: translations.context,
       time: translations.time,
       invalidated: translations.invalidated,
     };
+    const others = walk.repeated && this.#live.enteringRepeated(pair, request, old.time);
     const then = this.#past.walkAsOf(old, request)?.value ?? null;
-    if (then === null || sameTranslation(then, walk)) return false;
+    if (then === null) return false;
+    const same = sameTranslation(then, walk);
+    if (same && !others) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
-    old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then, device);
+    const covered = old.invalidated || translations.coveredByRange(set, hi, lo, old.time, then, device);
+    // Where it may be held in pieces, the others of them are not covered for that.
+    if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
     translations.supersede(set, shift, hi, lo, old);
-    return !old.invalidated && !sameAnswer(then, walk);
+    return !covered && !sameAnswer(then, walk);
   }
 
   /** Whether translations of a page are valid that were superseded, or are of another size than the one just entered. */
   #anyValid(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
     const translations = this.#translations;
     for (let other = set.nextShift(0); other !== 0; other = set.nextShift(other)) {
-      for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
-        if (!old.invalidated && old.time > set.epoch) return true;
+      if (set.anySuperseded)
+        for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
+          if (!old.invalidated && old.time > set.epoch) return true;
       if (other === entered || !translations.find(set, other, request.addrHi, request.addrLo)) continue;
       if (!translations.invalidated && translations.time < time) return true;
     }

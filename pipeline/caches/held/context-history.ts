@@ -44,18 +44,25 @@ const MAX_VALID = 16;
 /** All that a cache may hold of one device's context, or of one PASID's entry. */
 export class ContextHistory {
   readonly versions: ContextVersion[] = [];
+  /** The one that was used last. */
+  used!: ContextVersion;
 
-  /** Notes that a walk at `time` went through this context; returns its version: equal contexts are one. */
-  use(context: object, tag: ContextTag, own: boolean, time: number): ContextVersion {
+  /**
+   * Notes that a walk at `time` went through this context; `used` is its version: equal contexts are one.
+   * @returns whether there was no such version that was valid
+   */
+  use(context: object, tag: ContextTag, own: boolean, time: number): boolean {
     for (const version of this.versions) {
       if (version.own === own && sameValues(version.context, context) && sameValues(version.tag, tag)) {
+        const revived = !isValid(version);
         version.filled = time;
-        return version;
+        this.used = version;
+        return revived;
       }
     }
-    const version = { context, tag, own, filled: time, invalidated: 0, through: null };
-    this.versions.push(version);
-    return version;
+    this.used = { context, tag, own, filled: time, invalidated: 0, through: null };
+    this.versions.push(this.used);
+    return true;
   }
 
   /** An invalidation that was issued at `time` takes effect. */

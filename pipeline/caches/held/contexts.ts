@@ -66,6 +66,8 @@ export class Contexts {
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
+  /** What was asked for last. */
+  #last: DeviceCaches | null = null;
   /** Devices whose contexts may stand for others, by log2 of how many and by what their ids have in common. */
   readonly #spans = new Map<number, Map<number, Set<DeviceCaches>>>();
   /** Those of bindings, by device id. */
@@ -76,6 +78,8 @@ export class Contexts {
   readonly #budget: MemoryBudget;
   /** Valid contexts that were dropped for want of memory. */
   forgotten = 0;
+  /** How often it has changed which contexts are valid, other than by invalidations. */
+  changes = 0;
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
     this.#caching = caching;
@@ -86,6 +90,7 @@ export class Contexts {
 
   of(request: WalkRequest): DeviceCaches {
     const key = request.binding ?? request.device;
+    if (this.#last !== null && this.#last.key === key) return this.#last;
     let caches = this.#devices.get(key);
     if (caches === undefined) {
       caches = { id: request.device, key, contexts: new ContextHistory(), processes: new Map() };
@@ -94,6 +99,7 @@ export class Contexts {
       this.#budget.take(DEVICE_BYTES);
       this.#evictFor(caches, request.pasid);
     }
+    this.#last = caches;
     return caches;
   }
 
@@ -116,12 +122,13 @@ export class Contexts {
     const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
+      if (!isValid(known)) this.changes++;
       known.filled = time;
       return known;
     }
     const context = slot.context;
-    const version = caches.contexts.use(context, deviceTag(this.#caching, caches.id, context), true, time);
-    this.forgotten += caches.contexts.trim();
+    const tag = deviceTag(this.#caching, caches.id, context);
+    const version = this.#use(caches.contexts, context, tag, true, time);
     slot.tracked = version;
     const span = this.#spanOf(context);
     if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
@@ -168,7 +175,9 @@ export class Contexts {
     time: number,
   ): TranslationContext {
     const known = slot.tracked;
-    if (known !== null && !known.gone) {
+    // It may have been made through another version, or its own may have been forgotten.
+    if (known !== null && !known.gone && known.device === device && isKept(caches, request.pasid, known)) {
+      if (!isValid(known.process)) this.changes++;
       known.process.filled = time;
       return known;
     }
@@ -180,8 +189,7 @@ export class Contexts {
 
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
   refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
-    caches.contexts.use(new CachedFailure(walk), tag, true, time);
-    this.forgotten += caches.contexts.trim();
+    this.#use(caches.contexts, new CachedFailure(walk), tag, true, time);
   }
 
   /** The same for a PASID entry. */
@@ -194,9 +202,7 @@ export class Contexts {
   ): void {
     const index = this.#caching.pasidIndex(device.context, pasid);
     const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
-    const { history } = this.#processes(caches, pasid);
-    history.use(new CachedFailure(walk), tag, true, time);
-    this.forgotten += history.trim();
+    this.#use(this.#processes(caches, pasid).history, new CachedFailure(walk), tag, true, time);
   }
 
   /** The pair of two versions, made where there is none yet. */
@@ -239,14 +245,20 @@ export class Contexts {
   ): ContextVersion {
     const caching = this.#caching;
     const { history } = this.#processes(caches, pasid);
-    const version = history.use(
-      context,
-      processTag(caching, caches.id, device, context, pasid),
-      caching.hasOwnEntry(device, context, pasid),
-      time,
-    );
+    const tag = processTag(caching, caches.id, device, context, pasid);
+    return this.#use(history, context, tag, caching.hasOwnEntry(device, context, pasid), time);
+  }
+
+  #use(
+    history: ContextHistory,
+    context: object,
+    tag: ContextTag,
+    own: boolean,
+    time: number,
+  ): ContextVersion {
+    if (history.use(context, tag, own, time)) this.changes++;
     this.forgotten += history.trim();
-    return version;
+    return history.used;
   }
 
   /**
@@ -333,6 +345,7 @@ export class Contexts {
   /** Where there is too much, drops the PASIDs and devices that were seen first: half of all, but not these. */
   #evictFor(user: DeviceCaches, used: number): void {
     if (this.#budget.free >= 0 || Math.max(this.#pairs.size, this.#devices.size) <= FEW) return;
+    this.changes++;
     const pairs = this.#pairs.size / 2;
     const devices = this.#devices.size / 2;
     for (const caches of this.#devices.values()) {
@@ -354,6 +367,7 @@ export class Contexts {
   #forget(caches: DeviceCaches): void {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
     this.#devices.delete(caches.key);
+    if (this.#last === caches) this.#last = null;
     this.#budget.give(DEVICE_BYTES);
     for (const span of this.#spans.keys()) this.#inSpan(caches.id, span).delete(caches);
     if (caches.key === caches.id) return;
@@ -370,6 +384,10 @@ export class Contexts {
       this.#budget.give(CONTEXT_BYTES);
     }
   }
+}
+
+function isKept(caches: DeviceCaches, pasid: number, { process }: TranslationContext): boolean {
+  return caches.processes.get(pasid)?.history.versions.includes(process) ?? false;
 }
 
 /** Adds a device, or moves it to the end, and drops the first of too many. */

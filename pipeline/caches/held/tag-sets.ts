@@ -17,6 +17,9 @@ export interface CachedTranslation {
   invalidated: boolean;
 }
 
+/** `TagSet.kind`: of several kinds. */
+const SEVERAL = -1;
+
 /** All translations with one tag. */
 export class TagSet implements TranslationTag {
   /** Its number in the table of pages, from 1. */
@@ -44,10 +47,16 @@ export class TagSet implements TranslationTag {
   changes = 0;
   /** Invalidations of entries filled up to here are forgotten: whether such an entry is valid is not known. */
   unknownBefore = 0;
+  /** Kind of the contexts that have translated with these tags since all entries were invalidated; 0: none has. */
+  #kind = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
   readonly superseded = new Map<number, CachedTranslation[]>();
+  /** How many of them are valid, at most. */
+  #validSuperseded = 0;
+  /** Latest tick at which one of them was filled. */
+  #supersededFilled = 0;
   /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
   #oldest = this.superseded.keys();
 
@@ -75,6 +84,18 @@ export class TagSet implements TranslationTag {
     return hi === 0 ? 0 : 63 - Math.clz32(hi & -hi);
   }
 
+  /** Contexts of a kind translate with these tags. @returns whether that is new */
+  usedBy(kind: number): boolean {
+    if (this.#kind === kind || this.#kind === SEVERAL) return false;
+    this.#kind = this.#kind === 0 ? kind : SEVERAL;
+    return true;
+  }
+
+  /** Whether others than contexts of a kind have translated with these tags. */
+  usedByOthers(kind: number): boolean {
+    return this.#kind !== 0 && this.#kind !== kind;
+  }
+
   /** High half of an address as entries of this set have it. */
   high(hi: number): number {
     return this.withoutTopByte ? (hi << 8) >> 8 : hi;
@@ -90,10 +111,47 @@ export class TagSet implements TranslationTag {
     return next.value!;
   }
 
+  /** Whether a superseded translation, of whatever page, may be valid: to look through those of a page takes its time. */
+  get anySuperseded(): boolean {
+    return this.#validSuperseded > 0;
+  }
+
+  /** A superseded translation was added. */
+  keeps(old: CachedTranslation): void {
+    if (this.#isCounted(old)) this.#validSuperseded++;
+    if (old.time > this.#supersededFilled) this.#supersededFilled = old.time;
+  }
+
+  /** Memory gives one of them again. */
+  fills(old: CachedTranslation, time: number): void {
+    old.time = time;
+    this.#supersededFilled = time;
+  }
+
+  /** One of them goes, or is about to be marked as invalidated. */
+  loses(old: CachedTranslation): void {
+    if (this.#isCounted(old)) this.#validSuperseded--;
+  }
+
+  #isCounted(old: CachedTranslation): boolean {
+    return !old.invalidated && old.time > this.epoch;
+  }
+
+  /** All entries are gone. */
+  clear(): void {
+    this.valid = 0;
+    this.superseded.clear();
+    this.#validSuperseded = 0;
+    this.ranges.length = 0;
+    this.#kind = 0;
+  }
+
   /** All entries filled up to a tick are invalidated. */
   invalidateAll(issued: number): void {
     if (issued <= this.epoch) return;
     this.epoch = issued;
+    if (this.#supersededFilled <= issued) this.#validSuperseded = 0;
+    if (this.filled <= issued) this.#kind = 0;
     let kept = 0;
     for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
     this.ranges.length = kept;

@@ -5,7 +5,7 @@ import {
   type Invalidation,
   SECOND_STAGE,
 } from "../../../walkers/invalidation.ts";
-import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
@@ -51,6 +51,8 @@ export class Translations {
   #supersededPages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
   forgotten = 0;
+  /** How often contexts of another kind began to translate with some tags. */
+  users = 0;
   /** Pages that invalidations covered, as far as that is known without walking. */
   coveredPages = 0;
   /** Of these, how many at least were still right when all of their tags were invalidated. */
@@ -121,6 +123,7 @@ export class Translations {
   anyValid(set: TagSet, hi: number, lo: number, until: number): boolean {
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (this.find(set, shift, hi, lo) && !this.invalidated && this.time <= until) return true;
+      if (!set.anySuperseded) continue;
       for (const old of this.earlier(set, shift, hi, lo))
         if (!old.invalidated && old.time > set.epoch && old.time <= until) return true;
     }
@@ -154,6 +157,11 @@ export class Translations {
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
+  /** Contexts of a kind translate with some tags. */
+  usedBy(set: TagSet, kind: number): void {
+    if (set.usedBy(kind)) this.users++;
+  }
+
   /** Keeps a translation of a page beside the one in the table. */
   supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
     const key = pageKey(set.high(hi), lo, shift);
@@ -165,14 +173,21 @@ export class Translations {
       this.#supersededPages++;
     }
     versions.push(old);
+    set.keeps(old);
     if (versions.length > MAX_VERSIONS) {
       const invalidated = versions.findIndex((v) => v.invalidated || v.time <= set.epoch);
       if (invalidated < 0) this.forgotten++;
-      versions.splice(Math.max(invalidated, 0), 1);
+      const gone = Math.max(invalidated, 0);
+      set.loses(versions[gone]!);
+      for (let i = gone + 1; i < versions.length; i++) versions[i - 1] = versions[i]!;
+      versions.length--;
     }
     if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
     const oldest = set.oldestSuperseded();
-    this.forgotten += set.superseded.get(oldest)!.filter((v) => !v.invalidated && v.time > set.epoch).length;
+    for (const version of set.superseded.get(oldest)!) {
+      if (!version.invalidated && version.time > set.epoch) this.forgotten++;
+      set.loses(version);
+    }
     set.superseded.delete(oldest);
     this.#supersededPages--;
   }
@@ -186,6 +201,11 @@ export class Translations {
     for (const { inv, issued } of set.ranges)
       if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
     return false;
+  }
+
+  /** Whether some of them were of a part only of pages of a size. */
+  inPieces(set: TagSet, shift: number): boolean {
+    return shift > FRAME_SHIFT && set.ranges.some(({ inv }) => this.#inPieces(inv, set, shift));
   }
 
   /** Whether an invalidation would cover a translation. */
@@ -244,11 +264,7 @@ export class Translations {
   clear(): void {
     this.#pages.clear();
     this.#supersededPages = 0;
-    for (const set of this.tags.all) {
-      set.valid = 0;
-      set.superseded.clear();
-      set.ranges.length = 0;
-    }
+    for (const set of this.tags.all) set.clear();
   }
 
   /** Everything is forgotten for want of memory, tag sets too: none of them may be used any more. */
@@ -282,14 +298,14 @@ export class Translations {
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, set.leafShift || shift))) continue;
-      const step = 2 ** (shift - 12);
+      const step = framesIn(shift);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
         if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
         continue;
       }
       for (let frame = base; frame <= last; frame += step) {
-        if (this.#inPieces(inv, set) && (frame < first || frame + step - 1 > last)) inPart = true;
+        if (this.#inPieces(inv, set, shift) && (frame < first || frame + step - 1 > last)) inPart = true;
         else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
       }
     }
@@ -311,6 +327,7 @@ export class Translations {
     if (set.superseded.size > 0)
       for (const old of set.superseded.get(pageKey(hi, lo, shift)) ?? [])
         if (old.time <= issued && !old.invalidated) {
+          set.loses(old);
           old.invalidated = true;
           dropped = true;
         }
@@ -348,8 +365,11 @@ export class Translations {
     if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
     for (const [key, versions] of set.superseded) {
       const { frame, shift } = pageOf(key);
-      for (const old of versions)
-        old.invalidated ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
+      for (const old of versions) {
+        if (old.invalidated || !this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time)) continue;
+        set.loses(old);
+        old.invalidated = true;
+      }
     }
     const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
     const gone = kept.length - MAX_RANGES / 2;
@@ -374,7 +394,7 @@ export class Translations {
     return (
       set.split ||
       !inv.anyDevice ||
-      (this.#inPieces(inv, set) && set.nextShift(FRAME_SHIFT) !== 0) ||
+      this.#anyInPieces(inv, set) ||
       (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
     );
   }
@@ -383,14 +403,29 @@ export class Translations {
   #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
     if (!coversDevice(inv, device)) return false;
     // Of a piece, the stages' leaves do not matter.
-    const [shift, firstShift] = this.#inPieces(inv, set)
+    const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;
+    const [shift, firstShift] = this.#inPieces(inv, set, leaf)
       ? [set.leafShift || FRAME_SHIFT, 0]
       : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
     return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 
   /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */
-  #inPieces(inv: Invalidation, set: TagSet): boolean {
-    return (inv.inPieces && this.#coverage.pieces) || set.leafShift !== 0;
+  #inPieces(inv: Invalidation, set: TagSet, shift: number): boolean {
+    const { inPieces, piecesOf } = inv;
+    const may = inPieces && this.#coverage.pieces && (piecesOf === 0 || piecesOf === shift);
+    return may || set.leafShift !== 0;
   }
+
+  /** Whether an entry of a set may be in pieces. */
+  #anyInPieces(inv: Invalidation, set: TagSet): boolean {
+    const { piecesOf } = inv;
+    const shift = set.nextShift(piecesOf === 0 ? FRAME_SHIFT : piecesOf - 1);
+    return shift !== 0 && this.#inPieces(inv, set, shift);
+  }
+}
+
+/** Whether the address of an invalidation is one of the first stage's, where there is one. */
+function coveredByFirst(inv: Invalidation, { ipaFrame }: Extent): boolean {
+  return ipaFrame < 0 || inv.stage !== SECOND_STAGE;
 }

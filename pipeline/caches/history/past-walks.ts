@@ -39,7 +39,7 @@ export class PastWalks {
   readonly #scratch = new WalkResult();
   /** After `path`: where it ended, which is not part of it. */
   pathEnd: PathEntry | null = null;
-  /** Translations whose past is forgotten (`VersionedMemory.horizon`). */
+  /** Translations whose past is forgotten. */
   lost = 0;
 
   constructor(unit: CachedIommu, memory: VersionedMemory, contexts: Contexts) {
@@ -58,12 +58,12 @@ export class PastWalks {
     const memory = this.#memory;
     const context = this.#contexts.pair(entry.context);
     if (context === undefined) return null;
-    if (entry.time < memory.horizon) {
-      this.lost++;
-      return null;
-    }
-    const { device, process } = context;
-    return memory.readAsOf(entry.time, () => this.translate(request, device.context, process.context));
+    const device = context.device.context;
+    const process = context.process.context;
+    const read = memory.readAsOf(entry.time, () => this.translate(request, device, process));
+    if (!read.forgotten) return read;
+    this.lost++;
+    return null;
   }
 
   /** Translates with contexts from wherever, through memory as `VersionedMemory` has it now. */
@@ -78,8 +78,9 @@ export class PastWalks {
    * The entries above the last level that a walk goes through.
    * @param stage whose: 1 or 2
    * @param time memory as it was at this tick, or NOW
+   * @returns null where that past is forgotten
    */
-  path(request: WalkRequest, device: object, process: object, stage: number, time: number): Path {
+  path(request: WalkRequest, device: object, process: object, stage: number, time: number): Path | null {
     const { tables } = this.#unit.walker;
     const memory = this.#memory;
     const path = new Map<number, PathEntry>();
@@ -93,9 +94,11 @@ export class PastWalks {
         last = level;
       },
     };
+    let forgotten = false;
     if (time === NOW) this.translate(request, device, process);
-    else memory.readAsOf(time, () => this.translate(request, device, process));
+    else ({ forgotten } = memory.readAsOf(time, () => this.translate(request, device, process)));
     tables.observer = null;
+    if (forgotten) return null;
     // The last entry is the leaf, or where the walk ended.
     this.pathEnd = path.get(last) ?? null;
     path.delete(last);

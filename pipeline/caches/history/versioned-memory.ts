@@ -1,6 +1,6 @@
 import type { WriteWatcher } from "../../../parsers/memory/guest-memory.ts";
 import { FRAME_BYTES, type GuestMemory } from "../../../walkers/memory.ts";
-
+import { ChangedWords, larger, NO_CHANGE } from "./changed-words.ts";
 import { lineAt } from "./unflushed-writes.ts";
 
 /** "as it is" in `VersionedMemory.asOf`. */
@@ -9,18 +9,22 @@ export const NOW = Number.POSITIVE_INFINITY;
 /** Changes are kept of words of this size. */
 export const WORD_BYTES = 8;
 /** Bytes that one change takes over all arrays below. */
-const CHANGE_BYTES = 8 + 8 + 8 + 4 * 4 + 1;
+const CHANGE_BYTES = 8 + 8 + 4 * 4 + 1;
 const FIRST_CAPACITY = 1 << 10;
-const NONE = -1;
+/**
+ * Changes of one word that are kept, the latest ones: a cache may hold a translation from before each of them, and of one page
+ * some dozen translations are kept. So memory grows with the words that change, and not with how often they do.
+ */
+const MAX_CHANGES = 32;
 /** Frames that are known to hold tables above the last level. */
 const MAX_TABLES = 1 << 18;
 
-/** One 64-bit word of a table that changed. */
 /** Who made a change. */
 const BY_SOFTWARE = 0;
 const BY_IOMMU = 1;
 const AS_READ = 2;
 
+/** One 64-bit word of a table that changed. */
 export interface Change {
   /** When: a tick of the replay's clock. What was read before this tick read the old value. */
   readonly time: number;
@@ -40,13 +44,16 @@ export interface Change {
 /** What a read of the past gave, and what has changed of it since. */
 export class PastRead<T> {
   readonly value: T;
+  /** Part of that past is forgotten: what was read may be wrong. */
+  readonly forgotten: boolean;
   readonly #memory: VersionedMemory;
   readonly #time: number;
   readonly #latest: number;
 
-  /** @param latest number of the latest change that it does not know of, or NONE */
-  constructor(value: T, memory: VersionedMemory, time: number, latest: number) {
+  /** @param latest number of the latest change that it does not know of, or NO_CHANGE */
+  constructor(value: T, memory: VersionedMemory, time: number, latest: number, forgotten: boolean) {
     this.value = value;
+    this.forgotten = forgotten;
     this.#memory = memory;
     this.#time = time;
     this.#latest = latest;
@@ -54,33 +61,31 @@ export class PastRead<T> {
 
   /** The write that it does not know of; null where nothing has changed. To be asked before memory changes again. */
   missedChange(): Change | null {
-    return this.#latest === NONE ? null : this.#memory.changeSince(this.#time, this.#latest);
+    return this.#latest === NO_CHANGE ? null : this.#memory.changeSince(this.#time, this.#latest);
   }
 }
 
 /**
  * Guest memory with a past: walkers read it as it is, or as it was at an earlier tick. Only changes of frames
- * that a walk has read are kept, since only these can be what an IOMMU's caches still hold; and only the latest
- * of them, in a ring of bounded size.
+ * that a walk has read are kept, since only these can be what an IOMMU's caches still hold; of each word only the latest,
+ * and of all together as many as there is room for.
  */
 export class VersionedMemory implements GuestMemory, WriteWatcher {
   readonly #base: GuestMemory;
-  readonly #maxCapacity: number;
-  // The ring: change n is at n modulo capacity.
+  readonly #maxBytes: number;
+  readonly #words = new ChangedWords();
+  // Changes by their number, the oldest first. Numbers hold until the next change.
   #capacity = FIRST_CAPACITY;
+  #size = 0;
   #times = new Float64Array(FIRST_CAPACITY);
   #lines = new Float64Array(FIRST_CAPACITY);
-  #frames = new Float64Array(FIRST_CAPACITY);
-  #offsets = new Int32Array(FIRST_CAPACITY);
+  #wordOf = new Int32Array(FIRST_CAPACITY);
   #his = new Int32Array(FIRST_CAPACITY);
   #los = new Int32Array(FIRST_CAPACITY);
-  /** Number (modulo capacity) of the change before this one in the same frame. */
+  /** Number of the change before this one of the same word, or NO_CHANGE. */
   #before = new Int32Array(FIRST_CAPACITY);
   /** Who made the change: software, the recorded IOMMU, or whoever it was before it was read. */
   #own = new Uint8Array(FIRST_CAPACITY);
-  #next = 0;
-  /** Number of the latest change of each frame that has any. */
-  readonly #latest = new Map<number, number>();
 
   readonly #scratch = new DataView(new ArrayBuffer(FRAME_BYTES));
   view: DataView;
@@ -89,8 +94,10 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   #asOf = NOW;
   /** Lines that fetches see instead of memory's; null: none. */
   #over: ReadonlyMap<number, Uint8Array> | null = null;
-  /** Number of the latest change that the current read of the past has put back, or NONE. */
-  #putBack = NONE;
+  /** Number of the latest change that the current read of the past has put back, or NO_CHANGE. */
+  #putBack = NO_CHANGE;
+  /** The current read of the past has met a word whose changes since then are not all kept. */
+  #forgotten = false;
   /** The bytes that are being written come from the recorded IOMMU itself. */
   byIommu = false;
   /** They are as somebody read them: when they were written, and what stood there in between, is not known. */
@@ -107,24 +114,26 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
   readonly #tables = new Set<number>();
   /** Too many tables are known: every change counts as one of them. */
   #anyTable = false;
-  /** Changes at or before this tick are forgotten: a read further back may be wrong. */
-  horizon = 0;
+  /** Changes of whatever words at or before this tick are forgotten: a read further back may be wrong. */
+  #horizon = 0;
 
-  /** @param maxBytes what the ring may take */
+  /** @param maxBytes what the changes may take */
   constructor(base: GuestMemory, maxBytes: number) {
     this.#base = base;
     this.view = base.view;
-    let capacity = FIRST_CAPACITY;
-    while (capacity * 2 * CHANGE_BYTES <= maxBytes) capacity *= 2;
-    this.#maxCapacity = capacity;
+    this.#maxBytes = maxBytes;
   }
 
   get generation(): number {
     return this.#base.generation;
   }
 
+  changedAt(frame: number): number {
+    return this.#base.changedAt?.(frame) ?? this.generation;
+  }
+
   get bytes(): number {
-    return this.#capacity * CHANGE_BYTES;
+    return this.#capacity * CHANGE_BYTES + this.#words.bytes;
   }
 
   fetch(frame: number, offset: number, bytes: number): boolean {
@@ -148,11 +157,13 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
    * @param read sees it so in all its fetches, until it calls `asNow`; it may not read a past of its own
    */
   readAsOf<T>(time: number, read: () => T): PastRead<T> {
-    this.#asOf = time;
-    this.#putBack = NONE;
+    // What was read after the last change is as it was.
+    this.#asOf = time >= this.lastChange ? NOW : time;
+    this.#putBack = NO_CHANGE;
+    this.#forgotten = time < this.#horizon;
     const value = read();
     this.#asOf = NOW;
-    return new PastRead(value, this, time, this.#putBack);
+    return new PastRead(value, this, time, this.#putBack, this.#forgotten);
   }
 
   /**
@@ -179,18 +190,10 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
    * @param time tick of the read
    */
   changeSince(time: number, latest: number): Change {
-    const word = this.#offsets[latest % this.#capacity]!;
     const changes: number[] = [];
-    const oldest = Math.max(0, this.#next - this.#capacity);
-    for (let n = latest; n >= oldest; ) {
-      const at = n % this.#capacity;
-      if (this.#times[at]! <= time) break;
-      if (this.#offsets[at] === word) changes.push(at);
-      const distance = this.#before[at]!;
-      if (distance === 0) break;
-      n -= distance;
-    }
-    let left = latest % this.#capacity;
+    for (let n = latest; n !== NO_CHANGE && this.#times[n]! > time; n = this.#before[n]!) changes.push(n);
+    const word = this.#wordOf[latest]!;
+    let left = latest;
     let readHi = 0;
     let readLo = 0;
     for (let i = changes.length - 1, known = false; i >= 0; i--) {
@@ -206,8 +209,8 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     return {
       time: this.#times[left]!,
       line: this.#lines[left]!,
-      frame: this.#frames[left]!,
-      offset: word,
+      frame: this.#words.frame(word),
+      offset: this.#words.offset(word),
       oldHi: this.#his[left]!,
       oldLo: this.#los[left]!,
       again: left !== changes[0],
@@ -242,17 +245,22 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
 
   /** The latest changes of a word, as far as they are kept, the oldest first. @param most how many */
   latestChanges(frame: number, offset: number, most: number): Change[] {
-    const word = offset - (offset % WORD_BYTES);
-    const oldest = Math.max(0, this.#next - this.#capacity);
     const changes: Change[] = [];
-    for (let n = this.#latest.get(frame) ?? NONE; n >= oldest && changes.length < most; ) {
-      const at = n % this.#capacity;
-      if (this.#offsets[at] === word) changes.unshift(this.changeSince(this.#times[at]! - 1, n));
-      const distance = this.#before[at]!;
-      if (distance === 0) break;
-      n -= distance;
-    }
+    const word = this.#words.find(frame, offset - (offset % WORD_BYTES));
+    if (word === NO_CHANGE) return changes;
+    for (let n = this.#words.latest[word]!; n !== NO_CHANGE && changes.length < most; n = this.#before[n]!)
+      changes.unshift(this.changeSince(this.#times[n]! - 1, n));
     return changes;
+  }
+
+  /** Visits the words that the record at hand has changed. */
+  changedNow(visit: (frame: number, offset: number) => void): void {
+    let first = this.#size;
+    while (first > 0 && this.#times[first - 1] === this.time) first--;
+    for (let n = first; n < this.#size; n++) {
+      const word = this.#wordOf[n]!;
+      visit(this.#words.frame(word), this.#words.offset(word));
+    }
   }
 
   /** Says that a frame holds table entries above the last level. */
@@ -269,37 +277,27 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.#tables.clear();
     this.#anyTable = false;
     this.lastStructural = this.time;
-    this.#latest.clear();
-    this.#next = 0;
+    this.#words.clear();
+    this.#size = 0;
     this.lastChange = this.time;
-    this.horizon = this.time;
+    this.#horizon = this.time;
   }
 
   #add(frame: number, offset: number, hi: number, lo: number): void {
-    const { time, line } = this;
-    if (this.#next >= this.#capacity) {
-      if (this.#capacity < this.#maxCapacity) this.#grow();
-      else {
-        // The ring is full: the oldest change goes.
-        const oldest = this.#next % this.#capacity;
-        this.horizon = this.#times[oldest]!;
-        if (this.#latest.get(this.#frames[oldest]!) === this.#next - this.#capacity)
-          this.#latest.delete(this.#frames[oldest]!);
-      }
-    }
-    const n = this.#next++;
-    const at = n % this.#capacity;
-    this.#times[at] = time;
-    this.#lines[at] = line;
-    this.#frames[at] = frame;
-    this.#offsets[at] = offset;
-    this.#his[at] = hi;
-    this.#los[at] = lo;
-    this.#own[at] = this.byIommu ? BY_IOMMU : this.asRead ? AS_READ : BY_SOFTWARE;
-    const before = this.#latest.get(frame);
-    // As a distance: it stays right whatever the ring's size.
-    this.#before[at] = before === undefined ? 0 : n - before;
-    this.#latest.set(frame, n);
+    const { time } = this;
+    if (this.#size === this.#capacity) this.#makeRoom();
+    const words = this.#words;
+    const word = words.of(frame, offset);
+    const n = this.#size++;
+    this.#times[n] = time;
+    this.#lines[n] = this.line;
+    this.#wordOf[n] = word;
+    this.#his[n] = hi;
+    this.#los[n] = lo;
+    this.#own[n] = this.byIommu ? BY_IOMMU : this.asRead ? AS_READ : BY_SOFTWARE;
+    this.#before[n] = words.latest[word]!;
+    words.latest[word] = n;
+    words.kept[word]!++;
     this.lastChange = time;
     this.changes++;
     if (this.#anyTable || this.#tables.has(frame)) this.lastStructural = time;
@@ -307,28 +305,26 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
 
   /** Replaces the fetched bytes by a copy with the words that changed since the tick that is read put back. */
   #turnBack(frame: number, offset: number, bytes: number): void {
-    const latest = this.#latest.get(frame);
-    if (latest === undefined) return;
+    const words = this.#words;
     const scratch = this.#scratch;
-    const oldest = Math.max(0, this.#next - this.#capacity);
+    const asOf = this.#asOf;
     let copied = false;
-    // Newest first: what is left standing in the end is the value before the earliest change after that tick.
-    for (let n = latest; n >= oldest; ) {
-      const at = n % this.#capacity;
-      if (this.#times[at]! <= this.#asOf) break;
-      const word = this.#offsets[at]!;
-      if (word + WORD_BYTES > offset && word < offset + bytes) {
-        if (!copied) {
-          copied = true;
-          for (let b = 0; b < bytes; b++) scratch.setUint8(offset + b, this.view.getUint8(this.at + b));
-        }
-        scratch.setInt32(word, this.#los[at]!, true);
-        scratch.setInt32(word + 4, this.#his[at]!, true);
-        if (n > this.#putBack) this.#putBack = n;
+    for (let at = offset - (offset % WORD_BYTES); at < offset + bytes; at += WORD_BYTES) {
+      const word = words.find(frame, at);
+      if (word === NO_CHANGE) continue;
+      if (words.forgotten[word]! > asOf) this.#forgotten = true;
+      const latest = words.latest[word]!;
+      let first = NO_CHANGE;
+      for (let n = latest; n !== NO_CHANGE && this.#times[n]! > asOf; n = this.#before[n]!) first = n;
+      if (first === NO_CHANGE) continue;
+      if (!copied) {
+        copied = true;
+        for (let b = 0; b < bytes; b++) scratch.setUint8(offset + b, this.view.getUint8(this.at + b));
       }
-      const distance = this.#before[at]!;
-      if (distance === 0) break;
-      n -= distance;
+      // What stood there before the earliest change after that tick.
+      scratch.setInt32(at, this.#los[first]!, true);
+      scratch.setInt32(at + 4, this.#his[first]!, true);
+      if (latest > this.#putBack) this.#putBack = latest;
     }
     if (copied) {
       this.view = scratch;
@@ -355,22 +351,56 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     }
   }
 
+  /** No change more has room: those go of which their words have newer ones enough; else the oldest, if need be. */
+  #makeRoom(): void {
+    const capacity = this.#capacity;
+    this.#drop(0);
+    if (2 * this.#size <= capacity) return;
+    if (2 * capacity * CHANGE_BYTES + this.#words.bytes <= this.#maxBytes) this.#grow();
+    else if (4 * this.#size > 3 * capacity) this.#dropOldest(capacity / 4);
+  }
+
+  /** Forgets so many changes, the oldest, and words that have none left. */
+  #dropOldest(count: number): void {
+    this.#drop(count);
+    const { renumbered, horizon } = this.#words.purge();
+    for (let n = 0; n < this.#size; n++) this.#wordOf[n] = renumbered[this.#wordOf[n]!]!;
+    this.#horizon = Math.max(this.#horizon, horizon);
+  }
+
+  /** Forgets the first changes, and of every word those that are more than are kept; the others get new numbers. */
+  #drop(first: number): void {
+    const words = this.#words;
+    words.latest.fill(NO_CHANGE, 0, words.size);
+    let size = 0;
+    for (let n = 0; n < this.#size; n++) {
+      const word = this.#wordOf[n]!;
+      if (n < first || words.kept[word]! > MAX_CHANGES) {
+        words.kept[word]!--;
+        words.forgotten[word] = this.#times[n]!;
+        continue;
+      }
+      this.#times[size] = this.#times[n]!;
+      this.#lines[size] = this.#lines[n]!;
+      this.#wordOf[size] = word;
+      this.#his[size] = this.#his[n]!;
+      this.#los[size] = this.#los[n]!;
+      this.#own[size] = this.#own[n]!;
+      this.#before[size] = words.latest[word]!;
+      words.latest[word] = size++;
+    }
+    this.#size = size;
+  }
+
   #grow(): void {
     const capacity = this.#capacity * 2;
-    // Growing happens before the ring has ever wrapped: change n is at index n.
     this.#times = larger(this.#times, new Float64Array(capacity));
     this.#lines = larger(this.#lines, new Float64Array(capacity));
-    this.#frames = larger(this.#frames, new Float64Array(capacity));
-    this.#offsets = larger(this.#offsets, new Int32Array(capacity));
+    this.#wordOf = larger(this.#wordOf, new Int32Array(capacity));
     this.#his = larger(this.#his, new Int32Array(capacity));
     this.#los = larger(this.#los, new Int32Array(capacity));
-    this.#own = larger(this.#own, new Uint8Array(capacity));
     this.#before = larger(this.#before, new Int32Array(capacity));
+    this.#own = larger(this.#own, new Uint8Array(capacity));
     this.#capacity = capacity;
   }
-}
-
-function larger<A extends Float64Array | Int32Array | Uint8Array>(from: A, to: A): A {
-  to.set(from);
-  return to;
 }

@@ -1,0 +1,28 @@
+import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import { TraceSource } from "../parsers/trace/reader.ts";
+import type { FilterWord, FilterWords } from "../pipeline/filter/filter-words.ts";
+import type { Summary } from "../pipeline/output/statistics.ts";
+import type { ReplayOptions } from "../pipeline/replay/options.ts";
+import { replayRecords } from "../pipeline/replay/run.ts";
+import { SummarySink } from "../pipeline/summary/summary-sink.ts";
+import { filterText } from "./filter-options.ts";
+import { summaryText } from "./render/summary-text.ts";
+import { textWidth } from "./text-width.ts";
+
+/** Replays a trace into a text for people. @param told after every chunk of input */
+export async function summarizeTrace(
+  path: string,
+  source: ByteSource,
+  options: ReplayOptions,
+  filter: FilterWords | undefined,
+  told: (bytesRead: number, requests: number) => void,
+): Promise<{ readonly text: string; readonly summary: Summary }> {
+  const sink = new SummarySink();
+  const summary = await replayRecords(new TraceSource(source, options), sink, options, told);
+  const view = {
+    trace: path,
+    options: (...but: FilterWord[]) => filterText(filter, but),
+    width: textWidth(),
+  };
+  return { text: summaryText(sink, view), summary };
+}

@@ -1,0 +1,140 @@
+import {
+  ANSWER_ACCESS,
+  ANSWER_CLASS,
+  ANSWER_PA_HI,
+  ANSWER_PA_LO,
+  ANSWER_PAGE_HI,
+  ANSWER_PAGE_LO,
+  ANSWER_PERIOD,
+  ANSWER_SLOTS,
+  ANSWER_TAIL,
+  ANSWERS_AT,
+  answerHash,
+  MEMO_SLOT_WORDS,
+} from "./memo-memory.ts";
+
+const LAST = ANSWER_SLOTS * MEMO_SLOT_WORDS - 1;
+
+/**
+ * Answers by the page that was asked for. All accesses that a page grants share a slot; each that it refuses has one of its
+ * own, with the access in the low bits of the page's address. Open addressing.
+ */
+export class AnswerTable {
+  readonly #words: Int32Array;
+  #taken = 0;
+
+  constructor(buffer: ArrayBufferLike) {
+    this.#words = new Int32Array(buffer, ANSWERS_AT, ANSWER_SLOTS * MEMO_SLOT_WORDS);
+  }
+
+  get isFull(): boolean {
+    return this.#taken * 2 >= ANSWER_SLOTS;
+  }
+
+  /**
+   * First word of the slot that says, in a period, what a request comes to; -1 where none does.
+   * @param group class and privilege of translations
+   * @param ownGroup the same of faults
+   */
+  find(group: number, ownGroup: number, hi: number, lo: number, access: number, period: number): number {
+    const words = this.#words;
+    const page = lo & ~0xfff;
+    for (let slot = this.#first(group, hi, page); words[slot] !== 0; slot = (slot + MEMO_SLOT_WORDS) & LAST)
+      if (
+        words[slot] === group &&
+        words[slot + ANSWER_PAGE_LO] === page &&
+        words[slot + ANSWER_PAGE_HI] === hi &&
+        words[slot + ANSWER_PERIOD] === period &&
+        (words[slot + ANSWER_ACCESS]! & access) === access
+      )
+        return slot;
+    const refused = page | access;
+    for (
+      let slot = this.#first(ownGroup, hi, page);
+      words[slot] !== 0;
+      slot = (slot + MEMO_SLOT_WORDS) & LAST
+    )
+      if (
+        words[slot] === ownGroup &&
+        words[slot + ANSWER_PAGE_LO] === refused &&
+        words[slot + ANSWER_PAGE_HI] === hi &&
+        words[slot + ANSWER_PERIOD] === period
+      )
+        return slot;
+    return -1;
+  }
+
+  #first(group: number, hi: number, page: number): number {
+    return answerHash(group, hi, page) * MEMO_SLOT_WORDS;
+  }
+
+  tail(slot: number): number {
+    return this.#words[slot + ANSWER_TAIL]!;
+  }
+
+  paHi(slot: number): number {
+    return this.#words[slot + ANSWER_PA_HI]!;
+  }
+
+  /** Low half of the page's physical address. */
+  paLo(slot: number): number {
+    return this.#words[slot + ANSWER_PA_LO]!;
+  }
+
+  /** Enters that a page's translation grants an access. @param paLo a page's */
+  grant(
+    group: number,
+    hi: number,
+    lo: number,
+    access: number,
+    period: number,
+    tail: number,
+    paHi: number,
+    paLo: number,
+  ): void {
+    const words = this.#words;
+    const slot = this.#slot(group, hi, lo & ~0xfff, lo & ~0xfff);
+    const same =
+      words[slot + ANSWER_PERIOD] === period &&
+      words[slot + ANSWER_TAIL] === tail &&
+      words[slot + ANSWER_PA_HI] === paHi &&
+      words[slot + ANSWER_PA_LO] === paLo;
+    words[slot + ANSWER_PERIOD] = period;
+    words[slot + ANSWER_ACCESS] = same ? words[slot + ANSWER_ACCESS]! | access : access;
+    words[slot + ANSWER_TAIL] = tail;
+    words[slot + ANSWER_PA_HI] = paHi;
+    words[slot + ANSWER_PA_LO] = paLo;
+  }
+
+  /** Enters that a page refuses an access. */
+  refuse(group: number, hi: number, lo: number, access: number, period: number, tail: number): void {
+    const words = this.#words;
+    const slot = this.#slot(group, hi, lo & ~0xfff, (lo & ~0xfff) | access);
+    words[slot + ANSWER_PERIOD] = period;
+    words[slot + ANSWER_TAIL] = tail;
+  }
+
+  /** The slot of an answer, taken if there was none. */
+  #slot(group: number, hi: number, page: number, key: number): number {
+    const words = this.#words;
+    let slot = this.#first(group, hi, page);
+    for (; words[slot] !== 0; slot = (slot + MEMO_SLOT_WORDS) & LAST)
+      if (
+        words[slot] === group &&
+        words[slot + ANSWER_PAGE_LO] === key &&
+        words[slot + ANSWER_PAGE_HI] === hi
+      )
+        return slot;
+    words[slot + ANSWER_CLASS] = group;
+    words[slot + ANSWER_PAGE_HI] = hi;
+    words[slot + ANSWER_PAGE_LO] = key;
+    this.#taken++;
+    return slot;
+  }
+
+  clear(): void {
+    if (this.#taken === 0) return;
+    this.#words.fill(0);
+    this.#taken = 0;
+  }
+}

@@ -1,0 +1,186 @@
+import type { DmaRecord } from "../../../parsers/trace/records.ts";
+import { FRAME_MASK, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { OK } from "../../../walkers/result.ts";
+import type { TranslationContext } from "../../caches/held/contexts.ts";
+import type { IommuUnit } from "../../iommus/iommu-unit.ts";
+import type { Outcome } from "../../iommus/outcome.ts";
+import { AnswerTable } from "./answer-table.ts";
+import { ContextTable } from "./context-table.ts";
+import { MEMO_BYTES, PERIOD_AT } from "./memo-memory.ts";
+import { type Tail, type TailCounts, Tails } from "./tails.ts";
+
+/** Classes, and numbers that were given to them: more are not told apart. */
+const MAX_CLASSES = 1 << 20;
+const NONE = -1;
+
+/** How the contexts of a request were found. */
+export interface ContextSource {
+  /** Memory reads that it took. */
+  readonly reads: number;
+  /** By a binding, not from the registers on. */
+  readonly bound: boolean;
+}
+
+/**
+ * What requests come to, for as long as nothing happens that could change it: a *period*. A request like one that this
+ * period has seen needs no walk, no note in the caches, and no judging but for a comparison with what was observed.
+ *
+ * Like another is a request of the same page, privilege and *class* of contexts, whose context the period has seen.
+ * Contexts are of one class where they decode alike and what they translate is tagged alike: what one of them leaves in
+ * the caches the others would leave as well. What they refuse they may refuse in different places, so that each has a
+ * class of its own for that.
+ */
+export class Memo {
+  readonly #period: Int32Array;
+  readonly #contexts: ContextTable;
+  readonly #answers: AnswerTable;
+  readonly #tails: Tails;
+  readonly #fold: TailCounts;
+  readonly #classes = new Map<string, number>();
+  readonly #units = new Map<IommuUnit, number>();
+  #nextClass = 1;
+  /** Of the answer that was found last. */
+  #slot = NONE;
+
+  /** @param fold told in the end, or when the memo begins anew, how often each tail was the answer */
+  constructor(fold: TailCounts, buffer: ArrayBufferLike = new ArrayBuffer(MEMO_BYTES)) {
+    this.#fold = fold;
+    this.#period = new Int32Array(buffer, PERIOD_AT, 1);
+    this.#period[0] = 1;
+    this.#contexts = new ContextTable(buffer);
+    this.#answers = new AnswerTable(buffer);
+    this.#tails = new Tails(buffer);
+  }
+
+  /** Something has happened: nothing that is known counts any more. */
+  happened(): void {
+    if (++this.#period[0]! < 0x7fff_ffff) return;
+    this.#contexts.clear();
+    this.#answers.clear();
+    this.#period[0] = 1;
+  }
+
+  /** Looks for what a request comes to: `tail` and `aim` say it. */
+  find(record: DmaRecord): boolean {
+    const { addrHi, addrLo, access } = record;
+    const period = this.#period[0]!;
+    const contexts = this.#contexts;
+    const context = contexts.slot(record.iommu, record.dev, record.pasid);
+    if (contexts.period(context) !== period || crosses(record)) return false;
+    const priv = record.priv ? 1 : 0;
+    const group = (contexts.classOf(context) << 1) | priv;
+    const own = (contexts.ownClass(context) << 1) | priv;
+    this.#slot = this.#answers.find(group, own, addrHi, addrLo, access, period);
+    return this.#slot !== NONE;
+  }
+
+  /** The tail of the answer that was found, its run led to where a request's bytes are. */
+  answerTo(record: DmaRecord): Tail {
+    const answers = this.#answers;
+    const tail = this.#tails.all[answers.tail(this.#slot)]!;
+    const { outcome } = tail;
+    if (outcome.status === OK) {
+      outcome.runFrame[0] = frameOf(answers.paHi(this.#slot), answers.paLo(this.#slot));
+      outcome.runOffset[0] = record.addrLo & FRAME_MASK;
+      outcome.runBytes[0] = record.len;
+    }
+    return tail;
+  }
+
+  /** Counts the answer that was found as that to a request. */
+  count(record: DmaRecord, matches: boolean): void {
+    this.#tails.count(this.#answers.tail(this.#slot), matches, record.len);
+  }
+
+  /**
+   * Takes up what a request has come to, of which nothing is in doubt.
+   * @param pair its contexts, where caches are kept track of
+   * @param contexts what its contexts took to read, and whether they came by a binding
+   */
+  learn(
+    record: DmaRecord,
+    unit: IommuUnit,
+    outcome: Outcome,
+    pair: TranslationContext | null,
+    contexts: ContextSource,
+  ): void {
+    if (crosses(record)) return;
+    this.#makeRoom();
+    const period = this.#period[0]!;
+    const { addrHi, addrLo, access } = record;
+    const slot = this.#note(record, unit, outcome, pair, contexts, period);
+    const tail = this.#tails.of(unit, outcome);
+    const priv = record.priv ? 1 : 0;
+    if (outcome.status === OK) {
+      const frame = outcome.runFrame[0]!;
+      const group = (this.#contexts.classOf(slot) << 1) | priv;
+      this.#answers.grant(group, addrHi, addrLo, access, period, tail, frameHi(frame), frameLo(frame));
+    } else {
+      const own = (this.#contexts.ownClass(slot) << 1) | priv;
+      this.#answers.refuse(own, addrHi, addrLo, access, period, tail);
+    }
+  }
+
+  /** Tells what was counted. */
+  fold(): void {
+    this.#tails.fold(this.#fold);
+  }
+
+  /** Notes that this period has seen the context of a request. @returns its slot */
+  #note(
+    { iommu, dev, pasid }: DmaRecord,
+    unit: IommuUnit,
+    outcome: Outcome,
+    pair: TranslationContext | null,
+    source: ContextSource,
+    period: number,
+  ): number {
+    const contexts = this.#contexts;
+    const slot = contexts.slot(iommu, dev, pasid);
+    if (contexts.period(slot) === period) return slot;
+    if (contexts.ownClass(slot) === 0) contexts.take(slot, iommu, dev, pasid, this.#nextClass++);
+    contexts.note(slot, period, this.#classOf(unit, outcome, pair, pasid, source) ?? contexts.ownClass(slot));
+    return slot;
+  }
+
+  /** The class that contexts share which are alike in all of this. */
+  #classOf(
+    unit: IommuUnit,
+    { model }: Outcome,
+    pair: TranslationContext | null,
+    pasid: number,
+    { reads, bound }: ContextSource,
+  ): number | null {
+    if (pair === null) return null;
+    const { kind, tags, globalTags } = pair;
+    let number = this.#units.get(unit);
+    if (number === undefined) {
+      number = this.#units.size;
+      this.#units.set(unit, number);
+    }
+    const key = `${number}:${kind}:${tags.id}:${globalTags.id}:${pasid}:${reads}:${bound}:${model}`;
+    let known = this.#classes.get(key);
+    if (known === undefined) {
+      known = this.#nextClass++;
+      this.#classes.set(key, known);
+    }
+    return known;
+  }
+
+  /** Begins anew where one of the tables is full. */
+  #makeRoom(): void {
+    if (this.#answers.isFull) this.#answers.clear();
+    if (!this.#contexts.isFull && !this.#tails.isFull && this.#nextClass < MAX_CLASSES) return;
+    this.fold();
+    this.#tails.clear();
+    this.#answers.clear();
+    this.#contexts.clear();
+    this.#classes.clear();
+    this.#nextClass = 1;
+  }
+}
+
+/** Whether a request is of more than one page. */
+function crosses({ addrLo, len }: DmaRecord): boolean {
+  return (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
+}

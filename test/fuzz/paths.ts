@@ -1,0 +1,44 @@
+/**
+ * npx tsx test/fuzz/paths.ts [--lines 1000000] [--seed 1]: replays variations of recordings on the plain path and on the
+ * fast one. Where the two write other bytes, the trace is printed, and the exit status is 1.
+ */
+import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { ROOT } from "../support/cli.ts";
+import { linesOf, randomOf, SEEDS, varied } from "../support/mutated-trace.ts";
+import { difference, output } from "../support/paths.ts";
+
+const { values } = parseArgs({
+  options: {
+    lines: { type: "string", default: "1000000" },
+    seed: { type: "string", default: "1" },
+    repeats: { type: "string", default: "12" },
+    keep: { type: "string", default: "/tmp" },
+  },
+});
+
+const random = randomOf(Number(values.seed));
+const seeds = SEEDS.map(linesOf);
+let lines = 0;
+let traces = 0;
+let failures = 0;
+while (lines < Number(values.lines) && failures < 5) {
+  const which = random(seeds.length);
+  const trace = varied(seeds[which]!, random, Number(values.repeats));
+  const text = Buffer.from(`${trace.join("\n")}\n`);
+  const directory = dirname(join(ROOT, "samples", SEEDS[which]!));
+  const found = difference(
+    await output(text, { directory, fast: false }),
+    await output(text, { directory, fast: true }),
+  );
+  lines += trace.length;
+  traces++;
+  if (found === null) continue;
+  failures++;
+  const path = `${values.keep}/paths-${values.seed}-${traces}.ndjson`;
+  writeFileSync(path, text);
+  console.log(`${SEEDS[which]}, trace ${traces} of seed ${values.seed}, ${path}: ${found}`);
+}
+console.log(`${traces} traces, ${lines} lines: ${failures === 0 ? "no difference" : `${failures} differ`}`);
+process.exitCode = failures === 0 ? 0 : 1;
