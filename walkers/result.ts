@@ -47,6 +47,8 @@ export class WalkResult {
   asid = -1;
   /** No stage translated. */
   passthrough = false;
+  /** All addresses of the aligned `2 ** PASSING_SHIFT` bytes around this one pass as it does. */
+  passesAround = false;
   /** The translation is global: not tagged by ASID or PASID. */
   global = false;
   /**
@@ -99,6 +101,7 @@ export class WalkResult {
     this.domain = -1;
     this.asid = -1;
     this.passthrough = false;
+    this.passesAround = false;
     this.global = false;
     this.ipaFrame = -1;
     this.firstShift = 0;
@@ -149,6 +152,7 @@ export class WalkResult {
     this.domain = r.domain;
     this.asid = r.asid;
     this.passthrough = r.passthrough;
+    this.passesAround = r.passesAround;
     this.global = r.global;
     this.ipaFrame = r.ipaFrame;
     this.firstShift = r.firstShift;

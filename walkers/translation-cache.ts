@@ -30,6 +30,7 @@ const PERM_MASK = 7;
 const PASSTHROUGH = 1 << 15;
 const GLOBAL = 1 << 16;
 const GROUP_SHIFT_AT = 17;
+const PASSES_AROUND = 1 << 24;
 const REPEATED = 1 << 23;
 
 /**
@@ -87,7 +88,8 @@ export class TranslationCache {
       (from.passthrough ? PASSTHROUGH : 0) |
       (from.global ? GLOBAL : 0) |
       (from.groupShift << GROUP_SHIFT_AT) |
-      (from.repeated ? REPEATED : 0);
+      (from.repeated ? REPEATED : 0) |
+      (from.passesAround ? PASSES_AROUND : 0);
     words[slot + READS] = from.reads;
     words[slot + DOMAIN] = from.domain;
     words[slot + ASID] = from.asid;
@@ -118,6 +120,7 @@ export class TranslationCache {
     result.firstShift = (bits >> FIRST_SHIFT_AT) & SHIFT_MASK;
     result.perm = (bits >> PERM_AT) & PERM_MASK;
     result.passthrough = (bits & PASSTHROUGH) !== 0;
+    result.passesAround = (bits & PASSES_AROUND) !== 0;
     result.global = (bits & GLOBAL) !== 0;
     result.groupShift = (bits >> GROUP_SHIFT_AT) & SHIFT_MASK;
     result.repeated = (bits & REPEATED) !== 0;
