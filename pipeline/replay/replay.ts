@@ -28,6 +28,7 @@ import type { ReplaySink } from "../output/sink.ts";
 import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
+import { OtherReading } from "../verdicts/other-reading.ts";
 import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
@@ -48,6 +49,7 @@ export class Replay implements TraceHandler {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #other = new OtherReading();
   readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
@@ -63,7 +65,13 @@ export class Replay implements TraceHandler {
   /** Of memory, when the memo was last told that something has happened. */
   #generation = 0;
 
-  constructor(names: TraceNames, sink: ReplaySink, options: ReplayOptions) {
+  /** @param watching makes further ones who look on, and are told last */
+  constructor(
+    names: TraceNames,
+    sink: ReplaySink,
+    options: ReplayOptions,
+    watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+  ) {
     this.system = new RecordedSystem(names, options);
     const { filter } = options;
     this.#sink = filter === null ? sink : new FilteredSink(sink, filter);
@@ -80,7 +88,7 @@ export class Replay implements TraceHandler {
       counters.alike(unit, outcome, requests, matches, bytes),
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counted()]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...watching(this.system)]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
@@ -159,8 +167,8 @@ export class Replay implements TraceHandler {
       this.#memo.happened();
       return;
     }
-    const { verdict, status, hole, hasFaultAddr } = outcome;
-    const plain = status === OK || (status === FAULT && !hole && !hasFaultAddr);
+    const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
+    const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
     if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
     const pair = caches?.settledPair(this.#request) ?? null;
@@ -208,8 +216,9 @@ export class Replay implements TraceHandler {
       unread = memory.isUnread(outcome.entryFrame);
       this.#fail(line, memory.takeError());
     }
+    const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
@@ -250,7 +259,9 @@ export class Replay implements TraceHandler {
         analysis.flawed(line, route, record, this.#request, caches.live.flaw);
       caches.live.flaw = null;
     }
-    if (outcome.status === FAULT && !unread)
+    // By another reading of the specification it was none.
+    const served = outcome.verdict === "match" && record.observed.result !== FAULT;
+    if (outcome.status === FAULT && !unread && !served)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);
   }
