@@ -4,11 +4,14 @@ import type { Depth } from "../pipeline/diff/answer.ts";
 import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
 import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
+import type { FilterWords } from "../pipeline/filter/filter-words.ts";
+import { PatternError } from "../pipeline/filter/patterns.ts";
 import { VENDORS } from "../walkers/registry.ts";
 import { hex } from "../walkers/word64.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
+import { loadFilters } from "./filters.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
 import { type Output, openOutput } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
@@ -26,6 +29,7 @@ export interface DiffFilesOptions extends MemoryLimits {
   readonly depth: Depth;
   readonly ignore: readonly string[];
   readonly ignoreFiles: readonly string[];
+  readonly filter: FilterWords | undefined;
   /** "2026-01-31" */
   readonly today: string;
 }
@@ -36,6 +40,7 @@ export interface DiffFilesOptions extends MemoryLimits {
  */
 export async function diffFiles(a: string, b: string, options: DiffFilesOptions): Promise<ExitStatus> {
   const ignore = readIgnoreRules(options.ignore, options.ignoreFiles, options.today);
+  const filters = await loadFilters(options.filter);
   for (const path of [a, b]) refuseSameFile(path, options.outputPath);
   const sourceA = await openTrace(a);
   const sourceB = await openTrace(b).catch(async (error) => {
@@ -58,6 +63,7 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
         window: options.window,
         depth: options.depth,
         ignore,
+        filters: filters && [filters.forRecords(), filters.forRecords()],
         replayA: replayOptions(a, options),
         replayB: replayOptions(b, options),
       },
@@ -67,6 +73,7 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
     return exitStatusOf(result);
   } catch (error) {
     output.abandon();
+    if (error instanceof PatternError) throw new CliError(error.message, true);
     throw error instanceof AlignmentError ? new CliError(`--align seq: ${error.message}`) : error;
   } finally {
     cancel();

@@ -17,6 +17,14 @@ const ALL = Object.keys(FILTER_WORDS) as FilterWord[];
 
 /** What every command that replays requests can be narrowed to. */
 export const FILTER_OPTIONS = optionsOf(ALL);
+/** … where there are no findings. */
+export const REQUEST_FILTER_OPTIONS = optionsOf(
+  ALL.filter((word): word is Exclude<FilterWord, "rule"> => word !== "rule"),
+);
+
+/** … where there is a state, and no history. */
+export const STATE_FILTER_OPTIONS = optionsOf(["iommu", "dev", "pasid", "addr", "code", "reason"] as const);
+
 export type FilterArguments = { readonly [W in FilterWord]?: string | readonly string[] };
 
 /** What is asked for; undefined: everything. */

@@ -15,6 +15,7 @@ import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
 import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
+import type { RecordPicker } from "../pipeline/filter/record-picker.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 
@@ -39,6 +40,8 @@ export interface ImportFilesOptions {
   readonly onRecord?: (type: string, text: string) => void;
   /** The logs are tables with these columns. */
   readonly columns?: CsvColumns;
+  /** Which requests and faults are written; undefined: all. */
+  readonly picker?: RecordPicker;
   /** Path of the output: memory files are named relative to its folder. */
   readonly outputPath: string;
 }
@@ -46,6 +49,8 @@ export interface ImportFilesOptions {
 /** A log that broke off, with what it says of that. */
 export interface ImportReport extends LogReport {
   readonly broken: readonly string[];
+  /** Records that a filter has left out; undefined: there is none. */
+  readonly leftOut?: number | undefined;
 }
 
 /**
@@ -61,8 +66,8 @@ export async function importFiles(
   const known = new KnownMemory();
   try {
     for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
-    const { formats, hosts, columns, onEvent, onRecord } = options;
-    const writer = new TraceWriter(output, onRecord);
+    const { formats, hosts, columns, onEvent, onRecord, picker } = options;
+    const writer = new TraceWriter(output, onRecord, picker);
     const log = new LogImport(writer, {
       formats,
       hosts,
@@ -79,7 +84,7 @@ export async function importFiles(
         : await readSeveral(sources, options.boot.length, log, writer, snapshots);
     snapshots.rest();
     await writer.flush();
-    return Object.assign(log, { broken });
+    return Object.assign(log, { broken, leftOut: picker?.leftOut });
   } finally {
     known.close();
     for (const source of sources) await source.close();
@@ -204,14 +209,21 @@ function open(path: string): MemoryImage {
 class TraceWriter implements LogSink {
   readonly #output: Pick<Output, "write">;
   readonly #listener: ImportFilesOptions["onRecord"];
+  readonly #picker: RecordPicker | undefined;
   #lines: string[] = [];
 
-  constructor(output: Pick<Output, "write">, listener: ImportFilesOptions["onRecord"]) {
+  constructor(
+    output: Pick<Output, "write">,
+    listener: ImportFilesOptions["onRecord"],
+    picker: RecordPicker | undefined,
+  ) {
     this.#output = output;
     this.#listener = listener;
+    this.#picker = picker;
   }
 
-  record(_line: number, type: string, text: string): void {
+  record(line: number, type: string, text: string): void {
+    if (this.#picker?.wants(line, type, text) === false) return;
     this.#listener?.(type, text);
     this.#lines.push(text, "\n");
   }

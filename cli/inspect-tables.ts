@@ -3,6 +3,7 @@ import { openTrace } from "../parsers/trace/source.ts";
 import { inspectTables, SelectionError, type TableSelection } from "../pipeline/inspect/inspect-tables.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
+import { answering, type Question } from "./inspect-questions.ts";
 import type { Output } from "./output.ts";
 import { reportProblems } from "./problems.ts";
 import { InspectJson } from "./render/inspect-json.ts";
@@ -21,14 +22,17 @@ export async function inspectTablesOfFile(
   json: boolean,
   output: Output,
   limits: MemoryLimits,
+  question?: Question,
 ): Promise<number> {
   const source = await onlyTrace(await openTrace(path));
-  const sink = json ? new InspectJson(output) : new InspectText(output);
+  const lister = json ? new InspectJson(output) : new InspectText(output);
   try {
     const { baseFolder: _, ...options } = limits;
     const directory = folderOf(path, limits);
-    const problems = await inspectTables(source, selection, sink, { directory, ...options });
-    await sink.flush();
+    const asked = question && answering(question, lister, json);
+    const wanted = { ...selection, ...asked?.selection };
+    const problems = await inspectTables(source, wanted, asked?.sink ?? lister, { directory, ...options });
+    await lister.flush();
     reportProblems(path, problems);
     return problems.errorCount;
   } catch (error) {

@@ -48,6 +48,12 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path) => {
     expectSound(await mutations.delay(MUTATIONS, 3));
   });
 
+  it("one that covers less likewise", async () => {
+    const tally = await mutations.narrow(MUTATIONS, 5);
+    expectSound(tally);
+    expect(tally.tried).toBeGreaterThan(0);
+  });
+
   it("one that covers something else likewise", async () => {
     expectSound(await mutations.redirect(MUTATIONS, 4));
   });

@@ -2,9 +2,11 @@ import { describe, expect, test } from "vitest";
 import type { FilterWords } from "../pipeline/filter/filter-words.ts";
 import { deviceMatcher, PatternError, pasidRange } from "../pipeline/filter/patterns.ts";
 import { RecordFilter } from "../pipeline/filter/record-filter.ts";
+import { RecordPicker } from "../pipeline/filter/record-picker.ts";
 import { TimeRanges } from "../pipeline/filter/time-ranges.ts";
 import { type OutputRecord, replay } from "../pipeline/library/index.ts";
 import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
+import { compare } from "./support/diff-streams.ts";
 
 const SAMPLE = "samples/intel/intel-11.1-fs-inval-s1.ndjson.gz";
 
@@ -135,6 +137,65 @@ describe("what is outside of a filter", () => {
   });
 });
 
+describe("a comparison of two streams", () => {
+  const request = (fields: object, code: string) =>
+    JSON.stringify({ type: "dma", access: "r", len: 8, ...fields, observed: { result: "fault", code } });
+  const stream = (codes: readonly string[]) =>
+    [
+      '{"type":"iommu","id":"dmar0","model":"intel"}',
+      request({ dev: "00:03.0", addr: "0x1000", ts: 1 }, codes[0]!),
+      request({ dev: "00:03.0", pasid: 5, addr: "0x2000", ts: 2 }, codes[1]!),
+      request({ dev: "00:04.0", addr: "0x1ffc", ts: 3 }, codes[2]!),
+      "",
+    ].join("\n");
+  const a = stream(["0x71", "0x0071", "0x71"]);
+  const b = stream(["0x72", "0x73", "0x71"]);
+  const filtered = async (filter: FilterWords, other = b) => {
+    const filters = [new RecordFilter(filter), new RecordFilter(filter)] as const;
+    const { records, result } = await compare(a, other, { filters });
+    return [records.map(({ line_a, line_b }) => line_a ?? line_b), result.counts.compared, result.filtered];
+  };
+
+  test("is of the pairs that either side's words are about", async () => {
+    expect(await filtered({ dev: "00:03.0" })).toEqual([[2, 3], 2, 1]);
+    expect(await filtered({ pasid: "none" })).toEqual([[2], 2, 1]);
+    expect(await filtered({ addr: "0x2000+4" })).toEqual([[3], 2, 1]);
+    expect(await filtered({ code: "73h" })).toEqual([[3], 1, 2]);
+    expect(await filtered({ code: "0x71", line: "2-3" })).toEqual([[2, 3], 2, 1]);
+    expect(await filtered({ time: "2.5.." })).toEqual([[], 1, 2]);
+    expect(await filtered({ iommu: "dmar0", time: "-1" })).toEqual([[2], 1, 2]);
+    expect(await filtered({ iommu: "dmar1" })).toEqual([[], 0, 3]);
+  });
+
+  test("leaves requests of one side out as well", async () => {
+    const longer = `${b}${request({ dev: "00:05.0", addr: "0x9000", ts: 9 }, "0x71")}\n`;
+    expect(await filtered({ dev: "00:05.0" }, longer)).toEqual([[5], 0, 3]);
+    expect(await filtered({ dev: "00:04.0" }, longer)).toEqual([[], 1, 3]);
+  });
+
+  test("cannot be by what the output of a replay is not read for", async () => {
+    const outcomes = '{"type":"outcome","line":1,"dev":"00:03.0","addr":"0x1000","result":"ok"}\n';
+    await expect(filtered({ time: "1-2" }, outcomes)).rejects.toThrow(
+      /^--time: expected two traces, found the output of a replay in /,
+    );
+  });
+});
+
+test("records of a log are picked: requests and faults, by their times too; the rest stays", () => {
+  const picker = new RecordPicker(new RecordFilter({ dev: "sid:7", addr: "0x1000+0x1000", time: "2-3" }));
+  const dma = (dev: string, addr: string, ts: number) =>
+    JSON.stringify({ type: "dma", dev, addr, len: 8, ts });
+  const wants = (line: number, text: string) => picker.wants(line, JSON.parse(text).type, text);
+  expect(wants(1, '{"type":"iommu","id":"a","model":"arm-smmuv3"}')).toBe(true);
+  expect(wants(2, dma("sid:7", "0x1000", 1.9))).toBe(false);
+  expect(wants(3, dma("sid:7", "0xff9", 2))).toBe(true);
+  expect(wants(4, dma("sid:8", "0x1000", 2))).toBe(false);
+  expect(wants(5, '{"type":"fault","dev":"sid:7","addr":"0x1800"}')).toBe(true);
+  expect(wants(6, '{"type":"cmd","iommu":"a","ts":3.5,"data":["0x0"]}')).toBe(true);
+  expect(wants(7, '{"type":"fault","dev":"sid:7","addr":"0x1800"}')).toBe(false);
+  expect(picker.leftOut).toBe(3);
+});
+
 describe("patterns", () => {
   test("of devices: any spelling, or a pattern of the short or the whole name", () => {
     const device = { text: "00:03.0", segment: 0, id: 0x18 };
@@ -143,7 +204,7 @@ describe("patterns", () => {
     for (const text of ["00:04.0", "0001:00:03.0", "01:*"])
       expect(deviceMatcher("--dev", text)(device), text).toBe(false);
     expect(() => deviceMatcher("--dev", "03")).toThrow(
-      new PatternError("--dev", 'a device, or a pattern with "*"', "03"),
+      new PatternError('--dev: expected a device, or a pattern with "*", found "03"'),
     );
   });
 

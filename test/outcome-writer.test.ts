@@ -119,6 +119,7 @@ const VALUES: Readonly<Record<string, readonly unknown[]>> = {
   runBytes: [[4, 5]],
   fault: [fault(1, "one"), fault(2, "two")],
   otherFault: [null, fault(2, "two")],
+  otherStatus: [-1, -1, OK, FAULT],
   reason: ["PERMISSION", "ACCESS"],
   faultClass: ["", "TT", "CD"],
   verdict: ["", ...VERDICTS],

@@ -1,31 +1,20 @@
 import { describe, expect, test } from "vitest";
 import type { PropertyValue } from "../walkers/registers.ts";
-import { NO_PASID, WalkRequest } from "../walkers/request.ts";
-import { FAULT } from "../walkers/result.ts";
+import { NO_PASID } from "../walkers/request.ts";
 import * as contexts from "../walkers/vtd/rules.ts";
 import * as pasids from "../walkers/vtd/rules-pasid.ts";
-import { lintTables } from "./support/lint-tables.ts";
-import { machineOf, type Setup } from "./support/table-lint.ts";
-
-/** A structure with an entry that is sound; device 00:03.0, PASID 0. */
-interface Structure {
-  readonly rules: Readonly<Record<number, unknown>>;
-  readonly at: bigint;
-  readonly sound: readonly bigint[];
-  readonly pasid: number;
-  readonly setup: Setup;
-}
-
-/** A rule by its number, words that break it alone, and what walker and linter are to say. */
-interface Broken {
-  readonly rule: number;
-  readonly words: readonly bigint[];
-  readonly props?: Readonly<Record<string, PropertyValue>>;
-  readonly stage2?: true;
-  readonly fault: string;
-  /** The finding's rule and field. */
-  readonly says: string;
-}
+import {
+  askEntry,
+  type Broken,
+  CONFLICT,
+  ILLEGAL,
+  LACKS,
+  RESERVED,
+  type Structure,
+  testRules,
+  WIDTH,
+} from "./support/rule-cases.ts";
+import type { Setup } from "./support/table-lint.ts";
 
 const SPACE = { "0x1000": [0x2001n], "0x2000": [0x49n, 1n, 0x3000n], "0x3000": [], "0x9000": [] };
 const WIDE = 1n << 48n;
@@ -109,11 +98,11 @@ const STRUCTURES = {
   },
 } satisfies Readonly<Record<string, Structure>>;
 
-const RESERVED = "reserved-entry-bits";
-const ILLEGAL = "illegal-encoding";
-const LACKS = "unsupported-encoding";
-const CONFLICT = "conflicting-fields";
-const WIDTH = "address-too-wide";
+/** The binding has a second stage of its own: 3 levels, which map the first 2 MiB to themselves. */
+const UNDER = {
+  stage2: { format: "vtd-ss", rootHi: 0, rootLo: 0x10000, levels: 3, domain: 5 },
+  memory: { "0x10000": [0x11003n], "0x11000": [0x83n] },
+} as const;
 
 /** PGTT of first stage, second stage, nested and pass-through, with P and AW of 4 levels; then without AW. */
 const [FS, SS, NEST, PASS] = [1n, 2n, 3n, 4n].map((type) => (type << 6n) | 9n) as [
@@ -191,7 +180,7 @@ const BROKEN: Readonly<Record<keyof typeof STRUCTURES, readonly Broken[]>> = {
       says: `${LACKS} PGTT`,
     },
     { rule: 6, words: [PASS, 1n], props: { pt: 0 }, fault: "SPT.4.2", says: `${LACKS} PGTT` },
-    { rule: 7, words: [0x3000n | SS, 1n], stage2: true, fault: "SPT.4.2", says: `${CONFLICT} PGTT` },
+    { rule: 7, words: [0x3000n | SS, 1n], ...UNDER, fault: "SPT.4.2", says: `${CONFLICT} PGTT` },
     { rule: 8, words: [0x3081n, 1n], fault: "SPT.4.1", says: `${ILLEGAL} AW` },
     { rule: 9, words: [0x3000n | SS, 1n], props: { sagaw: 0b1010 }, fault: "SPT.4.1", says: `${LACKS} AW` },
     { rule: 10, words: [FS, 1n, 0x3008n], fault: "SPT.4.3", says: `${ILLEGAL} FSPM` },
@@ -205,7 +194,7 @@ const BROKEN: Readonly<Record<keyof typeof STRUCTURES, readonly Broken[]>> = {
     // AW of 3 levels: 39 bits.
     { rule: 12, words: [0x30c5n, 1n, 1n << 39n], fault: "SPT.4.4", says: `${WIDTH} FSPTPTR` },
     // The binding's own second stage has 3 levels.
-    { rule: 12, words: [FS, 1n, 1n << 39n], stage2: true, fault: "SPT.4.4", says: `${WIDTH} FSPTPTR` },
+    { rule: 12, words: [FS, 1n, 1n << 39n], ...UNDER, fault: "SPT.4.4", says: `${WIDTH} FSPTPTR` },
   ],
   "extended-mode PASID entry": [
     { rule: 1, words: [0x3003n], fault: "SPT.3", says: `${RESERVED} 1` },
@@ -214,65 +203,20 @@ const BROKEN: Readonly<Record<keyof typeof STRUCTURES, readonly Broken[]>> = {
   ],
 };
 
-const CASES = Object.entries(BROKEN).flatMap(([name, broken]) =>
-  broken.map((one, i) => ({ name, i, ...one, structure: STRUCTURES[name as keyof typeof STRUCTURES] })),
-);
+testRules("VT-d", STRUCTURES, BROKEN, /[RCPD]T\.[34]|SPD\.3/);
 
-/** What the walker and the linter make of an entry. */
-function ask(structure: Structure, words: readonly bigint[], props = {}, stage2 = false) {
-  const { setup, at } = structure;
-  const parent = { format: "vtd-ss", rootHi: 0, rootLo: 0x10000, levels: 3, domain: 5 } as const;
-  const { unit, memory } = machineOf({
-    ...setup,
-    props: { ...setup.props, ...props },
-    ...(setup.bind && { bind: { ...setup.bind, ...(stage2 && { stage2: parent }) } }),
-    memory: { ...setup.memory, ...(stage2 && IDENTITY) },
-  });
-  words.forEach((word, i) => void memory.write64(at + 8n * BigInt(i), word));
-  const request = new WalkRequest();
-  request.device = 0x18;
-  request.pasid = structure.pasid;
-  request.binding = unit.binding(0x18);
-  const out = unit.engine.walk(request);
-  const hex = `0x${at.toString(16)}`;
-  return {
-    fault: out.status === FAULT ? out.fault!.name : "",
-    says: lintTables(unit, memory)
-      .filter((f) => f.entry_addr === hex && f.rule.severity === "error")
-      .map((f) => `${f.rule.id} ${f.field ?? f.bits}`),
-  };
-}
-
-/** A second stage that maps the first 2 MiB to themselves. */
-const IDENTITY = { "0x10000": [0x11003n], "0x11000": [0x83n] };
-
-describe("VT-d: the IOMMU refuses, and the linter reports, what breaks a rule", () => {
-  test.each(CASES)(
-    "$name, rule $rule, case $i: $fault",
-    ({ structure, words, props, stage2, fault, says }) => {
-      expect(ask(structure, words, props, stage2)).toEqual({ fault, says: [says] });
-    },
-  );
-
-  test.each(Object.entries(STRUCTURES))(
-    "%s: every rule has a case; a sound entry breaks none",
-    (name, structure) => {
-      const numbers = BROKEN[name as keyof typeof STRUCTURES].map(({ rule }) => rule);
-      expect([...new Set(numbers)]).toEqual(Object.keys(structure.rules).map(Number));
-      const { fault, says } = ask(structure, structure.sound);
-      expect({ says, refused: /[RCPD]T\.[34]|SPD\.3/.test(fault) }).toEqual({ says: [], refused: false });
-    },
-  );
-
+describe("VT-d: several rules", () => {
   test("the first broken rule decides on the fault, and all are reported", () => {
     const entry = STRUCTURES["PASID table entry"];
-    const many = ask(entry, [0x3000n | (1n << 10n) | 0xd1n, 1n, 0x3008n], { nest: 0, sagaw: 0b1010 });
+    const many = askEntry(entry, [0x3000n | (1n << 10n) | 0xd1n, 1n, 0x3008n], {
+      props: { nest: 0, sagaw: 0b1010 },
+    });
     expect(many).toEqual({
       fault: "SPT.3",
       says: [`${RESERVED} 10`, `${LACKS} PGTT`, `${ILLEGAL} AW`, `${ILLEGAL} FSPM`],
     });
-    expect(ask(entry, [0x30d1n, 1n, 0x3008n], { nest: 0 }).fault).toBe("SPT.4.2");
-    expect(ask(entry, [0x30d1n, 1n, 0x3008n]).fault).toBe("SPT.4.1");
-    expect(ask(entry, [0x30c9n, 1n, 0x3008n]).fault).toBe("SPT.4.3");
+    expect(askEntry(entry, [0x30d1n, 1n, 0x3008n], { props: { nest: 0 } }).fault).toBe("SPT.4.2");
+    expect(askEntry(entry, [0x30d1n, 1n, 0x3008n]).fault).toBe("SPT.4.1");
+    expect(askEntry(entry, [0x30c9n, 1n, 0x3008n]).fault).toBe("SPT.4.3");
   });
 });

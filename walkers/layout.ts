@@ -11,6 +11,8 @@ interface FieldOptions {
   readonly requester?: true;
   /** Name of the capability without which these bits are reserved. */
   readonly needs?: string;
+  /** With `needs`: an IOMMU without it passes the bits over, and refuses nothing for them. */
+  readonly unchecked?: true;
   /** Enumerators: value to name. */
   readonly values?: Readonly<Record<number, string>>;
 }
@@ -157,8 +159,14 @@ export class Layout<F extends string = string> {
   reserved(has: (capability: string) => boolean = () => true): Uint32Array {
     const defined = this.names()
       .map((n) => this.fields[n])
-      .filter((f) => f.needs === undefined || has(f.needs));
+      .filter((f) => f.needs === undefined || f.unchecked || has(f.needs));
     return this.#words(defined).map((w) => ~w >>> 0);
+  }
+
+  /** 32-bit words of the bits that are passed over, given which capabilities there are. */
+  unchecked(has: (capability: string) => boolean): Uint32Array {
+    const fields = this.names().map((n) => this.fields[n]);
+    return this.#words(fields.filter((f) => f.unchecked && !has(f.needs!)));
   }
 
   /** The value of a field as an exact integer (not for hot paths). */

@@ -26,6 +26,9 @@ export class WalkResult {
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
+  /** The specification can be read in another way, by which the answer is another (`IommuWalker.otherReading`). */
+  disputed = false;
+
   // ── OK ──
   /** Output address: 4 KiB frame number and byte offset in it. */
   frame = 0;
@@ -90,6 +93,7 @@ export class WalkResult {
     this.status = OK;
     this.model = model;
     this.reads = 0;
+    this.disputed = false;
     this.frame = 0;
     this.offset = 0;
     this.pageShift = 0;
@@ -140,6 +144,7 @@ export class WalkResult {
     this.status = r.status;
     this.model = r.model;
     this.reads = r.reads;
+    this.disputed = r.disputed;
     this.frame = r.frame;
     this.offset = r.offset;
     this.pageShift = r.pageShift;

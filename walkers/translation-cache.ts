@@ -31,6 +31,7 @@ const PASSTHROUGH = 1 << 15;
 const GLOBAL = 1 << 16;
 const GROUP_SHIFT_AT = 17;
 const REPEATED = 1 << 23;
+const DISPUTED = 1 << 24;
 
 /**
  * Results of walks that succeed, by context, page and kind of access; two-way set-associative. They are kept as
@@ -87,7 +88,8 @@ export class TranslationCache {
       (from.passthrough ? PASSTHROUGH : 0) |
       (from.global ? GLOBAL : 0) |
       (from.groupShift << GROUP_SHIFT_AT) |
-      (from.repeated ? REPEATED : 0);
+      (from.repeated ? REPEATED : 0) |
+      (from.disputed ? DISPUTED : 0);
     words[slot + READS] = from.reads;
     words[slot + DOMAIN] = from.domain;
     words[slot + ASID] = from.asid;
@@ -121,6 +123,7 @@ export class TranslationCache {
     result.global = (bits & GLOBAL) !== 0;
     result.groupShift = (bits >> GROUP_SHIFT_AT) & SHIFT_MASK;
     result.repeated = (bits & REPEATED) !== 0;
+    result.disputed = (bits & DISPUTED) !== 0;
     result.reads = words[slot + READS]!;
     result.domain = words[slot + DOMAIN]!;
     result.asid = words[slot + ASID]!;

@@ -50,6 +50,11 @@ export interface Stage2Config {
 export interface IommuWalker<D extends object = object, P extends object = object> {
   readonly model: IommuModel;
   readonly tables: TableReader;
+  /**
+   * Where the specification can be read in two ways: whether the other one is taken. Set for single walks, which nobody
+   * remembers. Absent: it is nowhere taken to be so.
+   */
+  otherReading?: boolean;
 
   /** Takes over registers and properties. Called at declaration and after every change. */
   configure(state: IommuState): void;

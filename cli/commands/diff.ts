@@ -6,11 +6,12 @@ import { isDate, RULE_FIELDS } from "../../pipeline/diff/ignore-rules.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import type { ExitStatus } from "../exit-status.ts";
+import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { once, sentences } from "../options.ts";
 import { parseSize } from "../size.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
-interface DiffArguments extends MemoryArguments {
+interface DiffArguments extends MemoryArguments, FilterArguments {
   a: string;
   b: string;
   output: string | string[];
@@ -62,6 +63,7 @@ function builder(yargs: Argv): Argv {
       ignore: { ...text, describe: "Rule for differences that are expected; repeatable" },
       "ignore-file": { ...text, describe: "File of such rules, NDJSON or a JSON array; repeatable" },
       date: { ...text, describe: "Day by which rules expire (default: today, UTC)" },
+      ...REQUEST_FILTER_OPTIONS,
       ...MEMORY_OPTIONS,
     })
     .example("$0 diff qemu-7.2.ndjson.gz qemu-11.1.ndjson.gz", "What two emulators did with one workload")
@@ -117,6 +119,7 @@ async function run(args: DiffArguments): Promise<ExitStatus> {
     depth: once("--compare", args.compare),
     ignore: args.ignore === undefined ? [] : [args.ignore].flat(),
     ignoreFiles: args.ignoreFile === undefined ? [] : [args.ignoreFile].flat(),
+    filter: filterWords(args),
     today: dateOf(args.date),
   });
 }

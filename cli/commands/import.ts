@@ -4,18 +4,21 @@ import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
+import type { FilterWords } from "../../pipeline/filter/filter-words.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
+import { loadFilters } from "../filters.ts";
 import type { MemoryFile } from "../import-files.ts";
 import { listOption, once, sentences } from "../options.ts";
 import { openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 
-interface ImportArguments {
+interface ImportArguments extends FilterArguments {
   logs: string[];
   from?: string | string[];
-  iommu?: string | string[];
+  host?: string | string[];
   memory?: string | string[];
   boot?: string | string[];
   columns?: string | string[];
@@ -33,7 +36,7 @@ function builder(yargs: Argv): Argv {
     })
     .options({
       from: { ...text, describe: "Formats to look for; default: all, line by line" },
-      iommu: { ...text, describe: "What the IOMMUs can do, as for the caps command" },
+      host: { ...text, describe: "What the IOMMUs can do, as for the caps command; repeatable" },
       memory: {
         ...text,
         describe:
@@ -45,12 +48,13 @@ function builder(yargs: Argv): Argv {
         describe: "The logs are tables (CSV): which column, from 1 or by its name, holds what",
       },
       output: { ...text, alias: "o", describe: "File to write to, complete or not at all", default: "-" },
+      ...REQUEST_FILTER_OPTIONS,
     })
     .example("$0 import dmesg.txt -o trace.ndjson", "A trace of what a kernel log says")
     .example("$0 import qemu.log.gz | $0 replay -", "The same as: $0 replay qemu.log.gz")
     .example("$0 import dmesg.txt trace_pipe.txt -o both.ndjson", "Two logs of one machine, merged by time")
     .example(
-      "$0 import live.log --memory start.elf --memory end.elf@98122 --iommu regs.json",
+      "$0 import live.log --memory start.elf --memory end.elf@98122 --host regs.json",
       "With memory at two lines",
     )
     .example(
@@ -82,7 +86,9 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   const outputPath = once("--output", args.output);
   const { refuseSameFile } = await import("../replay-files.ts");
   for (const path of [...boot, ...args.logs]) refuseSameFile(path, outputPath);
-  const hosts = await hostsOf(args.iommu);
+  const { hostPaths, words } = hostsAndFilter(args);
+  const filters = await loadFilters(words);
+  const hosts = await hostsOf(hostPaths);
   const { importFiles } = await import("../import-files.ts");
   const output = openOutput(outputPath);
   const cancel = onInterrupt(async () => {
@@ -91,7 +97,16 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   });
   try {
     const memory = [args.memory ?? []].flat().map(memoryFile);
-    const options = { formats, hosts, memory, boot, outputPath, ...columnsOf(args.columns) };
+    const picker = filters?.forTexts();
+    const options = {
+      formats,
+      hosts,
+      memory,
+      boot,
+      outputPath,
+      ...columnsOf(args.columns),
+      ...(picker && { picker }),
+    };
     const report = await importFiles(args.logs, output, options);
     await output.finish();
     const { importText } = await import("../render/import.ts");
@@ -111,6 +126,18 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   }
 }
 
+/** A file after --iommu is one of --host: it was called so before there were filters. */
+function hostsAndFilter(args: ImportArguments): { hostPaths: string[]; words: FilterWords | undefined } {
+  const iommus = [args.iommu ?? []].flat();
+  const files = iommus.filter((text) => existsSync(text));
+  const ids = iommus.filter((text) => !files.includes(text));
+  const { iommu: _, ...others } = args;
+  return {
+    hostPaths: [...[args.host ?? []].flat(), ...files],
+    words: filterWords(ids.length === 0 ? others : { ...others, iommu: ids }),
+  };
+}
+
 function formatsOf(given: string | string[]): readonly LogFormat[] {
   const known = LOG_FORMATS.map(({ name }) => name);
   const names = listOption("--from", known, given);
@@ -124,10 +151,10 @@ function columnsOf(given: string | string[] | undefined): { columns?: CsvColumns
   return { columns };
 }
 
-async function hostsOf(given: string | string[] | undefined) {
+async function hostsOf(paths: readonly string[]) {
   const { openCapabilities } = await import("../../parsers/caps/open-caps.ts");
   const hosts = [];
-  for (const path of [given ?? []].flat()) {
+  for (const path of paths) {
     const capabilities = await openCapabilities(path);
     if (typeof capabilities === "string") throw new CliError(`${path}: ${capabilities}`);
     for (const problem of capabilities.problems) process.stderr.write(`pasid-replay: ${path}: ${problem}\n`);

@@ -3,6 +3,9 @@ import type { TableSelection } from "../../pipeline/inspect/inspect-tables.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { type FilterArguments, filterWords, STATE_FILTER_OPTIONS } from "../filter-options.ts";
+import { loadFilters, parsed } from "../filters.ts";
+import type { Question } from "../inspect-questions.ts";
 import { parseInteger, parseUnsigned64 } from "../numbers.ts";
 import { once } from "../options.ts";
 import { openOutput } from "../output.ts";
@@ -14,13 +17,14 @@ const LAST_PASID = 2 ** 20 - 1;
 /** As many walks as take about half a minute. */
 const DEFAULT_WALKS = 50_000_000;
 
-interface InspectArguments extends MemoryArguments {
+interface InspectArguments extends MemoryArguments, FilterArguments {
   trace: string;
   output: string | string[];
   at?: string;
-  iommu?: string;
-  dev?: string;
-  pasid?: string;
+  pa?: string | string[];
+  covers?: string | string[];
+  domains: boolean;
+  shared: boolean;
   maps: boolean;
   faulty: boolean;
   from?: string;
@@ -41,9 +45,6 @@ function builder(yargs: Argv): Argv {
         default: "-",
       },
       at: { ...text, describe: "The state after this line; default: after the whole trace" },
-      iommu: { ...text, describe: "Only this IOMMU" },
-      dev: { ...text, describe: "Only this device" },
-      pasid: { ...text, describe: 'Only this PASID; "none": only requests without PASID' },
       maps: { type: "boolean", default: false, describe: "List the mapped ranges" },
       faulty: {
         alias: "bad",
@@ -51,6 +52,19 @@ function builder(yargs: Argv): Argv {
         default: false,
         describe: "List contexts and page-table entries that are there, and fault",
       },
+      pa: { ...text, describe: "Who maps this physical address, or range" },
+      covers: { ...text, describe: "What an input address leads to, or what is mapped beside it" },
+      domains: {
+        type: "boolean",
+        default: false,
+        describe: "Which devices and PASIDs have which domain and tables",
+      },
+      shared: {
+        type: "boolean",
+        default: false,
+        describe: "Memory that different tables map, or one at several addresses, and who may write it",
+      },
+      ...STATE_FILTER_OPTIONS,
       from: { ...text, describe: "With --maps or --faulty: begin at this input address" },
       limit: { ...text, describe: "With --maps or --faulty: at most this many ranges of each PASID" },
       "max-walks": {
@@ -65,6 +79,8 @@ function builder(yargs: Argv): Argv {
     .example("$0 inspect trace.ndjson --maps --dev 00:03.0 --pasid 5", "The mapped ranges of a PASID")
     .example("$0 inspect trace.ndjson --maps --limit 20 --from 0x7f0000000000", "… some of them")
     .example("$0 inspect trace.ndjson --at 500 --json", "The state after line 500, for machines")
+    .example("$0 inspect trace.ndjson --pa 0x648d000", "Who maps this frame, and whether it is a table")
+    .example("$0 inspect trace.ndjson --covers 0xfffff010 --dev 00:03.0", "Where an address leads")
     .example("$0 inspect trace.ndjson --faulty", "What is in the tables, and wrong");
 }
 
@@ -72,14 +88,15 @@ function selectionOf(args: InspectArguments): TableSelection {
   for (const name of ["from", "limit"] as const)
     if (args[name] !== undefined && !args.maps && !args.faulty)
       throw new CliError(`--${name}: expected with --maps or --faulty, found without`, true);
-  const { at, iommu, dev, from, limit } = args;
+  for (const name of ["code", "reason"] as const)
+    if (args[name] !== undefined && !args.faulty)
+      throw new CliError(`--${name}: expected with --faulty, found without`, true);
+  const { at, from, limit } = args;
   const whole = (name: string, given: string, min: number, max = Number.MAX_SAFE_INTEGER) =>
     parseInteger(`--${name}`, once(`--${name}`, given), min, max);
   return {
     at: at === undefined ? undefined : whole("at", at, 0),
-    iommu: iommu === undefined ? undefined : once("--iommu", iommu),
-    dev: dev === undefined ? undefined : once("--dev", dev),
-    pasid: pasidOf(args.pasid),
+    ...exactOf(args),
     maps: args.maps,
     faulty: args.faulty,
     from: from === undefined ? undefined : parseUnsigned64("--from", once("--from", from)),
@@ -88,13 +105,64 @@ function selectionOf(args: InspectArguments): TableSelection {
   };
 }
 
-function pasidOf(given: string | undefined): TableSelection["pasid"] {
-  if (given === undefined) return undefined;
-  return once("--pasid", given) === "none" ? "none" : parseInteger("--pasid", given, 0, LAST_PASID);
+/** One name, and no list or pattern: it is said of it where there is no such thing. */
+function isExact(given: FilterArguments["dev"]): given is string {
+  return typeof given === "string" && !/[,*?]/.test(given);
+}
+
+function exactOf({ iommu, dev, pasid }: FilterArguments): Pick<TableSelection, "iommu" | "dev" | "pasid"> {
+  return {
+    iommu: isExact(iommu) ? iommu : undefined,
+    dev: isExact(dev) ? dev : undefined,
+    pasid: isExactPasid(pasid) ? pasidOf(pasid) : undefined,
+  };
+}
+
+function isExactPasid(pasid: FilterArguments["pasid"]): pasid is string {
+  return isExact(pasid) && !/^(?:\w+-\w*|-\w+|\w+\.\.\w*|\w+\+\w+)$/.test(pasid);
+}
+
+function pasidOf(given: string): TableSelection["pasid"] {
+  return given === "none" ? "none" : parseInteger("--pasid", given, 0, LAST_PASID);
+}
+
+/** What is not exact. */
+function filterOf(args: InspectArguments) {
+  const { iommu, dev, pasid, addr, code, reason } = args;
+  return filterWords({
+    ...(addr === undefined ? {} : { addr }),
+    ...(code === undefined ? {} : { code }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(iommu === undefined || isExact(iommu) ? {} : { iommu }),
+    ...(dev === undefined || isExact(dev) ? {} : { dev }),
+    ...(pasid === undefined || isExactPasid(pasid) ? {} : { pasid }),
+  });
+}
+
+async function questionOf(args: InspectArguments): Promise<Question | undefined> {
+  const asked = (["pa", "covers", "domains", "shared"] as const).filter(
+    (name) => args[name] !== undefined && args[name] !== false,
+  );
+  if (asked.length === 0) return undefined;
+  if (asked.length > 1 || args.maps || args.faulty)
+    throw new CliError(
+      `--${asked[0]}: expected it without ${asked.length > 1 ? `--${asked[1]}` : "--maps and --faulty"}, found both`,
+      true,
+    );
+  const [about] = asked;
+  if (about === "covers")
+    return { about, address: parseUnsigned64("--covers", once("--covers", args.covers!)) };
+  if (about !== "pa") return { about: about! };
+  const { addressRange } = await import("../../pipeline/filter/patterns.ts");
+  const [first, last] = parsed(() => addressRange("--pa", once("--pa", args.pa!)));
+  return { about, first, last };
 }
 
 async function run(args: InspectArguments): Promise<ExitStatus> {
-  const selection = selectionOf(args);
+  const exact = selectionOf(args);
+  const filters = await loadFilters(filterOf(args));
+  const selection = { ...exact, filter: filters?.forRecords() };
+  const question = await questionOf(args);
   const limits = memoryOptions(args);
   const { inspectTablesOfFile } = await import("../inspect-tables.ts");
   const { refuseSameFile } = await import("../replay-files.ts");
@@ -106,7 +174,7 @@ async function run(args: InspectArguments): Promise<ExitStatus> {
     output.abandon();
   });
   try {
-    const errors = await inspectTablesOfFile(args.trace, selection, args.json, output, limits);
+    const errors = await inspectTablesOfFile(args.trace, selection, args.json, output, limits, question);
     await output.finish();
     return errors > 0 ? EXIT_TROUBLE : EXIT_OK;
   } catch (error) {

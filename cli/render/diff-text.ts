@@ -47,11 +47,12 @@ function streamLines(letter: string, path: string, report: StreamReport): string
   return [`${letter}: ${name}: ${what}, ${count(report.requests, "request")}${errors}`];
 }
 
-function ignoredText({ ignore, counts }: DiffResult): string {
+function ignoredText({ ignore, counts, filtered }: DiffResult): string {
   const ignored = ignore.rules.reduce((sum, rule) => sum + rule.count, 0);
   const only = counts.total - counts.differ;
+  const left = filtered === undefined ? "" : `; ${count(filtered, "request")} left out by the filter`;
   const others = only > 0 ? `; ${count(only, "further difference")}` : "";
-  return `${others}${ignored > 0 ? `; ${count(ignored, "difference")} ignored by rules` : ""}`;
+  return `${others}${left}${ignored > 0 ? `; ${count(ignored, "difference")} ignored by rules` : ""}`;
 }
 
 /** One difference over several lines: where, the request, and both answers. */

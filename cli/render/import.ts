@@ -1,15 +1,16 @@
 import type { ImportReport } from "../import-files.ts";
+import { counted } from "./columns.ts";
 
 /** Kinds of ignored lines that are named. */
 const NAMED_KINDS = 12;
 
 /** What became of the lines of a log, for a person. */
 export function importText(report: ImportReport): string {
-  const { lines, understood, ignored, records, lost, formats, broken } = report;
+  const { lines, understood, ignored, records, lost, formats, broken, leftOut } = report;
   const others = lines - understood - ignored.total;
   const kinds = ignored.sorted();
   const out = [
-    `${lines} lines: ${understood} understood, ${ignored.total} ignored, ${Math.max(0, others)} of something else`,
+    `${counted(lines, "line")}: ${understood} understood, ${ignored.total} ignored, ${Math.max(0, others)} of something else`,
     `formats: ${formats.length === 0 ? "none that is known" : formats.join(", ")}`,
   ];
   if (kinds.length > 0) {
@@ -23,6 +24,10 @@ export function importText(report: ImportReport): string {
   }
   const made = records.sorted().map(([type, count]) => `${count} ${type}`);
   out.push(`records: ${made.join(", ") || "none"}`);
+  if (leftOut !== undefined)
+    out.push(
+      `of these left out by the filter: ${counted(leftOut, "request or fault", "requests and faults")}`,
+    );
   for (const { loss, count, line } of lost.values())
     out.push(`${loss.severity}: ${loss.what}: ${count} from line ${line} on: ${loss.message}`);
   for (const message of broken) out.push(`error: ${message}`);

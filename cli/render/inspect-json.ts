@@ -1,5 +1,4 @@
-import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
-import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { InspectionOutput } from "./inspect-output.ts";
@@ -36,7 +35,7 @@ export class InspectJson extends InspectionOutput implements InspectionSink {
     this.#prefix = new Piece(Buffer.from(`${opened},"iova":"0x`, "utf8"));
   }
 
-  range(range: RangeWalk): boolean {
+  range(range: InputRange): boolean {
     const { out } = this;
     const { frames } = range;
     out.reserve(this.#prefix.length + LINE_BYTES);
@@ -67,7 +66,7 @@ export class InspectJson extends InspectionOutput implements InspectionSink {
     this.line(JSON.stringify(record));
   }
 
-  #tail(range: RangeWalk): Piece {
+  #tail(range: InputRange): Piece {
     const { perm, pageShift, privileged } = range;
     const key = (pageShift << 4) | (privileged ? 8 : 0) | perm;
     let tail = this.#tails.get(key);

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { printableLine } from "../../parsers/trace/show.ts";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import type { Output } from "../output.ts";
+import { printablePainted } from "./paint.ts";
 
 /** Bytes waiting from which on they are written. */
 const ENOUGH = 1 << 18;
@@ -24,6 +25,11 @@ export class InspectionOutput {
 
   protected line(text: string): void {
     this.out.text(`${printableLine(text)}\n`);
+  }
+
+  /** What a question is answered with: a line of it. */
+  answer(line: string): void {
+    this.out.text(`${printablePainted(line)}\n`);
   }
 
   async pause(yielding = true): Promise<void> {

@@ -1,4 +1,3 @@
-import type { RangeWalk } from "../../pipeline/inspect/range-walk.ts";
 import type {
   InspectedDevice,
   InspectedDevices,
@@ -8,7 +7,7 @@ import type {
   InspectionNote,
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
-import type { InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
+import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
@@ -26,7 +25,7 @@ const ARROW = piece(" -> 0x");
 /** Bytes of one line of a range. */
 const LINE_BYTES = 256;
 
-const TRANSLATIONS = {
+export const TRANSLATION_WORDS = {
   stage1: "first stage",
   stage2: "second stage",
   nested: "first stage over second stage",
@@ -73,14 +72,14 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   devices(record: InspectedDevices): void {
     const { dev, last, count, domain } = record;
     const names = count === 1 ? dev : `${dev} to ${last} (${count} devices)`;
-    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATIONS[record.translation]}${this.#tags({ domain })}`);
+    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_WORDS[record.translation]}${this.#tags({ domain })}`);
   }
 
   space(space: InspectedSpace): void {
     const whose = space.pasid === undefined ? "without PASID" : `PASID ${space.pasid}`;
     const { fault } = space;
     const why = fault === undefined ? "" : ` by ${fault.name} (${fault.code}, ${fault.reason})`;
-    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATIONS[space.translation]}${why}${this.#tags(space)}`);
+    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATION_WORDS[space.translation]}${why}${this.#tags(space)}`);
     for (const table of space.tables) this.line(`${RANGE_INDENT}${tableText(table)}`);
   }
 
@@ -90,7 +89,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
       .join("");
   }
 
-  range(range: RangeWalk): boolean {
+  range(range: InputRange): boolean {
     const { out } = this;
     const last = range.frames - 1;
     out.reserve(LINE_BYTES);
@@ -116,7 +115,8 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   note(record: InspectionNote): void {
     const ofContext = record.iova === undefined && record.next === undefined;
     const indent = !ofContext ? RANGE_INDENT : record.pasid === undefined ? DEVICE_INDENT : SPACE_INDENT;
-    this.line(`${indent}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
+    if (record.note === "table") this.line(`${SPACE_INDENT}${record.entry_addr} ${record.message}`);
+    else this.line(`${indent}note: ${record.note === "faulty" ? faultText(record) : limitText(record)}`);
   }
 
   summary(record: InspectionSummary): void {
@@ -129,7 +129,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 
   /** Small sizes come again and again; others are built when they are needed. */
-  #tail(range: RangeWalk): Piece {
+  #tail(range: InputRange): Piece {
     const { frames, perm, pageShift, privileged } = range;
     if (frames >= 1024) return piece(tailText(range));
     const key = (frames << 10) | (pageShift << 4) | (privileged ? 8 : 0) | perm;
@@ -142,12 +142,12 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   }
 }
 
-function tailText({ frames, perm, pageShift, privileged }: RangeWalk): string {
+function tailText({ frames, perm, pageShift, privileged }: InputRange): string {
   const page = pageShift === 0 ? "not translated" : binarySize(2 ** pageShift);
   return `  ${binarySize(frames * FRAME_BYTES)}  ${permText(perm)}  ${page}${privileged ? "  privileged" : ""}\n`;
 }
 
-function tableText(table: InspectedTable): string {
+export function tableText(table: InspectedTable): string {
   const granule = table.granule === undefined ? "" : `, ${table.granule} KiB granule`;
   const from = table.from === undefined ? "" : `, from ${table.from} on`;
   return `stage ${table.stage}: ${table.format}, ${table.levels} levels${granule}, root at ${table.root}${from}`;

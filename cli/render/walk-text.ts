@@ -146,6 +146,8 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     if (outcome.recorded === false) lines.push(`${INDENT}no fault record is written`);
   } else if (outcome.result === "msi") lines.push("outcome: interrupt, not translated as memory");
   else lines.push(...okLines(outcome, model));
+  if (outcome.other_result !== undefined)
+    lines.push(`${INDENT}as right: ${outcome.other_result}, since the specification can be read in two ways`);
   lines.push(`${INDENT}${count(outcome.reads, "memory read")} without caches`);
   return lines;
 }

@@ -10,10 +10,13 @@ import {
   traceFeed,
 } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
 import type { StreamLayout } from "../../parsers/trace/sniff.ts";
 import { TextInput } from "../../parsers/trace/text-input.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import { PatternError } from "../filter/patterns.ts";
+import type { RecordFilter } from "../filter/record-filter.ts";
+import { TimedHandler } from "../filter/timed-handler.ts";
 import { ErrorLog } from "../output/error-log.ts";
 import type { ErrorRecord } from "../output/records.ts";
 import { Handoff } from "../replay/handoff.ts";
@@ -38,6 +41,7 @@ const KEPT_ERRORS = 1000;
  * has `observed` gives what was observed, any other what our walk gives, unless the caller says which.
  */
 export class AnswerStream {
+  readonly path: string;
   readonly names = new TraceNames();
   readonly queue = new RequestQueue(this.names.devices);
   readonly setup = new SetupLog();
@@ -52,13 +56,24 @@ export class AnswerStream {
   unanswered = 0;
   /** Architectures of the IOMMUs that a trace declares. */
   readonly models = new Set<IommuModel>();
+  /** Which requests the comparison is about; null: all. */
+  readonly filter: RecordFilter | null;
+  /** The only IOMMU that the trace declares: that of requests which name none. */
+  onlyIommu: string | undefined;
   /** Nothing more comes into the queue. */
   ended = false;
   readonly #chunks: AsyncGenerator<void, void, undefined>;
   readonly #handoff = new Handoff<void>();
 
   /** @param side undefined: decided by the first request */
-  constructor(source: ByteSource, side: TraceSide | undefined, options: Partial<ReplayOptions>) {
+  constructor(
+    source: ByteSource,
+    side: TraceSide | undefined,
+    options: Partial<ReplayOptions>,
+    filter: RecordFilter | null = null,
+  ) {
+    this.path = source.path;
+    this.filter = filter;
     this.#chunks = this.#handoff.values();
     this.#read(source, side, { ...DEFAULT_OPTIONS, ...options }).then(
       () => this.#handoff.end(),
@@ -90,6 +105,26 @@ export class AnswerStream {
     this.queue.push(line, section, request, bytes, start, end);
   }
 
+  /** Id of the IOMMU of a request in the queue. */
+  iommuAt(i: number): string | undefined {
+    const named = this.queue.iommu[i]!;
+    return named >= 0 ? this.names.iommus.text(named) : this.onlyIommu;
+  }
+
+  /** What a replay's output is not read for. */
+  #refuse(filter: RecordFilter | null): void {
+    if (filter === null) return;
+    const word = filter.times !== null ? "time" : filter.hasIommus ? "iommu" : "";
+    if (word === "") return;
+    const name = this.path === "-" ? "standard input" : this.path;
+    throw new PatternError(`--${word}: expected two traces, found the output of a replay in ${name}`);
+  }
+
+  #timed(handler: TraceHandler): TraceHandler {
+    const times = this.filter?.times ?? null;
+    return times === null ? handler : new TimedHandler(handler, (line, ts) => times.at(line, ts));
+  }
+
   async #read(source: ByteSource, side: TraceSide | undefined, options: ReplayOptions): Promise<void> {
     const maxLineBytes = Math.min(options.maxLineBytes, LONGEST_LINE_BYTES);
     let trace: TraceAnswers | undefined;
@@ -97,12 +132,13 @@ export class AnswerStream {
       this.kind = streamKind(head);
       const feedOptions = { names: this.names, maxLineBytes };
       if (this.kind === "outcomes") {
+        this.#refuse(this.filter);
         this.answers = "outcomes";
         const handler = new OutcomeAnswers(this);
         return layout === "lines" ? new OutcomeFeed(handler, feedOptions) : new NoDocumentFeed(handler);
       }
       trace = new TraceAnswers(this, side, options);
-      return traceFeed(layout, trace, feedOptions);
+      return traceFeed(layout, this.#timed(trace), feedOptions);
     };
     const input = new TextInput(source, choose, maxLineBytes);
     try {
@@ -147,6 +183,7 @@ class TraceAnswers implements TraceHandler, AnswerTaker {
   #side: TraceSide | undefined;
   /** Present while our walk is or may be asked for. */
   #replay: Replay | null = null;
+  readonly #iommus = new Set<string>();
   /** What the replay could not use, until it is known whether anybody wants to know. */
   readonly #complaints = new ErrorLog(KEPT_ERRORS);
 
@@ -177,9 +214,16 @@ class TraceAnswers implements TraceHandler, AnswerTaker {
   }
 
   record(line: number, record: PlainRecord): void {
-    if (record.type === "iommu") this.#stream.models.add(record.model);
+    if (record.type === "iommu") this.#declared(record);
     this.#stream.setup.record(line, record);
     this.#replay?.record(line, record);
+  }
+
+  #declared({ id, model }: RecordOf<"iommu">): void {
+    const stream = this.#stream;
+    this.#iommus.add(id);
+    stream.onlyIommu = this.#iommus.size === 1 ? id : undefined;
+    stream.models.add(model);
   }
 
   unknown(line: number, type: string): void {

@@ -47,13 +47,14 @@ const ORDER = [
   "other_code",
   "model",
   "reads",
+  "other_result",
   "verdict",
   "diff",
 ] as const;
 const RANKS = new Map<string, number>(ORDER.map((name, rank) => [name, rank]));
 
 /** Members of two outcomes that say nothing of what the IOMMU does. */
-const REMARKS: ReadonlySet<string> = new Set(["name", "model", "reads", "other_code"]);
+const REMARKS: ReadonlySet<string> = new Set(["name", "model", "reads", "other_code", "other_result"]);
 /** Members that are compared under a name of their own, in any pair of answers. */
 const NAMED: ReadonlySet<string> = new Set([
   "result",

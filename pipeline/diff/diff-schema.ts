@@ -49,6 +49,7 @@ const DIFF: Description<DiffRecord> = {
 const stream = schemaField(
   objectSchema(
     {
+      path: text('Path of the file; "-" for standard input'),
       kind: oneOf(["trace", "outcomes"], "A trace, or the output of a replay"),
       side: optional(oneOf(ANSWER_KINDS, "trace: whose answers were compared")),
       requests: count("Requests"),
@@ -85,6 +86,7 @@ const SUMMARY: Description<DiffSummaryRecord> = {
       ),
     ),
   ),
+  filtered: optional(count("Pairs, and requests of one side, that a filter has left out")),
   notes: listOf(
     { code: oneOf(NOTE_CODES, "For scripts"), message: text("For people") },
     "What must not be overlooked",

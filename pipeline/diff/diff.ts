@@ -2,6 +2,7 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { printable } from "../../parsers/trace/show.ts";
 import type { IommuModel } from "../../walkers/models.ts";
+import type { RecordFilter } from "../filter/record-filter.ts";
 import { ByteWriter } from "../output/byte-writer.ts";
 import type { Errors } from "../output/error-log.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
@@ -12,6 +13,7 @@ import { type AnswerKind, AnswerStream, type TraceSide } from "./answer-stream.t
 import { DiffCounts } from "./diff-summary.ts";
 import { type DiffClass, type DiffErrorRecord, diffRecord, Place } from "./difference.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
+import { NOBODY, PairFilter } from "./pair-filter.ts";
 import { sameText } from "./request-queue.ts";
 import { SetupComparison, type SetupDifference } from "./setup-log.ts";
 
@@ -23,6 +25,8 @@ export interface DiffOptions {
   readonly window: number;
   readonly depth: Depth;
   readonly ignore: IgnoreRules;
+  /** Which requests to compare, undefined: all; a filter of each stream, since it follows its lines and times. */
+  readonly filters: readonly [a: RecordFilter, b: RecordFilter] | undefined;
   /** How a trace is read and, where it must be, replayed. */
   readonly replayA: Partial<ReplayOptions>;
   readonly replayB: Partial<ReplayOptions>;
@@ -34,6 +38,7 @@ const DEFAULT_DIFF_OPTIONS: DiffOptions = {
   window: DEFAULT_WINDOW,
   depth: "record",
   ignore: new IgnoreRules([], ""),
+  filters: undefined,
   replayA: {},
   replayB: {},
 };
@@ -45,6 +50,8 @@ export interface DiffHooks {
 
 /** What is known of one of the two streams at its end. */
 export interface StreamReport extends Errors {
+  /** Of the file; "-" for standard input. */
+  readonly path: string;
   readonly kind: "trace" | "outcomes";
   readonly answers: AnswerKind;
   readonly requests: number;
@@ -63,6 +70,8 @@ export interface DiffResult {
   readonly window: number;
   readonly setup: readonly SetupDifference[];
   readonly ignore: IgnoreRules;
+  /** Pairs, and requests of one side, that a filter has left out; undefined: there is none. */
+  readonly filtered: number | undefined;
 }
 
 /** What of the memory limit the answers of each stream may take that wait to be compared. */
@@ -72,7 +81,7 @@ const DRAIN_BYTES = 1 << 20;
 
 /**
  * Compares two streams to their ends. Both are closed.
- * @throws AlignmentError; TraceError where a stream cannot be read; what `hooks.write` throws
+ * @throws AlignmentError; PatternError for a filter that a stream cannot be read by; TraceError where a stream cannot be read; what `hooks.write` throws
  */
 export async function diffStreams(
   sourceA: ByteSource,
@@ -81,8 +90,8 @@ export async function diffStreams(
   options: Partial<DiffOptions> = {},
 ): Promise<DiffResult> {
   const all = { ...DEFAULT_DIFF_OPTIONS, ...options };
-  const a = new AnswerStream(sourceA, all.side, all.replayA);
-  const b = new AnswerStream(sourceB, all.side, all.replayB);
+  const a = new AnswerStream(sourceA, all.side, all.replayA, all.filters?.[0]);
+  const b = new AnswerStream(sourceB, all.side, all.replayB, all.filters?.[1]);
   const out = new ByteWriter();
   const judge = new DiffJudge(a, b, out, all);
   const aligner = new Aligner(a, b, judge, {
@@ -113,12 +122,14 @@ export async function diffStreams(
     // Only traces say what they set up.
     setup: a.kind === "trace" && b.kind === "trace" ? setup.finish() : [],
     ignore: all.ignore,
+    filtered: judge.filter?.leftOut,
   };
 }
 
 /** Compares the answers of what the aligner pairs, and writes the differences. */
 class DiffJudge implements AlignmentSink {
   readonly counts = new DiffCounts();
+  readonly filter: PairFilter | null;
   readonly #a: AnswerStream;
   readonly #b: AnswerStream;
   readonly #out: ByteWriter;
@@ -132,12 +143,14 @@ class DiffJudge implements AlignmentSink {
     this.#out = out;
     this.#depth = options.depth;
     this.#ignore = options.ignore;
+    this.filter = options.filters === undefined ? null : new PairFilter(a, b);
   }
 
   pair(i: number, j: number): void {
     const a = this.#a.queue;
     const b = this.#b.queue;
     const { counts } = this;
+    if (this.filter !== null && !this.filter.wants(i, j)) return;
     // Made at the first pair: only then is it known what the streams' answers are.
     this.#comparison ??= new AnswerComparison(this.#depth, this.#a.answers, this.#b.answers);
     if (!a.hasText(i) || !b.hasText(j)) {
@@ -157,17 +170,20 @@ class DiffJudge implements AlignmentSink {
   }
 
   request(i: number, j: number): void {
+    if (this.filter !== null && !this.filter.wants(i, j)) return;
     const a = new Place(this.#a.queue, i);
     const b = new Place(this.#b.queue, j);
     this.#report("request", a, answerAt(a), b, answerAt(b));
   }
 
   onlyA(i: number): void {
+    if (this.filter !== null && !this.filter.wants(i, NOBODY)) return;
     const a = new Place(this.#a.queue, i);
     this.#report("only-in-a", a, answerAt(a), null, null);
   }
 
   onlyB(j: number): void {
+    if (this.filter !== null && !this.filter.wants(NOBODY, j)) return;
     const b = new Place(this.#b.queue, j);
     this.#report("only-in-b", null, null, b, answerAt(b));
   }
@@ -201,7 +217,7 @@ function writeErrors(out: ByteWriter, stream: DiffErrorRecord["stream"], { log }
 }
 
 function reportOf(stream: AnswerStream): StreamReport {
-  const { kind, answers, requests, unanswered, models } = stream;
+  const { path, kind, answers, requests, unanswered, models } = stream;
   const { errors, errorCount } = stream.log;
-  return { kind, answers, requests, unanswered, models, errors, errorCount };
+  return { path, kind, answers, requests, unanswered, models, errors, errorCount };
 }

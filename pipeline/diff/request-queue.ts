@@ -11,6 +11,8 @@ export interface RequestFields {
   readonly access: number;
   readonly priv: boolean;
   readonly seq: number;
+  /** Number of the IOMMU that the request names; negative or absent: it names none. */
+  readonly iommu?: number;
 }
 
 /** `priv` in `RequestQueue.kind`, beside the access bits. */
@@ -39,6 +41,7 @@ export class RequestQueue {
   device = new Float64Array(FIRST_CAPACITY);
   spelling = new Int32Array(FIRST_CAPACITY);
   pasid = new Int32Array(FIRST_CAPACITY);
+  iommu = new Int32Array(FIRST_CAPACITY);
   addrHi = new Int32Array(FIRST_CAPACITY);
   addrLo = new Int32Array(FIRST_CAPACITY);
   len = new Float64Array(FIRST_CAPACITY);
@@ -82,6 +85,7 @@ export class RequestQueue {
     this.device[i] = device.segment * IDS + device.id;
     this.spelling[i] = request.dev;
     this.pasid[i] = request.pasid;
+    this.iommu[i] = request.iommu ?? -1;
     this.addrHi[i] = request.addrHi;
     this.addrLo[i] = request.addrLo;
     this.len[i] = request.len;
@@ -163,6 +167,7 @@ export class RequestQueue {
     this.device = moved(this.device);
     this.spelling = moved(this.spelling);
     this.pasid = moved(this.pasid);
+    this.iommu = moved(this.iommu);
     this.addrHi = moved(this.addrHi);
     this.addrLo = moved(this.addrLo);
     this.len = moved(this.len);

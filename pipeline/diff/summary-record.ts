@@ -51,7 +51,7 @@ export function diffNotes(result: DiffResult): DiffNote[] {
     );
   const common = counts.compared + counts.unanswered;
   const fewer = Math.min(result.a.requests, result.b.requests);
-  if (fewer >= MANY_REQUESTS && common * 2 < fewer)
+  if (result.filtered === undefined && fewer >= MANY_REQUESTS && common * 2 < fewer)
     note(
       "different-workloads",
       `only ${common} of ${fewer} requests are in both: these do not look like the same workload`,
@@ -103,14 +103,16 @@ export function diffSummaryRecord(result: DiffResult) {
     ...(unaligned.stretches === 0
       ? {}
       : { unaligned: { a: unaligned.a, b: unaligned.b, window: result.window } }),
+    ...(result.filtered === undefined ? {} : { filtered: result.filtered }),
     notes: diffNotes(result),
   };
 }
 
 export type DiffSummaryRecord = ReturnType<typeof diffSummaryRecord>;
 
-function streamRecord({ kind, answers, requests, unanswered, errorCount }: StreamReport) {
+function streamRecord({ path, kind, answers, requests, unanswered, errorCount }: StreamReport) {
   return {
+    path,
     kind,
     ...(kind === "trace" ? { side: answers } : {}),
     requests,

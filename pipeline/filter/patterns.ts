@@ -3,11 +3,13 @@ import { type Device, Devices } from "../../parsers/trace/devices.ts";
 import { show } from "../../parsers/trace/show.ts";
 import { globMatches } from "./glob.ts";
 
-/** A pattern cannot be understood. */
+/** A pattern cannot be understood, or cannot be asked for here. The message says field, expected and found. */
 export class PatternError extends Error {
-  constructor(field: string, expected: string, found: unknown) {
-    super(`${field}: expected ${expected}, found ${show(found)}`);
-  }
+  override readonly name = "PatternError";
+}
+
+export function patternError(field: string, expected: string, found: unknown): PatternError {
+  return new PatternError(`${field}: expected ${expected}, found ${show(found)}`);
 }
 
 /** What stands for a missing PASID, code, result or reason. */
@@ -25,7 +27,7 @@ export function deviceMatcher(
   if (/[*?]/.test(text))
     return (device) => globMatches(text, device.text) || globMatches(text, fullName(device));
   const named = new Devices().parse(text);
-  if (typeof named === "string") throw new PatternError(field, 'a device, or a pattern with "*"', text);
+  if (typeof named === "string") throw patternError(field, 'a device, or a pattern with "*"', text);
   const { segment, id } = named;
   return (device) => device.segment === segment && device.id === id;
 }
@@ -42,7 +44,7 @@ export type NumberRange = readonly [first: number, last: number];
 /** "5", "1-31", "1..31"; from or to one end: "1-", "-31"; so many: "100+20". */
 export function numberRange(field: string, text: string, expected: string): NumberRange {
   const range = integerRange(text, BigInt(Number.MAX_SAFE_INTEGER));
-  if (range === null) throw new PatternError(field, expected, text);
+  if (range === null) throw patternError(field, expected, text);
   return [Number(range[0]), Number(range[1])];
 }
 
@@ -52,7 +54,7 @@ export function pasidRange(field: string, value: unknown): NumberRange {
   if (text === ABSENT_VALUE) return [-1, -1];
   if (text === "*") return [-1, Number.POSITIVE_INFINITY];
   const expected = 'a PASID, a range such as "1-31", or "none"';
-  if (typeof text !== "string") throw new PatternError(field, expected, value);
+  if (typeof text !== "string") throw patternError(field, expected, value);
   return numberRange(field, text, expected);
 }
 
@@ -64,7 +66,7 @@ const LAST_ADDRESS = (1n << 64n) - 1n;
 export function addressRange(field: string, text: string): AddressRange {
   const range = integerRange(text, LAST_ADDRESS);
   if (range === null)
-    throw new PatternError(field, 'an address, or a range such as "0x1000-0x1fff" or "0x1000+0x1000"', text);
+    throw patternError(field, 'an address, or a range such as "0x1000-0x1fff" or "0x1000+0x1000"', text);
   return range;
 }
 

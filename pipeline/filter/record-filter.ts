@@ -9,8 +9,8 @@ import {
   deviceMatcher,
   type NumberRange,
   numberRange,
-  PatternError,
   pasidRange,
+  patternError,
 } from "./patterns.ts";
 import { TimeRanges } from "./time-ranges.ts";
 
@@ -47,7 +47,7 @@ export class RecordFilter {
       const given = words[word];
       if (given === undefined) return null;
       const texts = partsOf(given);
-      if (texts.length === 0) throw new PatternError(`--${word}`, "a value", "");
+      if (texts.length === 0) throw patternError(`--${word}`, "a value", "");
       return texts.map((text) => make(`--${word}`, text));
     };
     const glob =
@@ -67,6 +67,11 @@ export class RecordFilter {
     this.#reasons = list("reason", glob);
     this.faultsOnly = this.#codes !== null || this.#reasons !== null;
     this.findingsOnly = this.#rules !== null && !this.faultsOnly;
+  }
+
+  /** IOMMUs are asked for. */
+  get hasIommus(): boolean {
+    return this.#iommus !== null;
   }
 
   /** Rules are asked for. */
@@ -118,6 +123,14 @@ export class RecordFilter {
     const lastFrame = frame + Math.floor(end / 4096);
     const last = BigInt(lastFrame) * 4096n + BigInt(end % 4096);
     const first = BigInt(frame) * 4096n + BigInt(offset);
+    return this.addresses.some((range) => first <= range[1] && last >= range[0]);
+  }
+
+  /** As `address`, by 4 KiB frames. */
+  frames(frame: number, frames: number): boolean {
+    if (this.addresses === null) return true;
+    const first = BigInt(frame) * 4096n;
+    const last = BigInt(frame + frames) * 4096n - 1n;
     return this.addresses.some((range) => first <= range[1] && last >= range[0]);
   }
 

@@ -1,6 +1,5 @@
-import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
-import type { DmaRecord, MemRecord } from "../../parsers/trace/records.ts";
-import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { TraceHandler } from "../../parsers/trace/reader.ts";
+import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { FAULT } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -8,6 +7,7 @@ import type { RequestNames } from "../iommus/request-names.ts";
 import type { FindingRecord } from "../output/records.ts";
 import type { FilterWords } from "./filter-words.ts";
 import { RecordFilter } from "./record-filter.ts";
+import { TimedHandler } from "./timed-handler.ts";
 
 /** What a finding is about, beside what its record says. */
 export interface FindingPlace {
@@ -119,46 +119,5 @@ export class ReplayFilter {
   watching(handler: TraceHandler): TraceHandler {
     const { times } = this.#filter;
     return times === null ? handler : new TimedHandler(handler, (line, ts) => times.at(line, ts));
-  }
-}
-
-/** Hands records on, and says before each what its time stamp is. */
-class TimedHandler implements TraceHandler {
-  readonly #handler: TraceHandler;
-  readonly #at: (line: number, ts: string) => void;
-
-  constructor(handler: TraceHandler, at: (line: number, ts: string) => void) {
-    this.#handler = handler;
-    this.#at = at;
-  }
-
-  get stopped(): boolean {
-    return this.#handler.stopped === true;
-  }
-
-  dma(line: number, record: DmaRecord): void {
-    this.#at(line, record.tsText());
-    this.#handler.dma(line, record);
-  }
-
-  mem(line: number, record: MemRecord): void {
-    this.#handler.mem(line, record);
-  }
-
-  record(line: number, record: PlainRecord): void {
-    if ("ts" in record && record.ts !== undefined) this.#at(line, JSON.stringify(record.ts));
-    this.#handler.record(line, record);
-  }
-
-  unknown(line: number, type: string): void {
-    this.#handler.unknown(line, type);
-  }
-
-  error(line: number, code: ErrorCode, message: string): void {
-    this.#handler.error(line, code, message);
-  }
-
-  unknownField(line: number, path: string, name: string, known: readonly string[]): boolean {
-    return this.#handler.unknownField?.(line, path, name, known) ?? false;
   }
 }

@@ -1,5 +1,5 @@
 import { instantOf } from "../../parsers/logs/log-clock.ts";
-import { PatternError } from "./patterns.ts";
+import { patternError } from "./patterns.ts";
 
 /** Places where the time came into a range, or went out of it, that are remembered. */
 const MOST_TURNS = 1 << 16;
@@ -55,7 +55,7 @@ export class TimeRanges {
 /** "12.5..13.7", "12.5-13.7", "12.5+0.2" (seconds), "2026-11-30T02:38..2026-11-30T02:39"; one end may be missing. */
 function timeRange(field: string, text: string): TimeRange {
   const wrong = () =>
-    new PatternError(
+    patternError(
       field,
       'a range such as "12.5-13.7", "12.5+0.2" or "2026-11-30T02:38..2026-11-30T02:39"',
       text,

@@ -1,4 +1,4 @@
-import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
+import { integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { TRANSLATION_KINDS } from "../../walkers/page-tables/address-space.ts";
 import {
@@ -12,30 +12,19 @@ import {
   only,
   pageSizes,
   pasid,
-  reason,
   schemaField,
 } from "../output/output-fields.ts";
+import { dev, domain, faultFields, iommu, kindName, PERM, stage, TABLE, U32 } from "./inspect-fields.ts";
+import { LOOKUP_RECORDS } from "./lookup-schema.ts";
 import type {
   InspectedDevice,
   InspectedDevices,
   InspectedIommu,
   InspectedPasid,
   InspectedRange,
-  InspectedTable,
   InspectionNote,
   InspectionSummary,
 } from "./records.ts";
-
-const U32 = 2 ** 32 - 1;
-
-const iommu = optional(text("The IOMMU"));
-const dev = device("The device, as the trace spells it, or would");
-const domain = optional(integer(0, U32, "VT-d DID, AMD DomainID, Arm VMID, RISC-V GSCID"));
-const stage = integer(1, 2, "The stage");
-const kind = text("What it is");
-const code = optional(hexText("The native fault code"));
-const name = optional(text("The specification's name for it"));
-const fault = { code, name, reason: optional(reason) };
 
 const IOMMU: Description<InspectedIommu> = {
   iommu,
@@ -45,7 +34,9 @@ const IOMMU: Description<InspectedIommu> = {
     "What becomes of requests of devices without a binding",
   ),
   table: optional(
-    schemaField(objectSchema({ kind, addr: hexText("Its address") }, "What the base register points to")),
+    schemaField(
+      objectSchema({ kind: kindName, addr: hexText("Its address") }, "What the base register points to"),
+    ),
   ),
 };
 
@@ -57,7 +48,7 @@ const DEVICE: Description<InspectedDevice> = {
   pasid_table: optional(
     schemaField(
       objectSchema(
-        { kind, addr: hexText("Its address"), pasids: count("PASIDs that it has room for") },
+        { kind: kindName, addr: hexText("Its address"), pasids: count("PASIDs that it has room for") },
         "Where the device's PASID structures begin",
       ),
     ),
@@ -74,15 +65,6 @@ const DEVICES: Description<InspectedDevices> = {
   domain,
 };
 
-const TABLE: Description<InspectedTable> = {
-  stage,
-  format: text("Page-table format"),
-  root: hexText("Address of its root table"),
-  levels: integer(1, 6, "Levels"),
-  granule: optional(integer(4, 64, "KiB, where it is not 4")),
-  from: optional(hexText("Where a stage has several: the first input address of this one")),
-};
-
 const PASID: Description<InspectedPasid> = {
   iommu,
   dev,
@@ -91,7 +73,7 @@ const PASID: Description<InspectedPasid> = {
   domain,
   asid: optional(integer(0, U32, "Arm ASID, RISC-V PSCID")),
   tables: listOf(TABLE, "Its page tables"),
-  fault: optional(schemaField(objectSchema(fault, "blocked: the fault of every request"))),
+  fault: optional(schemaField(objectSchema(faultFields, "blocked: the fault of every request"))),
   ranges: count("Merged ranges"),
   bytes: bytes("Bytes mapped"),
   pages: pageSizes("Pages by their size in bytes"),
@@ -106,14 +88,17 @@ const RANGE: Description<InspectedRange> = {
   iova: hexText("First input address"),
   pa: hexText("Where it leads"),
   size: bytes("Bytes"),
-  perm: schemaField({ type: "string", pattern: "^[r-][w-][x-]$", description: "- for what the walk denies" }),
+  perm: PERM,
   page: optional(bytes("Bytes of each page")),
   priv: optional(only(true, "Unprivileged requests are refused")),
   passthrough: optional(only(true, "Nothing is translated")),
 };
 
 const NOTE: Description<InspectionNote> = {
-  note: oneOf(["faulty", "limit", "effort"], "Something at fault, or an end before the end"),
+  note: oneOf(
+    ["faulty", "limit", "effort", "table"],
+    "Something at fault, an end before the end, or a table",
+  ),
   iommu,
   dev: optional(dev),
   pasid: optional(pasid),
@@ -126,7 +111,7 @@ const NOTE: Description<InspectionNote> = {
   count: optional(count("How many it is said of")),
   iova: optional(hexText("First input address")),
   size: optional(bytes("Bytes")),
-  ...fault,
+  ...faultFields,
   stage: optional(stage),
   level: optional(level),
   entry_addr: optional(hexText("Address of the failing entry")),
@@ -162,4 +147,5 @@ export const INSPECT_RECORDS: Descriptions = {
   map: [RANGE, "inspect: a mapped range"],
   note: [NOTE, "inspect: something at fault, or that was left out"],
   "inspect-summary": [SUMMARY, "inspect: counters; the last record"],
+  ...LOOKUP_RECORDS,
 };

@@ -1,11 +1,13 @@
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { IOMMUS } from "../../walkers/models.ts";
 import { NO_PASID } from "../../walkers/request.ts";
+import type { RecordFilter } from "../filter/record-filter.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Errors } from "../output/error-log.ts";
 import type { ReplayOptions } from "../replay/options.ts";
 import { Budget } from "./budget.ts";
 import { UnitInspector } from "./inspector.ts";
+import type { TableReads } from "./read-trail.ts";
 import type { InspectionSink } from "./sink.ts";
 import { bySize, Tally } from "./tally.ts";
 import { TraceState } from "./trace-state.ts";
@@ -28,6 +30,10 @@ export interface TableSelection {
   readonly limit?: number | undefined;
   /** Walks in all. */
   readonly walks: number;
+  /** Narrows it further: several devices, PASIDs, ranges of addresses. */
+  readonly filter?: RecordFilter | undefined;
+  /** Told which frames are read as tables. */
+  readonly tableReads?: TableReads | undefined;
 }
 
 /** What was asked for is not in the trace. */
@@ -46,7 +52,8 @@ export async function inspectTables(
   const state = new TraceState(options);
   try {
     await state.read(source, selection.at ?? Number.POSITIVE_INFINITY);
-    const named = unitsOf(state, selection.iommu);
+    const { filter } = selection;
+    const named = unitsOf(state, selection.iommu).filter(({ id }) => filter?.iommu(id) !== false);
     const device = deviceOf(state, selection.dev);
     const units = device === undefined ? named : unitsWith(named, device);
     const budget = new Budget(selection.walks);
@@ -62,6 +69,8 @@ export async function inspectTables(
           faulty: selection.faulty,
           from: Number((selection.from ?? 0n) >> 12n),
           limit: selection.limit ?? Number.POSITIVE_INFINITY,
+          filter: selection.filter ?? null,
+          tableReads: selection.tableReads ?? null,
         },
         sink,
         budget,

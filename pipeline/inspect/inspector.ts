@@ -1,4 +1,5 @@
 import type { Devices } from "../../parsers/trace/devices.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { AddressSpace } from "../../walkers/page-tables/address-space.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { type Binding, NO_PASID, WalkRequest } from "../../walkers/request.ts";
@@ -6,12 +7,13 @@ import { OK, WalkResult } from "../../walkers/result.ts";
 import type { Enumeration } from "../../walkers/tables/enumeration.ts";
 import { type RootTable, steps, type TableSpec, type TableTree } from "../../walkers/tables/tree.ts";
 import { byteAddress, hex } from "../../walkers/word64.ts";
+import type { RecordFilter } from "../filter/record-filter.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Budget } from "./budget.ts";
 import { ContextScan } from "./context-scan.ts";
 import { DeviceNames } from "./devices.ts";
 import { END, FAULTY, PAGES, PAUSE, RangeWalk, SPENT } from "./range-walk.ts";
-import { ReadTrail } from "./read-trail.ts";
+import { ReadTrail, type TableReads } from "./read-trail.ts";
 import type { InspectedPasid } from "./records.ts";
 import { refusalOf, type SpaceName, tablesOf } from "./report.ts";
 import { Reporter } from "./reporter.ts";
@@ -32,6 +34,10 @@ export interface InspectionOptions {
   readonly from: number;
   /** At most this many ranges of each address space. */
   readonly limit: number;
+  /** Which devices, PASIDs, input addresses and faults there are; null: all. */
+  readonly filter: RecordFilter | null;
+  /** Told which frames are read as tables; null: nobody. */
+  readonly tableReads: TableReads | null;
 }
 
 /** Ids looked at between two pauses. */
@@ -74,6 +80,7 @@ export class UnitInspector {
     this.#process = unit.walker.newPasidContext();
     const { faulty, device, pasid } = options;
     const contexts = faulty || device !== undefined || pasid !== undefined;
+    this.#trail.listener = options.tableReads;
     this.#reporter = new Reporter(unit.id, this.#names, sink, this.tally, budget, contexts, faulty);
   }
 
@@ -96,7 +103,9 @@ export class UnitInspector {
   }
 
   #selected(id: number): boolean {
-    return this.#options.device === undefined || this.#options.device === id;
+    const { device, filter } = this.#options;
+    if (device !== undefined && device !== id) return false;
+    return filter === null || filter.device(this.#names.of(id));
   }
 
   /** What the registers alone say about a request. */
@@ -124,11 +133,11 @@ export class UnitInspector {
     while (!scan.done) {
       const found = scan.next(IDS_AT_ONCE, absent);
       if (found === null) await this.#sink.pause();
-      else if (bound.has(scan.id)) continue;
+      else if (bound.has(scan.id) || !this.#selected(scan.id)) continue;
       else if (found) {
         if (!vendor.unused(this.#device)) await this.#contextOf(scan.id, null);
       } else if (vendor.blocks(this.#out)) reporter.plainDevice(scan.id, "blocked", -1);
-      else reporter.badDevice(scan.id, scan.last, this.#out);
+      else if (this.#wantsFault(this.#out)) reporter.badDevice(scan.id, scan.last, this.#out);
     }
     if (scan.position < limit) reporter.effort(this.#names.of(scan.position), undefined);
   }
@@ -204,7 +213,8 @@ export class UnitInspector {
       pasid_table: table === null ? undefined : { ...whereIs(table), pasids },
       default_pasid: table === null ? undefined : vendor.defaultPasid(this.#device),
     });
-    if (wanted === undefined || wanted === NO_PASID) await this.#space(name, space, fault);
+    const none = wanted === undefined ? this.#wantsPasid(NO_PASID) : wanted === NO_PASID;
+    if (none) await this.#space(name, space, fault);
     if (wanted === NO_PASID) return;
     if (wanted === undefined) {
       if (taken) await this.#allPasids(name, table.table);
@@ -229,12 +239,25 @@ export class UnitInspector {
     while (!scan.done) {
       const found = scan.next(IDS_AT_ONCE, absent);
       if (found === null) await this.#sink.pause();
+      else if (!this.#wantsPasid(scan.id)) continue;
       else if (found)
         await this.#space({ ...name, pasid: scan.id }, vendor.space(this.#device, this.#process, true));
-      else this.#reporter.badPasid(name.dev, scan.id, scan.last, this.#out);
+      else if (this.#wantsFault(this.#out)) this.#reporter.badPasid(name.dev, scan.id, scan.last, this.#out);
     }
     this.#reporter.end();
     if (scan.position < limit) this.#reporter.effort(name.dev, scan.position);
+  }
+
+  #wantsPasid(pasid: number): boolean {
+    const { filter } = this.#options;
+    return filter === null || filter.pasid(pasid);
+  }
+
+  /** Whether something is to be said of a fault. */
+  #wantsFault({ fault, reason }: WalkResult): boolean {
+    const { filter } = this.#options;
+    if (filter === null || !filter.faultsOnly) return true;
+    return filter.fault(fault!.code === 0 ? "" : hex(fault!.code), fault!.name, reason);
   }
 
   /** The requests of the PASID that is loaded; null: they are refused. */
@@ -263,9 +286,11 @@ export class UnitInspector {
 
   /** @returns whether the enumeration came to the end of the address space */
   async #ranges(name: SpaceName, space: AddressSpace): Promise<boolean> {
-    const { maps, from, limit } = this.#options;
+    const { maps, limit, filter } = this.#options;
     const sink = this.#sink;
-    const walk = this.#walkOf(space, from);
+    if (this.#isSatisfied()) return true;
+    const wanted = framesOf(filter);
+    const walk = this.#walkOf(space, Math.max(this.#options.from, wanted.first));
     for (;;) {
       const kind = walk.next();
       if (kind === END) return true;
@@ -273,7 +298,9 @@ export class UnitInspector {
       else if (kind === SPENT) {
         this.#reporter.effort(name.dev, name.pasid, walk.position);
         return false;
-      } else {
+      } else if (walk.frame > wanted.last) return true;
+      else if (filter !== null && !filter.frames(walk.frame, walk.frames)) continue;
+      else {
         if (this.tally.ranges + this.tally.faulty >= limit) {
           this.#reporter.limit(name, limit, walk.frame);
           return false;
@@ -281,13 +308,18 @@ export class UnitInspector {
         if (kind === PAGES) {
           this.tally.addPages(walk);
           if (maps && sink.range(walk)) await sink.pause(false);
-        } else if (kind === FAULTY) {
+          if (this.#isSatisfied()) return true;
+        } else if (kind === FAULTY && this.#wantsFault(walk.fault)) {
           this.tally.faulty++;
           this.#reporter.badRange(name, walk.fault, walk.frame, walk.frames);
           await sink.pause(false);
         }
       }
     }
+  }
+
+  #isSatisfied(): boolean {
+    return this.#sink.satisfied === true;
   }
 
   /** Whether requests of a context without tables reach memory at all. */
@@ -308,6 +340,17 @@ export class UnitInspector {
       from,
     );
   }
+}
+
+/** First and last frame that a filter asks about. */
+function framesOf(filter: RecordFilter | null): { readonly first: number; readonly last: number } {
+  const ranges = filter?.addresses ?? null;
+  if (ranges === null) return { first: 0, last: Number.POSITIVE_INFINITY };
+  const frames = ranges.map((range) => range.map((address) => Number(address >> BigInt(FRAME_SHIFT))));
+  return {
+    first: Math.min(...frames.map(([first]) => first!)),
+    last: Math.max(...frames.map(([, last]) => last!)),
+  };
 }
 
 /** What a table is, and where. */

@@ -96,7 +96,7 @@ export interface InspectedRange {
 
 export interface InspectionNote {
   readonly type: "note";
-  readonly note: "faulty" | "limit" | "effort";
+  readonly note: "faulty" | "limit" | "effort" | "table";
   readonly iommu?: string | undefined;
   readonly dev?: string | undefined;
   readonly pasid?: number | undefined;

@@ -14,6 +14,12 @@ export type InspectedSpace = Pick<
   "type" | "iommu" | "dev" | "pasid" | "translation" | "domain" | "asid" | "tables" | "fault"
 >;
 
+/** Contiguous pages of one size and with the same rights, contiguous in both address spaces. */
+export type InputRange = Pick<
+  RangeWalk,
+  "frame" | "frames" | "output" | "perm" | "pageShift" | "pages" | "privileged"
+>;
+
 /** Takes what an inspection finds, in the order in which it is found. */
 export interface InspectionSink {
   iommu(record: InspectedIommu): void;
@@ -25,8 +31,10 @@ export interface InspectionSink {
    * A range of the address space at hand: `map`. Called for every range.
    * @returns whether enough is waiting to be written
    */
-  range(range: RangeWalk): boolean;
+  range(range: InputRange): boolean;
   pasid(record: InspectedPasid): void;
+  /** Nothing more is wanted of the address space at hand: its enumeration ends. */
+  readonly satisfied?: boolean;
   note(record: InspectionNote): void;
   summary(record: InspectionSummary): void;
   /**

@@ -26,6 +26,10 @@ export class Outcome {
   status = OK;
   model = TABLE_MODELS[0]!;
   reads = 0;
+  /** As in WalkResult, of any page. */
+  disputed = false;
+  /** By another reading of the specification, as right: OK, FAULT or MSI; -1: it is the same, or none is known. */
+  otherStatus = -1;
 
   // ── ok: the physical runs, in order; one unless the request crosses pages into several ──
   runs = 0;
@@ -71,6 +75,8 @@ export class Outcome {
     this.status = walk.status;
     this.model = walk.model;
     this.reads = walk.reads;
+    this.disputed = walk.disputed;
+    this.otherStatus = -1;
     this.runs = 0;
     this.pageShift = walk.pageShift;
     this.perm = walk.perm;
@@ -87,6 +93,7 @@ export class Outcome {
   /** Adds a later page's walk. */
   next(walk: WalkResult): void {
     this.reads += walk.reads;
+    this.disputed ||= walk.disputed;
     if (walk.status !== OK) {
       this.status = walk.status;
       this.#take(walk);

@@ -7,7 +7,8 @@ import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import type { OutcomeRecord } from "./records.ts";
 
-const RESULTS: readonly OutcomeRecord["result"][] = ["ok", "fault", "msi"];
+/** By status. */
+export const RESULTS: readonly OutcomeRecord["result"][] = ["ok", "fault", "msi"];
 /** By permission bits. */
 const PERMISSIONS = Array.from(
   { length: 8 },
@@ -40,6 +41,7 @@ export function outcomeRecord(
   if (o.status === OK) addTranslation(record, o);
   else if (o.status === FAULT) addFault(record, o);
   record.reads = o.reads;
+  if (o.otherStatus >= 0) record.other_result = RESULTS[o.otherStatus]!;
   if (o.verdict !== "") {
     record.verdict = o.verdict;
     if (o.difference !== "") record.diff = o.difference;

@@ -9,6 +9,7 @@ import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 import { NameWriter } from "./name-writer.ts";
+import { RESULTS } from "./outcome-record.ts";
 
 const TYPE_LINE_TEXT = '{"type":"outcome","line":';
 const TYPE_LINE = piece(TYPE_LINE_TEXT);
@@ -52,6 +53,7 @@ const OTHER_CODE = piece(',"other_code":"0x');
 const FAULT_ADDR = piece(',"fault_addr":"0x');
 const FLAGS = piece(',"flags":"0x');
 const READS = piece(',"reads":');
+const OTHER_RESULT: readonly Piece[] = RESULTS.map((result) => piece(`,"other_result":"${result}"`));
 const VERDICT = piece(',"verdict":"');
 const DIFF = piece('","diff":"');
 const CHANGED_LINE = piece(',"changed_line":');
@@ -155,14 +157,14 @@ export class OutcomeWriter {
     const out = this.#out;
     if (o.status === OK) {
       out.address(o.runFrame[0]!, o.runOffset[0]!);
-      if (o.runs === 1 && o.changedLine === 0) {
+      if (o.runs === 1 && o.changedLine === 0 && o.otherStatus < 0) {
         this.#writeTail(o);
         return;
       }
       writeTranslation(out, o);
       if (o.runs > 1) writeRuns(out, o);
     } else if (o.status === FAULT) writeFault(out, o);
-    writeVerdict(out, o);
+    writeVerdict(out, o, o.otherStatus);
     if (o.changedLine !== 0) {
       out.put(CHANGED_LINE);
       out.decimal(o.changedLine);
@@ -307,9 +309,15 @@ function writeRuns(out: ByteWriter, o: Outcome): void {
   out.put(SG_END);
 }
 
-function writeVerdict(out: ByteWriter, o: Pick<TailFields, "reads" | "verdict" | "difference">): void {
+/** @param otherStatus as of Outcome */
+function writeVerdict(
+  out: ByteWriter,
+  o: Pick<TailFields, "reads" | "verdict" | "difference">,
+  otherStatus = -1,
+): void {
   out.put(READS);
   out.decimal(o.reads);
+  if (otherStatus >= 0) out.put(OTHER_RESULT[otherStatus]!);
   if (o.verdict === "") return;
   out.put(VERDICT);
   out.put(constant(o.verdict));

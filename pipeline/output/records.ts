@@ -62,6 +62,8 @@ export interface OutcomeRecord {
   readonly other_code?: string;
   /** Memory reads of an uncached walk. */
   readonly reads: number;
+  /** A result that is as right, where the specification can be read in two ways. */
+  readonly other_result?: OutcomeRecord["result"];
   readonly verdict?: Verdict;
   readonly diff?: Difference;
   /** stale, stale-after-invalidation, unflushed, hazard: line of the change that a cache, or the IOMMU, has not seen. */

@@ -28,6 +28,7 @@ import type { ReplaySink } from "../output/sink.ts";
 import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
+import { OtherReading } from "../verdicts/other-reading.ts";
 import type { BatchReplay, MemoOwner } from "./batch/batch-replay.ts";
 import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
@@ -49,6 +50,7 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #sink: ReplaySink;
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
+  readonly #other = new OtherReading();
   readonly #names = new UnknownNames();
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
@@ -125,7 +127,7 @@ export class Replay implements TraceHandler, MemoOwner {
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
-      new PageReuse(iommus, owed, memory),
+      new PageReuse(iommus, owed, memory, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings),
       new LossFindings(findings),
@@ -185,8 +187,8 @@ export class Replay implements TraceHandler, MemoOwner {
       this.#memo.happened();
       return;
     }
-    const { verdict, status, hole, hasFaultAddr } = outcome;
-    const plain = status === OK || (status === FAULT && !hole && !hasFaultAddr);
+    const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
+    const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
     if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
     const pair = caches?.settledPair(this.#request) ?? null;
@@ -234,8 +236,9 @@ export class Replay implements TraceHandler, MemoOwner {
       unread = memory.isUnread(outcome.entryFrame);
       this.#fail(line, memory.takeError());
     }
+    const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
@@ -276,7 +279,9 @@ export class Replay implements TraceHandler, MemoOwner {
         analysis.flawed(line, route, record, this.#request, caches.live.flaw);
       caches.live.flaw = null;
     }
-    if (outcome.status === FAULT && !unread)
+    // By another reading of the specification it was none.
+    const served = outcome.verdict === "match" && record.observed.result !== FAULT;
+    if (outcome.status === FAULT && !unread && !served)
       for (const analysis of analyses.faulted) analysis.faulted(line, route, record, outcome);
     for (const analysis of analyses.request) analysis.request(line, route, record, outcome, staleSource);
   }

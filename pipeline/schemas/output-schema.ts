@@ -104,6 +104,9 @@ const OUTCOME: Description<OutcomeRecord> = {
     hexText("fault: a code that is as right: the specification does not say which condition is reported"),
   ),
   reads: count("Memory reads of an uncached walk"),
+  other_result: optional(
+    oneOf(OBSERVED_RESULTS, "A result that is as right: the specification can be read in two ways"),
+  ),
   verdict: optional(oneOf(VERDICTS, "How it compares with what was observed")),
   diff: optional(oneOf(DIFFERENCES, "mismatch: the first thing that differs")),
   changed_line: optional(

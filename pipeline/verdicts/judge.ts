@@ -54,6 +54,7 @@ export class Judge {
    * @param request as walked last; moved along its pages
    * @param caches what the IOMMU's caches may hold; null where nobody keeps track
    * @param mayDiffer a cache may hold something else than the walk gave
+   * @param other what another reading of the specification gives; null where there is none
    */
   judge(
     record: DmaRecord,
@@ -61,6 +62,7 @@ export class Judge {
     outcome: Outcome,
     caches: UnitCaches | null,
     mayDiffer: boolean,
+    other: Outcome | null,
   ): void {
     this.staleSource = null;
     this.unflushed = null;
@@ -75,6 +77,8 @@ export class Judge {
       return;
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
+    if (outcome.difference !== "" && other !== null && this.#comparison.difference(other, observed) === "")
+      outcome.difference = "";
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
     else if (ofInterrupts(outcome, observed)) {

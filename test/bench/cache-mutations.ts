@@ -40,6 +40,7 @@ for (const path of positionals) {
   if (mutations.invalidations.length === 0) continue;
   print("left out, answered", await mutations.drop(count, seed));
   print("delayed", await mutations.delay(count, seed));
+  print("narrower", await mutations.narrow(count, seed));
   print("another instead", await mutations.redirect(count, seed));
   print("wider", await mutations.widen(count, seed));
   print("left out, unanswered", await mutations.dropUnanswered(count, seed));

@@ -4,10 +4,12 @@
  * replay sees it, and sees nothing where nothing shows, is counted.
  */
 
+import { Devices } from "../../parsers/trace/devices.ts";
 import { replay } from "../../pipeline/library/replay-stream.ts";
 import { decodeCommand } from "../../walkers/commands/command.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { record } from "./caching-iommu.ts";
+import { narrower } from "./narrower-commands.ts";
 
 type Json = Record<string, unknown>;
 
@@ -86,6 +88,8 @@ export class Mutations {
   readonly original: ReturnType<typeof record>;
   readonly #expected: readonly string[];
   readonly #commands: readonly Command[];
+  readonly #models: ReadonlyMap<unknown, IommuModel>;
+  readonly #devices = new Devices();
   /** Indexes of records: invalidations, and requests. */
   readonly invalidations: readonly number[];
   readonly #requests: readonly number[];
@@ -95,6 +99,7 @@ export class Mutations {
     this.original = record(trace);
     this.#expected = answers(this.original.records);
     const models = new Map(trace.filter((r) => r.type === "iommu").map((r) => [r.id, r.model as IommuModel]));
+    this.#models = models;
     this.#commands = trace.flatMap((r, index) => {
       if (r.type !== "cmd") return [];
       const data = (r.data as string[]).map((text) => {
@@ -134,6 +139,28 @@ export class Mutations {
     );
   }
 
+  /** Makes one invalidation at a time narrower: of the page, device or PASID of one of the next requests alone, or of leaves alone. */
+  async narrow(count: number, seed: number): Promise<Tally> {
+    const pick = randomNumbers(seed + 1);
+    const narrowed = new Map<number, Json>();
+    for (const at of this.invalidations) {
+      const { iommu, data } = this.#trace[at]!;
+      const next = this.#requests.filter((index) => index > at && this.#trace[index]!.iommu === iommu);
+      const request = this.#trace[next[pick(Math.min(Math.max(next.length, 1), MOST_DELAYED))] ?? -1];
+      if (request === undefined) continue;
+      const left = {
+        page: BigInt(request.addr as string) & ~0xfffn,
+        device: this.#idOf(request.dev as string),
+        pasid: BigInt((request.pasid as number | undefined) ?? 0),
+      };
+      const words = narrower(this.#models.get(iommu)!, data as string[], left);
+      if (words !== null) narrowed.set(at, { ...this.#trace[at]!, data: words });
+    }
+    return this.#mutate(count, seed, (at) => this.#trace.with(at, narrowed.get(at)!), false, [
+      ...narrowed.keys(),
+    ]);
+  }
+
   /** Puts another invalidation of the recording in the place of one: what that one should cover is not covered. */
   async redirect(count: number, seed: number): Promise<Tally> {
     const pick = randomNumbers(seed + 1);
@@ -171,16 +198,18 @@ export class Mutations {
   /**
    * Makes a mutation of one invalidation at a time, and compares what is said with what shows.
    * @param mayBeFresher it may drop what the recording's invalidations did not
+   * @param of which there are to choose from
    */
   async #mutate(
     count: number,
     seed: number,
     mutated: (at: number) => readonly Json[],
     mayBeFresher = false,
+    of = this.invalidations,
   ): Promise<Tally> {
     const tally = newTally();
     const before = (await judge(this.original.records)).verdicts.join();
-    for (const at of this.#some(count, seed)) {
+    for (const at of this.#some(count, seed, of)) {
       tally.tried++;
       const { records } = record(mutated(at));
       const first = answers(records).findIndex((answer, seq) => answer !== this.#expected[seq]);
@@ -246,10 +275,16 @@ export class Mutations {
     return tally;
   }
 
+  #idOf(name: string): bigint {
+    const device = this.#devices.parse(name);
+    if (typeof device === "string") throw new Error(`${name}: ${device}`);
+    return BigInt(device.id);
+  }
+
   /** Some of the invalidations, none twice; all where there are no more. */
-  #some(count: number, seed: number): number[] {
+  #some(count: number, seed: number, of = this.invalidations): number[] {
     const pick = randomNumbers(seed);
-    const left = [...this.invalidations];
+    const left = [...of];
     const some: number[] = [];
     while (some.length < count && left.length > 0) some.push(...left.splice(pick(left.length), 1));
     return some;

@@ -56,6 +56,8 @@ const ALL: InspectionOptions = {
   faulty: true,
   from: 0,
   limit: Number.POSITIVE_INFINITY,
+  filter: null,
+  tableReads: null,
 };
 
 /** Enumerates everything behind an IOMMU over a memory. */

@@ -23,10 +23,12 @@ const STORE = 8;
 /** Records after the mutation that are kept: its invalidation, and what comes of it. */
 const KEPT = 40;
 
-/** A record that writes to an entry, and a request that uses it: their indexes. */
+/** A record that writes to an entry, and a request that uses it: their indexes; and where the entry is. */
 interface Target {
   readonly store: number;
   readonly request: number;
+  readonly start: bigint;
+  readonly bytes: number;
 }
 
 const textOf = (records: readonly Json[]) =>
@@ -67,7 +69,7 @@ export async function storesToEntries(records: readonly Json[]): Promise<Target[
     const at = BigInt(addr);
     for (const [start, { bytes, request: by }] of used)
       if (at >= start && at + BigInt(data.length / 2) <= start + BigInt(bytes))
-        targets.push({ store: line - 1, request: by });
+        targets.push({ store: line - 1, request: by, start, bytes });
     inner.mem(line, record);
   };
   const mine: Record<PropertyKey, unknown> = { dma, mem };
@@ -89,32 +91,68 @@ const answerOf = ({ result, pa, code, name, domain, asid, perm, page }: Json) =>
 /** Takes records apart, one at a time. */
 export async function splitStores(records: readonly Json[], targets: readonly Target[]): Promise<Tally> {
   const tally: Tally = { tried: 0, shown: 0, reported: 0, failures: [] };
-  for (const target of targets)
+  const inRuns = new Set<number>();
+  for (const target of targets) {
+    if (inRuns.has(target.store)) continue;
+    for (const store of updateFrom(records, target).slice(1)) inRuns.add(store);
     for (const reversed of [false, true]) await split(records, target, reversed, tally);
+  }
   return tally;
 }
 
-async function split(records: readonly Json[], { store, request }: Target, reversed: boolean, tally: Tally) {
-  const whole = records[store] as { addr: string; data: string };
-  const size = whole.data.length / 2 > STORE ? STORE : SMALLEST_STORE;
-  if (whole.data.length / 2 <= SMALLEST_STORE) return;
+interface Range {
+  readonly from: bigint;
+  readonly to: bigint;
+}
+
+function rangeOf({ addr, data }: Json): Range {
+  const from = BigInt(addr as string);
+  return { from, to: from + BigInt((data as string).length / 2) };
+}
+
+/** The records of one update: of the same entry, with nothing but writes between them, none of a place that one before has written. */
+function updateFrom(records: readonly Json[], { store, start, bytes }: Target): number[] {
+  const update: number[] = [];
+  const written: Range[] = [];
+  for (let i = store; records[i]?.type === "mem" && records[i]!.by === undefined; i++) {
+    const range = rangeOf(records[i]!);
+    if (range.from < start || range.to > start + BigInt(bytes)) continue;
+    if (written.some(({ from, to }) => from < range.to && range.from < to)) break;
+    written.push(range);
+    update.push(i);
+  }
+  return update;
+}
+
+function partsOf({ addr, data }: { addr: string; data: string }): Json[] {
+  const bytes = data.length / 2;
+  const size = bytes > STORE ? STORE : SMALLEST_STORE;
+  return Array.from({ length: Math.ceil(bytes / size) }, (_, i) => ({
+    type: "mem",
+    addr: `0x${(BigInt(addr) + BigInt(i * size)).toString(16)}`,
+    data: data.slice(2 * i * size, 2 * (i + 1) * size),
+  }));
+}
+
+async function split(records: readonly Json[], target: Target, reversed: boolean, tally: Tally) {
+  const { store, request } = target;
+  const update = updateFrom(records, target);
+  const parts = update.flatMap((i) => partsOf(records[i] as { addr: string; data: string }));
+  if (parts.length < 2) return;
   const { observed: _observed, ...probe } = records[request]!;
-  const parts: Json[] = [];
-  for (let at = 0; at < whole.data.length / 2; at += size)
-    parts.push({
-      type: "mem",
-      addr: `0x${(BigInt(whole.addr) + BigInt(at)).toString(16)}`,
-      data: whole.data.slice(2 * at, 2 * (at + size)),
-    });
   if (reversed) parts.reverse();
   // A request after every store: before the first and after the last it says what is right.
+  const last = update.at(-1)!;
+  // What is written between them elsewhere comes first.
+  const elsewhere = records.slice(store, last).filter((_, i) => !update.includes(store + i));
   const mutated = [
     ...records.slice(0, store),
+    ...elsewhere,
     probe,
     ...parts.flatMap((part) => [part, probe]),
-    ...records.slice(store + 1, store + KEPT),
+    ...records.slice(last + 1, last + KEPT),
   ];
-  const lineOf = (stores: number) => store + 1 + 2 * stores;
+  const lineOf = (stores: number) => store + elsewhere.length + 1 + 2 * stores;
   const answers = new Map<number, string>();
   const reported: unknown[] = [];
   for await (const r of replay(textOf(mutated), { stats: false })) {

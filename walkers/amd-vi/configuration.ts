@@ -62,6 +62,8 @@ export class Configuration {
   frameLimit = 2 ** (52 - FRAME_SHIFT);
   /** 32-bit words of the reserved bits of a device table entry. */
   entryReserved: Uint32Array = DeviceTableEntry.reserved();
+  /** And of what it passes over, since it lacks the feature. */
+  entryUnchecked: Uint32Array = DeviceTableEntry.unchecked(() => true);
 
   load(state: IommuState): void {
     const control = (field: keyof typeof ControlRegister.fields, absent: number) =>
@@ -100,9 +102,11 @@ export class Configuration {
     this.addressReservedHi = 0xf_ffff & ~(2 ** (bits - 32) - 1);
     // The layout names the feature that a field needs as the register's layout does. PPR and GPRP are reserved
     // until EPHEn is set, too: hardware refuses them otherwise (Linux ef75966abf95).
-    this.entryReserved = DeviceTableEntry.reserved((name) => {
+    const has = (name: string) => {
       const enabled = name === "EPHSUP" ? control("EPHEN", 1) : 1;
       return enabled !== 0 && feature(name as FeatureField, 1) !== 0;
-    });
+    };
+    this.entryReserved = DeviceTableEntry.reserved(has);
+    this.entryUnchecked = DeviceTableEntry.unchecked(has);
   }
 }

@@ -46,6 +46,7 @@ export class HostStage implements SecondStage {
       return true;
     }
     if (this.#nested) out.at(hi, lo);
+    if (walk.disputed) out.disputed = true;
     if (status === DENIED && tables.reads === readsBefore) {
       // The device table entry's IR and IW: no entry of the tables has been read that could be to blame.
       out.stage = 2;

@@ -108,7 +108,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
 
   #dte(): EntryKind {
     const configuration = this.#configuration;
-    const { entryReserved } = configuration;
+    const { entryReserved, entryUnchecked } = configuration;
     const checked = entryReserved.map((word, i) => (i < CHECKED_BITS / 32 ? word : 0));
     return {
       layout: DeviceTableEntry,
@@ -119,7 +119,7 @@ export class AmdViTables implements TableTree<DeviceContext> {
       updates: DTE_UPDATES,
       valid: (view, at) => dteValid(view, at) !== 0,
       reserved: { words: () => checked, addresses: [], width: "" },
-      ignored: entryReserved.map((word, i) => word & ~checked[i]!),
+      ignored: entryReserved.map((word, i) => (word & ~checked[i]!) | entryUnchecked[i]!),
       rules: ruleBook(DTE_RULES, configuration, (view, at, after) =>
         brokenDteRule(view, at, configuration, after),
       ),

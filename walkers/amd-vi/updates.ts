@@ -9,8 +9,16 @@ import { DeviceTableEntry, Gcr3Entry } from "./device-table-entry.ts";
 
 const gv = DeviceTableEntry.reader("GV");
 const tv = DeviceTableEntry.reader("TV");
-/** Bits 255:128 are of interrupts, but for the guest paging mode: who writes them goes by IV, not by V. */
-const LOW_HALF = allBits(DeviceTableEntry).map((word, i) => (i < 2 ? word : 0n));
+/** Bits 255:128 are of interrupts, where not named here: who writes them goes by IV, not by V. */
+const NOT_INTERRUPTS = bitsOf(DeviceTableEntry, [
+  "VIMUEN",
+  "GDEVICEID",
+  "GUESTID",
+  "ATTRV",
+  "MODE0FC",
+  "SNOOPATTR",
+]);
+const LOW_HALF = allBits(DeviceTableEntry).map((word, i) => (i < 2 ? word : NOT_INTERRUPTS[i]!));
 const GUEST_HALF = bothBits(LOW_HALF, bitsOf(DeviceTableEntry, ["GUESTPAGINGMODE"]));
 const GUEST = bitsOf(DeviceTableEntry, ["GLX", "GCR3TRP", "GIOV"]);
 const HOST_HALF = exceptBits(LOW_HALF, GUEST);

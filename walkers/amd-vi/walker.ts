@@ -1,7 +1,7 @@
 import { inInterruptRange } from "../interrupt-range.ts";
 import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
 import { DENIED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
-import { X8664Walk } from "../page-tables/x86-64.ts";
+import { X8664Walk, x86InputBits } from "../page-tables/x86-64.ts";
 import type { IommuState } from "../registers.ts";
 import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
 import { MSI, type WalkResult } from "../result.ts";
@@ -35,12 +35,23 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   readonly #deviceTable: DeviceTable;
   readonly #host: HostStage;
   readonly #guest = new X8664Walk();
+  #otherReading = false;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
     this.#events = new EventReporter(this.tables);
     this.#deviceTable = new DeviceTable(this.tables, this.#events, this.configuration);
     this.#host = new HostStage(this.tables, this.#events);
+  }
+
+  /** All host entries have one format, and guest tables extend signs for requests without PASID too. */
+  get otherReading(): boolean {
+    return this.#otherReading;
+  }
+
+  set otherReading(other: boolean) {
+    this.#otherReading = other;
+    this.#host.walk.oneFormat = other;
   }
 
   configure(state: IommuState): void {
@@ -164,8 +175,10 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     // Addresses in guest tables are as wide as the host tables translate; only flat ones are system-physical.
     walk.reservedHi = host === null ? this.configuration.addressReservedHi : 0;
     // Without PASID (GIOV) no sign is extended: all 48 or 57 bits count (Linux, drivers/iommu/amd/iommu.c,
-    // amd_iommu_domain_alloc_paging_v2).
-    walk.signed = request.pasid !== NO_PASID;
+    // amd_iommu_domain_alloc_paging_v2). The specification speaks of tables as those of processors, which do.
+    const withPasid = request.pasid !== NO_PASID;
+    walk.signed = withPasid || this.#otherReading;
+    if (!withPasid && signMatters(addrHi, device.guestLevels)) out.disputed = true;
     const status = walk.walk(this.tables, process.root, device.guestLevels, addrHi, addrLo, host, out);
     if (status === SECOND_STAGE_FAULT) return;
     if (status !== WALKED) {
@@ -283,4 +296,10 @@ function passThrough(request: WalkRequest, perm: number, out: WalkResult): false
   out.perm = perm;
   out.passthrough = true;
   return false;
+}
+
+/** Whether it matters to an address if its highest bit that tables translate is a sign: 48 or 57 bits of it are. */
+function signMatters(hi: number, levels: number): boolean {
+  const above = hi >> (x86InputBits(levels) - 1 - 32);
+  return above === 1 || above === -1;
 }

@@ -45,7 +45,11 @@ export const AmdV1Entry = layout("AMD-Vi v1 page translation entry", "AMD 48882,
   IGN2: ignored(63, 63),
 });
 
-/** An entry that points to a table: Next Level 1 to 6. */
+/**
+ * An entry that points to a table: Next Level 1 to 6. Bits 60:59, which are FC and U of a page's entry, are reserved: so
+ * VirtualBox has them, which was written from the specification (include/VBox/iommu-amd.h, IOPDE_T), and illumos, Xen and
+ * Linux know them of a page's entry alone. Whoever takes one format for all entries passes them over.
+ */
 export const AmdV1Directory = layout("AMD-Vi v1 page directory entry", "AMD 48882, 2.2.3", 8, {
   PR: bit(0, "Present"),
   IGN0: ignored(4, 1),
@@ -66,6 +70,8 @@ const IR = AmdV1Entry.mask.IR.hi;
 const IW = AmdV1Entry.mask.IW.hi;
 const ENTRY_RESERVED_HI = AmdV1Entry.reserved()[1]! | 0;
 const DIRECTORY_RESERVED_HI = AmdV1Directory.reserved()[1]! | 0;
+/** Bits of a directory entry that are reserved by one reading only. */
+const DISPUTED_HI = DIRECTORY_RESERVED_HI & ~ENTRY_RESERVED_HI;
 
 /** Next Level of a leaf whose size is in its address; of a table it can never be. */
 const SIZED_PAGE = 7;
@@ -103,6 +109,10 @@ export const SIZED_PAGES: RepeatedLeaf = {
 
 /** A walker of one set of v1 tables. Reused: its fields hold the result of the last walk. */
 export class AmdV1Walk {
+  /** All entries have the format of a page's. */
+  oneFormat = false;
+  /** An entry has been met that is another one by the other reading. */
+  disputed = false;
   /** Bits 63:32 of an entry that are address bits beyond the physical address width, and so reserved. */
   reservedHi = 0;
 
@@ -141,6 +151,7 @@ export class AmdV1Walk {
   ): WalkStatus {
     this.level = mode;
     this.reservedBits = false;
+    this.disputed = false;
     this.perm = granted;
     if (beyond(mode, hi, lo)) return OUT_OF_RANGE;
     // Permissions are the AND of every level and of the device table entry: once one denies, no deeper entry
@@ -156,8 +167,11 @@ export class AmdV1Walk {
       if ((entryLo & PR) === 0) return NOT_PRESENT;
       const next = (entryLo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
       const leaf = next === 0 || next === SIZED_PAGE;
-      if ((entryHi & ((leaf ? ENTRY_RESERVED_HI : DIRECTORY_RESERVED_HI) | this.reservedHi)) !== 0) {
+      const reserved =
+        entryHi & ((leaf || this.oneFormat ? ENTRY_RESERVED_HI : DIRECTORY_RESERVED_HI) | this.reservedHi);
+      if (reserved !== 0) {
         this.reservedBits = true;
+        this.disputed = (reserved & ~DISPUTED_HI) === 0;
         return RESERVED;
       }
       const shift = leaf ? leafShift(level, next, entryHi, entryLo) : 0;

@@ -15,8 +15,6 @@ export interface Use {
   readonly line: number;
   /** How many stores there had been. */
   readonly stores: number;
-  /** With the entry as it was before them. */
-  readonly before: string;
   readonly answer: string;
   readonly request: WalkRequest;
 }

@@ -36,6 +36,8 @@ export class EntryState {
 /** A store, or what a record says of several, and what the entry was then. */
 export interface Store {
   readonly line: number;
+  /** Tick of the replay's clock. */
+  readonly time: number;
   /** Bytes of the entry that were written: the first, and the one after the last. */
   readonly from: number;
   readonly to: number;
@@ -217,6 +219,25 @@ export function piecesToChange(kind: EntryKind, from: EntryState, to: EntryState
   const prepared = from.words.map((word, i) => (word & from.used[i]!) | (to.words[i]! & ~from.used[i]!));
   const bytes = changedBytes(prepared, to.words, to.used, littleEndian);
   if (updates.read < layout.bytes || bytes === 0n) return piecesOf(bytes, updates.read);
-  const stores = [{ line: 0, from: 0, to: layout.bytes, after: to }];
+  const stores = [{ line: 0, time: 0, from: 0, to: layout.bytes, after: to }];
   return tornBy(kind, from, stores) === null ? 1 : layout.bytes / updates.store;
+}
+
+/**
+ * The update that a store is of, as numbers of its first and last store. An update writes each place once: where one is
+ * written again, the next begins.
+ */
+export function updateAround(stores: readonly Store[], number: number): readonly [number, number] {
+  let first = 0;
+  let written = 0n;
+  for (const [i, { from, to }] of stores.entries()) {
+    const bytes = ((1n << BigInt(to - from)) - 1n) << BigInt(from);
+    if ((bytes & written) !== 0n) {
+      if (i > number) return [first, i - 1];
+      first = i;
+      written = 0n;
+    }
+    written |= bytes;
+  }
+  return [first, stores.length - 1];
 }

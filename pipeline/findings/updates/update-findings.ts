@@ -1,9 +1,10 @@
 import { TABLE_RULES } from "../../../walkers/tables/table-rules.ts";
 import type { EntryKind } from "../../../walkers/tables/tree.ts";
+import type { VersionedMemory } from "../../caches/history/versioned-memory.ts";
 import type { EntryChange } from "../tables/linter.ts";
 import type { EntryHistory, TableEntry, Use } from "./entry-history.ts";
 import { lookAt } from "./request-look.ts";
-import { type EntryState, piecesToChange, type Store, type Torn, tornBy } from "./stores.ts";
+import { type EntryState, piecesToChange, type Store, type Torn, tornBy, updateAround } from "./stores.ts";
 import type { UpdateJudge } from "./updated-entries.ts";
 import type { UpdateWindow } from "./windows.ts";
 
@@ -19,9 +20,11 @@ export type ReportChange = (entry: TableEntry, line: number, change: EntryChange
 /** Says what is wrong with how entries were changed. */
 export class UpdateFindings implements UpdateJudge {
   readonly #report: ReportChange;
+  readonly #past: VersionedMemory;
 
-  constructor(report: ReportChange) {
+  constructor(report: ReportChange, past: VersionedMemory) {
     this.#report = report;
+    this.#past = past;
   }
 
   over(history: EntryHistory, separate: readonly number[]): void {
@@ -47,7 +50,7 @@ export class UpdateFindings implements UpdateJudge {
       const half = torn.halves.find(
         ([first, last]) => use.stores > start + first && use.stores <= start + last,
       );
-      if (half === undefined || !isHarmed(use, history)) continue;
+      if (half === undefined || !this.#isHarmed(use, history, stores, use.stores - start - 1)) continue;
       const [first, last] = half.map((store) => stores[store]!.line) as [number, number];
       const rule = TABLE_RULES["half-written-entry-used"];
       const text = `the request in line ${use.line} used it between the writes in lines ${first} and ${last} (bits ${bits}), half as it was and half as it became: expected ${expected(torn, kind)}`;
@@ -60,6 +63,18 @@ export class UpdateFindings implements UpdateJudge {
     const rule = RULES[torn.pattern];
     const text = `bits ${bits} ${HOW[torn.pattern](lines(first, last), stores[torn.invalid]?.line)}: expected ${expected(torn, kind)}`;
     this.#report(entry, last, { rule, bits, text, details: { changed_line: first, until_line: last } });
+  }
+
+  /**
+   * Whether a request between two stores met neither the entry before the update that these are of nor the one after it.
+   * @param number of the latest store before the request
+   */
+  #isHarmed(use: Use, { unit, place }: EntryHistory, stores: readonly Store[], number: number): boolean {
+    const [first, last] = updateAround(stores, number);
+    if (number === last) return false;
+    const met = (tick: number) =>
+      this.#past.readAsOf(tick, () => lookAt(unit, use.request, place).answer).value === use.answer;
+    return !met(stores[first]!.time - 1) && !met(stores[last]!.time);
   }
 
   reopened(window: UpdateWindow, now: EntryState, until: number): void {
@@ -80,11 +95,6 @@ export class UpdateFindings implements UpdateJudge {
     const details = { changed_line: line, until_line: until, request_line: firstLine, requests: refused };
     this.#report(entry, firstLine, { rule, bits: undefined, text, details });
   }
-}
-
-/** Whether a request between two stores met what is not of the entry after them; that it is none before them is known. */
-function isHarmed({ request, answer }: Use, { unit, place }: EntryHistory): boolean {
-  return lookAt(unit, request, place).answer !== answer;
 }
 
 const HOW: Readonly<Record<Torn["pattern"], (where: string, invalid: number | undefined) => string>> = {

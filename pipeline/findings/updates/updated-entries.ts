@@ -118,7 +118,7 @@ export class UpdatedEntries implements StoreWatcher {
     }
     // Another table that it is part of tells of the same store.
     if (history.stores.at(-1)?.line === line) return;
-    history.stores.push({ line, from, to, after });
+    history.stores.push({ line, time: this.#past.time, from, to, after });
     if (history.stores.length >= MAX_STORES) this.#close(key, history);
   }
 
@@ -160,11 +160,10 @@ export class UpdatedEntries implements StoreWatcher {
     const past = this.#past;
     const { value } = past.readAsOf(history.since - 1, () => lookAt(history.unit, request, history.place));
     if (value.answer === answer) return;
-    const kept = Object.assign(new WalkRequest(), request);
+    const kept = request.clone();
     history.uses.push({
       line,
       stores: history.stores.length,
-      before: value.answer,
       answer,
       request: kept,
     });
