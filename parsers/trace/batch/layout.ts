@@ -50,12 +50,12 @@ export const RECORD_TS_BYTES = 56;
 export const RECORD_ANSWER = 60;
 
 /** The kind of access in the low three bits, as walkers have it. */
-export const ACCESS_MASK = 7;
+export const REQUEST_ACCESS = 7;
 /** It is a plain request. */
 export const PLAIN_REQUEST = 8;
 /** Of privilege: given, and which. */
 export const PRIV_GIVEN = 16;
-export const PRIV = 32;
+export const REQUEST_PRIV = 32;
 export const HAS_SEQ = 64;
 /** It was observed to be translated, and to which address. */
 export const HAS_OBSERVED = 128;

@@ -3,7 +3,6 @@
  * and whatever is no plain request, is somebody else's: so all others behind it wait.
  */
 import {
-  ACCESS_MASK,
   ANSWER_ACCESS,
   ANSWER_PA_LO,
   ANSWER_SLOTS,
@@ -32,7 +31,6 @@ import {
   OUTCOME_BYTES,
   PERIOD_AT,
   PLAIN_REQUEST,
-  PRIV,
   PRIV_GIVEN,
   RECORD_ADDR,
   RECORD_ANSWER,
@@ -47,6 +45,8 @@ import {
   RECORD_TS,
   RECORD_TS_BYTES,
   RECORDS_AT,
+  REQUEST_ACCESS,
+  REQUEST_PRIV,
   TAIL_BYTES,
   TAIL_COUNT,
   TAIL_MATCHES,
@@ -149,7 +149,7 @@ function contextAt(slot: u32): usize {
 }
 
 function groupOf(context: usize, flags: u32): u32 {
-  return (load<u32>(context, CONTEXT_CLASS * WORD) << 1) | ((flags & PRIV) !== 0 ? 1 : 0);
+  return (load<u32>(context, CONTEXT_CLASS * WORD) << 1) | ((flags & REQUEST_PRIV) !== 0 ? 1 : 0);
 }
 
 /** Where the answers for a page are looked for first. */
@@ -168,7 +168,7 @@ function answered(r: usize, period: u32, line: u64, others: bool, matches: bool)
   const length = load<u32>(r, RECORD_LEN);
   if (<u64>(<u32>addr & 0xfff) + length > 0x1000) return false;
   const head = load<u32>(context, CONTEXT_HEAD * WORD);
-  const slot = find(groupOf(context, flags), addr, period, flags & ACCESS_MASK);
+  const slot = find(groupOf(context, flags), addr, period, flags & REQUEST_ACCESS);
   if (slot === 0 || head === 0) return false;
   const tail: usize = TAILS_AT + <usize>load<u32>(slot, ANSWER_TAIL * WORD) * MEMO_SLOT_BYTES;
   const text = load<u32>(tail, TAIL_TEXT * WORD);
@@ -187,9 +187,9 @@ function answered(r: usize, period: u32, line: u64, others: bool, matches: bool)
   if (tsBytes !== 0) at = copy(fixed(at, FIXED_TS), load<u32>(r, RECORD_TS), tsBytes);
   at = copy(at, head, load<u32>(context, CONTEXT_HEAD_BYTES * WORD));
   at = decimal(fixed(hexDigits(at, addr), FIXED_LEN), length);
-  const privilege = (flags & PRIV_GIVEN) === 0 ? 0 : (flags & PRIV) !== 0 ? 2 : 1;
+  const privilege = (flags & PRIV_GIVEN) === 0 ? 0 : (flags & REQUEST_PRIV) !== 0 ? 2 : 1;
   const middle: usize =
-    load<u32>(tail, TAIL_MIDDLES * WORD) + (((flags & ACCESS_MASK) << 2) | privilege) * 2 * <u32>WORD;
+    load<u32>(tail, TAIL_MIDDLES * WORD) + (((flags & REQUEST_ACCESS) << 2) | privilege) * 2 * <u32>WORD;
   at = copy(at, load<u32>(middle), load<u32>(middle, WORD));
   at = copy(hexDigits(at, pa), text, load<u32>(tail, TAIL_TEXT_BYTES * WORD));
   end = fixed(at, observed ? FIXED_MATCH : FIXED_END);

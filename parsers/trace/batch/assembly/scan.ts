@@ -16,7 +16,6 @@ import {
   NAME_SLOTS,
   NAME_TEXT,
   PLAIN_REQUEST,
-  PRIV,
   PRIV_GIVEN,
   RECORD_ADDR,
   RECORD_BYTES,
@@ -32,6 +31,7 @@ import {
   RECORD_TS,
   RECORD_TS_BYTES,
   RECORDS_AT,
+  REQUEST_PRIV,
 } from "../layout";
 import { hex, integer, newlineFrom, plainText, QUOTE, space, value } from "./text";
 import {
@@ -206,11 +206,11 @@ function privilege(p: usize): usize {
   const word = load<u32>(p);
   // "true", and "fals".
   if (word === 0x65_7572_74) {
-    flags |= PRIV_GIVEN | PRIV;
+    flags |= PRIV_GIVEN | REQUEST_PRIV;
     return p + 4;
   }
   if (word !== 0x736c_6166 || load<u8>(p + 4) !== 0x65) return 0;
-  flags = (flags | PRIV_GIVEN) & ~PRIV;
+  flags = (flags | PRIV_GIVEN) & ~REQUEST_PRIV;
   return p + 5;
 }
 
