@@ -67,11 +67,15 @@ export class Replay implements TraceHandler, MemoOwner {
   /** Of memory, when the memo was last told that something has happened. */
   #generation = 0;
 
-  /** @param batches answers requests of a text many at once; null: each is told of by itself */
+  /**
+   * @param watching makes further ones who look on, and are told last
+   * @param batches answers requests of a text many at once; null: each is told of by itself
+   */
   constructor(
     names: TraceNames,
     sink: ReplaySink,
     options: ReplayOptions,
+    watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
     batches: BatchReplay | null = null,
   ) {
     this.system = new RecordedSystem(names, options);
@@ -84,8 +88,9 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#undecided = new UndecidedVerdicts(this.summary, this.#sink);
     const counters = new Counters(this.summary);
     this.#counters = counters;
-    // What a filter leaves out is counted one by one.
-    this.#fast = options.fast && filter === null;
+    const onlookers = watching(this.system);
+    // What a filter leaves out is counted one by one, and who wants to be told of requests is told of each.
+    this.#fast = options.fast && filter === null && onlookers.every(({ request }) => request === undefined);
     this.batches = batches;
     if (batches !== null) {
       batches.owner = this;
@@ -97,7 +102,7 @@ export class Replay implements TraceHandler, MemoOwner {
       batches?.machine.buffer ?? null,
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counted()]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...onlookers]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );

@@ -35,7 +35,7 @@ export async function replayRecords(
   onPiece: (bytesRead: number, requests: number) => void | Promise<void>,
   batches: BatchReplay | null = null,
 ): Promise<Summary> {
-  const replay = new Replay(source.names, sink, options, batches);
+  const replay = new Replay(source.names, sink, options, undefined, batches);
   const { summary } = replay;
   const handler = options.filter === null ? replay : options.filter.watching(replay);
   try {
