@@ -75,7 +75,8 @@ function told(bytes: Uint8Array, make: (handler: TraceHandler, names: TraceNames
           o.paLo,
           o.hasCode,
           o.code,
-          o.reason,
+          // By name: a reason that is given twice has a number all the same.
+          o.reason < 0 ? "" : names.reasons.text(o.reason),
           o.stage,
           o.faultClass,
           o.recorded,
