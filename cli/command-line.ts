@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { nearest } from "../parsers/trace/nearest.ts";
 import { COLOUR_CHOICES, type ColourChoice, wantsColour } from "./colour.ts";
@@ -11,13 +10,16 @@ import { explainCommand } from "./commands/explain.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
+import { packageVersion } from "./package-files.ts";
 import { useColour } from "./render/paint.ts";
+import { writeText } from "./text-output.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
@@ -32,6 +34,7 @@ const COMMANDS: readonly Command<object>[] = [
   walkCommand,
   inspectCommand,
   diffCommand,
+  reportCommand,
   importCommand,
   explainCommand,
   decodingCommand,
@@ -48,7 +51,8 @@ const COMMANDS: readonly Command<object>[] = [
 export async function runCommandLine(words: readonly string[]): Promise<ExitStatus> {
   let running: Promise<ExitStatus> | undefined;
   const parser = newParser();
-  for (const command of COMMANDS) parser.command(moduleOf(command, (status) => (running = status)));
+  const used: { command?: Command<object> } = {};
+  for (const command of COMMANDS) parser.command(moduleOf(command, used, (status) => (running = status)));
   parser.command({
     command: "completion",
     describe: "Print a script that completes commands and options in bash or zsh",
@@ -62,7 +66,7 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
   } catch (error) {
     throw pointed(usageError(error, parser, words), words);
   }
-  if (printed !== "") await standardOutput().write(`${printed}\n`);
+  if (printed !== "") await writeHelp(printed, used.command);
   try {
     return await (running ?? EXIT_OK);
   } catch (error) {
@@ -75,6 +79,14 @@ function coloured(word: string, next: string | undefined): string {
   if (word === "--no-color") return "--color=never";
   const alone = word === "--color" && !(COLOUR_CHOICES as readonly unknown[]).includes(next);
   return alone ? "--color=always" : word;
+}
+
+/** @param command whose help it is, if it is a command's */
+async function writeHelp(text: string, command: Command<object> | undefined): Promise<void> {
+  const isHelp = text.includes("\nOptions:");
+  const epilogue = isHelp ? command?.epilogue?.() : undefined;
+  await standardOutput().write(`${text}\n`);
+  if (epilogue !== undefined) await writeText(standardOutput(), `\n${epilogue}\n`);
 }
 
 /** Marks a "-", and everything behind a "--". */
@@ -120,7 +132,7 @@ function newParser(): Argv {
     )
     .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
     .locale("en")
-    .version(version())
+    .version(packageVersion())
     .option("color", {
       describe: "Colours in text",
       choices: COLOUR_CHOICES,
@@ -129,6 +141,7 @@ function newParser(): Argv {
       global: true,
     })
     .alias({ help: "h", version: "V" })
+    .group(["help", "version", "color"], "Options:")
     .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
     .strict()
     .exitProcess(false)
@@ -138,13 +151,17 @@ function newParser(): Argv {
 /** Starts the command from yargs' handler, but leaves what it throws to our caller: yargs' own errors are usage. */
 function moduleOf(
   command: Command<object>,
+  used: { command?: Command<object> },
   started: (status: Promise<ExitStatus>) => void,
 ): CommandModule<object, object> {
   const { names, describe, builder, run } = command;
   return {
     command: [...names],
     describe,
-    builder,
+    builder: (argv) => {
+      used.command = command;
+      return builder(argv);
+    },
     handler: (args) => {
       useColour(wantsColour((args as { color?: ColourChoice }).color ?? "auto"));
       const given = Object.entries(args).map(([name, value]) => [name, unmarked(value)]);
@@ -159,10 +176,6 @@ function moduleOf(
 function unmarked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unmarked);
   return typeof value === "string" && value.startsWith(VERBATIM) ? value.slice(VERBATIM.length) : value;
-}
-
-function version(): string {
-  return createRequire(import.meta.url)("pasid-replay/package.json").version;
 }
 
 /** yargs' own message, with the option that a mistyped one most likely means. */

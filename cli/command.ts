@@ -8,6 +8,8 @@ export interface Command<A extends object> {
   readonly describe: string;
   /** Declares options, positionals and examples. */
   readonly builder: (yargs: Argv) => Argv;
+  /** What stands at the end of `--help`: lists of what options take. */
+  readonly epilogue?: () => string;
   /** Carries it out; what it needs beyond the declarations is loaded here, so that others start fast. */
   readonly run: (args: A) => Promise<ExitStatus>;
 }

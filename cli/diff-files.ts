@@ -18,6 +18,7 @@ import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
 import { say } from "./say.ts";
 import { onInterrupt } from "./signals.ts";
+import { writeText } from "./text-output.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
   readonly outputPath: string;
@@ -90,7 +91,7 @@ async function report(
   if (summary) {
     complain(a, result.a);
     complain(b, result.b);
-    await output.write(diffText(a, b, result, await codeNames(result)));
+    await writeText(output, diffText(a, b, result, await codeNames(result)));
     return;
   }
   await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);

@@ -8,6 +8,7 @@ import type { Output } from "./output.ts";
 import { reportProblems } from "./problems.ts";
 import { InspectJson } from "./render/inspect-json.ts";
 import { InspectText } from "./render/inspect-text.ts";
+import { fitFor } from "./text-output.ts";
 
 /**
  * Enumerates the tables of a trace file, and says on standard error which records before the state that is asked for
@@ -25,7 +26,7 @@ export async function inspectTablesOfFile(
   question?: Question,
 ): Promise<number> {
   const source = await onlyTrace(await openTrace(path));
-  const lister = json ? new InspectJson(output) : new InspectText(output);
+  const lister = json ? new InspectJson(output) : new InspectText(output, await fitFor(output));
   try {
     const { baseFolder: _, ...options } = limits;
     const directory = folderOf(path, limits);

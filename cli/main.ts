@@ -1,19 +1,6 @@
 #!/usr/bin/env node
-import { runCommandLine } from "./command-line.ts";
-import { ClosedPipe } from "./errors.ts";
-import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
-import { complaint } from "./render/complaint.ts";
-import { handleSignals } from "./signals.ts";
+import * as module from "node:module";
 
-/** Complaints have no other place to go to: where standard error is closed, they go nowhere. */
-process.stderr.on("error", () => {});
-
-function fail(error: unknown): ExitStatus {
-  if (error instanceof ClosedPipe) return EXIT_OK;
-  process.stderr.write(complaint(error));
-  return EXIT_TROUBLE;
-}
-
-process.on("uncaughtException", (error) => process.exit(fail(error)));
-handleSignals();
-process.exitCode = await runCommandLine(process.argv.slice(2)).catch(fail);
+// Node 22.8 and later keep what they have compiled; before, there is nothing to turn on.
+(module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
+await import("./run.ts");

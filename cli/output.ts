@@ -22,6 +22,8 @@ import { printablePainted } from "./render/paint.ts";
 export interface Output {
   /** For messages. */
   readonly name: string;
+  /** Somebody sees it as it is written. */
+  readonly terminal?: boolean;
   /**
    * @throws ClosedPipe where nobody reads any more
    * @throws CliError where it cannot be written
@@ -44,7 +46,7 @@ export function standardOutput(): Output {
   const streamed = stat.isFIFO() || stat.isSocket() || isatty(STDOUT);
   // A file or device is written with our own loop: node's synchronous stream would lose the rest of a short write.
   const sink = streamed ? streamSink(process.stdout) : descriptorSink(STDOUT);
-  return new SinkOutput("standard output", sink, {});
+  return new SinkOutput("standard output", sink, {}, isatty(STDOUT));
 }
 
 /**
@@ -98,13 +100,15 @@ interface Ending {
 
 class SinkOutput implements Output {
   readonly name: string;
+  readonly terminal: boolean;
   readonly #sink: Sink;
   readonly #ending: Ending;
   #pending: Promise<unknown> = Promise.resolve();
   #halted = false;
 
-  constructor(name: string, sink: Sink, ending: Ending) {
+  constructor(name: string, sink: Sink, ending: Ending, terminal = false) {
     this.name = name;
+    this.terminal = terminal;
     this.#sink = sink;
     this.#ending = ending;
   }

@@ -15,21 +15,48 @@ export const NO_PROGRESS: Progress = { update() {}, stop() {} };
 const TERMINAL_INTERVAL = 100;
 const LOG_INTERVAL = 2000;
 
+/** Columns of a terminal that does not say how many it has. */
+const TERMINAL_COLUMNS = 80;
+/** From so many columns on there is room for the sizes. */
+const WIDE = 110;
+const NARROW_BAR = 16;
+const WIDE_BAR = 24;
+/** What stands beside the name and the bar, at its longest. */
+const NARROW_REST = "    100%  999.9 k requests/s  59m59s left".length;
+const WIDE_REST = "    100%  1023.9 MiB of 1023.9 MiB  999.9 k requests/s  59m59s left".length;
+
+/** How a line of progress is laid out, so that it fits. */
+function layoutOf(columns: number, sized: boolean): { format: string; bar: number; name: number } {
+  const wide = columns >= WIDE;
+  if (!sized)
+    return { format: "{name}  {read}  {requests} requests  {rate} requests/s", bar: 0, name: columns - 50 };
+  const sizes = wide ? "  {read} of {size}" : "";
+  const bar = wide ? WIDE_BAR : NARROW_BAR;
+  return {
+    format: `{name}  {bar}  {percentage}%${sizes}  {rate} requests/s  {eta_formatted} left`,
+    bar,
+    name: columns - 1 - bar - (wide ? WIDE_REST : NARROW_REST),
+  };
+}
+
+/** The end of a path, which tells most. */
+function shortened(path: string, columns: number): string {
+  return path.length <= columns ? path : `…${path.slice(path.length - Math.max(columns, 8) + 1)}`;
+}
+
 /** A progress bar on standard error; lines without a bar where it is not a terminal. */
 export async function showProgress(source: ByteSource): Promise<Progress> {
   const { default: cliProgress } = await import("cli-progress");
   const started = performance.now();
   const size = source.size;
-  const name = source.path === "-" ? "standard input" : source.path;
+  const layout = layoutOf(process.stderr.columns ?? TERMINAL_COLUMNS, size !== undefined);
+  const name = shortened(source.path === "-" ? "standard input" : source.path, layout.name);
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
-    format:
-      size === undefined
-        ? "{name}  {read}  {requests} requests  {rate} requests/s"
-        : "{name}  {bar}  {percentage}%  {read} of {size}  {rate} requests/s  {eta_formatted} left",
+    format: layout.format,
     barCompleteChar: "█",
     barIncompleteChar: "░",
-    barsize: 24,
+    barsize: layout.bar,
     fps: 1000 / TERMINAL_INTERVAL,
     hideCursor: true,
     clearOnComplete: true,

@@ -8,6 +8,7 @@ import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts
 import type { Summary } from "../pipeline/output/statistics.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
 import { type RunHooks, replayTrace } from "../pipeline/replay/run.ts";
+import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { loadFilters } from "./filters.ts";
@@ -17,17 +18,13 @@ import { counted } from "./render/columns.ts";
 import { timingLine } from "./render/timing.ts";
 import { say } from "./say.ts";
 import { shellWord } from "./shell-word.ts";
+import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";
 
 const STDIN = 0;
 const STDOUT = 1;
 
-export interface ReplayFilesOptions
-  extends MemoryLimits,
-    Pick<
-      ReplayOptions,
-      "caches" | "findings" | "strict" | "iotlb" | "compare" | "paGranularity" | "codeAliases" | "stats"
-    > {
+export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<ReplayOptions, "stats"> {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;
@@ -108,7 +105,14 @@ async function replayFile(
     requests = summary.records.get("dma") ?? requests;
     if (options.timing)
       process.stderr.write(
-        timingLine(path, requests, summary.lines, source.consumed, performance.now() - started),
+        timingLine(
+          path,
+          requests,
+          summary.lines,
+          source.consumed,
+          performance.now() - started,
+          summary.batched,
+        ),
       );
     return summary;
   } finally {
@@ -150,7 +154,7 @@ async function summarized(
   const { summarizeTrace } = await import("./summarize-trace.ts");
   const { text, summary } = await summarizeTrace(path, source, replayed, filter, hooks.told);
   hooks.done();
-  await output.write(text);
+  await writeText(output, text);
   return summary;
 }
 

@@ -17,19 +17,6 @@ export function parseSize(option: string, text: string): number {
   return Math.floor(bytes);
 }
 
-const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB"];
-
-/** A number of bytes for a person: "12.3 MB" (powers of 1000). */
-export function formatBytes(bytes: number): string {
-  let unit = 0;
-  let value = bytes;
-  while (value >= 999.95 && unit < DECIMAL_UNITS.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${DECIMAL_UNITS[unit]}`;
-}
-
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /** A number of bytes in the largest unit that gives it exactly: "64 KiB", "2052 KiB" (powers of 1024). */
@@ -41,6 +28,17 @@ export function binarySize(bytes: number): string {
     unit++;
   }
   return `${value} ${BINARY_UNITS[unit]}`;
+}
+
+/** A total of bytes, where nobody counts them: "12.3 MiB", "8 KiB", at most one decimal (powers of 1024). */
+export function formatBytes(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1023.95 && unit < BINARY_UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${BINARY_UNITS[unit]}`;
 }
 
 /** A count or rate for a person: "950", "12.3 k", "1.2 M". */

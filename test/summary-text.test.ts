@@ -45,7 +45,7 @@ describe("the summary of a replay", () => {
     expect(text).toMatch(
       / {4}123 {2}0000:00:08\.0 +– {2}SFS\.4 \(0x73\) +PGD_FETCH, stage 1, level 4 +451\n/,
     );
-    expect(text).toMatch(/ {2}0000:00:06\.0 +– +131 +82 +49 +10 +2\.8 kB\n/);
+    expect(text).toMatch(/ {2}0000:00:06\.0 +– +131 +82 +49 +10 +2\.7 KiB\n/);
   });
 
   test("goes on with the filters that it was made with", async () => {

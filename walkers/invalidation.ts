@@ -155,7 +155,31 @@ export class Invalidation {
 
   /** A copy to keep: the object itself is filled anew by the next command. */
   clone(): Invalidation {
-    return Object.assign(new Invalidation(), this);
+    const copy = new Invalidation();
+    copy.caches = this.caches;
+    copy.status = this.status;
+    copy.anyDevice = this.anyDevice;
+    copy.device = this.device;
+    copy.deviceMask = this.deviceMask;
+    copy.domain = this.domain;
+    copy.domainMask = this.domainMask;
+    copy.asid = this.asid;
+    copy.pasid = this.pasid;
+    copy.global = this.global;
+    copy.hasAddress = this.hasAddress;
+    copy.addrHi = this.addrHi;
+    copy.addrLo = this.addrLo;
+    copy.lastHi = this.lastHi;
+    copy.lastLo = this.lastLo;
+    copy.inPieces = this.inPieces;
+    copy.piecesOf = this.piecesOf;
+    copy.stage = this.stage;
+    copy.combined = this.combined;
+    copy.leafOnly = this.leafOnly;
+    copy.granule = this.granule;
+    copy.level = this.level;
+    copy.regime = this.regime;
+    return copy;
   }
 
   /** Narrows to one device, or to those that differ from it only in `mask`. */

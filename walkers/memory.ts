@@ -49,6 +49,13 @@ export function frameLo(frame: number): number {
   return frame << FRAME_SHIFT;
 }
 
+const FRAMES_OF = Float64Array.from({ length: 65 }, (_, shift) => 2 ** (shift - FRAME_SHIFT));
+
+/** Frames of `2 ** shift` bytes; a fraction of one below 12. A power is a call into the runtime. */
+export function framesIn(shift: number): number {
+  return FRAMES_OF[shift]!;
+}
+
 /** Frame number of a 64-bit byte address given as two 32-bit halves. */
 export function frameOf(hi: number, lo: number): number {
   return (hi >>> 0) * 0x10_0000 + (lo >>> FRAME_SHIFT);

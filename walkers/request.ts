@@ -27,6 +27,22 @@ export class WalkRequest {
   priv = false;
   /** The binding of this device's PASID table, compiled by the walker's `bind`; null: start at the registers. */
   binding: Binding | null = null;
+
+  copyFrom(other: WalkRequest): void {
+    this.device = other.device;
+    this.pasid = other.pasid;
+    this.addrHi = other.addrHi;
+    this.addrLo = other.addrLo;
+    this.access = other.access;
+    this.priv = other.priv;
+    this.binding = other.binding;
+  }
+
+  clone(): WalkRequest {
+    const copy = new WalkRequest();
+    copy.copyFrom(this);
+    return copy;
+  }
 }
 
 /** What a walker makes of a `pasid_table_config`; opaque to everybody else. */

@@ -2,8 +2,8 @@ import type { Argv } from "yargs";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
-import { standardOutput } from "../output.ts";
 import { say } from "../say.ts";
+import { writeOut } from "../text-output.ts";
 
 interface CapsArguments {
   source: string;
@@ -35,7 +35,7 @@ async function run(args: CapsArguments): Promise<ExitStatus> {
   if (typeof capabilities === "string") throw new CliError(`${args.source}: ${capabilities}`);
   const { capsJson, capsText } = await import("../render/caps.ts");
   for (const problem of capabilities.problems) say(`${args.source}: ${problem}`);
-  await standardOutput().write((args.json ? capsJson : capsText)(capabilities.hosts));
+  await writeOut(args.json, (args.json ? capsJson : capsText)(capabilities.hosts));
   return capabilities.problems.length > 0 ? EXIT_TROUBLE : EXIT_OK;
 }
 

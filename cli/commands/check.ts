@@ -5,7 +5,7 @@ import { CliError } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";
 import { parseUnsigned64 } from "../numbers.ts";
 import { once } from "../options.ts";
-import { standardOutput } from "../output.ts";
+import { writeOut } from "../text-output.ts";
 
 interface CheckArguments {
   config: string;
@@ -42,10 +42,11 @@ function builder(yargs: Argv): Argv {
     .example(
       "$0 check --config config.bin --host caps.json --snapshot guest.elf",
       "… and what it holds by now?",
-    )
-    .epilogue(
-      "Exit status: 0 nothing but information was found, 1 errors or warnings were, 2 something could not be read.",
     );
+}
+
+function epilogue(): string {
+  return "Exit status: 0 nothing but information was found, 1 errors or warnings were, 2 something could not be read.";
 }
 
 async function run(args: CheckArguments): Promise<ExitStatus> {
@@ -66,7 +67,7 @@ async function run(args: CheckArguments): Promise<ExitStatus> {
     format: args.format,
   });
   const { checkJson, checkText } = await import("../render/check.ts");
-  await standardOutput().write((args.json ? checkJson : checkText)(checked));
+  await writeOut(args.json, (args.json ? checkJson : checkText)(checked));
   const found = checked.some(({ findings }) => findings.some(({ rule }) => rule.severity !== "info"));
   return found ? EXIT_FOUND : EXIT_OK;
 }
@@ -75,5 +76,6 @@ export const checkCommand = command({
   names: ["check"],
   describe: "Say whether a PASID table belongs on an IOMMU",
   builder,
+  epilogue,
   run,
 });

@@ -6,7 +6,7 @@ import { command } from "../command.ts";
 import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";
 import { parseUnsigned64 } from "../numbers.ts";
 import { once } from "../options.ts";
-import { standardOutput } from "../output.ts";
+import { writeOut } from "../text-output.ts";
 import { VENDOR_NAMES, vendorNamed } from "../vendors.ts";
 
 interface DecodeArguments {
@@ -53,13 +53,13 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
   const { VENDORS } = await import("../../walkers/registry.ts");
   const { layouts, registerCommands } = VENDORS[model];
   if (register !== undefined && !Object.hasOwn(registerCommands, register)) {
-    await standardOutput().write(await registerText(args, layouts, model, register));
+    await writeOut(args.json, await registerText(args, layouts, model, register));
     return EXIT_OK;
   }
   const { decodeCommand } = await import("../../walkers/commands/command.ts");
   const { commandJson, commandText } = await import("../render/command.ts");
   const decoded = decodeCommand(model, words, undefined, register);
-  await standardOutput().write(args.json ? commandJson(decoded) : commandText(decoded));
+  await writeOut(args.json, args.json ? commandJson(decoded) : commandText(decoded));
   return decoded.problems.some((problem) => problem.kind === "illegal") ? EXIT_FOUND : EXIT_OK;
 }
 

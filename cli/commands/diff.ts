@@ -70,15 +70,14 @@ function builder(yargs: Argv): Argv {
     .example("$0 diff old.ndjson.gz new.ndjson.gz --summary", "… for people")
     .example("$0 trace.ndjson | $0 diff expected.ndjson -", "What a replay says, against an earlier one")
     .example("$0 diff a.ndjson b.ndjson --ignore class=code,codes=0x58:0x5*", "Expect some differences")
-    .example("$0 diff a.ndjson b.ndjson --ignore-file known.json", "… as a list says, with reasons")
-    .epilogue(epilogue());
+    .example("$0 diff a.ndjson b.ndjson --ignore-file known.json", "… as a list says, with reasons");
 }
 
 function epilogue(): string {
   return (
-    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and\n" +
+    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and " +
     "privilege: insertions and deletions of up to --window requests are found, longer ones are reported as such.\n" +
-    "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now\n" +
+    "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now " +
     "against the outcomes then.\n\n" +
     `--compare:\n${sentences(DEPTHS)}\n\n` +
     `Fields of a rule; on the command line field=value, separated by commas, alternatives by "|":\n${sentences(RULE_FIELDS)}\n` +
@@ -128,5 +127,6 @@ export const diffCommand = command({
   names: ["diff <a> <b>"],
   describe: "Compare two recordings of one workload, or two replays",
   builder,
+  epilogue,
   run,
 });

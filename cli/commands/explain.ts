@@ -6,7 +6,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { once } from "../options.ts";
-import { standardOutput } from "../output.ts";
+import { writeOut } from "../text-output.ts";
 import { isVendor, VENDOR_NAMES, vendorNamed } from "../vendors.ts";
 
 interface ExplainArguments {
@@ -86,7 +86,7 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
   const render = args.json
     ? (await import("../render/explain-json.ts")).EXPLAIN_JSON
     : (await import("../render/explain-text.ts")).EXPLAIN_TEXT;
-  const output = standardOutput();
+  const write = (text: string) => writeOut(args.json, text);
   if (args.record !== undefined) {
     const record = lookup.bytesOf("--record", args.record, vendor.faultRecord.bytes);
     const code = vendor.faultRecord.code(record);
@@ -99,18 +99,15 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
       stage: faultRecord.stage?.(record),
       kind: faultRecord.kind?.(record),
     };
-    await output.write(render.recordText(model, title, layout, record, code, faults, known));
+    await write(render.recordText(model, title, layout, record, code, faults, known));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));
-    if (args.words === undefined) await output.write(render.declarationText(model, layout));
-    else
-      await output.write(
-        render.entryText(model, layout, lookup.prefixOf("--words", args.words, layout.bytes)),
-      );
-  } else if (args.structures) await output.write(render.structuresText(model, vendor.layouts));
+    if (args.words === undefined) await write(render.declarationText(model, layout));
+    else await write(render.entryText(model, layout, lookup.prefixOf("--words", args.words, layout.bytes)));
+  } else if (args.structures) await write(render.structuresText(model, vendor.layouts));
   else {
     const faults = code === undefined ? vendor.faults : lookup.faultsNamed(title, vendor.faults, code);
-    await output.write(
+    await write(
       code === undefined ? render.allText(model, title, faults) : render.faultText(model, title, faults),
     );
   }
@@ -125,9 +122,10 @@ function isInput(path: string): boolean {
 async function logs(args: ExplainArguments): Promise<ExitStatus> {
   const { explainLogs } = await import("../explain-log/explain-logs.ts");
   const explained = await explainLogs(args.what);
-  const output = standardOutput();
-  if (args.json) await output.write((await import("../render/log-json.ts")).logJson(args.what, explained));
-  else await output.write((await import("../render/log-text.ts")).logText(args.what, explained));
+  const text = args.json
+    ? (await import("../render/log-json.ts")).logJson(args.what, explained)
+    : (await import("../render/log-text.ts")).logText(args.what, explained);
+  await writeOut(args.json, text);
   for (const message of explained.report.broken) process.stderr.write(`pasid-replay: ${message}\n`);
   return explained.report.formats.length === 0 || explained.report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
 }

@@ -60,14 +60,17 @@ function builder(yargs: Argv): Argv {
     .example(
       "$0 import tlps.csv --columns dev=2,addr=4,access=3,len=5*4 -o dma.ndjson",
       "What a PCIe analyser exported",
-    )
-    .epilogue(
-      `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
-        `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
-        "Counts of lines and records, and what is lost, go to standard error. What a log does not say and the importer derives\n" +
-        "is named in the field assumed of each record.\n\n" +
-        "Exit status: 0 something was understood, 2 nothing was, or a log broke off.",
     );
+}
+
+function epilogue(): string {
+  return (
+    `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
+    `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
+    "Counts of lines and records, and what is lost, go to standard error. What a log does not say and the importer derives " +
+    "is named in the field assumed of each record.\n\n" +
+    "Exit status: 0 something was understood, 2 nothing was, or a log broke off."
+  );
 }
 
 /** `FILE`, `FILE@812` (a line), or `FILE@98122B` (a byte); a file that is there may have such a name itself. */
@@ -167,5 +170,6 @@ export const importCommand = command({
   names: ["import <logs..>"],
   describe: "Turn logs (kernel, emulator, trace buffers) into a trace",
   builder,
+  epilogue,
   run,
 });

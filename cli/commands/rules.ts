@@ -1,7 +1,7 @@
 import type { Argv } from "yargs";
 import { command } from "../command.ts";
 import { EXIT_OK, type ExitStatus } from "../exit-status.ts";
-import { standardOutput } from "../output.ts";
+import { writeOut } from "../text-output.ts";
 
 interface RulesArguments {
   json: boolean;
@@ -16,7 +16,7 @@ function builder(yargs: Argv): Argv {
 async function run(args: RulesArguments): Promise<ExitStatus> {
   const { RULES } = await import("../../pipeline/findings/registry.ts");
   const { rulesJson, rulesText } = await import("../render/rules.ts");
-  await standardOutput().write(args.json ? rulesJson(RULES) : rulesText(RULES));
+  await writeOut(args.json, args.json ? rulesJson(RULES) : rulesText(RULES));
   return EXIT_OK;
 }
 

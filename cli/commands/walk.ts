@@ -7,7 +7,7 @@ import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { parseInteger, parseUnsigned64 } from "../numbers.ts";
 import { once } from "../options.ts";
-import { standardOutput } from "../output.ts";
+import { writeOut } from "../text-output.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 /** Options that describe a request which is not in the trace. */
@@ -104,7 +104,7 @@ async function run(args: WalkArguments): Promise<ExitStatus> {
   const render = args.json
     ? (await import("../render/walk-json.ts")).walkJson
     : (await import("../render/walk-text.ts")).walkText;
-  await standardOutput().write(render(args.trace, inspected));
+  await writeOut(args.json, render(args.trace, inspected));
   return inspected.errorCount > 0 ? EXIT_TROUBLE : EXIT_OK;
 }
 

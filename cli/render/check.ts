@@ -1,5 +1,6 @@
 import type { Checked } from "../check-files.ts";
 import { linesText } from "./lines.ts";
+import { paint, paintAs } from "./paint.ts";
 import { sentence } from "./sentence.ts";
 
 const INDENT = "  ";
@@ -33,7 +34,7 @@ function lines({ host, request, findings }: Checked): string[] {
   return [
     head,
     ...findings.flatMap(({ rule, message }) => [
-      `${INDENT}${rule.severity} ${rule.id}: ${message}`,
+      `${INDENT}${paintAs(rule.severity)} ${paint("strong", rule.id)}: ${message}`,
       `${INDENT}${INDENT}${sentence(rule.text)} [${rule.source}]`,
     ]),
   ];

@@ -4,7 +4,9 @@ import type { ChangeTally, DiffTally } from "../../pipeline/diff/diff-summary.ts
 import type { DiffRecord } from "../../pipeline/diff/difference.ts";
 import { diffNotes } from "../../pipeline/diff/summary-record.ts";
 import { ACCESS_WORDS } from "./access.ts";
+import { columns } from "./columns.ts";
 import { linesText } from "./lines.ts";
+import { paint } from "./paint.ts";
 
 const INDENT = "  ";
 /** Rows of a table before it is cut. */
@@ -24,10 +26,14 @@ export function diffText(a: string, b: string, result: DiffResult, names: CodeNa
   ];
   const notes = diffNotes(result);
   if (notes.length > 0) lines.push("", ...notes.map(({ message }) => `Note: ${message}.`));
-  if (counts.first === null) lines.push("", "No differences.");
+  if (counts.first === null) lines.push("", paint("good", "No differences."));
   else {
-    lines.push("", "First difference:", ...indented(differenceLines(counts.first)));
-    lines.push("", `Kinds of difference (${counts.total} in all):`, ...changeLines(counts.changes()));
+    lines.push("", paint("strong", "First difference:"), ...indented(differenceLines(counts.first)));
+    lines.push(
+      "",
+      paint("strong", `Kinds of difference (${counts.total} in all):`),
+      ...changeLines(counts.changes()),
+    );
     lines.push("", ...tallyLines("By fault code, A to B:", counts.byCode, names));
     lines.push(...tallyLines("By device:", counts.byDevice));
     lines.push(...tallyLines("By PASID:", counts.byPasid));
@@ -57,10 +63,11 @@ function ignoredText({ ignore, counts, filtered }: DiffResult): string {
 
 /** One difference over several lines: where, the request, and both answers. */
 function differenceLines(record: DiffRecord): string[] {
-  const lines = [`${record.class}: ${placeText(record)}`, requestText(record)];
-  if (record.a !== undefined) lines.push(`A: ${answerText(record.a)}`);
-  if (record.b !== undefined) lines.push(`B: ${answerText(record.b)}`);
-  return lines;
+  return [
+    `${paint("bad", record.class)}: ${placeText(record)}`,
+    requestText(record),
+    ...sideBySide(record.a, record.b),
+  ];
 }
 
 function placeText({ line_a, line_b, seq }: DiffRecord): string {
@@ -77,13 +84,21 @@ function requestText({ access, len, addr, dev, pasid, priv }: DiffRecord): strin
   return `${ACCESS_WORDS[access]} of ${count(len, "byte")} at ${addr} by ${dev}, ${who}${priv ? ", privileged" : ""}`;
 }
 
-/** "fault code 0x58 recorded false", "ok pa 0x1000". */
-function answerText(answer: Answer): string {
-  const { result, ...members } = answer;
-  const words = Object.entries(members).map(
-    ([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`,
-  );
-  return [...(result === undefined ? ["no answer"] : [String(result)]), ...words].join(", ");
+/** Both answers in columns, a member a line: those that differ are marked. */
+function sideBySide(a: Answer | undefined, b: Answer | undefined): string[] {
+  const members = [...new Set([...Object.keys(a ?? {}), ...Object.keys(b ?? {})])];
+  const cell = (answer: Answer | undefined, member: string) => memberText(answer?.[member]);
+  const rows = members.map((member) => [member, cell(a, member), cell(b, member)]);
+  const lines = columns([["", "A", "B"], ...rows]);
+  return lines.map((line, i) => {
+    const [, left, right] = rows[i - 1] ?? ["", "", ""];
+    return left === right ? paint("faint", line) : line;
+  });
+}
+
+function memberText(value: unknown): string {
+  if (value === undefined) return "–";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 function changeLines(changes: readonly ChangeTally[]): string[] {
@@ -95,15 +110,10 @@ function changeLines(changes: readonly ChangeTally[]): string[] {
   for (const [i, change] of changes.slice(0, MAX_ROWS).entries()) {
     const { example } = change;
     out.push(lines[i]!, `${INDENT}${INDENT}e.g. ${placeText(example)}: ${requestText(example)}`);
-    if (change.transition === "")
-      out.push(...indented(indented([...side("A", example.a), ...side("B", example.b)])));
+    if (change.transition === "") out.push(...indented(indented(sideBySide(example.a, example.b))));
   }
   out.push(...lines.slice(MAX_ROWS));
   return out;
-}
-
-function side(letter: string, answer: Answer | undefined): string[] {
-  return answer === undefined ? [] : [`${letter}: ${answerText(answer)}`];
 }
 
 function tallyLines(title: string, tally: DiffTally, names: CodeNames = new Map()): string[] {
@@ -116,7 +126,7 @@ function tallyLines(title: string, tally: DiffTally, names: CodeNames = new Map(
       ? `${row}  ${codes.map((code) => names.get(code) ?? code).join(" → ")}`
       : row;
   });
-  return [title, ...lines, ""];
+  return [paint("strong", title), ...lines, ""];
 }
 
 /** Names and counts in columns; the last row says how many were left out. */

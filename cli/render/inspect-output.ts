@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
-import { printableLine } from "../../parsers/trace/show.ts";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
 import type { Output } from "../output.ts";
-import { printablePainted } from "./paint.ts";
+import type { FitLine } from "../text-output.ts";
+import { printablePaintedLine } from "./paint.ts";
 
 /** Bytes waiting from which on they are written. */
 const ENOUGH = 1 << 18;
@@ -13,9 +13,12 @@ const SLACK = 1 << 14;
 export class InspectionOutput {
   protected readonly out = new ByteWriter(ENOUGH + SLACK);
   readonly #output: Output;
+  readonly #fit: FitLine;
 
-  constructor(output: Output) {
+  /** @param fit makes lines fit a terminal */
+  constructor(output: Output, fit: FitLine = (line) => line) {
     this.#output = output;
+    this.#fit = fit;
   }
 
   /** Whether enough is waiting to be written. */
@@ -24,12 +27,12 @@ export class InspectionOutput {
   }
 
   protected line(text: string): void {
-    this.out.text(`${printableLine(text)}\n`);
+    this.out.text(`${this.#fit(printablePaintedLine(text))}\n`);
   }
 
   /** What a question is answered with: a line of it. */
   answer(line: string): void {
-    this.out.text(`${printablePainted(line)}\n`);
+    this.out.text(`${this.#fit(printablePaintedLine(line))}\n`);
   }
 
   async pause(yielding = true): Promise<void> {

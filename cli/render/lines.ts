@@ -1,6 +1,6 @@
-import { printableLine } from "../../parsers/trace/show.ts";
+import { printablePaintedLine } from "./paint.ts";
 
 /** Lines as text; a newline within one, which came from an input, begins no other. */
 export function linesText(lines: readonly string[]): string {
-  return `${lines.map(printableLine).join("\n")}\n`;
+  return `${lines.map(printablePaintedLine).join("\n")}\n`;
 }

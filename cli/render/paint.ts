@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import { printable } from "../../parsers/trace/show.ts";
+import { printable, printableLine } from "../../parsers/trace/show.ts";
 
 /** What text can be marked as; the colours are those of the terminal's own palette. */
 const STYLES = {
@@ -34,10 +34,19 @@ export function paint(style: StyleName, text: string): string {
 
 /** Text for a person, as `printable` makes it, but with what `paint` has put into it. */
 export function printablePainted(text: string): string {
-  if (!coloured) return printable(text);
+  return keepingMarks(text, printable);
+}
+
+/** A line likewise, as `printableLine` makes it. */
+export function printablePaintedLine(text: string): string {
+  return keepingMarks(text, printableLine);
+}
+
+function keepingMarks(text: string, make: (text: string) => string): string {
+  if (!coloured) return make(text);
   return text
     .split(OURS)
-    .map((part, i) => (i % 2 === 1 ? part : printable(part)))
+    .map((part, i) => (i % 2 === 1 ? part : make(part)))
     .join("");
 }
 

@@ -9,9 +9,9 @@ import type {
 } from "../../pipeline/inspect/lookup-records.ts";
 import type { InspectedIommu } from "../../pipeline/inspect/records.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { binarySize } from "../size.ts";
+import { binarySize, formatBytes } from "../size.ts";
 import { counted } from "./columns.ts";
-import { TRANSLATION_WORDS, tableText } from "./inspect-text.ts";
+import { TRANSLATION_WORDS, tableText } from "./inspect-words.ts";
 import { paint } from "./paint.ts";
 import { tagTexts } from "./tags.ts";
 
@@ -50,7 +50,7 @@ export class QuestionText {
     const name = [...tagTexts(model, record), TRANSLATION_WORDS[translation]].join(", ");
     const by = devices > 1 && writable > 0 ? paint("doubtful", ` by ${devices} devices`) : "";
     const size =
-      tables.length === 0 ? "" : `: ${binarySize(bytes)} mapped, ${binarySize(writable)} writable${by}`;
+      tables.length === 0 ? "" : `: ${formatBytes(bytes)} mapped, ${formatBytes(writable)} writable${by}`;
     const names = users.map(({ dev, pasid }) => `${dev}${pasid === undefined ? "" : ` PASID ${pasid}`}`);
     const more = count > users.length ? `, … (${count})` : "";
     return [

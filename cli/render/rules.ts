@@ -1,10 +1,14 @@
 import type { Rule } from "../../walkers/tables/rule.ts";
+import { paint, paintAs } from "./paint.ts";
 import { sentence } from "./sentence.ts";
 
 /** Every rule with its severity, sentence and source, for a person. */
 export function rulesText(rules: readonly Rule[]): string {
   return rules
-    .map((rule) => `${rule.id} (${rule.severity})\n  ${sentence(rule.text)} [${rule.source}]\n`)
+    .map(
+      (rule) =>
+        `${paint("strong", rule.id)} (${paintAs(rule.severity)})\n  ${sentence(rule.text)} [${rule.source}]\n`,
+    )
     .join("\n");
 }
 

@@ -1,5 +1,6 @@
 import { bitRange, type DecodedField, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
+import { paint } from "./paint.ts";
 
 /** Width that lists of names are wrapped at. */
 const COLUMNS = 100;
@@ -38,13 +39,20 @@ function fieldLines(fields: readonly DecodedField[]): string[] {
   const shown = fields.filter((field) => field.value !== 0n || isNamed(field));
   const zero = fields.filter((field) => !shown.includes(field)).map((field) => field.name);
   const rows = shown.map((field) => [field.name, field.bits, valueText(field), field.doc]);
-  const lines = table(rows);
-  if (zero.length > 0) lines.push(...wrapped("zero: ", zero));
+  const lines = table(rows).map((line, i) => paintBits(line, rows[i]!));
+  if (zero.length > 0) lines.push(...wrapped("zero: ", zero).map((line) => paint("faint", line)));
   return lines;
 }
 
+/** Marks the name and the bits of a field, at the beginning of its line. */
+function paintBits(line: string, [name, bits]: readonly string[]): string {
+  const at = line.indexOf(bits!, name!.length);
+  const end = at + bits!.length;
+  return `${paint("strong", name!)}${line.slice(name!.length, at)}${paint("accent", bits!)}${line.slice(end)}`;
+}
+
 /** A zero that means something: an enumerator, not an address. */
-function isNamed(field: DecodedField): boolean {
+export function isNamed(field: DecodedField): boolean {
   return field.text !== "" && !field.text.startsWith("0x");
 }
 
@@ -55,9 +63,15 @@ export function valueText(field: DecodedField): string {
   return field.text === "" ? value : `${value} (${field.text})`;
 }
 
-/** Reserved bits as ranges: "reserved bits set: 62:60, 51". */
+/** "reserved bits set: 62:60, 51". */
 function reservedLines(set: readonly number[]): string[] {
-  if (set.length === 0) return [];
+  return set.length === 0
+    ? []
+    : wrapped("reserved bits set: ", bitRanges(set)).map((line) => paint("bad", line));
+}
+
+/** Bit numbers in ascending order as ranges, the highest first: "62:60", "51". */
+export function bitRanges(set: readonly number[]): string[] {
   const ranges: string[] = [];
   for (let i = set.length - 1; i >= 0; ) {
     let low = i;
@@ -65,7 +79,7 @@ function reservedLines(set: readonly number[]): string[] {
     ranges.push(low === i ? `${set[i]}` : `${set[i]}:${set[low]}`);
     i = low - 1;
   }
-  return wrapped("reserved bits set: ", ranges);
+  return ranges;
 }
 
 /** Rows as columns, each as wide as its widest cell; the last one is not padded. */

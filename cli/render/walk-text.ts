@@ -9,6 +9,7 @@ import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
+import { paint, paintAs } from "./paint.ts";
 import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
@@ -66,7 +67,7 @@ export function pageLines(page: PageWalk, several: boolean): string[] {
 }
 
 /** What the last second-stage walk was for: Arm's class says so, and a walk that succeeds ends with its data. */
-function lastPurpose(result: WalkResult): string {
+export function lastPurpose(result: WalkResult): string {
   if (result.status !== FAULT || result.faultClass === "IN") return "the first stage's output";
   if (result.faultClass === "TT") return "the next first-stage table";
   if (result.faultClass === "CD") return "the next context structure";
@@ -79,7 +80,7 @@ function stepLines(step: WalkStep, number: string): string[] {
   const order = step.littleEndian ? "" : ", big-endian";
   const found = words === null ? ": not in recorded memory" : "";
   const lines = [
-    `${number}. ${place}${layout.name} at ${hex(step.address)}${order}${found}  [${layout.source}]`,
+    `${number}. ${place}${paint("strong", layout.name)} at ${hex(step.address)}${order}${found}  ${paint("faint", `[${layout.source}]`)}`,
   ];
   if (step.through.length > 0) {
     lines.push(`${INDENT}second stage, for its address:`);
@@ -90,18 +91,21 @@ function stepLines(step: WalkStep, number: string): string[] {
   return lines;
 }
 
-function resultText(result: WalkResult): string {
+export function resultText(result: WalkResult): string {
   if (result.status === MSI) return "interrupt: not translated";
   if (result.status === OK) {
     const pa = addressText(result.frame, result.offset);
     if (result.pageShift === 0) return `${pa}, not translated`;
     return `${pa}, ${count(2 ** result.pageShift, "byte")} a page, ${permText(result.perm)}`;
   }
-  return `fault ${faultTitle(result.fault!)}`;
+  return `${paint("bad", "fault")} ${faultTitle(result.fault!)}`;
 }
 
 /** What a walk knows of its fault. */
-function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occurrence {
+export function occurrenceOf(
+  { outcome, model }: Pick<InspectedRequest, "outcome" | "model">,
+  fault: Fault,
+): Occurrence {
   const { reason, access, stage, flags, entry } = outcome;
   const { kindOfFlags } = VENDORS[model].faultRecord;
   return {
@@ -129,7 +133,7 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     const place = outcome.stage === undefined ? "" : `, stage ${outcome.stage}`;
     const level = outcome.level === undefined ? "" : ` level ${outcome.level}`;
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
-    lines.push(`outcome: fault ${outcome.name}${code}${place}${level}`);
+    lines.push(`outcome: ${paint("bad", "fault")} ${paint("strong", outcome.name!)}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
       lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
     if (outcome.entry_addr !== undefined)
@@ -153,7 +157,9 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
 }
 
 function okLines(outcome: OutcomeRecord, model: IommuModel): string[] {
-  const lines = [`outcome: ok, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`];
+  const lines = [
+    `outcome: ${paint("good", "ok")}, ${outcome.pa}${outcome.passthrough === true ? ", passed through" : ""}`,
+  ];
   const page = outcome.page === undefined ? "" : `, ${count(outcome.page, "byte")} a page`;
   lines.push(`${INDENT}rights ${outcome.perm}${page}`);
   for (const tag of tagTexts(model, outcome)) lines.push(`${INDENT}${tag}`);
@@ -169,7 +175,7 @@ function verdictLines({ observed, outcome }: InspectedRequest): string[] {
     ...(diff === undefined ? [] : [`${diff} differs`]),
     ...(changed === undefined ? [] : [`a cache may not have seen the change in line ${changed}`]),
   ];
-  const verdict = `verdict: ${outcome.verdict}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
+  const verdict = `verdict: ${paintAs(outcome.verdict!)}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
   return observed === "" ? [verdict] : [`observed: ${observed}`, verdict];
 }
 

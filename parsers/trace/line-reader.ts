@@ -1,14 +1,16 @@
 /**
  * Reads one line of any kind by JSON.parse and the schema: the truth about what a record is and which message a
- * bad one gets. The scanner takes over the two common record types where nothing about them is unusual.
+ * bad one gets. Scanners take over the common record types where nothing about them is unusual.
  */
 
 import { isUtf8 } from "node:buffer";
+import { CommandScanner } from "./command-scanner.ts";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
+import { BYTES_BEHIND } from "./object-scanner.ts";
 import type { TraceHandler } from "./record-source.ts";
 import { fillDma, RecordTeller } from "./record-teller.ts";
 import type { DmaRecord, HarmlessNames, MemRecord, TraceNames } from "./records.ts";
-import type { DmaInput } from "./schema.ts";
+import type { DmaInput, RecordOf } from "./schema.ts";
 import { wellFormedLength } from "./utf8.ts";
 
 export class LineReader {
@@ -18,6 +20,7 @@ export class LineReader {
   readonly #handler: TraceHandler;
   readonly #teller: RecordTeller;
   readonly #syntax = new JsonSyntax();
+  readonly #commands = new CommandScanner();
   /** The bytes last read from, and as a Buffer. */
   #bytes: Uint8Array | null = null;
   #buffer: Buffer = Buffer.alloc(0);
@@ -41,6 +44,11 @@ export class LineReader {
    * space, and tells the handler.
    */
   read(line: number, bytes: Uint8Array, start: number, end: number): void {
+    const command = this.#command(bytes, start, end);
+    if (command !== null) {
+      this.#handler.record(line, command);
+      return;
+    }
     if (!isUtf8(bytes.subarray(start, end))) {
       const wellFormed = wellFormedLength(bytes, start, end);
       this.#handler.error(line, "json", `column ${wellFormed + 1}: expected UTF-8, found other bytes`);
@@ -60,12 +68,22 @@ export class LineReader {
     else this.#teller.record(line, record);
   }
 
+  #command(bytes: Uint8Array, start: number, end: number): RecordOf<"cmd"> | null {
+    if (bytes.length - end <= BYTES_BEHIND) return null;
+    this.#use(bytes);
+    return this.#commands.scan(start, end);
+  }
+
+  #use(bytes: Uint8Array): void {
+    if (this.#bytes === bytes) return;
+    this.#bytes = bytes;
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#commands.use(bytes);
+  }
+
   #text(bytes: Uint8Array, start: number, end: number): string {
+    this.#use(bytes);
     // Buffer decodes short texts several times as fast as TextDecoder does.
-    if (this.#bytes !== bytes) {
-      this.#bytes = bytes;
-      this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    }
     return this.#buffer.toString("utf8", start, end);
   }
 

@@ -5,6 +5,9 @@ import type { Names } from "./names.ts";
 /** The last byte that may be white space. */
 export const SPACE = 0x20;
 
+/** What must follow a line, for reads of whole words. */
+export const BYTES_BEHIND = 12;
+
 /** Masks for words of three and of two bytes. */
 export const THREE = 0xff_ffff;
 export const TWO = 0xffff;
@@ -31,7 +34,7 @@ export class ObjectScanner {
     this.#harmless = harmless;
   }
 
-  /** The buffer to read from now on. At least 12 bytes must follow every newline in it that ends a line. */
+  /** The buffer to read from now on. At least BYTES_BEHIND bytes must follow every newline in it that ends a line. */
   use(bytes: Uint8Array): void {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -34,6 +34,9 @@ import { vendorGroups } from "./vendor-fields.ts";
 export const MAX_PASID = 2 ** 20 - 1;
 /** Bytes of a request. */
 export const MAX_LENGTH = 2 ** 32 - 1;
+/** 64-bit words of a command. */
+export const MIN_COMMAND_WORDS = 2;
+export const MAX_COMMAND_WORDS = 4;
 const U8 = 255;
 const U32 = 2 ** 32 - 1;
 
@@ -217,7 +220,7 @@ export const RECORDS = {
   }),
   cmd: declare("A native descriptor of the invalidation or command queue", {
     iommu: iommuName,
-    data: list(hex64("64-bit word"), 2, 4, "Its words, lowest address first"),
+    data: list(hex64("64-bit word"), MIN_COMMAND_WORDS, MAX_COMMAND_WORDS, "Its words, lowest address first"),
     assumed,
   }),
   inv: declare("An invalidation in neutral form", {

@@ -1,17 +1,20 @@
 import type { TraceMemory } from "../../parsers/memory/guest-memory.ts";
-import { FRAME_BYTES, FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT, frameOf, framesIn } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK } from "../../walkers/result.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../caches/history/stale-source.ts";
+import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus } from "../iommus/iommus.ts";
 import type { Analysis } from "./analysis.ts";
 import type { OwedInvalidations } from "./owed-invalidations.ts";
-import { PeekedMemory } from "./tables/peeked-memory.ts";
 
 /** Pages that are looked after at a time; past it the oldest are forgotten. */
 const MAX_PAGES = 1 << 12;
 const WORD_BYTES = 8;
+
+/** Of these, the latest that an invalidation has left are looked at again at the next one. */
+const MAX_LATEST = 64;
 
 /** A page that an entry mapped, and that a cache may still map: nothing has invalidated it since the entry changed. */
 interface OpenPage {
@@ -25,73 +28,73 @@ interface OpenPage {
   readonly line: number;
 }
 
-/** Whole words of one frame, from an offset on. */
-interface Words {
-  readonly frame: number;
-  readonly from: number;
-  readonly words: Uint8Array;
-}
-
 /**
  * Sees where memory that a page was taken from is mapped elsewhere before the page is invalidated: whoever has it now
  * shares it with a device that may still reach it by the old translation. It takes no request to be wrong.
  *
- * Cost: a look-up by frame number per `mem` record, walks for the words of last-level tables that change; nothing for
- * requests.
+ * Cost: a look-up by frame number per `mem` record, walks for the words of last-level tables that change, and a look at the
+ * pages that are new at an invalidation; nothing for requests.
  */
 export class PageReuse implements Analysis {
   readonly #iommus: Iommus;
   readonly #owed: OwedInvalidations;
-  readonly #memory: PeekedMemory;
-  /** Words that are being written, as they were. */
-  readonly #before: Words[] = [];
-  /** By log2 of the size and frame number in that size. */
-  readonly #open = new Map<number, OpenPage>();
-  readonly #shifts = new Set<number>();
+  readonly #memory: TraceMemory;
+  readonly #past: VersionedMemory;
+  /** Frames of last-level tables that are being written to, and of which that is known which was there. */
+  readonly #frames: number[] = [];
+  /** By log2 of the size, by the frame number in that size. */
+  readonly #open = new Map<number, Map<number, OpenPage>>();
+  #size = 0;
+  /** Those since the last invalidation. */
+  #latest: OpenPage[] = [];
 
-  constructor(iommus: Iommus, owed: OwedInvalidations, memory: TraceMemory) {
+  constructor(iommus: Iommus, owed: OwedInvalidations, memory: TraceMemory, past: VersionedMemory) {
     this.#iommus = iommus;
     this.#owed = owed;
-    this.#memory = new PeekedMemory(memory);
+    this.#memory = memory;
+    this.#past = past;
   }
 
   writing(addrHi: number, addrLo: number, bytes: number): void {
+    this.#frames.length = 0;
     const first = frameOf(addrHi, addrLo);
     const start = addrLo & (FRAME_BYTES - 1);
     const last = first + Math.floor((start + bytes - 1) / FRAME_BYTES);
     for (let frame = first; frame <= last; frame++) {
-      if (!this.#iommus.units.some(({ caches }) => caches?.leafTables.has(frame))) continue;
+      if (!this.#isLeafTable(frame)) continue;
       const from = frame === first ? start & -WORD_BYTES : 0;
       const end =
         frame === last
           ? (start + bytes - (last - first) * FRAME_BYTES + WORD_BYTES - 1) & -WORD_BYTES
           : FRAME_BYTES;
-      const words = this.#read(frame, from, end - from);
-      if (words !== null) this.#before.push({ frame, from, words: words.slice() });
+      if (this.#memory.peek(frame, from, end - from)) this.#frames.push(frame);
     }
   }
 
+  #isLeafTable(frame: number): boolean {
+    for (const { caches } of this.#iommus.units) if (caches?.leafTables.has(frame)) return true;
+    return false;
+  }
+
   written(line: number): void {
-    const before = this.#before;
-    if (before.length === 0) return;
-    for (const { frame, from, words } of before) {
-      // What is found out about one word reads other memory.
-      const now = this.#read(frame, from, words.length)?.slice();
-      if (now === undefined) continue;
-      for (let offset = 0; offset < words.length; offset += WORD_BYTES)
-        if (differs(words, now, offset)) this.#changed(line, frame, from + offset);
-    }
-    before.length = 0;
+    if (this.#frames.length === 0) return;
+    this.#past.changedNow((frame, offset) => {
+      if (this.#frames.includes(frame)) this.#changed(line, frame, offset);
+    });
   }
 
   replaced(): void {
     this.#open.clear();
+    this.#size = 0;
+    this.#latest = [];
   }
 
-  #read(frame: number, offset: number, bytes: number): Uint8Array | null {
-    const memory = this.#memory;
-    if (!memory.fetch(frame, offset, bytes)) return null;
-    return new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, bytes);
+  /** What has been invalidated is nobody's any more; most pages are, at once. */
+  invalidated(): void {
+    if (this.#latest.length === 0) return;
+    const open = this.#latest.filter((page) => page.source.valid() || !this.#close(page));
+    // An invalidation may have been issued, and not completed.
+    this.#latest = open.slice(-MAX_LATEST);
   }
 
   #changed(line: number, frame: number, offset: number): void {
@@ -111,30 +114,58 @@ export class PageReuse implements Analysis {
       const { answer, change } = source;
       if (source.cache !== "iotlb" || change?.line !== line || answer.pageShift === 0) continue;
       const shift = Math.max(Math.min(answer.pageShift, entryShift), FRAME_SHIFT);
-      this.#leave({ unit, request, source, frame: answer.frame, shift, line });
+      this.#leave({ unit, request: request.clone(), source, frame: answer.frame, shift, line });
     }
   }
 
   #leave(page: OpenPage): void {
-    this.#shifts.add(page.shift);
-    this.#open.set(keyOf(page.shift, page.frame), page);
-    if (this.#open.size <= MAX_PAGES) return;
-    for (const oldest of this.#open.keys()) {
-      this.#open.delete(oldest);
-      return;
+    let pages = this.#open.get(page.shift);
+    if (pages === undefined) {
+      pages = new Map();
+      this.#open.set(page.shift, pages);
     }
+    const frame = numberIn(page.shift, page.frame);
+    if (!pages.has(frame)) this.#size++;
+    pages.set(frame, page);
+    if (this.#latest.length < MAX_PAGES) this.#latest.push(page);
+    if (this.#size > MAX_PAGES) this.#forgetOldest();
+  }
+
+  /** Half of each size at once: one by one, each would step over all that have gone before it. */
+  #forgetOldest(): void {
+    this.#size = 0;
+    for (const pages of this.#open.values()) {
+      let gone = pages.size / 2;
+      for (const frame of pages.keys()) {
+        if (gone-- <= 0) break;
+        pages.delete(frame);
+      }
+      this.#size += pages.size;
+    }
+  }
+
+  /** @returns true: it is no longer looked after */
+  #close(page: OpenPage): true {
+    const pages = this.#open.get(page.shift);
+    const frame = numberIn(page.shift, page.frame);
+    if (pages?.get(frame) === page) {
+      pages.delete(frame);
+      this.#size--;
+    }
+    return true;
   }
 
   /** Memory is mapped from now on: it may be what another page was taken from. */
   #given(line: number, unit: IommuUnit, request: WalkRequest, now: StaleAnswer, shift: number): void {
     const { frame } = now;
-    for (const size of this.#shifts) {
-      const step = 2 ** (size - FRAME_SHIFT);
-      const count = Math.min(Math.max(2 ** (shift - size), 1), MAX_PAGES);
-      for (let n = 0, at = frame - (frame % step); n < count; n++, at += step) {
-        const page = this.#open.get(keyOf(size, at));
+    for (const [size, pages] of this.#open) {
+      if (pages.size === 0) continue;
+      const first = numberIn(size, frame);
+      const end = first + Math.min(Math.max(2 ** (shift - size), 1), MAX_PAGES);
+      for (let at = first; at < end; at++) {
+        const page = pages.get(at);
         if (page === undefined || page.line === line) continue;
-        this.#open.delete(keyOf(size, at));
+        this.#close(page);
         if (!page.source.valid() || isSame(page, unit, request, now)) continue;
         this.#owed.reused(line, page.unit, page.request, page.source, unit, request);
       }
@@ -151,12 +182,7 @@ function isSame(page: OpenPage, unit: IommuUnit, request: WalkRequest, now: Stal
   return moved === now.frame - answer.frame;
 }
 
-/** Exact in a double: a frame number has at most 44 bits (addresses of 56), a size's log2 six. */
-function keyOf(shift: number, frame: number): number {
-  return frame * 64 + shift;
-}
-
-function differs(a: Uint8Array, b: Uint8Array, offset: number): boolean {
-  for (let i = offset; i < offset + WORD_BYTES; i++) if (a[i] !== b[i]) return true;
-  return false;
+/** Number of a page of a size that begins at a frame. */
+function numberIn(shift: number, frame: number): number {
+  return Math.floor(frame / framesIn(shift));
 }

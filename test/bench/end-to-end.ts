@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { syntheticTrace } from "../support/trace-generator.ts";
 import { type Contender, contender, measure, median } from "./contenders.ts";
+import { KINDS, writeTrace } from "./traces.ts";
 
 export interface EndToEndOptions {
   readonly requests: number;
@@ -19,7 +19,7 @@ export function endToEnd({ requests, rounds }: EndToEndOptions): void {
   const folder = mkdtempSync(join(tmpdir(), "pasid-replay-bench-"));
   try {
     const trace = join(folder, "trace.ndjson");
-    const lines = generate(trace, requests);
+    const lines = writeTrace(trace, KINDS.narrow(requests, 1));
     const contenders = [
       contender("pasid-replay", [trace]),
       contender("pasid-replay --no-caches", [trace, "--no-caches"]),
@@ -38,19 +38,6 @@ export function endToEnd({ requests, rounds }: EndToEndOptions): void {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-/** Writes the trace and returns the number of its lines. */
-function generate(path: string, requests: number): number {
-  const file = openSync(path, "w");
-  let lines = 0;
-  for (const piece of syntheticTrace({ requests, seed: 1 })) {
-    const bytes = Buffer.from(piece, "latin1");
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    for (const byte of bytes) if (byte === 10) lines++;
-  }
-  closeSync(file);
-  return lines;
 }
 
 function line(c: Contender, lines: number, jq: Contender | null): string {

@@ -5,6 +5,8 @@
  * from the list of pages that they were made from, not from a walk.
  */
 
+import { littleEndianHex, PIECE_CHARS, randomNumbers } from "./trace-text.ts";
+
 export interface SyntheticTrace {
   readonly requests: number;
   readonly seed: number;
@@ -15,9 +17,6 @@ export interface SyntheticTrace {
   /** 4 KiB pages of each PASID; there are also 8 of 2 MiB and 1 of 1 GiB. Default 256. */
   readonly pages?: number;
 }
-
-/** Text is handed out in pieces of whole lines of about this size. */
-const PIECE_CHARS = 256 * 1024;
 
 const FRAME = 4096n;
 const PRESENT = 1n;
@@ -277,22 +276,4 @@ class FirstStage {
 /** Address of the entry for an input address in a table of a level (1 is the leaf of a 4 KiB page). */
 function entryAt(table: bigint, address: bigint, level: number): bigint {
   return table + ((address >> BigInt(3 + 9 * level)) & 511n) * 8n;
-}
-
-function littleEndianHex(word: bigint): string {
-  let out = "";
-  for (let i = 0n; i < 64n; i += 8n) out += ((word >> i) & 0xffn).toString(16).padStart(2, "0");
-  return out;
-}
-
-/** Evenly distributed integers from 0 up to, not including, `below` (at most 2^32), the same for a seed everywhere. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    // Marsaglia's Weyl sequence through a finalizer of good avalanche.
-    state = (state + 0x9e37_79b9) | 0;
-    let z = Math.imul(state ^ (state >>> 16), 0x21f0_aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a_2d97);
-    return Math.floor((((z ^ (z >>> 15)) >>> 0) / 2 ** 32) * below);
-  };
 }

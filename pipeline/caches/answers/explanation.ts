@@ -7,13 +7,13 @@ import { CachedFailure, type ContextVersion, isValid } from "../held/context-his
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import { lastUse, leftPairs } from "../held/left-behind.ts";
-import type { TagSet } from "../held/tag-sets.ts";
+import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
-import type { Change, VersionedMemory } from "../history/versioned-memory.ts";
+import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
@@ -32,6 +32,9 @@ export type Scope =
   | "invalidated";
 
 type Accept = (walk: WalkResult) => boolean;
+
+const NOTHING: readonly StaleSource[] = [];
+const NO_PROCESS = { tracked: null };
 
 /** Looks in the caches of one IOMMU for what could have given an answer. */
 export class Explanation {
@@ -108,11 +111,36 @@ export class Explanation {
    * @param accept whether a walk's result is that answer
    */
   findAll(request: WalkRequest, scope: Scope, accept: Accept): readonly StaleSource[] {
+    if (scope === "uninvalidated" && this.#isInvalidated(request)) return NOTHING;
     const all: StaleSource[] = [];
     this.#all = all;
     this.find(request, scope, accept);
     this.#all = null;
     return all;
+  }
+
+  /** Whether nothing is held of the page that the engine has walked last but what an invalidation has covered. */
+  #isInvalidated(request: WalkRequest): boolean {
+    const { device, process } = this.#unit.engine;
+    const pair = process?.tracked;
+    if (device === null || !pair || pair.gone) return false;
+    const caches = this.#contexts.of(request);
+    const processes = caches.processes.get(request.pasid);
+    return (
+      this.#contexts.neighbours(caches).length === 0 &&
+      isOnly(caches.contexts.versions, device.tracked) &&
+      isOnly(processes?.history.versions ?? [], pair.process) &&
+      processes!.pairs.length === 1 &&
+      this.#contexts.sharedPasidEntries(caches, device.context, request.pasid).length === 0 &&
+      !this.#structures.anySuperseded(pair, request) &&
+      !this.#anyValid(pair.tags, request) &&
+      !this.#anyValid(pair.globalTags, request)
+    );
+  }
+
+  #anyValid(set: TagSet, request: WalkRequest): boolean {
+    if (this.#translations.anyValid(set, request.addrHi, request.addrLo, NOW)) return true;
+    return set.groups.some((groups) => this.#anyValid(groups, request));
   }
 
   /** Something gives the answer. @returns whether that is enough */
@@ -175,17 +203,56 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const { walker, engine } = this.#unit;
+    if (stale === null && engine.process?.tracked)
+      return this.#throughEntries(
+        device,
+        engine.process.context,
+        stale,
+        caches,
+        request,
+        scope,
+        accept,
+        asked,
+      );
     const past = this.#past;
     let out = past.reset();
     if (!walker.checkRequest(request, device, out))
       return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
     out = past.reset();
     const process = walker.newPasidContext();
-    if (walker.loadPasidContext(request, device, process, out)) {
-      if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
-      // A context that has no use for PASID entries has none for cached ones.
-      if (!this.#unit.vendor.caching.hasOwnEntry(device, process, request.pasid)) return false;
-    } else if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
+    if (walker.loadPasidContext(request, device, process, out))
+      return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
+    if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
+    return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
+  }
+
+  /** @param process the PASID entry that memory has for the device context */
+  #throughEntries(
+    device: object,
+    process: object,
+    stale: ContextVersion | null,
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    if (this.#throughPair(device, process, stale, "context", request, scope, accept, asked)) return true;
+    // A context that has no use for PASID entries has none for cached ones.
+    if (!this.#unit.vendor.caching.hasOwnEntry(device, process, request.pasid)) return false;
+    return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
+  }
+
+  #throughCachedEntries(
+    device: object,
+    stale: ContextVersion | null,
+    caches: DeviceCaches,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asked: Set<TagSet>,
+  ): boolean {
+    const { engine } = this.#unit;
     const entries = [
       ...(caches.processes.get(request.pasid)?.history.versions ?? []),
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
@@ -213,21 +280,32 @@ export class Explanation {
     accept: Accept,
     asked: Set<TagSet>,
   ): boolean {
-    const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
     if (stale !== null) {
       const walk = this.#past.translate(request, device, process);
       if (accept(walk) && this.#comesFrom(request, stale, cache, walk)) return true;
     }
-    for (const set of [this.#translations.tagSet(tag), this.#translations.globalSet(tag)]) {
-      if (asked.has(set)) continue;
-      asked.add(set);
-      for (const entries of [set, ...set.groups])
-        if (this.#throughTranslation(entries, request, scope, accept)) return true;
+    const { tracked } = this.#unit.engine.process ?? NO_PROCESS;
+    let tags: TagSet;
+    let globalTags: TagSet;
+    if (stale === null && tracked !== null && !tracked.gone) ({ tags, globalTags } = tracked);
+    else {
+      const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
+      tags = this.#translations.tagSet(tag);
+      globalTags = this.#translations.globalSet(tag);
     }
-    const set = this.#structures.setOf(this.#translations.tagSet(tag));
+    if (this.#throughTags(tags, request, scope, accept, asked)) return true;
+    if (this.#throughTags(globalTags, request, scope, accept, asked)) return true;
+    const set = this.#structures.setOf(tags);
     if (asked.has(set)) return false;
     asked.add(set);
     return this.#throughStructure(set, request, scope, accept);
+  }
+
+  #throughTags(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept, asked: Set<TagSet>): boolean {
+    if (asked.has(set)) return false;
+    asked.add(set);
+    if (this.#throughTranslation(set, request, scope, accept)) return true;
+    return set.groups.some((groups) => this.#throughTranslation(groups, request, scope, accept));
   }
 
   /** Table entries above the last level that have changed since they were used: a walk may go on from an old one. */
@@ -301,59 +379,68 @@ export class Explanation {
   ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
-    const isGroup = set.leafShift !== 0;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      const found = [...translations.earlier(set, shift, hi, lo)];
-      if (translations.find(set, shift, hi, lo))
-        found.push({
-          context: translations.context,
-          time: translations.time,
-          invalidated: translations.invalidated,
-        });
-      for (const entry of found) {
-        const { time } = entry;
-        // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-        if (time === this.#memory.time || (left !== null && time > lastUse(left))) continue;
-        let invalidated = entry.invalidated || time <= set.epoch;
-        if (invalidated && scope !== "invalidated") continue;
-        const read = this.#past.walkAsOf(entry, request);
-        if (read === null || !accept(read.value)) continue;
-        const then = isGroup ? groupOf(read.value, shift) : read.value;
-        if (then === null) continue;
-        const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
-        invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
-        if (invalidated && scope !== "invalidated") continue;
-        const invalidationPending =
-          time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
-        if (invalidationPending && scope === "uninvalidated") continue;
-        const extent = extentOf(then);
-        const answer = staleAnswer(read.value);
-        const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
-        const staleSource: StaleSource = {
-          cache: "iotlb",
-          answer,
-          filled: time,
-          change,
-          root: change === null ? this.#roots.since(time) : null,
-          left: left !== null,
-          domain: set.domain,
-          space: set.space,
-          regime: set.regime,
-          stages: set.stages,
-          addrHi: set.high(hi),
-          addrLo: lo,
-          ipaFrame: extent.ipaFrame,
-          invalidationPending,
-          behindStop: this.#pending.someBehindStop(time, (inv) =>
-            translations.wouldCover(inv, set, hi, lo, extent, device),
-          ),
-          valid: this.#validity(set, shift, hi, lo, time, extent, device),
-        };
-        if (this.#found(staleSource)) return true;
-      }
+      for (const entry of translations.earlier(set, shift, hi, lo))
+        if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
+      if (!translations.find(set, shift, hi, lo)) continue;
+      const { context, time, invalidated } = translations;
+      if (invalidated && scope !== "invalidated") continue;
+      const latest = { context, time, invalidated };
+      if (this.#throughEntry(set, shift, latest, request, scope, accept, left)) return true;
     }
     return false;
+  }
+
+  #throughEntry(
+    set: TagSet,
+    shift: number,
+    entry: CachedTranslation,
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    left: TranslationContext | null,
+  ): boolean {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    const { time } = entry;
+    // Entered on the way of this very request, by way of a context that is old: that one is what answers.
+    if (time === this.#memory.time || (left !== null && time > lastUse(left))) return false;
+    let invalidated = entry.invalidated || time <= set.epoch;
+    if (invalidated && scope !== "invalidated") return false;
+    const read = this.#past.walkAsOf(entry, request);
+    if (read === null || !accept(read.value)) return false;
+    const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
+    if (then === null) return false;
+    const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
+    invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
+    if (invalidated && scope !== "invalidated") return false;
+    const invalidationPending =
+      time <= set.unknownBefore ||
+      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
+    if (invalidationPending && scope === "uninvalidated") return false;
+    const extent = extentOf(then);
+    const answer = staleAnswer(read.value);
+    const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
+    return this.#found({
+      cache: "iotlb",
+      answer,
+      filled: time,
+      change,
+      root: change === null ? this.#roots.since(time) : null,
+      left: left !== null,
+      domain: set.domain,
+      space: set.space,
+      regime: set.regime,
+      stages: set.stages,
+      addrHi: set.high(hi),
+      addrLo: lo,
+      ipaFrame: extent.ipaFrame,
+      invalidationPending,
+      behindStop: this.#pending.someBehindStop(time, (inv) =>
+        translations.wouldCover(inv, set, hi, lo, extent, device),
+      ),
+      valid: this.#validity(set, shift, hi, lo, time, extent, device),
+    });
   }
 
   /** Tells later whether a translation of that time may still be cached. */

@@ -1,4 +1,4 @@
-import { frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import { WalkRequest } from "../../../walkers/request.ts";
 import type { PathEntry } from "../history/past-walks.ts";
@@ -23,6 +23,7 @@ interface LeafTable {
 /** Which addresses stand behind the last-level entries that walks went through: a change of one is a change of a page. */
 export class LeafTables {
   readonly #byFrame = new Map<number, LeafTable[]>();
+  readonly #asked = new WalkRequest();
 
   get size(): number {
     return this.#byFrame.size;
@@ -46,25 +47,29 @@ export class LeafTables {
     }
     const shift = sizes.shiftBelow(step);
     const entries = 2 ** (sizes.shift(step) - shift);
-    const index = Math.floor(frameOf(request.addrHi, request.addrLo) / 2 ** (shift - 12)) % entries;
+    const index = Math.floor(frameOf(request.addrHi, request.addrLo) / framesIn(shift)) % entries;
     if (tables.length >= MAX_SHARING || tables.some((t) => sameSpace(t.request, request))) return;
-    const copy = Object.assign(new WalkRequest(), request);
-    tables.push({ request: copy, entryOffset: offset, entryBytes: sizes.entryBytes, index, entries, shift });
+    const { entryBytes } = sizes;
+    tables.push({ request: request.clone(), entryOffset: offset, entryBytes, index, entries, shift });
   }
 
   /**
    * The pages behind a word of a frame, one for every address space.
-   * @param visit is given a request for the first byte of each that asks for no right, and log2 of what the entry maps
+   * @param visit is given a request for the first byte of each that asks for no right, which is reused, and log2 of what
+   *   the entry maps
    */
   forEachPage(frame: number, offset: number, visit: (request: WalkRequest, shift: number) => void): void {
-    for (const table of this.#byFrame.get(frame) ?? []) {
+    const tables = this.#byFrame.get(frame);
+    if (tables === undefined) return;
+    const asked = this.#asked;
+    for (const table of tables) {
       const { request, entryOffset, entryBytes, index, entries, shift } = table;
       const distance = Math.floor((offset - entryOffset) / entryBytes);
       if (index + distance < 0 || index + distance >= entries) continue;
-      const page = 2 ** (shift - 12);
+      const page = framesIn(shift);
       const at = frameOf(request.addrHi, request.addrLo);
       const first = at - (at % page) + distance * page;
-      const asked = Object.assign(new WalkRequest(), request);
+      asked.copyFrom(request);
       asked.access = 0;
       asked.addrHi = frameHi(first);
       asked.addrLo = frameLo(first);

@@ -216,8 +216,9 @@ export class UsedTranslations {
   #anyValid(set: TagSet, entered: number, request: WalkRequest, time: number): boolean {
     const translations = this.#translations;
     for (let other = set.nextShift(0); other !== 0; other = set.nextShift(other)) {
-      for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
-        if (!old.invalidated && old.time > set.epoch) return true;
+      if (set.anySuperseded)
+        for (const old of translations.earlier(set, other, request.addrHi, request.addrLo))
+          if (!old.invalidated && old.time > set.epoch) return true;
       if (other === entered || !translations.find(set, other, request.addrHi, request.addrLo)) continue;
       if (!translations.invalidated && translations.time < time) return true;
     }

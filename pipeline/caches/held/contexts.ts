@@ -66,6 +66,8 @@ export class Contexts {
   readonly #translations: Translations;
   /** By device id, or by binding: a bound device's context comes from nowhere else. */
   readonly #devices = new Map<unknown, DeviceCaches>();
+  /** What was asked for last. */
+  #last: DeviceCaches | null = null;
   /** Devices whose contexts may stand for others, by log2 of how many and by what their ids have in common. */
   readonly #spans = new Map<number, Map<number, Set<DeviceCaches>>>();
   /** Those of bindings, by device id. */
@@ -88,6 +90,7 @@ export class Contexts {
 
   of(request: WalkRequest): DeviceCaches {
     const key = request.binding ?? request.device;
+    if (this.#last !== null && this.#last.key === key) return this.#last;
     let caches = this.#devices.get(key);
     if (caches === undefined) {
       caches = { id: request.device, key, contexts: new ContextHistory(), processes: new Map() };
@@ -96,6 +99,7 @@ export class Contexts {
       this.#budget.take(DEVICE_BYTES);
       this.#evictFor(caches, request.pasid);
     }
+    this.#last = caches;
     return caches;
   }
 
@@ -363,6 +367,7 @@ export class Contexts {
   #forget(caches: DeviceCaches): void {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
     this.#devices.delete(caches.key);
+    if (this.#last === caches) this.#last = null;
     this.#budget.give(DEVICE_BYTES);
     for (const span of this.#spans.keys()) this.#inSpan(caches.id, span).delete(caches);
     if (caches.key === caches.id) return;

@@ -1,5 +1,5 @@
 /** How pages of any size are told apart: as two halves of an address in the table of pages, as one number elsewhere. */
-import { frameOf } from "../../../walkers/memory.ts";
+import { frameOf, framesIn } from "../../../walkers/memory.ts";
 
 /** Bits of a key's low half that hold log2 of the page's size. */
 export const SHIFT_BITS = 63;
@@ -16,7 +16,7 @@ export function baseLo(lo: number, shift: number): number {
 /** A page as one number: twice its first frame plus its frames, which no other page has. */
 export function pageKey(hi: number, lo: number, shift: number): number {
   const frame = frameOf(hi, lo);
-  const frames = 2 ** (shift - 12);
+  const frames = framesIn(shift);
   return 2 * (frame - (frame % frames)) + frames;
 }
 

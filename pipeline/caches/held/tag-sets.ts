@@ -53,6 +53,10 @@ export class TagSet implements TranslationTag {
   readonly ranges: PageRange[] = [];
   /** By page: translations that differ from the latest, which stands in the table of pages. */
   readonly superseded = new Map<number, CachedTranslation[]>();
+  /** How many of them are valid, at most. */
+  #validSuperseded = 0;
+  /** Latest tick at which one of them was filled. */
+  #supersededFilled = 0;
   /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
   #oldest = this.superseded.keys();
 
@@ -107,10 +111,42 @@ export class TagSet implements TranslationTag {
     return next.value!;
   }
 
+  /** Whether a superseded translation, of whatever page, may be valid: to look through those of a page takes its time. */
+  get anySuperseded(): boolean {
+    return this.#validSuperseded > 0;
+  }
+
+  /** A superseded translation was added. */
+  keeps(old: CachedTranslation): void {
+    if (this.#isCounted(old)) this.#validSuperseded++;
+    if (old.time > this.#supersededFilled) this.#supersededFilled = old.time;
+  }
+
+  /** Memory gives one of them again. */
+  fills(old: CachedTranslation, time: number): void {
+    old.time = time;
+    this.#supersededFilled = time;
+  }
+
+  /** One of them goes, or is about to be marked as invalidated. */
+  loses(old: CachedTranslation): void {
+    if (this.#isCounted(old)) this.#validSuperseded--;
+  }
+
+  #isCounted(old: CachedTranslation): boolean {
+    return !old.invalidated && old.time > this.epoch;
+  }
+
+  /** Whether no translation is known to be held, nor to have been. */
+  get isEmpty(): boolean {
+    return this.filled === 0 && this.superseded.size === 0;
+  }
+
   /** All entries are gone. */
   clear(): void {
     this.valid = 0;
     this.superseded.clear();
+    this.#validSuperseded = 0;
     this.ranges.length = 0;
     this.#kind = 0;
   }
@@ -119,6 +155,7 @@ export class TagSet implements TranslationTag {
   invalidateAll(issued: number): void {
     if (issued <= this.epoch) return;
     this.epoch = issued;
+    if (this.#supersededFilled <= issued) this.#validSuperseded = 0;
     if (this.filled <= issued) this.#kind = 0;
     let kept = 0;
     for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;

@@ -5,7 +5,7 @@ import {
   type Invalidation,
   SECOND_STAGE,
 } from "../../../walkers/invalidation.ts";
-import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
@@ -123,6 +123,7 @@ export class Translations {
   anyValid(set: TagSet, hi: number, lo: number, until: number): boolean {
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (this.find(set, shift, hi, lo) && !this.invalidated && this.time <= until) return true;
+      if (!set.anySuperseded) continue;
       for (const old of this.earlier(set, shift, hi, lo))
         if (!old.invalidated && old.time > set.epoch && old.time <= until) return true;
     }
@@ -172,14 +173,21 @@ export class Translations {
       this.#supersededPages++;
     }
     versions.push(old);
+    set.keeps(old);
     if (versions.length > MAX_VERSIONS) {
       const invalidated = versions.findIndex((v) => v.invalidated || v.time <= set.epoch);
       if (invalidated < 0) this.forgotten++;
-      versions.splice(Math.max(invalidated, 0), 1);
+      const gone = Math.max(invalidated, 0);
+      set.loses(versions[gone]!);
+      for (let i = gone + 1; i < versions.length; i++) versions[i - 1] = versions[i]!;
+      versions.length--;
     }
     if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
     const oldest = set.oldestSuperseded();
-    this.forgotten += set.superseded.get(oldest)!.filter((v) => !v.invalidated && v.time > set.epoch).length;
+    for (const version of set.superseded.get(oldest)!) {
+      if (!version.invalidated && version.time > set.epoch) this.forgotten++;
+      set.loses(version);
+    }
     set.superseded.delete(oldest);
     this.#supersededPages--;
   }
@@ -290,7 +298,7 @@ export class Translations {
     const first = frameOf(inv.addrHi, inv.addrLo);
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       if (inv.granule !== 0 && (set.split || !this.#coverage.granule(inv, set.leafShift || shift))) continue;
-      const step = 2 ** (shift - 12);
+      const step = framesIn(shift);
       const base = first - (first % step);
       if ((last - base) / step > MAX_LOOKUPS) {
         if (!set.split && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
@@ -319,6 +327,7 @@ export class Translations {
     if (set.superseded.size > 0)
       for (const old of set.superseded.get(pageKey(hi, lo, shift)) ?? [])
         if (old.time <= issued && !old.invalidated) {
+          set.loses(old);
           old.invalidated = true;
           dropped = true;
         }
@@ -356,8 +365,11 @@ export class Translations {
     if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
     for (const [key, versions] of set.superseded) {
       const { frame, shift } = pageOf(key);
-      for (const old of versions)
-        old.invalidated ||= this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time);
+      for (const old of versions) {
+        if (old.invalidated || !this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time)) continue;
+        set.loses(old);
+        old.invalidated = true;
+      }
     }
     const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
     const gone = kept.length - MAX_RANGES / 2;

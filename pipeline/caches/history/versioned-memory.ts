@@ -15,7 +15,7 @@ const FIRST_CAPACITY = 1 << 10;
  * Changes of one word that are kept, the latest ones: a cache may hold a translation from before each of them, and of one page
  * some dozen translations are kept. So memory grows with the words that change, and not with how often they do.
  */
-const MAX_CHANGES = 64;
+const MAX_CHANGES = 32;
 /** Frames that are known to hold tables above the last level. */
 const MAX_TABLES = 1 << 18;
 
@@ -152,6 +152,12 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.line = line;
   }
 
+  /** So many records are over, of which none changes anything. */
+  skip(records: number, line: number): void {
+    this.time += records;
+    this.line = line;
+  }
+
   /**
    * Reads memory as it was at a tick.
    * @param read sees it so in all its fetches, until it calls `asNow`; it may not read a past of its own
@@ -251,6 +257,16 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     for (let n = this.#words.latest[word]!; n !== NO_CHANGE && changes.length < most; n = this.#before[n]!)
       changes.unshift(this.changeSince(this.#times[n]! - 1, n));
     return changes;
+  }
+
+  /** Visits the words that the record at hand has changed. */
+  changedNow(visit: (frame: number, offset: number) => void): void {
+    let first = this.#size;
+    while (first > 0 && this.#times[first - 1] === this.time) first--;
+    for (let n = first; n < this.#size; n++) {
+      const word = this.#wordOf[n]!;
+      visit(this.#words.frame(word), this.#words.offset(word));
+    }
   }
 
   /** Says that a frame holds table entries above the last level. */

@@ -29,7 +29,7 @@ import {
   REGIME_ANY,
   SECOND_STAGE,
 } from "../../../walkers/invalidation.ts";
-import { frameOf } from "../../../walkers/memory.ts";
+import { FRAME_SHIFT, frameOf, framesIn } from "../../../walkers/memory.ts";
 import { FINAL_LEVEL } from "../../../walkers/page-tables/vmsav8-64.ts";
 import { NO_LEVEL } from "../../../walkers/result.ts";
 
@@ -169,7 +169,7 @@ export const DEVICE_TRANSLATIONS: Coverage = {
 };
 
 function overlaps(inv: Invalidation, frame: number, shift: number): boolean {
-  const frames = 2 ** Math.max(shift - 12, 0);
+  const frames = framesIn(Math.max(shift, FRAME_SHIFT));
   const base = frame - (frame % frames);
   return base <= frameOf(inv.lastHi, inv.lastLo) && base + frames - 1 >= frameOf(inv.addrHi, inv.addrLo);
 }

@@ -167,8 +167,7 @@ export class UpdatedEntries implements StoreWatcher {
     const before = stores[updateStart]!.time - 1;
     const { value } = this.#past.readAsOf(before, () => lookAt(history.unit, request, history.place));
     if (value.answer === answer) return;
-    const kept = Object.assign(new WalkRequest(), request);
-    history.uses.push({ line, stores: stores.length, answer, request: kept, after: null });
+    history.uses.push({ line, stores: stores.length, answer, request: request.clone(), after: null });
   }
 
   faulted(line: number, record: DmaRecord, outcome: Outcome): void {
