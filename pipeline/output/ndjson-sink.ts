@@ -6,7 +6,7 @@ import type { RequestNames } from "../iommus/request-names.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { OutcomeWriter } from "./outcome-writer.ts";
 import { type Selection, selects, selectsRecord } from "./selection.ts";
-import type { OtherRecord, ReplaySink } from "./sink.ts";
+import { labelled, type OtherRecord, type ReplaySink } from "./sink.ts";
 
 /** A line that may become another one. */
 interface OpenLine {
@@ -23,12 +23,16 @@ export class NdjsonSink implements ReplaySink {
   readonly #outcomes: OutcomeWriter;
   readonly #only: Selection;
   readonly #scratch = new ByteWriter(1 << 12);
-  readonly #alternatives = new OutcomeWriter(this.#scratch);
+  readonly #alternatives: OutcomeWriter;
+  readonly #trace: string | undefined;
   #open: OpenLine[] = [];
 
-  constructor(out: ByteWriter, only: Selection) {
+  /** @param trace stands in every record; undefined: in none */
+  constructor(out: ByteWriter, only: Selection, trace?: string) {
     this.#out = out;
-    this.#outcomes = new OutcomeWriter(out);
+    this.#trace = trace;
+    this.#outcomes = new OutcomeWriter(out, trace);
+    this.#alternatives = new OutcomeWriter(this.#scratch, trace);
     this.#only = only;
   }
 
@@ -67,6 +71,7 @@ export class NdjsonSink implements ReplaySink {
   }
 
   record(record: OtherRecord): void {
-    if (selectsRecord(this.#only, record)) this.#out.text(`${printable(JSON.stringify(record))}\n`);
+    if (selectsRecord(this.#only, record))
+      this.#out.text(`${printable(JSON.stringify(labelled(record, this.#trace)))}\n`);
   }
 }

@@ -24,8 +24,9 @@ export function outcomeRecord(
   { iommu, device }: RequestNames,
   request: DmaRecord,
   o: Outcome,
+  trace?: string,
 ): OutcomeRecord {
-  const record: Draft = { type: "outcome", line };
+  const record: Draft = trace === undefined ? { type: "outcome", line } : { type: "outcome", trace, line };
   if (!Number.isNaN(request.seq)) record.seq = request.seq;
   const ts = request.ts();
   if (ts !== undefined) record.ts = ts;

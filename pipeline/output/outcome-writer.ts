@@ -11,7 +11,7 @@ import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 import { NameWriter } from "./name-writer.ts";
 import { RESULTS } from "./outcome-record.ts";
 
-const TYPE_LINE = piece('{"type":"outcome","line":');
+const TYPE_LINE = '{"type":"outcome","line":';
 const SEQ = piece(',"seq":');
 const TS = piece(',"ts":');
 const LEN = piece('","len":');
@@ -86,6 +86,8 @@ const MIDDLES = 8 * 4 * 4;
  */
 export class OutcomeWriter {
   readonly #out: ByteWriter;
+  /** What every record begins with. */
+  readonly #opening: Piece;
   /** What stands between length and result, by access, status and privilege: of the last model. */
   #middles: (Piece | undefined)[] = new Array(MIDDLES).fill(undefined);
   #model = "";
@@ -95,16 +97,24 @@ export class OutcomeWriter {
   /** By index of the names. */
   readonly #names: (NameWriter | undefined)[] = [];
 
-  constructor(out: ByteWriter) {
+  /** @param trace stands in every record; undefined: in none */
+  constructor(out: ByteWriter, trace?: string) {
     this.#out = out;
+    const opening =
+      trace === undefined
+        ? TYPE_LINE
+        : `{"type":"outcome","trace":${printable(JSON.stringify(trace))},"line":`;
+    this.#opening = piece(opening);
   }
 
   /** @param line line of the request in the input */
   write(line: number, requestNames: RequestNames, request: DmaRecord, o: Outcome): void {
     const out = this.#out;
     const names = this.#names[requestNames.index] ?? this.#newNames(requestNames);
-    out.reserve(FIXED + names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
-    out.put(TYPE_LINE);
+    out.reserve(
+      FIXED + this.#opening.length + names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN,
+    );
+    out.put(this.#opening);
     out.decimal(line);
     if (!Number.isNaN(request.seq)) {
       out.put(SEQ);

@@ -6,24 +6,29 @@ import { HeldValues } from "./held-values.ts";
 import { outcomeRecord } from "./outcome-record.ts";
 import type { OutputRecord } from "./records.ts";
 import { type Selection, selects, selectsRecord } from "./selection.ts";
-import type { OtherRecord, ReplaySink } from "./sink.ts";
+import { labelled, type OtherRecord, type ReplaySink } from "./sink.ts";
 
 /** Makes an object of each selected record: what its line of NDJSON parses to. */
 export class RecordSink implements ReplaySink {
   readonly #held: HeldValues<OutputRecord>;
   readonly #only: Selection;
+  readonly #trace: string | undefined;
 
-  constructor(take: (record: OutputRecord) => void, only: Selection) {
+  /** @param trace stands in every record; undefined: in none */
+  constructor(take: (record: OutputRecord) => void, only: Selection, trace?: string) {
     this.#held = new HeldValues(take);
     this.#only = only;
+    this.#trace = trace;
   }
 
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    if (selects(this.#only, outcome)) this.#held.put(outcomeRecord(line, names, request, outcome));
+    if (selects(this.#only, outcome))
+      this.#held.put(outcomeRecord(line, names, request, outcome, this.#trace));
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    const record = () => (selects(this.#only, outcome) ? outcomeRecord(line, names, request, outcome) : null);
+    const record = () =>
+      selects(this.#only, outcome) ? outcomeRecord(line, names, request, outcome, this.#trace) : null;
     const atOnce = record();
     outcome.verdict = "stale";
     const waiting = record();
@@ -36,6 +41,6 @@ export class RecordSink implements ReplaySink {
   }
 
   record(record: OtherRecord): void {
-    if (selectsRecord(this.#only, record)) this.#held.put(record);
+    if (selectsRecord(this.#only, record)) this.#held.put(labelled(record, this.#trace));
   }
 }

@@ -72,11 +72,16 @@ export async function replayTrace(
     if (records.live) await writing;
   };
   try {
-    const summary = await replayRecords(records, new NdjsonSink(out, all.only), all, (read, requests) => {
-      hooks.progress?.(read, requests);
-      // After every chunk, however small: a live input comes in small ones and is read as it happens.
-      return flush();
-    });
+    const summary = await replayRecords(
+      records,
+      new NdjsonSink(out, all.only, all.trace),
+      all,
+      (read, requests) => {
+        hooks.progress?.(read, requests);
+        // After every chunk, however small: a live input comes in small ones and is read as it happens.
+        return flush();
+      },
+    );
     await writing;
     return summary;
   } finally {
