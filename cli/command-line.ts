@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { nearest } from "../parsers/trace/nearest.ts";
 import { COLOUR_CHOICES, COLOUR_OPTION, type ColourChoice, wantsColour } from "./colour.ts";
@@ -13,12 +12,14 @@ import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { manCommand } from "./commands/man.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
+import { packageVersion } from "./package-files.ts";
 import { useColour } from "./render/paint.ts";
 import { writeText } from "./text-output.ts";
 import type { CommandModel } from "./usage/command-model.ts";
@@ -37,6 +38,7 @@ const COMMANDS: readonly Command<object>[] = [
   walkCommand,
   inspectCommand,
   diffCommand,
+  reportCommand,
   importCommand,
   explainCommand,
   decodingCommand,
@@ -45,7 +47,7 @@ const COMMANDS: readonly Command<object>[] = [
   rulesCommand,
   schemaCommand,
   completionCommand(models),
-  manCommand(models, version),
+  manCommand(models, packageVersion),
 ];
 
 /** What documents and completes commands goes by their declarations. */
@@ -152,7 +154,7 @@ function newParser(): Argv {
     )
     .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
     .locale("en")
-    .version(version())
+    .version(packageVersion())
     .option("color", { ...COLOUR_OPTION, global: true })
     .alias({ help: "h", version: "V" })
     .group(["help", "version", "color"], "Options:")
@@ -190,8 +192,4 @@ function moduleOf(
 function unmarked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unmarked);
   return typeof value === "string" && value.startsWith(VERBATIM) ? value.slice(VERBATIM.length) : value;
-}
-
-function version(): string {
-  return createRequire(import.meta.url)("pasid-replay/package.json").version;
 }

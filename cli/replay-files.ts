@@ -8,6 +8,7 @@ import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts
 import type { Summary } from "../pipeline/output/statistics.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
 import { type RunHooks, replayTrace } from "../pipeline/replay/run.ts";
+import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { CliError } from "./errors.ts";
 import { loadFilters } from "./filters.ts";
@@ -23,12 +24,7 @@ import { screenful } from "./text-width.ts";
 const STDIN = 0;
 const STDOUT = 1;
 
-export interface ReplayFilesOptions
-  extends MemoryLimits,
-    Pick<
-      ReplayOptions,
-      "caches" | "findings" | "strict" | "iotlb" | "compare" | "paGranularity" | "codeAliases" | "stats"
-    > {
+export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<ReplayOptions, "stats"> {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
   readonly only: readonly SelectionName[] | undefined;

@@ -1,9 +1,6 @@
 import { fstatSync } from "node:fs";
 import type { Argv } from "yargs";
-import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
-import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
-import { parseCodeAliases } from "../code-aliases.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import {
@@ -15,16 +12,16 @@ import {
   missingFor,
 } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
-import { parseIotlb } from "../iotlb.ts";
 import { listOption, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
+import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 const SELECTION_NAMES = Object.keys(SELECTIONS) as SelectionName[];
 const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 
-interface ReplayArguments extends MemoryArguments, FilterArguments {
+interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces?: string[];
   output: string | string[];
   only?: string | string[];
@@ -32,13 +29,6 @@ interface ReplayArguments extends MemoryArguments, FilterArguments {
   stats: boolean;
   summary: boolean;
   failOn: string | string[];
-  caches: boolean;
-  findings: boolean;
-  iotlb?: string | string[];
-  strict: boolean;
-  compare: (typeof DIFFERENCES)[number];
-  paGranularity: (typeof PA_GRANULARITIES)[number];
-  codeAlias?: string | string[];
   progress?: boolean;
   timing: boolean;
 }
@@ -71,48 +61,13 @@ function builder(yargs: Argv): Argv {
         requiresArg: true,
         default: "mismatch",
       },
-      caches: {
-        describe: "Judge by all that caches may hold (--no-caches: by memory as it is now)",
-        type: "boolean",
-        default: true,
-      },
-      findings: {
-        describe: "Look for findings (--no-findings: only walk and compare)",
-        type: "boolean",
-        default: true,
-      },
+      ...JUDGING_OPTIONS,
       summary: {
         describe: "For people: verdicts, findings and faults in groups, and what was left out",
         type: "boolean",
         default: false,
       },
       ...FILTER_OPTIONS,
-      strict: {
-        describe: "A record with a field, register or type that is not known is an error record",
-        type: "boolean",
-        default: false,
-      },
-      iotlb: {
-        describe: "IOTLBs to simulate, each entries x ways, e.g. 64x4,512x8: hit rates in stats",
-        type: "string",
-        requiresArg: true,
-      },
-      compare: {
-        describe: "How deep to compare with what was observed",
-        choices: DIFFERENCES,
-        default: "record",
-      },
-      "pa-granularity": {
-        describe: "Compare addresses exactly, or by the page of the translation",
-        choices: PA_GRANULARITIES,
-        default: "exact",
-      },
-      "code-alias": {
-        describe:
-          "Fault codes that the recorded system gives for another of the specification, e.g. 0x85=0x5,0x86=0x6",
-        type: "string",
-        requiresArg: true,
-      },
       ...MEMORY_OPTIONS,
       progress: {
         describe:
@@ -180,10 +135,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       process.stderr.write(`pasid-replay: --fail-on ${level}: ${off} leaves it nothing to find\n`);
   }
   const memory = memoryOptions(args);
-  const iotlb = parseIotlb(args.iotlb);
-  if (iotlb.length > 0 && !args.caches)
-    throw new CliError("--iotlb: expected caches to be kept track of, found --no-caches", true);
-  const codeAliases = parseCodeAliases(args.codeAlias);
+  const judging = judgingOptions(args);
   const { replayFiles } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   const output = openOutput(outputPath);
@@ -197,13 +149,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       filter,
       hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
       stats: args.stats,
-      caches: args.caches,
-      findings: args.findings,
-      strict: args.strict,
-      iotlb,
-      compare: args.compare,
-      paGranularity: args.paGranularity,
-      codeAliases,
+      ...judging,
       progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
       timing: args.timing,
     });

@@ -3,7 +3,6 @@ import type {
   InspectedDevices,
   InspectedIommu,
   InspectedPasid,
-  InspectedTable,
   InspectionNote,
   InspectionSummary,
 } from "../../pipeline/inspect/records.ts";
@@ -11,10 +10,21 @@ import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
-import { binarySize, formatBytes } from "../size.ts";
+import { binarySize } from "../size.ts";
+import { counted } from "./columns.ts";
 import { InspectionOutput } from "./inspect-output.ts";
+import {
+  deviceText,
+  faultText,
+  iommuText,
+  limitText,
+  mappedText,
+  spaceText,
+  TRANSLATION_WORDS,
+  tableText,
+  tagsText,
+} from "./inspect-words.ts";
 import { permText } from "./perm.ts";
-import { tagTexts } from "./tags.ts";
 
 const DEVICE_INDENT = "  ";
 const SPACE_INDENT = "    ";
@@ -24,19 +34,6 @@ const TO = piece("-0x");
 const ARROW = piece(" -> 0x");
 /** Bytes of one line of a range. */
 const LINE_BYTES = 256;
-
-export const TRANSLATION_WORDS = {
-  stage1: "first stage",
-  stage2: "second stage",
-  nested: "first stage over second stage",
-  passthrough: "passed through",
-  blocked: "blocked",
-} as const;
-
-const UNTRANSLATED = {
-  passthrough: "translation is disabled: requests pass through",
-  blocked: "requests are refused before any table is read",
-} as const;
 
 /** An inspection for a person: a tree of IOMMUs, devices and PASIDs. */
 export class InspectText extends InspectionOutput implements InspectionSink {
@@ -49,44 +46,24 @@ export class InspectText extends InspectionOutput implements InspectionSink {
   iommu(record: InspectedIommu): void {
     this.#model = record.model;
     const name = record.iommu === undefined ? "an undeclared IOMMU" : `IOMMU ${JSON.stringify(record.iommu)}`;
-    this.line(`${name}, ${record.model}: ${this.#state(record)}`);
-  }
-
-  #state({ translation, table }: InspectedIommu): string {
-    if (translation !== "enabled") return UNTRANSLATED[translation];
-    return table === undefined ? "no register with its tables" : `${table.kind} at ${table.addr}`;
+    this.line(`${name}, ${record.model}: ${iommuText(record)}`);
   }
 
   device(record: InspectedDevice): void {
-    const parts = [record.bound === true ? "bound" : ""];
-    const table = record.pasid_table;
-    if (table !== undefined) {
-      const pasids = table.pasids > 0 ? `, PASIDs below ${table.pasids}` : "";
-      parts.push(`${table.kind} at ${table.addr}${pasids}`);
-    }
-    if (record.default_pasid !== undefined) parts.push(`without PASID as PASID ${record.default_pasid}`);
-    const text = parts.filter((part) => part !== "").join(", ");
+    const text = deviceText(record);
     this.line(`${DEVICE_INDENT}${record.dev}${text === "" ? "" : `: ${text}`}`);
   }
 
   devices(record: InspectedDevices): void {
     const { dev, last, count, domain } = record;
     const names = count === 1 ? dev : `${dev} to ${last} (${count} devices)`;
-    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_WORDS[record.translation]}${this.#tags({ domain })}`);
+    const tags = tagsText(this.#model, { domain });
+    this.line(`${DEVICE_INDENT}${names}: ${TRANSLATION_WORDS[record.translation]}${tags}`);
   }
 
   space(space: InspectedSpace): void {
-    const whose = space.pasid === undefined ? "without PASID" : `PASID ${space.pasid}`;
-    const { fault } = space;
-    const why = fault === undefined ? "" : ` by ${fault.name} (${fault.code}, ${fault.reason})`;
-    this.line(`${SPACE_INDENT}${whose}: ${TRANSLATION_WORDS[space.translation]}${why}${this.#tags(space)}`);
+    this.line(`${SPACE_INDENT}${spaceText(this.#model, space)}`);
     for (const table of space.tables) this.line(`${RANGE_INDENT}${tableText(table)}`);
-  }
-
-  #tags(tags: Parameters<typeof tagTexts>[1]): string {
-    return tagTexts(this.#model, tags)
-      .map((tag) => `, ${tag}`)
-      .join("");
   }
 
   range(range: InputRange): boolean {
@@ -109,7 +86,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     if (record.tables.length === 0) return;
     const faulty = record.faulty === 0 ? "" : `; ${counted(record.faulty, "faulty range")}`;
     const partly = record.complete === false ? " so far" : "";
-    this.line(`${RANGE_INDENT}${mapped(record)}${faulty}${partly}`);
+    this.line(`${RANGE_INDENT}${mappedText(record)}${faulty}${partly}`);
   }
 
   note(record: InspectionNote): void {
@@ -124,7 +101,7 @@ export class InspectText extends InspectionOutput implements InspectionSink {
     const faulty = record.faulty === 0 ? "" : `; ${record.faulty} faulty`;
     this.line(
       `after line ${record.line}: ${counted(record.iommus, "IOMMU")}, ${counted(record.devices, "device")}${plain}, ` +
-        `${counted(record.pasids, "PASID")}; ${mapped(record)}${faulty}${record.complete ? "" : "; incomplete"}`,
+        `${counted(record.pasids, "PASID")}; ${mappedText(record)}${faulty}${record.complete ? "" : "; incomplete"}`,
     );
   }
 
@@ -145,40 +122,4 @@ export class InspectText extends InspectionOutput implements InspectionSink {
 function tailText({ frames, perm, pageShift, privileged }: InputRange): string {
   const page = pageShift === 0 ? "not translated" : binarySize(2 ** pageShift);
   return `  ${binarySize(frames * FRAME_BYTES)}  ${permText(perm)}  ${page}${privileged ? "  privileged" : ""}\n`;
-}
-
-export function tableText(table: InspectedTable): string {
-  const granule = table.granule === undefined ? "" : `, ${table.granule} KiB granule`;
-  const from = table.from === undefined ? "" : `, from ${table.from} on`;
-  return `stage ${table.stage}: ${table.format}, ${table.levels} levels${granule}, root at ${table.root}${from}`;
-}
-
-function mapped(counts: Pick<InspectedPasid, "ranges" | "bytes" | "pages">): string {
-  if (counts.ranges === 0) return "nothing is mapped";
-  const pages = Object.entries(counts.pages).map(([size, n]) => `${n} x ${binarySize(Number(size))}`);
-  return `${counted(counts.ranges, "range")}, ${formatBytes(counts.bytes)} mapped: ${pages.join(", ")}`;
-}
-
-function faultText(note: InspectionNote): string {
-  const where = note.iova === undefined ? "" : ` at ${note.iova}, ${binarySize(note.size!)}`;
-  const whose = note.iova === undefined ? ` ${contextText(note)}` : "";
-  const stage = note.stage === undefined ? "" : `, stage ${note.stage}`;
-  const level = note.level === undefined ? "" : ` level ${note.level}`;
-  const value = note.entry ?? (note.hole === true ? "not in recorded memory" : "not read");
-  const entry = note.entry_addr === undefined ? "" : `, entry at ${note.entry_addr}: ${value}`;
-  return `faulty${whose}${where}: ${note.name} (${note.code}, ${note.reason})${stage}${level}${entry}`;
-}
-
-function contextText({ dev, pasid, last, count }: InspectionNote): string {
-  const several = count === undefined ? "" : ` to ${last} (${count})`;
-  return pasid === undefined ? `${dev}${several}` : `${dev} PASID ${pasid}${several}`;
-}
-
-function limitText(note: InspectionNote): string {
-  const next = note.next === undefined ? "" : `; go on with --from ${note.next}`;
-  return `${note.message}${next}`;
-}
-
-function counted(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }

@@ -11,7 +11,7 @@ import type { InspectedIommu } from "../../pipeline/inspect/records.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { binarySize, formatBytes } from "../size.ts";
 import { counted } from "./columns.ts";
-import { TRANSLATION_WORDS, tableText } from "./inspect-text.ts";
+import { TRANSLATION_WORDS, tableText } from "./inspect-words.ts";
 import { paint } from "./paint.ts";
 import { tagTexts } from "./tags.ts";
 

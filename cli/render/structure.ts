@@ -52,7 +52,7 @@ function paintBits(line: string, [name, bits]: readonly string[]): string {
 }
 
 /** A zero that means something: an enumerator, not an address. */
-function isNamed(field: DecodedField): boolean {
+export function isNamed(field: DecodedField): boolean {
   return field.text !== "" && !field.text.startsWith("0x");
 }
 
@@ -63,9 +63,15 @@ export function valueText(field: DecodedField): string {
   return field.text === "" ? value : `${value} (${field.text})`;
 }
 
-/** Reserved bits as ranges: "reserved bits set: 62:60, 51". */
+/** "reserved bits set: 62:60, 51". */
 function reservedLines(set: readonly number[]): string[] {
-  if (set.length === 0) return [];
+  return set.length === 0
+    ? []
+    : wrapped("reserved bits set: ", bitRanges(set)).map((line) => paint("bad", line));
+}
+
+/** Bit numbers in ascending order as ranges, the highest first: "62:60", "51". */
+export function bitRanges(set: readonly number[]): string[] {
   const ranges: string[] = [];
   for (let i = set.length - 1; i >= 0; ) {
     let low = i;
@@ -73,7 +79,7 @@ function reservedLines(set: readonly number[]): string[] {
     ranges.push(low === i ? `${set[i]}` : `${set[i]}:${set[low]}`);
     i = low - 1;
   }
-  return wrapped("reserved bits set: ", ranges).map((line) => paint("bad", line));
+  return ranges;
 }
 
 /** Rows as columns, each as wide as its widest cell; the last one is not padded. */

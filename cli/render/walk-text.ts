@@ -67,7 +67,7 @@ export function pageLines(page: PageWalk, several: boolean): string[] {
 }
 
 /** What the last second-stage walk was for: Arm's class says so, and a walk that succeeds ends with its data. */
-function lastPurpose(result: WalkResult): string {
+export function lastPurpose(result: WalkResult): string {
   if (result.status !== FAULT || result.faultClass === "IN") return "the first stage's output";
   if (result.faultClass === "TT") return "the next first-stage table";
   if (result.faultClass === "CD") return "the next context structure";
@@ -91,7 +91,7 @@ function stepLines(step: WalkStep, number: string): string[] {
   return lines;
 }
 
-function resultText(result: WalkResult): string {
+export function resultText(result: WalkResult): string {
   if (result.status === MSI) return "interrupt: not translated";
   if (result.status === OK) {
     const pa = addressText(result.frame, result.offset);
@@ -102,7 +102,10 @@ function resultText(result: WalkResult): string {
 }
 
 /** What a walk knows of its fault. */
-function occurrenceOf({ outcome, model }: InspectedRequest, fault: Fault): Occurrence {
+export function occurrenceOf(
+  { outcome, model }: Pick<InspectedRequest, "outcome" | "model">,
+  fault: Fault,
+): Occurrence {
   const { reason, access, stage, flags, entry } = outcome;
   const { kindOfFlags } = VENDORS[model].faultRecord;
   return {

@@ -38,6 +38,7 @@ class Recorder {
   readonly positionals: ArgumentModel[] = [];
   readonly options_: ArgumentModel[] = [];
   readonly examples: [string, string][] = [];
+  end = "";
 
   positional(name: string, options: PositionalOptions): this {
     this.positionals.push(argumentOf(name, options as Options));
@@ -51,6 +52,15 @@ class Recorder {
 
   example(command: string, describe: string): this {
     this.examples.push([command.replace("$0", "pasid-replay"), describe]);
+    return this;
+  }
+
+  option(name: string, declared: Options): this {
+    return this.options({ [name]: declared });
+  }
+
+  epilogue(text: string): this {
+    this.end = text;
     return this;
   }
 }
@@ -70,9 +80,26 @@ function argumentOf(name: string, declared: Options): ArgumentModel {
   };
 }
 
+/** A recorder as a builder sees it: what it declares beside options, such as what excludes what, needs no documentation. */
+function recorded(recorder: Recorder): Argv {
+  const others = () => proxy;
+  const proxy: Argv = new Proxy(recorder, {
+    get: (target, name) => {
+      const method = target[name as keyof Recorder] as unknown;
+      return typeof method === "function"
+        ? (...args: unknown[]) => {
+            (method as (...args: unknown[]) => unknown).apply(target, args);
+            return proxy;
+          }
+        : others;
+    },
+  }) as unknown as Argv;
+  return proxy;
+}
+
 export function modelOf({ names, describe, builder, epilogue }: Command<object>): CommandModel {
   const recorder = new Recorder();
-  builder(recorder as unknown as Argv);
+  builder(recorded(recorder));
   const [usage = ""] = names;
   return {
     name: usage.split(" ")[0]!,
@@ -82,7 +109,7 @@ export function modelOf({ names, describe, builder, epilogue }: Command<object>)
     positionals: recorder.positionals,
     options: recorder.options_,
     examples: recorder.examples,
-    epilogue: epilogue?.() ?? "",
+    epilogue: epilogue?.() ?? recorder.end,
   };
 }
 

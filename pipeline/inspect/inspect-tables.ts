@@ -5,11 +5,9 @@ import type { RecordFilter } from "../filter/record-filter.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Errors } from "../output/error-log.ts";
 import type { ReplayOptions } from "../replay/options.ts";
-import { Budget } from "./budget.ts";
-import { UnitInspector } from "./inspector.ts";
+import { inspectUnits } from "./inspect-units.ts";
 import type { TableReads } from "./read-trail.ts";
 import type { InspectionSink } from "./sink.ts";
-import { bySize, Tally } from "./tally.ts";
 import { TraceState } from "./trace-state.ts";
 
 /** Which part of a trace's tables to enumerate. */
@@ -56,43 +54,17 @@ export async function inspectTables(
     const named = unitsOf(state, selection.iommu).filter(({ id }) => filter?.iommu(id) !== false);
     const device = deviceOf(state, selection.dev);
     const units = device === undefined ? named : unitsWith(named, device);
-    const budget = new Budget(selection.walks);
-    const total = new Tally();
-    for (const unit of units) {
-      const inspector = new UnitInspector(
-        unit,
-        state.names.devices,
-        {
-          device,
-          pasid: selection.pasid === "none" ? NO_PASID : selection.pasid,
-          maps: selection.maps,
-          faulty: selection.faulty,
-          from: Number((selection.from ?? 0n) >> 12n),
-          limit: selection.limit ?? Number.POSITIVE_INFINITY,
-          filter: selection.filter ?? null,
-          tableReads: selection.tableReads ?? null,
-        },
-        sink,
-        budget,
-      );
-      await inspector.run(state.bound(unit));
-      total.include(inspector.tally);
-    }
-    sink.summary({
-      type: "inspect-summary",
-      line: state.line,
-      iommus: units.length,
-      devices: total.devices,
-      plain_devices: total.plainDevices,
-      pasids: total.pasids,
-      ranges: total.allRanges,
-      bytes: total.allBytes,
-      pages: bySize(total.allPages),
-      faulty: total.allFaulty + total.faultyContexts,
-      walks: budget.spent,
-      complete: total.complete,
-    });
-    await sink.pause(false);
+    const what = {
+      device,
+      pasid: selection.pasid === "none" ? NO_PASID : selection.pasid,
+      maps: selection.maps,
+      faulty: selection.faulty,
+      from: Number((selection.from ?? 0n) >> 12n),
+      limit: selection.limit ?? Number.POSITIVE_INFINITY,
+      filter: selection.filter ?? null,
+      tableReads: selection.tableReads ?? null,
+    };
+    await inspectUnits(units, state.names.devices, what, state.line, selection.walks, sink);
     return state.problems();
   } finally {
     state.close();

@@ -2,7 +2,6 @@ import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { type ErrorCode, readTrace, type TraceHandler } from "../../parsers/trace/reader.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import type { Binding } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Problem } from "../iommus/iommus.ts";
 import { ErrorLog, type Errors } from "../output/error-log.ts";
@@ -35,13 +34,6 @@ export class TraceState implements TraceHandler {
 
   get units(): readonly IommuUnit[] {
     return this.#system.iommus.units;
-  }
-
-  /** The bindings of an IOMMU by device id. */
-  bound(unit: IommuUnit): Map<number, Binding> {
-    const bound = new Map<number, Binding>();
-    for (const [device, binding] of unit.bindings) bound.set(this.names.devices.get(device).id, binding);
-    return bound;
   }
 
   /** Call it last: reading memory may have failed, too. */

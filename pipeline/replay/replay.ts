@@ -65,7 +65,13 @@ export class Replay implements TraceHandler {
   /** Of memory, when the memo was last told that something has happened. */
   #generation = 0;
 
-  constructor(names: TraceNames, sink: ReplaySink, options: ReplayOptions) {
+  /** @param watching makes further ones who look on, and are told last */
+  constructor(
+    names: TraceNames,
+    sink: ReplaySink,
+    options: ReplayOptions,
+    watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+  ) {
     this.system = new RecordedSystem(names, options);
     const { filter } = options;
     this.#sink = filter === null ? sink : new FilteredSink(sink, filter);
@@ -82,7 +88,7 @@ export class Replay implements TraceHandler {
       counters.alike(unit, outcome, requests, matches, bytes),
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counted()]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...watching(this.system)]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );

@@ -1,7 +1,7 @@
-import { DmaRecord } from "../../parsers/trace/records.ts";
+import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { FAULT } from "../../walkers/result.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
-import { Outcome } from "../iommus/outcome.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import { ErrorLog } from "../output/error-log.ts";
 import type { StatsRecord, SummaryRecord } from "../output/records.ts";
@@ -9,16 +9,8 @@ import type { OtherRecord, ReplaySink } from "../output/sink.ts";
 import { DistinctFaults } from "./distinct-faults.ts";
 import { FindingGroups } from "./finding-groups.ts";
 import { SpacesCounted } from "./space-counts.ts";
+import { UndecidedOutcomes } from "./undecided-outcomes.ts";
 import { WrongAnswerGroups } from "./wrong-answers.ts";
-
-/** An outcome whose verdict is not decided yet. */
-interface Undecided {
-  readonly unit: IommuUnit;
-  readonly line: number;
-  readonly names: RequestNames;
-  readonly request: DmaRecord;
-  readonly outcome: Outcome;
-}
 
 /**
  * Adds up what a replay comes to, by device and PASID, by distinct fault and by rule, instead of writing it: memory does
@@ -32,7 +24,7 @@ export class SummarySink implements ReplaySink {
   readonly errors = new ErrorLog();
   readonly stats: StatsRecord[] = [];
   summary: SummaryRecord | null = null;
-  #undecided: Undecided[] = [];
+  readonly #undecided = new UndecidedOutcomes();
 
   /** @param examples findings of each rule that are kept */
   constructor(examples?: number) {
@@ -47,21 +39,12 @@ export class SummarySink implements ReplaySink {
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    const copy = new DmaRecord();
-    copy.copyFrom(request);
-    const kept = Object.assign(new Outcome(), outcome);
-    this.#undecided.push({ unit, line, names, request: copy, outcome: kept });
+    this.#undecided.put(unit, line, names, request, outcome);
   }
 
   decided(unit: IommuUnit, waits: boolean): void {
-    if (this.#undecided.length === 0) return;
-    const open = this.#undecided;
-    this.#undecided = open.filter((one) => one.unit !== unit);
-    for (const { unit: of, line, names, request, outcome } of open) {
-      if (of !== unit) continue;
-      if (waits) outcome.verdict = "stale";
+    for (const { line, names, request, outcome } of this.#undecided.decided(unit, waits))
       this.outcome(line, names, request, outcome);
-    }
   }
 
   record(record: OtherRecord): void {

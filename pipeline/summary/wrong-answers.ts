@@ -5,14 +5,14 @@ import { outcomeRecord } from "../output/outcome-record.ts";
 import type { OutcomeRecord } from "../output/records.ts";
 
 /** Verdicts that somebody must know of, the worst first: of the IOMMU, of the driver, of nobody that is known. */
-const WRONG_VERDICTS = [
+export const WRONG_VERDICTS = [
   "mismatch",
   "stale-after-invalidation",
   "stale",
   "unflushed",
   "hazard",
 ] as const satisfies readonly Verdict[];
-type WrongVerdict = (typeof WRONG_VERDICTS)[number];
+export type WrongVerdict = (typeof WRONG_VERDICTS)[number];
 
 /** Devices and PASIDs that are counted of each. */
 const MOST_SPACES = 1 << 12;
@@ -58,7 +58,7 @@ export class WrongAnswerGroups {
   }
 }
 
-function isWrong(verdict: Verdict | ""): verdict is WrongVerdict {
+export function isWrong(verdict: Verdict | ""): verdict is WrongVerdict {
   return (WRONG_VERDICTS as readonly string[]).includes(verdict);
 }
 

@@ -15,7 +15,7 @@ const SOURCES = [
 ];
 const PRODUCT = join(ROOT, "dist/cli/main.js");
 /** Test files that run the built package. */
-const NEED_BUILD = /cli|library|readme/;
+const NEED_BUILD = /cli|library|readme|report/;
 
 /** Builds the package before tests that run it as a user does, unless it is newer than all of its sources. */
 export default function setup(): void {

@@ -1,0 +1,105 @@
+import type { Argv } from "yargs";
+import { command } from "../command.ts";
+import { CliError } from "../errors.ts";
+import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
+import { once } from "../options.ts";
+import { openOutput } from "../output.ts";
+import { shellWord } from "../shell-word.ts";
+import { onInterrupt } from "../signals.ts";
+import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
+import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
+
+const FORMATS = ["html", "md"] as const;
+
+interface ReportArguments extends MemoryArguments, JudgingArguments, FilterArguments {
+  traces: string[];
+  output: string | string[];
+  format?: (typeof FORMATS)[number];
+  progress?: boolean;
+}
+
+function builder(yargs: Argv): Argv {
+  return yargs
+    .positional("traces", {
+      describe: 'Traces or logs (also .gz or .zst; "-" is standard input)',
+      type: "string",
+      array: true,
+      demandOption: true,
+    })
+    .options({
+      output: {
+        alias: "o",
+        describe: "File to write to, complete or not at all",
+        type: "string",
+        requiresArg: true,
+        default: "-",
+      },
+      format: {
+        describe: "A page, or Markdown for a bug report [default: md for an output of that name, else html]",
+        choices: FORMATS,
+      },
+      ...JUDGING_OPTIONS,
+      ...FILTER_OPTIONS,
+      ...MEMORY_OPTIONS,
+      progress: {
+        describe: "Show progress on standard error (default: at a terminal)",
+        type: "boolean",
+      },
+    })
+    .example("$0 report trace.ndjson -o report.html", "A page to look at, or to send")
+    .example(
+      "$0 report qemu.log -o report.html --iotlb 16x4,64x4,256x4,1024x4",
+      "… of a log, with IOTLB curves",
+    )
+    .example("$0 report a.ndjson.gz b.ndjson.gz -o report.html", "Several traces, the worst first")
+    .example("$0 report trace.ndjson --format md", "Markdown to paste into a bug report")
+    .epilogue(
+      "The page is one file that loads nothing: it can be sent as it is. It is at most 5 MB, however long the trace.\n\n" +
+        "Exit status: 0 a report was written, whatever it says; 2 trouble: wrong usage, an unreadable file, or a record\n" +
+        "that could not be used (the report is written, and says so).",
+    );
+}
+
+async function run(args: ReportArguments): Promise<ExitStatus> {
+  const { traces } = args;
+  if (traces.filter((trace) => trace === "-").length > 1)
+    throw new CliError("expected standard input to be reported once, found it named twice", true);
+  const memory = memoryOptions(args);
+  const judging = judgingOptions(args);
+  const outputPath = once("--output", args.output);
+  const format = once("--format", args.format) ?? (/\.(md|markdown)$/i.test(outputPath) ? "md" : "html");
+  const { refuseSameFile } = await import("../replay-files.ts");
+  for (const trace of traces) refuseSameFile(trace, outputPath);
+  const { reportText } = await import("../report-files.ts");
+  const output = openOutput(outputPath);
+  const cancel = onInterrupt(async () => {
+    await output.halt();
+    output.abandon();
+  });
+  try {
+    const command = ["pasid-replay", ...process.argv.slice(2)].map(shellWord).join(" ");
+    const progress = args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY);
+    const { text, errors } = await reportText(traces, format, command, {
+      ...memory,
+      ...judging,
+      filter: filterWords(args),
+      progress,
+    });
+    await output.write(text);
+    await output.finish();
+    return errors > 0 ? EXIT_TROUBLE : EXIT_OK;
+  } catch (error) {
+    output.abandon();
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+export const reportCommand = command({
+  names: ["report <traces..>"],
+  describe: "Make a report of traces to look at: one HTML file, or Markdown",
+  builder,
+  run,
+});
