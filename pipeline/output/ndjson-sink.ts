@@ -23,16 +23,15 @@ export class NdjsonSink implements ReplaySink {
   readonly #outcomes: OutcomeWriter;
   readonly #only: Selection;
   readonly #scratch = new ByteWriter(1 << 12);
-  readonly #alternatives: OutcomeWriter;
+  readonly #alternatives = new OutcomeWriter(this.#scratch);
   readonly #trace: string | undefined;
   #open: OpenLine[] = [];
 
-  /** @param trace stands in every record; undefined: in none */
+  /** @param trace stands in every record that is no outcome: those have it from their names; undefined: in none */
   constructor(out: ByteWriter, only: Selection, trace?: string) {
     this.#out = out;
     this.#trace = trace;
-    this.#outcomes = new OutcomeWriter(out, trace);
-    this.#alternatives = new OutcomeWriter(this.#scratch, trace);
+    this.#outcomes = new OutcomeWriter(out);
     this.#only = only;
   }
 

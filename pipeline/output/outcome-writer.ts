@@ -11,10 +11,14 @@ import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 import { NameWriter } from "./name-writer.ts";
 import { RESULTS } from "./outcome-record.ts";
 
-const TYPE_LINE = '{"type":"outcome","line":';
-const SEQ = piece(',"seq":');
-const TS = piece(',"ts":');
-const LEN = piece('","len":');
+const TYPE_LINE_TEXT = '{"type":"outcome","line":';
+const TYPE_LINE = piece(TYPE_LINE_TEXT);
+const SEQ_TEXT = ',"seq":';
+const SEQ = piece(SEQ_TEXT);
+const TS_TEXT = ',"ts":';
+const TS = piece(TS_TEXT);
+const LEN_TEXT = '","len":';
+const LEN = piece(LEN_TEXT);
 /** Not given, false, true. */
 const PRIV = ["", ',"priv":false', ',"priv":true'];
 /** By status: the result and what comes before its first value. */
@@ -55,7 +59,17 @@ const DIFF = piece('","diff":"');
 const CHANGED_LINE = piece(',"changed_line":');
 /** Bytes that end a record. */
 export const END_BYTES = 2;
-const END = piece("}\n");
+const END_TEXT = "}\n";
+const END = piece(END_TEXT);
+/** Texts that stand in every outcome, or before what does: up to line, `seq`, `ts` and length; the end, without a verdict and with a match. */
+export const FIXED_TEXTS: readonly string[] = [
+  TYPE_LINE_TEXT,
+  SEQ_TEXT,
+  TS_TEXT,
+  LEN_TEXT,
+  END_TEXT,
+  `,"verdict":"match"${END_TEXT}`,
+];
 
 /** Bytes that an outcome needs at most, its texts and runs aside. */
 const FIXED = 1024;
@@ -86,8 +100,6 @@ const MIDDLES = 8 * 4 * 4;
  */
 export class OutcomeWriter {
   readonly #out: ByteWriter;
-  /** What every record begins with. */
-  readonly #opening: Piece;
   /** What stands between length and result, by access, status and privilege: of the last model. */
   #middles: (Piece | undefined)[] = new Array(MIDDLES).fill(undefined);
   #model = "";
@@ -97,24 +109,16 @@ export class OutcomeWriter {
   /** By index of the names. */
   readonly #names: (NameWriter | undefined)[] = [];
 
-  /** @param trace stands in every record; undefined: in none */
-  constructor(out: ByteWriter, trace?: string) {
+  constructor(out: ByteWriter) {
     this.#out = out;
-    const opening =
-      trace === undefined
-        ? TYPE_LINE
-        : `{"type":"outcome","trace":${printable(JSON.stringify(trace))},"line":`;
-    this.#opening = piece(opening);
   }
 
   /** @param line line of the request in the input */
   write(line: number, requestNames: RequestNames, request: DmaRecord, o: Outcome): void {
     const out = this.#out;
     const names = this.#names[requestNames.index] ?? this.#newNames(requestNames);
-    out.reserve(
-      FIXED + this.#opening.length + names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN,
-    );
-    out.put(this.#opening);
+    out.reserve(FIXED + names.room + (request.tsEnd - request.tsStart) + o.runs * PER_RUN);
+    out.put(TYPE_LINE);
     out.decimal(line);
     if (!Number.isNaN(request.seq)) {
       out.put(SEQ);
@@ -181,9 +185,7 @@ export class OutcomeWriter {
     const slot = (request.access << 4) | (o.status << 2) | priv;
     const known = this.#middles[slot];
     if (known !== undefined) return known;
-    const made = piece(
-      `,"access":"${ACCESS_NAMES[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
-    );
+    const made = piece(middleText(request.access, priv, o));
     this.#middles[slot] = made;
     return made;
   }
@@ -211,6 +213,20 @@ export class OutcomeWriter {
     writeTail(this.#out, o);
     if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = new Tail(o);
   }
+}
+
+/** What stands between the length and the result's first value. @param priv not given, false, true */
+export function middleText(access: number, priv: number, { model, status }: Outcome): string {
+  return `,"access":"${ACCESS_NAMES[access]}"${PRIV[priv]},"model":"${model}",${RESULT[status]}`;
+}
+
+/** What follows the address of a translated request in one run, up to its verdict. */
+export function tailText(o: Outcome): Buffer {
+  const out = new ByteWriter(FIXED);
+  writeTranslation(out, o);
+  out.put(READS);
+  out.decimal(o.reads);
+  return out.take();
 }
 
 /**

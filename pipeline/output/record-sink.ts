@@ -14,7 +14,7 @@ export class RecordSink implements ReplaySink {
   readonly #only: Selection;
   readonly #trace: string | undefined;
 
-  /** @param trace stands in every record; undefined: in none */
+  /** @param trace stands in every record that is no outcome: those have it from their names; undefined: in none */
   constructor(take: (record: OutputRecord) => void, only: Selection, trace?: string) {
     this.#held = new HeldValues(take);
     this.#only = only;
@@ -22,13 +22,11 @@ export class RecordSink implements ReplaySink {
   }
 
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    if (selects(this.#only, outcome))
-      this.#held.put(outcomeRecord(line, names, request, outcome, this.#trace));
+    if (selects(this.#only, outcome)) this.#held.put(outcomeRecord(line, names, request, outcome));
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    const record = () =>
-      selects(this.#only, outcome) ? outcomeRecord(line, names, request, outcome, this.#trace) : null;
+    const record = () => (selects(this.#only, outcome) ? outcomeRecord(line, names, request, outcome) : null);
     const atOnce = record();
     outcome.verdict = "stale";
     const waiting = record();
