@@ -400,6 +400,18 @@ export class UnitCaches {
     return mayDiffer;
   }
 
+  /** Whether nothing is held of single pages of the contexts that the engine has walked a request through last. */
+  holdNoPages(request: WalkRequest): boolean {
+    const { device, process } = this.#unit.engine;
+    // What the address alone decides, no cache has a part in.
+    if (device === null) return true;
+    const pair = process?.tracked;
+    if (!pair || pair.gone) return false;
+    const { tags, globalTags } = pair;
+    if (!tags.isEmpty || !globalTags.isEmpty) return false;
+    return leftPairs(this.contexts.of(request), request.pasid).length === 0;
+  }
+
   /** Where old entries are about to go, or others share their tags, those in use are to be entered again. */
   #rotate(time: number): void {
     const rotations =

@@ -29,6 +29,7 @@ import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
 import { OtherReading } from "../verdicts/other-reading.ts";
+import type { BatchReplay, MemoOwner } from "./batch/batch-replay.ts";
 import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
@@ -43,7 +44,7 @@ const LOW_HALVES = 2 ** 32;
  * Replays the records of one trace: keeps the recorded system as they say, walks and judges every request, and tells a
  * sink what they come to. Feed it from a `RecordSource`, then call `finish`.
  */
-export class Replay implements TraceHandler {
+export class Replay implements TraceHandler, MemoOwner {
   readonly summary = new Summary();
   readonly system: RecordedSystem;
   readonly #sink: ReplaySink;
@@ -62,15 +63,20 @@ export class Replay implements TraceHandler {
   readonly #memo: Memo;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
   #due = true;
+  readonly batches: BatchReplay | null;
   /** Of memory, when the memo was last told that something has happened. */
   #generation = 0;
 
-  /** @param watching makes further ones who look on, and are told last */
+  /**
+   * @param watching makes further ones who look on, and are told last
+   * @param batches answers requests of a text many at once; null: each is told of by itself
+   */
   constructor(
     names: TraceNames,
     sink: ReplaySink,
     options: ReplayOptions,
     watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+    batches: BatchReplay | null = null,
   ) {
     this.system = new RecordedSystem(names, options);
     const { filter } = options;
@@ -82,13 +88,21 @@ export class Replay implements TraceHandler {
     this.#undecided = new UndecidedVerdicts(this.summary, this.#sink);
     const counters = new Counters(this.summary);
     this.#counters = counters;
-    // What a filter leaves out is counted one by one.
-    this.#fast = options.fast && filter === null;
-    this.#memo = new Memo(({ unit, outcome }, requests, matches, bytes) =>
-      counters.alike(unit, outcome, requests, matches, bytes),
+    const onlookers = watching(this.system);
+    // What a filter leaves out is counted one by one, and who wants to be told of requests is told of each.
+    this.#fast = options.fast && filter === null && onlookers.every(({ request }) => request === undefined);
+    this.batches = batches;
+    if (batches !== null) {
+      batches.owner = this;
+      this.summary.batched = 0;
+    }
+    this.#memo = new Memo(
+      ({ unit, outcome }, requests, matches, bytes) =>
+        counters.alike(unit, outcome, requests, matches, bytes),
+      batches?.machine.buffer ?? null,
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counted(), ...watching(this.system)]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...onlookers]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
@@ -131,6 +145,16 @@ export class Replay implements TraceHandler {
     if (!this.#fast || !this.#memo.find(record) || !this.#recall(line, record)) this.walk(line, record, null);
   }
 
+  get isDue(): boolean {
+    return this.#due || !this.#fast;
+  }
+
+  answered(requests: number, line: number): void {
+    this.summary.requests += requests;
+    this.summary.batched += requests;
+    this.system.past.skip(requests, line);
+  }
+
   /** What is due before a record that uses tables. */
   #before(): void {
     this.#due = false;
@@ -157,8 +181,9 @@ export class Replay implements TraceHandler {
   }
 
   /** After a request was walked: whether it may be the answer to others. */
-  #learn(record: DmaRecord, unit: IommuUnit, outcome: Outcome, doubt: boolean): void {
+  #learn(record: DmaRecord, route: Route, outcome: Outcome, doubt: boolean): void {
     if (!this.#fast) return;
+    const { unit } = route;
     const { caches, engine } = unit;
     const { time, generation } = this.system.past;
     const another = generation !== this.#generation || this.#undecided.waiting;
@@ -174,7 +199,7 @@ export class Replay implements TraceHandler {
     const pair = caches?.settledPair(this.#request) ?? null;
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
-    this.#memo.learn(record, unit, outcome, pair, { reads, bound: this.#request.binding !== null });
+    this.#memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null });
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
@@ -223,7 +248,7 @@ export class Replay implements TraceHandler {
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
-    this.#learn(record, unit, outcome, mayDiffer || unread);
+    this.#learn(record, route, outcome, mayDiffer || unread);
   }
 
   /** A request while the queue has stopped: what it shows of that. */

@@ -1,6 +1,6 @@
 import {
   ANSWER_ACCESS,
-  ANSWER_CLASS,
+  ANSWER_GROUP,
   ANSWER_PA_HI,
   ANSWER_PA_LO,
   ANSWER_PAGE_HI,
@@ -9,9 +9,9 @@ import {
   ANSWER_SLOTS,
   ANSWER_TAIL,
   ANSWERS_AT,
-  answerHash,
   MEMO_SLOT_WORDS,
-} from "./memo-memory.ts";
+} from "../../../parsers/trace/batch/layout.ts";
+import { answerHash } from "./hashes.ts";
 
 const LAST = ANSWER_SLOTS * MEMO_SLOT_WORDS - 1;
 
@@ -125,7 +125,7 @@ export class AnswerTable {
         words[slot + ANSWER_PAGE_HI] === hi
       )
         return slot;
-    words[slot + ANSWER_CLASS] = group;
+    words[slot + ANSWER_GROUP] = group;
     words[slot + ANSWER_PAGE_HI] = hi;
     words[slot + ANSWER_PAGE_LO] = key;
     this.#taken++;

@@ -1,12 +1,15 @@
+import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
+import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
+import type { RequestNames } from "../../iommus/request-names.ts";
 import { AnswerTable } from "./answer-table.ts";
+import { AnswerTexts } from "./answer-texts.ts";
 import { ContextTable } from "./context-table.ts";
-import { MEMO_BYTES, PERIOD_AT } from "./memo-memory.ts";
 import { type Tail, type TailCounts, Tails } from "./tails.ts";
 
 /** Classes, and numbers that were given to them: more are not told apart. */
@@ -36,14 +39,20 @@ export class Memo {
   readonly #answers: AnswerTable;
   readonly #tails: Tails;
   readonly #fold: TailCounts;
+  readonly #texts: AnswerTexts | null;
   readonly #classes = new Map<string, number>();
   readonly #units = new Map<IommuUnit, number>();
   #nextClass = 1;
   /** Of the answer that was found last. */
   #slot = NONE;
 
-  /** @param fold told in the end, or when the memo begins anew, how often each tail was the answer */
-  constructor(fold: TailCounts, buffer: ArrayBufferLike = new ArrayBuffer(MEMO_BYTES)) {
+  /**
+   * @param machine memory of a batch machine, which answers by this memo what it can; null: there is none
+   * @param fold told in the end, or when the memo begins anew, how often each tail was the answer
+   */
+  constructor(fold: TailCounts, machine: ArrayBuffer | null) {
+    const buffer = machine ?? new ArrayBuffer(MEMO_END);
+    this.#texts = machine === null ? null : new AnswerTexts(machine);
     this.#fold = fold;
     this.#period = new Int32Array(buffer, PERIOD_AT, 1);
     this.#period[0] = 1;
@@ -51,6 +60,8 @@ export class Memo {
     this.#answers = new AnswerTable(buffer);
     this.#tails = new Tails(buffer);
   }
+
+  readonly #newTail = (number: number, outcome: Outcome) => this.#texts?.tail(number, outcome);
 
   /** Something has happened: nothing that is known counts any more. */
   happened(): void {
@@ -99,7 +110,7 @@ export class Memo {
    */
   learn(
     record: DmaRecord,
-    unit: IommuUnit,
+    { unit, names }: Route,
     outcome: Outcome,
     pair: TranslationContext | null,
     contexts: ContextSource,
@@ -108,8 +119,8 @@ export class Memo {
     this.#makeRoom();
     const period = this.#period[0]!;
     const { addrHi, addrLo, access } = record;
-    const slot = this.#note(record, unit, outcome, pair, contexts, period);
-    const tail = this.#tails.of(unit, outcome);
+    const slot = this.#note(record, unit, names, outcome, pair, contexts, period);
+    const tail = this.#tails.of(unit, outcome, this.#newTail);
     const priv = record.priv ? 1 : 0;
     if (outcome.status === OK) {
       const frame = outcome.runFrame[0]!;
@@ -130,6 +141,7 @@ export class Memo {
   #note(
     { iommu, dev, pasid }: DmaRecord,
     unit: IommuUnit,
+    names: RequestNames,
     outcome: Outcome,
     pair: TranslationContext | null,
     source: ContextSource,
@@ -139,6 +151,7 @@ export class Memo {
     const slot = contexts.slot(iommu, dev, pasid);
     if (contexts.period(slot) === period) return slot;
     if (contexts.ownClass(slot) === 0) contexts.take(slot, iommu, dev, pasid, this.#nextClass++);
+    this.#texts?.head(slot, names, pasid);
     contexts.note(slot, period, this.#classOf(unit, outcome, pair, pasid, source) ?? contexts.ownClass(slot));
     return slot;
   }
@@ -170,8 +183,10 @@ export class Memo {
   /** Begins anew where one of the tables is full. */
   #makeRoom(): void {
     if (this.#answers.isFull) this.#answers.clear();
-    if (!this.#contexts.isFull && !this.#tails.isFull && this.#nextClass < MAX_CLASSES) return;
+    const full = this.#contexts.isFull || this.#tails.isFull || this.#texts?.isFull === true;
+    if (!full && this.#nextClass < MAX_CLASSES) return;
     this.fold();
+    this.#texts?.clear();
     this.#tails.clear();
     this.#answers.clear();
     this.#contexts.clear();
