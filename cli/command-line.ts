@@ -7,7 +7,9 @@ import { checkCommand } from "./commands/check.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { dutCommand } from "./commands/dut.ts";
 import { explainCommand } from "./commands/explain.ts";
+import { fuzzCommand } from "./commands/fuzz.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { manCommand } from "./commands/man.ts";
@@ -44,6 +46,8 @@ const COMMANDS: readonly Command<object>[] = [
   decodingCommand,
   capsCommand,
   checkCommand,
+  fuzzCommand,
+  dutCommand,
   rulesCommand,
   schemaCommand,
   completionCommand(models),
