@@ -9,6 +9,7 @@ import { diffCommand } from "./commands/diff.ts";
 import { explainCommand } from "./commands/explain.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { recordCommand } from "./commands/record.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
@@ -36,6 +37,7 @@ const COMMANDS: readonly Command<object>[] = [
   diffCommand,
   reportCommand,
   importCommand,
+  recordCommand,
   explainCommand,
   decodingCommand,
   capsCommand,
