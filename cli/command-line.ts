@@ -6,7 +6,9 @@ import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
 import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { dutCommand } from "./commands/dut.ts";
 import { explainCommand } from "./commands/explain.ts";
+import { fuzzCommand } from "./commands/fuzz.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { recordCommand } from "./commands/record.ts";
@@ -42,6 +44,8 @@ const COMMANDS: readonly Command<object>[] = [
   decodingCommand,
   capsCommand,
   checkCommand,
+  fuzzCommand,
+  dutCommand,
   rulesCommand,
   schemaCommand,
 ];
