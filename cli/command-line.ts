@@ -13,6 +13,7 @@ import { fuzzCommand } from "./commands/fuzz.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { manCommand } from "./commands/man.ts";
+import { recordCommand } from "./commands/record.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
@@ -42,6 +43,7 @@ const COMMANDS: readonly Command<object>[] = [
   diffCommand,
   reportCommand,
   importCommand,
+  recordCommand,
   explainCommand,
   decodingCommand,
   capsCommand,
