@@ -169,6 +169,11 @@ export class UpdatedEntries implements StoreWatcher {
     });
   }
 
+  /** Some entry is invalid that was valid, and may be again. */
+  get anyWindow(): boolean {
+    return this.#windows.any;
+  }
+
   faulted(line: number, record: DmaRecord, outcome: Outcome): void {
     this.#windows.faulted(line, record, outcome);
   }
