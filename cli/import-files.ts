@@ -16,6 +16,7 @@ import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
 import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
 import type { RecordPicker } from "../pipeline/filter/record-picker.ts";
+import type { GuestMemory } from "../walkers/memory.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 
@@ -44,6 +45,18 @@ export interface ImportFilesOptions {
   readonly picker?: RecordPicker;
   /** Path of the output: memory files are named relative to its folder. */
   readonly outputPath: string;
+  /** What the header says beside the names of the logs. */
+  readonly producer?: string;
+  readonly comment?: string;
+  /** Told at the end what memory is, as the trace has it. @returns records for the end of the trace */
+  readonly onEnd?: (memory: GuestMemory) => readonly AddedRecord[];
+}
+
+/** A record that is no line's. */
+export interface AddedRecord {
+  readonly type: string;
+  /** JSON. */
+  readonly text: string;
 }
 
 /** A log that broke off, with what it says of that. */
@@ -71,11 +84,11 @@ export async function importFiles(
     const log = new LogImport(writer, {
       formats,
       hosts,
-      ...(options.memory.length > 0 ? { memory: known } : {}),
+      ...(options.memory.length > 0 || options.onEnd !== undefined ? { memory: known } : {}),
       ...(columns === undefined ? {} : { columns }),
       ...(onEvent === undefined ? {} : { onEvent }),
     });
-    writer.record(0, "header", headerText(paths));
+    writer.record(0, "header", headerText(paths, options));
     const snapshots = new Snapshots(log, known, options);
     snapshots.at(0, 0);
     const broken =
@@ -83,6 +96,7 @@ export async function importFiles(
         ? await readOne(sources[0]!, log, writer, snapshots)
         : await readSeveral(sources, options.boot.length, log, writer, snapshots);
     snapshots.rest();
+    for (const { type, text } of options.onEnd?.(known.now) ?? []) log.note(type, text);
     await writer.flush();
     return Object.assign(log, { broken, leftOut: picker?.leftOut });
   } finally {
@@ -91,12 +105,12 @@ export async function importFiles(
   }
 }
 
-function headerText(paths: readonly string[]): string {
+function headerText(paths: readonly string[], { producer, comment }: ImportFilesOptions): string {
   return recordText("header", {
     format: "pasid-trace",
     version: 1,
-    producer: "pasid-replay import",
-    comment: paths.join(", "),
+    producer: producer ?? "pasid-replay import",
+    comment: comment ?? paths.join(", "),
   });
 }
 

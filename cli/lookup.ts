@@ -1,13 +1,14 @@
 import { nearest } from "../parsers/trace/nearest.ts";
+import { codeText } from "../pipeline/filter/code-text.ts";
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { registerKey } from "../walkers/registers.ts";
 import { hex } from "../walkers/word64.ts";
 import { CliError } from "./errors.ts";
 
-/** The faults of a code, hex or decimal, or of a name: several conditions may share a code. */
+/** The faults of a code, or of a name: several conditions may share a code. */
 export function faultsNamed(vendor: string, faults: readonly Fault[], given: string): Fault[] {
-  const code = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : undefined;
+  const code = codeOf(given);
   const wanted = given.toLowerCase();
   const found = faults.filter((fault) =>
     code === undefined ? fault.name.toLowerCase() === wanted : hasCode(fault) && fault.code === code,
@@ -21,6 +22,12 @@ export function faultsNamed(vendor: string, faults: readonly Fault[], given: str
   const near = nearest(given, names);
   const hint = near === undefined ? ` (${[...new Set(names)].join(", ")})` : `; did you mean ${near}?`;
   throw new CliError(`expected a fault of ${vendor}, found ${JSON.stringify(given)}${hint}`);
+}
+
+/** "0x71", "71h", as VT-d's specification writes it, or "113". */
+function codeOf(given: string): number | undefined {
+  const text = codeText(given);
+  return text === null ? undefined : Number(text);
 }
 
 /** A register by its name in traces (`registerKey`). */

@@ -8,6 +8,12 @@ import { FRAME_SHIFT } from "./memory.ts";
 const RANGE = 0xfee;
 const RANGE_SHIFT = 20;
 
+/**
+ * log2 of aligned blocks of addresses of which an IOMMU that translates nothing has one answer: no special range, and no
+ * limit of addresses, begins or ends within one.
+ */
+export const PASSING_SHIFT = RANGE_SHIFT;
+
 /** Its first 4 KiB frame, and the one after the last. */
 export const INTERRUPT_FIRST = RANGE * 2 ** (RANGE_SHIFT - FRAME_SHIFT);
 export const INTERRUPT_END = INTERRUPT_FIRST + 2 ** (RANGE_SHIFT - FRAME_SHIFT);

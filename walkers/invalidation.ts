@@ -172,6 +172,7 @@ export class Invalidation {
     copy.lastHi = this.lastHi;
     copy.lastLo = this.lastLo;
     copy.inPieces = this.inPieces;
+    copy.piecesOf = this.piecesOf;
     copy.stage = this.stage;
     copy.combined = this.combined;
     copy.leafOnly = this.leafOnly;

@@ -50,6 +50,8 @@ export class WalkResult {
   asid = -1;
   /** No stage translated. */
   passthrough = false;
+  /** All addresses of the aligned `2 ** PASSING_SHIFT` bytes around this one pass as it does. */
+  passesAround = false;
   /** The translation is global: not tagged by ASID or PASID. */
   global = false;
   /**
@@ -103,6 +105,7 @@ export class WalkResult {
     this.domain = -1;
     this.asid = -1;
     this.passthrough = false;
+    this.passesAround = false;
     this.global = false;
     this.ipaFrame = -1;
     this.firstShift = 0;
@@ -154,6 +157,7 @@ export class WalkResult {
     this.domain = r.domain;
     this.asid = r.asid;
     this.passthrough = r.passthrough;
+    this.passesAround = r.passesAround;
     this.global = r.global;
     this.ipaFrame = r.ipaFrame;
     this.firstShift = r.firstShift;

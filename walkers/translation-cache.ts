@@ -32,6 +32,7 @@ const GLOBAL = 1 << 16;
 const GROUP_SHIFT_AT = 17;
 const REPEATED = 1 << 23;
 const DISPUTED = 1 << 24;
+const PASSES_AROUND = 1 << 25;
 
 /**
  * Results of walks that succeed, by context, page and kind of access; two-way set-associative. They are kept as
@@ -89,7 +90,8 @@ export class TranslationCache {
       (from.global ? GLOBAL : 0) |
       (from.groupShift << GROUP_SHIFT_AT) |
       (from.repeated ? REPEATED : 0) |
-      (from.disputed ? DISPUTED : 0);
+      (from.disputed ? DISPUTED : 0) |
+      (from.passesAround ? PASSES_AROUND : 0);
     words[slot + READS] = from.reads;
     words[slot + DOMAIN] = from.domain;
     words[slot + ASID] = from.asid;
@@ -120,6 +122,7 @@ export class TranslationCache {
     result.firstShift = (bits >> FIRST_SHIFT_AT) & SHIFT_MASK;
     result.perm = (bits >> PERM_AT) & PERM_MASK;
     result.passthrough = (bits & PASSTHROUGH) !== 0;
+    result.passesAround = (bits & PASSES_AROUND) !== 0;
     result.global = (bits & GLOBAL) !== 0;
     result.groupShift = (bits >> GROUP_SHIFT_AT) & SHIFT_MASK;
     result.repeated = (bits & REPEATED) !== 0;

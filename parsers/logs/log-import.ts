@@ -5,7 +5,7 @@ import { CSV, CsvReader } from "./csv.ts";
 import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import type { IommuEvent } from "./iommu-events.ts";
-import type { KnownMemory } from "./known-memory.ts";
+import { KnownMemory } from "./known-memory.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
 import { LOG_FORMATS } from "./registry.ts";
@@ -81,7 +81,8 @@ export class LogImport implements LineTaker, LogReport {
   readonly #readers = new Map<LogFormat, OpenReader>();
   readonly #line = new CarriedLine();
   readonly #output: LogOutput;
-  readonly #known: KnownMemory | null;
+  /** Memory as far as it is known; null where none is. */
+  #known: KnownMemory | null;
   /** Who took the last line: most often, the next one is its as well. */
   #last: OpenReader | null = null;
   #follower: OpenReader | null = null;
@@ -94,9 +95,18 @@ export class LogImport implements LineTaker, LogReport {
     this.#known = options.memory ?? null;
     this.#rows = options.formats ?? LOG_FORMATS;
     const taken = this.#line;
+    const memory = () => this.#known;
     this.#output = {
-      memory: options.memory !== undefined,
-      known: options.memory ?? null,
+      get memory() {
+        return memory() !== null;
+      },
+      get known() {
+        return memory();
+      },
+      complete: () => {
+        this.#known ??= new KnownMemory();
+        this.#known.complete = true;
+      },
       hosts: options.hosts ?? [],
       get line() {
         return taken.number;
@@ -165,6 +175,11 @@ export class LogImport implements LineTaker, LogReport {
   snapshot(text: string): void {
     this.#record("snapshot", text);
     for (const { reader } of this.#readers.values()) reader.memoryReplaced?.();
+  }
+
+  /** A record that whoever made the log adds to it. */
+  note(type: string, text: string): void {
+    this.#record(type, text);
   }
 
   finish(lines: number): void {

@@ -18,9 +18,10 @@ const CHUNK_BYTES = 256 * 1024;
 
 /**
  * The source itself, or one that gives what it decompresses to.
+ * @param chunkBytes what gzip puts out at once
  * @throws TraceError where only other tools read it
  */
-export async function unpacked(raw: ByteSource): Promise<ByteSource> {
+export async function unpacked(raw: ByteSource, chunkBytes = CHUNK_BYTES): Promise<ByteSource> {
   const head = new Uint8Array(FOREIGN_MAGIC_BYTES);
   let n = 0;
   while (n < head.length) {
@@ -30,7 +31,7 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
   }
   const start = head.subarray(0, n);
   if (head[0] === 0x1f && head[1] === 0x8b)
-    return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
+    return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit, chunkBytes));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
   const foreign = foreignFile(raw.path, start);
@@ -193,8 +194,8 @@ class Gunzip implements Decompressor {
   readonly #zlib: ZlibWriter;
   #ended = false;
 
-  constructor(emit: (bytes: Uint8Array) => void) {
-    this.#zlib = new ZlibWriter(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), emit);
+  constructor(emit: (bytes: Uint8Array) => void, chunkSize: number) {
+    this.#zlib = new ZlibWriter(zlib.createGunzip({ chunkSize }), emit);
   }
 
   async push(bytes: Uint8Array): Promise<void> {

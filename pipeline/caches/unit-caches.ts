@@ -409,6 +409,18 @@ export class UnitCaches {
     return mayDiffer;
   }
 
+  /** Whether nothing is held of single pages of the contexts that the engine has walked a request through last. */
+  holdNoPages(request: WalkRequest): boolean {
+    const { device, process } = this.#unit.engine;
+    // What the address alone decides, no cache has a part in.
+    if (device === null) return true;
+    const pair = process?.tracked;
+    if (!pair || pair.gone) return false;
+    const { tags, globalTags } = pair;
+    if (!tags.isEmpty || !globalTags.isEmpty) return false;
+    return leftPairs(this.contexts.of(request), request.pasid).length === 0;
+  }
+
   /** Where old entries are about to go, or others share their tags, those in use are to be entered again. */
   #rotate(time: number): void {
     const rotations =
@@ -451,7 +463,9 @@ export class UnitCaches {
         if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
       const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
-      return (history?.versions.some(isValid) ?? false) || shared.some(isValid) || mayDiffer;
+      if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
+      if (mayDiffer) this.#stale.enter(caches, request, deviceVersion, null, time);
+      return mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
@@ -462,7 +476,7 @@ export class UnitCaches {
       mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.staleInDevice = kept;
-    if (mayDiffer) this.#stale.enter(caches, request, pair, time);
+    if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
   }
 
@@ -475,8 +489,9 @@ export class UnitCaches {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
-    for (const other of this.contexts.neighbours(caches)) if (isValid(other)) return true;
-    return caches.contexts.versions.some(isValid) || this.#anyLeft(caches, request);
+    const stale = caches.contexts.versions.some(isValid) || this.contexts.neighbours(caches).some(isValid);
+    if (stale) this.#stale.enter(caches, request, null, null, time);
+    return stale || this.#anyLeft(caches, request);
   }
 
   /** Whether translations of a page outlive the contexts that they were made through. */

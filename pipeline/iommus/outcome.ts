@@ -90,9 +90,9 @@ export class Outcome {
     if (walk.status !== OK) this.#take(walk);
   }
 
-  /** Adds a later page's walk. */
-  next(walk: WalkResult): void {
-    this.reads += walk.reads;
+  /** Adds a later page's walk. @param pages so many of which are alike */
+  next(walk: WalkResult, pages = 1): void {
+    this.reads += walk.reads * pages;
     this.disputed ||= walk.disputed;
     if (walk.status !== OK) {
       this.status = walk.status;

@@ -1,7 +1,11 @@
+import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import type { Outcome } from "./outcome.ts";
+
+const PASSING_BYTES = 2 ** PASSING_SHIFT;
+const EVERY_PAGE = { holdNoPages: () => false };
 
 /** What walks a request of one page: an engine, or who takes down what an engine reads. */
 export interface Walks {
@@ -12,6 +16,8 @@ export interface Walks {
 export interface CacheObserver {
   /** @returns whether they may hold another answer than this walk's */
   use(request: WalkRequest, walk: WalkResult, time: number): boolean;
+  /** Whether nothing is held of single pages of the contexts that a request was walked through last: they are all alike. */
+  holdNoPages(request: WalkRequest): boolean;
 }
 
 /**
@@ -37,14 +43,18 @@ export function walkRequest(
   out.begin(walk);
   if (walk.status !== OK) return doubt;
   let left = bytes;
-  let span = Math.min(left, bytesToPageEnd(request, walk));
+  // Only where that spares many walks.
+  const holder = bytes < PASSING_BYTES ? EVERY_PAGE : caches;
+  let span = Math.min(left, bytesAlike(request, walk, holder));
+  out.reads += walk.reads * (walksIn(request, walk, span) - 1);
   out.run(walk.frame, walk.offset, span);
   while (left > span) {
     left -= span;
     advance(request, span);
     walk = walks.walk(request);
     if (caches?.use(request, walk, time)) doubt = true;
-    out.next(walk);
+    span = Math.min(left, bytesAlike(request, walk, holder));
+    out.next(walk, walksIn(request, walk, span));
     if (walk.status !== OK) {
       // A fault on a later page is not at the request's own address.
       if (!out.hasFaultAddr) {
@@ -54,10 +64,29 @@ export function walkRequest(
       }
       return doubt;
     }
-    span = Math.min(left, bytesToPageEnd(request, walk));
     out.run(walk.frame, walk.offset, span);
   }
   return doubt;
+}
+
+/**
+ * Bytes from the request's address on for which this walk stands: to the end of the page, or where nothing is translated
+ * over many of them, so that the length of a request is no measure of the work.
+ */
+function bytesAlike(
+  request: WalkRequest,
+  walk: WalkResult,
+  caches: Pick<CacheObserver, "holdNoPages"> | null,
+): number {
+  if (!walk.passesAround || (caches !== null && !caches.holdNoPages(request)))
+    return bytesToPageEnd(request, walk);
+  return PASSING_BYTES - (request.addrLo & (PASSING_BYTES - 1));
+}
+
+/** Walks that one stands for over so many bytes: where nothing is translated, one for each frame. */
+function walksIn(request: WalkRequest, walk: WalkResult, span: number): number {
+  if (!walk.passesAround) return 1;
+  return Math.ceil(((request.addrLo & (FRAME_BYTES - 1)) + span) / FRAME_BYTES);
 }
 
 /** Bytes from the request's address to the end of the page that this walk translated, all in one physical run. */

@@ -81,7 +81,9 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
       return this.#interrupt(request, out);
     }
     if (this.configuration.enabled !== 0 || request.binding !== null) return true;
-    return passThrough(request, ALL_ACCESS, out);
+    passThrough(request, ALL_ACCESS, out);
+    out.passesAround = true;
+    return false;
   }
 
   /** 2.2.2: the device table entry. */
@@ -142,6 +144,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     out.domain = device.domain;
     if (device.valid === 0) {
       passThrough(request, ALL_ACCESS, out);
+      out.passesAround = true;
       return;
     }
     const guest = process.guest !== 0;
@@ -154,7 +157,11 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   #translateHost(request: WalkRequest, device: DeviceContext, out: WalkResult): void {
     if (device.mode === 0) {
       if ((hostAccess(request.access) & ~device.perm) !== 0) this.#events.denied(out);
-      else passThrough(request, hostPerm(device.perm), out);
+      else {
+        passThrough(request, hostPerm(device.perm), out);
+        // The exclusion range may begin at any frame.
+        out.passesAround = this.configuration.exclusion === 0;
+      }
       return;
     }
     const host = this.#host;

@@ -261,6 +261,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     out.offset = request.addrLo & FRAME_MASK;
     out.perm = ALL_RIGHTS;
     out.passthrough = true;
+    out.passesAround = true;
   }
 
   #adopt(): void {

@@ -317,6 +317,7 @@ function privilegeOf(request: WalkRequest, privcfg: number): boolean {
 function passThrough(request: WalkRequest, out: WalkResult): void {
   out.status = OK;
   out.passthrough = true;
+  out.passesAround = true;
   out.perm = READ | WRITE | EXECUTE;
   out.frame = frameOf(request.addrHi, request.addrLo);
   out.offset = request.addrLo & FRAME_MASK;

@@ -118,6 +118,7 @@ export function identity(request: WalkRequest, out: WalkResult): void {
   out.offset = request.addrLo & FRAME_MASK;
   out.perm = ALL_RIGHTS;
   out.passthrough = true;
+  out.passesAround = true;
 }
 
 function useSecondStage(unit: VtdUnit, process: VtdPasidContext): void {

@@ -139,6 +139,11 @@ export class TagSet implements TranslationTag {
     return !old.invalidated && old.time > this.epoch;
   }
 
+  /** Whether no translation is known to be held, nor to have been. */
+  get isEmpty(): boolean {
+    return this.filled === 0 && this.superseded.size === 0;
+  }
+
   /** All entries are gone. */
   clear(): void {
     this.valid = 0;
