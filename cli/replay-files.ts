@@ -105,7 +105,14 @@ async function replayFile(
     requests = summary.records.get("dma") ?? requests;
     if (options.timing)
       process.stderr.write(
-        timingLine(path, requests, summary.lines, source.consumed, performance.now() - started),
+        timingLine(
+          path,
+          requests,
+          summary.lines,
+          source.consumed,
+          performance.now() - started,
+          summary.batched,
+        ),
       );
     return summary;
   } finally {

@@ -1,26 +1,71 @@
-/** A replay that takes up what like requests came to writes what one writes that walks each: test/fuzz/paths.ts looks harder. */
+/**
+ * A replay that takes up what like requests came to, and reads and writes many at once, writes what one writes that reads and
+ * walks each by itself: test/fuzz/paths.ts looks harder.
+ */
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { bytesSource } from "../parsers/trace/source.ts";
+import { selectionOf } from "../pipeline/output/selection.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
 import { ROOT } from "./support/cli.ts";
+import { mutatedLine } from "./support/mutated-lines.ts";
 import { linesOf, randomOf, SEEDS, varied } from "./support/mutated-trace.ts";
 import { difference, output } from "./support/paths.ts";
+import { syntheticTrace } from "./support/trace-generator.ts";
 
 /** Lines of a recording that are varied. */
 const LINES = 600;
+/** Bytes that are read at once. */
+const STEPS = [1, 13, 1000, 65_536, Number.POSITIVE_INFINITY];
 
 describe.each(SEEDS)("variations of %s", (sample) => {
-  const lines = linesOf(sample);
+  const lines = linesOf(sample).slice(0, LINES);
   const directory = dirname(join(ROOT, "samples", sample));
+
+  /** @param spoilt one line of so many is another one */
+  async function expectSame(seed: number, spoilt: number): Promise<void> {
+    const random = randomOf(seed);
+    const trace = varied(lines, random, 6).map((line) =>
+      random(spoilt) === 0 ? mutatedLine(line, random) : line,
+    );
+    const text = Buffer.from(`${trace.join("\n")}\n`);
+    const plain = await output(text, { directory, fast: false });
+    const step = STEPS[random(STEPS.length)]!;
+    expect(difference(plain, await output(text, { directory, fast: true }, step))).toBeNull();
+  }
 
   it("come to the same on either path", () =>
     fc.assert(
-      fc.asyncProperty(fc.nat(), async (seed) => {
-        const random = randomOf(seed);
-        const text = Buffer.from(`${varied(lines.slice(0, LINES), random, 6).join("\n")}\n`);
-        const plain = await output(text, { directory, fast: false });
-        expect(difference(plain, await output(text, { directory, fast: true }))).toBeNull();
-      }),
-      { numRuns: 3 },
+      fc.asyncProperty(fc.nat(), (seed) => expectSame(seed, Number.POSITIVE_INFINITY)),
+      { numRuns: 2 },
     ));
+
+  it("with lines that are spoilt, too", () =>
+    fc.assert(fc.asyncProperty(fc.nat(), fc.constantFrom(3, 50), expectSame), { numRuns: 2 }));
+});
+
+describe("requests that are alike", () => {
+  const lines = [...syntheticTrace({ requests: 500, seed: 3, devices: 2, pages: 4 })].join("").split("\n");
+  const requests = lines.filter((line) => line.startsWith('{"type":"dma"'));
+  const text = Buffer.from([...lines, ...new Array(9).fill(requests).flat()].join("\n"));
+
+  it("are answered many at once", async () => {
+    const { batched } = await replayTrace(bytesSource(text), { write: () => {} }, { fast: true });
+    // Those that fault are not.
+    expect(batched).toBeGreaterThan(4000);
+  });
+
+  it("are written where they are selected, and counted in any case", async () => {
+    for (const names of [["ok"], ["matches"], ["faults"], [], ["findings", "mismatches"]] as const) {
+      const only = selectionOf([...names]);
+      const plain = await output(text, { only, fast: false });
+      expect(difference(plain, await output(text, { only, fast: true }))).toBeNull();
+    }
+  });
+
+  it("are read by themselves on demand", async () => {
+    const { batched } = await replayTrace(bytesSource(text), { write: () => {} }, { fast: false });
+    expect(batched).toBe(-1);
+  });
 });

@@ -5,6 +5,7 @@ import type { CommandSet } from "./commands/command-set.ts";
 import type { RegisterCommand } from "./commands/register-command.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRecordFormat } from "./fault-record.ts";
+import type { VendorFuzzing } from "./fuzz/vendor-fuzzing.ts";
 import type { HostInterface } from "./host.ts";
 import type { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
@@ -77,4 +78,6 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly flushesBuffer?: (name: string, value: Word64) => boolean;
   /** How it tags, keeps and drops what it caches. */
   readonly caching: Caching<D, P>;
+  /** What looking for an IOMMU's mistakes needs to know: loaded by those that look. */
+  fuzzing(): Promise<VendorFuzzing>;
 }

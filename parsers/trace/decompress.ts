@@ -18,9 +18,10 @@ const CHUNK_BYTES = 256 * 1024;
 
 /**
  * The source itself, or one that gives what it decompresses to.
+ * @param chunkBytes what gzip puts out at once
  * @throws TraceError where only other tools read it
  */
-export async function unpacked(raw: ByteSource): Promise<ByteSource> {
+export async function unpacked(raw: ByteSource, chunkBytes = CHUNK_BYTES): Promise<ByteSource> {
   const head = new Uint8Array(FOREIGN_MAGIC_BYTES);
   let n = 0;
   while (n < head.length) {
@@ -30,12 +31,46 @@ export async function unpacked(raw: ByteSource): Promise<ByteSource> {
   }
   const start = head.subarray(0, n);
   if (head[0] === 0x1f && head[1] === 0x8b)
-    return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit));
+    return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit, chunkBytes));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
+  const wide = utf16Of(start);
+  if (wide !== undefined)
+    return new UnpackedSource(raw, start, "UTF-16", STEP_BYTES, (emit) => new Utf16(emit, wide));
   const foreign = foreignFile(raw.path, start);
   if (foreign !== undefined) throw new TraceError("unreadable", raw.path, foreign);
   return new PeekedSource(raw, start);
+}
+
+/** What text begins with whose characters have two bytes, as Windows' shells write it: a byte order mark. */
+function utf16Of(head: Uint8Array): "utf-16le" | "utf-16be" | undefined {
+  if (head[0] === 0xff && head[1] === 0xfe) return "utf-16le";
+  return head[0] === 0xfe && head[1] === 0xff ? "utf-16be" : undefined;
+}
+
+/** Text in UTF-16, as UTF-8. */
+class Utf16 implements Decompressor {
+  readonly #emit: (bytes: Uint8Array) => void;
+  readonly #decoder: InstanceType<typeof TextDecoder>;
+
+  constructor(emit: (bytes: Uint8Array) => void, encoding: "utf-16le" | "utf-16be") {
+    this.#emit = emit;
+    this.#decoder = new TextDecoder(encoding);
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    this.#put(this.#decoder.decode(bytes, { stream: true }));
+  }
+
+  async finish(): Promise<void> {
+    this.#put(this.#decoder.decode());
+  }
+
+  #put(text: string): void {
+    if (text !== "") this.#emit(Buffer.from(text, "utf8"));
+  }
+
+  close(): void {}
 }
 
 /** A source whose first bytes have been read already. */
@@ -193,8 +228,8 @@ class Gunzip implements Decompressor {
   readonly #zlib: ZlibWriter;
   #ended = false;
 
-  constructor(emit: (bytes: Uint8Array) => void) {
-    this.#zlib = new ZlibWriter(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), emit);
+  constructor(emit: (bytes: Uint8Array) => void, chunkSize: number) {
+    this.#zlib = new ZlibWriter(zlib.createGunzip({ chunkSize }), emit);
   }
 
   async push(bytes: Uint8Array): Promise<void> {

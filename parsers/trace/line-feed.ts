@@ -65,10 +65,12 @@ export function tooLong(what: string, maxBytes: number): string {
 
 /** Cuts text into lines, and has the lines of one kind of stream read: quickly where that can be, else by the book. */
 export abstract class LineCutter implements Feed {
-  buffer: Uint8Array = new Uint8Array(CHUNK_BYTES + SLACK_BYTES);
+  buffer: Uint8Array;
   lines = 0;
   done = false;
   readonly #maxLine: number;
+  /** The buffer where lines are not too long for it. */
+  readonly #home: Uint8Array;
   /** The unread text is bytes #start to #fill of the buffer. */
   #start = 0;
   #fill = 0;
@@ -81,14 +83,21 @@ export abstract class LineCutter implements Feed {
   /** Bytes of it that were dropped. */
   #skipped = 0;
 
-  constructor(maxLineBytes: number) {
+  /** @param home where text goes, of CHUNK_BYTES at least; longer lines get another */
+  constructor(maxLineBytes: number, home: Uint8Array = new Uint8Array(CHUNK_BYTES + SLACK_BYTES)) {
     this.#maxLine = maxLineBytes;
+    this.#home = home;
+    this.buffer = home;
   }
 
   /** The buffer that lines are in from now on. At least SLACK_BYTES follow every newline that ends one. */
   protected abstract use(bytes: Uint8Array): void;
   /** @returns offset of the newline of the usual record at `start`; -1 where `read` must read it */
   protected abstract scan(start: number): number;
+  /** Takes lines that can be taken many at once, and counts them. @returns offset of the first that is not taken */
+  protected many(start: number, _last: number): number {
+    return start;
+  }
   /** Takes the record that was scanned last. */
   protected abstract take(line: number): void;
   /** Reads any line: bytes `start` to `end` (exclusive), where a newline is; they are not all white space. */
@@ -105,11 +114,14 @@ export abstract class LineCutter implements Feed {
   }
 
   reserve(): number {
-    if (this.#start > 0) {
-      this.buffer.copyWithin(0, this.#start, this.#fill);
-      this.#fill -= this.#start;
-      this.#start = 0;
-    }
+    const home = this.#home;
+    const unread = this.#fill - this.#start;
+    if (this.buffer !== home && unread <= CHUNK_BYTES / 4) {
+      home.set(this.buffer.subarray(this.#start, this.#fill));
+      this.buffer = home;
+    } else if (this.#start > 0) this.buffer.copyWithin(0, this.#start, this.#fill);
+    this.#start = 0;
+    this.#fill = unread;
     this.#last = -1;
     if (this.room < CHUNK_BYTES / 2) {
       const larger = new Uint8Array(this.buffer.length * 2);
@@ -175,6 +187,10 @@ export abstract class LineCutter implements Feed {
         if (performance.now() > pause) break;
         this.#lookAt = this.lines + LINES_PER_LOOK;
       }
+      if (!this.#skipping) {
+        p = this.many(p, last);
+        if (p > last) break;
+      }
       const line = ++this.lines;
       let end = this.#skipping ? -1 : this.scan(p);
       if (end >= 0 && end - p <= this.#maxLine) this.take(line);
@@ -213,13 +229,19 @@ export class LineFeed extends LineCutter {
   readonly #strict: boolean;
   readonly #scanner: RecordScanner;
 
-  constructor(handler: TraceHandler, options: FeedOptions) {
-    super(options.maxLineBytes);
+  /** @param home as for LineCutter */
+  constructor(handler: TraceHandler, options: FeedOptions, home?: Uint8Array) {
+    super(options.maxLineBytes, home);
     this.#handler = handler;
     const reader = new LineReader(options.names, handler, options.strict);
     this.#reader = reader;
     this.#scanner = new RecordScanner(options.names, reader.dma, reader.mem, reader.harmless);
     this.#strict = options.strict ?? false;
+  }
+
+  /** Names that nothing knows are errors: every line is read by the book. */
+  protected get isStrict(): boolean {
+    return this.#strict;
   }
 
   protected override get stopped(): boolean {

@@ -4,6 +4,7 @@
  */
 
 import { loadLogFeed } from "../log-input.ts";
+import { BatchFeed } from "./batch/batch-feed.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import { type ReadTotals, type RecordSource, readRecords, type TraceHandler } from "./record-source.ts";
@@ -89,6 +90,8 @@ export async function traceFeed(
   handler: TraceHandler,
   options: FeedOptions,
 ): Promise<Feed> {
+  const { batches } = handler;
+  if (layout === "lines" && batches) return new BatchFeed(handler, options, batches);
   if (layout === "lines") return new LineFeed(handler, options);
   if (layout === "log" || layout === "simple-trace") {
     const logFeed = await loadLogFeed();

@@ -1,6 +1,18 @@
+import type { BatchMachine } from "./batch/machine.ts";
 import type { ErrorCode } from "./field.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "./records.ts";
 import type { PlainRecord } from "./schema.ts";
+
+/** Takes requests many at once, as a batch machine has found them. */
+export interface BatchTaker {
+  readonly machine: BatchMachine;
+  /**
+   * Takes records from `from` on, at most up to `to` - 1, as far as it can.
+   * @param line of the first
+   * @returns the first that it does not take: the handler is told of that one by itself, and then again of those behind it
+   */
+  take(from: number, to: number, line: number): number;
+}
 
 /** Told about every record of a trace, in order. Calls are synchronous; nothing that is reused may be kept. */
 export interface TraceHandler {
@@ -20,6 +32,8 @@ export interface TraceHandler {
    * @returns false where it need not be told of this name again
    */
   unknownField?(line: number, path: string, name: string, known: readonly string[]): boolean;
+  /** Takes requests many at once; absent: the handler is told of each. */
+  readonly batches?: BatchTaker | null;
   /** Nothing more is wanted: whoever tells the records looks at it after each, and tells no other. Absent: all are wanted. */
   readonly stopped?: boolean;
 }

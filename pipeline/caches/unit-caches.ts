@@ -175,6 +175,15 @@ export class UnitCaches {
       : pair;
   }
 
+  /**
+   * Whether one page of a pair is what another page in the same leaf is, whatever its size: memory has not changed since
+   * the first translation with its tags was made, so that all that may be held fit together.
+   */
+  isUniform({ tags, globalTags }: TranslationContext): boolean {
+    const alone = tags.groups.length === 0 && globalTags.nextShift(0) === 0;
+    return alone && tags.first > this.#memory.lastChange;
+  }
+
   /** Tags are too many: `makeRoom` may forget some. */
   get isFull(): boolean {
     return this.#budgets.tags.free < 0;
@@ -463,7 +472,9 @@ export class UnitCaches {
         if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
       const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
-      return (history?.versions.some(isValid) ?? false) || shared.some(isValid) || mayDiffer;
+      if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
+      if (mayDiffer) this.#stale.enter(caches, request, deviceVersion, null, time);
+      return mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
@@ -474,7 +485,7 @@ export class UnitCaches {
       mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.staleInDevice = kept;
-    if (mayDiffer) this.#stale.enter(caches, request, pair, time);
+    if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
   }
 
@@ -487,8 +498,9 @@ export class UnitCaches {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);
     }
-    for (const other of this.contexts.neighbours(caches)) if (isValid(other)) return true;
-    return caches.contexts.versions.some(isValid) || this.#anyLeft(caches, request);
+    const stale = caches.contexts.versions.some(isValid) || this.contexts.neighbours(caches).some(isValid);
+    if (stale) this.#stale.enter(caches, request, null, null, time);
+    return stale || this.#anyLeft(caches, request);
   }
 
   /** Whether translations of a page outlive the contexts that they were made through. */

@@ -98,7 +98,7 @@ export class TableFindings implements Analysis, FrameUser {
     this.#names = names;
     this.#recorded = memory;
     this.#memory = new PeekedMemory(memory);
-    const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change), past);
+    const changes = new UpdateFindings((entry, line, change) => this.#changed(entry, line, change));
     this.#updates = new UpdatedEntries(this.#memory, past, (table) => this.#owners.get(table)?.unit, changes);
     this.#written = new WrittenEntries(this.#updates);
     this.#units = units;
@@ -215,6 +215,10 @@ export class TableFindings implements Analysis, FrameUser {
 
   faulted(line: number, _route: Route, record: DmaRecord, outcome: Outcome): void {
     this.#updates.faulted(line, record, outcome);
+  }
+
+  heedful(): boolean {
+    return this.#updates.anyWindow;
   }
 
   command(_line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {

@@ -51,17 +51,37 @@ export class ByteWriter {
   #buffer: Buffer;
   #view: DataView;
   #length = 0;
-  /** The buffer of the last `take`, and one that may be used again. */
+  /** The buffer of the last `take`, and those that may be used next. */
   #lent: Buffer | null = null;
-  #spare: Buffer | null = null;
+  #free: Buffer[] = [];
+  /** Buffers that it was given: it returns to them. */
+  readonly #given: readonly Buffer[];
   /** Bytes handed out by `take` so far. */
   #taken = 0;
   /** Where held bytes begin in the buffer; -1: nothing is held. */
   #held = -1;
 
-  constructor(capacity = 1 << 18) {
-    this.#buffer = Buffer.allocUnsafeSlow(capacity + SLACK_BYTES);
+  /** @param buffers a capacity, or two buffers to write to in turn as far as they do */
+  constructor(buffers: number | readonly Buffer[] = 1 << 18) {
+    this.#given = typeof buffers === "number" ? [] : buffers;
+    this.#free = this.#given.slice(1);
+    this.#buffer = typeof buffers === "number" ? Buffer.allocUnsafeSlow(buffers + SLACK_BYTES) : buffers[0]!;
     this.#view = viewOf(this.#buffer);
+  }
+
+  /** Where the next byte goes in the memory that the buffers it was given are of; 0: it goes elsewhere. */
+  get place(): number {
+    return this.#given.includes(this.#buffer) && this.#held < 0 ? this.#buffer.byteOffset + this.#length : 0;
+  }
+
+  /** Bytes that can be written there. */
+  get room(): number {
+    return this.#buffer.length - SLACK_BYTES - this.#length;
+  }
+
+  /** So many bytes have been written at `place`. */
+  advance(bytes: number): void {
+    this.#length += bytes;
   }
 
   /** Bytes waiting to be taken. */
@@ -85,15 +105,12 @@ export class ByteWriter {
     const { length, held } = this;
     const out = buffer.subarray(0, length);
     this.#taken += length;
-    const spare = this.#spare;
-    this.#use(
-      spare !== null && spare.length >= held + SLACK_BYTES ? spare : Buffer.allocUnsafeSlow(buffer.length),
-    );
+    const at = this.#free.findIndex((free) => free.length >= held + SLACK_BYTES);
+    this.#use(at < 0 ? Buffer.allocUnsafeSlow(buffer.length) : this.#free.splice(at, 1)[0]!);
     if (this.#held >= 0) {
       buffer.copy(this.#buffer, 0, length, length + held);
       this.#held = 0;
     }
-    this.#spare = null;
     this.#lent = buffer;
     this.#length = held;
     return out;
@@ -142,7 +159,7 @@ export class ByteWriter {
   /** What the last `take` gave is not needed any more: its memory may serve again. */
   recycle(): void {
     if (this.#lent === null) return;
-    this.#spare = this.#lent;
+    this.#release(this.#lent);
     this.#lent = null;
   }
 
@@ -153,7 +170,14 @@ export class ByteWriter {
       Math.max(this.#buffer.length * 2, this.#length + bytes + SLACK_BYTES),
     );
     this.#buffer.copy(larger, 0, 0, this.#length);
+    if (this.#given.includes(this.#buffer)) this.#release(this.#buffer);
     this.#use(larger);
+  }
+
+  /** A buffer may be used again: those that were given before all others. */
+  #release(buffer: Buffer): void {
+    if (this.#given.length === 0) this.#free = [buffer];
+    else if (this.#given.includes(buffer)) this.#free.push(buffer);
   }
 
   #use(buffer: Buffer): void {

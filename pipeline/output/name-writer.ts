@@ -1,6 +1,6 @@
 import { printable } from "../../parsers/trace/show.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
-import { type ByteWriter, type Piece, piece } from "./byte-writer.ts";
+import { ByteWriter, type Piece, piece } from "./byte-writer.ts";
 
 const PASID = piece(',"pasid":');
 const ADDR = piece(',"addr":"0x');
@@ -74,10 +74,23 @@ export class NameWriter {
   }
 
   #text(): string {
-    const { iommu, device } = this.#names;
+    const { iommu, device, trace } = this.#names;
+    const label = trace === undefined ? "" : `,"trace":${printable(JSON.stringify(trace))}`;
     const id = iommu === undefined ? "" : `,"iommu":${printable(JSON.stringify(iommu))}`;
-    return `${id},"dev":${JSON.stringify(device)}`;
+    return `${label}${id},"dev":${JSON.stringify(device)}`;
   }
+}
+
+/** Most heads take less. */
+const HEAD_BYTES = 256;
+
+/** What `NameWriter` writes of a request. */
+export function headText(names: RequestNames, pasid: number): Buffer {
+  const out = new ByteWriter(HEAD_BYTES);
+  const writer = new NameWriter(names);
+  out.reserve(writer.room);
+  writer.write(out, pasid);
+  return out.take();
 }
 
 function writePasid(out: ByteWriter, pasid: number): void {

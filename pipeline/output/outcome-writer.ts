@@ -11,10 +11,14 @@ import { ByteWriter, Piece, piece } from "./byte-writer.ts";
 import { NameWriter } from "./name-writer.ts";
 import { RESULTS } from "./outcome-record.ts";
 
-const TYPE_LINE = piece('{"type":"outcome","line":');
-const SEQ = piece(',"seq":');
-const TS = piece(',"ts":');
-const LEN = piece('","len":');
+const TYPE_LINE_TEXT = '{"type":"outcome","line":';
+const TYPE_LINE = piece(TYPE_LINE_TEXT);
+const SEQ_TEXT = ',"seq":';
+const SEQ = piece(SEQ_TEXT);
+const TS_TEXT = ',"ts":';
+const TS = piece(TS_TEXT);
+const LEN_TEXT = '","len":';
+const LEN = piece(LEN_TEXT);
 /** Not given, false, true. */
 const PRIV = ["", ',"priv":false', ',"priv":true'];
 /** By status: the result and what comes before its first value. */
@@ -55,7 +59,17 @@ const DIFF = piece('","diff":"');
 const CHANGED_LINE = piece(',"changed_line":');
 /** Bytes that end a record. */
 export const END_BYTES = 2;
-const END = piece("}\n");
+const END_TEXT = "}\n";
+const END = piece(END_TEXT);
+/** Texts that stand in every outcome, or before what does: up to line, `seq`, `ts` and length; the end, without a verdict and with a match. */
+export const FIXED_TEXTS: readonly string[] = [
+  TYPE_LINE_TEXT,
+  SEQ_TEXT,
+  TS_TEXT,
+  LEN_TEXT,
+  END_TEXT,
+  `,"verdict":"match"${END_TEXT}`,
+];
 
 /** Bytes that an outcome needs at most, its texts and runs aside. */
 const FIXED = 1024;
@@ -171,9 +185,7 @@ export class OutcomeWriter {
     const slot = (request.access << 4) | (o.status << 2) | priv;
     const known = this.#middles[slot];
     if (known !== undefined) return known;
-    const made = piece(
-      `,"access":"${ACCESS_NAMES[request.access]}"${PRIV[priv]},"model":"${o.model}",${RESULT[o.status]}`,
-    );
+    const made = piece(middleText(request.access, priv, o));
     this.#middles[slot] = made;
     return made;
   }
@@ -201,6 +213,21 @@ export class OutcomeWriter {
     writeTail(this.#out, o);
     if (known === undefined || this.#misses++ % TAIL_MISSES === 0) this.#tails[slot] = new Tail(o);
   }
+}
+
+/** What stands between the length and the result's first value. @param priv not given, false, true */
+export function middleText(access: number, priv: number, { model, status }: Outcome): string {
+  return `,"access":"${ACCESS_NAMES[access]}"${PRIV[priv]},"model":"${model}",${RESULT[status]}`;
+}
+
+/** What follows the address of a translated request in one run, or what comes before the reason of one that faults, up to its verdict. */
+export function tailText(o: Outcome): Buffer {
+  const out = new ByteWriter(FIXED);
+  if (o.status === OK) writeTranslation(out, o);
+  else writeFault(out, o);
+  out.put(READS);
+  out.decimal(o.reads);
+  return out.take();
 }
 
 /**

@@ -152,6 +152,8 @@ export class Summary {
   walked = 0;
   /** Requests that a filter has left out; -1: there is no filter. */
   filtered = -1;
+  /** Requests that were answered many at once; -1: none could be. */
+  batched = -1;
   /** Names that nothing here knows. */
   unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();

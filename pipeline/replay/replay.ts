@@ -29,6 +29,7 @@ import { Summary } from "../output/statistics.ts";
 import { Comparison } from "../verdicts/comparison.ts";
 import { Judge } from "../verdicts/judge.ts";
 import { OtherReading } from "../verdicts/other-reading.ts";
+import type { BatchReplay, MemoOwner } from "./batch/batch-replay.ts";
 import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
@@ -43,7 +44,7 @@ const LOW_HALVES = 2 ** 32;
  * Replays the records of one trace: keeps the recorded system as they say, walks and judges every request, and tells a
  * sink what they come to. Feed it from a `RecordSource`, then call `finish`.
  */
-export class Replay implements TraceHandler {
+export class Replay implements TraceHandler, MemoOwner {
   readonly summary = new Summary();
   readonly system: RecordedSystem;
   readonly #sink: ReplaySink;
@@ -62,15 +63,20 @@ export class Replay implements TraceHandler {
   readonly #memo: Memo;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
   #due = true;
+  readonly batches: BatchReplay | null;
   /** Of memory, when the memo was last told that something has happened. */
   #generation = 0;
 
-  /** @param watching makes further ones who look on, and are told last */
+  /**
+   * @param watching makes further ones who look on, and are told last
+   * @param batches answers requests of a text many at once; null: each is told of by itself
+   */
   constructor(
     names: TraceNames,
     sink: ReplaySink,
     options: ReplayOptions,
     watching: (system: RecordedSystem) => readonly Analysis[] = () => [],
+    batches: BatchReplay | null = null,
   ) {
     this.system = new RecordedSystem(names, options);
     const { filter } = options;
@@ -82,13 +88,21 @@ export class Replay implements TraceHandler {
     this.#undecided = new UndecidedVerdicts(this.summary, this.#sink);
     const counters = new Counters(this.summary);
     this.#counters = counters;
-    // What a filter leaves out is counted one by one.
-    this.#fast = options.fast && filter === null;
-    this.#memo = new Memo(({ unit, outcome }, requests, matches, bytes) =>
-      counters.alike(unit, outcome, requests, matches, bytes),
+    const onlookers = watching(this.system);
+    // What a filter leaves out is counted one by one, and who wants to be told of requests is told of each.
+    this.#fast = options.fast && filter === null && onlookers.every(({ request }) => request === undefined);
+    this.batches = batches;
+    if (batches !== null) {
+      batches.owner = this;
+      this.summary.batched = 0;
+    }
+    this.#memo = new Memo(
+      ({ unit, outcome }, requests, matches, bytes) =>
+        counters.alike(unit, outcome, requests, matches, bytes),
+      batches?.machine.buffer ?? null,
     );
     const findings = options.findings ? this.#findings(names) : [];
-    this.#analyses = analysesOf([...findings, this.#counted(), ...watching(this.system)]);
+    this.#analyses = analysesOf([...findings, this.#counted(), ...onlookers]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
       this.#fail(line, problem),
     );
@@ -131,10 +145,23 @@ export class Replay implements TraceHandler {
     if (!this.#fast || !this.#memo.find(record) || !this.#recall(line, record)) this.walk(line, record, null);
   }
 
+  get isDue(): boolean {
+    return this.#due || !this.#fast;
+  }
+
+  answered(requests: number, line: number): void {
+    this.summary.requests += requests;
+    this.summary.batched += requests;
+    this.system.past.skip(requests, line);
+  }
+
   /** What is due before a record that uses tables. */
   #before(): void {
-    this.#due = false;
     for (const analysis of this.#analyses.before) analysis.before();
+    if (!this.#due) return;
+    this.#due = false;
+    const { faulted, heedful } = this.#analyses;
+    this.isCalm = faulted.length === heedful.length && !heedful.some((analysis) => analysis.heedful());
   }
 
   /**
@@ -150,15 +177,29 @@ export class Replay implements TraceHandler {
     this.summary.requests++;
     this.system.past.tick(line);
     this.#memo.count(record, observed.present);
-    if (outcome.status === FAULT)
+    if (outcome.status === FAULT) {
+      if (observed.present) this.#memo.observed(record);
       for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
+    }
     this.#sink.outcome(line, route.names, record, outcome);
     return true;
   }
 
+  /** A request has been answered by a tail of the memo, with a fault. @param record its names, address, access, `seq` and observed result */
+  faulted(line: number, record: DmaRecord, tail: number): void {
+    const { outcome } = this.#memo.tail(tail);
+    outcome.verdict = record.observed.present ? "match" : "";
+    const route = this.system.iommus.route(record) as Route;
+    for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
+  }
+
+  /** Nothing will be said of faults that are like earlier ones. */
+  isCalm = false;
+
   /** After a request was walked: whether it may be the answer to others. */
-  #learn(record: DmaRecord, unit: IommuUnit, outcome: Outcome, doubt: boolean): void {
+  #learn(record: DmaRecord, route: Route, outcome: Outcome, doubt: boolean): void {
     if (!this.#fast) return;
+    const { unit } = route;
     const { caches, engine } = unit;
     const { time, generation } = this.system.past;
     const another = generation !== this.#generation || this.#undecided.waiting;
@@ -174,7 +215,8 @@ export class Replay implements TraceHandler {
     const pair = caches?.settledPair(this.#request) ?? null;
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
-    this.#memo.learn(record, unit, outcome, pair, { reads, bound: this.#request.binding !== null });
+    const uniform = pair !== null && caches!.isUniform(pair);
+    this.#memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
@@ -201,14 +243,9 @@ export class Replay implements TraceHandler {
     const request = this.#request;
     aim(request, route, record);
     const outcome = this.#outcome;
-    const mayDiffer = walkRequest(
-      walks ?? unit.engine,
-      request,
-      record.len,
-      outcome,
-      caches,
-      this.system.past.time,
-    );
+    const mayDiffer =
+      (walks !== null || !this.#walkAsForeseen(unit, record, request, outcome)) &&
+      walkRequest(walks ?? unit.engine, request, record.len, outcome, caches, this.system.past.time);
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     const { memory } = this.system;
     let unread = false;
@@ -223,7 +260,14 @@ export class Replay implements TraceHandler {
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
-    this.#learn(record, unit, outcome, mayDiffer || unread);
+    this.#learn(record, route, outcome, mayDiffer || unread);
+  }
+
+  /** Walks a request of a page that is known. @returns false where it is not, or the walk does not agree: it is to be walked */
+  #walkAsForeseen(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): boolean {
+    if (!this.#fast || !this.#memo.foresees(record)) return false;
+    walkRequest(unit.engine, request, record.len, outcome);
+    return this.#memo.agrees(outcome);
   }
 
   /** A request while the queue has stopped: what it shows of that. */

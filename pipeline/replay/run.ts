@@ -1,3 +1,4 @@
+import { BatchMachine } from "../../parsers/trace/batch/machine.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { type RecordSource, readRecords } from "../../parsers/trace/record-source.ts";
@@ -5,6 +6,7 @@ import { ByteWriter } from "../output/byte-writer.ts";
 import { NdjsonSink } from "../output/ndjson-sink.ts";
 import type { ReplaySink } from "../output/sink.ts";
 import type { Summary } from "../output/statistics.ts";
+import { BatchReplay } from "./batch/batch-replay.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "./options.ts";
 import { Replay } from "./replay.ts";
 
@@ -31,8 +33,9 @@ export async function replayRecords(
   sink: ReplaySink,
   options: ReplayOptions,
   onPiece: (bytesRead: number, requests: number) => void | Promise<void>,
+  batches: BatchReplay | null = null,
 ): Promise<Summary> {
-  const replay = new Replay(source.names, sink, options);
+  const replay = new Replay(source.names, sink, options, undefined, batches);
   const { summary } = replay;
   const handler = options.filter === null ? replay : options.filter.watching(replay);
   try {
@@ -43,6 +46,13 @@ export async function replayRecords(
   } finally {
     replay.close();
   }
+}
+
+/** Bytes of a trace from which on it pays to make a batch machine. */
+const WORTH_A_MACHINE = 1 << 16;
+
+function isWorthIt({ size }: ByteSource): boolean {
+  return size === undefined || size >= WORTH_A_MACHINE;
 }
 
 /**
@@ -59,7 +69,9 @@ export async function replayTrace(
 ): Promise<Summary> {
   const all = { ...DEFAULT_OPTIONS, ...options };
   const records = new TraceSource(source, all);
-  const out = new ByteWriter();
+  const machine = all.fast && all.filter === null && isWorthIt(source) ? BatchMachine.make() : null;
+  const out = new ByteWriter(machine?.outputs);
+  const batches = machine && new BatchReplay(machine, out, all.only);
   let writing: Promise<void> = Promise.resolve();
   const flush = async () => {
     await writing;
@@ -72,11 +84,18 @@ export async function replayTrace(
     if (records.live) await writing;
   };
   try {
-    const summary = await replayRecords(records, new NdjsonSink(out, all.only), all, (read, requests) => {
+    const onPiece = (read: number, requests: number) => {
       hooks.progress?.(read, requests);
       // After every chunk, however small: a live input comes in small ones and is read as it happens.
       return flush();
-    });
+    };
+    const summary = await replayRecords(
+      records,
+      new NdjsonSink(out, all.only, all.trace),
+      all,
+      onPiece,
+      batches,
+    );
     await writing;
     return summary;
   } finally {

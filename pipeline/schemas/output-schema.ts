@@ -56,6 +56,7 @@ const run = {
 };
 
 const OUTCOME: Description<OutcomeRecord> = {
+  trace,
   line,
   seq: optional(integer(-MAX_SAFE, MAX_SAFE, "As the input gives it")),
   ts: optional(opaque("As the input gives it")),
@@ -115,6 +116,7 @@ const OUTCOME: Description<OutcomeRecord> = {
 };
 
 const FINDING: Description<FindingRecord> = {
+  trace,
   line,
   severity: oneOf(SEVERITIES, "How bad it is"),
   rule: text("The rule that found it"),
@@ -179,6 +181,7 @@ const FINDING: Description<FindingRecord> = {
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
+  trace,
   stream: optional(oneOf(STREAMS, "diff: which of the two inputs")),
   line,
   code: oneOf(["json", "schema", "range", "io"], "Kind of trouble"),
@@ -186,6 +189,7 @@ const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
 };
 
 const MARK: Description<MarkRecord> = {
+  trace,
   line,
   label: schemaField({ type: "string", description: "The label" }),
 };

@@ -173,32 +173,36 @@ export class Judge {
     this.staleSource = null;
     this.unflushed = null;
     const { observed } = record;
-    let worst = VALID;
+    let worst = observed.result === OK ? VALID : UNEXPLAINED;
     let first = true;
     let fromCaches = 0;
+    let source: StaleSource | null = null;
     const explained = this.#pages(record, request, caches, (now) => {
       const whole = first;
       first = false;
       const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole, comparison);
       const asMemory = accept(now);
       const depth = asMemory ? VALID : this.#explainPage(request, caches, accept);
-      if (depth !== UNEXPLAINED) {
+      if (observed.result === OK) {
+        if (depth === UNEXPLAINED) return false;
         worst = Math.max(worst, depth);
-        // One page that faults as observed explains a request that faulted.
-        if (observed.result !== OK) return true;
+        source = this.staleSource;
         return asMemory || ++fromCaches < MOST_PAGES ? null : true;
       }
-      if (observed.result === OK) return false;
+      // One page that faults as observed explains a request that faulted: the page that does so most lawfully.
+      if (depth !== UNEXPLAINED && (worst === UNEXPLAINED || depth < worst)) {
+        worst = depth;
+        source = this.staleSource;
+      }
+      if (worst === VALID) return true;
       // This page did not fault; the fault may be on a later one.
       if (now.status === OK) return null;
       const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
       return passed && ++fromCaches < MOST_PAGES ? null : false;
     });
-    if (explained === false || (explained === null && observed.result !== OK)) {
-      this.staleSource = null;
-      return "mismatch";
-    }
-    return VERDICT_OF[worst]!;
+    const holds = worst !== UNEXPLAINED && (explained !== false || observed.result !== OK);
+    this.staleSource = holds ? source : null;
+    return holds ? VERDICT_OF[worst]! : "mismatch";
   }
 
   /** Without flushes in the trace, what an invalidation has covered comes before what memory may have said. */

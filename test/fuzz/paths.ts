@@ -6,6 +6,7 @@ import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../support/cli.ts";
+import { mutatedLine } from "../support/mutated-lines.ts";
 import { linesOf, randomOf, SEEDS, varied } from "../support/mutated-trace.ts";
 import { difference, output } from "../support/paths.ts";
 
@@ -18,6 +19,9 @@ const { values } = parseArgs({
   },
 });
 
+/** Bytes that are read at once. */
+const STEPS = [1, 7, 500, 4096, 65_536, 1 << 22];
+
 const random = randomOf(Number(values.seed));
 const seeds = SEEDS.map(linesOf);
 let lines = 0;
@@ -25,12 +29,16 @@ let traces = 0;
 let failures = 0;
 while (lines < Number(values.lines) && failures < 5) {
   const which = random(seeds.length);
-  const trace = varied(seeds[which]!, random, Number(values.repeats));
+  const spoilt = random(3);
+  const trace = varied(seeds[which]!, random, Number(values.repeats)).map((line) =>
+    spoilt > 0 && random(spoilt === 1 ? 4 : 100) === 0 ? mutatedLine(line, random) : line,
+  );
+  const step = STEPS[random(STEPS.length)]!;
   const text = Buffer.from(`${trace.join("\n")}\n`);
   const directory = dirname(join(ROOT, "samples", SEEDS[which]!));
   const found = difference(
     await output(text, { directory, fast: false }),
-    await output(text, { directory, fast: true }),
+    await output(text, { directory, fast: true }, step),
   );
   lines += trace.length;
   traces++;
@@ -38,7 +46,9 @@ while (lines < Number(values.lines) && failures < 5) {
   failures++;
   const path = `${values.keep}/paths-${values.seed}-${traces}.ndjson`;
   writeFileSync(path, text);
-  console.log(`${SEEDS[which]}, trace ${traces} of seed ${values.seed}, ${path}: ${found}`);
+  console.log(
+    `${SEEDS[which]}, trace ${traces} of seed ${values.seed}, ${step} bytes at once, ${path}: ${found}`,
+  );
 }
 console.log(`${traces} traces, ${lines} lines: ${failures === 0 ? "no difference" : `${failures} differ`}`);
 process.exitCode = failures === 0 ? 0 : 1;

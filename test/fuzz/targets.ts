@@ -75,7 +75,8 @@ function told(bytes: Uint8Array, make: (handler: TraceHandler, names: TraceNames
           o.paLo,
           o.hasCode,
           o.code,
-          o.reason,
+          // By name: a reason that is given twice has a number all the same.
+          o.reason < 0 ? "" : names.reasons.text(o.reason),
           o.stage,
           o.faultClass,
           o.recorded,
@@ -196,13 +197,19 @@ const SYSFS = tarOf([
   { name: "smmu/arm-smmu-v3/ssid_bits", data: "16\n" },
 ]);
 
+/** What is read and put out at once: small, since most of the time would go into making such buffers. */
+const CHUNK = new Uint8Array(1 << 12);
+/** Of damaged data, what stands before the damage is got byte by byte: of one input in so many. */
+const SALVAGED = 32;
+
 /** Drains a source; what breaks off is said. */
 async function drained(bytes: Uint8Array): Promise<void> {
   try {
-    const source = await unpacked(bytesSource(bytes));
-    const chunk = new Uint8Array(1 << 16);
+    const raw = bytesSource(bytes);
+    if (bytes.length % SALVAGED !== 0) delete raw.reopen;
+    const source = await unpacked(raw, CHUNK.length);
     for (let total = 0; total < 1 << 24; ) {
-      const n = await source.read(chunk, 0, chunk.length);
+      const n = await source.read(CHUNK, 0, CHUNK.length);
       if (n === 0) break;
       total += n;
     }

@@ -156,7 +156,7 @@ export class Mutations {
       const words = narrower(this.#models.get(iommu)!, data as string[], left);
       if (words !== null) narrowed.set(at, { ...this.#trace[at]!, data: words });
     }
-    return this.#mutate(count, seed, (at) => this.#trace.with(at, narrowed.get(at)!), false, [
+    return this.#mutate(count, seed, (at) => this.#trace.with(at, narrowed.get(at)!), true, [
       ...narrowed.keys(),
     ]);
   }

@@ -29,9 +29,13 @@ export function projectModules(): Module[] {
 }
 
 function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => join(entry.parentPath, entry.name));
+  return (
+    readdirSync(folder, { withFileTypes: true, recursive: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+      // AssemblyScript, a program of its own.
+      .filter((entry) => !entry.parentPath.endsWith("assembly"))
+      .map((entry) => join(entry.parentPath, entry.name))
+  );
 }
 
 const IMPORT = /\bfrom "(\.[^"]+)"|\bimport\("(\.[^"]+)"\)|^import "(\.[^"]+)"/gm;

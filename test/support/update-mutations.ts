@@ -34,7 +34,7 @@ interface Target {
 const textOf = (records: readonly Json[]) =>
   Buffer.from(records.map((r) => `${JSON.stringify(r)}\n`).join(""));
 
-/** Where the records of a trace write to entries that a request before them has used. */
+/** Where the records of a trace begin to change entries that a request before them has used. */
 export async function storesToEntries(records: readonly Json[]): Promise<Target[]> {
   const source = new TraceSource(bytesSource(textOf(records)), DEFAULT_OPTIONS);
   const silent = { outcome() {}, undecided() {}, decided() {}, record() {}, hold() {}, release() {} };
@@ -81,7 +81,8 @@ export async function storesToEntries(records: readonly Json[]): Promise<Target[
   });
   await readRecords(source, handler, () => {});
   inner.close();
-  return targets;
+  // What belongs to an update that has begun before is taken apart with that one.
+  return targets.filter((target) => begins(records, target));
 }
 
 /** What a device can tell of an outcome, and a cache. */
@@ -91,14 +92,24 @@ const answerOf = ({ result, pa, code, name, domain, asid, perm, page }: Json) =>
 /** Takes records apart, one at a time. */
 export async function splitStores(records: readonly Json[], targets: readonly Target[]): Promise<Tally> {
   const tally: Tally = { tried: 0, shown: 0, reported: 0, failures: [] };
-  const inRuns = new Set<number>();
-  for (const target of targets) {
-    if (inRuns.has(target.store)) continue;
-    for (const store of updateFrom(records, target).slice(1)) inRuns.add(store);
+  for (const target of targets)
     for (const reversed of [false, true]) await split(records, target, reversed, tally);
-  }
   return tally;
 }
+
+/** Whether an update begins with a record. */
+function begins(records: readonly Json[], target: Target): boolean {
+  let first = target.store;
+  while (isWrite(records[first - 1])) first--;
+  for (let store = first; store < target.store; ) {
+    const update = updateFrom(records, { ...target, store });
+    if (update.includes(target.store)) return false;
+    store = Math.max(store, ...update) + 1;
+  }
+  return true;
+}
+
+const isWrite = (record: Json | undefined) => record?.type === "mem" && record.by === undefined;
 
 interface Range {
   readonly from: bigint;
@@ -114,7 +125,7 @@ function rangeOf({ addr, data }: Json): Range {
 function updateFrom(records: readonly Json[], { store, start, bytes }: Target): number[] {
   const update: number[] = [];
   const written: Range[] = [];
-  for (let i = store; records[i]?.type === "mem" && records[i]!.by === undefined; i++) {
+  for (let i = store; isWrite(records[i]); i++) {
     const range = rangeOf(records[i]!);
     if (range.from < start || range.to > start + BigInt(bytes)) continue;
     if (written.some(({ from, to }) => from < range.to && range.from < to)) break;

@@ -81,4 +81,5 @@ export const AMD_VI = {
       ? incoherent("Control.Coherent=0")
       : COHERENT,
   caching: AMD_VI_CACHING,
+  fuzzing: async () => (await import("./fuzz/index.ts")).AMD_VI_FUZZING,
 } as const satisfies Vendor<DeviceContext, PasidContext>;

@@ -67,4 +67,5 @@ export const RISCV = {
   // No register says so: it is a matter of the platform's PMAs, which a host publishes ("dma-coherent" of its node).
   coherence: (state) => (state.property("coherent") === 0 ? incoherent("props.coherent=false") : COHERENT),
   caching: RISCV_CACHING,
+  fuzzing: async () => (await import("./fuzz/index.ts")).RISCV_FUZZING,
 } as const satisfies Vendor<RiscvDevice, RiscvPasidContext>;

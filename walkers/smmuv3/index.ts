@@ -67,4 +67,5 @@ export const SMMUV3 = {
   coherence: (state) =>
     state.capability("idr0", Idr0, "COHACC", 1) === 0 ? incoherent("SMMU_IDR0.COHACC=0") : COHERENT,
   caching: SMMUV3_CACHING,
+  fuzzing: async () => (await import("./fuzz/index.ts")).SMMUV3_FUZZING,
 } as const satisfies Vendor<StreamContext, SubstreamContext>;

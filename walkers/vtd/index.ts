@@ -98,4 +98,5 @@ export const VTD = {
   coherence: vtdCoherence,
   flushesBuffer,
   caching: VTD_CACHING,
+  fuzzing: async () => (await import("./fuzz/index.ts")).VTD_FUZZING,
 } as const satisfies Vendor<VtdDevice, VtdPasidContext>;

@@ -1,10 +1,11 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
-import { OK } from "../../../walkers/result.ts";
+import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
-import type { PastWalks } from "../history/past-walks.ts";
+import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
@@ -17,6 +18,7 @@ export class StaleContexts {
   readonly #translations: Translations;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
+  readonly #now = new WalkResult();
 
   constructor(
     walker: IommuWalker,
@@ -37,28 +39,43 @@ export class StaleContexts {
   /**
    * What a stale context or PASID entry translates may be cached as well, and then outlives it. Not where an
    * invalidation of the stale entry has been issued: those of what it made come after that one.
+   *
+   * @param device that memory gives now; null: it refuses the request before
+   * @param process likewise
    */
-  enter(caches: DeviceCaches, request: WalkRequest, fresh: TranslationContext, time: number): void {
+  enter(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion | null,
+    process: ContextVersion | null,
+    time: number,
+  ): void {
     const { pasid } = request;
-    const processes = [
-      ...caches.processes.get(pasid)!.history.versions,
-      ...this.#contexts.sharedPasidEntries(caches, fresh.device.context, pasid),
-    ].filter(
-      (version) => version.own && version !== fresh.process && this.#isUsable(version, coversPasidEntry),
-    );
-    const enter = (device: ContextVersion, process: ContextVersion) =>
-      this.#enterPair(this.#contexts.pairOf(caches, pasid, device, process), request, time);
-    for (const device of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
-      let own: ContextVersion | null = fresh.process;
-      if (device !== fresh.device) {
-        if (!this.#isUsable(device, coversContext)) continue;
-        own = this.#loadPasidContext(caches, request, device, time);
-        if (own !== null) enter(device, own);
+    for (const other of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
+      let own = process;
+      if (other !== device) {
+        if (!this.#isUsable(other, coversContext)) continue;
+        own = this.#loadPasidContext(caches, request, other, time);
+        if (own !== null) this.#enterPair(this.#contexts.pairOf(caches, pasid, other, own), request, time);
       }
       // A context that has no use for PASID entries has none for cached ones.
       if (own !== null && !own.own) continue;
-      for (const process of processes) enter(device, process);
+      for (const stale of this.#processesOf(caches, (device ?? other).context, pasid, process))
+        this.#enterPair(this.#contexts.pairOf(caches, pasid, other, stale), request, time);
     }
+  }
+
+  /** PASID entries that the caches may hold beside the one that memory gives. */
+  #processesOf(
+    caches: DeviceCaches,
+    device: object,
+    pasid: number,
+    process: ContextVersion | null,
+  ): ContextVersion[] {
+    return [
+      ...(caches.processes.get(pasid)?.history.versions ?? []),
+      ...this.#contexts.sharedPasidEntries(caches, device, pasid),
+    ].filter((version) => version.own && version !== process && this.#isUsable(version, coversPasidEntry));
   }
 
   /** The PASID entry that a stale device context leads to; null: it refuses the request. */
@@ -90,13 +107,37 @@ export class StaleContexts {
       translations.enter(set, shift, walk.firstShift, hi, lo, pair.id, time);
       return;
     }
-    if (translations.context === pair.id) return;
+    if (translations.context === pair.id) {
+      this.#enterAgain(set, pair, request, walk, time);
+      return;
+    }
     const known = translations
       .earlier(set, shift, hi, lo)
       .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
       set.fills(known, time);
     else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
+  }
+
+  /** The page was entered through the same contexts before: it may have been invalidated since, or be another now. */
+  #enterAgain(
+    set: TagSet,
+    pair: TranslationContext,
+    request: WalkRequest,
+    walk: WalkResult,
+    time: number,
+  ): void {
+    const translations = this.#translations;
+    const { addrHi: hi, addrLo: lo } = request;
+    const old = { context: pair.id, time: translations.time, invalidated: translations.invalidated };
+    const now = this.#now;
+    now.copyFrom(walk);
+    const then = old.time >= this.#memory.lastChange ? null : this.#past.walkAsOf(old, request);
+    if (then?.value && !sameTranslation(then.value, now)) {
+      old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then.value, pair.deviceId);
+      translations.supersede(set, now.pageShift, hi, lo, old);
+    }
+    translations.enter(set, now.pageShift, now.firstShift, hi, lo, pair.id, time);
   }
 
   /** Valid, and no invalidation of it is on its way. */

@@ -152,6 +152,12 @@ export class VersionedMemory implements GuestMemory, WriteWatcher {
     this.line = line;
   }
 
+  /** So many records are over, of which none changes anything. */
+  skip(records: number, line: number): void {
+    this.time += records;
+    this.line = line;
+  }
+
   /**
    * Reads memory as it was at a tick.
    * @param read sees it so in all its fetches, until it calls `asNow`; it may not read a past of its own

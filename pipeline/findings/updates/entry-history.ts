@@ -10,13 +10,15 @@ export interface TableEntry {
   readonly index: number;
 }
 
-/** A request that used an entry, and what it comes to. */
+/** A request that used an entry in the middle of an update, or at its end, and what it comes to. */
 export interface Use {
   readonly line: number;
   /** How many stores there had been. */
   readonly stores: number;
   readonly answer: string;
   readonly request: WalkRequest;
+  /** What it comes to after the last store so far that is of the same update; null: there is none after it. */
+  after: string | null;
 }
 
 /** The stores to an entry since the IOMMU was last sure to hold nothing older, and the requests that came between. */
@@ -34,6 +36,9 @@ export class EntryHistory {
   looks = 0;
   /** How many stores there were at each invalidation that covers it and is not complete. */
   readonly issued: number[] = [];
+  /** Number of the first store of the latest update, and the bytes that its stores have written. */
+  updateStart = 0;
+  #written = 0n;
 
   constructor(unit: IommuUnit, entry: TableEntry, place: EntryPlace, base: EntryState, since: number) {
     this.unit = unit;
@@ -41,6 +46,20 @@ export class EntryHistory {
     this.place = place;
     this.base = base;
     this.since = since;
+  }
+
+  /** Takes a store. An update writes each place once: where one is written again, the next begins. */
+  push(store: Store): void {
+    const bytes = ((1n << BigInt(store.to - store.from)) - 1n) << BigInt(store.from);
+    if ((bytes & this.#written) !== 0n) this.endUpdate();
+    this.#written |= bytes;
+    this.stores.push(store);
+  }
+
+  /** What has been stored is meant to be: the next store begins an update. */
+  endUpdate(): void {
+    this.updateStart = this.stores.length;
+    this.#written = 0n;
   }
 
   get state(): EntryState {

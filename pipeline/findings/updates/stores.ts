@@ -222,22 +222,3 @@ export function piecesToChange(kind: EntryKind, from: EntryState, to: EntryState
   const stores = [{ line: 0, time: 0, from: 0, to: layout.bytes, after: to }];
   return tornBy(kind, from, stores) === null ? 1 : layout.bytes / updates.store;
 }
-
-/**
- * The update that a store is of, as numbers of its first and last store. An update writes each place once: where one is
- * written again, the next begins.
- */
-export function updateAround(stores: readonly Store[], number: number): readonly [number, number] {
-  let first = 0;
-  let written = 0n;
-  for (const [i, { from, to }] of stores.entries()) {
-    const bytes = ((1n << BigInt(to - from)) - 1n) << BigInt(from);
-    if ((bytes & written) !== 0n) {
-      if (i > number) return [first, i - 1];
-      first = i;
-      written = 0n;
-    }
-    written |= bytes;
-  }
-  return [first, stores.length - 1];
-}

@@ -1,10 +1,8 @@
 import { TABLE_RULES } from "../../../walkers/tables/table-rules.ts";
 import type { EntryKind } from "../../../walkers/tables/tree.ts";
-import type { VersionedMemory } from "../../caches/history/versioned-memory.ts";
 import type { EntryChange } from "../tables/linter.ts";
-import type { EntryHistory, TableEntry, Use } from "./entry-history.ts";
-import { lookAt } from "./request-look.ts";
-import { type EntryState, piecesToChange, type Store, type Torn, tornBy, updateAround } from "./stores.ts";
+import type { EntryHistory, TableEntry } from "./entry-history.ts";
+import { type EntryState, piecesToChange, type Store, type Torn, tornBy } from "./stores.ts";
 import type { UpdateJudge } from "./updated-entries.ts";
 import type { UpdateWindow } from "./windows.ts";
 
@@ -20,11 +18,9 @@ export type ReportChange = (entry: TableEntry, line: number, change: EntryChange
 /** Says what is wrong with how entries were changed. */
 export class UpdateFindings implements UpdateJudge {
   readonly #report: ReportChange;
-  readonly #past: VersionedMemory;
 
-  constructor(report: ReportChange, past: VersionedMemory) {
+  constructor(report: ReportChange) {
     this.#report = report;
-    this.#past = past;
   }
 
   over(history: EntryHistory, separate: readonly number[]): void {
@@ -39,25 +35,21 @@ export class UpdateFindings implements UpdateJudge {
     }
   }
 
+  served(history: EntryHistory): void {
+    const { base, stores, uses, entries } = history;
+    if (uses.length === 0) return;
+    const torn = tornBy(entries[0]!.table.spec.kind, base, stores);
+    if (torn !== null) this.#harmed(history, torn, 0, stores);
+  }
+
   /** @param start number of the first of `stores` in the history */
   #judge(history: EntryHistory, base: EntryState, start: number, stores: readonly Store[]): void {
     const entry = history.entries[0]!;
     const { kind } = entry.table.spec;
     const torn = tornBy(kind, base, stores);
     if (torn === null) return;
+    if (this.#harmed(history, torn, start, stores)) return;
     const bits = bitsText(torn.bytes, kind);
-    for (const use of history.uses) {
-      const half = torn.halves.find(
-        ([first, last]) => use.stores > start + first && use.stores <= start + last,
-      );
-      if (half === undefined || !this.#isHarmed(use, history, stores, use.stores - start - 1)) continue;
-      const [first, last] = half.map((store) => stores[store]!.line) as [number, number];
-      const rule = TABLE_RULES["half-written-entry-used"];
-      const text = `the request in line ${use.line} used it between the writes in lines ${first} and ${last} (bits ${bits}), half as it was and half as it became: expected ${expected(torn, kind)}`;
-      const details = { changed_line: first, until_line: last, request_line: use.line };
-      this.#report(entry, use.line, { rule, bits, text, details });
-      return;
-    }
     const first = stores[torn.first]!.line;
     const last = stores[torn.last]!.line;
     const rule = RULES[torn.pattern];
@@ -65,16 +57,24 @@ export class UpdateFindings implements UpdateJudge {
     this.#report(entry, last, { rule, bits, text, details: { changed_line: first, until_line: last } });
   }
 
-  /**
-   * Whether a request between two stores met neither the entry before the update that these are of nor the one after it.
-   * @param number of the latest store before the request
-   */
-  #isHarmed(use: Use, { unit, place }: EntryHistory, stores: readonly Store[], number: number): boolean {
-    const [first, last] = updateAround(stores, number);
-    if (number === last) return false;
-    const met = (tick: number) =>
-      this.#past.readAsOf(tick, () => lookAt(unit, use.request, place).answer).value === use.answer;
-    return !met(stores[first]!.time - 1) && !met(stores[last]!.time);
+  /** Says which request met a half, if one did. */
+  #harmed(history: EntryHistory, torn: Torn, start: number, stores: readonly Store[]): boolean {
+    const entry = history.entries[0]!;
+    const { kind } = entry.table.spec;
+    for (const use of history.uses) {
+      const half = torn.halves.find(
+        ([first, last]) => use.stores > start + first && use.stores <= start + last,
+      );
+      if (half === undefined || use.after === null || use.after === use.answer) continue;
+      const [first, last] = half.map((store) => stores[store]!.line) as [number, number];
+      const rule = TABLE_RULES["half-written-entry-used"];
+      const bits = bitsText(torn.bytes, kind);
+      const text = `the request in line ${use.line} used it between the writes in lines ${first} and ${last} (bits ${bits}), half as it was and half as it became: expected ${expected(torn, kind)}`;
+      const details = { changed_line: first, until_line: last, request_line: use.line };
+      this.#report(entry, use.line, { rule, bits, text, details });
+      return true;
+    }
+    return false;
   }
 
   reopened(window: UpdateWindow, now: EntryState, until: number): void {

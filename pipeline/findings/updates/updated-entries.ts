@@ -40,6 +40,8 @@ interface PendingStore {
 export interface UpdateJudge {
   /** @param stores how many of the stores an invalidation separates from those before them, in ascending order */
   over(history: EntryHistory, separate: readonly number[]): void;
+  /** An entry was made valid, and serves. */
+  served(history: EntryHistory): void;
   reopened(window: NonNullable<ReturnType<UpdateWindows["closes"]>>, now: EntryState, line: number): void;
 }
 
@@ -118,7 +120,8 @@ export class UpdatedEntries implements StoreWatcher {
     }
     // Another table that it is part of tells of the same store.
     if (history.stores.at(-1)?.line === line) return;
-    history.stores.push({ line, time: this.#past.time, from, to, after });
+    history.push({ line, time: this.#past.time, from, to, after });
+    this.#followUp(history);
     if (history.stores.length >= MAX_STORES) this.#close(key, history);
   }
 
@@ -154,19 +157,22 @@ export class UpdatedEntries implements StoreWatcher {
     if (!reads) return;
     // What was just made valid, and serves, is complete.
     if (!history.base.valid && outcome.status === OK) {
+      this.#judge.served(history);
       this.#forget(keyOf(history), history);
       return;
     }
-    const past = this.#past;
-    const { value } = past.readAsOf(history.since - 1, () => lookAt(history.unit, request, history.place));
+    const { stores, updateStart } = history;
+    // What it comes to as before the update is nothing new.
+    if (updateStart === stores.length) return;
+    const before = stores[updateStart]!.time - 1;
+    const { value } = this.#past.readAsOf(before, () => lookAt(history.unit, request, history.place));
     if (value.answer === answer) return;
-    const kept = request.clone();
-    history.uses.push({
-      line,
-      stores: history.stores.length,
-      answer,
-      request: kept,
-    });
+    history.uses.push({ line, stores: stores.length, answer, request: request.clone(), after: null });
+  }
+
+  /** Some entry is invalid that was valid, and may be again. */
+  get anyWindow(): boolean {
+    return this.#windows.any;
   }
 
   faulted(line: number, record: DmaRecord, outcome: Outcome): void {
@@ -182,7 +188,8 @@ export class UpdatedEntries implements StoreWatcher {
     if (!this.#byDevice.has(unit)) return;
     const invalidation = unit.commands.invalidation(words);
     for (const [key, history] of this.#of(unit)) {
-      this.#settled(history);
+      // Software turns to the queue: what has been stored by then is meant to be.
+      history.endUpdate();
       // What has been made valid is complete when software turns to the queue.
       if (!history.base.valid || (completes && history.issued.length > 0)) this.#close(key, history);
       else if (invalidation !== null && invalidation.status === ACCEPTED && covers(invalidation, history))
@@ -190,12 +197,9 @@ export class UpdatedEntries implements StoreWatcher {
     }
   }
 
-  /** Software turns to the queue: what has been stored by then is meant to be, and requests that met it met no half. */
-  #settled(history: EntryHistory): void {
-    const { unit, place, stores } = history;
-    history.uses = history.uses.filter(
-      (use) => use.stores === stores.length || lookAt(unit, use.request, place).answer !== use.answer,
-    );
+  /** What requests in the middle of an update come to after one more of its stores. */
+  #followUp({ unit, place, uses, updateStart }: EntryHistory): void {
+    for (const use of uses) if (use.stores > updateStart) use.after = lookAt(unit, use.request, place).answer;
   }
 
   /** An invalidation that has happened, in whatever way. */

@@ -7,9 +7,9 @@ import {
   CONTEXT_PERIOD,
   CONTEXT_SLOTS,
   CONTEXTS_AT,
-  contextHash,
   MEMO_SLOT_WORDS,
-} from "./memo-memory.ts";
+} from "../../../parsers/trace/batch/layout.ts";
+import { contextHash } from "./hashes.ts";
 
 /** Contexts by the numbers that a trace's records name them with: IOMMU, device, PASID. Open addressing. */
 export class ContextTable {

@@ -1,13 +1,16 @@
+import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
-import { FRAME_MASK, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
+import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
-import { AnswerTable } from "./answer-table.ts";
+import type { RequestNames } from "../../iommus/request-names.ts";
+import { AnswerTable, leafHi, leafKey } from "./answer-table.ts";
+import { AnswerTexts } from "./answer-texts.ts";
 import { ContextTable } from "./context-table.ts";
-import { MEMO_BYTES, PERIOD_AT } from "./memo-memory.ts";
-import { type Tail, type TailCounts, Tails } from "./tails.ts";
+import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
 
 /** Classes, and numbers that were given to them: more are not told apart. */
 const MAX_CLASSES = 1 << 20;
@@ -36,14 +39,22 @@ export class Memo {
   readonly #answers: AnswerTable;
   readonly #tails: Tails;
   readonly #fold: TailCounts;
+  readonly #texts: AnswerTexts | null;
   readonly #classes = new Map<string, number>();
   readonly #units = new Map<IommuUnit, number>();
   #nextClass = 1;
   /** Of the answer that was found last. */
   #slot = NONE;
+  /** Sizes of leaves larger than a page that were entered, as log2. */
+  readonly #leaves: number[] = [];
 
-  /** @param fold told in the end, or when the memo begins anew, how often each tail was the answer */
-  constructor(fold: TailCounts, buffer: ArrayBufferLike = new ArrayBuffer(MEMO_BYTES)) {
+  /**
+   * @param machine memory of a batch machine, which answers by this memo what it can; null: there is none
+   * @param fold told in the end, or when the memo begins anew, how often each tail was the answer
+   */
+  constructor(fold: TailCounts, machine: ArrayBuffer | null) {
+    const buffer = machine ?? new ArrayBuffer(MEMO_END);
+    this.#texts = machine === null ? null : new AnswerTexts(machine);
     this.#fold = fold;
     this.#period = new Int32Array(buffer, PERIOD_AT, 1);
     this.#period[0] = 1;
@@ -51,6 +62,8 @@ export class Memo {
     this.#answers = new AnswerTable(buffer);
     this.#tails = new Tails(buffer);
   }
+
+  readonly #newTail = (number: number, outcome: Outcome) => this.#texts?.tail(number, outcome);
 
   /** Something has happened: nothing that is known counts any more. */
   happened(): void {
@@ -72,6 +85,40 @@ export class Memo {
     const own = (contexts.ownClass(context) << 1) | priv;
     this.#slot = this.#answers.find(group, own, addrHi, addrLo, access, period);
     return this.#slot !== NONE;
+  }
+
+  /**
+   * Whether it is known where the page of a request leads, if only by another kind of access to it, or by another page of a
+   * leaf: its walk, if it `agrees`, leaves nothing in the caches that is not there.
+   */
+  foresees(record: DmaRecord): boolean {
+    const { addrHi, addrLo } = record;
+    const period = this.#period[0]!;
+    const context = this.#contexts.slot(record.iommu, record.dev, record.pasid);
+    if (this.#contexts.period(context) !== period || crosses(record)) return false;
+    const group = (this.#contexts.classOf(context) << 1) | (record.priv ? 1 : 0);
+    this.#foreseen = this.#answers.known(group, addrHi, addrLo & ~FRAME_MASK, period);
+    for (const shift of this.#leaves)
+      if (this.#foreseen === NONE)
+        this.#foreseen = this.#answers.known(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period);
+    return this.#foreseen !== NONE;
+  }
+
+  /** Whether an outcome is the one that was foreseen. */
+  agrees(outcome: Outcome): boolean {
+    return outcome.status === OK && sameTail(this.#tails.all[this.#foreseen]!.outcome, outcome);
+  }
+
+  #foreseen = NONE;
+
+  /** The tail of a number. */
+  tail(number: number): Tail {
+    return this.#tails.all[number]!;
+  }
+
+  /** What was observed of a request whose answer was found, a fault, is that fault. */
+  observed({ bytes, observed: { start, end } }: DmaRecord): void {
+    this.#texts?.observed(this.#answers.tail(this.#slot), bytes.subarray(start, end));
   }
 
   /** The tail of the answer that was found, its run led to where a request's bytes are. */
@@ -96,29 +143,43 @@ export class Memo {
    * Takes up what a request has come to, of which nothing is in doubt.
    * @param pair its contexts, where caches are kept track of
    * @param contexts what its contexts took to read, and whether they came by a binding
+   * @param uniform a leaf that is larger than a page leads everywhere the same way (`UnitCaches.isUniform`)
    */
   learn(
     record: DmaRecord,
-    unit: IommuUnit,
+    { unit, names }: Route,
     outcome: Outcome,
     pair: TranslationContext | null,
     contexts: ContextSource,
+    uniform: boolean,
   ): void {
     if (crosses(record)) return;
     this.#makeRoom();
     const period = this.#period[0]!;
     const { addrHi, addrLo, access } = record;
-    const slot = this.#note(record, unit, outcome, pair, contexts, period);
-    const tail = this.#tails.of(unit, outcome);
+    const slot = this.#note(record, unit, names, outcome, pair, contexts, period);
+    const tail = this.#tails.of(unit, outcome, this.#newTail);
     const priv = record.priv ? 1 : 0;
     if (outcome.status === OK) {
       const frame = outcome.runFrame[0]!;
       const group = (this.#contexts.classOf(slot) << 1) | priv;
       this.#answers.grant(group, addrHi, addrLo, access, period, tail, frameHi(frame), frameLo(frame));
+      if (uniform && outcome.pageShift > FRAME_SHIFT) this.#enterLeaf(group, record, outcome, period, tail);
     } else {
       const own = (this.#contexts.ownClass(slot) << 1) | priv;
       this.#answers.refuse(own, addrHi, addrLo, access, period, tail);
     }
+  }
+
+  #enterLeaf(
+    group: number,
+    { addrHi, addrLo }: DmaRecord,
+    { pageShift: shift }: Outcome,
+    period: number,
+    tail: number,
+  ): void {
+    if (!this.#leaves.includes(shift)) this.#leaves.push(shift);
+    this.#answers.enterLeaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period, tail);
   }
 
   /** Tells what was counted. */
@@ -130,6 +191,7 @@ export class Memo {
   #note(
     { iommu, dev, pasid }: DmaRecord,
     unit: IommuUnit,
+    names: RequestNames,
     outcome: Outcome,
     pair: TranslationContext | null,
     source: ContextSource,
@@ -139,6 +201,7 @@ export class Memo {
     const slot = contexts.slot(iommu, dev, pasid);
     if (contexts.period(slot) === period) return slot;
     if (contexts.ownClass(slot) === 0) contexts.take(slot, iommu, dev, pasid, this.#nextClass++);
+    this.#texts?.head(slot, names, pasid);
     contexts.note(slot, period, this.#classOf(unit, outcome, pair, pasid, source) ?? contexts.ownClass(slot));
     return slot;
   }
@@ -170,8 +233,10 @@ export class Memo {
   /** Begins anew where one of the tables is full. */
   #makeRoom(): void {
     if (this.#answers.isFull) this.#answers.clear();
-    if (!this.#contexts.isFull && !this.#tails.isFull && this.#nextClass < MAX_CLASSES) return;
+    const full = this.#contexts.isFull || this.#tails.isFull || this.#texts?.isFull === true;
+    if (!full && this.#nextClass < MAX_CLASSES) return;
     this.fold();
+    this.#texts?.clear();
     this.#tails.clear();
     this.#answers.clear();
     this.#contexts.clear();

@@ -1,6 +1,3 @@
-import { FAULT, OK } from "../../../walkers/result.ts";
-import type { IommuUnit } from "../../iommus/iommu-unit.ts";
-import { Outcome } from "../../iommus/outcome.ts";
 import {
   MAX_TAILS,
   MEMO_SLOT_BYTES,
@@ -9,7 +6,10 @@ import {
   TAIL_COUNT,
   TAIL_MATCHES,
   TAILS_AT,
-} from "./memo-memory.ts";
+} from "../../../parsers/trace/batch/layout.ts";
+import { FAULT, OK } from "../../../walkers/result.ts";
+import type { IommuUnit } from "../../iommus/iommu-unit.ts";
+import { Outcome } from "../../iommus/outcome.ts";
 
 /** What requests come to, but for where their bytes are: the same for many of them. */
 export interface Tail {
@@ -37,8 +37,11 @@ export class Tails {
     return this.all.length === MAX_TAILS;
   }
 
-  /** The number of what an outcome says beside its verdict and its run. */
-  of(unit: IommuUnit, outcome: Outcome): number {
+  /**
+   * The number of what an outcome says beside its verdict and its run.
+   * @param made told of one that is new
+   */
+  of(unit: IommuUnit, outcome: Outcome, made: (number: number, outcome: Outcome) => void): number {
     const hash = hashOf(outcome);
     const alike = this.#byHash.get(hash) ?? [];
     for (const number of alike) {
@@ -48,6 +51,7 @@ export class Tails {
     const number = this.all.length;
     this.all.push({ unit, outcome: copyOf(outcome) });
     this.#byHash.set(hash, [...alike, number]);
+    made(number, outcome);
     return number;
   }
 
@@ -57,7 +61,7 @@ export class Tails {
     const at = number * MEMO_SLOT_WORDS;
     words[at + TAIL_COUNT]!++;
     if (matches) words[at + TAIL_MATCHES]!++;
-    this.#numbers[(at >>> 1) + TAIL_BYTES]! += bytes;
+    this.#numbers[(at + TAIL_BYTES) >>> 1]! += bytes;
   }
 
   /** Tells what was counted, and counts anew. */
@@ -67,10 +71,10 @@ export class Tails {
       const at = number * MEMO_SLOT_WORDS;
       const count = words[at + TAIL_COUNT]!;
       if (count === 0) return;
-      told(tail, count, words[at + TAIL_MATCHES]!, this.#numbers[(at >>> 1) + TAIL_BYTES]!);
+      told(tail, count, words[at + TAIL_MATCHES]!, this.#numbers[(at + TAIL_BYTES) >>> 1]!);
       words[at + TAIL_COUNT] = 0;
       words[at + TAIL_MATCHES] = 0;
-      this.#numbers[(at >>> 1) + TAIL_BYTES] = 0;
+      this.#numbers[(at + TAIL_BYTES) >>> 1] = 0;
     });
   }
 
@@ -89,7 +93,7 @@ const REFUSAL = [
   ...(["recorded", "hole", "hasFaultAddr", "faultHi", "faultLo", "flags"] as const),
 ];
 
-function sameTail(a: Outcome, b: Outcome): boolean {
+export function sameTail(a: Outcome, b: Outcome): boolean {
   if (a.status !== b.status || a.model !== b.model || a.reads !== b.reads) return false;
   // A refusal has what its walk had found by then, too: statistics of domains are of translations alone.
   if (a.status === OK) return TRANSLATION.every((field) => a[field] === b[field]);

@@ -1,0 +1,107 @@
+import type { Argv } from "yargs";
+import { command } from "../command.ts";
+import { CliError } from "../errors.ts";
+import type { ExitStatus } from "../exit-status.ts";
+import { parseInteger } from "../numbers.ts";
+import { once } from "../options.ts";
+import { standardOutput } from "../output.ts";
+
+interface FuzzArguments {
+  dut?: string;
+  against?: string;
+  seed?: string;
+  worlds?: string;
+  time?: string;
+  timeout: string;
+  out?: string;
+  ignoreFile?: string | string[];
+  shrink: boolean;
+}
+
+const DEFAULT_TIME = "60s";
+const MOST_SEED = 2 ** 32 - 1;
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+function builder(yargs: Argv): Argv {
+  const text = { type: "string", requiresArg: true } as const;
+  return yargs
+    .options({
+      dut: {
+        ...text,
+        describe: "Command of the device under test: docs/dut-protocol.md says what it must speak",
+      },
+      against: {
+        ...text,
+        describe: "Command of another device: report where the two differ from each other",
+      },
+      seed: { ...text, describe: "Where to begin: the same seed makes the same worlds (default: any)" },
+      worlds: { ...text, describe: "Stop after so many worlds" },
+      time: {
+        ...text,
+        describe: `Stop after so long: "90s", "10m" (default: ${DEFAULT_TIME}, without --worlds)`,
+      },
+      timeout: { ...text, describe: "How long the device may be silent", default: "10s" },
+      out: { ...text, describe: "Folder for NAME.ndjson and NAME.txt of what is found" },
+      "ignore-file": { ...text, describe: "Known departures, each with a reason; repeatable" },
+      shrink: { type: "boolean", default: true, describe: "Make what is found small" },
+    })
+    .example("$0 fuzz --dut './my-iommu --dut' --time 10m --out found", "Look for mistakes for ten minutes")
+    .example("$0 fuzz --dut './my-iommu --dut' --seed 7 --worlds 100", "The same every time")
+    .example("$0 fuzz --dut './old' --against './new' --seed 7", "Where two devices differ")
+    .example("$0 fuzz --dut '$0 dut --model intel --bug upper-write'", "Try it on a device that is wrong")
+    .epilogue(
+      "Makes worlds (tables, requests, changes of tables, invalidations) from the declared fields of every structure,\n" +
+        "asks the device, and replays its answers. What no correct IOMMU answers is grouped, and shrunk to the smallest\n" +
+        "trace that still shows it on the device.\n\n" +
+        'A line of an ignore file: {"signature":"VT-d context entry.TT: *","reason":"why it is expected"}; "*" and "?" stand\n' +
+        "for any text and any character.\n\n" +
+        "Exit status: 0 nothing new, 1 something, 2 trouble: a device that does not start, dies, hangs or answers nonsense.",
+    );
+}
+
+/** A time such as "90s", in milliseconds. */
+function duration(option: string, text: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? [];
+  if (digits === undefined)
+    throw new CliError(`${option}: expected a time such as 90s or 10m, found ${JSON.stringify(text)}`, true);
+  return Number(digits) * UNITS[unit!]!;
+}
+
+async function run(args: FuzzArguments): Promise<ExitStatus> {
+  if (args.dut === undefined) throw new CliError("expected --dut, found no device to look at", true);
+  const worlds = args.worlds === undefined ? undefined : once("--worlds", args.worlds);
+  const time = args.time ?? (worlds === undefined ? DEFAULT_TIME : undefined);
+  const seed =
+    args.seed === undefined
+      ? Math.floor(Math.random() * MOST_SEED)
+      : parseInteger("--seed", once("--seed", args.seed), 0, MOST_SEED);
+  const { KnownFindings } = await import("../fuzz/known-findings.ts");
+  const settings = {
+    seed,
+    worlds:
+      worlds === undefined
+        ? Number.POSITIVE_INFINITY
+        : parseInteger("--worlds", worlds, 1, Number.MAX_SAFE_INTEGER),
+    time: time === undefined ? Number.POSITIVE_INFINITY : duration("--time", once("--time", time)),
+    out: args.out === undefined ? undefined : once("--out", args.out),
+    known: new KnownFindings([args.ignoreFile ?? []].flat()),
+    shrinks: args.shrink,
+  };
+  const { fuzzCommands } = await import("../fuzz/fuzz-commands.ts");
+  const commands = [args.dut, args.against].flatMap((given) =>
+    given === undefined ? [] : [once("--dut", given)],
+  );
+  return fuzzCommands(
+    commands,
+    duration("--timeout", once("--timeout", args.timeout)),
+    settings,
+    standardOutput(),
+  );
+}
+
+export const fuzzCommand = command({
+  names: ["fuzz"],
+  describe: "Look for where a device under test departs from the specification",
+  builder,
+  run,
+});

@@ -1,0 +1,52 @@
+import { TraceSource } from "../../parsers/trace/reader.ts";
+import { bytesSource } from "../../parsers/trace/source.ts";
+import type { Reached } from "../../pipeline/fuzz/coverage.ts";
+import { COVERAGE_KINDS } from "../../pipeline/fuzz/coverage.ts";
+import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
+import { inspectTrace } from "../../pipeline/walk/walk-trace.ts";
+import type { WorldRecord } from "../../walkers/fuzz/world.ts";
+import { walkText } from "../render/walk-text.ts";
+
+/** Longest part of a signature in a file's name. */
+const MOST_NAME = 72;
+
+/** A name for the files of a finding. */
+export function fileName(number: number, signature: string): string {
+  const words = signature
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^-|-$/g, "");
+  return `${String(number).padStart(2, "0")}-${words.slice(0, MOST_NAME).replace(/-$/, "")}`;
+}
+
+/** Records as the lines of a trace. @param comment of its header */
+export function traceText(records: readonly WorldRecord[], comment: string): string {
+  const header = {
+    type: "header",
+    format: "pasid-trace",
+    version: 1,
+    producer: "pasid-replay fuzz",
+    comment,
+  };
+  return [header, ...records].map((record) => `${JSON.stringify(record)}\n`).join("");
+}
+
+/**
+ * The walk of one request of a trace, explained.
+ * @param line of its record, not counting the header
+ */
+export async function walkOf(name: string, trace: string, line: number): Promise<string> {
+  const source = new TraceSource(bytesSource(Buffer.from(trace)), DEFAULT_OPTIONS);
+  const inspected = await inspectTrace(source, { line: line + 1 });
+  return walkText(name, inspected);
+}
+
+/** What was reached of what can be, one kind a line. */
+export function coverageText(reached: readonly Reached[]): string {
+  return reached
+    .map(({ kind, reached: count, of }) => {
+      const share = of === undefined ? `${count}` : `${count} of ${of}`;
+      return `  ${COVERAGE_KINDS[kind].padEnd(34)} ${share}\n`;
+    })
+    .join("");
+}

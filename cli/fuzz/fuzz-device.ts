@@ -1,0 +1,130 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type CampaignReport, type Finding, fuzz } from "../../pipeline/fuzz/campaign.ts";
+import { DeviceFailure, type DevicePort } from "../../pipeline/fuzz/port.ts";
+import type { WorldCase } from "../../pipeline/fuzz/world-maker.ts";
+import { CliError, reasonOf } from "../errors.ts";
+import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import type { Output } from "../output.ts";
+import { say } from "../say.ts";
+import { coverageText, fileName, traceText, walkOf } from "./findings-text.ts";
+import type { KnownFindings } from "./known-findings.ts";
+
+export interface FuzzSettings {
+  readonly seed: number;
+  readonly worlds: number;
+  /** When to stop, in milliseconds from now. */
+  readonly time: number;
+  /** Folder for what is found; undefined: it is only told. */
+  readonly out: string | undefined;
+  readonly known: KnownFindings;
+  readonly shrinks: boolean;
+}
+
+/** Tells whether to go on. */
+export function until(time: number): () => boolean {
+  const end = performance.now() + time;
+  return () => performance.now() < end;
+}
+
+/** Fuzzes a device, and says what was found. */
+export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: Output): Promise<ExitStatus> {
+  const told = new Findings(port, settings, out);
+  await out.write(`seed ${settings.seed}; ${port.identity.name}, ${port.identity.model}\n`);
+  const report = await fuzz(port, {
+    seed: settings.seed,
+    worlds: settings.worlds,
+    goesOn: until(settings.time),
+    isKnown: settings.known.has,
+    shrinks: settings.shrinks,
+    onFinding: (finding) => told.finding(finding),
+    onFailure: (failure, world) => told.failure(failure, world),
+  });
+  await out.write(summaryText(report, settings.known));
+  if (report.failures > 0) return EXIT_TROUBLE;
+  return report.findings.some(({ known }) => !known) ? EXIT_FOUND : EXIT_OK;
+}
+
+/** What stops a campaign before it has begun. */
+export function startFailure(error: unknown): unknown {
+  return error instanceof DeviceFailure ? new CliError(`the device does not start: ${error.message}`) : error;
+}
+
+class Findings {
+  readonly #port: DevicePort;
+  readonly #settings: FuzzSettings;
+  readonly #out: Output;
+  #count = 0;
+
+  constructor(port: DevicePort, settings: FuzzSettings, out: Output) {
+    this.#port = port;
+    this.#settings = settings;
+    this.#out = out;
+  }
+
+  async finding(finding: Finding): Promise<void> {
+    const { signature, world, records, departure, runs } = finding;
+    const number = ++this.#count;
+    if (finding.known) {
+      const why = this.#settings.known.reasonOf(signature.text);
+      await this.#out.write(`\n${number}. ${signature.text}\n  known: ${why}\n`);
+      return;
+    }
+    const name = fileName(number, signature.text);
+    const trace = traceText(records, `${this.#comment(world)}; ${signature.text}`);
+    const walk = await walkOf(`${name}.ndjson`, trace, departure.line);
+    const requests = records.filter(({ type }) => type === "dma").length;
+    const text =
+      `${number}. ${signature.text}\n` +
+      `  expected ${signature.expected}, observed ${signature.observed}\n` +
+      `  world ${world}; ${records.length} records, ${requests} of them requests, after ${runs} runs of the device\n`;
+    await this.#out.write(`\n${text}`);
+    if (this.#settings.out === undefined) {
+      await this.#out.write(`\n${indented(walk)}`);
+      return;
+    }
+    keep(this.#settings.out, `${name}.ndjson`, trace);
+    keep(this.#settings.out, `${name}.txt`, `${text}\n${walk}`);
+    await this.#out.write(`  ${join(this.#settings.out, `${name}.txt`)}\n`);
+  }
+
+  failure(failure: DeviceFailure, { number, records }: WorldCase): void {
+    const name = `world-${this.#settings.seed}-${number}.ndjson`;
+    const folder = this.#settings.out ?? ".";
+    keep(folder, name, traceText(records, `${this.#comment(number)}; ${failure.message}`));
+    say(`world ${number} of seed ${this.#settings.seed}: ${failure.message}; kept in ${join(folder, name)}`);
+  }
+
+  #comment(world: number): string {
+    return `${this.#port.identity.name}: seed ${this.#settings.seed}, world ${world}`;
+  }
+}
+
+export function keep(folder: string, name: string, text: string): void {
+  const path = join(folder, name);
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new CliError(`${path}: expected to write, found ${reasonOf(error)}`);
+  }
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, "    ");
+}
+
+function summaryText(report: CampaignReport, known: KnownFindings): string {
+  const { worlds, requests, unanswered, findings, failures, coverage } = report;
+  const fresh = findings.filter((finding) => !finding.known).length;
+  const lines = [
+    "",
+    `${worlds} worlds, ${requests} requests${unanswered > 0 ? `, ${unanswered} of them not made` : ""}: ` +
+      `${fresh} kinds of departure${findings.length > fresh ? `, and ${findings.length - fresh} known ones` : ""}`,
+  ];
+  for (const { signature, requests: count } of findings) lines.push(`  ${count} × ${signature.text}`);
+  if (failures > 0) lines.push(`${failures} worlds that the device did not survive`);
+  for (const unused of known.unused) lines.push(`known, but not found: ${unused}`);
+  lines.push("reached:");
+  return `${lines.join("\n")}\n${coverageText(coverage.reached())}`;
+}

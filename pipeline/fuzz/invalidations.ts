@@ -1,0 +1,121 @@
+/** The commands after a change: the right ones, all there are, narrower ones, any. */
+import type { OwedCommand } from "../../walkers/advice.ts";
+import { encodeCommand } from "../../walkers/commands/command.ts";
+import type { CommandSpec } from "../../walkers/commands/command-set.ts";
+import type { Random } from "../../walkers/fuzz/random.ts";
+import { allOnes, type World, type WorldEntry, type WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
+import { hexHalves } from "../../walkers/word64.ts";
+
+/** Most commands for one change: a structure may be used under very many tags. */
+const MOST_COMMANDS = 12;
+
+export class Invalidations {
+  readonly #world: World;
+  readonly #vendor: Vendor;
+  readonly #random: Random;
+
+  constructor(world: World, vendor: Vendor, random: Random) {
+    this.#world = world;
+    this.#vendor = vendor;
+    this.#random = random;
+  }
+
+  /** What a change of an entry asks for, by everybody who uses it. */
+  right(entry: WorldEntry): OwedCommand[] {
+    const { advice } = this.#vendor;
+    if (advice === null) return [];
+    const commands = new Map<string, OwedCommand>();
+    for (const use of entry.uses) {
+      const command = advice(use, this.#world.state);
+      if (command.register === undefined) commands.set(JSON.stringify(command), command);
+    }
+    return [...commands.values()].slice(0, MOST_COMMANDS);
+  }
+
+  /** Everything. */
+  wide(entry: WorldEntry): OwedCommand[] {
+    const use = entry.uses[0];
+    if (use === undefined) return [];
+    const all = this.#vendor.rootAdvice?.(this.#world.state, use.device, use.domain) ?? [];
+    return all.filter(({ register }) => register === undefined);
+  }
+
+  /** The right ones, with a field of one of them changed. */
+  narrow(entry: WorldEntry): OwedCommand[] {
+    const commands = this.right(entry);
+    if (commands.length === 0) return commands;
+    const random = this.#random;
+    const index = random.below(commands.length);
+    const { name, fields, ...rest } = commands[index]!;
+    const spec = this.#spec(name);
+    const free = spec?.layout.names().filter((field) => spec.fixed[field] === undefined) ?? [];
+    if (free.length === 0) return commands;
+    const field = random.pick(free);
+    const changed = { ...fields, [field]: this.#value(spec!, field, fields[field] ?? 0) };
+    return commands.with(index, { name, fields: changed, ...rest });
+  }
+
+  /** One command with any operands. */
+  any(): OwedCommand[] {
+    const random = this.#random;
+    const specs = this.#vendor.commands?.specs.filter(({ invalidate }) => invalidate) ?? [];
+    if (specs.length === 0) return [];
+    const spec = random.pick(specs);
+    const fields: Record<string, number> = {};
+    for (const field of spec.layout.names())
+      if (spec.fixed[field] === undefined && random.oneIn(3)) fields[field] = this.#value(spec, field, 0);
+    return [{ name: spec.name, fields }];
+  }
+
+  #spec(name: string): CommandSpec | undefined {
+    return this.#vendor.commands?.specs.find((spec) => spec.name === name);
+  }
+
+  /** Ids that the world has, addresses that are mapped, or a neighbour of what is there. */
+  #value(spec: CommandSpec, field: string, now: number): number {
+    const random = this.#random;
+    const { kind } = spec.layout.fields[field]!;
+    const ones = Number(allOnes(spec.layout, field) & 0xf_ffff_ffff_ffffn);
+    const { targets, entries } = this.#world;
+    const target = targets.length > 0 ? random.pick(targets) : undefined;
+    if (kind === "address" || kind === "frame")
+      return Number(((target?.address ?? 0n) >> 12n) + BigInt(random.below(3)) - 1n) & 0x7fff_ffff;
+    const used = entries.length > 0 ? random.pick(entries).uses : [];
+    const use = used.length > 0 ? random.pick(used) : undefined;
+    const ids = [use?.domain, use?.space, use?.device, use?.pasid].filter(
+      (id) => id !== undefined && id >= 0,
+    );
+    const value = random.oneIn(2) && ids.length > 0 ? random.pick(ids)! : now + 1 + random.below(3);
+    return value % (ones + 1);
+  }
+
+  /** What completes those before it. */
+  completion(): WorldRecord[] {
+    const spec = this.#vendor.commands?.specs.find(({ completion }) => completion === true);
+    return spec === undefined ? [] : this.records([{ name: spec.name, fields: {}, words: this.#words() }]);
+  }
+
+  /** Words of a command, where the mode decides: those of what is advised. */
+  #words(): number | undefined {
+    const { state } = this.#world;
+    return this.#vendor.rootAdvice?.(state, 0, 0)[0]?.words;
+  }
+
+  records(commands: readonly OwedCommand[]): WorldRecord[] {
+    return commands.flatMap(({ name, fields, words }) => {
+      const data = this.#encoded(name, fields, words ?? this.#words());
+      return data === null ? [] : [{ type: "cmd", iommu: "iommu0", data }];
+    });
+  }
+
+  #encoded(name: string, fields: OwedCommand["fields"], words: number | undefined): string[] | null {
+    try {
+      return encodeCommand(this.#world.model, name, fields, words).map(({ hi, lo }) => hexHalves(hi, lo));
+    } catch (error) {
+      // A value that its field cannot hold: there is no such command.
+      if (error instanceof RangeError) return null;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/** Changes of one field, by its declaration: legal values, reserved ones, boundaries, what no capability allows. */
+import type { Random } from "../../walkers/fuzz/random.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
+import { allOnes, type World, type WorldEntry, widthOf } from "../../walkers/fuzz/world.ts";
+import type { Layout } from "../../walkers/layout.ts";
+import { type FuzzCoverage, fieldOfRule } from "./coverage.ts";
+import { classOf, fieldClasses, reservedBitsOf } from "./field-classes.ts";
+
+const FRAME = 12n;
+/** Tries to find a value of a kind that was not seen yet. */
+const TRIES = 6;
+
+/** Changes something in a structure's bytes, unless it is not defined what that means. */
+export function mutateEntry(
+  world: World,
+  entry: WorldEntry,
+  fuzzing: VendorFuzzing,
+  coverage: FuzzCoverage,
+  random: Random,
+): void {
+  const { layout, littleEndian } = entry;
+  const bytes = Uint8Array.from(world.bytes(entry));
+  const view = new DataView(bytes.buffer);
+  if (fuzzing.ambiguous?.(layout, view, littleEndian)) return;
+  const reserved = reservedBitsOf(layout);
+  if (reserved.length > 0 && random.oneIn(8)) flip(layout, view, random.pick(reserved), littleEndian);
+  else {
+    const [field, value] = changedField(layout, view, littleEndian, world, coverage, random);
+    encode(layout, field, value, view, littleEndian);
+  }
+  if (!fuzzing.ambiguous?.(layout, view, littleEndian)) world.setBytes(entry, bytes);
+}
+
+/** A field and another value for it: one of a kind that was not reached yet, where such a one is found. */
+function changedField(
+  layout: Layout,
+  view: DataView,
+  littleEndian: boolean,
+  world: World,
+  coverage: FuzzCoverage,
+  random: Random,
+): [string, bigint] {
+  const broken = coverage.missing("rule").map((name) => fieldOfRule(layout, name));
+  const wanted = layout.names().filter((name) => broken.includes(name));
+  const usual = random.oneIn(3) ? layout.names() : world.named(layout);
+  const fields = wanted.length > 0 && random.oneIn(2) ? wanted : usual;
+  let field = random.pick(fields);
+  let value = 0n;
+  for (let tries = 0; tries < TRIES; tries++) {
+    field = random.pick(fields);
+    const now = layout.extract(field, view, 0, littleEndian);
+    value = otherValue(layout, field, now, world, random);
+    if (!coverage.has("field", `${layout.name}.${field}=${classOf(layout, field, value)}`)) break;
+  }
+  return [field, value];
+}
+
+function otherValue(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
+  const ones = allOnes(layout, field);
+  const { kind } = layout.fields[field]!;
+  if (kind === "frame" || kind === "address") return otherPointer(layout, field, now, world, random);
+  const classes = fieldClasses(layout, field);
+  if (!classes.includes("other")) return (now + 1n + BigInt(random.below(classes.length - 1))) & ones;
+  switch (random.below(6)) {
+    case 0:
+      return 0n;
+    case 1:
+      return ones;
+    case 2:
+      return (now + 1n) & ones;
+    case 3:
+      return (now - 1n) & ones;
+    case 4:
+      return random.bits(widthOf(layout, field)) & ones;
+    default:
+      return now ^ (1n << BigInt(random.below(widthOf(layout, field))));
+  }
+}
+
+/** A pointer: to another table, out of memory, beyond a width, not aligned. */
+function otherPointer(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
+  const ones = allOnes(layout, field);
+  const { kind, parts } = layout.fields[field]!;
+  // An address field holds the bits of the address from its lowest one on.
+  const shift = kind === "address" ? BigInt(parts[0]![1] % 64) : FRAME;
+  switch (random.below(7)) {
+    case 0:
+      return world.landmarks.length > 0 ? (random.pick(world.landmarks) >> shift) & ones : 0n;
+    case 1:
+      return (random.pick(world.tables) >> shift) & ones;
+    case 2:
+      return ((world.limits.memory.base + world.limits.memory.bytes) >> shift) & ones;
+    case 3:
+      return (now + 1n) & ones;
+    default:
+      return now ^ (1n << BigInt(random.below(widthOf(layout, field))));
+  }
+}
+
+function flip(layout: Layout, view: DataView, bit: number, littleEndian: boolean): void {
+  if (layout.bytes === 4) {
+    view.setUint32(0, view.getUint32(0, littleEndian) ^ (1 << bit), littleEndian);
+    return;
+  }
+  const at = 8 * (bit >> 6);
+  view.setBigUint64(at, view.getBigUint64(at, littleEndian) ^ (1n << BigInt(bit & 63)), littleEndian);
+}
+
+/** Writes the bits of a field. */
+export function encode(
+  layout: Layout,
+  field: string,
+  value: bigint,
+  view: DataView,
+  littleEndian: boolean,
+): void {
+  const { kind, parts } = layout.fields[field]!;
+  const shift = kind === "address" ? BigInt(parts[0]![1] % 64) : 0n;
+  layout.encode({ [field]: value << shift }, view, 0, littleEndian);
+}
+
+/**
+ * Changes a field of one of the registers that are not fixed.
+ * @returns its name; undefined: all are fixed
+ */
+export function mutateRegister(
+  world: World,
+  names: readonly string[],
+  layouts: Readonly<Record<string, Layout>>,
+  random: Random,
+): string | undefined {
+  const free = names.filter((name) => !world.isFixed(name) && world.registers.has(name));
+  if (free.length === 0) return undefined;
+  const name = random.pick(free);
+  const layout = layouts[name]!;
+  const field = random.pick(random.oneIn(3) ? layout.names() : world.named(layout));
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, world.registers.get(name)!, true);
+  const now = layout.extract(field, view, 0);
+  encode(layout, field, otherValue(layout, field, now, world, random), view, true);
+  world.setRegister(name, layout.bytes > 4 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true)));
+  return name;
+}

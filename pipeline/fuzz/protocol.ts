@@ -1,0 +1,197 @@
+/** What fuzzer and device say to each other beside records of a trace (docs/dut-protocol.md). */
+
+import { isObject } from "../../parsers/trace/field.ts";
+import { RecordTeller } from "../../parsers/trace/record-teller.ts";
+import { TraceNames } from "../../parsers/trace/records.ts";
+import { show } from "../../parsers/trace/show.ts";
+import { type Limits, NO_LIMITS } from "../../walkers/fuzz/world.ts";
+import { deviceName, IOMMU_MODELS, type IommuModel } from "../../walkers/models.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
+
+export const PROTOCOL_VERSION = 1;
+/** Requests without an answer that a device takes at once, where it does not say. */
+const DEFAULT_WINDOW = 1;
+const MOST_WINDOW = 2 ** 16;
+
+export interface Hello {
+  readonly name: string;
+  readonly model: IommuModel;
+  readonly window: number;
+  readonly limits: Limits;
+}
+
+/** A line of a device means nothing. */
+export class ProtocolError extends Error {}
+
+export function helloOfFuzzer(): string {
+  return JSON.stringify({ type: "hello", protocol: PROTOCOL_VERSION, producer: "pasid-replay" });
+}
+
+/** What a device says first. */
+export function helloOfDevice({ name, model, window, limits }: Hello): string {
+  const { base, bytes } = limits.memory;
+  const supports = {
+    regs: Object.fromEntries(Object.entries(limits.regs).map(([register, value]) => [register, hex(value)])),
+    props: limits.props,
+    devices: limits.devices.map((id) => deviceName(model, id)),
+    memory: { base: hex(base), size: hex(bytes) },
+    pages_in_memory: limits.pagesInMemory,
+    access: limits.accesses,
+    pasid: limits.pasid,
+    priv: limits.priv,
+    len: limits.len,
+  };
+  return JSON.stringify({ type: "hello", protocol: PROTOCOL_VERSION, name, model, window, supports });
+}
+
+/** @throws ProtocolError */
+export function readHello(line: string): Hello {
+  const given = parsed(line);
+  if (given.type !== "hello") throw wrong("a hello", line);
+  if (given.protocol !== PROTOCOL_VERSION)
+    throw new ProtocolError(`hello.protocol: expected ${PROTOCOL_VERSION}, found ${show(given.protocol)}`);
+  const { model, name, window, supports } = given;
+  if (!IOMMU_MODELS.includes(model as IommuModel))
+    throw new ProtocolError(`hello.model: expected one of ${IOMMU_MODELS.join(", ")}, found ${show(model)}`);
+  if (window !== undefined && !isCount(window, MOST_WINDOW))
+    throw new ProtocolError(`hello.window: expected 1 to ${MOST_WINDOW}, found ${show(window)}`);
+  return {
+    name: typeof name === "string" ? name : "a device",
+    model: model as IommuModel,
+    window: (window as number | undefined) ?? DEFAULT_WINDOW,
+    limits: limitsOf(isObject(supports) ? supports : {}),
+  };
+}
+
+function limitsOf(given: Readonly<Record<string, unknown>>): Limits {
+  const read = new SupportsReader(given);
+  return {
+    regs: Object.fromEntries(
+      Object.entries(read.object("regs")).map(([name, value]) => [name, read.number(`regs.${name}`, value)]),
+    ),
+    props: read.object("props") as Limits["props"],
+    devices: read.devices(),
+    memory: read.memory(),
+    pagesInMemory: read.flag("pages_in_memory", NO_LIMITS.pagesInMemory),
+    accesses: read.accesses(),
+    pasid: read.flag("pasid", NO_LIMITS.pasid),
+    priv: read.flag("priv", NO_LIMITS.priv),
+    len: isCount(given.len, 2 ** 32 - 1) ? given.len : NO_LIMITS.len,
+  };
+}
+
+class SupportsReader {
+  readonly #given: Readonly<Record<string, unknown>>;
+
+  constructor(given: Readonly<Record<string, unknown>>) {
+    this.#given = given;
+  }
+
+  object(name: string): Readonly<Record<string, unknown>> {
+    const value = this.#given[name];
+    if (value === undefined) return {};
+    if (!isObject(value)) throw this.#wrong(name, "an object", value);
+    return value;
+  }
+
+  number(name: string, value: unknown): bigint {
+    if (typeof value !== "string" || !/^0x[0-9a-f]{1,16}$/i.test(value))
+      throw this.#wrong(name, 'a number such as "0x1000"', value);
+    return BigInt(value);
+  }
+
+  flag(name: string, absent: boolean): boolean {
+    const value = this.#given[name];
+    if (value === undefined) return absent;
+    if (typeof value !== "boolean") throw this.#wrong(name, "true or false", value);
+    return value;
+  }
+
+  memory(): Limits["memory"] {
+    const memory = this.object("memory");
+    if (this.#given.memory === undefined) return NO_LIMITS.memory;
+    return { base: this.number("memory.base", memory.base), bytes: this.number("memory.size", memory.size) };
+  }
+
+  accesses(): Limits["accesses"] {
+    const value = this.#given.access;
+    if (value === undefined) return NO_LIMITS.accesses;
+    const known = NO_LIMITS.accesses;
+    if (!Array.isArray(value) || value.length === 0 || !value.every((one) => known.includes(one)))
+      throw this.#wrong("access", `a list of ${known.join(", ")}`, value);
+    return value as Limits["accesses"];
+  }
+
+  devices(): readonly number[] {
+    const value = this.#given.devices;
+    if (value === undefined) return [];
+    if (!Array.isArray(value)) throw this.#wrong("devices", "a list of names", value);
+    const { devices } = new TraceNames();
+    return value.map((name) => {
+      const device = typeof name === "string" ? devices.parse(name) : "syntax";
+      if (typeof device === "string") throw this.#wrong("devices", 'names such as "00:03.0"', name);
+      return device.id;
+    });
+  }
+
+  #wrong(name: string, expected: string, found: unknown): ProtocolError {
+    return new ProtocolError(`hello.supports.${name}: expected ${expected}, found ${show(found)}`);
+  }
+}
+
+/**
+ * The answer to a request.
+ * @param seq of the request that is answered
+ * @returns undefined: the device cannot make such a request
+ * @throws ProtocolError
+ */
+export function readAnswer(line: string, seq: number): DeviceAnswer | undefined {
+  const { type, seq: answered, ...observed } = parsed(line);
+  if (type !== "observed") throw wrong(`the answer to request ${seq}`, line);
+  if (answered !== seq) throw new ProtocolError(`observed.seq: expected ${seq}, found ${show(answered)}`);
+  if (observed.result === "skipped") return undefined;
+  let problem = "";
+  const handler = {
+    dma() {},
+    mem() {},
+    record() {},
+    unknown() {},
+    error(_line: number, _code: string, message: string) {
+      problem = message;
+    },
+  };
+  new RecordTeller(new TraceNames(), handler).validated(1, {
+    type: "dma",
+    dev: "devid:0",
+    addr: "0x0",
+    observed,
+  });
+  if (problem !== "") throw new ProtocolError(problem.replace(/^dma\./, ""));
+  if (observed.result === "ok" && observed.pa === undefined)
+    throw new ProtocolError(`observed.pa: expected an address, found none in ${show(line)}`);
+  return observed as unknown as DeviceAnswer;
+}
+
+/** @throws ProtocolError */
+export function readReset(line: string): void {
+  if (parsed(line).type !== "reset") throw wrong("an answer to reset", line);
+}
+
+function parsed(line: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (isObject(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw wrong("a JSON object", line);
+}
+
+function wrong(expected: string, found: string): ProtocolError {
+  return new ProtocolError(`expected ${expected}, found ${show(found)}`);
+}
+
+function isCount(value: unknown, most: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= most;
+}

@@ -1,0 +1,119 @@
+import type { Random } from "../../walkers/fuzz/random.ts";
+import type { Target, World, WorldRecord } from "../../walkers/fuzz/world.ts";
+import { deviceName, IOMMUS } from "../../walkers/models.ts";
+import { MAX_PASID_BITS } from "../../walkers/request.ts";
+import { hex } from "../../walkers/word64.ts";
+
+const TOP = 2n ** 64n;
+const PAGE = 4096;
+
+/** Makes requests of a world's devices: to what is mapped, to its borders, to what is not. */
+export class Requests {
+  readonly #world: World;
+  readonly #random: Random;
+  #seq = 0;
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.#random = random;
+  }
+
+  /** The number of a further request. */
+  number(): number {
+    return ++this.#seq;
+  }
+
+  /** @param given whose addresses; undefined: any */
+  next(given?: Target): WorldRecord {
+    const random = this.#random;
+    const { limits } = this.#world;
+    const target = given ?? this.#anyTarget();
+    const address = this.#address(target);
+    const pasid = this.#pasid(target);
+    const access = random.pick(limits.accesses);
+    const priv = limits.priv && random.oneIn(3);
+    const len = this.#length(address);
+    return {
+      type: "dma",
+      seq: this.number(),
+      iommu: "iommu0",
+      dev: this.#device(target),
+      ...(pasid === undefined ? {} : { pasid }),
+      addr: hex(address),
+      len,
+      access,
+      ...(priv ? { priv } : {}),
+    };
+  }
+
+  #anyTarget(): Target {
+    const { targets } = this.#world;
+    if (targets.length > 0) return this.#random.pick(targets);
+    return { device: this.#world.limits.devices[0] ?? 8, pasid: undefined, address: 0x1000n, bytes: 0x1000n };
+  }
+
+  #address({ address, bytes }: Target): bigint {
+    const random = this.#random;
+    const { landmarks } = this.#world;
+    const inside = address + (random.bits(52) % bytes);
+    let asked: bigint;
+    switch (random.below(12)) {
+      case 0:
+        asked = address;
+        break;
+      case 1:
+        asked = address + bytes - 1n;
+        break;
+      case 2:
+        asked = address + bytes;
+        break;
+      case 3:
+        asked = address - 1n;
+        break;
+      case 4:
+        asked = inside ^ (1n << BigInt(12 + random.below(52)));
+        break;
+      case 5:
+        asked = landmarks.length > 0 && random.oneIn(4) ? random.pick(landmarks) + random.bits(12) : inside;
+        break;
+      default:
+        asked = inside;
+    }
+    return BigInt.asUintN(64, asked);
+  }
+
+  #pasid(target: Target): number | undefined {
+    const random = this.#random;
+    if (!this.#world.limits.pasid) return undefined;
+    if (!random.oneIn(12)) return target.pasid;
+    return random.pick([
+      undefined,
+      0,
+      random.below(2 ** MAX_PASID_BITS),
+      (target.pasid ?? 0) ^ (1 << random.below(MAX_PASID_BITS)),
+    ]);
+  }
+
+  #device(target: Target): string {
+    const random = this.#random;
+    const { model, limits } = this.#world;
+    let id = target.device;
+    if (random.oneIn(24))
+      id =
+        limits.devices.length > 0
+          ? random.pick(limits.devices)
+          : (id ^ (1 << random.below(IOMMUS[model].device.bits - 1))) >>> 0;
+    return deviceName(model, id);
+  }
+
+  #length(address: bigint): number {
+    const random = this.#random;
+    const most = Math.min(this.#world.limits.len, Number(min(TOP - address, 2n ** 32n)));
+    const length = random.oneIn(8) ? random.pick([PAGE, 2 * PAGE, 64, 2]) : random.pick([1, 1, 4, 8]);
+    return Math.max(1, Math.min(length, most));
+  }
+}
+
+function min(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

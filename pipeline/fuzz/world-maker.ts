@@ -1,0 +1,196 @@
+import { Random } from "../../walkers/fuzz/random.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
+import {
+  type Limits,
+  type Target,
+  World,
+  type WorldEntry,
+  type WorldRecord,
+} from "../../walkers/fuzz/world.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import type { Vendor } from "../../walkers/vendor.ts";
+import type { FuzzCoverage } from "./coverage.ts";
+import { Invalidations } from "./invalidations.ts";
+import { mutateEntry, mutateRegister } from "./mutations.ts";
+import { Requests } from "./requests.ts";
+
+/** What a world was made of: enough to make it again, and others from it. */
+export interface Recipe {
+  /** Of the vendor's sound world. */
+  readonly seed: number;
+  /** What is otherwise than in that: structures by their addresses, registers by their names. */
+  readonly entries: ReadonlyMap<bigint, Uint8Array>;
+  readonly registers: ReadonlyMap<string, bigint>;
+}
+
+/** A world with what happens in it. */
+export interface WorldCase {
+  readonly number: number;
+  readonly recipe: Recipe;
+  readonly world: World;
+  readonly records: readonly WorldRecord[];
+}
+
+/** Worlds that reached something new, to make others from. */
+const MOST_KEPT = 256;
+/** Most structures of a world that are otherwise than in the sound one that it was made from. */
+const MOST_CHANGED = 6;
+
+/**
+ * Makes one world after another: new ones, and changed ones of those that reached something new. The same for the same
+ * seed and limits, whatever the device answers.
+ */
+export class WorldMaker {
+  readonly #model: IommuModel;
+  readonly #vendor: Vendor;
+  readonly #fuzzing: VendorFuzzing;
+  readonly #limits: Limits;
+  readonly #coverage: FuzzCoverage;
+  readonly #random: Random;
+  readonly #kept: Recipe[] = [];
+  #number = 0;
+
+  constructor(
+    model: IommuModel,
+    vendor: Vendor,
+    fuzzing: VendorFuzzing,
+    limits: Limits,
+    coverage: FuzzCoverage,
+    seed: number,
+  ) {
+    this.#model = model;
+    this.#vendor = vendor;
+    this.#fuzzing = fuzzing;
+    this.#limits = limits;
+    this.#coverage = coverage;
+    this.#random = new Random(seed);
+  }
+
+  next(): WorldCase {
+    const random = this.#random;
+    const from = this.#kept.length > 0 && random.oneIn(2) ? random.pick(this.#kept) : null;
+    const fresh: Recipe = { seed: random.word(), entries: new Map(), registers: new Map() };
+    const { world, recipe } = this.#build(from ?? fresh, random.below(4));
+    const records = new Happenings(
+      world,
+      this.#vendor,
+      this.#fuzzing,
+      this.#coverage,
+      random.fork(),
+    ).records();
+    return { number: ++this.#number, recipe, world, records };
+  }
+
+  /** The world reached something new: others are made from it. */
+  keep({ recipe }: WorldCase): void {
+    if (this.#kept.length < MOST_KEPT) this.#kept.push(recipe);
+    else this.#kept[this.#random.below(MOST_KEPT)] = recipe;
+  }
+
+  /** Makes a world anew, and changes so much more in it. */
+  #build(from: Recipe, changes: number): { readonly world: World; readonly recipe: Recipe } {
+    const { registers: layouts, capabilities, landmarks } = this.#fuzzing;
+    const random = this.#random;
+    const world = new World(this.#model, layouts, new Random(from.seed), this.#limits, landmarks);
+    this.#fuzzing.build(world);
+    const entries = new Map(from.entries);
+    for (const [address, bytes] of entries) world.setBytes(world.entryAt(address)!, bytes);
+    for (const [name, value] of from.registers) world.setRegister(name, value);
+    const registers = new Map(from.registers);
+    for (let i = 0; i < changes; i++)
+      if (random.oneIn(5)) {
+        const names = random.oneIn(8) ? Object.keys(layouts) : capabilities;
+        const name = mutateRegister(world, names, layouts, random);
+        if (name !== undefined) registers.set(name, world.registers.get(name)!);
+      } else if (world.entries.length > 0 && entries.size < MOST_CHANGED) {
+        const entry = anyEntry(world.entries, random);
+        mutateEntry(world, entry, this.#fuzzing, this.#coverage, random);
+        entries.set(entry.address, world.bytes(entry));
+      }
+    return { world, recipe: { seed: from.seed, entries, registers } };
+  }
+}
+
+/** A structure of any sort: of some there are few, and of page-table entries many. */
+function anyEntry(entries: readonly WorldEntry[], random: Random): WorldEntry {
+  const layouts = [...new Set(entries.map(({ layout }) => layout))];
+  const layout = random.pick(layouts);
+  return random.pick(entries.filter((entry) => entry.layout === layout));
+}
+
+/** Changes of tables while devices ask, and what software does about them. */
+class Happenings {
+  readonly #world: World;
+  readonly #fuzzing: VendorFuzzing;
+  readonly #coverage: FuzzCoverage;
+  readonly #random: Random;
+  readonly #requests: Requests;
+  readonly #invalidations: Invalidations;
+  readonly #records: WorldRecord[];
+
+  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, coverage: FuzzCoverage, random: Random) {
+    this.#world = world;
+    this.#fuzzing = fuzzing;
+    this.#coverage = coverage;
+    this.#random = random;
+    this.#requests = new Requests(world, random);
+    this.#invalidations = new Invalidations(world, vendor, random);
+    this.#records = world.setup();
+  }
+
+  records(): readonly WorldRecord[] {
+    const random = this.#random;
+    for (let i = 12 + random.below(24); i > 0; i--) this.#ask();
+    const used = this.#world.entries.filter(({ uses, targets }) => uses.length + targets.length > 0);
+    if (used.length > 0) for (let i = random.below(10); i > 0; i--) this.#change(anyEntry(used, random));
+    return this.#records;
+  }
+
+  #ask(target?: Target): void {
+    this.#records.push(this.#requests.next(target));
+  }
+
+  #change(entry: WorldEntry): void {
+    const random = this.#random;
+    const targets = Array.from({ length: 1 + random.below(3) }, () =>
+      entry.targets.length > 0 ? random.pick(entry.targets) : undefined,
+    );
+    const before = targets.map((target) => this.#requests.next(target));
+    this.#records.push(...before);
+    const was = this.#world.bytes(entry);
+    mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random);
+    this.#records.push(this.#world.mem(entry));
+    if (random.oneIn(3)) this.#again(before);
+    this.#invalidate(entry);
+    this.#again(before);
+    for (const target of targets) if (random.oneIn(2)) this.#ask(target);
+    // Mostly it becomes what it was: a world in which all is wrong shows little.
+    if (!random.oneIn(3)) {
+      this.#world.setBytes(entry, was);
+      this.#records.push(this.#world.mem(entry));
+      this.#invalidate(entry);
+      this.#again(before);
+    }
+  }
+
+  #again(before: readonly WorldRecord[]): void {
+    for (const request of before) this.#records.push({ ...request, seq: this.#requests.number() });
+  }
+
+  #invalidate(entry: WorldEntry): void {
+    const random = this.#random;
+    const invalidations = this.#invalidations;
+    const kind = random.below(10);
+    if (kind === 0) return;
+    const commands =
+      kind < 6
+        ? invalidations.right(entry)
+        : kind < 7
+          ? invalidations.wide(entry)
+          : kind < 9
+            ? invalidations.narrow(entry)
+            : invalidations.any();
+    this.#records.push(...invalidations.records(commands));
+    if (!random.oneIn(6)) this.#records.push(...invalidations.completion());
+  }
+}

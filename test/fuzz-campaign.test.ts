@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import type { Mistakes } from "../pipeline/device/device.ts";
+import { HABIT_NAMES, type HabitName } from "../pipeline/device/habits.ts";
+import { compareDevices } from "../pipeline/fuzz/against.ts";
+import { type CampaignOptions, type Finding, fuzz, newWorldMaker } from "../pipeline/fuzz/campaign.ts";
+import { judgeWorld } from "../pipeline/fuzz/judge.ts";
+import { LocalDevice } from "../pipeline/fuzz/local-device.ts";
+import { NO_LIMITS } from "../walkers/fuzz/world.ts";
+import { IOMMU_MODELS, type IommuModel } from "../walkers/models.ts";
+import { VENDORS } from "../walkers/registry.ts";
+
+const NO_MISTAKES: Mistakes = { bugs: [], habits: new Set() };
+
+/** Mistakes of each sort, that a few worlds show: of reserved bits, fields, capabilities, codes, order, caches. */
+const PLANTED = {
+  intel: ["root-reserved", "upper-write", "any-width", "rid-pasid", "translations-kept", "privilege-ignored"],
+  "arm-smmuv3": [
+    "span-doubled",
+    "default-substream",
+    "top-byte",
+    "stage-1-alone",
+    "page-invalidation-ignored",
+  ],
+  amd: ["device-entry-permissions", "upper-permissions", "suppress-all", "large-page-as-small"],
+  riscv: ["user-pages", "device-context-reserved", "misconfigured-as-invalid", "contexts-kept"],
+} as const satisfies Record<IommuModel, readonly string[]>;
+
+async function mistake(model: IommuModel, name: string): Promise<Mistakes> {
+  const bugs = (await VENDORS[model].fuzzing()).bugs.filter((bug) => bug.name === name);
+  const habits = new Set(HABIT_NAMES.filter((habit): habit is HabitName => habit === name));
+  expect(bugs.length + habits.size).toBe(1);
+  return { bugs, habits };
+}
+
+async function campaign(model: IommuModel, mistakes: Mistakes, options: Partial<CampaignOptions>) {
+  const found: Finding[] = [];
+  const report = await fuzz(new LocalDevice(model, mistakes), {
+    seed: 3,
+    worlds: 30,
+    goesOn: () => true,
+    isKnown: () => false,
+    shrinks: false,
+    onFinding: (finding) => void found.push(finding),
+    onFailure: (failure) => {
+      throw failure;
+    },
+    ...options,
+  });
+  return { report, found };
+}
+
+describe.each(IOMMU_MODELS)("%s", (model) => {
+  it("finds nothing wrong with a device that makes no mistakes, and reaches much", async () => {
+    const { report } = await campaign(model, NO_MISTAKES, {});
+    expect(report.findings).toEqual([]);
+    expect(report.requests).toBeGreaterThan(800);
+    const faults = report.coverage.reached().find(({ kind }) => kind === "fault")!;
+    expect(faults.reached / faults.of!).toBeGreaterThan(0.3);
+  });
+
+  it.each(PLANTED[model])("finds %s", async (name) => {
+    const first: Finding[] = [];
+    const { report } = await campaign(model, await mistake(model, name), {
+      worlds: 200,
+      goesOn: () => first.length === 0,
+      onFinding: (finding) => void first.push(finding),
+    });
+    expect(report.worlds).toBeLessThan(200);
+  });
+
+  it("each mistake has a name of its own, a source and something that it changes", async () => {
+    const { bugs } = await VENDORS[model].fuzzing();
+    const names = [...bugs.map(({ name }) => name), ...HABIT_NAMES];
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.length).toBeGreaterThanOrEqual(40);
+    for (const { source, misreads, registers, reports, late } of bugs) {
+      expect(source).not.toBe("");
+      expect([misreads, registers, reports, late].some((change) => change !== undefined)).toBe(true);
+    }
+  });
+});
+
+it("makes the same worlds of the same seed, and others of another", async () => {
+  const worlds = async (seed: number) => {
+    const { maker, coverage } = await newWorldMaker("riscv", NO_LIMITS, seed);
+    return Array.from({ length: 6 }, () => {
+      const world = maker.next();
+      judgeWorld(world.records, coverage);
+      if (coverage.takeNews() > 0) maker.keep(world);
+      return JSON.stringify(world.records);
+    });
+  };
+  const [one, again, other] = [await worlds(1), await worlds(1), await worlds(2)];
+  expect(again).toEqual(one);
+  expect(other).not.toEqual(one);
+  expect(new Set(one).size).toBe(6);
+});
+
+it("shrinks what it finds to a few lines that still show it, and names the field", async () => {
+  const { found } = await campaign("intel", await mistake("intel", "one-pasid-code"), {
+    worlds: 60,
+    shrinks: true,
+    goesOn: () => true,
+  });
+  const [first] = found;
+  expect(first!.signature).toMatchObject({ expected: "SPT.2 (0x59)", observed: "0x51" });
+  expect(first!.signature.where).toMatch(/^VT-d scalable-mode PASID/);
+  // Memory, IOMMU, root, context, directory and the request itself.
+  expect(first!.records.length).toBeLessThanOrEqual(7);
+  expect(first!.records.filter(({ type }) => type === "dma")).toHaveLength(1);
+  expect(judgeWorld(first!.records)).toHaveLength(1);
+});
+
+it("counts what is known, and does not shrink it", async () => {
+  const { report } = await campaign("intel", await mistake("intel", "one-pasid-code"), {
+    worlds: 60,
+    shrinks: true,
+    isKnown: (signature) => signature.includes("SPT.2"),
+  });
+  const [first] = report.findings;
+  expect(first).toMatchObject({ known: true, runs: 0 });
+  expect(first!.requests).toBeGreaterThan(0);
+});
+
+it("says where two devices differ, and which of them is right", async () => {
+  const mistaken = new LocalDevice("amd", await mistake("amd", "suppress-all"));
+  const options = { seed: 3, worlds: 40, goesOn: () => true, onFinding: () => {} };
+  const { found } = await compareDevices(new LocalDevice("amd", NO_MISTAKES), mistaken, options);
+  expect(found.length).toBeGreaterThan(0);
+  expect(found[0]).toMatchObject({ right: "first", pair: expect.stringContaining("recorded by the second") });
+  expect(found[0]!.records[0].length).toBeLessThanOrEqual(6);
+});

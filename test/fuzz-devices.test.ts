@@ -1,0 +1,170 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import type { DeviceFailure } from "../pipeline/fuzz/port.ts";
+import { ProcessDevice } from "../pipeline/fuzz/process-device.ts";
+import { helloOfDevice, readAnswer, readHello } from "../pipeline/fuzz/protocol.ts";
+import { NO_LIMITS } from "../walkers/fuzz/world.ts";
+import { cli } from "./support/cli.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pasid-fuzz-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const REQUEST = { type: "dma", seq: 1, dev: "00:03.0", addr: "0x1000" };
+
+/** A device that answers line by line, by the code of a function of a record and how many came before it. */
+function device(name: string, answers: string): string {
+  const path = join(folder, `${name}.mjs`);
+  writeFileSync(
+    path,
+    `import { createInterface } from "node:readline";
+     const HELLO = { type: "hello", protocol: 1, name: "test", model: "amd" };
+     const say = (record) => process.stdout.write(JSON.stringify(record) + "\\n");
+     for await (const line of createInterface({ input: process.stdin })) {
+       const record = JSON.parse(line);
+       if (record.type === "hello") say(HELLO);
+       else if (record.type === "reset") say({ type: "reset" });
+       else if (record.type === "dma") { ${answers} }
+     }`,
+  );
+  return `node ${path}`;
+}
+
+async function failureOf(command: string, timeout = 20_000): Promise<DeviceFailure> {
+  const port = await ProcessDevice.start(command, timeout);
+  try {
+    return await port.run([REQUEST]).then(
+      () => expect.unreachable("expected a failure"),
+      (error) => error,
+    );
+  } finally {
+    await port.close();
+  }
+}
+
+describe.concurrent("a device that fails", () => {
+  it("ends: with its status and its last words", async () => {
+    const failure = await failureOf(device("dies", 'console.error("out of tables"); process.exit(3);'));
+    expect(failure).toMatchObject({
+      kind: "died",
+      message: "the device ended with status 3; it said: out of tables",
+    });
+  });
+
+  it("says nothing", async () => {
+    const failure = await failureOf(device("hangs", ""), 3000);
+    expect(failure).toMatchObject({
+      kind: "hung",
+      message: "expected an answer within 3 s, found none",
+    });
+  });
+
+  it("answers another request", async () => {
+    const failure = await failureOf(device("late", 'say({ type: "observed", seq: 7, result: "msi" });'));
+    expect(failure).toMatchObject({ kind: "nonsense", message: "observed.seq: expected 1, found 7" });
+  });
+
+  it("does not start", async () => {
+    const start = ProcessDevice.start("exit 5", 20_000);
+    await expect(start).rejects.toMatchObject({
+      kind: "start",
+      message: "the device ended with status 5",
+    });
+  });
+});
+
+it("skips what it cannot do", async () => {
+  const port = await ProcessDevice.start(
+    device("skips", 'say({ type: "observed", seq: record.seq, result: "skipped" });'),
+    20_000,
+  );
+  expect(await port.run([REQUEST, { ...REQUEST, seq: 2 }])).toEqual([undefined, undefined]);
+  await port.close();
+});
+
+describe("the protocol", () => {
+  it("says all limits, and reads them again", () => {
+    const hello = {
+      name: "a",
+      model: "arm-smmuv3" as const,
+      window: 7,
+      limits: {
+        ...NO_LIMITS,
+        regs: { idr0: 0xd44101bn },
+        devices: [48],
+        memory: { base: 0x4000_0000n, bytes: 0x1000_0000n },
+        pagesInMemory: true,
+        accesses: ["r", "w"] as const,
+        pasid: false,
+        priv: false,
+        len: 8,
+      },
+    };
+    expect(readHello(helloOfDevice(hello))).toEqual(hello);
+  });
+
+  it.each([
+    ['{"type":"observed","seq":1}', "observed.result"],
+    ['{"type":"observed","seq":1,"result":"ok"}', "observed.pa: expected an address"],
+    ['{"type":"observed","seq":1,"result":"fault","code":7}', "observed.code"],
+    ['{"type":"reset"}', "expected the answer to request 1"],
+    ["ok", "expected a JSON object"],
+  ])("refuses the answer %s", (line, message) => {
+    expect(() => readAnswer(line, 1)).toThrow(message);
+  });
+
+  it.each([
+    ['{"type":"hello","protocol":2,"model":"amd"}', "hello.protocol: expected 1, found 2"],
+    ['{"type":"hello","protocol":1,"model":"vtd"}', "hello.model: expected one of"],
+    ['{"type":"hello","protocol":1,"model":"amd","window":0}', "hello.window"],
+    [
+      '{"type":"hello","protocol":1,"model":"amd","supports":{"devices":["x"]}}',
+      "hello.supports.devices: expected names",
+    ],
+    ['{"type":"hello","protocol":1,"model":"amd","supports":{"access":["rwx"]}}', "hello.supports.access"],
+  ])("refuses the hello %s", (line, message) => {
+    expect(() => readHello(line)).toThrow(message);
+  });
+});
+
+describe.concurrent("at the command line", () => {
+  const dut = "dist/cli/main.js dut --model amd --bug suppress-all";
+
+  it("finds a planted bug, keeps its trace and its walk; then it is known", async () => {
+    const out = join(folder, "found");
+    const args = ["fuzz", "--dut", dut, "--seed", "3", "--worlds", "2"];
+    const ran = await cli([...args, "--out", out]);
+    expect(ran).toMatchObject({ status: 1, stderr: "" });
+    expect(ran.stdout).toMatch(/^seed 3; pasid-replay dut, amd\n/);
+    expect(ran.stdout).toContain("fault conditions");
+    const names = readdirSync(out).sort();
+    expect(names.length % 2).toBe(0);
+    const replayed = await cli([join(out, names[0]!), "--only", "mismatches", "--no-stats"]);
+    expect(replayed.stdout).toContain('"diff":"record"');
+    expect(readFileSync(join(out, names[1]!), "utf8")).toContain("Device table entry at");
+
+    const known = join(folder, "known.ndjson");
+    writeFileSync(known, '{"signature":"*(record)","reason":"SA is not implemented"}\n');
+    const again = await cli([...args, "--ignore-file", known]);
+    expect(again).toMatchObject({ status: 0, stderr: "" });
+    expect(again.stdout).toContain("known: SA is not implemented");
+  });
+
+  it("a device that fails: status 2, and where its world is", async () => {
+    const command = device("dies-again", "process.exit(1);");
+    const ran = await cli(["fuzz", "--dut", command, "--seed", "3", "--worlds", "1", "--out", folder]);
+    expect(ran.status).toBe(2);
+    expect(ran.stderr).toContain(
+      `world 1 of seed 3: the device ended with status 1; kept in ${join(folder, "world-3-1.ndjson")}`,
+    );
+  });
+
+  it("usage", async () => {
+    expect(await cli(["fuzz"])).toMatchObject({ status: 2, stdout: "" });
+    const bug = await cli(["dut", "--model", "intel", "--bug", "upper-writes"]);
+    expect(bug).toMatchObject({ status: 2, stderr: expect.stringContaining("did you mean upper-write?") });
+    const listed = await cli(["dut", "--model", "riscv", "--list-bugs"]);
+    expect(listed.stdout.split("\n").length).toBeGreaterThan(40);
+  });
+});

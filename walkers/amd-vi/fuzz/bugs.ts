@@ -1,0 +1,153 @@
+import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
+import { AmdV1Entry } from "../../page-tables/amd-v1.ts";
+import { X86Entry } from "../../page-tables/x86-64.ts";
+import { DeviceTableEntry, Gcr3Entry } from "../device-table-entry.ts";
+import { ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "../faults.ts";
+import { DeviceTableBase, ExtendedFeature2Register, ExtendedFeatureRegister } from "../registers.ts";
+
+const SOURCE = "AMD 48882";
+const LARGEST_TABLE = 511;
+const efr = (values: Readonly<Record<string, number>>) => ({
+  efr: { layout: ExtendedFeatureRegister, values },
+});
+
+export const AMD_VI_BUGS: readonly Bug[] = [
+  {
+    name: "device-entry-reserved",
+    text: "ignores reserved bits of device table entries",
+    source: `${SOURCE}, 2.5.2`,
+    misreads: [withoutReserved(DeviceTableEntry)],
+  },
+  {
+    name: "page-entry-reserved",
+    text: "ignores reserved bits of host page table entries",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [withoutReserved(AmdV1Entry)],
+  },
+  {
+    name: "page-size-encoding",
+    text: "takes a page whose size its address encodes for one of its level's size",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [misreading(AmdV1Entry, { NEXT_LEVEL: (next) => (next === 7n ? 0n : next) })],
+  },
+  {
+    name: "leaf-present",
+    text: "does not look whether the last host entry is present",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [misreading(AmdV1Entry, { PR: 1 }, [1])],
+  },
+  {
+    name: "upper-permissions",
+    text: "does not accumulate the permissions of upper host levels",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [misreading(AmdV1Entry, { IR: 1, IW: 1 }, [2, 3, 4, 5, 6])],
+  },
+  {
+    name: "device-entry-permissions",
+    text: "ignores IR and IW of the device table entry",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [misreading(DeviceTableEntry, { IR: 1, IW: 1 })],
+  },
+  {
+    name: "translation-invalid",
+    text: "translates by a device table entry whose TV is 0",
+    source: `${SOURCE}, 2.2.2, table 8`,
+    misreads: [misreading(DeviceTableEntry, { TV: 1 })],
+  },
+  {
+    name: "suppress-all",
+    text: "logs events whatever SA says",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [misreading(DeviceTableEntry, { SA: 0 })],
+  },
+  {
+    name: "guest-without-pasid",
+    text: "uses PASID 0 for requests without PASID, whatever GIOV says",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [misreading(DeviceTableEntry, { GIOV: 1 })],
+  },
+  {
+    name: "guest-levels",
+    text: "walks 4 guest levels whatever GuestPagingMode says",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [misreading(DeviceTableEntry, { GUESTPAGINGMODE: 0 })],
+  },
+  {
+    name: "domain-8-bits",
+    text: "tags translations with the low 8 bits of DomainID alone",
+    source: `${SOURCE}, 2.4`,
+    misreads: [misreading(DeviceTableEntry, { DOMAINID: (id) => id & 0xffn })],
+  },
+  {
+    name: "guest-table-valid",
+    text: "uses guest CR3 table entries whose V is 0",
+    source: `${SOURCE}, 2.2.6`,
+    misreads: [misreading(Gcr3Entry, { V: 1 })],
+  },
+  {
+    name: "guest-user",
+    text: "lets user requests into supervisor pages of a guest",
+    source: `${SOURCE}, 2.2.6.3`,
+    misreads: [misreading(X86Entry, { US: 1 })],
+  },
+  {
+    name: "guest-execute",
+    text: "ignores NX of guest entries",
+    source: `${SOURCE}, 2.2.6.3`,
+    misreads: [misreading(X86Entry, { XD: 0 })],
+  },
+  {
+    name: "guest-write",
+    text: "asks only the last guest level for write permission",
+    source: `${SOURCE}, 2.2.6.3`,
+    misreads: [misreading(X86Entry, { RW: 1 }, [2, 3, 4, 5])],
+  },
+  {
+    name: "device-table-size",
+    text: "looks devices up beyond the size of the device table",
+    source: `${SOURCE}, 2.2.2`,
+    registers: { dev_tab_base: { layout: DeviceTableBase, values: { SIZE: LARGEST_TABLE } } },
+  },
+  {
+    name: "any-mode",
+    text: "walks more host levels than EFR.HATS reports",
+    source: `${SOURCE}, 2.5.2`,
+    registers: efr({ HATS: 2 }),
+  },
+  {
+    name: "any-guest-mode",
+    text: "walks 5 guest levels although EFR.GATS does not report them",
+    source: `${SOURCE}, 2.5.2`,
+    registers: efr({ GATS: 1 }),
+  },
+  {
+    name: "any-pasid",
+    text: "takes PASIDs beyond EFR.PASmax",
+    source: `${SOURCE}, 2.2.6`,
+    registers: efr({ PASMAX: 19 }),
+  },
+  {
+    name: "no-execute-without-support",
+    text: "applies NX although EFR.NXSup is 0",
+    source: `${SOURCE}, 2.2.6.3`,
+    registers: efr({ NXSUP: 1 }),
+  },
+  {
+    name: "hypertransport-range",
+    text: "translates the HyperTransport address range as any other",
+    source: `${SOURCE}, 2.1.2`,
+    registers: { efr2: { layout: ExtendedFeature2Register, values: { HTRANGEIGNORE: 1 } } },
+  },
+  {
+    name: "illegal-as-page-fault",
+    text: "reports an illegal device table entry as an I/O page fault",
+    source: `${SOURCE}, 2.5.2`,
+    reports: { [ILLEGAL_DEV_TABLE_ENTRY.name]: IO_PAGE_FAULT },
+  },
+  {
+    name: "unreadable-as-page-fault",
+    text: "reports a page table that cannot be read as an I/O page fault",
+    source: `${SOURCE}, 2.5.5`,
+    reports: { [PAGE_TAB_HARDWARE_ERROR.name]: IO_PAGE_FAULT },
+  },
+];

@@ -1,0 +1,70 @@
+/**
+ * Mistakes that a device under test can be told to make, so that whoever looks for mistakes can be tested. A bug changes
+ * the world that the walker sees, never the walker: what an entry reads as, what a register says, which fault is reported.
+ */
+import type { Fault } from "../fault.ts";
+import type { Layout } from "../layout.ts";
+
+/** What a structure reads as. */
+interface Misreading {
+  readonly layout: Layout;
+  /** Changes the structure's words in `view`, from byte 0. */
+  change(view: DataView, littleEndian: boolean, level: number): void;
+}
+
+export interface Bug {
+  /** Words joined by "-". */
+  readonly name: string;
+  /** What the device does, as a sentence without its subject: "ignores reserved bits of context entries". */
+  readonly text: string;
+  /** Document and section that it violates. */
+  readonly source: string;
+  readonly misreads?: readonly Misreading[];
+  /** Fields of registers that read as another value, by register. */
+  readonly registers?: Readonly<Record<string, { readonly layout: Layout; readonly values: Values }>>;
+  /** Faults that are reported as others, by name; null: the request passes as if nothing had translated it. */
+  readonly reports?: Readonly<Record<string, Fault>>;
+  /** Checks that come last: what entries read as before them. They are made only where nothing else is wrong. */
+  readonly late?: readonly Misreading[];
+}
+
+type Values = Readonly<Record<string, number>>;
+
+/** Reads the reserved bits of a structure as zeros; with `needs`, also the fields that need an absent capability. */
+export function withoutReserved(layout: Layout): Misreading {
+  const words = layout.reserved();
+  const masks = Array.from(
+    { length: Math.ceil(layout.bytes / 8) },
+    (_, i) => (BigInt(words[2 * i + 1] ?? 0) << 32n) | BigInt(words[2 * i]!),
+  );
+  return {
+    layout,
+    change(view, littleEndian) {
+      if (layout.bytes < 8) return;
+      masks.forEach((mask, i) => {
+        view.setBigUint64(8 * i, view.getBigUint64(8 * i, littleEndian) & ~mask, littleEndian);
+      });
+    },
+  };
+}
+
+/** Reads fields of a structure as other values. @param only at these levels of page tables */
+export function misreading<F extends string>(
+  layout: Layout<F>,
+  values: Readonly<Partial<Record<F, number | ((value: bigint) => bigint)>>>,
+  only?: readonly number[],
+): Misreading {
+  return {
+    layout,
+    change(view, littleEndian, level) {
+      if (only !== undefined && !only.includes(level)) return;
+      for (const [name, value] of Object.entries(values) as [F, number | ((v: bigint) => bigint)][]) {
+        const read = layout.extract(name, view, 0, littleEndian);
+        const shift =
+          layout.fields[name].kind === "address" ? BigInt(layout.fields[name].parts[0]![1] % 64) : 0n;
+        const seen = (typeof value === "number" ? BigInt(value) : value(read)) << shift;
+        layout.encode({ [name]: seen } as Partial<Record<F, bigint>>, view, 0, littleEndian);
+      }
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import type { Fault } from "../fault.ts";
+import type { Layout } from "../layout.ts";
+import type { EntryRules } from "../tables/entry-rule.ts";
+import type { Bug } from "./bug.ts";
+import type { RegisterLayouts, World } from "./world.ts";
+
+/** The numbered rules of one structure. */
+interface StructureRules {
+  readonly layout: Layout;
+  readonly rules: EntryRules<never>;
+}
+
+/** What looking for mistakes of an IOMMU needs to know of a vendor; stands in `walkers/<vendor>/fuzz/`. */
+export interface VendorFuzzing {
+  /** Registers that worlds set, by their names in traces. */
+  readonly registers: RegisterLayouts;
+  /** Those of them that say what the IOMMU can do. */
+  readonly capabilities: readonly string[];
+  /** Structures that worlds have in memory. */
+  readonly structures: readonly Layout[];
+  readonly rules: readonly StructureRules[];
+  /** Addresses that are not as others: worth asking for, and pointing to. */
+  readonly landmarks: readonly bigint[];
+  /** Faults that a walk of an untranslated request can end in. */
+  readonly faults: readonly Fault[];
+  /**
+   * Makes a sound world: registers, tables and targets, of any shape that the vendor has and the limits allow.
+   * Nothing in it is wrong; that is made so afterwards.
+   */
+  build(world: World): void;
+  /**
+   * Whether it is not defined what an entry means beside its neighbours: a page of several entries that need not be alike.
+   * Absent: there is no such thing.
+   */
+  ambiguous?(layout: Layout, view: DataView, littleEndian: boolean): boolean;
+  /** Mistakes that only an IOMMU of this vendor can make. */
+  readonly bugs: readonly Bug[];
+}

@@ -1,0 +1,192 @@
+import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
+import { Sv32Entry, SvEntry } from "../../page-tables/riscv-sv.ts";
+import { DDT_MISCONFIGURED, DDT_NOT_VALID, PDT_MISCONFIGURED, TRANSACTION_DISALLOWED } from "../faults.ts";
+import {
+  BaseDeviceContext,
+  DdtEntry,
+  DeviceContextLayout,
+  MsiPte,
+  PdtEntry,
+  ProcessContextLayout,
+} from "../layouts.ts";
+import { Capabilities } from "../registers.ts";
+
+const SOURCE = "RISC-V IOMMU 1.0";
+const PRIVILEGED = "Privileged specification";
+const capabilities = (values: Readonly<Record<string, number>>) => ({
+  capabilities: { layout: Capabilities, values },
+});
+/** Both formats of device contexts, and both of page-table entries, have the same fields. */
+type Reading = number | ((value: bigint) => bigint);
+const inContexts = (values: Partial<Record<keyof typeof BaseDeviceContext.fields, Reading>>) => [
+  misreading(BaseDeviceContext, values),
+  misreading(DeviceContextLayout, values),
+];
+const inEntries = (
+  values: Partial<Record<keyof typeof Sv32Entry.fields, Reading>>,
+  levels?: readonly number[],
+) => [misreading(Sv32Entry, values, levels), misreading(SvEntry, values, levels)];
+
+export const RISCV_BUGS: readonly Bug[] = [
+  {
+    name: "device-context-reserved",
+    text: "ignores reserved bits of device contexts",
+    source: `${SOURCE}, 2.1.4, rule 1`,
+    misreads: [withoutReserved(BaseDeviceContext), withoutReserved(DeviceContextLayout)],
+  },
+  {
+    name: "directory-reserved",
+    text: "ignores reserved bits of non-leaf directory entries",
+    source: `${SOURCE}, 2.3.1`,
+    misreads: [withoutReserved(DdtEntry), withoutReserved(PdtEntry)],
+  },
+  {
+    name: "process-context-reserved",
+    text: "ignores reserved bits of process contexts",
+    source: `${SOURCE}, 2.2.4`,
+    misreads: [withoutReserved(ProcessContextLayout)],
+  },
+  {
+    name: "page-entry-reserved",
+    text: "ignores reserved bits of page-table entries",
+    source: `${PRIVILEGED}, Sv39`,
+    misreads: [withoutReserved(SvEntry)],
+  },
+  {
+    name: "memory-type",
+    text: "ignores PBMT where capabilities.Svpbmt is 0",
+    source: `${PRIVILEGED}, Svpbmt`,
+    misreads: [misreading(SvEntry, { PBMT: 0 })],
+  },
+  {
+    name: "pointer-flags",
+    text: "ignores A, D and U of entries that point to tables",
+    source: `${PRIVILEGED}, Sv32 and Sv39`,
+    misreads: inEntries({ A: 0, D: 0, U: 0 }, [4, 5]),
+  },
+  {
+    name: "accessed",
+    text: "takes A and D as set",
+    source: `${PRIVILEGED}, Sv32, step 9`,
+    misreads: inEntries({ A: 1, D: 1 }, [1]),
+  },
+  {
+    name: "user-pages",
+    text: "lets user requests into supervisor pages",
+    source: `${PRIVILEGED}, Sv32, step 8`,
+    misreads: inEntries({ U: 1 }, [1]),
+  },
+  {
+    name: "write-only",
+    text: "takes entries with W and without R for readable",
+    source: `${PRIVILEGED}, Sv32, step 3`,
+    misreads: [
+      {
+        layout: SvEntry,
+        change: (view, littleEndian) => {
+          if (SvEntry.extract("W", view, 0, littleEndian) === 1n)
+            SvEntry.encode({ R: 1 }, view, 0, littleEndian);
+        },
+      },
+    ],
+  },
+  {
+    name: "supervisor-requests",
+    text: "takes supervisor requests whatever ENS says",
+    source: `${SOURCE}, 2.2.4`,
+    misreads: [misreading(ProcessContextLayout, { ENS: 1 })],
+  },
+  {
+    name: "supervisor-user",
+    text: "lets supervisor requests into user pages whatever SUM says",
+    source: `${SOURCE}, 2.2.4`,
+    misreads: [misreading(ProcessContextLayout, { SUM: 1 })],
+  },
+  {
+    name: "default-process",
+    text: "uses process_id 0 for requests without one, whatever DPE says",
+    source: `${SOURCE}, 2.1.3`,
+    misreads: inContexts({ DPE: (dpe) => dpe | 1n }),
+  },
+  {
+    name: "fault-records",
+    text: "records translation faults whatever DTF says",
+    source: `${SOURCE}, 2.1.3`,
+    misreads: inContexts({ DTF: 0 }),
+  },
+  {
+    name: "byte-order",
+    text: "reads first-stage tables in the byte order of the device directory",
+    source: `${SOURCE}, 2.1.3`,
+    misreads: inContexts({ SBE: 0 }),
+  },
+  {
+    name: "guest-tag-8-bits",
+    text: "tags translations with the low 8 bits of GSCID alone",
+    source: `${SOURCE}, 3.1`,
+    misreads: inContexts({ GSCID: (id) => id & 0xffn }),
+  },
+  {
+    name: "process-tag-8-bits",
+    text: "tags translations with the low 8 bits of PSCID alone",
+    source: `${SOURCE}, 3.1`,
+    misreads: [
+      ...inContexts({ PSCID: (id) => id & 0xffn }),
+      misreading(ProcessContextLayout, { PSCID: (id) => id & 0xffn }),
+    ],
+  },
+  {
+    name: "global-entries",
+    text: "ignores G: tags global translations with PSCID",
+    source: `${PRIVILEGED}, Sv32, global mappings`,
+    misreads: inEntries({ G: 0 }),
+  },
+  {
+    name: "updates-anywhere",
+    text: "updates A and D whatever SADE and GADE say",
+    source: `${SOURCE}, 2.1.3`,
+    misreads: inContexts({ SADE: 1, GADE: 1 }),
+  },
+  {
+    name: "any-scheme",
+    text: "walks schemes that capabilities do not report",
+    source: `${SOURCE}, 2.1.4, rules 10 and 14`,
+    registers: capabilities({ Sv39: 1, Sv48: 1, Sv57: 1, Sv39x4: 1, Sv48x4: 1, Sv57x4: 1 }),
+  },
+  {
+    name: "any-process-directory",
+    text: "walks process directories that capabilities do not report",
+    source: `${SOURCE}, 2.1.4, rule 8`,
+    registers: capabilities({ PD8: 1, PD17: 1, PD20: 1 }),
+  },
+  {
+    name: "any-address-size",
+    text: "ignores capabilities.PAS",
+    source: `${SOURCE}, 2.3.1`,
+    registers: capabilities({ PAS: 56 }),
+  },
+  {
+    name: "ats-without-capability",
+    text: "takes EN_ATS without capabilities.ATS",
+    source: `${SOURCE}, 2.1.4, rule 2`,
+    registers: capabilities({ ATS: 1 }),
+  },
+  {
+    name: "message-entry-valid",
+    text: "uses MSI page-table entries whose V is 0",
+    source: `${SOURCE}, 2.3.3`,
+    misreads: [misreading(MsiPte, { V: 1 })],
+  },
+  {
+    name: "misconfigured-as-invalid",
+    text: "reports a misconfigured device context as one that is not valid",
+    source: `${SOURCE}, 3.2`,
+    reports: { [DDT_MISCONFIGURED.name]: DDT_NOT_VALID },
+  },
+  {
+    name: "process-as-transaction",
+    text: "reports a misconfigured process context as a transaction that is not allowed",
+    source: `${SOURCE}, 3.2`,
+    reports: { [PDT_MISCONFIGURED.name]: TRANSACTION_DISALLOWED },
+  },
+];

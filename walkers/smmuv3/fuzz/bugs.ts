@@ -1,0 +1,204 @@
+import { type Bug, misreading } from "../../fuzz/bug.ts";
+import { Stage1Descriptor } from "../../page-tables/vmsav8-64-stage1.ts";
+import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
+import { Cd } from "../cd.ts";
+import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
+import { Idr0, Idr1, Idr5 } from "../registers.ts";
+import { L1Std, Ste } from "../ste.ts";
+
+const SPAN_ONES = 31n;
+const LOW_BYTE = 0xffn;
+
+const idr0 = (values: Readonly<Record<string, number>>) => ({ idr0: { layout: Idr0, values } });
+const idr5 = (values: Readonly<Record<string, number>>) => ({ idr5: { layout: Idr5, values } });
+
+export const SMMUV3_BUGS: readonly Bug[] = [
+  // ── stream table entries ──
+  {
+    name: "span-doubled",
+    text: "takes a level 2 array of the stream table for twice as large as L1STD.Span says",
+    source: "IHI 0070, 5.1",
+    misreads: [misreading(L1Std, { Span: (span) => (span < SPAN_ONES ? span + 1n : span) })],
+  },
+  {
+    name: "abort-as-bypass",
+    text: "lets streams bypass whose configuration is to abort",
+    source: "IHI 0070, 5.2 Config",
+    misreads: [misreading(Ste, { Config: (config) => (config < 4n ? 4n : config) })],
+  },
+  {
+    name: "stage-1-alone",
+    text: "leaves out stage 2 where both stages are configured",
+    source: "IHI 0070, 5.2 Config",
+    misreads: [misreading(Ste, { Config: (config) => (config === 7n ? 5n : config) })],
+  },
+  {
+    name: "default-substream",
+    text: "uses substream 0 for transactions without SubstreamID, whatever S1DSS says",
+    source: "IHI 0070, 5.2 S1DSS",
+    misreads: [misreading(Ste, { S1DSS: 2 })],
+  },
+  {
+    name: "substream-range",
+    text: "takes SubstreamIDs beyond S1CDMax",
+    source: "IHI 0070, 5.2 S1CDMax",
+    misreads: [misreading(Ste, { S1CDMax: (max) => (max === 0n ? max : max + 2n) })],
+  },
+  {
+    name: "vmid-8-bits",
+    text: "tags translations with the low 8 bits of S2VMID alone",
+    source: "IHI 0070, 3.17",
+    misreads: [misreading(Ste, { S2VMID: (vmid) => vmid & LOW_BYTE })],
+  },
+  {
+    name: "always-recorded",
+    text: "records stage 2 faults whatever S2R says",
+    source: "IHI 0070, 5.5",
+    misreads: [misreading(Ste, { S2R: 1 })],
+  },
+  {
+    name: "stage-2-table-type",
+    text: "ignores S2PTW: fetches stage 1 descriptors from Device memory",
+    source: "IHI 0070, 5.2 S2PTW",
+    misreads: [misreading(Ste, { S2PTW: 0 })],
+  },
+  {
+    name: "stage-2-start-level",
+    text: "starts a stage 2 walk one level lower than S2SL0 says",
+    source: "IHI 0070, 5.2 S2SL0",
+    misreads: [misreading(Ste, { S2SL0: (level) => (level === 0n ? 0n : level - 1n) })],
+  },
+  // ── context descriptors ──
+  {
+    name: "walks-disabled",
+    text: "walks tables whose walks EPD0 disables",
+    source: "IHI 0070, 5.4 EPD0",
+    misreads: [misreading(Cd, { EPD0: 0 })],
+  },
+  {
+    name: "top-byte",
+    text: "ignores the top byte of addresses whatever TBI0 and TBI1 say",
+    source: "IHI 0070, 5.4 TBI0",
+    misreads: [misreading(Cd, { TBI0: 1, TBI1: 1 })],
+  },
+  {
+    name: "write-execute",
+    text: "executes from writable pages whatever WXN says",
+    source: "IHI 0070, 5.4 WXN",
+    misreads: [misreading(Cd, { WXN: 0 })],
+  },
+  {
+    name: "privileged-access",
+    text: "ignores PAN",
+    source: "IHI 0070, 5.4 PAN",
+    misreads: [misreading(Cd, { PAN: 0 })],
+  },
+  {
+    name: "asid-8-bits",
+    text: "tags translations with the low 8 bits of an ASID alone",
+    source: "IHI 0070, 3.17",
+    misreads: [misreading(Cd, { ASID: (asid) => asid & LOW_BYTE })],
+  },
+  {
+    name: "output-size",
+    text: "checks no address size: IPS and S2PS are taken for the largest",
+    source: "IHI 0070, 3.4",
+    misreads: [misreading(Cd, { IPS: 6 }), misreading(Ste, { S2PS: 6 })],
+  },
+  {
+    name: "table-attributes",
+    text: "applies APTable and its like although CD.HAD disables them",
+    source: "IHI 0070, 5.4 HAD0",
+    misreads: [misreading(Cd, { HAD0: 0, HAD1: 0 })],
+  },
+  // ── descriptors ──
+  {
+    name: "hierarchical-permissions",
+    text: "ignores APTable, PXNTable and UXNTable",
+    source: "DDI 0487, D8.4.1",
+    misreads: [misreading(Stage1Descriptor, { APTABLE: 0, PXNTABLE: 0, UXNTABLE: 0 }, [-1, 0, 1, 2])],
+  },
+  {
+    name: "access-flag",
+    text: "takes the access flag as set",
+    source: "IHI 0070, 7.3.15",
+    misreads: [misreading(Stage1Descriptor, { AF: 1 }), misreading(Stage2Descriptor, { AF: 1 })],
+  },
+  {
+    name: "stage-2-permission",
+    text: "reads what stage 2 makes write-only",
+    source: "DDI 0487, D8.4.2",
+    misreads: [misreading(Stage2Descriptor, { S2AP: (ap) => (ap === 2n ? 3n : ap) })],
+  },
+  {
+    name: "execute-never",
+    text: "executes from pages that stage 2 makes execute-never",
+    source: "DDI 0487, D8.4.2",
+    misreads: [misreading(Stage2Descriptor, { XN: 0 })],
+  },
+  {
+    name: "never-global",
+    text: "tags global translations with the ASID that they were made under",
+    source: "IHI 0070, 3.17",
+    misreads: [misreading(Stage1Descriptor, { NG: 1 })],
+  },
+  {
+    name: "block-anywhere",
+    text: "takes a reserved descriptor of level 3 for a page",
+    source: "DDI 0487, D8.3.1",
+    misreads: [
+      misreading(Stage1Descriptor, { TYPE: 1 }, [3]),
+      misreading(Stage2Descriptor, { TYPE: 1 }, [3]),
+    ],
+  },
+  // ── capabilities ──
+  {
+    name: "any-granule",
+    text: "walks tables of granules that IDR5 does not report",
+    source: "IHI 0070, 6.3.6",
+    registers: idr5({ GRAN4K: 1, GRAN16K: 1, GRAN64K: 1 }),
+  },
+  {
+    name: "any-address-size",
+    text: "puts out addresses beyond IDR5.OAS",
+    source: "IHI 0070, 3.4",
+    registers: idr5({ OAS: 6 }),
+  },
+  {
+    name: "wide-ids",
+    text: "takes VMIDs and ASIDs of 16 bits that IDR0 does not report",
+    source: "IHI 0070, 5.2.2 and 5.4.2",
+    registers: idr0({ VMID16: 1, ASID16: 1 }),
+  },
+  {
+    name: "wide-substreams",
+    text: "takes S1CDMax beyond IDR1.SSIDSIZE",
+    source: "IHI 0070, 5.2.2",
+    registers: { idr1: { layout: Idr1, values: { SSIDSIZE: 20 } } },
+  },
+  {
+    name: "two-level-contexts",
+    text: "walks 2-level context descriptor tables that IDR0.CD2L does not report",
+    source: "IHI 0070, 5.2.2",
+    registers: idr0({ CD2L: 1 }),
+  },
+  // ── events ──
+  {
+    name: "context-as-stream",
+    text: "reports C_BAD_STE where the context descriptor is bad",
+    source: "IHI 0070, 7.3.12",
+    reports: { [C_BAD_CD.name]: C_BAD_STE },
+  },
+  {
+    name: "size-as-translation",
+    text: "reports F_TRANSLATION where an address is too wide",
+    source: "IHI 0070, 7.3.14",
+    reports: { [F_ADDR_SIZE.name]: F_TRANSLATION },
+  },
+  {
+    name: "permission-as-access",
+    text: "reports F_ACCESS where permission is denied",
+    source: "IHI 0070, 7.3.16",
+    reports: { [F_PERMISSION.name]: F_ACCESS },
+  },
+];

@@ -1,0 +1,55 @@
+import type { VendorFuzzing } from "../../fuzz/vendor-fuzzing.ts";
+import { SecondStageEntry } from "../../page-tables/vtd-second-stage.ts";
+import { X86Entry } from "../../page-tables/x86-64.ts";
+import { VTD_WALK_FAULTS } from "../faults.ts";
+import {
+  CapabilityRegister,
+  ExtendedCapabilityRegister,
+  GlobalStatusRegister,
+  RootTableAddressRegister,
+} from "../registers.ts";
+import { CONTEXT_RULES, ROOT_RULES, SCALABLE_CONTEXT_RULES, SCALABLE_ROOT_RULES } from "../rules.ts";
+import { PASID_DIRECTORY_RULES, PASID_RULES } from "../rules-pasid.ts";
+import {
+  ContextEntry,
+  PasidDirectoryEntry,
+  PasidEntry,
+  RootEntry,
+  ScalableContextEntry,
+  ScalableRootEntry,
+} from "../structures.ts";
+import { VTD_BUGS } from "./bugs.ts";
+import { buildVtdWorld } from "./worlds.ts";
+
+export const VTD_FUZZING: VendorFuzzing = {
+  registers: {
+    cap: CapabilityRegister,
+    ecap: ExtendedCapabilityRegister,
+    rtaddr: RootTableAddressRegister,
+    gsts: GlobalStatusRegister,
+  },
+  capabilities: ["cap", "ecap"],
+  structures: [
+    RootEntry,
+    ContextEntry,
+    ScalableRootEntry,
+    ScalableContextEntry,
+    PasidDirectoryEntry,
+    PasidEntry,
+    X86Entry,
+    SecondStageEntry,
+  ],
+  rules: [
+    { layout: RootEntry, rules: ROOT_RULES },
+    { layout: ContextEntry, rules: CONTEXT_RULES },
+    { layout: ScalableRootEntry, rules: SCALABLE_ROOT_RULES },
+    { layout: ScalableContextEntry, rules: SCALABLE_CONTEXT_RULES },
+    { layout: PasidDirectoryEntry, rules: PASID_DIRECTORY_RULES },
+    { layout: PasidEntry, rules: PASID_RULES },
+  ],
+  /** The interrupt address range. */
+  landmarks: [0xfee0_0000n],
+  faults: VTD_WALK_FAULTS,
+  build: buildVtdWorld,
+  bugs: VTD_BUGS,
+};
