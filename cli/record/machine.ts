@@ -71,6 +71,11 @@ export class GuestMachine {
       const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
+    const [first, ...others] = iommus;
+    if (others.length > 0)
+      throw new CliError(
+        `${name}: expected one IOMMU, found ${iommus.length} (${first!.kind.region}): QEMU's events do not say which of them they are of`,
+      );
     const address = socketAddress(name);
     const pid = ownPid ?? ("path" in address ? processBehind(address.path) : undefined);
     const memory = pid === undefined ? null : ProcessMemory.open(pid);
