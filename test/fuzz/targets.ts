@@ -9,7 +9,7 @@ import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 import { OutcomeFeed } from "../../parsers/outcomes/outcome-feed.ts";
-import { hostAddressOf, ramOf, regionsNamed, wordsOf } from "../../parsers/qemu/monitor-text.ts";
+import { hostAddressOf, memoryWords, ramOf, regionsNamed } from "../../parsers/qemu/monitor-text.ts";
 import { onlyTrace } from "../../parsers/recognize.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { documentFeed } from "../../parsers/trace/document-feed.ts";
@@ -235,7 +235,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       const text = Buffer.from(bytes).toString("latin1");
       for (const { first, last } of [...ramOf(text), ...regionsNamed(text, ["intel_iommu"])])
         if (first < 0n || last >= 1n << 64n) throw new Error("no address");
-      if (wordsOf(text).some((word) => word >= 1n << 64n)) throw new Error("no word");
+      if (memoryWords(text).some((word) => word >= 1n << 64n)) throw new Error("no word");
       hostAddressOf(text);
     },
   },
