@@ -175,6 +175,15 @@ export class UnitCaches {
       : pair;
   }
 
+  /**
+   * Whether one page of a pair is what another page in the same leaf is, whatever its size: memory has not changed since
+   * the first translation with its tags was made, so that all that may be held fit together.
+   */
+  isUniform({ tags, globalTags }: TranslationContext): boolean {
+    const alone = tags.groups.length === 0 && globalTags.nextShift(0) === 0;
+    return alone && tags.first > this.#memory.lastChange;
+  }
+
   /** Tags are too many: `makeRoom` may forget some. */
   get isFull(): boolean {
     return this.#budgets.tags.free < 0;

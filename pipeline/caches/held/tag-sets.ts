@@ -41,6 +41,8 @@ export class TagSet implements TranslationTag {
   epoch = 0;
   /** Latest tick at which one was filled. */
   filled = 0;
+  /** Tick at which the first was, of those that may not be invalidated; 0: there are none. */
+  first = 0;
   /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
   valid = 0;
   /** How often tables had changed when all entries were invalidated last. */
@@ -149,6 +151,7 @@ export class TagSet implements TranslationTag {
     this.#validSuperseded = 0;
     this.ranges.length = 0;
     this.#kind = 0;
+    this.first = 0;
   }
 
   /** All entries filled up to a tick are invalidated. */
@@ -156,7 +159,10 @@ export class TagSet implements TranslationTag {
     if (issued <= this.epoch) return;
     this.epoch = issued;
     if (this.#supersededFilled <= issued) this.#validSuperseded = 0;
-    if (this.filled <= issued) this.#kind = 0;
+    if (this.filled <= issued) {
+      this.#kind = 0;
+      this.first = 0;
+    }
     let kept = 0;
     for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
     this.ranges.length = kept;

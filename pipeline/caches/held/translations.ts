@@ -154,6 +154,7 @@ export class Translations {
     if (firstShift > shift) set.split = true;
     const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
     set.filled = time;
+    if (set.first === 0) set.first = time;
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
