@@ -1,3 +1,4 @@
+import { codeText } from "../pipeline/filter/code-text.ts";
 import type { CodeAliases } from "../pipeline/verdicts/comparison.ts";
 import { CliError } from "./errors.ts";
 import { parseInteger } from "./numbers.ts";
@@ -18,7 +19,9 @@ export function parseCodeAliases(given: string | readonly string[] | undefined):
         `${OPTION}: expected a code of the specification and a recorded one, such as 0x85=0x5, found ${JSON.stringify(part)}`,
         true,
       );
-    const [code, recorded] = codes.map((text) => parseInteger(OPTION, text, 0, Number.MAX_SAFE_INTEGER));
+    const [code, recorded] = codes.map((text) =>
+      parseInteger(OPTION, codeText(text) ?? text, 0, Number.MAX_SAFE_INTEGER),
+    );
     const known = aliases.get(code!) ?? new Set();
     aliases.set(code!, known.add(recorded!));
   }

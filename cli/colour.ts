@@ -2,6 +2,14 @@
 export const COLOUR_CHOICES = ["auto", "always", "never"] as const;
 export type ColourChoice = (typeof COLOUR_CHOICES)[number];
 
+/** The option, as every command has it. */
+export const COLOUR_OPTION = {
+  describe: "Colours in text",
+  choices: COLOUR_CHOICES,
+  default: "auto",
+  requiresArg: true,
+} as const;
+
 /**
  * Whether text is coloured. By itself at a terminal, unless it says that it can do nothing (`TERM=dumb`);
  * `NO_COLOR` (no-color.org) and `FORCE_COLOR` (force-color.org) decide otherwise, `--color` before both.

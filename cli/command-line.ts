@@ -1,9 +1,10 @@
 import yargs, { type Argv, type CommandModule } from "yargs";
 import { nearest } from "../parsers/trace/nearest.ts";
-import { COLOUR_CHOICES, type ColourChoice, wantsColour } from "./colour.ts";
+import { COLOUR_CHOICES, COLOUR_OPTION, type ColourChoice, wantsColour } from "./colour.ts";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
 import { checkCommand } from "./commands/check.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { decodingCommand } from "./commands/decode.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { dutCommand } from "./commands/dut.ts";
@@ -11,6 +12,8 @@ import { explainCommand } from "./commands/explain.ts";
 import { fuzzCommand } from "./commands/fuzz.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { manCommand } from "./commands/man.ts";
+import { recordCommand } from "./commands/record.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { reportCommand } from "./commands/report.ts";
 import { rulesCommand } from "./commands/rules.ts";
@@ -22,6 +25,8 @@ import { standardOutput } from "./output.ts";
 import { packageVersion } from "./package-files.ts";
 import { useColour } from "./render/paint.ts";
 import { writeText } from "./text-output.ts";
+import type { CommandModel } from "./usage/command-model.ts";
+import { usageError } from "./usage-error.ts";
 
 /** Columns of `--help`, where the terminal has as many. */
 const HELP_COLUMNS = 110;
@@ -38,6 +43,7 @@ const COMMANDS: readonly Command<object>[] = [
   diffCommand,
   reportCommand,
   importCommand,
+  recordCommand,
   explainCommand,
   decodingCommand,
   capsCommand,
@@ -46,29 +52,34 @@ const COMMANDS: readonly Command<object>[] = [
   dutCommand,
   rulesCommand,
   schemaCommand,
+  completionCommand(models),
+  manCommand(models, packageVersion),
 ];
+
+/** What documents and completes commands goes by their declarations. */
+async function models(): Promise<CommandModel[]> {
+  const { modelOf } = await import("./usage/command-model.ts");
+  return COMMANDS.map(modelOf);
+}
 
 /**
  * Runs one command line to its end.
  * @throws CliError where it is wrong or cannot be carried out; whatever else the command throws
  */
-export async function runCommandLine(words: readonly string[]): Promise<ExitStatus> {
+export async function runCommandLine(given: readonly string[]): Promise<ExitStatus> {
+  const words = given[0] === "help" ? helpWords(given.slice(1)) : given;
   let running: Promise<ExitStatus> | undefined;
   const parser = newParser();
   const used: { command?: Command<object> } = {};
   for (const command of COMMANDS) parser.command(moduleOf(command, used, (status) => (running = status)));
-  parser.command({
-    command: "completion",
-    describe: "Print a script that completes commands and options in bash or zsh",
-    handler: () => void parser.showCompletionScript(),
-  });
+  parser.command({ command: "help [command]", describe: "Show the help of a command", handler: () => {} });
   let printed = "";
   try {
     await parser.parseAsync(marked(words), {}, (_error: unknown, _args: unknown, output: string) => {
       printed = output;
     });
   } catch (error) {
-    throw pointed(usageError(error, parser, words), words);
+    throw pointed(usageError(error, parser, words, commandNames()), words);
   }
   if (printed !== "") await writeHelp(printed, used.command);
   try {
@@ -76,6 +87,19 @@ export async function runCommandLine(words: readonly string[]): Promise<ExitStat
   } catch (error) {
     throw pointed(mistyped(error), words);
   }
+}
+
+/** "help walk" as "walk --help". */
+function helpWords(words: readonly string[]): string[] {
+  const names = words.filter((word) => !word.startsWith("-"));
+  const [name] = names;
+  if (name === undefined) return ["--help"];
+  if (names.length === 1 && commandNames().includes(name)) return [name, "--help"];
+  const near = nearest(name, commandNames());
+  const hint = near === undefined ? "" : `; did you mean ${near}?`;
+  throw new CliError(
+    `help: expected a command (${commandNames().join(", ")}), found ${names.join(" ")}${hint}`,
+  );
 }
 
 /** Others' commands spell two values of --color as --no-color, and as --color alone. */
@@ -137,13 +161,7 @@ function newParser(): Argv {
     .parserConfiguration({ "dot-notation": false, "parse-numbers": false, "parse-positional-numbers": false })
     .locale("en")
     .version(packageVersion())
-    .option("color", {
-      describe: "Colours in text",
-      choices: COLOUR_CHOICES,
-      default: "auto",
-      requiresArg: true,
-      global: true,
-    })
+    .option("color", { ...COLOUR_OPTION, global: true })
     .alias({ help: "h", version: "V" })
     .group(["help", "version", "color"], "Options:")
     .wrap(Math.min(HELP_COLUMNS, process.stdout.columns ?? HELP_COLUMNS))
@@ -180,52 +198,4 @@ function moduleOf(
 function unmarked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unmarked);
   return typeof value === "string" && value.startsWith(VERBATIM) ? value.slice(VERBATIM.length) : value;
-}
-
-/** yargs' own message, with the option that a mistyped one most likely means. */
-function usageError(error: unknown, parser: unknown, given: readonly string[]): CliError {
-  const message = error instanceof Error ? error.message : String(error);
-  const missing = /^Not enough non-option arguments: got (\d+), need at least (\d+)/.exec(message);
-  if (missing !== null)
-    return new CliError(
-      `expected at least ${missing[2]} argument${missing[2] === "1" ? "" : "s"}, found ${missing[1]}`,
-      true,
-    );
-  const valueless = /^Not enough arguments following: (.*)$/.exec(message);
-  if (valueless !== null) {
-    const option = dashed(valueless[1]!);
-    return new CliError(`${option}: expected a value, found none`, true);
-  }
-  const required = /^Missing required arguments?: (.*)$/.exec(message);
-  if (required !== null) {
-    const options = required[1]!.split(", ").map(dashed);
-    return new CliError(
-      `expected ${options.join(" and ")}, found ${options.length === 1 ? "none" : "neither"}`,
-      true,
-    );
-  }
-  const choice = /Argument: (.*), Given: (.*), Choices: (.*)$/.exec(message);
-  const dashes = given.some((word) => word.startsWith(`--${choice?.[1]}`)) ? "--" : "";
-  if (choice !== null)
-    return new CliError(
-      `${dashes}${choice[1]}: expected one of ${choice[3]!.replaceAll('"', "")}, found ${choice[2]}`,
-      true,
-    );
-  const unknown = /^Unknown arguments?: (.*)$/.exec(message);
-  if (unknown === null) return new CliError(message, true);
-  const known = Object.keys((parser as { getOptions(): { key: object } }).getOptions().key);
-  const words = unknown[1]!.split(", ").filter((word, _, all) => !all.some((other) => camel(other) === word));
-  const near = words[0]!.length > 1 ? nearest(words[0]!, known) : undefined;
-  const hint = near === undefined ? "" : `; did you mean --${near}?`;
-  return new CliError(`expected known options and commands, found ${words.join(", ")}${hint}`, true);
-}
-
-/** An option by its name, as it is given. */
-function dashed(name: string): string {
-  return name.length === 1 ? `-${name}` : `--${name}`;
-}
-
-/** What yargs makes of an option with dashes, and names beside it; "" for one without any. */
-function camel(word: string): string {
-  return word.includes("-") ? word.replace(/-+(.)/g, (_, c: string) => c.toUpperCase()) : "";
 }

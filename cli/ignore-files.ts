@@ -22,7 +22,7 @@ export function readIgnoreRules(
   return placed("--ignore", () => new IgnoreRules(rules, today));
 }
 
-/** One rule a line, or an array of rules. */
+/** One rule a line, or an array of rules; lines that begin with # or // are comments. */
 function rulesOf(path: string): IgnoreRule[] {
   let text: string;
   try {
@@ -30,12 +30,14 @@ function rulesOf(path: string): IgnoreRule[] {
   } catch (error) {
     throw new CliError(`${path}: expected a file of ignore rules, found ${reasonOf(error)}`);
   }
-  if (text.trimStart().startsWith("[")) {
-    const values = parsed(path, text) as unknown[];
+  const lines = text.split("\n").map((line) => (/^\s*(?:#|\/\/)/.test(line) ? "" : line));
+  // Lines of comments stay, empty: what is wrong is told by its place.
+  const rest = lines.join("\n");
+  if (rest.trimStart().startsWith("[")) {
+    const values = parsed(path, rest) as unknown[];
     return values.map((value, i) => ruleOf(`${path}: rule ${i + 1}`, `${path}#${i + 1}`, value));
   }
-  return text
-    .split("\n")
+  return lines
     .map((line, i) => ({ line, number: i + 1 }))
     .filter(({ line }) => line.trim() !== "")
     .map(({ line, number }) => {

@@ -1,5 +1,5 @@
 import { dirname, relative, resolve } from "node:path";
-import { openInput } from "../parsers/bind/input-file.ts";
+import { openLog } from "../parsers/bind/input-file.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
 import type { CsvColumns } from "../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
@@ -16,6 +16,7 @@ import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
 import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
 import type { RecordPicker } from "../pipeline/filter/record-picker.ts";
+import type { GuestMemory } from "../walkers/memory.ts";
 import { CliError } from "./errors.ts";
 import type { Output } from "./output.ts";
 
@@ -44,11 +45,25 @@ export interface ImportFilesOptions {
   readonly picker?: RecordPicker;
   /** Path of the output: memory files are named relative to its folder. */
   readonly outputPath: string;
+  /** What the header says beside the names of the logs. */
+  readonly producer?: string;
+  readonly comment?: string;
+  /** Told at the end what memory is, as the trace has it. @returns records for the end of the trace */
+  readonly onEnd?: (memory: GuestMemory) => readonly AddedRecord[];
+}
+
+/** A record that is no line's. */
+export interface AddedRecord {
+  readonly type: string;
+  /** JSON. */
+  readonly text: string;
 }
 
 /** A log that broke off, with what it says of that. */
 export interface ImportReport extends LogReport {
   readonly broken: readonly string[];
+  /** Memory files whose place comes behind the end of the log. */
+  readonly late?: readonly string[];
   /** Records that a filter has left out; undefined: there is none. */
   readonly leftOut?: number | undefined;
 }
@@ -65,38 +80,39 @@ export async function importFiles(
   const sources: ByteSource[] = [];
   const known = new KnownMemory();
   try {
-    for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
+    for (const path of [...options.boot, ...paths]) sources.push(await openLog(path));
     const { formats, hosts, columns, onEvent, onRecord, picker } = options;
     const writer = new TraceWriter(output, onRecord, picker);
     const log = new LogImport(writer, {
       formats,
       hosts,
-      ...(options.memory.length > 0 ? { memory: known } : {}),
+      ...(options.memory.length > 0 || options.onEnd !== undefined ? { memory: known } : {}),
       ...(columns === undefined ? {} : { columns }),
       ...(onEvent === undefined ? {} : { onEvent }),
     });
-    writer.record(0, "header", headerText(paths));
+    writer.record(0, "header", headerText(paths, options));
     const snapshots = new Snapshots(log, known, options);
     snapshots.at(0, 0);
     const broken =
       sources.length === 1
         ? await readOne(sources[0]!, log, writer, snapshots)
         : await readSeveral(sources, options.boot.length, log, writer, snapshots);
-    snapshots.rest();
+    const late = snapshots.rest();
+    for (const { type, text } of options.onEnd?.(known.now) ?? []) log.note(type, text);
     await writer.flush();
-    return Object.assign(log, { broken, leftOut: picker?.leftOut });
+    return Object.assign(log, { broken, late, leftOut: picker?.leftOut });
   } finally {
     known.close();
     for (const source of sources) await source.close();
   }
 }
 
-function headerText(paths: readonly string[]): string {
+function headerText(paths: readonly string[], { producer, comment }: ImportFilesOptions): string {
   return recordText("header", {
     format: "pasid-trace",
     version: 1,
-    producer: "pasid-replay import",
-    comment: paths.join(", "),
+    producer: producer ?? "pasid-replay import",
+    comment: comment ?? paths.join(", "),
   });
 }
 
@@ -184,9 +200,13 @@ class Snapshots {
     }
   }
 
-  /** Memory that was taken after the last line. */
-  rest(): void {
-    for (const file of this.#waiting.splice(0)) this.#write(file);
+  /** Memory that was taken after the last line. @returns files whose place is not in the log */
+  rest(): string[] {
+    const late = this.#waiting.splice(0);
+    for (const file of late) this.#write(file);
+    return late.map(({ path, line, offset }) =>
+      line === undefined ? `${path}@${offset}B` : `${path}@${line}`,
+    );
   }
 
   #write({ path }: MemoryFile): void {

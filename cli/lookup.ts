@@ -1,13 +1,15 @@
 import { nearest } from "../parsers/trace/nearest.ts";
+import { codeText } from "../pipeline/filter/code-text.ts";
+import type { RegisterCommand } from "../walkers/commands/register-command.ts";
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { registerKey } from "../walkers/registers.ts";
 import { hex } from "../walkers/word64.ts";
 import { CliError } from "./errors.ts";
 
-/** The faults of a code, hex or decimal, or of a name: several conditions may share a code. */
+/** The faults of a code, or of a name: several conditions may share a code. */
 export function faultsNamed(vendor: string, faults: readonly Fault[], given: string): Fault[] {
-  const code = /^(0x[0-9a-f]+|\d+)$/i.test(given) ? Number(given) : undefined;
+  const code = codeOf(given);
   const wanted = given.toLowerCase();
   const found = faults.filter((fault) =>
     code === undefined ? fault.name.toLowerCase() === wanted : hasCode(fault) && fault.code === code,
@@ -23,11 +25,28 @@ export function faultsNamed(vendor: string, faults: readonly Fault[], given: str
   throw new CliError(`expected a fault of ${vendor}, found ${JSON.stringify(given)}${hint}`);
 }
 
+/** "0x71", "71h", as VT-d's specification writes it, or "113". */
+function codeOf(given: string): number | undefined {
+  const text = codeText(given);
+  return text === null ? undefined : Number(text);
+}
+
 /** A register by its name in traces (`registerKey`). */
-export function registerLayout(layouts: readonly Layout[], key: string): Layout {
+export function registerLayout(
+  layouts: readonly Layout[],
+  key: string,
+  commands: Readonly<Record<string, RegisterCommand>> = {},
+): Layout {
   const found = layouts.find((layout) => registerKey(layout.name) === key);
   if (found !== undefined) return found;
-  const names = layouts.map((layout) => registerKey(layout.name)).filter((name) => /^[a-z0-9_]+$/.test(name));
+  for (const [name, { registers }] of Object.entries(commands))
+    if (registers.includes(key))
+      throw new CliError(
+        `--register: ${key} says nothing by itself: expected ${name}, and what is written to ${registers.join(" and ")}`,
+        true,
+      );
+  const plain = layouts.map((layout) => registerKey(layout.name)).filter((name) => /^[a-z0-9_]+$/.test(name));
+  const names = [...new Set([...plain, ...Object.keys(commands)])];
   throw new CliError(
     `--register: expected the name of a register (${names.join("; ")}), found ${JSON.stringify(key)}`,
   );

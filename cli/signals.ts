@@ -14,6 +14,20 @@ export function onInterrupt(cleanUp: CleanUp): () => void {
   return () => cleanUps.delete(cleanUp);
 }
 
+/** Who takes the next signal, instead of the process ending. */
+let taker: (() => void) | null = null;
+
+/**
+ * Has the first signal end something that runs until somebody ends it; the next one ends the process.
+ * @returns a function that cancels it
+ */
+export function takeInterrupt(take: () => void): () => void {
+  taker = take;
+  return () => {
+    taker = null;
+  };
+}
+
 /**
  * On SIGINT, SIGTERM and SIGHUP: puts everything in order and exits with 128 + the signal's number, as shells
  * report it. A second signal does not wait: it has its default action, which no write or open that hangs can hold up,
@@ -24,6 +38,12 @@ export function handleSignals(): void {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const status = 128 + constants.signals[signal];
     process.on(signal, () => {
+      const take = taker;
+      taker = null;
+      if (take !== null && !leaving) {
+        take();
+        return;
+      }
       if (leaving) {
         process.removeAllListeners(signal);
         process.kill(process.pid, signal);

@@ -12,15 +12,26 @@ const SAMPLE = "samples/intel/linux-vtd-legacy-q7-k6.1-strict.ndjson";
 describe("report", () => {
   it("writes a page that says how it was made, and leaves nothing else", async () => {
     const out = join(folder, "a b.html");
-    const ran = await cli(["report", SAMPLE, "-o", out, "--iotlb", "16x4,64x4", "--dev", "00:03.0"]);
+    const ran = await cli([
+      "report",
+      SAMPLE,
+      "-o",
+      out,
+      "--iotlb",
+      "16x4,64x4",
+      "--dev",
+      "00:03.0",
+      "--line",
+      "1-104",
+    ]);
     expect(ran).toMatchObject({ status: 0, stdout: "", stderr: "" });
     const page = readFileSync(out, "utf8");
     expect(page).toMatch(/^<!doctype html>/);
     expect(page).toContain(
-      `pasid-replay report ${SAMPLE} -o &#39;${out}&#39; --iotlb 16x4,64x4 --dev 00:03.0\n`,
+      `pasid-replay report ${SAMPLE} -o &#39;${out}&#39; --iotlb 16x4,64x4 --dev 00:03.0 --line 1-104\n`,
     );
     expect(page).toMatch(/SHA-256 <code>[0-9a-f]{64}<\/code>/);
-    expect(page).toContain("Narrowed by --dev 00:03.0: ");
+    expect(page).toContain("Narrowed by --dev 00:03.0 --line 1-104: 652 requests left out.");
     expect(page).toContain("Simulated IOTLBs");
     expect(readdirSync(folder)).toEqual(["a b.html"]);
   });

@@ -28,6 +28,7 @@ export async function dumpedTables(
   const output: LogOutput = {
     memory: false,
     known: null,
+    complete() {},
     hosts: [],
     line: fault.at.line,
     record(type, text) {

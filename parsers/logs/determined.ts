@@ -22,6 +22,8 @@ const MAX_PAGES = 1 << 20;
 export class Determined {
   /** After `has`: what the tables translate the request to where that is in the page of the log's answer; or null. */
   answer: bigint | null = null;
+  /** After `has`: the access of the request; a write where the tables grant nothing else, and the log does not say. */
+  access = "";
   readonly #output: LogOutput;
   readonly #tables: TableBuilder;
   readonly #now: TableProbe;
@@ -61,6 +63,7 @@ export class Determined {
    */
   has(request: ProbedRequest, pa: bigint | null): boolean {
     this.#settle();
+    this.access = request.access;
     const known = this.#output.known!;
     const now = this.#now.walk(request);
     this.answer = null;
@@ -73,8 +76,9 @@ export class Determined {
     const page = this.#pages.has(request.addr >> 12n) || this.#domains.has(now.domain);
     // The same page with other rights is the same mapping: whoever let the request pass was wrong about them.
     if (denied && this.#translates(request, pa)) return true;
+    if (known.complete) return true;
     if (known.hasNow && mapped && !this.#everything && !page) return true;
-    if (known.hasNext && agrees(this.#next.walk(request), pa)) {
+    if (known.hasNext && this.#later(request, pa)) {
       this.#take();
       return true;
     }
@@ -84,7 +88,18 @@ export class Determined {
 
   /** Whether another kind of access is translated to this. */
   #translates(request: ProbedRequest, pa: bigint | null): boolean {
-    return ["r", "w"].some((access) => agrees(this.#now.walk({ ...request, access }), pa));
+    const granted = ["r", "w"].find((access) => agrees(this.#now.walk({ ...request, access }), pa));
+    this.access = granted ?? request.access;
+    return granted !== undefined;
+  }
+
+  /** Whether the next file's tables say it; of a write, where they grant nothing else and nobody said that it was a read. */
+  #later(request: ProbedRequest, pa: bigint | null): boolean {
+    const next = this.#next.walk(request);
+    if (agrees(next, pa)) return true;
+    if (next.status === OK || next.reason !== "PERMISSION" || request.given === true) return false;
+    this.access = "w";
+    return agrees(this.#next.walk({ ...request, access: "w" }), pa);
   }
 
   /** With another file, what was invalidated before it is of no account. */

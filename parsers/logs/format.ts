@@ -22,10 +22,12 @@ export interface LogLine {
 
 /** What a reader of one format hands on. */
 export interface LogOutput {
-  /** Guest memory is given beside the logs: tables that no line shows may be in it. */
+  /** Guest memory is given beside the logs, or the log has it: tables that no line shows may be in it. */
   readonly memory: boolean;
   /** What of it is known at the line that is being read; null where none is given. */
   readonly known: KnownMemory | null;
+  /** The log has every store to tables and queues, and what was there before is given, or nothing: memory is known. */
+  complete(): void;
   /** IOMMUs whose capabilities were given beside the logs. */
   readonly hosts: readonly HostIommu[];
   /** Line that is being read. */

@@ -1,3 +1,4 @@
+import { FRAME_BYTES, frameHi, frameLo } from "../../walkers/memory.ts";
 import { TraceMemory } from "../memory/guest-memory.ts";
 import type { MemoryImage } from "../memory/memory-image.ts";
 
@@ -11,6 +12,8 @@ export class KnownMemory {
   readonly next = new TraceMemory();
   hasNow = false;
   hasNext = false;
+  /** The log has every store to tables and queues: `now` is what they hold. */
+  complete = false;
   /** Counts the files that have come. */
   files = 0;
 
@@ -33,6 +36,18 @@ export class KnownMemory {
     const { addr, data } = JSON.parse(text) as { addr: string; data: string };
     const at = BigInt.asIntN(64, BigInt(addr));
     this.now.write(Number(at >> 32n), Number(BigInt.asIntN(32, at)), Buffer.from(data, "hex"));
+  }
+
+  /** A frame of zeros, where nothing was known. */
+  zero(frame: number): void {
+    this.now.ram(frameHi(frame), frameLo(frame), 0, FRAME_BYTES);
+  }
+
+  /** 64-bit words at an address, aligned to as many bytes as they have; null where they are not known. */
+  words(address: bigint, count: number): string[] | null {
+    if (!this.now.fetch(Number(address >> 12n), Number(address & 0xfffn), 8 * count)) return null;
+    const { view, at } = this.now;
+    return Array.from({ length: count }, (_, i) => `0x${view.getBigUint64(at + 8 * i, true).toString(16)}`);
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { CSV, CsvReader } from "./csv.ts";
 import type { CsvColumns } from "./csv-columns.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import type { IommuEvent } from "./iommu-events.ts";
-import type { KnownMemory } from "./known-memory.ts";
+import { KnownMemory } from "./known-memory.ts";
 import type { LineTaker } from "./log-cutter.ts";
 import { jsonText, lossText } from "./record-text.ts";
 import { LOG_FORMATS } from "./registry.ts";
@@ -57,6 +57,8 @@ export interface LogReport {
 interface OpenReader {
   readonly format: LogFormat;
   readonly reader: LogReader;
+  /** It has taken a line. */
+  taken: boolean;
 }
 
 /** Records of the same kind of loss are one, at the end of the log. */
@@ -81,7 +83,8 @@ export class LogImport implements LineTaker, LogReport {
   readonly #readers = new Map<LogFormat, OpenReader>();
   readonly #line = new CarriedLine();
   readonly #output: LogOutput;
-  readonly #known: KnownMemory | null;
+  /** Memory as far as it is known; null where none is. */
+  #known: KnownMemory | null;
   /** Who took the last line: most often, the next one is its as well. */
   #last: OpenReader | null = null;
   #follower: OpenReader | null = null;
@@ -94,9 +97,18 @@ export class LogImport implements LineTaker, LogReport {
     this.#known = options.memory ?? null;
     this.#rows = options.formats ?? LOG_FORMATS;
     const taken = this.#line;
+    const memory = () => this.#known;
     this.#output = {
-      memory: options.memory !== undefined,
-      known: options.memory ?? null,
+      get memory() {
+        return memory() !== null;
+      },
+      get known() {
+        return memory();
+      },
+      complete: () => {
+        this.#known ??= new KnownMemory();
+        this.#known.complete = true;
+      },
       hosts: options.hosts ?? [],
       get line() {
         return taken.number;
@@ -122,14 +134,15 @@ export class LogImport implements LineTaker, LogReport {
 
   /** Reads every line as a row of a table. */
   #readTable(columns: CsvColumns): void {
-    const open = { format: CSV, reader: new CsvReader(this.#output, columns) };
+    const open = { format: CSV, reader: new CsvReader(this.#output, columns), taken: false };
     this.#readers.set(CSV, open);
     this.#follower = open;
     this.wanted = Number.POSITIVE_INFINITY;
   }
 
   get formats(): readonly string[] {
-    return [...this.#readers.keys()].map(({ name }) => name);
+    // A reader that has taken no line was opened for one that only looked like one of its format.
+    return [...this.#readers.values()].filter(({ taken }) => taken).map(({ format }) => format.name);
   }
 
   /** The needles of the formats that are read. */
@@ -167,6 +180,11 @@ export class LogImport implements LineTaker, LogReport {
     for (const { reader } of this.#readers.values()) reader.memoryReplaced?.();
   }
 
+  /** A record that whoever made the log adds to it. */
+  note(type: string, text: string): void {
+    this.#record(type, text);
+  }
+
   finish(lines: number): void {
     this.lines = lines;
     this.#line.number = lines;
@@ -185,6 +203,7 @@ export class LogImport implements LineTaker, LogReport {
     this.#reading = open;
     this.#nothing = false;
     if (!open.reader.line(line)) return false;
+    open.taken = true;
     this.#last = open;
     if (!this.#nothing) this.understood++;
     return true;
@@ -196,7 +215,7 @@ export class LogImport implements LineTaker, LogReport {
       if (format.detect(text)) {
         let open = this.#readers.get(format);
         if (open === undefined) {
-          open = { format, reader: format.open(this.#output) };
+          open = { format, reader: format.open(this.#output), taken: false };
           this.#readers.set(format, open);
         }
         return open;

@@ -9,16 +9,16 @@ import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { Pending } from "./pending.ts";
-import { EventReader, hexField, numberField, partsOf } from "./qemu-events.ts";
-import { answerOf, dmaText, observedFault, observedOk, recordText, timed } from "./record-text.ts";
+import { EventReader, hexField, numberField, partsOf, writtenRegister } from "./qemu-events.ts";
+import { answerOf, cmdText, dmaText, observedFault, observedOk, recordText, timed } from "./record-text.ts";
 import { TableBuilder } from "./table-builder.ts";
 
 export const QEMU_AMD_VI: LogFormat = {
   name: "qemu-amd-vi",
   title: "QEMU 7.2 to 11.1: trace events amdvi_* of the log backend (AMD-Vi)",
   model: "amd",
-  needles: ["amdvi_"],
-  detect: (text) => /^amdvi_[a-z]/.test(text),
+  needles: ["amdvi_", "iotab_register amdvi"],
+  detect: (text) => /^(?:amdvi_[a-z]|iotab_register amdvi)/.test(text),
   open: (output) => new AmdEvents(output),
 };
 
@@ -29,6 +29,10 @@ const REGISTERS: ReadonlyMap<number, string> = new Map([
   [0x18, "control"],
   [0x30, "efr"],
 ]);
+
+const NAMES: ReadonlySet<string> = new Set(REGISTERS.values());
+/** A command (AMD 48882, 2.4). */
+const COMMAND_BYTES = 16;
 
 const ASSUMED = '["access","len"]';
 /** The answer's page is in the log, and not the offset in it. */
@@ -55,6 +59,8 @@ class AmdEvents implements LogReader {
     this.#determined = output.memory ? new Determined(output, this.#iommu, new TableBuilder(output)) : null;
     this.#reader = new EventReader(output, {
       amdvi_mmio_write: (args) => this.#register(args),
+      iotab_register: (args) => this.#written(args),
+      amdvi_command_exec: (args) => this.#queued(args),
       amdvi_all_inval: () => {
         this.#determined?.everything();
         this.#command("INVALIDATE_IOMMU_ALL", {});
@@ -69,6 +75,13 @@ class AmdEvents implements LogReader {
 
   line(line: LogLine): boolean {
     return this.#reader.line(line);
+  }
+
+  /** QEMU before 11.1 has no event of registers. */
+  #written(args: string): void {
+    const { name, value } = writtenRegister(args);
+    if (NAMES.has(name)) this.#iommu.set(name, value);
+    else this.#output.ignored("iotab_register of another register");
   }
 
   /** "AMDVI_MMIO_CONTROL write addr 0x18, size 8, val 0x0, offset 0x0": what it calls offset is not. */
@@ -89,7 +102,28 @@ class AmdEvents implements LogReader {
     }
   }
 
+  /** "command buffer head at X command buffer tail at X command buffer base at X": a command is about to be executed. */
+  #queued(args: string): void {
+    const { known } = this.#output;
+    const address = BigInt(hexField(args, "base at ")) + BigInt(hexField(args, "head at "));
+    const words = known?.complete === true ? known.words(address, COMMAND_BYTES / 8) : null;
+    if (words === null) {
+      this.#output.ignored("amdvi_command_exec");
+      return;
+    }
+    this.#iommu.declare();
+    this.#output.record("cmd", cmdText(this.#iommu.id, words));
+  }
+
+  /** Commands come from the queue itself. */
+  get #known(): boolean {
+    if (this.#output.known?.complete !== true) return false;
+    this.#output.ignored("event of a command that is known");
+    return true;
+  }
+
   #command(name: string, fields: Readonly<Record<string, number | bigint>>, assumed?: string[]): void {
+    if (this.#known) return;
     emitCommand(this.#output, this.#iommu, name, fields, assumed);
   }
 
@@ -106,6 +140,7 @@ class AmdEvents implements LogReader {
 
   #pages(args: string): void {
     const domain = numberField(args, "domain ");
+    if (this.#known) return;
     this.#iommu.declare();
     this.#determined?.domain(domain);
     this.#output.lost(UNKNOWN_RANGE);
@@ -151,7 +186,8 @@ class AmdEvents implements LogReader {
         iommu: this.#iommu.id,
         dev,
         addr,
-        access: "r",
+        // Nearly all requests to what may be written only are writes; of the others either is granted as well.
+        access: determined.access === "w" ? "w" : "r",
         ts: line.ts,
         observed: pa === undefined ? observedFault(IO_PAGE_FAULT.code) : observedOk(pa),
         assumed: pa === undefined || pa === result ? ASSUMED : ASSUMED_PA,

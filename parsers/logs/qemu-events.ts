@@ -93,3 +93,9 @@ export function partsOf(pattern: RegExp, args: string): RegExpExecArray {
   if (parts === null) throw missing;
   return parts;
 }
+
+/** "ID NAME VALUE" of `iotab_register`: a register that was written, where the plugin of `record` tells of it. */
+export function writtenRegister(args: string): { id: string; name: string; value: string } {
+  const [, id, name, value] = partsOf(/^([\w().:-]+) (\w+) (0x[0-9a-f]{1,16})$/, args);
+  return { id: id!, name: name!, value: hexOf(value) };
+}

@@ -11,7 +11,7 @@ import { Determined } from "./determined.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
-import { EventReader, hexOf, partsOf } from "./qemu-events.ts";
+import { EventReader, hexOf, partsOf, writtenRegister } from "./qemu-events.ts";
 import {
   answerOf,
   cmdText,
@@ -27,8 +27,8 @@ export const QEMU_RISCV: LogFormat = {
   name: "qemu-riscv",
   title: "QEMU 9.2 to 11.1: trace events riscv_iommu_* of the log backend",
   model: "riscv",
-  needles: ["riscv_iommu_"],
-  detect: (text) => /^riscv_iommu_[a-z]/.test(text),
+  needles: ["riscv_iommu_", "iotab_register riscv"],
+  detect: (text) => /^(?:riscv_iommu_[a-z]|iotab_register riscv)/.test(text),
   open: (output) => new RiscvEvents(output),
 };
 
@@ -82,6 +82,7 @@ class RiscvEvents implements LogReader {
       riscv_iommu_dma: (args, line) => this.#translate(args, line),
       riscv_iommu_flt: (args, line) => this.#fault(args, line),
       riscv_iommu_cmd: (args) => this.#command(args),
+      iotab_register: (args) => this.#register(args),
     });
   }
 
@@ -102,6 +103,12 @@ class RiscvEvents implements LogReader {
       this.#units.set(name, unit);
     }
     return unit;
+  }
+
+  /** "ID NAME VALUE": QEMU has no event of registers; who starts it with a plugin sees them written. */
+  #register(args: string): void {
+    const { id, name, value } = writtenRegister(args);
+    this.#unit(id).iommu.set(name, value);
   }
 
   /** "ID: translate BBBB:DD.F #PASID DIR IOVA -> PA": the bus has four digits. */
@@ -190,7 +197,7 @@ class RiscvEvents implements LogReader {
       return;
     }
     const { addr, access, pasid } = request;
-    if (!unit.determined.has({ device, pasid, addr: BigInt(addr), access }, pa)) return;
+    if (!unit.determined.has({ device, pasid, addr: BigInt(addr), access, given: true }, pa)) return;
     unit.iommu.declare();
     this.#output.record("dma", dmaText({ iommu: unit.iommu.id, ...request, ts }));
   }

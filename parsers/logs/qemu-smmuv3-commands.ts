@@ -4,6 +4,7 @@ import { emitCommand, rangeOf } from "./commands.ts";
 import type { LogOutput, Loss } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
 import { type EventHandler, hexField, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
+import { cmdText } from "./record-text.ts";
 
 /** QEMU's names of commands are the specification's behind this. */
 const PREFIX = "SMMU_";
@@ -16,6 +17,9 @@ const WITHOUT_OPERANDS: ReadonlySet<string> = new Set([
   "CMD_TLBI_EL2_ALL",
   "CMD_TLBI_EL3_ALL",
 ]);
+/** SMMU_CMDQ_BASE.ADDR, and what a command has (IHI 0070, 6.3.26, 4.1). */
+const QUEUE_ADDRESS = 0x00ff_ffff_ffff_ffe0n;
+const COMMAND_BYTES = 16;
 /** All streams (IHI 0070, 4.3.2: Range of CMD_CFGI_STE_RANGE). */
 const ALL_STREAMS = 0xffff_ffff;
 
@@ -42,6 +46,8 @@ export class SmmuCommands {
   readonly #output: LogOutput;
   readonly #iommu: LogIommu;
   #command: Command | null = null;
+  /** The command under way has come from the queue itself. */
+  #known = false;
 
   constructor(output: LogOutput, iommu: LogIommu) {
     this.#output = output;
@@ -51,7 +57,7 @@ export class SmmuCommands {
     const vmid = (args: string) => this.#vmid(args);
     this.handlers = {
       smmuv3_cmdq_opcode: (args) => this.#opcode(args),
-      smmuv3_cmdq_consume: flush,
+      smmuv3_cmdq_consume: (args) => this.#consume(args),
       smmuv3_cmdq_consume_out: flush,
       smmuv3_cmdq_consume_error: () => {
         this.#command = null;
@@ -91,8 +97,27 @@ export class SmmuCommands {
     else emitCommand(this.#output, this.#iommu, name, { ...fields, ...range }, command.assumed);
   }
 
+  /** "prod=1 cons=0 prod.wrap=0 cons.wrap=0": the next command is about to be executed. */
+  #consume(args: string): void {
+    this.#flush();
+    const { known } = this.#output;
+    const base = this.#iommu.register("cmdq_base");
+    this.#known = false;
+    if (known?.complete !== true || base === undefined) return;
+    const address = (BigInt(base) & QUEUE_ADDRESS) + BigInt(numberField(args, "cons=") * COMMAND_BYTES);
+    const words = known.words(address, COMMAND_BYTES / 8);
+    if (words === null) return;
+    this.#known = true;
+    this.#iommu.declare();
+    this.#output.record("cmd", cmdText(this.#iommu.id, words));
+  }
+
   #opcode(args: string): void {
     this.#flush();
+    if (this.#known) {
+      this.#output.ignored("event of a command that is known");
+      return;
+    }
     const [, opcode] = partsOf(/^<--- (\w+)$/, args);
     const name = opcode!.startsWith(PREFIX) ? opcode!.slice(PREFIX.length) : opcode!;
     if (WITHOUT_EFFECT.has(name)) {

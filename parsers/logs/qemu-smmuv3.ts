@@ -30,6 +30,11 @@ const EVENT_PREFIX = "SMMU_EVT_";
 const CODES = new Map(SMMUV3_FAULTS.map(({ name, code }) => [name, code]));
 /** Page 1 of the registers is an alias of page 0. */
 const PAGE_1 = 0x1_0000;
+/** Where all stores to the queue are known, commands are read from it. */
+const QUEUE_REGISTERS: typeof SMMUV3_REGISTERS = new Map([
+  ...SMMUV3_REGISTERS,
+  [0x90, { name: "cmdq_base", bytes: 8 }],
+]);
 /** GBPA.Update: reads as zero when the update is done. */
 const GBPA_UPDATE = 0x8000_0000n;
 
@@ -115,8 +120,9 @@ class SmmuEvents implements LogReader {
     const offset = numberField(args, "addr: ") & ~PAGE_1;
     const value = hexField(args, "val:");
     const bytes = numberField(args, "size: ");
-    const high = SMMUV3_REGISTERS.get(offset - 4);
-    const register = SMMUV3_REGISTERS.get(offset) ?? (high?.bytes === 8 ? high : undefined);
+    const registers = this.#output.known?.complete === true ? QUEUE_REGISTERS : SMMUV3_REGISTERS;
+    const high = registers.get(offset - 4);
+    const register = registers.get(offset) ?? (high?.bytes === 8 ? high : undefined);
     if (register === undefined) {
       this.#output.ignored(`${written ? "smmuv3_write_mmio" : "smmuv3_read_mmio"} of another register`);
       return;

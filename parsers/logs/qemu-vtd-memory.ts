@@ -15,8 +15,6 @@ const FLAGS = 0x360n;
 const MAX_SHOWN = 1 << 20;
 
 export class VtdMemory {
-  /** The log has every store to a table: nothing needs to be derived. */
-  complete = false;
   readonly #output: LogOutput;
   readonly #builder: TableBuilder;
   readonly #now: TableProbe;
@@ -43,7 +41,7 @@ export class VtdMemory {
    * @returns whether the request's tables are known
    */
   leaf(sid: number, iova: bigint, level: number, leaf: string, hit: boolean): boolean {
-    if (this.complete || leaf === "") return true;
+    if (this.#output.known!.complete || leaf === "") return true;
     const request = { device: sid, addr: iova, access: "r" };
     this.#now.walk(request);
     const entry = leafOf(this.#now.entries, level);
@@ -65,7 +63,7 @@ export class VtdMemory {
 
   /** A request has met a fault. @returns whether its tables are known */
   fault(sid: number, iova: bigint, access: "r" | "w", unmapped: boolean): boolean {
-    if (this.complete) return true;
+    if (this.#output.known!.complete) return true;
     if (this.#now.walk({ device: sid, addr: iova, access }).status !== OK) return true;
     const entry = this.#now.entries.at(-1);
     if (!unmapped || entry === undefined || entry.stage === 0) return this.#unknown();

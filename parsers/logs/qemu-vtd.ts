@@ -1,6 +1,5 @@
 /**
- * VT-d of QEMU 7.2 to 11.1 by its trace events vtd_* (hw/i386/trace-events), and stores to table pages by the lines
- * iotab_* of a recording plugin.
+ * VT-d of QEMU 7.2 to 11.1 by its trace events vtd_* (hw/i386/trace-events).
  *
  * They show context entries and leaf entries as they are read, invalidation descriptors (their lower 128 bits), faults and
  * answers; not the tables between, the direction of a request that is granted, lengths or PASIDs. Without memory beside the
@@ -14,7 +13,7 @@ import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { Pending } from "./pending.ts";
-import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
+import { EventReader, hexField, numberField, partsOf } from "./qemu-events.ts";
 import { VtdMemory } from "./qemu-vtd-memory.ts";
 import { PlacedVtdTables } from "./qemu-vtd-tables.ts";
 import { cmdText, dmaText, observedFault, observedOk, timed } from "./record-text.ts";
@@ -24,8 +23,8 @@ export const QEMU_VTD: LogFormat = {
   name: "qemu-vtd",
   title: "QEMU 7.2 to 11.1: trace events vtd_* of the log backend (Intel VT-d)",
   model: "intel",
-  needles: ["vtd_", "iotab_"],
-  detect: (text) => /^(?:vtd|iotab)_[a-z]/.test(text),
+  needles: ["vtd_"],
+  detect: (text) => /^vtd_[a-z]/.test(text),
   open: (output) => new VtdEvents(output),
 };
 
@@ -34,6 +33,9 @@ const VTD_ID = "dmar0";
 const IQA = 0x90;
 /** IQA_REG.DW: descriptors have 256 bits. */
 const IQA_DW = 1n << 11n;
+const LOW_HALF = 0xffff_ffffn;
+const HIGH_HALF = LOW_HALF << 32n;
+const IQA_ADDRESS = 0xffff_ffff_ffff_f000n;
 /** RTADDR_REG.TTM: scalable mode. */
 const TTM_SCALABLE = 1n << 10n;
 /** GSTS_REG: TES, RTPS. */
@@ -88,7 +90,7 @@ class VtdEvents implements LogReader {
       vtd_reg_write: (args) => this.#register(args),
       vtd_reg_dmar_root: (args) => this.#root(args),
       vtd_dmar_enable: (args) => this.#enable(args),
-      vtd_inv_qi_head: (_args, line) => this.#head(line),
+      vtd_inv_qi_head: (args, line) => this.#head(args, line),
       vtd_inv_qi_tail: (_args, line) => this.#settle(line),
       vtd_inv_desc: (args, line) => this.#descriptor(args, line),
       vtd_iotlb_cc_update: context,
@@ -98,7 +100,6 @@ class VtdEvents implements LogReader {
       vtd_translate_pt: (args) => this.#passThrough(args),
       vtd_dmar_translate: (args, line) => this.#translate(args, line),
       vtd_dmar_fault: (args, line) => this.#fault(args, line),
-      iotab_store: (args) => this.#store(args),
     });
   }
 
@@ -112,8 +113,20 @@ class VtdEvents implements LogReader {
   }
 
   #register(args: string): void {
-    if (numberField(args, "addr ") === IQA) this.#wide = (BigInt(hexField(args, "value ")) & IQA_DW) !== 0n;
-    else this.#output.ignored("vtd_reg_write of another register");
+    const offset = numberField(args, "addr ");
+    const value = BigInt(hexField(args, "value "));
+    if (offset === IQA) this.#wide = (value & IQA_DW) !== 0n;
+    if (offset !== IQA && offset !== IQA + 4) this.#output.ignored("vtd_reg_write of another register");
+    else if (this.#output.known?.complete === true) {
+      const old = BigInt(this.#iommu.register("iqa") ?? "0x0");
+      const half = numberField(args, "size ") === 4;
+      const now = !half
+        ? value
+        : offset === IQA
+          ? (old & HIGH_HALF) | value
+          : (old & LOW_HALF) | (value << 32n);
+      this.#iommu.set("iqa", hexOfBig(now));
+    }
   }
 
   #root(args: string): void {
@@ -128,11 +141,25 @@ class VtdEvents implements LogReader {
   }
 
   /** QEMU reads the next descriptor; before, it was done with the last one. */
-  #head(line: LogLine): void {
+  #head(args: string, line: LogLine): void {
+    if (this.#queued(numberField(args, "read head "))) return;
     this.#settle(line);
     // Threads come and go with vCPUs: there are never more than a few.
     if (this.#fetching.size > MAX_THREADS) this.#fetching.clear();
     this.#fetching.add(line.origin);
+  }
+
+  /** The descriptor itself, where all stores to the queue are known. */
+  #queued(head: number): boolean {
+    const { known } = this.#output;
+    const iqa = this.#iommu.register("iqa");
+    if (known?.complete !== true || iqa === undefined) return false;
+    const bytes = (BigInt(iqa) & IQA_DW) !== 0n ? 32 : 16;
+    const words = known.words((BigInt(iqa) & IQA_ADDRESS) + BigInt(head * bytes), bytes / 8);
+    if (words === null) return false;
+    this.#iommu.declare();
+    this.#output.record("cmd", cmdText(this.#iommu.id, words));
+    return true;
   }
 
   #settle({ origin }: LogLine): void {
@@ -140,6 +167,10 @@ class VtdEvents implements LogReader {
   }
 
   #descriptor(args: string, line: LogLine): void {
+    if (this.#output.known?.complete === true && this.#iommu.register("iqa") !== undefined) {
+      this.#output.ignored("vtd_inv_desc of a descriptor that is known");
+      return;
+    }
     this.#fetching.delete(line.origin);
     const words = [hexField(args, "low "), hexField(args, "high ")];
     this.#iommu.declare();
@@ -223,19 +254,6 @@ class VtdEvents implements LogReader {
       code: `0x${code.toString(16)}`,
     };
     this.#output.record("fault", timed("fault", fields, line.ts));
-  }
-
-  /** A store to a page of tables: "PA SIZE VALUE", of 16 bytes "PA 16 LOW HIGH". */
-  #store(args: string): void {
-    const [, addr, size, low, high] = partsOf(
-      /^(0x[0-9a-f]{1,16}) (1|2|4|8|16) (0x[0-9a-f]{1,16})(?: (0x[0-9a-f]{1,16}))?$/,
-      args,
-    );
-    if (this.#memory !== null) this.#memory.complete = true;
-    const bytes = Buffer.alloc(16);
-    bytes.writeBigUInt64LE(BigInt(low!), 0);
-    bytes.writeBigUInt64LE(BigInt(high ?? "0x0"), 8);
-    this.#builder.bytes(hexOf(addr), bytes.subarray(0, Number(size)));
   }
 
   #dma(

@@ -41,7 +41,7 @@ export class TableBuilder {
    * @param assumed JSON of what the log does not say
    */
   word(addr: string, value: string, assumed = ""): void {
-    if (this.#entries.get(addr) === value) return;
+    if (this.#complete || this.#entries.get(addr) === value) return;
     this.#remember(addr, value);
     this.#output.record("mem", memText(addr, littleEndian(value), assumed, this.#asRead));
   }
@@ -49,18 +49,42 @@ export class TableBuilder {
   /** An entry of a structure, as its bytes. */
   bytes(addr: string, bytes: Uint8Array, assumed = ""): void {
     const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
-    if (this.#entries.get(addr) === data) return;
+    if (this.#complete || this.#entries.get(addr) === data) return;
     this.#remember(addr, data);
     this.#output.record("mem", memText(addr, data, assumed, this.#asRead));
   }
 
-  /** An entry built from fields: what is not given is zero, and that is an assumption. */
+  /**
+   * An entry built from fields: what is not given is as it is in memory that was given beside the log, or else zero, and
+   * that is an assumption.
+   */
   entry<F extends string>(
     layout: Layout<F>,
     addr: string,
     fields: Partial<Record<F, number | bigint>>,
   ): void {
-    this.bytes(addr, layout.build(fields), '["data"]');
+    const known = this.#knownBytes(addr, layout.bytes);
+    if (known === null) {
+      this.bytes(addr, layout.build(fields), '["data"]');
+      return;
+    }
+    const before = Buffer.from(known);
+    layout.encode(fields, new DataView(known.buffer), 0);
+    if (!before.equals(known)) this.bytes(addr, known, '["data"]');
+  }
+
+  /** A copy of what given memory holds; null where it is not known. */
+  #knownBytes(addr: string, bytes: number): Uint8Array<ArrayBuffer> | null {
+    const { known } = this.#output;
+    const at = BigInt(addr);
+    if (known?.hasNow !== true || !known.now.fetch(Number(at >> 12n), Number(at & 0xfffn), bytes))
+      return null;
+    const { view } = known.now;
+    return new Uint8Array(
+      view.buffer,
+      view.byteOffset + known.now.at,
+      bytes,
+    ).slice() as Uint8Array<ArrayBuffer>;
   }
 
   /**
@@ -83,7 +107,7 @@ export class TableBuilder {
 
   /** A table is here: what no log shows of it is taken for zero. */
   table(address: bigint, bytes = PAGE, placed = false): void {
-    if (this.#tables.get(address) === bytes) return;
+    if (this.#complete || this.#tables.get(address) === bytes) return;
     if (this.#tables.size >= MAX_TABLES) this.#tables.clear();
     this.#tables.set(address, bytes);
     const assumed = placed ? ["addr", "size"] : ["size"];
@@ -91,6 +115,11 @@ export class TableBuilder {
       "ram",
       recordText("ram", { addr: hexOfBig(address), size: `0x${bytes.toString(16)}`, assumed }),
     );
+  }
+
+  /** The log has every store: what else it shows is there already. */
+  get #complete(): boolean {
+    return this.#output.known?.complete === true;
   }
 
   /** Forgets what it has written: memory may have changed since. */

@@ -25,6 +25,8 @@ export interface ProbedRequest {
   readonly pasid?: number | undefined;
   readonly addr: bigint;
   readonly access: string;
+  /** The log says which access it was. */
+  readonly given?: boolean;
 }
 
 /** Looks up what tables in known memory say of a request, and which entries say it. */

@@ -45,6 +45,7 @@ export class OutcomeLine {
 /** Members of an outcome record that say which request it is about; all others are the answer. */
 export const REQUEST_MEMBERS = [
   "type",
+  "trace",
   "line",
   "seq",
   "ts",

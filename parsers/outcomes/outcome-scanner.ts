@@ -27,6 +27,7 @@ const TYPE = wordOf("type");
 const LINE = wordOf("line");
 const SEQ = wordOf('seq"');
 const TS = wordOf('ts"');
+const TRAC = wordOf("trac");
 const IOMM = wordOf("iomm");
 const DEV = wordOf('dev"');
 const PASI = wordOf("pasi");
@@ -64,7 +65,7 @@ const F_ACCESS = 64;
 const F_PRIV = 128;
 const F_SEQ = 256;
 const F_LINE = 512;
-/** `ts` and `iommu`: about the request, and of no use here. */
+/** `ts`, `iommu` and `trace`: about the request, and of no use here. */
 const F_OTHER = 1024;
 const REQUIRED = F_TYPE | F_DEV | F_ADDR | F_RESULT;
 const ANSWER = UNKNOWN | F_RESULT;
@@ -134,6 +135,8 @@ export class OutcomeScanner extends ObjectScanner {
         return this.#colon(at, at + 5, F_TYPE);
       case LINE:
         return this.#colon(at, at + 5, F_LINE);
+      case TRAC:
+        return this.#colon(at, at + 6, bytes[at + 5] === 0x65 ? F_OTHER : UNKNOWN);
       case SEQ:
         return this.#colon(at, at + 4, F_SEQ);
       case IOMM:

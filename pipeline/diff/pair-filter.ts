@@ -1,4 +1,4 @@
-import { codeText } from "../filter/patterns.ts";
+import { codeText } from "../filter/code-text.ts";
 import { type Answer, parseAnswer } from "./answer.ts";
 import type { AnswerStream } from "./answer-stream.ts";
 

@@ -1,11 +1,11 @@
 import { Devices } from "../../parsers/trace/devices.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
+import { codeText } from "./code-text.ts";
 import type { FilterWord, FilterWords } from "./filter-words.ts";
 import { globMatches } from "./glob.ts";
 import {
   type AddressRange,
   addressRange,
-  codeText,
   deviceMatcher,
   type NumberRange,
   numberRange,

@@ -1,4 +1,4 @@
-import { codeText } from "./patterns.ts";
+import { codeText } from "./code-text.ts";
 import type { RecordFilter } from "./record-filter.ts";
 
 /** Records of requests, and of logged faults; everything else says what the machine was when they were made. */

@@ -51,6 +51,8 @@ export class Iommus {
   readonly #memory: GuestMemory;
   readonly #names: TraceNames;
   readonly #newCaches: ((unit: IommuUnit) => UnitCaches) | null;
+  /** The trace, where several are replayed into one output. */
+  readonly #trace: string | undefined;
   readonly #units: IommuUnit[] = [];
   readonly #byId = new Map<string, IommuUnit>();
   /** By IOMMU number + 1, then by device number. */
@@ -63,7 +65,9 @@ export class Iommus {
     memory: GuestMemory,
     names: TraceNames,
     newCaches: ((unit: IommuUnit) => UnitCaches) | null = null,
+    trace: string | undefined = undefined,
   ) {
+    this.#trace = trace;
     this.#memory = memory;
     this.#names = names;
     this.#newCaches = newCaches;
@@ -207,7 +211,10 @@ export class Iommus {
       device: device.canonical,
       id: device.id,
       binding: unit.binding(device.canonical),
-      names: old?.unit === unit ? old.names : { index: this.#pairs++, iommu: unit.id, device: device.text },
+      names:
+        old?.unit === unit
+          ? old.names
+          : { index: this.#pairs++, iommu: unit.id, device: device.text, trace: this.#trace },
       version: this.#version,
     };
     routes[record.dev] = route;

@@ -6,4 +6,6 @@ export interface RequestNames {
   readonly iommu: string | undefined;
   /** The device, as the trace spells it. */
   readonly device: string;
+  /** The trace, where several are replayed into one output. */
+  readonly trace?: string | undefined;
 }

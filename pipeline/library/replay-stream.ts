@@ -36,7 +36,7 @@ export async function* replay(
 ): AsyncGenerator<OutputRecord, void, undefined> {
   const { source, all } = await opened(input, options);
   let records: OutputRecord[] = [];
-  const sink = new RecordSink((record) => records.push(record), all.only);
+  const sink = new RecordSink((record) => records.push(record), all.only, all.trace);
   const batches = handedOn<OutputRecord[]>(source, (put) =>
     replayRecords(new TraceSource(source, all), sink, all, () => {
       if (records.length === 0) return;

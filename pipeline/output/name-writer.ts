@@ -74,9 +74,10 @@ export class NameWriter {
   }
 
   #text(): string {
-    const { iommu, device } = this.#names;
+    const { iommu, device, trace } = this.#names;
+    const label = trace === undefined ? "" : `,"trace":${printable(JSON.stringify(trace))}`;
     const id = iommu === undefined ? "" : `,"iommu":${printable(JSON.stringify(iommu))}`;
-    return `${id},"dev":${JSON.stringify(device)}`;
+    return `${label}${id},"dev":${JSON.stringify(device)}`;
   }
 }
 

@@ -6,7 +6,7 @@ import type { RequestNames } from "../iommus/request-names.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { OutcomeWriter } from "./outcome-writer.ts";
 import { type Selection, selects, selectsRecord } from "./selection.ts";
-import type { OtherRecord, ReplaySink } from "./sink.ts";
+import { labelled, type OtherRecord, type ReplaySink } from "./sink.ts";
 
 /** A line that may become another one. */
 interface OpenLine {
@@ -24,10 +24,13 @@ export class NdjsonSink implements ReplaySink {
   readonly #only: Selection;
   readonly #scratch = new ByteWriter(1 << 12);
   readonly #alternatives = new OutcomeWriter(this.#scratch);
+  readonly #trace: string | undefined;
   #open: OpenLine[] = [];
 
-  constructor(out: ByteWriter, only: Selection) {
+  /** @param trace stands in every record that is no outcome: those have it from their names; undefined: in none */
+  constructor(out: ByteWriter, only: Selection, trace?: string) {
     this.#out = out;
+    this.#trace = trace;
     this.#outcomes = new OutcomeWriter(out);
     this.#only = only;
   }
@@ -67,6 +70,7 @@ export class NdjsonSink implements ReplaySink {
   }
 
   record(record: OtherRecord): void {
-    if (selectsRecord(this.#only, record)) this.#out.text(`${printable(JSON.stringify(record))}\n`);
+    if (selectsRecord(this.#only, record))
+      this.#out.text(`${printable(JSON.stringify(labelled(record, this.#trace)))}\n`);
   }
 }

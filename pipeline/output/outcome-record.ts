@@ -21,7 +21,7 @@ type Draft = { -readonly [K in keyof OutcomeRecord]?: OutcomeRecord[K] };
 /** An outcome as an object: what the line that `OutcomeWriter` writes of it parses to, its members in the same order. */
 export function outcomeRecord(
   line: number,
-  { iommu, device }: RequestNames,
+  { iommu, device, trace }: RequestNames,
   request: DmaRecord,
   o: Outcome,
 ): OutcomeRecord {
@@ -29,6 +29,7 @@ export function outcomeRecord(
   if (!Number.isNaN(request.seq)) record.seq = request.seq;
   const ts = request.ts();
   if (ts !== undefined) record.ts = ts;
+  if (trace !== undefined) record.trace = trace;
   if (iommu !== undefined) record.iommu = iommu;
   record.dev = device;
   if (request.pasid >= 0) record.pasid = request.pasid;

@@ -6,16 +6,19 @@ import { HeldValues } from "./held-values.ts";
 import { outcomeRecord } from "./outcome-record.ts";
 import type { OutputRecord } from "./records.ts";
 import { type Selection, selects, selectsRecord } from "./selection.ts";
-import type { OtherRecord, ReplaySink } from "./sink.ts";
+import { labelled, type OtherRecord, type ReplaySink } from "./sink.ts";
 
 /** Makes an object of each selected record: what its line of NDJSON parses to. */
 export class RecordSink implements ReplaySink {
   readonly #held: HeldValues<OutputRecord>;
   readonly #only: Selection;
+  readonly #trace: string | undefined;
 
-  constructor(take: (record: OutputRecord) => void, only: Selection) {
+  /** @param trace stands in every record that is no outcome: those have it from their names; undefined: in none */
+  constructor(take: (record: OutputRecord) => void, only: Selection, trace?: string) {
     this.#held = new HeldValues(take);
     this.#only = only;
+    this.#trace = trace;
   }
 
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
@@ -36,6 +39,6 @@ export class RecordSink implements ReplaySink {
   }
 
   record(record: OtherRecord): void {
-    if (selectsRecord(this.#only, record)) this.#held.put(record);
+    if (selectsRecord(this.#only, record)) this.#held.put(labelled(record, this.#trace));
   }
 }

@@ -11,6 +11,8 @@ import type { ModelCounters, ReplayCounters } from "./statistics.ts";
 /** What became of one request. A field that does not apply is left out. */
 export interface OutcomeRecord {
   readonly type: "outcome";
+  /** Path of the trace, where several are replayed into one output. */
+  readonly trace?: string;
   /** Line of the request in the input. */
   readonly line: number;
   readonly seq?: number;
@@ -73,6 +75,7 @@ export interface OutcomeRecord {
 /** A record of the input that could not be used. */
 export interface ErrorRecord {
   readonly type: "error";
+  readonly trace?: string;
   readonly line: number;
   readonly code: ErrorCode;
   /** Field, what was expected, what was found. */
@@ -82,6 +85,7 @@ export interface ErrorRecord {
 /** Something worth a look; a rule may add fields of its own. */
 export interface FindingRecord {
   readonly type: "finding";
+  readonly trace?: string;
   readonly line: number;
   readonly severity: Severity;
   readonly rule: string;
@@ -127,6 +131,7 @@ export interface FindingRecord {
 /** A label of the input. */
 export interface MarkRecord {
   readonly type: "mark";
+  readonly trace?: string;
   readonly line: number;
   readonly label: string;
 }
@@ -135,12 +140,22 @@ export interface MarkRecord {
 export interface TraceRecord {
   readonly type: "trace";
   readonly path: string;
+  /** Why it was not replayed. */
+  readonly error?: string;
 }
 
 /** Counters of one IOMMU and table model. `trace` stands where several traces are replayed into one output. */
 export type StatsRecord = ModelCounters & CacheStatistics & { readonly trace?: string };
 /** Counters of a whole replay. */
 export type SummaryRecord = ReplayCounters & { readonly trace?: string };
+
+/** Counts of several replays together. */
+export interface TotalRecord extends Omit<ReplayCounters, "type"> {
+  readonly type: "total";
+  /** Traces that were replayed, and those that could not be. */
+  readonly traces: number;
+  readonly failed?: number;
+}
 
 export type OutputRecord =
   | OutcomeRecord

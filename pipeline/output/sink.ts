@@ -23,3 +23,10 @@ export interface ReplaySink {
   decided(unit: IommuUnit, waits: boolean): void;
   record(record: OtherRecord): void;
 }
+
+/** A record as it stands in an output of several traces; `stats` and `summary` say themselves of which they are. */
+export function labelled(record: OtherRecord, trace: string | undefined): OtherRecord {
+  if (trace === undefined || record.type === "stats" || record.type === "summary") return record;
+  const { type, ...rest } = record;
+  return { type, trace, ...rest } as OtherRecord;
+}

@@ -39,7 +39,7 @@ export interface ReplayOptions {
   readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
   readonly stats: boolean;
-  /** Name of the trace in `stats` and `summary`, where several are replayed one after another. */
+  /** Name of the trace in its records, where several are replayed one after another. */
   readonly trace: string | undefined;
 }
 

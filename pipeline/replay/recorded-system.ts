@@ -46,7 +46,7 @@ export class RecordedSystem {
       tags: new MemoryBudget(memoryLimit * SHARE_OF_TAGS),
     };
     const newCaches = (unit: IommuUnit) => new UnitCaches(unit, this.past, budgets, iotlb, this.unflushed);
-    this.iommus = new Iommus(this.past, names, caches ? newCaches : null);
+    this.iommus = new Iommus(this.past, names, caches ? newCaches : null, options.trace);
   }
 
   /** @returns why the record cannot be used, or null */

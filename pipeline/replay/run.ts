@@ -89,7 +89,13 @@ export async function replayTrace(
       // After every chunk, however small: a live input comes in small ones and is read as it happens.
       return flush();
     };
-    const summary = await replayRecords(records, new NdjsonSink(out, all.only), all, onPiece, batches);
+    const summary = await replayRecords(
+      records,
+      new NdjsonSink(out, all.only, all.trace),
+      all,
+      onPiece,
+      batches,
+    );
     await writing;
     return summary;
   } finally {

@@ -73,8 +73,9 @@ export async function traceReport(
   const collector = new Collector(limits);
   const replay = new ReportedReplay(source.names, collector, options);
   const { headers } = replay;
+  const handler = options.filter === null ? replay : options.filter.watching(replay);
   try {
-    const { lines, bytes } = await readRecords(source, replay, (read) =>
+    const { lines, bytes } = await readRecords(source, handler, (read) =>
       onPiece(read, replay.summary.requests),
     );
     replay.finish(lines);

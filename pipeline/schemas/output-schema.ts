@@ -43,6 +43,7 @@ import type {
   OutcomeRecord,
   StatsRecord,
   SummaryRecord,
+  TotalRecord,
   TraceRecord,
 } from "../output/records.ts";
 
@@ -56,6 +57,7 @@ const run = {
 };
 
 const OUTCOME: Description<OutcomeRecord> = {
+  trace,
   line,
   seq: optional(integer(-MAX_SAFE, MAX_SAFE, "As the input gives it")),
   ts: optional(opaque("As the input gives it")),
@@ -115,6 +117,7 @@ const OUTCOME: Description<OutcomeRecord> = {
 };
 
 const FINDING: Description<FindingRecord> = {
+  trace,
   line,
   severity: oneOf(SEVERITIES, "How bad it is"),
   rule: text("The rule that found it"),
@@ -179,6 +182,7 @@ const FINDING: Description<FindingRecord> = {
 };
 
 const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
+  trace,
   stream: optional(oneOf(STREAMS, "diff: which of the two inputs")),
   line,
   code: oneOf(["json", "schema", "range", "io"], "Kind of trouble"),
@@ -186,11 +190,15 @@ const ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
 };
 
 const MARK: Description<MarkRecord> = {
+  trace,
   line,
   label: schemaField({ type: "string", description: "The label" }),
 };
 
-const TRACE: Description<TraceRecord> = { path: text("The trace whose output follows") };
+const TRACE: Description<TraceRecord> = {
+  path: text("The trace whose output follows"),
+  error: optional(text("Why it was not replayed: nothing of it follows")),
+};
 
 const STATS: Description<StatsRecord> = {
   trace,
@@ -266,6 +274,13 @@ const SUMMARY: Description<SummaryRecord> = {
   ),
 };
 
+const { trace: _, ...COUNTERS } = SUMMARY;
+const TOTAL: Description<TotalRecord> = {
+  traces: count("Traces that were replayed"),
+  failed: optional(count("Traces that could not be")),
+  ...COUNTERS,
+};
+
 /** Every type of output record: of `replay`, of `diff` and of `inspect`. */
 const RECORDS: Descriptions = {
   outcome: [OUTCOME, "What became of one request"],
@@ -274,7 +289,8 @@ const RECORDS: Descriptions = {
   mark: [MARK, "A label of the input"],
   trace: [TRACE, "Opens the output of one of several traces"],
   stats: [STATS, "Counters of one IOMMU and table format"],
-  summary: [SUMMARY, "Counters of a whole replay; the last record"],
+  summary: [SUMMARY, "Counters of a whole replay; the last record of a trace"],
+  total: [TOTAL, "Counters of several replays together; the last record"],
   ...DIFF_RECORDS,
   ...INSPECT_RECORDS,
 };

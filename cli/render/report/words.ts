@@ -6,8 +6,8 @@ import { shellWord } from "../../shell-word.ts";
 import { ACCESS_WORDS } from "../access.ts";
 import { faultTitle } from "../sentence.ts";
 
-/** How bad something is: what it is coloured by, the worst first. */
-const TONES = ["bad", "warn", "info", "good"] as const;
+/** How bad something is: what it is coloured by, what matters most first. */
+const TONES = ["bad", "warn", "good", "info"] as const;
 export type Tone = (typeof TONES)[number];
 
 /** One thing that a report says first. */
@@ -105,31 +105,6 @@ function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): number {
   return counts.verdicts.get(verdict) ?? 0;
 }
 
-/** What a table of several traces says of each, by the heads of its columns. */
-export const GLANCE = [
-  "Requests",
-  "Wrong answers",
-  "Stale, owed",
-  "Errors",
-  "Warnings",
-  "Faults",
-  "Unusable",
-] as const;
-
-export function glance(report: TraceReport): number[] {
-  const { counts } = report;
-  const { requests, faults } = resultsOf(report);
-  return [
-    requests,
-    verdictCount(report, "mismatch") + verdictCount(report, "stale-after-invalidation"),
-    counts.owed,
-    counts.severities.get("error") ?? 0,
-    counts.severities.get("warning") ?? 0,
-    faults,
-    counts.errors,
-  ];
-}
-
 /**
  * What matters, the worst first.
  * @param filter options that narrow the report; "" where there are none
@@ -206,11 +181,11 @@ function findingStatements({ counts, summary }: TraceReport): Statement[] {
     if (n === 0) return [];
     const rules = groups.filter((group) => group.severity === severity);
     const shown = rules.slice(0, 4).map(({ rule, count }) => `${rule} ${number(count)}`);
-    const more = rules.length > shown.length ? ", …" : "";
+    const more = rules.length > shown.length ? ", …" : ".";
     return [
       {
         tone: TONE_OF_SEVERITY[severity],
-        text: `${many(n, `finding of severity ${severity}`, `findings of severity ${severity}`)}: ${shown.join(", ")}${more}.`,
+        text: `${many(n, `finding of severity ${severity}`, `findings of severity ${severity}`)}: ${shown.join(", ")}${more}`,
         section: "findings",
       },
     ];
@@ -234,7 +209,7 @@ function faultStatements(report: TraceReport): Statement[] {
   ];
 }
 
-/** The worst tone among what is said. */
+/** The tone of all that is said. */
 export function worstTone(said: readonly Statement[]): Tone {
   return TONES.find((tone) => said.some((statement) => statement.tone === tone)) ?? "good";
 }

@@ -1,0 +1,123 @@
+import { QmpClient, QmpError } from "../../parsers/qemu/qmp.ts";
+import { onInterrupt } from "../signals.ts";
+import { type Capture, capture } from "./capture.ts";
+import type { Ending } from "./ending.ts";
+import { openEventLog } from "./log-file.ts";
+import { GuestMachine } from "./machine.ts";
+import type { Recording } from "./recording.ts";
+import { TraceEvents } from "./trace-events.ts";
+import type { TraceFolder } from "./trace-folder.ts";
+
+/**
+ * Records a QEMU that runs: registers and tables before and after, its trace events between.
+ * @param name of its QMP socket
+ * @param ending settles when the recording is to end
+ * @throws QmpError, CliError
+ */
+export async function attach(
+  name: string,
+  folder: TraceFolder,
+  ending: Ending,
+  say: (text: string) => void,
+): Promise<Recording> {
+  const client = await QmpClient.open(name);
+  let machine: GuestMachine | null = null;
+  try {
+    machine = await GuestMachine.of(client, name);
+    return await recordMachine(machine, folder, ending, say);
+  } finally {
+    machine?.close();
+    client.close();
+  }
+}
+
+async function recordMachine(
+  machine: GuestMachine,
+  folder: TraceFolder,
+  ending: Ending,
+  say: (text: string) => void,
+): Promise<Recording> {
+  const { client } = machine;
+  const running = await isRunning(client);
+  const events = new TraceEvents(client);
+  const notes: string[] = [];
+  let start: Capture;
+  let log: Awaited<ReturnType<typeof openEventLog>> | null = null;
+  // Whatever goes wrong from here on: the machine goes on as it did before.
+  const restore = async (goOn = running) => {
+    await events.off();
+    await log?.end();
+    if (goOn) await client.execute("cont");
+  };
+  const cancel = onInterrupt(() => restore().catch(() => {}));
+  const began = performance.now();
+  try {
+    if (running) await client.execute("stop");
+    start = await capture(machine);
+    folder.memory(folder.start, start.pages);
+    folder.iommus(start);
+    log = await openEventLog(machine, folder.log);
+    await events.on(machine.iommus.map(({ kind }) => kind));
+    if (running) await client.execute("cont");
+  } catch (error) {
+    cancel();
+    if (!client.gone) await restore().catch(() => {});
+    throw error;
+  }
+  if (log.note !== "") notes.push(log.note);
+  if (machine.kvm)
+    notes.push("the guest runs under KVM, which has not been tried: its tables are read as those of TCG");
+  const stopped = performance.now() - began;
+  say(startText(machine, start, stopped));
+  const why = await ending.of(client);
+  let end: Capture | null = null;
+  try {
+    if (!client.gone) {
+      if (running && why !== "guest") await client.execute("stop");
+      end = await capture(machine);
+      folder.memory(folder.end, end.pages);
+    }
+  } catch (error) {
+    if (!(error instanceof QmpError)) throw error;
+    notes.push(`no memory at the end: ${error.message}`);
+  } finally {
+    cancel();
+    if (!client.gone)
+      await restore(running && why !== "guest").catch((error) =>
+        notes.push(`QEMU is not as it was: ${error.message}`),
+      );
+  }
+  notes.push(...changes(machine, start, end));
+  return { version: client.version, machine: machine.iommus, start, end, notes, why, stores: null };
+}
+
+/** What events do not tell of a recording without stores. */
+function changes(machine: GuestMachine, start: Capture, end: Capture | null): string[] {
+  const notes: string[] = [];
+  if (start.spent || end?.spent === true)
+    notes.push("tables lead back into themselves: not all of their pages were read");
+  for (const [i, { kind, id }] of machine.iommus.entries()) {
+    const before = start.iommus[i]!.registers;
+    const after = end?.iommus[i]?.registers ?? before;
+    for (const { name } of kind.silent === true ? kind.leading : [])
+      if (before.get(name) !== after.get(name))
+        notes.push(
+          `register ${name} of ${id} was written while recording, which no event shows: the trace has its first value`,
+        );
+  }
+  return notes;
+}
+
+async function isRunning(client: QmpClient): Promise<boolean> {
+  const status = (await client.execute("query-status")) as { running?: boolean };
+  return status.running === true;
+}
+
+function startText({ iommus, client }: GuestMachine, start: Capture, ms: number): string {
+  const { major, minor, micro } = client.version;
+  const names = iommus.map(({ id, kind }, i) => {
+    const tables = [...start.tables.values()].filter(({ iommu }) => iommu === i).length;
+    return `${id} (${kind.region}, ${tables} pages of tables)`;
+  });
+  return `QEMU ${major}.${minor}.${micro}: ${names.join(", ")}; stood still for ${Math.round(ms)} ms`;
+}

@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
+import { QmpClient, QmpError } from "../../parsers/qemu/qmp.ts";
+import { CliError, reasonOf } from "../errors.ts";
+
+/** How long a QEMU may take until its QMP socket answers, in milliseconds, and how often it is tried. */
+const START_MS = 60_000;
+const TRY_MS = 20;
+const QUIT_MS = 5000;
+/** What is kept of its standard error, to say why it did not start. */
+const MAX_ERROR = 1 << 16;
+/** Words with which it uses this terminal: then it stays in our group of processes. */
+const INTERACTIVE = /^(?:--?nographic|--?curses|.*\bstdio\b.*|.*\bcurses\b.*)$/;
+
+/** It does not start; `stderr` is what it said. */
+export class StartError extends CliError {
+  readonly stderr: string;
+
+  constructor(message: string, stderr: string) {
+    super(message);
+    this.stderr = stderr;
+  }
+}
+
+/** A QEMU that we have started. */
+export class Emulator {
+  readonly client: QmpClient;
+  readonly #child: ChildProcess;
+
+  private constructor(client: QmpClient, child: ChildProcess) {
+    this.client = client;
+    this.#child = child;
+  }
+
+  /**
+   * Starts it, and waits until it answers.
+   * @param words its command line
+   * @param socket the QMP socket that these words name
+   */
+  static async start(words: readonly string[], socket: string): Promise<Emulator> {
+    // Ctrl-C ends the recording: it must not reach a QEMU that does not read this terminal.
+    const detached = !words.some((word) => INTERACTIVE.test(word));
+    const child = spawn(words[0]!, words.slice(1), { stdio: ["inherit", "inherit", "pipe"], detached });
+    let stderr = "";
+    let ended: string | null = null;
+    child.stderr!.on("data", (data: Buffer) => {
+      if (stderr.length < MAX_ERROR) stderr += data.toString();
+    });
+    const gone = new Promise<void>((resolve) => {
+      child.once("error", (error) => {
+        ended = reasonOf(error);
+        resolve();
+      });
+      child.once("close", (status, signal) => {
+        ended = signal === null ? `exit status ${status}` : `signal ${signal}`;
+        resolve();
+      });
+    });
+    const until = performance.now() + START_MS;
+    for (;;) {
+      if (ended !== null) throw startError(words, ended, stderr);
+      try {
+        const client = await QmpClient.open(socket);
+        child.stderr!.on("data", (data: Buffer) => process.stderr.write(data));
+        process.stderr.write(stderr);
+        return new Emulator(client, child);
+      } catch (error) {
+        if (!(error instanceof QmpError)) throw error;
+        if (performance.now() > until) {
+          child.kill("SIGKILL");
+          throw startError(words, `no answer on its QMP socket within ${START_MS / 1000} s`, stderr);
+        }
+        await Promise.race([gone, setTimeout(TRY_MS)]);
+      }
+    }
+  }
+
+  /** Ends it, if it has not ended. */
+  async quit(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const closed = new Promise<boolean>((resolve) => child.once("close", () => resolve(true)));
+    this.client.execute("quit").catch(() => {});
+    if (!(await Promise.race([closed, setTimeout(QUIT_MS, false)]))) child.kill("SIGKILL");
+    this.client.close();
+  }
+}
+
+function startError(words: readonly string[], found: string, stderr: string): StartError {
+  const said = stderr.trim().split("\n").slice(-5).join("; ");
+  return new StartError(
+    `${words[0]}: expected QEMU to start, found ${found}${said === "" ? "" : `; it says: ${said}`}`,
+    stderr,
+  );
+}

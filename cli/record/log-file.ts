@@ -1,0 +1,98 @@
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { isAbsolute, resolve } from "node:path";
+import type { QmpClient } from "../../parsers/qemu/qmp.ts";
+import { CliError, reasonOf } from "../errors.ts";
+import type { GuestMachine } from "./machine.ts";
+
+const CHUNK = 1 << 20;
+
+/** Where the events of a recording are written. */
+export interface EventLog {
+  /** What has become different for whoever runs the QEMU, or "". */
+  readonly note: string;
+  /** QEMU writes no more: the log stands whole at the path that was asked for, and QEMU's is what it was. */
+  end(): Promise<void>;
+}
+
+/**
+ * Has QEMU write its log to a file of ours. One that has a log already keeps it: what is added to it is copied.
+ * @throws QmpError, CliError
+ */
+export async function openEventLog(machine: GuestMachine, path: string): Promise<EventLog> {
+  const own = logOf(machine.commandLine);
+  if (own !== null) return new CopiedLog(resolveOf(machine, own), path);
+  const text = await machine.client.monitor(`logfile ${path}`);
+  if (text.trim() !== "" || !existsSync(path))
+    throw new CliError(
+      `${path}: expected QEMU to write its log there (its user, AppArmor, SELinux or -sandbox may forbid it), found: ${text.trim() || "no file"}`,
+    );
+  return new OwnLog(machine.client, machine.commandLine);
+}
+
+/** The log file of a command line: of `-D`, or `file=` of `-trace`. */
+function logOf(words: readonly string[]): string | null {
+  let found: string | null = null;
+  for (const [i, word] of words.entries()) {
+    const next = words[i + 1] ?? "";
+    if (/^--?D$/.test(word)) found = next;
+    else if (/^--?trace$/.test(word)) found = /(?:^|,)file=([^,]+)/.exec(next)?.[1] ?? found;
+  }
+  return found;
+}
+
+function resolveOf({ pid }: GuestMachine, path: string): string {
+  return isAbsolute(path) ? path : resolve(`/proc/${pid}/cwd`, path);
+}
+
+class OwnLog implements EventLog {
+  readonly note: string;
+  readonly #client: QmpClient;
+
+  constructor(client: QmpClient, words: readonly string[]) {
+    this.#client = client;
+    const logging = words.length === 0 || words.some((word) => /^--?(?:d|trace)$/.test(word));
+    // Opening standard error again would cut a file that it is off: that is no way to give it back.
+    this.note = logging
+      ? 'QEMU\'s log went to its standard error before, if anywhere, and goes to /dev/null now: "logfile /dev/stderr" in its monitor sends it there again'
+      : "";
+  }
+
+  async end(): Promise<void> {
+    await this.#client.monitor("logfile /dev/null");
+  }
+}
+
+/** Copies what a log has more at the end than it had at the beginning. */
+class CopiedLog implements EventLog {
+  readonly note = "";
+  readonly #from: string;
+  readonly #to: string;
+  readonly #start: number;
+
+  constructor(from: string, to: string) {
+    this.#from = from;
+    this.#to = to;
+    try {
+      this.#start = statSync(from).size;
+    } catch (error) {
+      throw new CliError(
+        `${from}: expected the log of this QEMU, to read what is added to it, found ${reasonOf(error)}`,
+      );
+    }
+  }
+
+  async end(): Promise<void> {
+    const from = openSync(this.#from, "r");
+    const to = openSync(this.#to, "wx");
+    const chunk = Buffer.alloc(CHUNK);
+    const { size } = fstatSync(from);
+    for (let at = this.#start; at < size; ) {
+      const bytes = readSync(from, chunk, 0, Math.min(CHUNK, size - at), at);
+      if (bytes === 0) break;
+      writeSync(to, chunk, 0, bytes);
+      at += bytes;
+    }
+    closeSync(from);
+    closeSync(to);
+  }
+}

@@ -1,0 +1,163 @@
+import { QEMU_IOMMUS, type QemuIommu, type RegisterPlace } from "../../parsers/logs/qemu-iommus.ts";
+import { commandLineOf, ProcessMemory, processBehind } from "../../parsers/qemu/host-process.ts";
+import {
+  hostAddressOf,
+  type MemoryRegion,
+  memoryWords,
+  ramOf,
+  regionsNamed,
+} from "../../parsers/qemu/monitor-text.ts";
+import { type QmpClient, QmpError, socketAddress } from "../../parsers/qemu/qmp.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import { CliError } from "../errors.ts";
+
+/** The oldest QEMU whose events are known. */
+const OLDEST = 7;
+/** RAM that is no more than a corner of the machine's memory: firmware areas that come and go. */
+const MIN_RAM = 1n << 16n;
+const PAGE_WORDS = FRAME_BYTES / 8;
+/** Questions that wait for their answers at the same time. */
+const IN_FLIGHT = 64;
+
+/** An IOMMU of the machine. */
+export interface MachineIommu {
+  readonly kind: QemuIommu;
+  readonly id: string;
+  /** Where its registers are. */
+  readonly base: bigint;
+}
+
+/** RAM, and where it lies in QEMU's own memory. */
+interface Ram extends MemoryRegion {
+  readonly host: bigint | null;
+}
+
+/** A running QEMU: its IOMMUs, their registers, its memory. */
+export class GuestMachine {
+  readonly client: QmpClient;
+  readonly iommus: readonly MachineIommu[];
+  readonly pid: number | undefined;
+  readonly kvm: boolean;
+  readonly #ram: readonly Ram[];
+  readonly #memory: ProcessMemory | null;
+
+  private constructor(
+    client: QmpClient,
+    iommus: readonly MachineIommu[],
+    pid: number | undefined,
+    kvm: boolean,
+    ram: readonly Ram[],
+    memory: ProcessMemory | null,
+  ) {
+    this.client = client;
+    this.iommus = iommus;
+    this.pid = pid;
+    this.kvm = kvm;
+    this.#ram = ram;
+    this.#memory = memory;
+  }
+
+  /**
+   * Looks at the machine.
+   * @param name of the socket
+   * @throws CliError where it has no IOMMU that is known, QmpError
+   */
+  static async of(client: QmpClient, name: string, ownPid?: number): Promise<GuestMachine> {
+    const { major, minor, micro } = client.version;
+    if (major < OLDEST)
+      throw new CliError(`${name}: expected QEMU ${OLDEST}.2 or later, found ${major}.${minor}.${micro}`);
+    const iommus = iommusOf(await client.monitor("info mtree"));
+    if (iommus.length === 0) {
+      const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
+      throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
+    }
+    const [first, ...others] = iommus;
+    if (others.length > 0)
+      throw new CliError(
+        `${name}: expected one IOMMU, found ${iommus.length} (${first!.kind.region}): QEMU's events do not say which of them they are of`,
+      );
+    const address = socketAddress(name);
+    const pid = ownPid ?? ("path" in address ? processBehind(address.path) : undefined);
+    const memory = pid === undefined ? null : ProcessMemory.open(pid);
+    const ram: Ram[] = [];
+    for (const region of ramOf(await client.monitor("info mtree -f"))) {
+      if (region.last - region.first + 1n < MIN_RAM) continue;
+      const text = memory === null ? "" : await client.monitor(`gpa2hva 0x${region.first.toString(16)}`);
+      ram.push({ ...region, host: hostAddressOf(text) });
+    }
+    if (ram.length === 0) throw new CliError(`${name}: expected RAM in "info mtree -f", found none`);
+    const { enabled } = (await client.execute("query-kvm")) as { enabled?: boolean };
+    return new GuestMachine(client, iommus, pid, enabled === true, ram, memory);
+  }
+
+  get commandLine(): readonly string[] {
+    return this.pid === undefined ? [] : commandLineOf(this.pid);
+  }
+
+  isMemory(frame: number): boolean {
+    const address = BigInt(frame) << BigInt(FRAME_SHIFT);
+    return this.#ram.some(({ first, last }) => address >= first && address <= last);
+  }
+
+  /** Stretches of RAM with their places in QEMU's own memory, where these are known. */
+  get ram(): readonly Ram[] {
+    return this.#ram;
+  }
+
+  /** A page out of QEMU's memory; null where that cannot be read, and has to be asked for. */
+  pageNow(frame: number): Uint8Array | null {
+    const address = BigInt(frame) << BigInt(FRAME_SHIFT);
+    const ram = this.#ram.find(({ first, last }) => address >= first && address <= last);
+    if (this.#memory === null || ram === undefined || ram.host === null) return null;
+    return this.#memory.read(ram.host + (address - ram.first), FRAME_BYTES);
+  }
+
+  /** Pages by the monitor. @throws QmpError */
+  async pages(frames: readonly number[]): Promise<Map<number, Uint8Array>> {
+    const found = new Map<number, Uint8Array>();
+    for (let from = 0; from < frames.length; from += IN_FLIGHT)
+      await Promise.all(
+        frames.slice(from, from + IN_FLIGHT).map(async (frame) => found.set(frame, await this.#page(frame))),
+      );
+    return found;
+  }
+
+  async #page(frame: number): Promise<Uint8Array> {
+    const line = `xp /${PAGE_WORDS}gx 0x${frame.toString(16)}000`;
+    const words = memoryWords(await this.client.monitor(line));
+    if (words.length !== PAGE_WORDS)
+      throw new QmpError(`${line}: expected ${PAGE_WORDS} words, found ${words.length}`);
+    const page = Buffer.alloc(FRAME_BYTES);
+    for (const [i, word] of words.entries()) page.writeBigUInt64LE(word, 8 * i);
+    return page;
+  }
+
+  /** The registers of an IOMMU that say where its tables are, and what it can do. @throws QmpError */
+  async registers({ kind, base }: MachineIommu): Promise<Map<string, bigint>> {
+    const values = await Promise.all(kind.registers.map((register) => this.#register(base, register)));
+    return new Map(kind.registers.map(({ name }, i) => [name, values[i]!]));
+  }
+
+  async #register(base: bigint, { offset, bytes, name }: RegisterPlace): Promise<bigint> {
+    const address = `0x${(base + BigInt(offset)).toString(16)}`;
+    const [value] = memoryWords(await this.client.monitor(`xp /1${bytes === 8 ? "g" : "w"}x ${address}`));
+    if (value === undefined)
+      throw new QmpError(`register ${name} at ${address}: expected a value, found none`);
+    return value;
+  }
+
+  close(): void {
+    this.#memory?.close();
+    this.client.close();
+  }
+}
+
+function iommusOf(text: string): MachineIommu[] {
+  return QEMU_IOMMUS.flatMap((kind) =>
+    regionsNamed(text, [kind.region]).map(({ first }, i) => ({
+      kind,
+      id: i === 0 ? kind.id : `${kind.id}-${i}`,
+      base: first,
+    })),
+  );
+}

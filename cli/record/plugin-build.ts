@@ -1,0 +1,39 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { createRequire } from "node:module";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { CliError } from "../errors.ts";
+
+/** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
+export const PLUGIN_APIS = [7, 4] as const;
+export type PluginApi = (typeof PLUGIN_APIS)[number];
+
+const SOURCE = "parsers/qemu/plugin/stores.c";
+const COMPILE_MS = 60_000;
+
+/**
+ * The plugin, compiled for a version of the interface on first use and kept.
+ * @returns its path
+ * @throws CliError where there is no compiler, or it fails
+ */
+export function builtPlugin(api: PluginApi): string {
+  const source = join(dirname(createRequire(import.meta.url).resolve("pasid-replay/package.json")), SOURCE);
+  const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pasid-replay");
+  const path = join(folder, `stores-${api}-${hash}.so`);
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  const compiler = process.env.CC ?? "cc";
+  const partial = `${path}.${process.pid}.tmp`;
+  const words = ["-O2", "-shared", "-fPIC", `-DPLUGIN_API=${api}`, "-o", partial, source, "-lpthread"];
+  const { status, error, stderr } = spawnSync(compiler, words, { encoding: "utf8", timeout: COMPILE_MS });
+  if (error !== undefined)
+    throw new CliError(
+      `${compiler}: expected a C compiler, to build the plugin that records stores (set CC), found ${error.message}`,
+    );
+  if (status !== 0) throw new CliError(`${compiler}: expected ${source} to compile, found: ${stderr.trim()}`);
+  renameSync(partial, path);
+  return path;
+}

@@ -1,0 +1,43 @@
+import { eventMatches, type QemuIommu } from "../../parsers/logs/qemu-iommus.ts";
+import type { QmpClient } from "../../parsers/qemu/qmp.ts";
+import { CliError } from "../errors.ts";
+
+/** QEMU's trace events: switches those on that tell of IOMMUs, and later off again those that were off. */
+export class TraceEvents {
+  readonly #client: QmpClient;
+  #switched: readonly string[] = [];
+
+  constructor(client: QmpClient) {
+    this.#client = client;
+  }
+
+  /** @throws QmpError; CliError where this QEMU has no such events */
+  async on(kinds: readonly QemuIommu[]): Promise<void> {
+    const switched: string[] = [];
+    for (const { events, quiet, model } of new Set(kinds)) {
+      const known = (await Promise.all(events.map((pattern) => this.#states(pattern)))).flat();
+      if (known.length === 0)
+        throw new CliError(`expected a QEMU with trace events ${events.join(", ")} (${model}), found none`);
+      for (const { name, state } of known)
+        if (state === "disabled" && !eventMatches(quiet, name)) switched.push(name);
+    }
+    this.#switched = switched;
+    await this.#switch(true);
+  }
+
+  async off(): Promise<void> {
+    await this.#switch(false);
+    this.#switched = [];
+  }
+
+  async #states(name: string): Promise<readonly { name: string; state: string }[]> {
+    const states = await this.#client.execute("trace-event-get-state", { name });
+    return Array.isArray(states) ? states : [];
+  }
+
+  async #switch(enable: boolean): Promise<void> {
+    await Promise.all(
+      this.#switched.map((name) => this.#client.execute("trace-event-set-state", { name, enable })),
+    );
+  }
+}

@@ -1,0 +1,71 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { limeFile } from "../../parsers/memory/lime-writer.ts";
+import { CliError, reasonOf } from "../errors.ts";
+import type { Capture } from "./capture.ts";
+
+/** The folder of a recording. All of it is in `trace.ndjson`, and the memory that this names. */
+export class TraceFolder {
+  readonly path: string;
+
+  /** @throws CliError where it cannot be made, or is not empty */
+  constructor(path: string) {
+    this.path = resolve(path);
+    try {
+      mkdirSync(path, { recursive: true });
+    } catch (error) {
+      throw new CliError(`${path}: expected to make a folder, found ${reasonOf(error)}`);
+    }
+    const found = readdirSync(path);
+    if (found.length > 0)
+      throw new CliError(`${path}: expected an empty folder, or none, found ${found.slice(0, 3).join(", ")}`);
+  }
+
+  get trace(): string {
+    return join(this.path, "trace.ndjson");
+  }
+
+  get log(): string {
+    return join(this.path, "qemu.log");
+  }
+
+  get start(): string {
+    return join(this.path, "start.lime");
+  }
+
+  get end(): string {
+    return join(this.path, "end.lime");
+  }
+
+  get registers(): string {
+    return join(this.path, "registers.ndjson");
+  }
+
+  has(path: string): boolean {
+    return existsSync(path);
+  }
+
+  /** Writes pages of memory; without any there is no file. */
+  memory(path: string, pages: ReadonlyMap<number, Uint8Array>): void {
+    if (pages.size > 0) this.#write(path, Buffer.concat(limeFile(pages)));
+  }
+
+  /** Registers as `iommu` records: what `import --iommu` takes. */
+  iommus({ iommus }: Capture): void {
+    const lines = iommus.map(({ id, model, registers }) => {
+      const regs = Object.fromEntries(
+        [...registers].map(([name, value]) => [name, `0x${value.toString(16)}`]),
+      );
+      return `${JSON.stringify({ type: "iommu", id, model, regs })}\n`;
+    });
+    this.#write(this.registers, lines.join(""));
+  }
+
+  #write(path: string, data: string | Uint8Array): void {
+    try {
+      writeFileSync(path, data, { flag: "wx" });
+    } catch (error) {
+      throw new CliError(`${path}: expected to write, found ${reasonOf(error)}`);
+    }
+  }
+}

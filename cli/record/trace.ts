@@ -1,0 +1,91 @@
+import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
+import { lossText, recordText } from "../../parsers/logs/record-text.ts";
+import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
+import type { GuestMemory } from "../../walkers/memory.ts";
+import { type AddedRecord, type ImportReport, importFiles, type MemoryFile } from "../import-files.ts";
+import { openOutput } from "../output.ts";
+import type { Recording } from "./recording.ts";
+import { type SelfCheck, selfCheck, selfCheckText } from "./self-check.ts";
+import type { TraceFolder } from "./trace-folder.ts";
+
+/** What became of a recording: the report of its log, and the check where stores were recorded. */
+export interface WrittenTrace {
+  readonly report: ImportReport;
+  readonly check: SelfCheck | null;
+}
+
+/** Makes the trace of a recording out of its log, memory and registers. @throws CliError, TraceError */
+export async function writeTrace(folder: TraceFolder, recording: Recording): Promise<WrittenTrace> {
+  const { start, end, stores, version } = recording;
+  const models = new Set(start.iommus.map(({ model }) => model));
+  const memory: MemoryFile[] = [];
+  if (folder.has(folder.start)) memory.push({ path: folder.start });
+  // With every store, what is there at the end is known already.
+  if (end !== null && stores === null && folder.has(folder.end))
+    memory.push({ path: folder.end, line: Number.MAX_SAFE_INTEGER });
+  let check: SelfCheck | null = null;
+  const onEnd = (now: GuestMemory): AddedRecord[] => {
+    check = stores === null || end === null ? null : selfCheck(now, stores);
+    return endRecords(recording, check);
+  };
+  const output = openOutput(folder.trace);
+  try {
+    const report = await importFiles([folder.log], output, {
+      formats: LOG_FORMATS.filter(
+        ({ model, name }) => name === STORES || (model !== undefined && models.has(model)),
+      ),
+      hosts: hostsOf(recording),
+      memory,
+      boot: [],
+      outputPath: folder.trace,
+      producer: "pasid-replay record",
+      comment: `QEMU ${version.major}.${version.minor}.${version.micro}, ${stores === null ? "attached" : "with stores"}`,
+      onEnd,
+    });
+    await output.finish();
+    return { report, check };
+  } catch (error) {
+    output.abandon();
+    throw error;
+  }
+}
+
+/** The format of the plugin's lines. */
+const STORES = "qemu-stores";
+
+function hostsOf({ start }: Recording): HostIommu[] {
+  return start.iommus.map(({ id, model, registers }) => ({
+    id,
+    model,
+    state: stateOf(Object.fromEntries(registers)),
+    source: "registers of QEMU",
+    notes: [],
+  }));
+}
+
+/** How exact the recording is: a mark where it has been checked to be, a loss where it is not. */
+function endRecords({ end, stores, notes }: Recording, check: SelfCheck | null): AddedRecord[] {
+  const records: AddedRecord[] = notes.map((label) => mark(label));
+  if (end === null)
+    records.push(
+      loss(
+        "end-memory",
+        "QEMU was gone before its memory could be read at the end: what was made after the start is not known",
+      ),
+    );
+  else if (check !== null && check.bytes === 0) records.push(mark(`self-check: ${selfCheckText(check)}`));
+  else if (check !== null) records.push(loss("stores", selfCheckText(check), check.bytes));
+  if (stores === null)
+    records.push(
+      mark("recorded without stores: tables between start and end are known as far as events show them"),
+    );
+  return records;
+}
+
+function mark(label: string): AddedRecord {
+  return { type: "mark", text: recordText("mark", { label }) };
+}
+
+function loss(what: string, message: string, count = 1): AddedRecord {
+  return { type: "loss", text: lossText(what, "error", count, 0, message) };
+}

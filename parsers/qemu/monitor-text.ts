@@ -1,0 +1,65 @@
+/** What QEMU's human monitor prints, 7.2 to 11.1 (monitor/hmp-cmds.c, system/memory.c). */
+
+/** A stretch of guest-physical addresses, and what is there. */
+export interface MemoryRegion {
+  readonly name: string;
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+const REGION = /^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]+)\): (.*)$/;
+
+/** Regions of one name in what `info mtree` prints, each address once. */
+export function regionsNamed(text: string, names: readonly string[]): MemoryRegion[] {
+  const found = new Map<string, MemoryRegion>();
+  for (const line of text.split("\n")) {
+    const region = regionOf(line);
+    if (region !== null && names.includes(region.name)) found.set(`${region.first} ${region.name}`, region);
+  }
+  return [...found.values()].sort((a, b) => (a.first < b.first ? -1 : 1));
+}
+
+function regionOf(line: string): (MemoryRegion & { readonly kind: string }) | null {
+  const match = REGION.exec(line.replace(/\r$/, ""));
+  if (match === null) return null;
+  // "pc.ram @0000000000100000", "arm-smmuv3 [disabled]", "riscv-iommu-regs KVM"
+  const name = match[4]!.replace(/ @[0-9a-f]+.*$/, "").replace(/ (?:KVM|\[.*)$/, "");
+  return { name, kind: match[3]!, first: BigInt(`0x${match[1]}`), last: BigInt(`0x${match[2]}`) };
+}
+
+/** Readable and writable memory of the flat view of the address space that processors see, of `info mtree -f`. */
+export function ramOf(text: string): MemoryRegion[] {
+  for (const view of text.split(/^FlatView #\d+\s*$/m))
+    if (/^ AS "memory", /m.test(view))
+      return view.split("\n").flatMap((line) => {
+        const region = regionOf(line);
+        return region?.kind === "ram" ? [region] : [];
+      });
+  return [];
+}
+
+/**
+ * The 64-bit words that `xp /Ngx ADDRESS` prints.
+ * @returns as many as there are before an address that cannot be read
+ */
+export function memoryWords(text: string): bigint[] {
+  const words: bigint[] = [];
+  for (const line of text.split("\n")) {
+    const at = line.indexOf(":");
+    if (at < 0 || line.includes("Cannot access")) continue;
+    for (const word of line
+      .slice(at + 1)
+      .trim()
+      .split(/\s+/)) {
+      if (!/^0x[0-9a-f]{1,16}$/.test(word)) return words;
+      words.push(BigInt(word));
+    }
+  }
+  return words;
+}
+
+/** The address in QEMU's own memory that `gpa2hva` prints; null where there is no memory. */
+export function hostAddressOf(text: string): bigint | null {
+  const match = /^Host virtual address for .* is (0x[0-9a-f]+)\s*$/m.exec(text);
+  return match === null ? null : BigInt(match[1]!);
+}

@@ -1,0 +1,313 @@
+/** Attaching to a QEMU: the protocol, what is left behind, and what goes wrong. The emulator is one of the test's. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { attach } from "../cli/record/attach.ts";
+import { Ending } from "../cli/record/ending.ts";
+import { writeTrace } from "../cli/record/trace.ts";
+import { TraceFolder } from "../cli/record/trace-folder.ts";
+import { QmpClient, socketAddress } from "../parsers/qemu/qmp.ts";
+import { openTrace } from "../parsers/trace/source.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
+import { type FakeMachine, FakeQemu } from "./support/fake-qemu.ts";
+
+let folder: string;
+let socket: string;
+let fake: FakeQemu | null = null;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "record-"));
+  socket = join(folder, "qmp");
+});
+
+afterEach(async () => {
+  await fake?.close();
+  fake = null;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const REQUESTS = [
+  "vtd_iotlb_page_update IOTLB page update sid 0x28 iova 0x200010 slpte 0x1010003 domain 0x7",
+  "vtd_dmar_translate dev 00:05.00 iova 0x200000 -> gpa 0x1010000 mask 0xfff",
+  "vtd_dmar_fault sid 0x28 fault 6 addr 0x300000 write 0",
+  "",
+].join("\n");
+
+/** A legacy-mode machine: 00:05.0 in domain 7, 3 levels, 0x200000 mapped to 0x1010000 (VT-d 5.10, 9.1, 9.3, 9.8). */
+function machine(more: Partial<FakeMachine> = {}): FakeMachine {
+  const page = (...words: [number, bigint][]) => {
+    const bytes = Buffer.alloc(4096);
+    for (const [at, word] of words) bytes.writeBigUInt64LE(word, at);
+    return bytes;
+  };
+  return {
+    regions: "address-space: memory\r\n    00000000fed90000-00000000fed9022f (prio 0, i/o): intel_iommu\r\n",
+    registers: {
+      "0xfed90008": 0xd2008c22260206n,
+      "0xfed90010": 0xf00f4an,
+      "0xfed9001c": 0xc7000000n,
+      "0xfed90020": 0x1000000n,
+      "0xfed90080": 0n,
+      "0xfed90088": 0n,
+      "0xfed90090": 0x1006000n,
+    },
+    pages: new Map([
+      [0x1000, page([0, 0x1001001n])],
+      [0x1001, page([0x280, 0x1002001n], [0x288, 0x701n])],
+      [0x1002, page([0, 0x1003003n])],
+      [0x1003, page([8, 0x1004003n])],
+      [0x1004, page([0, 0x1010003n])],
+    ]),
+    events: new Map([
+      ["vtd_dmar_translate", false],
+      ["vtd_iotlb_page_update", false],
+      ["vtd_dmar_fault", true],
+      ["vtd_ir_remap", false],
+    ]),
+    log: REQUESTS,
+    ...more,
+  };
+}
+
+async function record(ms = 30) {
+  const said: string[] = [];
+  const target = new TraceFolder(join(folder, "rec"));
+  const recording = await attach(socket, target, new Ending(ms), (text) => said.push(text));
+  return { recording, target, said, ...(await writeTrace(target, recording)) };
+}
+
+async function verdicts(target: TraceFolder) {
+  const chunks: Buffer[] = [];
+  const source = await openTrace(target.trace);
+  await replayTrace(
+    source,
+    { write: (chunk) => void chunks.push(Buffer.from(chunk)) },
+    { directory: target.path },
+  );
+  const records = Buffer.concat(chunks)
+    .toString()
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  return records
+    .filter(({ type }) => type === "outcome")
+    .map(({ result, verdict }) => `${result} ${verdict}`);
+}
+
+describe("a machine that runs", () => {
+  test("is recorded: its requests are replayed by the tables that it had", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    const { target, said, recording } = await record();
+    expect(await verdicts(target)).toEqual(["ok match", "fault match"]);
+    expect(said).toEqual([
+      expect.stringMatching(/^QEMU 10\.0\.13: dmar0 \(intel_iommu, 5 pages of tables\)/),
+    ]);
+    expect(recording.why).toBe("time");
+    expect(readdirSync(target.path).sort()).toEqual([
+      "end.lime",
+      "qemu.log",
+      "registers.ndjson",
+      "start.lime",
+      "trace.ndjson",
+    ]);
+  });
+
+  test("stands still while it is looked at, and is left as it was", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    await record();
+    const orders = fake.asked.filter((what) => /^(?:stop|cont|logfile|trace-event-set)/.test(what));
+    const switched = [
+      "trace-event-set-state vtd_dmar_translate",
+      "trace-event-set-state vtd_iotlb_page_update",
+    ];
+    expect(orders).toEqual([
+      "stop",
+      expect.stringMatching(/^logfile .*rec\/qemu\.log$/),
+      ...switched,
+      "cont",
+      "stop",
+      ...switched,
+      "logfile /dev/null",
+      "cont",
+    ]);
+    // What was on stays on, and what says nothing was never switched on.
+    expect([...fake.machine.events]).toEqual([...machine().events]);
+    expect(fake.running).toBe(true);
+    const between = (from: number, to: number) =>
+      fake!.asked.slice(from, to).some((what) => what.startsWith("xp /512gx"));
+    expect(between(fake.asked.indexOf("stop"), fake.asked.indexOf("cont"))).toBe(true);
+    expect(between(fake.asked.indexOf("cont"), fake.asked.lastIndexOf("stop"))).toBe(false);
+  });
+
+  test("that stood still is not started", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.running = false;
+    await record();
+    expect(fake.asked).not.toContain("cont");
+    expect(fake.asked).not.toContain("stop");
+  });
+
+  test("whose tables grow is recorded with what there is at the end", async () => {
+    const grown = machine({
+      log: `${REQUESTS}vtd_iotlb_page_update IOTLB page update sid 0x28 iova 0x405020 slpte 0x1013003 domain 0x7\nvtd_dmar_translate dev 00:05.00 iova 0x405000 -> gpa 0x1013000 mask 0xfff\n`,
+    });
+    fake = await FakeQemu.open(socket, grown);
+    fake.onCont = () => {
+      const l1 = Buffer.alloc(4096);
+      l1.writeBigUInt64LE(0x1013003n, 5 * 8);
+      grown.pages.set(0x1005, l1);
+      grown.pages.get(0x1003)!.writeBigUInt64LE(0x1005003n, 16);
+    };
+    const { target } = await record();
+    expect(await verdicts(target)).toEqual(["ok match", "fault match", "ok match"]);
+    expect(readFileSync(target.trace, "utf8")).toContain('"assumed":["data"]');
+  });
+
+  test("ends the recording when its guest shuts down", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.onCont = () => setTimeout(() => fake!.send('{"event":"SHUTDOWN","data":{"guest":true}}\r\n'), 5);
+    const { recording } = await record(60_000);
+    expect(recording.why).toBe("guest");
+    expect(recording.end).not.toBeNull();
+  });
+
+  test("that is gone before the end leaves a trace that says so", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.onCont = () => setTimeout(() => fake!.crash(), 5);
+    const { recording, target } = await record(60_000);
+    expect(recording.why).toBe("gone");
+    expect(await verdicts(target)).toEqual(["ok match", "fault match"]);
+    expect(readFileSync(target.trace, "utf8")).toMatch(
+      /"type":"loss","what":"end-memory","severity":"error"/,
+    );
+    expect(existsSync(target.end)).toBe(false);
+  });
+});
+
+describe("what cannot be recorded", () => {
+  const failure =
+    (more: Partial<FakeMachine> = {}, override?: FakeQemu["override"]) =>
+    async () => {
+      fake = await FakeQemu.open(socket, machine(more));
+      if (override !== undefined) fake.override = override;
+      await record();
+    };
+
+  test.each([
+    [
+      "a socket that is not there",
+      "qmp",
+      /qmp: expected the QMP socket of a running QEMU, found no such socket \(ENOENT\)$/,
+    ],
+    ["a file", "file", /found a socket that nobody listens on \(ECONNREFUSED\)$/],
+  ])("%s", async (_, name, message) => {
+    writeFileSync(join(folder, "file"), "");
+    socket = join(folder, name);
+    await expect(record()).rejects.toThrow(message);
+  });
+
+  test.each<[string, string, RegExp]>([
+    [
+      "something that is no QMP",
+      "SSH-2.0-OpenSSH\r\n",
+      /expected a QMP message \(a JSON object\), found "SSH-2\.0-OpenSSH"$/,
+    ],
+    ["JSON of another kind", '{"hello":1}\r\n', /expected a QMP message .*, found "\{\\"hello\\":1\}"$/],
+    [
+      "a greeting without a version",
+      '{"QMP":{}}\r\n',
+      /expected QMP's greeting, found "\{\\"QMP\\":\{\}\}"$/,
+    ],
+  ])("%s", async (_, greeting, message) => {
+    await expect(failure({}, (command) => (command === "greeting" ? greeting : undefined))()).rejects.toThrow(
+      message,
+    );
+  });
+
+  test("one that never answers", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.override = (command) => (command === "query-status" ? null : undefined);
+    const client = await QmpClient.open(socket);
+    await expect(client.execute("query-status", {}, 20)).rejects.toThrow(
+      /query-status: expected an answer within 0\.02 s, found none$/,
+    );
+    expect(client.gone).toBe(true);
+    await expect(client.execute("stop")).rejects.toThrow(/expected an answer within/);
+  });
+
+  test("one that is too old", async () => {
+    await expect(failure({ version: { major: 6, minor: 2, micro: 0 } })()).rejects.toThrow(
+      /expected QEMU 7\.2 or later, found 6\.2\.0$/,
+    );
+  });
+
+  test("a machine without an IOMMU", async () => {
+    await expect(failure({ regions: "address-space: memory\r\n" })()).rejects.toThrow(
+      /expected a machine with an IOMMU \(intel_iommu, arm-smmuv3, amdvi-mmio, riscv-iommu-regs in "info mtree"\), found none$/,
+    );
+  });
+
+  test("a machine with several: nobody could tell their events apart", async () => {
+    const region = (at: string) => `    00000000${at}0000-00000000${at}ffff (prio 0, i/o): arm-smmuv3\r\n`;
+    await expect(failure({ regions: region("0905") + region("0907") })()).rejects.toThrow(
+      /expected one IOMMU, found 2 \(arm-smmuv3\): QEMU's events do not say which of them they are of$/,
+    );
+  });
+
+  test("a QEMU without its trace events: the machine goes on", async () => {
+    await expect(failure({ events: new Map() })()).rejects.toThrow(
+      /expected a QEMU with trace events vtd_\* \(intel\), found none$/,
+    );
+    expect(fake!.running).toBe(true);
+    expect(fake!.asked.at(-1)).toBe("cont");
+  });
+
+  test("a log that QEMU may not write: the machine goes on", async () => {
+    const refuse: FakeQemu["override"] = (_, line) =>
+      line.startsWith("logfile") ? { return: "Error opening logfile: Permission denied\r\n" } : undefined;
+    await expect(failure({}, refuse)()).rejects.toThrow(
+      /expected QEMU to write its log there .*, found: Error opening logfile: Permission denied$/,
+    );
+    expect(fake!.running).toBe(true);
+  });
+
+  test("a register that cannot be read, a page that is not whole", async () => {
+    await expect(failure({ registers: {} })()).rejects.toThrow(
+      /register cap at 0xfed90008: expected a value, found none$/,
+    );
+    await fake!.close();
+    rmSync(join(folder, "rec"), { recursive: true });
+    const half: FakeQemu["override"] = (_, line) =>
+      line === "xp /512gx 0x1000000" ? { return: "01000000: 0x0000000001001001\r\n" } : undefined;
+    await expect(failure({}, half)()).rejects.toThrow(/xp \/512gx 0x1000000: expected 512 words, found 1$/);
+  });
+
+  test("an order that QEMU refuses", async () => {
+    const refuse: FakeQemu["override"] = (command) =>
+      command === "stop" ? { error: { class: "GenericError", desc: "not now" } } : undefined;
+    await expect(failure({}, refuse)()).rejects.toThrow(/stop: QEMU says: not now$/);
+  });
+
+  test("a folder with something in it", async () => {
+    mkdirSync(join(folder, "rec"));
+    writeFileSync(join(folder, "rec", "mine"), "");
+    await expect(record()).rejects.toThrow(/rec: expected an empty folder, or none, found mine$/);
+  });
+});
+
+test("sockets are paths, or host and port", () => {
+  expect(socketAddress("/run/vm.qmp")).toEqual({ path: "/run/vm.qmp" });
+  expect(socketAddress("unix:/run/vm.qmp")).toEqual({ path: "/run/vm.qmp" });
+  expect(socketAddress("tcp:localhost:4444")).toEqual({ host: "localhost", port: 4444 });
+  expect(socketAddress(":4444")).toEqual({ host: "localhost", port: 4444 });
+  expect(socketAddress("dir/x:1")).toEqual({ path: "dir/x:1" });
+});

@@ -1,0 +1,250 @@
+/** Recording stores: which pages are followed, what the log gets, and what is made of it. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type FollowedMachine, TableFollower } from "../cli/record/follower.ts";
+import { ASKED, LOGGED, PageMap } from "../cli/record/page-map.ts";
+import { selfCheck, selfCheckText } from "../cli/record/self-check.ts";
+import { StoreChannel } from "../cli/record/store-channel.ts";
+import { KnownMemory } from "../parsers/logs/known-memory.ts";
+import { QEMU_IOMMUS } from "../parsers/logs/qemu-iommus.ts";
+import { importLog, replayed } from "./support/logs.ts";
+
+const HEADER_BYTES = 4096;
+const DMAR = 0xfed90000n;
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "stores-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** 16 MiB of memory from 16 MiB on, and a VT-d. */
+function guest() {
+  const pages = new Map<number, Buffer>();
+  const page = (frame: number) => {
+    if (!pages.has(frame)) pages.set(frame, Buffer.alloc(4096));
+    return pages.get(frame)!;
+  };
+  const isMemory = (frame: number) => frame >= 0x1000 && frame < 0x2000;
+  const machine: FollowedMachine = {
+    iommus: [{ kind: QEMU_IOMMUS[0]!, id: "dmar0", base: DMAR }],
+    isMemory,
+    pageNow: (frame) => (isMemory(frame) ? Buffer.from(page(frame)) : null),
+  };
+  const map = new PageMap(join(folder, "map"), 1n << 32n);
+  const registers = new Map([
+    ["cap", 0xd2008c22260206n],
+    ["ecap", 0xf00f4an],
+  ]);
+  const follower = new TableFollower(machine, map, [{ id: "dmar0", model: "intel", registers }]);
+  /** The guest stores a word; the plugin asks where it is to ask. @returns lines for the log */
+  const store = (address: number, value: bigint) => {
+    const frame = Math.floor(address / 4096);
+    page(frame).writeBigUInt64LE(value, address % 4096);
+    return (watched(frame) & ASKED) === 0
+      ? []
+      : lines(follower.stored({ address: BigInt(address), bytes: 8, value }));
+  };
+  const register = (offset: bigint, value: bigint, bytes = 8) =>
+    lines(follower.stored({ address: DMAR + offset, bytes, value }));
+  const close = () => {
+    follower.end();
+    map.close();
+  };
+  const watched = (frame: number) => readFileSync(map.path)[HEADER_BYTES + frame]!;
+  return { follower, store, register, watched, close };
+}
+
+const lines = (text: string) => text.split("\n").slice(0, -1);
+const zero = (...frames: number[]) => frames.map((frame) => `iotab_page 0x${frame.toString(16)}000 zero`);
+
+describe("the tables of a guest", () => {
+  test("are followed from the root on, entry by entry, before translation is enabled", () => {
+    const { store, register, watched, close } = guest();
+    expect(store(0x1000000, 0x1001001n)).toEqual([]);
+    const root = register(0x20n, 0x1000000n);
+    expect(root).toEqual([
+      expect.stringMatching(/^iotab_page 0x1000000 01100001(?:00){4092}$/),
+      ...zero(0x1001),
+    ]);
+    expect(watched(0x1000)).toBe(LOGGED | ASKED);
+    // 00:05.0: the page tables are made before and after the context entry leads to them.
+    expect(store(0x1002000, 0x1003003n)).toEqual([]);
+    expect(store(0x1001288, 0x701n)).toEqual([]);
+    expect(store(0x1001280, 0x1002001n)).toEqual([
+      expect.stringMatching(/^iotab_page 0x1002000 0330/),
+      ...zero(0x1003),
+    ]);
+    expect(store(0x1003008, 0x1004003n)).toEqual(zero(0x1004));
+    // Leaf tables lead nowhere: nobody is asked.
+    expect(watched(0x1004)).toBe(LOGGED);
+    expect(store(0x1004000, 0x1010003n)).toEqual([]);
+    expect(watched(0x1010)).toBe(0);
+    // A superpage is no table.
+    expect(store(0x1003010, 0x1200083n)).toEqual([]);
+    expect(watched(0x1200)).toBe(0);
+    close();
+  });
+
+  test("are let go when nothing leads to them any more, and taken up again with what they hold then", async () => {
+    const { store, register, watched, close } = guest();
+    store(0x1000000, 0x1001001n);
+    store(0x1001288, 0x701n);
+    store(0x1001280, 0x1002001n);
+    register(0x20n, 0x1000000n);
+    store(0x1002000, 0x1003003n);
+    store(0x1003000, 0x1004003n);
+    expect([0x1003, 0x1004].map(watched)).toEqual([LOGGED | ASKED, LOGGED]);
+    store(0x1002000, 0n);
+    await expect.poll(() => [0x1003, 0x1004].map(watched)).toEqual([0, 0]);
+    expect(watched(0x1002)).toBe(LOGGED | ASKED);
+    store(0x1004ff8, 0x1234n);
+    expect(store(0x1002008, 0x1004003n)).toEqual([
+      expect.stringMatching(/^iotab_page 0x1004000 0{8176}3412/),
+    ]);
+    close();
+  });
+
+  test("a queue is watched from the register on, written whole or in halves", () => {
+    const { register, watched, close } = guest();
+    expect(register(0x94n, 0n, 4)).toEqual([]);
+    // QS 1: two pages.
+    expect(register(0x90n, 0x1006001n, 4)).toEqual(zero(0x1006, 0x1007));
+    expect([0x1006, 0x1007, 0x1008].map(watched)).toEqual([LOGGED, LOGGED, 0]);
+    close();
+  });
+});
+
+test("questions are answered one by one, however they arrive", async () => {
+  const path = join(folder, "socket");
+  const seen: bigint[] = [];
+  const channel = await StoreChannel.open(path, ({ address, value }) => {
+    seen.push(value);
+    return address === 0x1000n ? "line\n" : "";
+  });
+  const socket = connect(path);
+  const questions = Buffer.alloc(64);
+  questions.writeBigUInt64LE(0x1000n, 0);
+  questions.writeBigUInt64LE(5n, 16);
+  questions.writeBigUInt64LE(6n, 48);
+  const answers: Buffer[] = [];
+  socket.on("data", (data) => answers.push(data));
+  socket.write(questions.subarray(0, 40));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  socket.write(questions.subarray(40));
+  await expect.poll(() => Buffer.concat(answers).toString("hex")).toBe("050000006c696e650a00000000");
+  expect(seen).toEqual([5n, 6n]);
+  socket.destroy();
+  channel.close();
+});
+
+describe("the log", () => {
+  const log = (...text: string[]) => importLog(`${text.join("\n")}\n`);
+  const of = (texts: readonly string[], type: string) =>
+    texts.map((text) => JSON.parse(text)).filter((r) => r.type === type);
+
+  test("gives memory as it was, each store as one", () => {
+    const { texts, report } = log(
+      "iotab_begin 1",
+      "iotab_page 0x1000000 zero",
+      `iotab_page 0x1001000 ${"ab".repeat(4096)}`,
+      "iotab_page 0x1001000 zero",
+      "iotab_store 0x1000008 4 0x1234",
+      "iotab_store 0x1000010 16 0x1 0x2",
+      "iotab_store 0x1000008 4 0x1234",
+      "iotab_page 0x1002000 abcd",
+      "iotab_store 0x1000008",
+    );
+    expect(of(texts, "ram")).toEqual([{ type: "ram", addr: "0x1000000", size: "0x1000" }]);
+    expect(of(texts, "mem").map(({ addr, data }) => [addr, data.slice(0, 32), data.length])).toEqual([
+      ["0x1001000", "ab".repeat(16), 8192],
+      ["0x1001000", "00".repeat(16), 8192],
+      ["0x1000008", "34120000", 8],
+      ["0x1000010", "01000000000000000200000000000000", 32],
+      ["0x1000008", "34120000", 8],
+    ]);
+    expect(report.ignored.sorted()).toContainEqual(["iotab_page: torn, or of an unknown version", 1]);
+    expect(report.ignored.sorted()).toContainEqual(["iotab_store: torn, or of an unknown version", 1]);
+  });
+
+  test("has VT-d commands as they stand in the queue, 256 bits wide, also those that QEMU has no event of", () => {
+    const { texts, report } = log(
+      "iotab_begin 1",
+      "vtd_reg_write addr 0x94 size 0x4 value 0x0",
+      "vtd_reg_write addr 0x90 size 0x4 value 0x1006800",
+      "iotab_page 0x1006000 zero",
+      "iotab_store 0x1006020 8 0x50017",
+      "iotab_store 0x1006028 8 0x5",
+      "iotab_store 0x1006030 8 0x77",
+      "vtd_inv_qi_head read head 1",
+      "vtd_inv_qi_head read head 2",
+      "vtd_inv_desc invalidate desc type wait high 0x0 low 0x0",
+    );
+    expect(of(texts, "cmd").map(({ data }) => data)).toEqual([
+      ["0x50017", "0x5", "0x77", "0x0"],
+      ["0x0", "0x0", "0x0", "0x0"],
+    ]);
+    expect(report.lost.size).toBe(0);
+  });
+
+  test("has the range of an AMD command, and the operands of an SMMU's", () => {
+    const amd = log(
+      "iotab_begin 1",
+      "iotab_page 0x1000000 zero",
+      "iotab_store 0x1000010 16 0x3000000500000000 0x7f001001",
+      "amdvi_command_exec command buffer head at 0x10 command buffer tail at 0x20 command buffer base at 0x1000000",
+      "amdvi_pages_inval AMD-Vi pages for domain 0x5 invalidated",
+    );
+    expect(of(amd.texts, "cmd").map(({ data }) => data)).toEqual([["0x3000000500000000", "0x7f001001"]]);
+    expect(of(amd.texts, "inv")).toEqual([]);
+    const arm = log(
+      "iotab_begin 1",
+      "smmuv3_write_mmio addr: 0x90 val:0x4000000001000004 size: 0x8(0)",
+      "iotab_page 0x1000000 zero",
+      "iotab_store 0x1000020 8 0x5000600000012",
+      "iotab_store 0x1000028 8 0x7f001001",
+      "smmuv3_cmdq_consume prod=3 cons=2 prod.wrap=0 cons.wrap=0",
+      "smmuv3_cmdq_opcode <--- SMMU_CMD_TLBI_NH_VA",
+      "smmuv3_s1_range_inval vmid=6 asid=5 addr=0x7f001000 tg=0 num_pages=0x1 ttl=0 leaf=1",
+    );
+    expect(of(arm.texts, "cmd").map(({ data }) => data)).toEqual([["0x5000600000012", "0x7f001001"]]);
+  });
+
+  test("has the registers that QEMU tells nothing of", async () => {
+    const { texts } = log(
+      "iotab_begin 1",
+      "riscv_iommu_dma (null): translate 0000:03.0 #0 RO 0x80001000 -> 0x80001000",
+      "iotab_register riscv-iommu ddtp 0x1",
+      "riscv_iommu_dma (null): translate 0000:03.0 #0 RO 0x80001000 -> 0x80001000",
+    );
+    expect(of(texts, "reg")).toEqual([{ type: "reg", iommu: "riscv-iommu", name: "ddtp", value: "0x1" }]);
+    const outcomes = (await replayed(texts.join("\n"))).filter(({ type }) => type === "outcome");
+    expect(outcomes.at(-1)).toMatchObject({ result: "ok", passthrough: true, verdict: "match" });
+  });
+});
+
+describe("the check at the end", () => {
+  const page = (byte: number) => Buffer.alloc(4096).fill(byte, 8, 16);
+
+  test("counts what differs, and says where", () => {
+    const known = new KnownMemory();
+    known.mem(JSON.stringify({ type: "mem", addr: "0x1000", data: page(7).toString("hex") }));
+    expect(selfCheckText(selfCheck(known.now, { pages: new Map([[1, page(7)]]) }))).toBe(
+      "memory at the start and the recorded stores give all 1 pages of tables and queues as they are at the end, byte for byte",
+    );
+    const check = selfCheck(known.now, {
+      pages: new Map([
+        [1, page(8)],
+        [2, page(0)],
+      ]),
+    });
+    // A page that nothing is known of differs as a whole.
+    expect(check).toEqual({ pages: 2, bytes: 8 + 4096, frames: [1, 2] });
+    expect(selfCheckText(check)).toMatch(
+      /^not exact: .* differ .* in 4104 bytes of 2 of 2 pages \(0x1000, 0x2000\)$/,
+    );
+  });
+});
