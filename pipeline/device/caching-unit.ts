@@ -138,9 +138,15 @@ export class CachingUnit {
   #process(request: WalkRequest, device: object, out: WalkResult): object | null {
     const key = `${request.device}:${request.pasid}`;
     const known = this.#processes.get(key);
-    if (known !== undefined) return known.context;
     const context = this.walker.newPasidContext();
-    if (!this.walker.loadPasidContext(request, device, context, out)) return null;
+    const loaded = this.walker.loadPasidContext(request, device, context, out);
+    // A device context that has no use for PASID entries has none for cached ones.
+    const own = !loaded || this.#caching.hasOwnEntry(device, context, request.pasid);
+    if (known !== undefined && own) {
+      out.reset();
+      return known.context;
+    }
+    if (!loaded) return null;
     if (this.#caching.hasOwnEntry(device, context, request.pasid))
       this.#processes.set(key, {
         context,
