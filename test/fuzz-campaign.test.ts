@@ -86,7 +86,7 @@ it("makes the same worlds of the same seed, and others of another", async () => 
     return Array.from({ length: 6 }, () => {
       const world = maker.next();
       judgeWorld(world.records, coverage);
-      if (coverage.takeNews() > 0) maker.keep(world);
+      if (coverage.takeNews().length > 0) maker.keep(world);
       return JSON.stringify(world.records);
     });
   };

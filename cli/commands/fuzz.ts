@@ -10,6 +10,7 @@ import { standardOutput } from "../output.ts";
 interface FuzzArguments {
   dut?: string;
   qemu?: string;
+  emit?: string;
   model?: IommuModel;
   against?: string;
   seed?: string;
@@ -22,6 +23,8 @@ interface FuzzArguments {
 }
 
 const DEFAULT_TIME = "60s";
+/** Worlds that vectors are made of, without --worlds. */
+const EMITTED_WORLDS = 300;
 const MOST_SEED = 2 ** 32 - 1;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -34,11 +37,16 @@ function builder(yargs: Argv): Argv {
         describe: "Command of the device under test: docs/dut-protocol.md says what it must speak",
       },
       qemu: { ...text, describe: "A QEMU: fuzz the IOMMU of a machine of it, by qtest and edu devices" },
-      model: { choices: IOMMU_MODELS, describe: "Which IOMMU of that QEMU", default: IOMMU_MODELS[0]! },
+      model: {
+        choices: IOMMU_MODELS,
+        describe: "Which IOMMU of that QEMU, or to write vectors of",
+        default: IOMMU_MODELS[0]!,
+      },
       against: {
         ...text,
         describe: "Command of another device: report where the two differ from each other",
       },
+      emit: { ...text, describe: "No device: write vectors with the expected answers into this folder" },
       seed: { ...text, describe: "Where to begin: the same seed makes the same worlds (default: any)" },
       worlds: { ...text, describe: "Stop after so many worlds" },
       time: {
@@ -53,6 +61,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 fuzz --dut './my-iommu --dut' --time 10m --out found", "Look for mistakes for ten minutes")
     .example("$0 fuzz --dut './my-iommu --dut' --seed 7 --worlds 100", "The same every time")
     .example("$0 fuzz --qemu qemu-system-x86_64 --time 10m --out found", "An emulator as it is installed")
+    .example("$0 fuzz --emit vectors --model riscv --seed 1", "A suite for whoever cannot be talked with")
     .example("$0 fuzz --dut './old' --against './new' --seed 7", "Where two devices differ")
     .example("$0 fuzz --dut '$0 dut --model intel --bug upper-write'", "Try it on a device that is wrong")
     .epilogue(
@@ -74,21 +83,31 @@ function duration(option: string, text: string): number {
 }
 
 async function run(args: FuzzArguments): Promise<ExitStatus> {
-  if ((args.dut === undefined) === (args.qemu === undefined))
-    throw new CliError("expected a device to look at: --dut or --qemu, one of them", true);
+  const ways = [args.dut, args.qemu, args.emit].filter((way) => way !== undefined);
+  if (ways.length !== 1)
+    throw new CliError("expected a device to look at, one of --dut and --qemu, or --emit", true);
   const worlds = args.worlds === undefined ? undefined : once("--worlds", args.worlds);
   const time = args.time ?? (worlds === undefined ? DEFAULT_TIME : undefined);
   const seed =
     args.seed === undefined
       ? Math.floor(Math.random() * MOST_SEED)
       : parseInteger("--seed", once("--seed", args.seed), 0, MOST_SEED);
+  const count =
+    worlds === undefined ? undefined : parseInteger("--worlds", worlds, 1, Number.MAX_SAFE_INTEGER);
+  if (args.emit !== undefined) {
+    const { emitVectors } = await import("../fuzz/emit-vectors.ts");
+    return emitVectors(
+      once("--emit", args.emit),
+      args.model!,
+      seed,
+      count ?? EMITTED_WORLDS,
+      standardOutput(),
+    );
+  }
   const { KnownFindings } = await import("../fuzz/known-findings.ts");
   const settings = {
     seed,
-    worlds:
-      worlds === undefined
-        ? Number.POSITIVE_INFINITY
-        : parseInteger("--worlds", worlds, 1, Number.MAX_SAFE_INTEGER),
+    worlds: count ?? Number.POSITIVE_INFINITY,
     time: time === undefined ? Number.POSITIVE_INFINITY : duration("--time", once("--time", time)),
     out: args.out === undefined ? undefined : once("--out", args.out),
     known: new KnownFindings([args.ignoreFile ?? []].flat()),

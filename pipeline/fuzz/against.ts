@@ -51,7 +51,7 @@ export async function compareDevices(
     const answers: [Answers, Answers] = [await first.run(world.records), await second.run(world.records)];
     requests += answers[0].length;
     judgeWorld(observedRecords(world.records, answers[0]), coverage);
-    if (coverage.takeNews() > 0) maker.keep(world);
+    if (coverage.takeNews().length > 0) maker.keep(world);
     for (const differing of differencesOf(world.records, answers)) {
       const known = found.get(differing.pair);
       if (known !== undefined) {

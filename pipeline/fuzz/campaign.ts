@@ -73,7 +73,7 @@ export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<
       judgeWorld(world.records, coverage);
       await options.onFailure(error, world);
     }
-    if (coverage.takeNews() > 0) maker.keep(world);
+    if (coverage.takeNews().length > 0) maker.keep(world);
   }
   return { ...campaign.report(), coverage };
 }

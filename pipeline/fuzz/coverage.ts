@@ -4,6 +4,7 @@
  */
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { Layout } from "../../walkers/layout.ts";
+import type { EntryRules } from "../../walkers/tables/entry-rule.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import { classOf, fieldClasses, hasReserved } from "./field-classes.ts";
 
@@ -34,7 +35,7 @@ export class FuzzCoverage {
   /** Entries that were looked at before. */
   readonly #seen = new Map<Layout, Set<string>>();
   /** Features that were new since the last `takeNews`. */
-  #news = 0;
+  #news: string[] = [];
 
   constructor(vendor: Vendor, fuzzing: VendorFuzzing) {
     this.#reachable = {
@@ -52,7 +53,7 @@ export class FuzzCoverage {
     const key = `${kind}:${name}`;
     if (this.#names.has(key)) return;
     this.#names.add(key);
-    this.#news++;
+    this.#news.push(key);
   }
 
   /** A structure was read by a walk. */
@@ -74,10 +75,10 @@ export class FuzzCoverage {
     return this.#names.has(`${kind}:${name}`);
   }
 
-  /** @returns how many things were reached for the first time since this was last asked */
-  takeNews(): number {
+  /** @returns what was reached for the first time since this was last asked: "kind:name" */
+  takeNews(): readonly string[] {
     const news = this.#news;
-    this.#news = 0;
+    this.#news = [];
     return news;
   }
 
@@ -96,11 +97,8 @@ export class FuzzCoverage {
   }
 }
 
-function ruleNames(layout: Layout, rules: Readonly<Record<number, unknown>>): string[] {
-  return Object.values(rules).map((rule) => {
-    const { field, kind } = rule as { field: string | null; kind: { id: string } };
-    return ruleName(layout.name, field, kind.id);
-  });
+function ruleNames(layout: Layout, rules: EntryRules<never>): string[] {
+  return Object.values(rules).map(({ field, kind }) => ruleName(layout.name, field, kind.id));
 }
 
 export function ruleName(structure: string, field: string | null, id: string): string {
