@@ -76,6 +76,11 @@ export interface Analysis {
   ): void;
   /** … and page-table entries that it went through are not as they must be, whatever is invalidated. */
   flawed?(line: number, route: Route, record: DmaRecord, request: WalkRequest, flaw: TableFlaw): void;
+  /**
+   * Whether `faulted` may say something of a request like one that it has been told of. That begins with a record other than
+   * a request. Who has `faulted` without this may at any time.
+   */
+  heedful?(): boolean;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
   /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
@@ -116,6 +121,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   request: true,
   attentive: true,
   faulted: true,
+  heedful: true,
   stale: true,
   unflushed: true,
   behindStop: true,

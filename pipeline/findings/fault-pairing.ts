@@ -108,6 +108,11 @@ export class FaultPairing implements Analysis {
     this.#asked.add(unit);
   }
 
+  /** Somebody logs faults: one that leaves the window without is missing. */
+  heedful(): boolean {
+    return this.#loggers.size > 0;
+  }
+
   /** Notes a request that faults. */
   faulted(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
     const code = outcome.status === FAULT && outcome.recorded ? outcome.fault!.code : NO_CODE;

@@ -48,6 +48,10 @@ export class MappingFindings implements Analysis {
     this.#history.unmap(rangeOf(record), momentOf(line, record.ts));
   }
 
+  heedful(): boolean {
+    return this.#mappings > 0;
+  }
+
   faulted(line: number, route: Route, record: DmaRecord): void {
     if (this.#mappings === 0) return;
     const ts = record.tsText();

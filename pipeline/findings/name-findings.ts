@@ -32,6 +32,11 @@ export class NameFindings implements Analysis {
     });
   }
 
+  /** It has been said of the first request. */
+  heedful(): boolean {
+    return false;
+  }
+
   finish(): void {
     for (const { name, near, line, count } of this.names.found) {
       const records = count === 1 ? "this record" : `${count} records, this the first`;

@@ -217,6 +217,10 @@ export class TableFindings implements Analysis, FrameUser {
     this.#updates.faulted(line, record, outcome);
   }
 
+  heedful(): boolean {
+    return this.#updates.anyWindow;
+  }
+
   command(_line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
     this.#updates.command(unit, record.data);
   }

@@ -220,10 +220,11 @@ export function middleText(access: number, priv: number, { model, status }: Outc
   return `,"access":"${ACCESS_NAMES[access]}"${PRIV[priv]},"model":"${model}",${RESULT[status]}`;
 }
 
-/** What follows the address of a translated request in one run, up to its verdict. */
+/** What follows the address of a translated request in one run, or what comes before the reason of one that faults, up to its verdict. */
 export function tailText(o: Outcome): Buffer {
   const out = new ByteWriter(FIXED);
-  writeTranslation(out, o);
+  if (o.status === OK) writeTranslation(out, o);
+  else writeFault(out, o);
   out.put(READS);
   out.decimal(o.reads);
   return out.take();

@@ -157,8 +157,11 @@ export class Replay implements TraceHandler, MemoOwner {
 
   /** What is due before a record that uses tables. */
   #before(): void {
-    this.#due = false;
     for (const analysis of this.#analyses.before) analysis.before();
+    if (!this.#due) return;
+    this.#due = false;
+    const { faulted, heedful } = this.#analyses;
+    this.isCalm = faulted.length === heedful.length && !heedful.some((analysis) => analysis.heedful());
   }
 
   /**
@@ -174,11 +177,24 @@ export class Replay implements TraceHandler, MemoOwner {
     this.summary.requests++;
     this.system.past.tick(line);
     this.#memo.count(record, observed.present);
-    if (outcome.status === FAULT)
+    if (outcome.status === FAULT) {
+      if (observed.present) this.#memo.observed(record);
       for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
+    }
     this.#sink.outcome(line, route.names, record, outcome);
     return true;
   }
+
+  /** A request has been answered by a tail of the memo, with a fault. @param record its names, address, access, `seq` and observed result */
+  faulted(line: number, record: DmaRecord, tail: number): void {
+    const { outcome } = this.#memo.tail(tail);
+    outcome.verdict = record.observed.present ? "match" : "";
+    const route = this.system.iommus.route(record) as Route;
+    for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
+  }
+
+  /** Nothing will be said of faults that are like earlier ones. */
+  isCalm = false;
 
   /** After a request was walked: whether it may be the answer to others. */
   #learn(record: DmaRecord, route: Route, outcome: Outcome, doubt: boolean): void {
@@ -199,7 +215,8 @@ export class Replay implements TraceHandler, MemoOwner {
     const pair = caches?.settledPair(this.#request) ?? null;
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
-    this.#memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null });
+    const uniform = pair !== null && caches!.isUniform(pair);
+    this.#memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
@@ -226,14 +243,9 @@ export class Replay implements TraceHandler, MemoOwner {
     const request = this.#request;
     aim(request, route, record);
     const outcome = this.#outcome;
-    const mayDiffer = walkRequest(
-      walks ?? unit.engine,
-      request,
-      record.len,
-      outcome,
-      caches,
-      this.system.past.time,
-    );
+    const mayDiffer =
+      (walks !== null || !this.#walkAsForeseen(unit, record, request, outcome)) &&
+      walkRequest(walks ?? unit.engine, request, record.len, outcome, caches, this.system.past.time);
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     const { memory } = this.system;
     let unread = false;
@@ -249,6 +261,13 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
     this.#learn(record, route, outcome, mayDiffer || unread);
+  }
+
+  /** Walks a request of a page that is known. @returns false where it is not, or the walk does not agree: it is to be walked */
+  #walkAsForeseen(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): boolean {
+    if (!this.#fast || !this.#memo.foresees(record)) return false;
+    walkRequest(unit.engine, request, record.len, outcome);
+    return this.#memo.agrees(outcome);
   }
 
   /** A request while the queue has stopped: what it shows of that. */

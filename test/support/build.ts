@@ -14,24 +14,33 @@ const SOURCES = [
   "tsconfig.build.json",
 ];
 const PRODUCT = join(ROOT, "dist/cli/main.js");
+/** The batch machine, which the product's modules import. */
+const MACHINE = join(ROOT, "parsers/trace/batch/built.ts");
 /** Test files that run the built package. */
 const NEED_BUILD = /cli|library|readme|report/;
 
 /** Builds the package before tests that run it as a user does, unless it is newer than all of its sources. */
 export default function setup(): void {
+  if (newest(MACHINE) < newest(join(ROOT, "parsers/trace/batch/assembly"))) npm("build:batch");
   const files = process.argv.slice(2).filter((word) => word.endsWith(".ts"));
   if (files.length > 0 && !files.some((file) => NEED_BUILD.test(file))) return;
   const built = statSync(PRODUCT, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   if (SOURCES.every((source) => newest(join(ROOT, source)) < built)) return;
+  npm("build");
+}
+
+function npm(script: string): void {
   try {
-    execFileSync("npm", ["run", "--silent", "build"], { cwd: ROOT, encoding: "utf8", stdio: "pipe" });
+    execFileSync("npm", ["run", "--silent", script], { cwd: ROOT, encoding: "utf8", stdio: "pipe" });
   } catch (error) {
-    throw new Error(`npm run build failed:\n${(error as { stdout: string }).stdout}`);
+    throw new Error(`npm run ${script} failed:\n${(error as { stdout: string }).stdout}`);
   }
 }
 
+/** When a file, or the newest below a folder, was changed; 0 where there is none. */
 function newest(path: string): number {
-  const stat = statSync(path);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return 0;
   if (!stat.isDirectory()) return stat.mtimeMs;
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
 }

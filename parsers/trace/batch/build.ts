@@ -47,6 +47,7 @@ function valueWords(prefix: string, values: readonly string[]): string[] {
 const words = [
   ...nameWords("DMA", ["type", ...Object.keys(RECORDS.dma.fields)]),
   ...nameWords("OBSERVED", Object.keys(RECORDS.dma.fields.observed.fields ?? {})),
+  ...nameWords("OBSERVED", ["fault"]),
   ...valueWords("TYPE", Object.keys(RECORDS)),
   ...valueWords("ACCESS", ACCESSES),
   ...valueWords("OBSERVED", OBSERVED_RESULTS),

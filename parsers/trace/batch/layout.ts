@@ -42,11 +42,11 @@ export const RECORD_ADDR = 24;
 export const RECORD_LEN = 32;
 /** `ts`: where its text begins, and how long it is. */
 export const RECORD_TS = 36;
-/** `seq`, and the observed address: 8 bytes each. */
+/** `seq`, and the observed address, 8 bytes each; or where the text of an observed fault begins, and how long it is. */
 export const RECORD_SEQ = 40;
 export const RECORD_PA = 48;
 export const RECORD_TS_BYTES = 56;
-/** While it is answered: where its answer stands. */
+/** While it is answered: where its context stands; then, of a fault, its tail. */
 export const RECORD_ANSWER = 60;
 
 /** The kind of access in the low three bits, as walkers have it. */
@@ -60,6 +60,20 @@ export const HAS_SEQ = 64;
 /** It was observed to be translated, and to which address. */
 export const HAS_OBSERVED = 128;
 export const HAS_PA = 256;
+/** It was observed to fault; and its access is given. */
+export const HAS_FAULT = 512;
+export const ACCESS_GIVEN = 1024;
+
+/** Records that `answer` has answered with faults: their numbers, as words. */
+export const FAULTED_AT = RECORDS_AT + MAX_RECORDS * RECORD_BYTES;
+
+// Which outcomes are written: of translations and of faults, those without a verdict and those that match; and whether faults
+// are answered at all.
+export const SELECT_OK = 1;
+export const SELECT_OK_MATCHES = 2;
+export const SELECT_FAULTS = 4;
+export const SELECT_FAULT_MATCHES = 8;
+export const ANSWER_FAULTS = 16;
 
 // ── names: as numbers, by their text ──
 
@@ -71,7 +85,7 @@ export const NAME_LENGTH = 4;
 export const NAME_TEXT = 16;
 /** Longer names are not in the table. */
 export const LONGEST_NAME = 32;
-export const IOMMUS_AT = RECORDS_AT + MAX_RECORDS * RECORD_BYTES;
+export const IOMMUS_AT = FAULTED_AT + MAX_RECORDS * 4;
 export const DEVICES_AT = IOMMUS_AT + NAME_SLOTS * NAME_BYTES;
 
 // ── the memo: what requests come to ──
@@ -123,6 +137,8 @@ export const TAIL_BYTES = 2;
 export const TAIL_TEXT = 4;
 export const TAIL_TEXT_BYTES = 5;
 export const TAIL_MIDDLES = 6;
+/** Of a fault: an observed one that is the same, as text, its length before it; 0: none is known. */
+export const TAIL_OBSERVED = 7;
 
 // ── pieces of text ──
 

@@ -1,6 +1,7 @@
 import { MACHINE } from "./built.ts";
 import {
   BATCH_END,
+  FAULTED_AT,
   FIXED_AT,
   FIXED_BYTES,
   FIXED_LENGTH,
@@ -19,16 +20,9 @@ interface Exports {
   makeDigits(): void;
   enterName(table: number, text: number, length: number, number: number): void;
   scan(start: number, last: number, longest: number): number;
-  answer(
-    from: number,
-    to: number,
-    line: number,
-    out: number,
-    limit: number,
-    others: boolean,
-    matches: boolean,
-  ): number;
+  answer(from: number, to: number, line: number, out: number, limit: number, select: number): number;
   written(): number;
+  faulted(): number;
 }
 
 /** What is used of WebAssembly: the language's own library does not declare it. */
@@ -58,8 +52,11 @@ export class BatchMachine {
   readonly text: Uint8Array;
   /** Where output goes. */
   readonly outputs: readonly Buffer[];
-  /** Records that `scan` has found. */
+  /** Records that `scan` has found; and numbers of 8 bytes among them. */
   readonly records: Int32Array;
+  readonly recordNumbers: BigInt64Array;
+  /** Which of them `answer` has answered with faults. */
+  readonly faulted: Int32Array;
   readonly calls: Exports;
 
   /** @returns null where this platform has no such machine */
@@ -77,6 +74,8 @@ export class BatchMachine {
     this.text = new Uint8Array(this.buffer, TEXT_AT, TEXT_BYTES);
     this.outputs = [0, 1].map((n) => Buffer.from(this.buffer, OUT_AT + n * OUT_BYTES, OUT_BYTES));
     this.records = new Int32Array(this.buffer, RECORDS_AT, (MAX_RECORDS * RECORD_BYTES) / 4);
+    this.recordNumbers = new BigInt64Array(this.buffer, RECORDS_AT, (MAX_RECORDS * RECORD_BYTES) / 8);
+    this.faulted = new Int32Array(this.buffer, FAULTED_AT, MAX_RECORDS);
     this.calls.makeDigits();
   }
 

@@ -6,6 +6,8 @@ import type { MemoryBudget } from "./memory-budget.ts";
 export interface PageRange {
   readonly inv: Invalidation;
   readonly issued: number;
+  /** Number of it in its set, from 1: they stand in this order. */
+  readonly number: number;
 }
 
 /** A translation that a cache may hold, or once held: what memory said to a context at a time. */
@@ -41,6 +43,8 @@ export class TagSet implements TranslationTag {
   epoch = 0;
   /** Latest tick at which one was filled. */
   filled = 0;
+  /** Tick at which the first was, of those that may not be invalidated; 0: there are none. */
+  first = 0;
   /** Entries of the table of pages that are not invalidated, as far as that is known without walking; -1: unknown. */
   valid = 0;
   /** How often tables had changed when all entries were invalidated last. */
@@ -51,6 +55,8 @@ export class TagSet implements TranslationTag {
   #kind = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
+  /** How many there were. */
+  allRanges = 0;
   /** By page: translations that differ from the latest, which stands in the table of pages. */
   readonly superseded = new Map<number, CachedTranslation[]>();
   /** How many of them are valid, at most. */
@@ -149,6 +155,7 @@ export class TagSet implements TranslationTag {
     this.#validSuperseded = 0;
     this.ranges.length = 0;
     this.#kind = 0;
+    this.first = 0;
   }
 
   /** All entries filled up to a tick are invalidated. */
@@ -156,7 +163,10 @@ export class TagSet implements TranslationTag {
     if (issued <= this.epoch) return;
     this.epoch = issued;
     if (this.#supersededFilled <= issued) this.#validSuperseded = 0;
-    if (this.filled <= issued) this.#kind = 0;
+    if (this.filled <= issued) {
+      this.#kind = 0;
+      this.first = 0;
+    }
     let kept = 0;
     for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
     this.ranges.length = kept;

@@ -154,6 +154,7 @@ export class Translations {
     if (firstShift > shift) set.split = true;
     const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
     set.filled = time;
+    if (set.first === 0) set.first = time;
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
@@ -196,10 +197,22 @@ export class Translations {
    * Whether one of the invalidations that are not looked up page by page has covered a translation.
    * @param extent what it maps
    * @param device that it was made for
+   * @param after number of the last one that is known not to have
    */
-  coveredByRange(set: TagSet, hi: number, lo: number, time: number, extent: Extent, device: number): boolean {
-    for (const { inv, issued } of set.ranges)
+  coveredByRange(
+    set: TagSet,
+    hi: number,
+    lo: number,
+    time: number,
+    extent: Extent,
+    device: number,
+    after = 0,
+  ): boolean {
+    const { ranges } = set;
+    for (let i = ranges.length - 1; i >= 0 && ranges[i]!.number > after; i--) {
+      const { inv, issued } = ranges[i]!;
       if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
+    }
     return false;
   }
 
@@ -338,7 +351,7 @@ export class Translations {
   #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
     // The same page sizes of one set may each ask for it.
     if (set.ranges.at(-1)?.inv !== inv) {
-      set.ranges.push({ inv, issued });
+      set.ranges.push({ inv, issued, number: ++set.allRanges });
       if (set.ranges.length > MAX_RANGES) this.#sweep(set);
     }
     return mayHold ? UNKNOWN : 0;

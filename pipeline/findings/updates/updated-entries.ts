@@ -170,6 +170,11 @@ export class UpdatedEntries implements StoreWatcher {
     history.uses.push({ line, stores: stores.length, answer, request: request.clone(), after: null });
   }
 
+  /** Some entry is invalid that was valid, and may be again. */
+  get anyWindow(): boolean {
+    return this.#windows.any;
+  }
+
   faulted(line: number, record: DmaRecord, outcome: Outcome): void {
     this.#windows.faulted(line, record, outcome);
   }

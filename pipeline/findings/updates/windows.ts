@@ -68,6 +68,10 @@ export class UpdateWindows {
     return window;
   }
 
+  get any(): boolean {
+    return this.#count > 0;
+  }
+
   /** A request faults. */
   faulted(line: number, record: DmaRecord, { entryFrame, entryOffset }: Outcome): void {
     if (this.#count === 0 || entryFrame < 0) return;

@@ -1,6 +1,29 @@
+import {
+  ACCESS_GIVEN,
+  ANSWER_FAULTS,
+  HAS_FAULT,
+  HAS_SEQ,
+  PRIV_GIVEN,
+  RECORD_ADDR,
+  RECORD_ANSWER,
+  RECORD_BYTES,
+  RECORD_DEVICE,
+  RECORD_FLAGS,
+  RECORD_IOMMU,
+  RECORD_LEN,
+  RECORD_PASID,
+  RECORD_SEQ,
+  REQUEST_ACCESS,
+  REQUEST_PRIV,
+  SELECT_FAULT_MATCHES,
+  SELECT_FAULTS,
+  SELECT_OK,
+  SELECT_OK_MATCHES,
+} from "../../../parsers/trace/batch/layout.ts";
 import type { BatchMachine } from "../../../parsers/trace/batch/machine.ts";
 import type { BatchTaker } from "../../../parsers/trace/record-source.ts";
-import { OK } from "../../../walkers/result.ts";
+import { DmaRecord } from "../../../parsers/trace/records.ts";
+import { FAULT, OK } from "../../../walkers/result.ts";
 import type { ByteWriter } from "../../output/byte-writer.ts";
 import { FIXED_TEXTS } from "../../output/outcome-writer.ts";
 import type { Selection } from "../../output/selection.ts";
@@ -9,16 +32,20 @@ import type { Selection } from "../../output/selection.ts";
 export interface MemoOwner {
   /** Something is due before the next request: it is to be told of it by itself. */
   readonly isDue: boolean;
+  /** Of faults it is enough to be told afterwards. */
+  readonly isCalm: boolean;
   /** Requests have been answered and counted in the memo. @param line of the last */
   answered(requests: number, line: number): void;
+  /** One of them with a fault. @param tail its number in the memo */
+  faulted(line: number, record: DmaRecord, tail: number): void;
 }
 
 /** Has a batch machine answer requests, and write what they come to, where the memo knows it. */
 export class BatchReplay implements BatchTaker {
   readonly machine: BatchMachine;
   readonly #out: ByteWriter;
-  readonly #others: boolean;
-  readonly #matches: boolean;
+  readonly #select: number;
+  readonly #record = new DmaRecord();
   #owner: MemoOwner | null = null;
 
   /**
@@ -28,8 +55,13 @@ export class BatchReplay implements BatchTaker {
   constructor(machine: BatchMachine, out: ByteWriter, only: Selection) {
     this.machine = machine;
     this.#out = out;
-    this.#others = only.statuses[OK]!;
-    this.#matches = this.#others || only.verdicts.has("match");
+    const matches = only.verdicts.has("match");
+    const { [OK]: ok = false, [FAULT]: faults = false } = only.statuses;
+    this.#select =
+      (ok ? SELECT_OK : 0) |
+      (ok || matches ? SELECT_OK_MATCHES : 0) |
+      (faults ? SELECT_FAULTS : 0) |
+      (faults || matches ? SELECT_FAULT_MATCHES : 0);
     machine.setTexts(FIXED_TEXTS);
   }
 
@@ -38,14 +70,40 @@ export class BatchReplay implements BatchTaker {
   }
 
   take(from: number, to: number, line: number): number {
-    const out = this.#out;
-    const { place } = out;
-    if (place === 0 || this.#owner === null || this.#owner.isDue) return from;
+    const owner = this.#owner;
+    const { place } = this.#out;
+    if (place === 0 || owner === null || owner.isDue) return from;
     const { calls } = this.machine;
-    const next = calls.answer(from, to, line, place, place + out.room, this.#others, this.#matches);
+    const select = this.#select | (owner.isCalm ? ANSWER_FAULTS : 0);
+    const next = calls.answer(from, to, line, place, place + this.#out.room, select);
     if (next === from) return from;
-    out.advance(calls.written() - place);
-    this.#owner.answered(next - from, line + (next - from) - 1);
+    this.#out.advance(calls.written() - place);
+    const faults = calls.faulted();
+    for (let i = 0; i < faults; i++) this.#faulted(owner, this.machine.faulted[i]!, line - from);
+    owner.answered(next - from, line + (next - from) - 1);
     return next;
+  }
+
+  /** @param base line of a record less its number */
+  #faulted(owner: MemoOwner, number: number, base: number): void {
+    const record = this.#record;
+    const words = this.machine.records;
+    const at = number * (RECORD_BYTES / 4);
+    const flags = words[at + RECORD_FLAGS / 4]!;
+    record.iommu = words[at + RECORD_IOMMU / 4]!;
+    record.dev = words[at + RECORD_DEVICE / 4]!;
+    record.pasid = words[at + RECORD_PASID / 4]!;
+    record.addrLo = words[at + RECORD_ADDR / 4]!;
+    record.addrHi = words[at + RECORD_ADDR / 4 + 1]!;
+    record.len = words[at + RECORD_LEN / 4]! >>> 0;
+    record.access = flags & REQUEST_ACCESS;
+    record.accessGiven = (flags & ACCESS_GIVEN) !== 0;
+    record.priv = (flags & REQUEST_PRIV) !== 0;
+    record.privGiven = (flags & PRIV_GIVEN) !== 0;
+    const seq = this.machine.recordNumbers[number * (RECORD_BYTES / 8) + RECORD_SEQ / 8]!;
+    record.seq = (flags & HAS_SEQ) === 0 ? Number.NaN : Number(seq);
+    record.observed.present = (flags & HAS_FAULT) !== 0;
+    record.observed.result = FAULT;
+    owner.faulted(base + number, record, words[at + RECORD_ANSWER / 4]!);
   }
 }

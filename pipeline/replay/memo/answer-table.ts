@@ -13,6 +13,9 @@ import {
 } from "../../../parsers/trace/batch/layout.ts";
 import { answerHash } from "./hashes.ts";
 
+/** Marks the key of a leaf. */
+const LEAF = 0x800;
+
 const LAST = ANSWER_SLOTS * MEMO_SLOT_WORDS - 1;
 
 /**
@@ -62,6 +65,23 @@ export class AnswerTable {
       )
         return slot;
     return -1;
+  }
+
+  /**
+   * The tail of what a page is known to lead to in a period, whatever the access; -1: it is not known.
+   * @param key low half of its address, or `leafKey`
+   */
+  known(group: number, hi: number, key: number, period: number): number {
+    const slot = this.#search(group, hi, key & ~0xfff, key);
+    const words = this.#words;
+    return words[slot] !== 0 && words[slot + ANSWER_PERIOD] === period ? words[slot + ANSWER_TAIL]! : -1;
+  }
+
+  /** Enters what all pages of a leaf lead to. @param key `leafKey` */
+  enterLeaf(group: number, hi: number, key: number, period: number, tail: number): void {
+    const slot = this.#slot(group, hi, key & ~0xfff, key);
+    this.#words[slot + ANSWER_PERIOD] = period;
+    this.#words[slot + ANSWER_TAIL] = tail;
   }
 
   #first(group: number, hi: number, page: number): number {
@@ -114,17 +134,23 @@ export class AnswerTable {
     words[slot + ANSWER_TAIL] = tail;
   }
 
-  /** The slot of an answer, taken if there was none. */
-  #slot(group: number, hi: number, page: number, key: number): number {
+  /** The slot of an answer, or the free one where it belongs. */
+  #search(group: number, hi: number, page: number, key: number): number {
     const words = this.#words;
     let slot = this.#first(group, hi, page);
-    for (; words[slot] !== 0; slot = (slot + MEMO_SLOT_WORDS) & LAST)
-      if (
-        words[slot] === group &&
-        words[slot + ANSWER_PAGE_LO] === key &&
-        words[slot + ANSWER_PAGE_HI] === hi
-      )
-        return slot;
+    while (
+      words[slot] !== 0 &&
+      (words[slot] !== group || words[slot + ANSWER_PAGE_LO] !== key || words[slot + ANSWER_PAGE_HI] !== hi)
+    )
+      slot = (slot + MEMO_SLOT_WORDS) & LAST;
+    return slot;
+  }
+
+  /** The same, taken if it is free. */
+  #slot(group: number, hi: number, page: number, key: number): number {
+    const words = this.#words;
+    const slot = this.#search(group, hi, page, key);
+    if (words[slot] !== 0) return slot;
     words[slot + ANSWER_GROUP] = group;
     words[slot + ANSWER_PAGE_HI] = hi;
     words[slot + ANSWER_PAGE_LO] = key;
@@ -137,4 +163,14 @@ export class AnswerTable {
     this.#words.fill(0);
     this.#taken = 0;
   }
+}
+
+/** Low half of the address of a leaf that is larger than a page, told from every page's and access's. @param shift log2 of its size */
+export function leafKey(lo: number, shift: number): number {
+  return (shift < 32 ? lo & (-1 << shift) : 0) | LEAF | shift;
+}
+
+/** High half. */
+export function leafHi(hi: number, shift: number): number {
+  return shift > 32 ? hi & (-1 << (shift - 32)) : hi;
 }

@@ -8,11 +8,11 @@ import {
   MEMO_SLOT_WORDS,
   MIDDLES,
   TAIL_MIDDLES,
+  TAIL_OBSERVED,
   TAIL_TEXT,
   TAIL_TEXT_BYTES,
   TAILS_AT,
 } from "../../../parsers/trace/batch/layout.ts";
-import { OK } from "../../../walkers/result.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
 import type { RequestNames } from "../../iommus/request-names.ts";
 import { headText } from "../../output/name-writer.ts";
@@ -27,7 +27,7 @@ export class AnswerTexts {
   readonly #pieces: Pieces;
   readonly #contexts: Int32Array;
   readonly #tails: Int32Array;
-  /** Tables of what stands between length and address, by model. */
+  /** Tables of what stands between length and result, by status and model. */
   readonly #middles = new Map<string, number>();
 
   /** Whose heads contexts have, by their slots. */
@@ -58,19 +58,30 @@ export class AnswerTexts {
     this.#contexts[slot + CONTEXT_HEAD_BYTES] = head?.length ?? 0;
   }
 
-  /** Gives a tail its text, where it is one of a translation. */
+  /** Gives a tail its text. */
   tail(number: number, outcome: Outcome): void {
-    const text = outcome.status === OK ? this.#pieces.put(tailText(outcome)) : null;
+    const text = this.#pieces.put(tailText(outcome));
     const middles = text === null ? 0 : this.#middlesOf(outcome);
     const at = number * MEMO_SLOT_WORDS;
     this.#tails[at + TAIL_TEXT] = middles === 0 ? 0 : text!.at;
     this.#tails[at + TAIL_TEXT_BYTES] = text?.length ?? 0;
     this.#tails[at + TAIL_MIDDLES] = middles;
+    this.#tails[at + TAIL_OBSERVED] = 0;
+  }
+
+  /** Gives a tail the text of an observed fault that is the same: the first one. */
+  observed(number: number, text: Uint8Array): void {
+    const at = number * MEMO_SLOT_WORDS + TAIL_OBSERVED;
+    if (this.#tails[at] !== 0) return;
+    const piece = new Uint8Array(text.length + 4);
+    new DataView(piece.buffer).setUint32(0, text.length, true);
+    piece.set(text, 4);
+    this.#tails[at] = this.#pieces.put(piece)?.at ?? 0;
   }
 
   #middlesOf(outcome: Outcome): number {
-    const { model } = outcome;
-    const known = this.#middles.get(model);
+    const key = `${outcome.status} ${outcome.model}`;
+    const known = this.#middles.get(key);
     if (known !== undefined) return known;
     const pieces: (PlacedPiece | null)[] = new Array(MIDDLES).fill(null);
     ACCESS_NAMES.forEach((_, access) => {
@@ -78,7 +89,7 @@ export class AnswerTexts {
         pieces[(access << 2) | priv] = this.#pieces.put(Buffer.from(middleText(access, priv, outcome)));
     });
     const table = this.#pieces.table(pieces);
-    this.#middles.set(model, table);
+    this.#middles.set(key, table);
     return table;
   }
 }

@@ -1,16 +1,16 @@
 import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
-import { FRAME_MASK, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
 import type { RequestNames } from "../../iommus/request-names.ts";
-import { AnswerTable } from "./answer-table.ts";
+import { AnswerTable, leafHi, leafKey } from "./answer-table.ts";
 import { AnswerTexts } from "./answer-texts.ts";
 import { ContextTable } from "./context-table.ts";
-import { type Tail, type TailCounts, Tails } from "./tails.ts";
+import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
 
 /** Classes, and numbers that were given to them: more are not told apart. */
 const MAX_CLASSES = 1 << 20;
@@ -45,6 +45,8 @@ export class Memo {
   #nextClass = 1;
   /** Of the answer that was found last. */
   #slot = NONE;
+  /** Sizes of leaves larger than a page that were entered, as log2. */
+  readonly #leaves: number[] = [];
 
   /**
    * @param machine memory of a batch machine, which answers by this memo what it can; null: there is none
@@ -85,6 +87,40 @@ export class Memo {
     return this.#slot !== NONE;
   }
 
+  /**
+   * Whether it is known where the page of a request leads, if only by another kind of access to it, or by another page of a
+   * leaf: its walk, if it `agrees`, leaves nothing in the caches that is not there.
+   */
+  foresees(record: DmaRecord): boolean {
+    const { addrHi, addrLo } = record;
+    const period = this.#period[0]!;
+    const context = this.#contexts.slot(record.iommu, record.dev, record.pasid);
+    if (this.#contexts.period(context) !== period || crosses(record)) return false;
+    const group = (this.#contexts.classOf(context) << 1) | (record.priv ? 1 : 0);
+    this.#foreseen = this.#answers.known(group, addrHi, addrLo & ~FRAME_MASK, period);
+    for (const shift of this.#leaves)
+      if (this.#foreseen === NONE)
+        this.#foreseen = this.#answers.known(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period);
+    return this.#foreseen !== NONE;
+  }
+
+  /** Whether an outcome is the one that was foreseen. */
+  agrees(outcome: Outcome): boolean {
+    return outcome.status === OK && sameTail(this.#tails.all[this.#foreseen]!.outcome, outcome);
+  }
+
+  #foreseen = NONE;
+
+  /** The tail of a number. */
+  tail(number: number): Tail {
+    return this.#tails.all[number]!;
+  }
+
+  /** What was observed of a request whose answer was found, a fault, is that fault. */
+  observed({ bytes, observed: { start, end } }: DmaRecord): void {
+    this.#texts?.observed(this.#answers.tail(this.#slot), bytes.subarray(start, end));
+  }
+
   /** The tail of the answer that was found, its run led to where a request's bytes are. */
   answerTo(record: DmaRecord): Tail {
     const answers = this.#answers;
@@ -107,6 +143,7 @@ export class Memo {
    * Takes up what a request has come to, of which nothing is in doubt.
    * @param pair its contexts, where caches are kept track of
    * @param contexts what its contexts took to read, and whether they came by a binding
+   * @param uniform a leaf that is larger than a page leads everywhere the same way (`UnitCaches.isUniform`)
    */
   learn(
     record: DmaRecord,
@@ -114,6 +151,7 @@ export class Memo {
     outcome: Outcome,
     pair: TranslationContext | null,
     contexts: ContextSource,
+    uniform: boolean,
   ): void {
     if (crosses(record)) return;
     this.#makeRoom();
@@ -126,10 +164,22 @@ export class Memo {
       const frame = outcome.runFrame[0]!;
       const group = (this.#contexts.classOf(slot) << 1) | priv;
       this.#answers.grant(group, addrHi, addrLo, access, period, tail, frameHi(frame), frameLo(frame));
+      if (uniform && outcome.pageShift > FRAME_SHIFT) this.#enterLeaf(group, record, outcome, period, tail);
     } else {
       const own = (this.#contexts.ownClass(slot) << 1) | priv;
       this.#answers.refuse(own, addrHi, addrLo, access, period, tail);
     }
+  }
+
+  #enterLeaf(
+    group: number,
+    { addrHi, addrLo }: DmaRecord,
+    { pageShift: shift }: Outcome,
+    period: number,
+    tail: number,
+  ): void {
+    if (!this.#leaves.includes(shift)) this.#leaves.push(shift);
+    this.#answers.enterLeaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period, tail);
   }
 
   /** Tells what was counted. */

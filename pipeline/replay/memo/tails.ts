@@ -93,7 +93,7 @@ const REFUSAL = [
   ...(["recorded", "hole", "hasFaultAddr", "faultHi", "faultLo", "flags"] as const),
 ];
 
-function sameTail(a: Outcome, b: Outcome): boolean {
+export function sameTail(a: Outcome, b: Outcome): boolean {
   if (a.status !== b.status || a.model !== b.model || a.reads !== b.reads) return false;
   // A refusal has what its walk had found by then, too: statistics of domains are of translations alone.
   if (a.status === OK) return TRANSLATION.every((field) => a[field] === b[field]);

@@ -1,4 +1,4 @@
 /** What the module offers; parsers/trace/batch/machine.ts says what each does. */
-export { answer, looked, written } from "./answer";
+export { answer, faulted, looked, written } from "./answer";
 export { enterName, scan } from "./scan";
 export { makeDigits } from "./write";

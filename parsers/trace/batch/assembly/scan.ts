@@ -3,7 +3,9 @@
  * white space; a line with anything else that is unusual is left to that one.
  */
 import {
+  ACCESS_GIVEN,
   DEVICES_AT,
+  HAS_FAULT,
   HAS_OBSERVED,
   HAS_PA,
   HAS_SEQ,
@@ -62,10 +64,25 @@ import {
   DMA_TYPE_MASK,
   MAX_LENGTH,
   MAX_PASID,
+  OBSERVED_CLASS,
+  OBSERVED_CLASS_MASK,
+  OBSERVED_CODE,
+  OBSERVED_CODE_MASK,
+  OBSERVED_FAULT,
+  OBSERVED_FAULT_MASK,
+  OBSERVED_FLAGS,
+  OBSERVED_FLAGS_MASK,
+  OBSERVED_IPA,
+  OBSERVED_IPA_MASK,
   OBSERVED_PA,
   OBSERVED_PA_MASK,
+  OBSERVED_REASON,
+  OBSERVED_REASON_MASK,
+  OBSERVED_RECORDED,
   OBSERVED_RESULT,
   OBSERVED_RESULT_MASK,
+  OBSERVED_STAGE,
+  OBSERVED_STAGE_MASK,
   OBSERVED_VALUE_OK,
   TYPE_VALUE_DMA,
 } from "./words";
@@ -197,7 +214,7 @@ function access(p: usize): usize {
     bits = 3;
     end = p + 4;
   } else return 0;
-  flags = (flags & ~7) | bits;
+  flags = (flags & ~7) | bits | ACCESS_GIVEN;
   return end;
 }
 
@@ -246,29 +263,72 @@ function isDigit(c: u32): bool {
   return c - 0x30 <= 9;
 }
 
-/** What was observed, where it is a translation; of a fault the other scanner knows more. */
+/** What was observed: a translation, or a fault as text. */
 function observed(from: usize, r: usize): usize {
   let p = from;
   if (p === 0 || load<u8>(p) !== OPEN_BRACE) return 0;
-  flags &= ~(HAS_OBSERVED | HAS_PA);
+  flags &= ~(HAS_OBSERVED | HAS_PA | HAS_FAULT);
+  let others = false;
   do {
     const at = space(p + 1);
     if (load<u8>(at) !== QUOTE) return 0;
     const word = load<u64>(at + 1);
     if ((word & OBSERVED_RESULT_MASK) === OBSERVED_RESULT) {
       p = behind(at + 7);
-      if (p === 0 || load<u8>(p) !== QUOTE || (load<u32>(p + 1) & 0xff_ffff) !== OBSERVED_VALUE_OK) return 0;
-      p += 4;
-      flags |= HAS_OBSERVED;
+      flags &= ~(HAS_OBSERVED | HAS_FAULT);
+      if (p === 0 || load<u8>(p) !== QUOTE) return 0;
+      if ((load<u32>(p + 1) & 0xff_ffff) === OBSERVED_VALUE_OK) {
+        p += 4;
+        flags |= HAS_OBSERVED;
+      } else if ((load<u64>(p + 1) & OBSERVED_FAULT_MASK) === OBSERVED_FAULT) {
+        p += 7;
+        flags |= HAS_FAULT;
+      } else return 0;
     } else if ((word & OBSERVED_PA_MASK) === OBSERVED_PA) {
       p = hex(behind(at + 3));
       if (p === 0) return 0;
       store<u64>(r, value, RECORD_PA);
       flags |= HAS_PA;
-    } else return 0;
+    } else {
+      p = ofFault(at, word);
+      if (p === 0) return 0;
+      others = true;
+    }
     p = space(p);
   } while (load<u8>(p) === COMMA);
-  return load<u8>(p) === CLOSE_BRACE && (flags & HAS_OBSERVED) !== 0 ? p + 1 : 0;
+  if (load<u8>(p) !== CLOSE_BRACE) return 0;
+  if ((flags & HAS_FAULT) !== 0) {
+    if ((flags & HAS_PA) !== 0) return 0;
+    store<u32>(r, <u32>from, RECORD_PA);
+    store<u32>(r, <u32>(p + 1 - from), RECORD_PA + 4);
+    return p + 1;
+  }
+  return (flags & HAS_OBSERVED) !== 0 && !others ? p + 1 : 0;
+}
+
+/**
+ * Skips a field of an observed fault that is known, with a plain value: what it says is somebody else's, who has read the
+ * same text before. @returns the byte behind its value, or 0
+ */
+function ofFault(at: usize, word: u64): usize {
+  let quote: usize = 0;
+  if ((word & OBSERVED_CODE_MASK) === OBSERVED_CODE) quote = at + 5;
+  else if ((word & OBSERVED_REASON_MASK) === OBSERVED_REASON) quote = at + 7;
+  else if ((word & OBSERVED_STAGE_MASK) === OBSERVED_STAGE) quote = at + 6;
+  else if ((word & OBSERVED_CLASS_MASK) === OBSERVED_CLASS) quote = at + 6;
+  else if ((word & OBSERVED_FLAGS_MASK) === OBSERVED_FLAGS) quote = at + 6;
+  else if ((word & OBSERVED_IPA_MASK) === OBSERVED_IPA) quote = at + 4;
+  else if (word === OBSERVED_RECORDED && load<u8>(at + 9) === QUOTE) quote = at + 9;
+  else return 0;
+  let p = behind(quote);
+  if (p === 0) return 0;
+  if (load<u8>(p) === QUOTE) {
+    p = plainText(p + 1);
+    return p === 0 ? 0 : p + 1;
+  }
+  const first = p;
+  while (isDigit(load<u8>(p)) || <u32>load<u8>(p) - 0x61 <= 25) p++;
+  return p === first ? 0 : p;
 }
 
 /** Looks up a name in a table. @param to where its number goes @returns the byte behind it, or 0 */
