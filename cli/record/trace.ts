@@ -1,9 +1,12 @@
 import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
+import type { LogReport } from "../../parsers/logs/log-import.ts";
 import { lossText, recordText } from "../../parsers/logs/record-text.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
+import { hex } from "../../walkers/word64.ts";
 import { type AddedRecord, type ImportReport, importFiles, type MemoryFile } from "../import-files.ts";
 import { openOutput } from "../output.ts";
+import type { CapturedIommu } from "./capture.ts";
 import type { Recording } from "./recording.ts";
 import { type SelfCheck, selfCheck, selfCheckText } from "./self-check.ts";
 import type { TraceFolder } from "./trace-folder.ts";
@@ -24,9 +27,10 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
   if (end !== null && stores === null && folder.has(folder.end))
     memory.push({ path: folder.end, line: Number.MAX_SAFE_INTEGER });
   let check: SelfCheck | null = null;
-  const onEnd = (now: GuestMemory): AddedRecord[] => {
+  const onEnd = (now: GuestMemory, { records }: LogReport): AddedRecord[] => {
     check = stores === null || end === null ? null : selfCheck(now, stores);
-    return endRecords(recording, check);
+    const declared = records.counts.has("iommu");
+    return [...(declared ? [] : start.iommus.map(declaration)), ...endRecords(recording, check)];
   };
   const output = openOutput(folder.trace);
   try {
@@ -80,6 +84,12 @@ const UNKNOWN_AFTER_START =
   "QEMU was gone before its memory could be read at the end: what was made after the start is not known";
 const UNCHECKED =
   "QEMU was gone before its memory could be read at the end: that every store is recorded has not been checked";
+
+/** An IOMMU that no event told of: for whoever looks at its tables. */
+function declaration({ id, model, registers }: CapturedIommu): AddedRecord {
+  const regs = Object.fromEntries([...registers].map(([name, value]) => [name, hex(value)]));
+  return { type: "iommu", text: recordText("iommu", { id, model, regs }) };
+}
 
 function mark(label: string): AddedRecord {
   return { type: "mark", text: recordText("mark", { label }) };
