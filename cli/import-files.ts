@@ -1,5 +1,5 @@
 import { dirname, relative, resolve } from "node:path";
-import { openInput } from "../parsers/bind/input-file.ts";
+import { openLog } from "../parsers/bind/input-file.ts";
 import type { HostIommu } from "../parsers/caps/host.ts";
 import type { CsvColumns } from "../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../parsers/logs/format.ts";
@@ -62,6 +62,8 @@ export interface AddedRecord {
 /** A log that broke off, with what it says of that. */
 export interface ImportReport extends LogReport {
   readonly broken: readonly string[];
+  /** Memory files whose place comes behind the end of the log. */
+  readonly late?: readonly string[];
   /** Records that a filter has left out; undefined: there is none. */
   readonly leftOut?: number | undefined;
 }
@@ -78,7 +80,7 @@ export async function importFiles(
   const sources: ByteSource[] = [];
   const known = new KnownMemory();
   try {
-    for (const path of [...options.boot, ...paths]) sources.push(await openInput(path, "a log"));
+    for (const path of [...options.boot, ...paths]) sources.push(await openLog(path));
     const { formats, hosts, columns, onEvent, onRecord, picker } = options;
     const writer = new TraceWriter(output, onRecord, picker);
     const log = new LogImport(writer, {
@@ -95,10 +97,10 @@ export async function importFiles(
       sources.length === 1
         ? await readOne(sources[0]!, log, writer, snapshots)
         : await readSeveral(sources, options.boot.length, log, writer, snapshots);
-    snapshots.rest();
+    const late = snapshots.rest();
     for (const { type, text } of options.onEnd?.(known.now) ?? []) log.note(type, text);
     await writer.flush();
-    return Object.assign(log, { broken, leftOut: picker?.leftOut });
+    return Object.assign(log, { broken, late, leftOut: picker?.leftOut });
   } finally {
     known.close();
     for (const source of sources) await source.close();
@@ -198,9 +200,13 @@ class Snapshots {
     }
   }
 
-  /** Memory that was taken after the last line. */
-  rest(): void {
-    for (const file of this.#waiting.splice(0)) this.#write(file);
+  /** Memory that was taken after the last line. @returns files whose place is not in the log */
+  rest(): string[] {
+    const late = this.#waiting.splice(0);
+    for (const file of late) this.#write(file);
+    return late.map(({ path, line, offset }) =>
+      line === undefined ? `${path}@${offset}B` : `${path}@${line}`,
+    );
   }
 
   #write({ path }: MemoryFile): void {

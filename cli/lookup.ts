@@ -1,5 +1,6 @@
 import { nearest } from "../parsers/trace/nearest.ts";
 import { codeText } from "../pipeline/filter/code-text.ts";
+import type { RegisterCommand } from "../walkers/commands/register-command.ts";
 import { type Fault, hasCode } from "../walkers/fault.ts";
 import type { Layout } from "../walkers/layout.ts";
 import { registerKey } from "../walkers/registers.ts";
@@ -31,10 +32,21 @@ function codeOf(given: string): number | undefined {
 }
 
 /** A register by its name in traces (`registerKey`). */
-export function registerLayout(layouts: readonly Layout[], key: string): Layout {
+export function registerLayout(
+  layouts: readonly Layout[],
+  key: string,
+  commands: Readonly<Record<string, RegisterCommand>> = {},
+): Layout {
   const found = layouts.find((layout) => registerKey(layout.name) === key);
   if (found !== undefined) return found;
-  const names = layouts.map((layout) => registerKey(layout.name)).filter((name) => /^[a-z0-9_]+$/.test(name));
+  for (const [name, { registers }] of Object.entries(commands))
+    if (registers.includes(key))
+      throw new CliError(
+        `--register: ${key} says nothing by itself: expected ${name}, and what is written to ${registers.join(" and ")}`,
+        true,
+      );
+  const plain = layouts.map((layout) => registerKey(layout.name)).filter((name) => /^[a-z0-9_]+$/.test(name));
+  const names = [...new Set([...plain, ...Object.keys(commands)])];
   throw new CliError(
     `--register: expected the name of a register (${names.join("; ")}), found ${JSON.stringify(key)}`,
   );

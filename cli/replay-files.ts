@@ -1,45 +1,38 @@
 import { fstatSync, statSync } from "node:fs";
-import { onlyTrace } from "../parsers/recognize.ts";
-import type { ByteSource } from "../parsers/trace/byte-source.ts";
-import { openTrace } from "../parsers/trace/source.ts";
-import { didYouMean } from "../parsers/trace/unknown-names.ts";
-import type { FilterWords } from "../pipeline/filter/filter-words.ts";
-import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts";
+import { isTraceError } from "../parsers/trace/errors.ts";
 import type { Summary } from "../pipeline/output/statistics.ts";
-import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
-import { type RunHooks, replayTrace } from "../pipeline/replay/run.ts";
-import type { JudgingOptions } from "./commands/judging-options.ts";
-import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
+import { TotalCounts } from "../pipeline/totals/total-counts.ts";
 import { CliError } from "./errors.ts";
-import { loadFilters } from "./filters.ts";
 import type { Output } from "./output.ts";
-import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
-import { counted } from "./render/columns.ts";
-import { timingLine } from "./render/timing.ts";
+import { complaint } from "./render/complaint.ts";
+import { type CountedTrace, traceLine, traceTable } from "./render/trace-table.ts";
+import { type ReplayFilesOptions, replayOne } from "./replay-one.ts";
 import { say } from "./say.ts";
-import { shellWord } from "./shell-word.ts";
 import { writeText } from "./text-output.ts";
-import { screenful } from "./text-width.ts";
 
 const STDIN = 0;
 const STDOUT = 1;
 
-export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<ReplayOptions, "stats"> {
+/** How several traces are replayed. */
+export interface ManyOptions {
   /** Path of the output, to see that it is none of the traces. */
   readonly outputPath: string;
-  readonly only: readonly SelectionName[] | undefined;
-  /** Text for people instead of records. */
-  readonly summary: boolean;
-  readonly filter: FilterWords | undefined;
-  /** Say at the end of a long output that there is a summary. */
-  readonly hint: boolean;
-  readonly progress: boolean;
-  readonly timing: boolean;
+  /** Threads. */
+  readonly jobs: number;
+  /** Go on with the others where a trace cannot be opened. */
+  readonly keepGoing: boolean;
+}
+
+/** What traces came to, and how many of them could not be replayed. */
+export interface Replayed {
+  readonly summaries: readonly Summary[];
+  readonly failed: number;
 }
 
 /**
- * Replays traces one after another, each with memory and IOMMUs of its own, into one output. Where there are
- * several, a `trace` record opens each one's output, and its `stats` and `summary` have a field of that name.
+ * Replays traces, each with memory and IOMMUs of its own, into one output, in their order. Where there are several, a
+ * `trace` record opens each one's output, its `stats` and `summary` have a field of that name, and a `total` record adds
+ * up what they come to; the text for people is a table of all.
  *
  * @throws TraceError where a trace cannot be opened; what `output` throws; CliError for a filter that makes no sense
  */
@@ -47,134 +40,42 @@ export async function replayFiles(
   traces: readonly string[],
   output: Output,
   options: ReplayFilesOptions,
-): Promise<Summary[]> {
-  for (const trace of traces) refuseSameFile(trace, options.outputPath);
-  const filters = await loadFilters(options.filter);
-  const summaries: Summary[] = [];
-  for (const trace of traces) {
-    const replayed = {
-      ...replayOptions(trace, options),
-      trace: traces.length > 1 ? trace : undefined,
-      filter: filters?.forReplay() ?? null,
-    };
-    summaries.push(await replayFile(trace, output, replayed, options));
-  }
-  return summaries;
-}
-
-function replayOptions(path: string, options: ReplayFilesOptions): ReplayOptions {
-  return {
-    ...DEFAULT_OPTIONS,
-    directory: folderOf(path, options),
-    allowPaths: options.allowPaths,
-    maxLineBytes: options.maxLineBytes,
-    snapshotCacheBytes: options.snapshotCacheBytes,
-    memoryLimit: options.memoryLimit,
-    caches: options.caches,
-    findings: options.findings,
-    strict: options.strict,
-    iotlb: options.iotlb,
-    compare: options.compare,
-    paGranularity: options.paGranularity,
-    codeAliases: options.codeAliases,
-    only: selectionOf(options.only),
-    stats: options.stats,
-  };
-}
-
-async function replayFile(
-  path: string,
-  output: Output,
-  replayed: ReplayOptions,
-  options: ReplayFilesOptions,
-): Promise<Summary> {
-  const started = performance.now();
-  const source = await onlyTrace(await openTrace(path));
-  const progress: Progress = options.progress ? await showProgress(source) : NO_PROGRESS;
+  many: ManyOptions,
+): Promise<Replayed> {
+  for (const trace of traces) refuseSameFile(trace, many.outputPath);
+  if (traces.length === 1)
+    return { summaries: [await replayOne(traces[0]!, undefined, output, options)], failed: 0 };
+  const pool = await poolOf(traces, options, many);
+  const counts = new TotalCounts();
+  const counted: CountedTrace[] = [];
   try {
-    let requests = 0;
-    const told = (bytesRead: number, done: number) => {
-      requests = done;
-      progress.update(bytesRead, done);
-    };
-    const summary = await (options.summary
-      ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
-      : written(path, source, output, replayed, options, told));
-    progress.stop();
-    remark(path, summary);
-    requests = summary.records.get("dma") ?? requests;
-    if (options.timing)
-      process.stderr.write(
-        timingLine(
-          path,
-          requests,
-          summary.lines,
-          source.consumed,
-          performance.now() - started,
-          summary.batched,
-        ),
-      );
-    return summary;
+    for (const [i, path] of traces.entries()) {
+      try {
+        const summary = await (pool?.take(i, output) ?? replayOne(path, path, output, options));
+        counted.push({ path, summary });
+        counts.add(summary.record());
+        if (options.progress) say(`${i + 1} of ${traces.length}: ${traceLine(path, summary)}`);
+      } catch (error) {
+        if (!many.keepGoing || !isTraceError(error)) throw error;
+        process.stderr.write(complaint(error));
+        counts.fail();
+        if (!options.summary)
+          await output.write(`${JSON.stringify({ type: "trace", path, error: error.message })}\n`);
+      }
+    }
   } finally {
-    progress.stop();
+    await pool?.close();
   }
+  const total = counts.record();
+  if (options.summary) await writeText(output, traceTable(counted, total));
+  else if (options.stats) await output.write(`${JSON.stringify(total)}\n`);
+  return { summaries: counted.map(({ summary }) => summary), failed: total.failed ?? 0 };
 }
 
-/** As records. */
-async function written(
-  path: string,
-  source: ByteSource,
-  output: Output,
-  replayed: ReplayOptions,
-  { hint }: ReplayFilesOptions,
-  progress: RunHooks["progress"],
-): Promise<Summary> {
-  const { trace } = replayed;
-  if (trace !== undefined) await output.write(`${JSON.stringify({ type: "trace", path: trace })}\n`);
-  let shown = 0;
-  const write = (bytes: Buffer) => {
-    shown += bytes.length;
-    return output.write(bytes);
-  };
-  const summary = await replayTrace(source, { write, ...(progress && { progress }) }, replayed);
-  if (hint && shown > screenful())
-    say(`pasid-replay ${shellWord(path)} --summary shows what matters of this on one screen`);
-  return summary;
-}
-
-/** As text for people. */
-async function summarized(
-  path: string,
-  source: ByteSource,
-  output: Output,
-  replayed: ReplayOptions,
-  { filter }: ReplayFilesOptions,
-  hooks: { told: NonNullable<RunHooks["progress"]>; done: () => void },
-): Promise<Summary> {
-  const { summarizeTrace } = await import("./summarize-trace.ts");
-  const { text, summary } = await summarizeTrace(path, source, replayed, filter, hooks.told);
-  hooks.done();
-  await writeText(output, text);
-  return summary;
-}
-
-/** Names that are said at a terminal; the output has them all. */
-const SHOWN_NAMES = 10;
-
-/** Says on standard error what a reader of the output alone could overlook. */
-function remark(path: string, { walked, filtered, findings, unknownNames }: Summary): void {
-  const trace = path === "-" ? "standard input" : path;
-  if (walked === 0 && (filtered <= 0 || findings.size === 0))
-    say(
-      filtered <= 0
-        ? `${trace}: expected requests to replay, found none`
-        : `${trace}: the filter leaves none of ${counted(filtered, "request")}`,
-    );
-  if (!process.stderr.isTTY) return;
-  for (const { name, near, count } of unknownNames.slice(0, SHOWN_NAMES))
-    say(
-      `${trace}: ${name} is not known, and was ignored ${count === 1 ? "once" : `${count} times`}${didYouMean(near)}`,
-    );
+async function poolOf(traces: readonly string[], options: ReplayFilesOptions, { jobs }: ManyOptions) {
+  if (jobs === 1) return null;
+  const { ReplayPool } = await import("./jobs/pool.ts");
+  return new ReplayPool(traces, jobs, { ...options, progress: false });
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isMainThread } from "node:worker_threads";
 import { runCommandLine } from "./command-line.ts";
 import { ClosedPipe } from "./errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
@@ -13,6 +14,11 @@ function fail(error: unknown): ExitStatus {
   return EXIT_TROUBLE;
 }
 
-process.on("uncaughtException", (error) => process.exit(fail(error)));
-handleSignals();
-process.exitCode = await runCommandLine(process.argv.slice(2)).catch(fail);
+if (isMainThread) {
+  process.on("uncaughtException", (error) => process.exit(fail(error)));
+  handleSignals();
+  process.exitCode = await runCommandLine(process.argv.slice(2)).catch(fail);
+} else {
+  const { serveReplays } = await import("./jobs/worker.ts");
+  serveReplays();
+}

@@ -4,6 +4,7 @@ import {
   constants,
   createWriteStream,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -235,7 +236,12 @@ describe.concurrent("exit status", () => {
       stdout: "",
       stderr: `pasid-replay: ${join(folder, "none.ndjson")}: expected a trace, found no such file\n`,
     });
-    expect(await cli([folder])).toMatchObject({ status: 2, stderr: expect.stringContaining("a directory") });
+    const empty = join(folder, "empty");
+    mkdirSync(empty);
+    expect(await cli([empty])).toMatchObject({
+      status: 2,
+      stderr: `pasid-replay: ${empty}: expected a folder with traces, found none in it\n`,
+    });
   });
 });
 

@@ -256,6 +256,13 @@ describe("what cannot be recorded", () => {
     );
   });
 
+  test("a machine with several: nobody could tell their events apart", async () => {
+    const region = (at: string) => `    00000000${at}0000-00000000${at}ffff (prio 0, i/o): arm-smmuv3\r\n`;
+    await expect(failure({ regions: region("0905") + region("0907") })()).rejects.toThrow(
+      /expected one IOMMU, found 2 \(arm-smmuv3\): QEMU's events do not say which of them they are of$/,
+    );
+  });
+
   test("a QEMU without its trace events: the machine goes on", async () => {
     await expect(failure({ events: new Map() })()).rejects.toThrow(
       /expected a QEMU with trace events vtd_\* \(intel\), found none$/,

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cli, ROOT, records } from "./support/cli.ts";
 
-const QEMU = (process.env.PASID_REPLAY_QEMU ?? "qemu-system-x86_64").split(" ");
+const QEMU = (process.env.PASID_REPLAY_QEMU || "qemu-system-x86_64").split(" ");
 const version = /version (\d+)\.(\d+)/.exec(
   spawnSync(QEMU[0]!, [...QEMU.slice(1), "--version"], { encoding: "utf8" }).stdout ?? "",
 );

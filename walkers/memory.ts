@@ -49,9 +49,16 @@ export function frameLo(frame: number): number {
   return frame << FRAME_SHIFT;
 }
 
+const POWERS = Float64Array.from({ length: 65 }, (_, n) => 2 ** n);
+
+/** 2 to the power of 0 to 64: the operator is a call into the runtime. */
+export function pow2(n: number): number {
+  return POWERS[n]!;
+}
+
 const FRAMES_OF = Float64Array.from({ length: 65 }, (_, shift) => 2 ** (shift - FRAME_SHIFT));
 
-/** Frames of `2 ** shift` bytes; a fraction of one below 12. A power is a call into the runtime. */
+/** Frames of `2 ** shift` bytes; a fraction of one below 12. */
 export function framesIn(shift: number): number {
   return FRAMES_OF[shift]!;
 }

@@ -1,5 +1,4 @@
 import type { Argv } from "yargs";
-import type { Layout } from "../../walkers/layout.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { registerKey } from "../../walkers/registers.ts";
 import { command } from "../command.ts";
@@ -51,9 +50,9 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
   });
   const register = args.register === undefined ? undefined : registerKey(once("--register", args.register));
   const { VENDORS } = await import("../../walkers/registry.ts");
-  const { layouts, registerCommands } = VENDORS[model];
+  const { registerCommands } = VENDORS[model];
   if (register !== undefined && !Object.hasOwn(registerCommands, register)) {
-    await writeOut(args.json, await registerText(args, layouts, model, register));
+    await writeOut(args.json, await registerText(args, model, register));
     return EXIT_OK;
   }
   const { decodeCommand } = await import("../../walkers/commands/command.ts");
@@ -66,12 +65,13 @@ async function run(args: DecodeArguments): Promise<ExitStatus> {
 /** Of a register that asks for nothing: its fields. */
 async function registerText(
   { words, json }: DecodeArguments,
-  layouts: readonly Layout[],
   model: IommuModel,
   register: string,
 ): Promise<string> {
   const { prefixOf, registerLayout } = await import("../lookup.ts");
-  const layout = registerLayout(layouts, register);
+  const { VENDORS } = await import("../../walkers/registry.ts");
+  const { layouts, registerCommands } = VENDORS[model];
+  const layout = registerLayout(layouts, register, registerCommands);
   const render = json
     ? (await import("../render/explain-json.ts")).EXPLAIN_JSON
     : (await import("../render/explain-text.ts")).EXPLAIN_TEXT;

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname, relative } from "node:path";
 import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
@@ -69,14 +69,21 @@ function epilogue(): string {
     `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
     "Counts of lines and records, and what is lost, go to standard error. What a log does not say and the importer derives " +
     "is named in the field assumed of each record.\n\n" +
-    "Exit status: 0 something was understood, 2 nothing was, or a log broke off."
+    "Exit status: 0 the trace has records, 2 it has none, or a log broke off."
   );
 }
 
 /** `FILE`, `FILE@812` (a line), or `FILE@98122B` (a byte); a file that is there may have such a name itself. */
 function memoryFile(text: string): MemoryFile {
   const match = /^(.+)@(\d{1,15})(B?)$/.exec(text);
-  if (match === null || existsSync(text)) return { path: text };
+  if (existsSync(text)) return { path: text };
+  const at = text.lastIndexOf("@");
+  if (match === null && at > 0 && existsSync(text.slice(0, at)))
+    throw new CliError(
+      `--memory: expected FILE, FILE@LINE or FILE@BYTESB, found ${JSON.stringify(text.slice(at))} behind the file`,
+      true,
+    );
+  if (match === null) return { path: text };
   const place = Number(match[2]);
   return match[3] === "B" ? { path: match[1]!, offset: place } : { path: match[1]!, line: place };
 }
@@ -89,6 +96,7 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   const outputPath = once("--output", args.output);
   const { refuseSameFile } = await import("../replay-files.ts");
   for (const path of [...boot, ...args.logs]) refuseSameFile(path, outputPath);
+  refuseTwice([...boot, ...args.logs]);
   const { hostPaths, words } = hostsAndFilter(args);
   const filters = await loadFilters(words);
   const hosts = await hostsOf(hostPaths);
@@ -120,7 +128,12 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
       process.stderr.write(
         `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
       );
-    return report.formats.length === 0 || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
+    for (const file of report.late ?? [])
+      process.stderr.write(`${file}: the log ends before that: the memory stands behind its last line\n`);
+    const nothing = report.formats.length === 0 || report.records.total === 0;
+    if (report.formats.length > 0 && nothing)
+      process.stderr.write("no record: these lines say what there is, and nothing of what happened\n");
+    return nothing || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
   } catch (error) {
     output.abandon();
     throw error;
@@ -139,6 +152,23 @@ function hostsAndFilter(args: ImportArguments): { hostPaths: string[]; words: Fi
     hostPaths: [...[args.host ?? []].flat(), ...files],
     words: filterWords(ids.length === 0 ? others : { ...others, iommu: ids }),
   };
+}
+
+/** The lines of a log that is named twice would all be there twice. */
+function refuseTwice(paths: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const path of paths) {
+    const stat = path === "-" ? undefined : statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined || !stat.isFile()) continue;
+    const key = `${stat.dev}:${stat.ino}`;
+    const other = seen.get(key);
+    if (other !== undefined)
+      throw new CliError(
+        `expected each log once, found ${path}${other === path ? " twice" : `, which is ${other}`}`,
+        true,
+      );
+    seen.set(key, path);
+  }
 }
 
 function formatsOf(given: string | string[]): readonly LogFormat[] {

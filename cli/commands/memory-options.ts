@@ -1,5 +1,7 @@
+import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Options } from "yargs";
+import { CliError } from "../errors.ts";
 import { once } from "../options.ts";
 import { parseSize } from "../size.ts";
 
@@ -51,6 +53,13 @@ export function folderOf(trace: string, { baseFolder }: MemoryLimits): string {
   return baseFolder ?? (trace === "-" ? "." : dirname(trace));
 }
 
+function folder(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === true) return path;
+  const found = stat === undefined ? "no such folder" : "a file";
+  throw new CliError(`--base-folder: expected a folder, found ${found}: ${path}`, true);
+}
+
 /** What of the memory limit caches a snapshot's file: 48 MiB of 1 GiB; the rest is for the caches' model. */
 const SNAPSHOT_SHARE = 48 / 1024;
 
@@ -62,6 +71,6 @@ export function memoryOptions(args: MemoryArguments): MemoryLimits {
     memoryLimit: limit - snapshotCacheBytes,
     maxLineBytes: parseSize("--max-line", once("--max-line", args.maxLine)),
     allowPaths: args.allowPath === undefined ? [] : [args.allowPath].flat(),
-    baseFolder: args.baseFolder === undefined ? undefined : once("--base-folder", args.baseFolder),
+    baseFolder: args.baseFolder === undefined ? undefined : folder(once("--base-folder", args.baseFolder)),
   };
 }

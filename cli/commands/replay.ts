@@ -5,6 +5,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import {
   EXIT_OK,
+  EXIT_TROUBLE,
   type ExitStatus,
   exitStatusOf,
   FAIL_LEVELS,
@@ -12,6 +13,7 @@ import {
   missingFor,
 } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
+import { parseInteger } from "../numbers.ts";
 import { listOption, names, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
@@ -19,6 +21,8 @@ import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judgin
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 const SELECTION_NAMES = Object.keys(SELECTIONS) as SelectionName[];
+/** More threads than any machine has processors for. */
+const MOST_JOBS = 1024;
 const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 
 interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArguments {
@@ -29,6 +33,8 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   stats: boolean;
   summary: boolean;
   failOn: string | string[];
+  jobs: string | string[];
+  keepGoing: boolean;
   progress?: boolean;
   timing: boolean;
 }
@@ -36,7 +42,8 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
 function builder(yargs: Argv): Argv {
   return yargs
     .positional("traces", {
-      describe: 'Traces (NDJSON, also .gz or .zst; "-" is standard input), replayed one after another',
+      describe:
+        'Traces or logs (also .gz or .zst; "-" is standard input), folders of them, or patterns such as "runs/*/a.log"',
       type: "string",
       array: true,
     })
@@ -68,6 +75,19 @@ function builder(yargs: Argv): Argv {
         default: false,
       },
       ...FILTER_OPTIONS,
+      jobs: {
+        alias: "j",
+        describe: "Threads that replay traces, one each; output and its order are as of one",
+        type: "string",
+        requiresArg: true,
+        default: "1",
+      },
+      "keep-going": {
+        alias: "k",
+        describe: "Go on with the other traces where one cannot be opened; the exit status says so",
+        type: "boolean",
+        default: false,
+      },
       ...MEMORY_OPTIONS,
       progress: {
         describe:
@@ -111,10 +131,10 @@ function levelSentences(): string {
 }
 
 async function run(args: ReplayArguments): Promise<ExitStatus> {
-  const traces = args.traces ?? [];
-  if (traces.length === 0)
+  const given = args.traces ?? [];
+  if (given.length === 0)
     throw new CliError('expected a trace to replay ("-" for standard input), found none', true);
-  if (traces.filter((trace) => trace === "-").length > 1)
+  if (given.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be replayed once, found it named twice", true);
   const only = args.only === undefined ? undefined : listOption("--only", SELECTION_NAMES, args.only);
   if (args.statsOnly && (only !== undefined || !args.stats))
@@ -136,14 +156,18 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   }
   const memory = memoryOptions(args);
   const judging = judgingOptions(args);
+  const jobs = parseInteger("--jobs", once("--jobs", args.jobs), 1, MOST_JOBS);
+  if (jobs > 1 && given.includes("-"))
+    throw new CliError("--jobs: expected files, which threads can read, found standard input", true);
   const { replayFiles } = await import("../replay-files.ts");
+  const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
+  const traces = await tracePaths(given);
   const output = openOutput(outputPath);
   const cancel = onInterrupt(() => halted(output));
   try {
-    const summaries = await replayFiles(traces, output, {
+    const options = {
       ...memory,
-      outputPath,
       only: args.statsOnly ? [] : only,
       summary: args.summary,
       filter,
@@ -152,11 +176,13 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       ...judging,
       progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
       timing: args.timing,
-    });
+    };
+    const many = { outputPath, jobs, keepGoing: args.keepGoing };
+    const { summaries, failed } = await replayFiles(traces, output, options, many);
     await output.finish();
     return summaries.reduce<ExitStatus>(
       (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
-      EXIT_OK,
+      failed > 0 ? EXIT_TROUBLE : EXIT_OK,
     );
   } catch (error) {
     output.abandon();

@@ -22,7 +22,7 @@ interface ReportArguments extends MemoryArguments, JudgingArguments, FilterArgum
 function builder(yargs: Argv): Argv {
   return yargs
     .positional("traces", {
-      describe: 'Traces or logs (also .gz or .zst; "-" is standard input)',
+      describe: 'Traces or logs (also .gz or .zst; "-" is standard input), folders of them, or patterns',
       type: "string",
       array: true,
       demandOption: true,
@@ -62,14 +62,15 @@ function builder(yargs: Argv): Argv {
 }
 
 async function run(args: ReportArguments): Promise<ExitStatus> {
-  const { traces } = args;
-  if (traces.filter((trace) => trace === "-").length > 1)
+  if (args.traces.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be reported once, found it named twice", true);
   const memory = memoryOptions(args);
   const judging = judgingOptions(args);
   const outputPath = once("--output", args.output);
   const format = once("--format", args.format) ?? (/\.(md|markdown)$/i.test(outputPath) ? "md" : "html");
   const { refuseSameFile } = await import("../replay-files.ts");
+  const { tracePaths } = await import("../trace-paths.ts");
+  const traces = await tracePaths(args.traces);
   for (const trace of traces) refuseSameFile(trace, outputPath);
   const { reportText } = await import("../report-files.ts");
   const output = openOutput(outputPath);

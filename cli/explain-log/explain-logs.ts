@@ -9,6 +9,7 @@ import { type ImportReport, importFiles } from "../import-files.ts";
 import type { Output } from "../output.ts";
 import { type DumpedTables, dumpedTables } from "./dump-trace.ts";
 import { type FaultGroup, FaultGroups } from "./fault-groups.ts";
+import { haveRequests, type RequestFaults, requestFaults } from "./request-faults.ts";
 
 /** One kind of fault of one device, and all that can be said of it. */
 export interface ExplainedGroup {
@@ -26,6 +27,8 @@ export interface ExplainedLogs {
   readonly facts: FaultGroups;
   readonly report: ImportReport;
   readonly collect: readonly string[];
+  /** Of the logs that have requests, those that fault. */
+  readonly requests: readonly RequestFaults[];
 }
 
 /** Groups whose tables are walked: the others look like them. */
@@ -53,7 +56,11 @@ export async function explainLogs(paths: readonly string[]): Promise<ExplainedLo
   });
   const groups: ExplainedGroup[] = [];
   for (const group of facts.groups) groups.push(await explained(group, facts, groups.length < MAX_WALKED));
-  return { groups, facts, report, collect: collectNext(collectedBy(facts)) };
+  const requests: RequestFaults[] = [];
+  // Standard input has been read, and is not there again.
+  if (haveRequests(report.formats))
+    for (const path of paths) if (path !== "-") requests.push(await requestFaults(path));
+  return { groups, facts, report, requests, collect: collectNext(collectedBy(facts)) };
 }
 
 async function explained(group: FaultGroup, facts: FaultGroups, walked: boolean): Promise<ExplainedGroup> {

@@ -87,11 +87,25 @@ async function recordMachine(
         notes.push(`QEMU is not as it was: ${error.message}`),
       );
   }
-  if (end === null)
-    notes.push(
-      "QEMU was gone before its memory could be read at the end: tables that are made while recording are not known",
-    );
+  notes.push(...changes(machine, start, end));
   return { version: client.version, machine: machine.iommus, start, end, notes, why, stores: null };
+}
+
+/** What events do not tell of a recording without stores. */
+function changes(machine: GuestMachine, start: Capture, end: Capture | null): string[] {
+  const notes: string[] = [];
+  if (start.spent || end?.spent === true)
+    notes.push("tables lead back into themselves: not all of their pages were read");
+  for (const [i, { kind, id }] of machine.iommus.entries()) {
+    const before = start.iommus[i]!.registers;
+    const after = end?.iommus[i]?.registers ?? before;
+    for (const { name } of kind.silent === true ? kind.leading : [])
+      if (before.get(name) !== after.get(name))
+        notes.push(
+          `register ${name} of ${id} was written while recording, which no event shows: the trace has its first value`,
+        );
+  }
+  return notes;
 }
 
 async function isRunning(client: QmpClient): Promise<boolean> {

@@ -37,6 +37,8 @@ export async function launch(
   ending: Ending,
   say: (text: string) => void,
 ): Promise<Recording> {
+  if (words.includes("-daemonize"))
+    throw new CliError("expected a QEMU that stays in the foreground, found -daemonize", true);
   const scratch = mkdtempSync(join(tmpdir(), "pasid-replay-"));
   const map = new PageMap(join(scratch, "pages"), WATCHED_END);
   let attachments: Attachments | null = null;
@@ -168,6 +170,11 @@ async function recordFromStart(
 }
 
 function ramOf(machine: GuestMachine): HostRam[] {
+  const beyond = machine.ram.find(({ last }) => last >= WATCHED_END);
+  if (beyond !== undefined)
+    throw new CliError(
+      `expected guest memory below 0x${WATCHED_END.toString(16)}, found ${beyond.name} up to 0x${beyond.last.toString(16)}: attach with --qmp`,
+    );
   const ram = machine.ram.flatMap(({ first, last, host }) => (host === null ? [] : [{ first, last, host }]));
   if (ram.length === 0 || machine.pageNow(Number(ram[0]!.first >> 12n)) === null)
     throw new CliError(

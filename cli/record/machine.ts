@@ -3,9 +3,9 @@ import { commandLineOf, ProcessMemory, processBehind } from "../../parsers/qemu/
 import {
   hostAddressOf,
   type MemoryRegion,
+  memoryWords,
   ramOf,
   regionsNamed,
-  wordsOf,
 } from "../../parsers/qemu/monitor-text.ts";
 import { type QmpClient, QmpError, socketAddress } from "../../parsers/qemu/qmp.ts";
 import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
@@ -71,6 +71,11 @@ export class GuestMachine {
       const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
+    const [first, ...others] = iommus;
+    if (others.length > 0)
+      throw new CliError(
+        `${name}: expected one IOMMU, found ${iommus.length} (${first!.kind.region}): QEMU's events do not say which of them they are of`,
+      );
     const address = socketAddress(name);
     const pid = ownPid ?? ("path" in address ? processBehind(address.path) : undefined);
     const memory = pid === undefined ? null : ProcessMemory.open(pid);
@@ -119,7 +124,7 @@ export class GuestMachine {
 
   async #page(frame: number): Promise<Uint8Array> {
     const line = `xp /${PAGE_WORDS}gx 0x${frame.toString(16)}000`;
-    const words = wordsOf(await this.client.monitor(line));
+    const words = memoryWords(await this.client.monitor(line));
     if (words.length !== PAGE_WORDS)
       throw new QmpError(`${line}: expected ${PAGE_WORDS} words, found ${words.length}`);
     const page = Buffer.alloc(FRAME_BYTES);
@@ -135,7 +140,7 @@ export class GuestMachine {
 
   async #register(base: bigint, { offset, bytes, name }: RegisterPlace): Promise<bigint> {
     const address = `0x${(base + BigInt(offset)).toString(16)}`;
-    const [value] = wordsOf(await this.client.monitor(`xp /1${bytes === 8 ? "g" : "w"}x ${address}`));
+    const [value] = memoryWords(await this.client.monitor(`xp /1${bytes === 8 ? "g" : "w"}x ${address}`));
     if (value === undefined)
       throw new QmpError(`register ${name} at ${address}: expected a value, found none`);
     return value;

@@ -1,16 +1,21 @@
 import { OK } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
+import { requestFaultRecords } from "./request-faults.ts";
 
 /** What logs say of IOMMUs, as NDJSON: a record per kind of fault, then one of the logs. */
-export function logJson(paths: readonly string[], { groups, facts, report, collect }: ExplainedLogs): string {
-  const records: object[] = groups.map(groupRecord);
+export function logJson(
+  paths: readonly string[],
+  { groups, facts, report, collect, requests }: ExplainedLogs,
+): string {
+  const records: object[] = [...groups.map(groupRecord), ...requests.flatMap(requestFaultRecords)];
+  const replayed = requests.flatMap(({ faults }) => faults).reduce((sum, kind) => sum + kind.requests, 0);
   records.push({
     type: "logs",
     paths,
     lines: report.lines,
     formats: report.formats,
-    faults: groups.reduce((sum, { group }) => sum + group.count, facts.ungrouped),
+    faults: groups.reduce((sum, { group }) => sum + group.count, facts.ungrouped + replayed),
     queue_errors: [...facts.queueErrors.values()].map(({ text, count, first }) => ({
       text,
       count,

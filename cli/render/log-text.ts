@@ -4,6 +4,8 @@ import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
+import { haveRequests } from "../explain-log/request-faults.ts";
+import { requestFaultLines } from "./request-faults.ts";
 import { faultTitle, sentence } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { pageLines } from "./walk-text.ts";
@@ -11,8 +13,6 @@ import { pageLines } from "./walk-text.ts";
 const INDENT = "  ";
 /** Kinds of faults that are written out. */
 const MAX_GROUPS = 50;
-/** Formats of logs that have requests, and not only what was logged of them. */
-const EMULATOR = /^(qemu|gem5|simple)/;
 const UNKNOWN_ACCESS = "request (the log does not say whether read or write)";
 const ACCESS = { r: "read", w: "write", x: "read for execute" };
 
@@ -26,20 +26,29 @@ export function logText(paths: readonly string[], explained: ExplainedLogs): str
   });
   if (groups.length > MAX_GROUPS)
     lines.push("", `… ${count(groups.length - MAX_GROUPS, "more kind")} of faults`);
+  let number = groups.length + 1;
+  for (const requests of explained.requests) {
+    lines.push(...requestFaultLines(requests, number));
+    number += requests.faults.length;
+  }
   lines.push(...restLines(explained));
-  if (explained.report.formats.some((format) => EMULATOR.test(format)))
+  // Of a pipe the requests are gone.
+  if (haveRequests(explained.report.formats) && paths.includes("-"))
     lines.push(
       "",
-      "An emulator's log has its requests: those that fault are not grouped here. To see them:",
-      `${INDENT}pasid-replay ${paths.join(" ")} --only faults`,
+      "The log has requests: by its name, not through a pipe, those that fault are explained as well.",
     );
   return `${lines.join("\n")}\n`;
 }
 
-function headLine(paths: readonly string[], { groups, report, facts }: ExplainedLogs): string {
-  const faults = groups.reduce((sum, { group }) => sum + group.count, facts.ungrouped);
+function headLine(paths: readonly string[], { groups, report, facts, requests }: ExplainedLogs): string {
+  const replayed = requests.flatMap(({ faults: kinds }) => kinds);
+  const faults =
+    groups.reduce((sum, { group }) => sum + group.count, facts.ungrouped) +
+    replayed.reduce((sum, kind) => sum + kind.requests, 0);
   const of = report.formats.length === 0 ? "nothing about an IOMMU" : count(faults, "fault");
-  const kinds = groups.length === 0 ? "" : ` of ${count(groups.length, "kind")}`;
+  const all = groups.length + replayed.length;
+  const kinds = all === 0 ? "" : ` of ${count(all, "kind")}`;
   const mappings =
     facts.mappings === 0
       ? ""

@@ -1,5 +1,5 @@
 import { COMMON_OPTIONS, type CommandModel } from "./command-model.ts";
-import { listValues, wordsOf } from "./option-values.ts";
+import { listValues, positionalWords } from "./option-values.ts";
 import type { Shell } from "./shells.ts";
 
 const NAME = "pasid-replay";
@@ -32,7 +32,7 @@ function completed(command: CommandModel, commands: readonly string[]): Complete
     }
     if (option.isOn) options.push([`--no-${option.name}`, option.describe]);
   }
-  return { command, options, values, ...wordsOf(command, commands) };
+  return { command, options, values, ...positionalWords(command, commands) };
 }
 
 /** A script that completes commands, options and their values. It has all words in it: nothing is started to complete. */

@@ -34,7 +34,7 @@ export function listValues(command: CommandModel, option: string): readonly stri
 }
 
 /** What may stand as the first word behind a command's name, and behind each of these; files aside. */
-export function wordsOf(
+export function positionalWords(
   command: CommandModel,
   commands: readonly string[],
 ): { readonly first: readonly string[]; readonly second: ReadonlyMap<string, readonly string[]> } {

@@ -1,4 +1,5 @@
 import type { ByteSource } from "../trace/byte-source.ts";
+import { PeekedSource } from "../trace/decompress.ts";
 import { isTraceError, TraceError, type TraceErrorCode } from "../trace/errors.ts";
 import { openTrace } from "../trace/source.ts";
 
@@ -24,6 +25,35 @@ export async function openInput(path: string, expected: string): Promise<ByteSou
     if (found === undefined) throw error;
     throw new TraceError((error as TraceError).code, path, `expected ${expected}, found ${found}`);
   }
+}
+
+/** Where a tar archive says what it is. */
+const TAR_MAGIC = "ustar";
+const TAR_MAGIC_AT = 257;
+
+/**
+ * Opens a log, as `openInput`. An archive of files is none, even though text is in it.
+ * @throws TraceError also for a tar archive
+ */
+export async function openLog(path: string): Promise<ByteSource> {
+  const source = await openInput(path, "a log");
+  const head = Buffer.alloc(TAR_MAGIC_AT + TAR_MAGIC.length);
+  let n = 0;
+  try {
+    // Two reads, what has been looked at already and more: of a log that is being written there may be nothing else yet.
+    for (let reads = 0; reads < 2 && n < head.length; reads++)
+      n += await source.read(head, n, head.length - n);
+  } catch (error) {
+    return new PeekedSource(source, head.subarray(0, n), error);
+  }
+  if (head.toString("latin1", TAR_MAGIC_AT) !== TAR_MAGIC)
+    return new PeekedSource(source, head.subarray(0, n));
+  await source.close();
+  throw new TraceError(
+    "unreadable",
+    path,
+    "expected a log, found a tar archive: unpack it, and name the files in it",
+  );
 }
 
 /**

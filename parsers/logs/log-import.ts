@@ -57,6 +57,8 @@ export interface LogReport {
 interface OpenReader {
   readonly format: LogFormat;
   readonly reader: LogReader;
+  /** It has taken a line. */
+  taken: boolean;
 }
 
 /** Records of the same kind of loss are one, at the end of the log. */
@@ -132,14 +134,15 @@ export class LogImport implements LineTaker, LogReport {
 
   /** Reads every line as a row of a table. */
   #readTable(columns: CsvColumns): void {
-    const open = { format: CSV, reader: new CsvReader(this.#output, columns) };
+    const open = { format: CSV, reader: new CsvReader(this.#output, columns), taken: false };
     this.#readers.set(CSV, open);
     this.#follower = open;
     this.wanted = Number.POSITIVE_INFINITY;
   }
 
   get formats(): readonly string[] {
-    return [...this.#readers.keys()].map(({ name }) => name);
+    // A reader that has taken no line was opened for one that only looked like one of its format.
+    return [...this.#readers.values()].filter(({ taken }) => taken).map(({ format }) => format.name);
   }
 
   /** The needles of the formats that are read. */
@@ -200,6 +203,7 @@ export class LogImport implements LineTaker, LogReport {
     this.#reading = open;
     this.#nothing = false;
     if (!open.reader.line(line)) return false;
+    open.taken = true;
     this.#last = open;
     if (!this.#nothing) this.understood++;
     return true;
@@ -211,7 +215,7 @@ export class LogImport implements LineTaker, LogReport {
       if (format.detect(text)) {
         let open = this.#readers.get(format);
         if (open === undefined) {
-          open = { format, reader: format.open(this.#output) };
+          open = { format, reader: format.open(this.#output), taken: false };
           this.#readers.set(format, open);
         }
         return open;

@@ -12,6 +12,7 @@ const OUTPUT_TYPES: ReadonlySet<string> = new Set([
   "trace",
   "stats",
   "summary",
+  "total",
   "diff",
   "diff-summary",
 ]);

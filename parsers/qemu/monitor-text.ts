@@ -42,7 +42,7 @@ export function ramOf(text: string): MemoryRegion[] {
  * The 64-bit words that `xp /Ngx ADDRESS` prints.
  * @returns as many as there are before an address that cannot be read
  */
-export function wordsOf(text: string): bigint[] {
+export function memoryWords(text: string): bigint[] {
   const words: bigint[] = [];
   for (const line of text.split("\n")) {
     const at = line.indexOf(":");

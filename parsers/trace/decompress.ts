@@ -34,9 +34,43 @@ export async function unpacked(raw: ByteSource, chunkBytes = CHUNK_BYTES): Promi
     return new UnpackedSource(raw, start, "gzip", STEP_BYTES, (emit) => new Gunzip(emit, chunkBytes));
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd)
     return new UnpackedSource(raw, start, "zstd", ZSTD_STEP_BYTES, await zstd());
+  const wide = utf16Of(start);
+  if (wide !== undefined)
+    return new UnpackedSource(raw, start, "UTF-16", STEP_BYTES, (emit) => new Utf16(emit, wide));
   const foreign = foreignFile(raw.path, start);
   if (foreign !== undefined) throw new TraceError("unreadable", raw.path, foreign);
   return new PeekedSource(raw, start);
+}
+
+/** What text begins with whose characters have two bytes, as Windows' shells write it: a byte order mark. */
+function utf16Of(head: Uint8Array): "utf-16le" | "utf-16be" | undefined {
+  if (head[0] === 0xff && head[1] === 0xfe) return "utf-16le";
+  return head[0] === 0xfe && head[1] === 0xff ? "utf-16be" : undefined;
+}
+
+/** Text in UTF-16, as UTF-8. */
+class Utf16 implements Decompressor {
+  readonly #emit: (bytes: Uint8Array) => void;
+  readonly #decoder: InstanceType<typeof TextDecoder>;
+
+  constructor(emit: (bytes: Uint8Array) => void, encoding: "utf-16le" | "utf-16be") {
+    this.#emit = emit;
+    this.#decoder = new TextDecoder(encoding);
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    this.#put(this.#decoder.decode(bytes, { stream: true }));
+  }
+
+  async finish(): Promise<void> {
+    this.#put(this.#decoder.decode());
+  }
+
+  #put(text: string): void {
+    if (text !== "") this.#emit(Buffer.from(text, "utf8"));
+  }
+
+  close(): void {}
 }
 
 /** A source whose first bytes have been read already. */

@@ -329,10 +329,19 @@ export class UnitCaches {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
+    if (this.#isEmpty) {
+      if (inv.caches !== DEVICE_TLB) this.#redundant++;
+      return;
+    }
     const parts = inTagsOf(this.#unit.vendor.caching.byAsid, inv.clone(), (of) => this.contexts.spacesOf(of));
     let dropped = false;
     for (const part of parts) if (this.#drop(part, time)) dropped = true;
     if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
+  }
+
+  /** Whether nothing has ever been entered: of a trace with very many IOMMUs, most are not used. */
+  get #isEmpty(): boolean {
+    return this.contexts.isEmpty && this.translations.tags.all.length === 0 && this.#iotlbs.length === 0;
   }
 
   /** It is known whether the system waits for its invalidations, or is taken to be. */

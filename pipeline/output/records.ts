@@ -140,12 +140,22 @@ export interface MarkRecord {
 export interface TraceRecord {
   readonly type: "trace";
   readonly path: string;
+  /** Why it was not replayed. */
+  readonly error?: string;
 }
 
 /** Counters of one IOMMU and table model. `trace` stands where several traces are replayed into one output. */
 export type StatsRecord = ModelCounters & CacheStatistics & { readonly trace?: string };
 /** Counters of a whole replay. */
 export type SummaryRecord = ReplayCounters & { readonly trace?: string };
+
+/** Counts of several replays together. */
+export interface TotalRecord extends Omit<ReplayCounters, "type"> {
+  readonly type: "total";
+  /** Traces that were replayed, and those that could not be. */
+  readonly traces: number;
+  readonly failed?: number;
+}
 
 export type OutputRecord =
   | OutcomeRecord

@@ -43,6 +43,7 @@ import type {
   OutcomeRecord,
   StatsRecord,
   SummaryRecord,
+  TotalRecord,
   TraceRecord,
 } from "../output/records.ts";
 
@@ -194,7 +195,10 @@ const MARK: Description<MarkRecord> = {
   label: schemaField({ type: "string", description: "The label" }),
 };
 
-const TRACE: Description<TraceRecord> = { path: text("The trace whose output follows") };
+const TRACE: Description<TraceRecord> = {
+  path: text("The trace whose output follows"),
+  error: optional(text("Why it was not replayed: nothing of it follows")),
+};
 
 const STATS: Description<StatsRecord> = {
   trace,
@@ -270,6 +274,13 @@ const SUMMARY: Description<SummaryRecord> = {
   ),
 };
 
+const { trace: _, ...COUNTERS } = SUMMARY;
+const TOTAL: Description<TotalRecord> = {
+  traces: count("Traces that were replayed"),
+  failed: optional(count("Traces that could not be")),
+  ...COUNTERS,
+};
+
 /** Every type of output record: of `replay`, of `diff` and of `inspect`. */
 const RECORDS: Descriptions = {
   outcome: [OUTCOME, "What became of one request"],
@@ -278,7 +289,8 @@ const RECORDS: Descriptions = {
   mark: [MARK, "A label of the input"],
   trace: [TRACE, "Opens the output of one of several traces"],
   stats: [STATS, "Counters of one IOMMU and table format"],
-  summary: [SUMMARY, "Counters of a whole replay; the last record"],
+  summary: [SUMMARY, "Counters of a whole replay; the last record of a trace"],
+  total: [TOTAL, "Counters of several replays together; the last record"],
   ...DIFF_RECORDS,
   ...INSPECT_RECORDS,
 };

@@ -1,18 +1,20 @@
 /**
  * Benchmarks:
  *
- *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end] \
+ *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end] [--large] \
  *       [--pages 10000000] [--skip-pages]
  *
- * First tasks within this process (trace reading, guest memory, walks, caches, outcomes), then whole runs of the built
- * command beside jq, and on very many different pages. To add tasks, write a file with an `add…Tasks(bench)` and list
+ * First tasks within this process (trace reading, guest memory, walks of every vendor, caches, outcomes), then whole runs of
+ * the built command beside jq, and where there is a C compiler beside a near-limit: narrow and wide traces and one of a DMA
+ * API, the library, diff, start-up; with `--large` memory and times at ten times the length; and on very many different
+ * pages. To add tasks, write a file with an `add…Tasks(bench)` and list
  * it below. The first number in a task's name is how many things one iteration does.
  */
 import { parseArgs } from "node:util";
 import { Bench, type Task } from "tinybench";
 import build from "../support/build.ts";
 import { addCacheTasks, cachedPages } from "./caches.ts";
-import { endToEnd } from "./end-to-end.ts";
+import { endToEnd, memoryByLength, startUp } from "./end-to-end.ts";
 import { addMemoryTasks } from "./memory.ts";
 import { addOutcomeWriterTasks } from "./outcome-writer.ts";
 import { addScannerTasks } from "./scanner.ts";
@@ -25,6 +27,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     "skip-tasks": { type: "boolean", default: false },
     "skip-end-to-end": { type: "boolean", default: false },
+    large: { type: "boolean", default: false },
     pages: { type: "string", default: "10000000" },
     "skip-pages": { type: "boolean", default: false },
   },
@@ -42,8 +45,12 @@ if (!values["skip-tasks"]) {
   for (const task of bench.tasks) console.log(taskLine(task));
 }
 if (!values["skip-end-to-end"] || !values["skip-pages"]) build();
-if (!values["skip-end-to-end"])
-  endToEnd({ requests: Number(values.requests), rounds: Number(values.rounds) });
+const sizes = { requests: Number(values.requests), rounds: Number(values.rounds) };
+if (!values["skip-end-to-end"]) {
+  startUp(sizes);
+  endToEnd(sizes);
+}
+if (values.large) memoryByLength(sizes);
 if (!values["skip-pages"]) cachedPages({ pages: Number(values.pages), rounds: Number(values.rounds) });
 
 /** A task's median: how long one thing takes, and how many there are in a second. */

@@ -9,6 +9,7 @@ import { TraceMemory } from "../../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 import { OutcomeFeed } from "../../parsers/outcomes/outcome-feed.ts";
+import { hostAddressOf, memoryWords, ramOf, regionsNamed } from "../../parsers/qemu/monitor-text.ts";
 import { onlyTrace } from "../../parsers/recognize.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
 import { documentFeed } from "../../parsers/trace/document-feed.ts";
@@ -219,7 +220,25 @@ async function drained(bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** What the monitor of a QEMU prints. */
+const MONITOR_SEEDS = [
+  'FlatView #0\r\n AS "memory", root: system\r\n  0000000000100000-000000000fffffff (prio 0, ram): pc.ram @0000000000100000\r\n',
+  "    00000000fed90000-00000000fed9022f (prio 0, i/o): intel_iommu\r\n",
+  "0000000000001000: 0x0000000000000001 0x00000000fed90000\r\n00001010: 0x1 0x2\r\n",
+  "Host virtual address for 0x6000000 (pc.ram) is 0x7f6fe9e00000\r\n",
+];
+
 export const TARGETS: Readonly<Record<string, Target>> = {
+  "qemu-monitor": {
+    seeds: () => MONITOR_SEEDS.map((text) => Buffer.from(text)),
+    run(bytes) {
+      const text = Buffer.from(bytes).toString("latin1");
+      for (const { first, last } of [...ramOf(text), ...regionsNamed(text, ["intel_iommu"])])
+        if (first < 0n || last >= 1n << 64n) throw new Error("no address");
+      if (memoryWords(text).some((word) => word >= 1n << 64n)) throw new Error("no word");
+      hostAddressOf(text);
+    },
+  },
   trace: {
     seeds: traceSeeds,
     run(bytes) {

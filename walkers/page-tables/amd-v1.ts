@@ -10,7 +10,7 @@
 
 import type { RepeatedLeaf } from "../caching.ts";
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
-import { frameOf } from "../memory.ts";
+import { frameOf, pow2 } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
 import { indexAt, radix512Shift } from "./radix512.ts";
@@ -256,6 +256,6 @@ function within(page: number, shift: number, entryLo: number, hi: number, lo: nu
     const mask = offsetBits === 0 ? 0 : FRAME_LOW_MASK >>> (FRAME_LOW_BITS - offsetBits);
     return page - ((entryLo >>> 12) & mask) + ((lo >>> 12) & mask);
   }
-  const frames = 2 ** offsetBits;
+  const frames = pow2(offsetBits);
   return page - (page % frames) + (frameOf(hi, lo) % frames);
 }

@@ -1,4 +1,4 @@
-import { FRAME_SHIFT } from "../memory.ts";
+import { FRAME_SHIFT, pow2 } from "../memory.ts";
 
 /** What the levels of page tables of one format have in common, whatever is in their entries. A table is as large as the smallest page. */
 export interface LevelGeometry {
@@ -32,5 +32,5 @@ export function rootLevel({ last, up }: LevelGeometry, levels: number): number {
 
 /** Bytes of an entry. */
 export function entryBytes({ pageShift, bits }: LevelGeometry): number {
-  return 2 ** (pageShift - bits);
+  return pow2(pageShift - bits);
 }

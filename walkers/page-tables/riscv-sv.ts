@@ -9,7 +9,7 @@
 
 import type { RepeatedLeaf } from "../caching.ts";
 import { bit, bits, frame, ignored, layout } from "../layout.ts";
-import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo } from "../memory.ts";
+import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, pow2 } from "../memory.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
@@ -247,7 +247,7 @@ export class SvWalk {
         }
       } else {
         const bitsBelow = entryShift(svGeometry(levels), level) - FRAME_SHIFT;
-        const framesBelow = 2 ** bitsBelow;
+        const framesBelow = pow2(bitsBelow);
         if (ppn % framesBelow !== 0) return RESERVED;
         this.frame = ppn + frameWithin(bitsBelow, hi, lo);
         this.pageShift = FRAME_SHIFT + bitsBelow;
@@ -323,6 +323,6 @@ function indexNarrow(level: number, hi: number, lo: number, wide: boolean): numb
 
 /** The low `count` bits (9 to 36) of the input address's page number. */
 function frameWithin(count: number, hi: number, lo: number): number {
-  if (count <= 20) return (lo >>> 12) & (2 ** count - 1);
-  return (hi & (2 ** (count - 20) - 1)) * 0x10_0000 + (lo >>> 12);
+  if (count <= 20) return (lo >>> 12) & (pow2(count) - 1);
+  return (hi & (pow2(count - 20) - 1)) * 0x10_0000 + (lo >>> 12);
 }

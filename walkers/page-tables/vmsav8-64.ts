@@ -7,7 +7,7 @@
  * One level resolves granule - 3 bits: level L's descriptor maps 2^(granule + (granule - 3) * (3 - L)) bytes.
  */
 import type { Layout } from "../layout.ts";
-import { frameHi, frameLo } from "../memory.ts";
+import { frameHi, frameLo, framesIn, pow2 } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import type { TableReader } from "../table-reader.ts";
@@ -112,8 +112,8 @@ export class TableBase {
     this.inputBits = inputBits;
     this.startLevel = startLevel;
     this.startShift = entryShift(granuleGeometry(granule), startLevel);
-    this.startMask = 2 ** (inputBits - this.startShift) - 1;
-    this.outputFrames = 2 ** (outputBits - 12);
+    this.startMask = pow2(inputBits - this.startShift) - 1;
+    this.outputFrames = framesIn(outputBits);
     const is64k = granule === GRANULE_64K;
     this.highBits = is64k ? (lpa ? HIGH_BITS_LPA : NO_HIGH_BITS) : ds ? HIGH_BITS_LPA2 : NO_HIGH_BITS;
     // D8.2.8 table D8-17, D8.2.9 table D8-27, D8.2.10 table D8-36; AArch64.BlockDescSupported.
@@ -128,7 +128,7 @@ export class TableBase {
   base(frame: number, offset: number, outputBits: number): void {
     const tableShift = this.inputBits - this.startShift + 3;
     const align = outputBits >= 52 && tableShift < 6 ? 6 : tableShift;
-    this.frame = align > 12 ? frame - (frame % 2 ** (align - 12)) : frame;
+    this.frame = align > 12 ? frame - (frame % framesIn(align)) : frame;
     this.offset = align >= 12 ? 0 : offset & -(1 << align);
   }
 }

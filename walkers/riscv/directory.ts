@@ -4,7 +4,7 @@
  */
 import type { Fault } from "../fault.ts";
 import type { Layout } from "../layout.ts";
-import { FRAME_MASK, frameHi, frameLo } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, pow2 } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
@@ -109,7 +109,7 @@ export class Directories {
     }
     // Step 8. The context, of 32 or 64 bytes.
     const context = config.msiFlat ? DeviceContextLayout : BaseDeviceContext;
-    const offset = (deviceId & (2 ** low - 1)) * context.bytes;
+    const offset = (deviceId & (pow2(low) - 1)) * context.bytes;
     if (!this.#read(context, table, offset, config.be, DDT_LOAD_ACCESS_FAULT, out)) return false;
     // Step 9.
     const view = tables.view;

@@ -1,4 +1,4 @@
-import { FRAME_SHIFT } from "../memory.ts";
+import { FRAME_SHIFT, framesIn } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { hasNeed } from "./needs.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
@@ -193,7 +193,7 @@ export class SmmuFeatures {
 
 /** Frame number of an address aligned down to 2^align bytes. */
 export function alignFrame(frame: number, align: number): number {
-  return align > 12 ? frame - (frame % 2 ** (align - 12)) : frame;
+  return align > 12 ? frame - (frame % framesIn(align)) : frame;
 }
 
 /** Offset in its frame of an address aligned down to 2^align bytes. */

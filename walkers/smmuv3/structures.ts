@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "../fault.ts";
-import { FRAME_MASK, frameHi, frameLo } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, pow2 } from "../memory.ts";
 import { FOR_CONTEXT } from "../page-tables/stage.ts";
 import { READ } from "../request.ts";
 import type { WalkResult } from "../result.ts";
@@ -62,10 +62,10 @@ export class StructureReader {
     let index = sid;
     const split = features.split;
     if (split !== 0) {
-      const at = offset + Math.floor(sid / 2 ** split) * L1Std.bytes;
+      const at = offset + Math.floor(sid / pow2(split)) * L1Std.bytes;
       if (!this.#readStreamTable(L1Std, frame, at, out)) return false;
       const span = spanOf(tables.view, tables.at);
-      index = sid % 2 ** split;
+      index = sid % pow2(split);
       // 7.3.3: the spans that are none, reserved, or more than the split, and indices beyond the span.
       if (span === 0 || brokenL1StdRule(span, features) !== 0 || index >= 1 << (span - 1)) {
         tables.blame(out);
@@ -110,7 +110,7 @@ export class StructureReader {
       return this.terminate(faults.C_BAD_SUBSTREAMID, out);
     }
     frame = alignFrame(leaf, split + ENTRY_SHIFT);
-    return this.#readCdTable(Cd, frame, (ssid % 2 ** split) * Cd.bytes, device, out);
+    return this.#readCdTable(Cd, frame, (ssid % pow2(split)) * Cd.bytes, device, out);
   }
 
   #readCdTable(

@@ -1,5 +1,5 @@
 import type { Fault, FaultReason } from "../fault.ts";
-import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memory.ts";
+import { FRAME_MASK, frameHi, frameLo, frameOf, framesIn, type GuestMemory } from "../memory.ts";
 import { FETCH_FAILED, FOR_DATA, FOR_TABLE, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { Vmsav864Walk } from "../page-tables/vmsav8-64.ts";
 import {
@@ -200,7 +200,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     passThrough(request, out);
     // An IPA that stage 2 bypasses is truncated to the OAS.
-    out.frame %= 2 ** (oas - 12);
+    out.frame %= framesIn(oas);
     return true;
   }
 

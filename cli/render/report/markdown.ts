@@ -8,16 +8,14 @@ import { hex } from "../../../walkers/word64.ts";
 import { shellWord } from "../../shell-word.ts";
 import { mappedText, spaceText, tableText } from "../inspect-words.ts";
 import { faultTitle } from "../sentence.ts";
+import { GLANCE, glance, worstTracesFirst } from "../trace-table.ts";
 import { pageLines } from "../walk-text.ts";
 import { mdBlock, mdCode, mdDetails, mdTable, mdText } from "./md.ts";
-import { worstFirst } from "./page.ts";
 import type { ReportedTrace, ReportView } from "./view.ts";
 import {
   answerText,
   clip,
   commandToWalk,
-  GLANCE,
-  glance,
   many,
   number,
   placeText,
@@ -41,7 +39,7 @@ const MOST_ROWS = 200;
 
 /** A report as Markdown, for a bug report: what matters first, walks to be opened. */
 export function reportMarkdown(view: ReportView): string {
-  const traces = worstFirst(view.traces);
+  const traces = worstTracesFirst(view.traces, ({ report }) => report.counts);
   const shown = traces.slice(0, MOST_TRACES);
   const table = traces.length > 1 ? [tableOf(traces)] : [];
   for (let most = Math.ceil(MOST / shown.length); ; most = Math.floor(most / 2)) {
@@ -56,7 +54,7 @@ export function reportMarkdown(view: ReportView): string {
 function tableOf(traces: readonly ReportedTrace[]): string {
   const rows = traces
     .slice(0, MOST_ROWS)
-    .map(({ path, report }) => [mdCode(traceName(path)), ...glance(report).map(number)]);
+    .map(({ path, report }) => [mdCode(traceName(path)), ...glance(report.counts).map(number)]);
   return [
     `# ${number(traces.length)} traces, the worst first`,
     mdTable(["trace", ...GLANCE], rows),

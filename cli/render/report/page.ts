@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
+import { GLANCE, glance, worstTracesFirst } from "../trace-table.ts";
 import { EMPTY, Html, html } from "./html.ts";
 import { traceHtml } from "./trace-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
-import { GLANCE, glance, number, statements, traceName, worstTone } from "./words.ts";
+import { number, statements, traceName, worstTone } from "./words.ts";
 
 /** What a page is drawn and moved by: made from `cli/report-page/` by the build. */
 export interface PageAssets {
@@ -28,7 +29,7 @@ const LIMITS: ShownLimits = {
 
 /** A report as one HTML file that loads nothing. */
 export function reportPage(view: ReportView, { style, script }: PageAssets): string {
-  const traces = worstFirst(view.traces);
+  const traces = worstTracesFirst(view.traces, ({ report }) => report.counts);
   // What a hostile trace is made to be large by, is cut until it fits.
   for (let share = traces.length; ; share *= 2) {
     const text = pageText(view, traces, limitsFor(share), style, script);
@@ -52,22 +53,6 @@ function limitsFor(share: number): ShownLimits {
     columns: part(LIMITS.columns, 60, 4),
     characters: part(LIMITS.characters, 80, 8),
   };
-}
-
-/** The order of the table: those with something wrong first. */
-export function worstFirst(traces: readonly ReportedTrace[]): ReportedTrace[] {
-  /** Without the number of requests, and faults, which may be meant, last. */
-  const rank = ({ report }: ReportedTrace): number[] => {
-    const [, wrong, owed, errors, warnings, faults, unusable] = glance(report);
-    return [wrong!, owed!, errors!, warnings!, unusable!, faults!];
-  };
-  return [...traces]
-    .map((trace) => ({ trace, rank: rank(trace) }))
-    .sort((a, b) => {
-      const i = a.rank.findIndex((n, j) => n !== b.rank[j]);
-      return i < 0 ? 0 : b.rank[i]! - a.rank[i]!;
-    })
-    .map(({ trace }) => trace);
 }
 
 function pageText(
@@ -106,7 +91,7 @@ function tableHtml(traces: readonly ReportedTrace[], view: ReportView, linked: n
   const rows = traces.map((trace, i) => {
     const { report, path } = trace;
     const name = i < linked ? html`<a href="#t${i + 1}">${traceName(path)}</a>` : html`${traceName(path)}`;
-    return html`<tr><td><span class="dot ${worstTone(statements(report, view.filter))}"></span>${name}</td>${glance(report).map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
+    return html`<tr><td><span class="dot ${worstTone(statements(report, view.filter))}"></span>${name}</td>${glance(report.counts).map((n) => html`<td class="n">${number(n)}</td>`)}</tr>`;
   });
   return html`<section><h2>${number(traces.length)} traces, the worst first</h2><table class="traces"><thead><tr><th>Trace</th>${GLANCE.map((head) => html`<th>${head}</th>`)}</tr></thead><tbody>${rows}</tbody></table></section>`;
 }

@@ -105,31 +105,6 @@ function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): number {
   return counts.verdicts.get(verdict) ?? 0;
 }
 
-/** What a table of several traces says of each, by the heads of its columns. */
-export const GLANCE = [
-  "Requests",
-  "Wrong answers",
-  "Stale, owed",
-  "Errors",
-  "Warnings",
-  "Faults",
-  "Unusable",
-] as const;
-
-export function glance(report: TraceReport): number[] {
-  const { counts } = report;
-  const { requests, faults } = resultsOf(report);
-  return [
-    requests,
-    verdictCount(report, "mismatch") + verdictCount(report, "stale-after-invalidation"),
-    counts.owed,
-    counts.severities.get("error") ?? 0,
-    counts.severities.get("warning") ?? 0,
-    faults,
-    counts.errors,
-  ];
-}
-
 /**
  * What matters, the worst first.
  * @param filter options that narrow the report; "" where there are none

@@ -454,8 +454,12 @@ export class Explanation {
     device: number,
   ): () => boolean {
     const translations = this.#translations;
+    // It is asked at every invalidation: of what has not covered it before, nothing does now.
+    let asked = 0;
     return () => {
-      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device)) return false;
+      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
+        return false;
+      asked = set.allRanges;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.

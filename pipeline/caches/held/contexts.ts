@@ -88,6 +88,10 @@ export class Contexts {
     this.#budget = budget;
   }
 
+  get isEmpty(): boolean {
+    return this.#devices.size === 0;
+  }
+
   of(request: WalkRequest): DeviceCaches {
     const key = request.binding ?? request.device;
     if (this.#last !== null && this.#last.key === key) return this.#last;

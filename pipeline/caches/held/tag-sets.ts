@@ -6,6 +6,8 @@ import type { MemoryBudget } from "./memory-budget.ts";
 export interface PageRange {
   readonly inv: Invalidation;
   readonly issued: number;
+  /** Number of it in its set, from 1: they stand in this order. */
+  readonly number: number;
 }
 
 /** A translation that a cache may hold, or once held: what memory said to a context at a time. */
@@ -53,6 +55,8 @@ export class TagSet implements TranslationTag {
   #kind = 0;
   /** Invalidations that are not looked up page by page. */
   readonly ranges: PageRange[] = [];
+  /** How many there were. */
+  allRanges = 0;
   /** By page: translations that differ from the latest, which stands in the table of pages. */
   readonly superseded = new Map<number, CachedTranslation[]>();
   /** How many of them are valid, at most. */

@@ -197,10 +197,22 @@ export class Translations {
    * Whether one of the invalidations that are not looked up page by page has covered a translation.
    * @param extent what it maps
    * @param device that it was made for
+   * @param after number of the last one that is known not to have
    */
-  coveredByRange(set: TagSet, hi: number, lo: number, time: number, extent: Extent, device: number): boolean {
-    for (const { inv, issued } of set.ranges)
+  coveredByRange(
+    set: TagSet,
+    hi: number,
+    lo: number,
+    time: number,
+    extent: Extent,
+    device: number,
+    after = 0,
+  ): boolean {
+    const { ranges } = set;
+    for (let i = ranges.length - 1; i >= 0 && ranges[i]!.number > after; i--) {
+      const { inv, issued } = ranges[i]!;
       if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
+    }
     return false;
   }
 
@@ -339,7 +351,7 @@ export class Translations {
   #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
     // The same page sizes of one set may each ask for it.
     if (set.ranges.at(-1)?.inv !== inv) {
-      set.ranges.push({ inv, issued });
+      set.ranges.push({ inv, issued, number: ++set.allRanges });
       if (set.ranges.length > MAX_RANGES) this.#sweep(set);
     }
     return mayHold ? UNKNOWN : 0;
@@ -420,9 +432,10 @@ export class Translations {
 
   /** Whether an entry of a set may be in pieces. */
   #anyInPieces(inv: Invalidation, set: TagSet): boolean {
+    if (set.leafShift === 0 && !(inv.inPieces && this.#coverage.pieces)) return false;
     const { piecesOf } = inv;
-    const shift = set.nextShift(piecesOf === 0 ? FRAME_SHIFT : piecesOf - 1);
-    return shift !== 0 && this.#inPieces(inv, set, shift);
+    if (piecesOf === 0 || set.leafShift !== 0) return set.nextShift(FRAME_SHIFT) !== 0;
+    return set.nextShift(piecesOf - 1) === piecesOf;
   }
 }
 

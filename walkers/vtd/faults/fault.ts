@@ -39,6 +39,7 @@ export function fault(
 export const NOT_MAPPED = [
   "the driver unmapped the buffer, or never mapped it, before the device used it",
   "the device uses an address of another address space (a physical address, or another PASID's)",
+  "the firmware still has the device use the memory (integrated graphics 00:02.0 its stolen memory, a management controller), and its DMAR table has no RMRR for it",
 ];
 export const READ_ONLY: readonly Cause[] = [
   {
