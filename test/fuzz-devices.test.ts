@@ -98,6 +98,7 @@ describe("the protocol", () => {
         accesses: ["r", "w"] as const,
         pasid: false,
         priv: false,
+        untranslated: false,
         len: 8,
       },
     };

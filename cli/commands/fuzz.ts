@@ -1,4 +1,5 @@
 import type { Argv } from "yargs";
+import { IOMMU_MODELS, type IommuModel } from "../../walkers/models.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import type { ExitStatus } from "../exit-status.ts";
@@ -8,6 +9,8 @@ import { standardOutput } from "../output.ts";
 
 interface FuzzArguments {
   dut?: string;
+  qemu?: string;
+  model?: IommuModel;
   against?: string;
   seed?: string;
   worlds?: string;
@@ -30,6 +33,8 @@ function builder(yargs: Argv): Argv {
         ...text,
         describe: "Command of the device under test: docs/dut-protocol.md says what it must speak",
       },
+      qemu: { ...text, describe: "A QEMU: fuzz the IOMMU of a machine of it, by qtest and edu devices" },
+      model: { choices: IOMMU_MODELS, describe: "Which IOMMU of that QEMU", default: IOMMU_MODELS[0]! },
       against: {
         ...text,
         describe: "Command of another device: report where the two differ from each other",
@@ -47,6 +52,7 @@ function builder(yargs: Argv): Argv {
     })
     .example("$0 fuzz --dut './my-iommu --dut' --time 10m --out found", "Look for mistakes for ten minutes")
     .example("$0 fuzz --dut './my-iommu --dut' --seed 7 --worlds 100", "The same every time")
+    .example("$0 fuzz --qemu qemu-system-x86_64 --time 10m --out found", "An emulator as it is installed")
     .example("$0 fuzz --dut './old' --against './new' --seed 7", "Where two devices differ")
     .example("$0 fuzz --dut '$0 dut --model intel --bug upper-write'", "Try it on a device that is wrong")
     .epilogue(
@@ -68,7 +74,8 @@ function duration(option: string, text: string): number {
 }
 
 async function run(args: FuzzArguments): Promise<ExitStatus> {
-  if (args.dut === undefined) throw new CliError("expected --dut, found no device to look at", true);
+  if ((args.dut === undefined) === (args.qemu === undefined))
+    throw new CliError("expected a device to look at: --dut or --qemu, one of them", true);
   const worlds = args.worlds === undefined ? undefined : once("--worlds", args.worlds);
   const time = args.time ?? (worlds === undefined ? DEFAULT_TIME : undefined);
   const seed =
@@ -87,16 +94,15 @@ async function run(args: FuzzArguments): Promise<ExitStatus> {
     known: new KnownFindings([args.ignoreFile ?? []].flat()),
     shrinks: args.shrink,
   };
-  const { fuzzCommands } = await import("../fuzz/fuzz-commands.ts");
-  const commands = [args.dut, args.against].flatMap((given) =>
-    given === undefined ? [] : [once("--dut", given)],
-  );
-  return fuzzCommands(
-    commands,
-    duration("--timeout", once("--timeout", args.timeout)),
-    settings,
-    standardOutput(),
-  );
+  const { fuzzDevices } = await import("../fuzz/fuzz-devices.ts");
+  const devices = {
+    dut: args.dut === undefined ? undefined : once("--dut", args.dut),
+    qemu: args.qemu === undefined ? undefined : once("--qemu", args.qemu),
+    model: args.model!,
+    against: args.against === undefined ? undefined : once("--against", args.against),
+    timeout: duration("--timeout", once("--timeout", args.timeout)),
+  };
+  return fuzzDevices(devices, settings, standardOutput());
 }
 
 export const fuzzCommand = command({

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
-import { createRequire } from "node:module";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { CliError } from "../errors.ts";
+import { packagePath } from "../package-files.ts";
 
 /** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
 export const PLUGIN_APIS = [7, 4] as const;
@@ -19,7 +19,7 @@ const COMPILE_MS = 60_000;
  * @throws CliError where there is no compiler, or it fails
  */
 export function builtPlugin(api: PluginApi): string {
-  const source = join(dirname(createRequire(import.meta.url).resolve("pasid-replay/package.json")), SOURCE);
+  const source = packagePath(SOURCE);
   const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
   const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pasid-replay");
   const path = join(folder, `stores-${api}-${hash}.so`);

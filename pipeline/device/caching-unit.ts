@@ -3,7 +3,7 @@ import { ANY, CONTEXT_CACHE, Invalidation, PASID_CACHE } from "../../walkers/inv
 import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
 import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
 import { deviceTag, processTag } from "../caches/held/context-tags.ts";
@@ -24,8 +24,9 @@ interface CachedPage {
   readonly walk: WalkResult;
 }
 
-/** Privilege, beside the bits of the access. */
+/** Privilege, beside the bits of the access; and that no PASID says what it comes to. */
 const PRIVILEGED = 8;
+const WITHOUT_PASID = 16;
 
 /**
  * An IOMMU that caches every context and translation that it uses, for ever, and drops what an invalidation covers. Plain
@@ -215,7 +216,8 @@ function pieceShift({ pageShift }: WalkResult): number {
 }
 
 function kindOf(request: WalkRequest): number {
-  return request.access | (request.priv ? PRIVILEGED : 0);
+  const without = request.pasid === NO_PASID ? WITHOUT_PASID : 0;
+  return request.access | (request.priv ? PRIVILEGED : 0) | without;
 }
 
 function firstPageOf(inv: Invalidation): Invalidation {

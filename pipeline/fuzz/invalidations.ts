@@ -3,6 +3,7 @@ import type { OwedCommand } from "../../walkers/advice.ts";
 import { encodeCommand } from "../../walkers/commands/command.ts";
 import type { CommandSpec } from "../../walkers/commands/command-set.ts";
 import type { Random } from "../../walkers/fuzz/random.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type World, type WorldEntry, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import { hexHalves } from "../../walkers/word64.ts";
@@ -13,9 +14,11 @@ const MOST_COMMANDS = 12;
 export class Invalidations {
   readonly #world: World;
   readonly #vendor: Vendor;
+  readonly #fuzzing: VendorFuzzing;
   readonly #random: Random;
 
-  constructor(world: World, vendor: Vendor, random: Random) {
+  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, random: Random) {
+    this.#fuzzing = fuzzing;
     this.#world = world;
     this.#vendor = vendor;
     this.#random = random;
@@ -92,6 +95,8 @@ export class Invalidations {
 
   /** What completes those before it. */
   completion(): WorldRecord[] {
+    const own = this.#fuzzing.completion?.(this.#world);
+    if (own !== undefined) return this.records([own]);
     const spec = this.#vendor.commands?.specs.find(({ completion }) => completion === true);
     return spec === undefined ? [] : this.records([{ name: spec.name, fields: {}, words: this.#words() }]);
   }

@@ -40,6 +40,7 @@ export function helloOfDevice({ name, model, window, limits }: Hello): string {
     access: limits.accesses,
     pasid: limits.pasid,
     priv: limits.priv,
+    untranslated: limits.untranslated,
     len: limits.len,
   };
   return JSON.stringify({ type: "hello", protocol: PROTOCOL_VERSION, name, model, window, supports });
@@ -77,6 +78,7 @@ function limitsOf(given: Readonly<Record<string, unknown>>): Limits {
     accesses: read.accesses(),
     pasid: read.flag("pasid", NO_LIMITS.pasid),
     priv: read.flag("priv", NO_LIMITS.priv),
+    untranslated: read.flag("untranslated", NO_LIMITS.untranslated),
     len: isCount(given.len, 2 ** 32 - 1) ? given.len : NO_LIMITS.len,
   };
 }

@@ -86,7 +86,9 @@ class Attribution implements TraceHandler {
       this.#records.slice(0, line).forEach((record, i) => {
         teller.parsed(i + 1, record);
       });
-      if (outcome.verdict !== "stale-after-invalidation") return this.#found;
+      // Who ignores a field looks like somebody who has kept what was there before it changed.
+      const byField = this.#found.includes(".");
+      if (byField || outcome.verdict !== "stale-after-invalidation") return this.#found;
       const commands = this.#records.slice(0, line).filter(({ type }) => type === "cmd");
       const name = commands.map((command) => this.#nameOf(command)).findLast((one) => one !== "");
       return name === undefined ? this.#found : `after ${name}`;

@@ -126,6 +126,8 @@ class Happenings {
   readonly #random: Random;
   readonly #requests: Requests;
   readonly #invalidations: Invalidations;
+  /** Walks see what processors have written only where that is flushed. */
+  readonly #flushes: boolean;
   readonly #records: WorldRecord[];
 
   constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, coverage: FuzzCoverage, random: Random) {
@@ -134,8 +136,10 @@ class Happenings {
     this.#coverage = coverage;
     this.#random = random;
     this.#requests = new Requests(world, random);
-    this.#invalidations = new Invalidations(world, vendor, random);
+    this.#invalidations = new Invalidations(world, vendor, fuzzing, random);
+    this.#flushes = vendor.coherence(world.state).because !== "";
     this.#records = world.setup();
+    if (this.#flushes) this.#records.splice(-1, 0, { type: "flush" });
   }
 
   records(): readonly WorldRecord[] {
@@ -159,7 +163,7 @@ class Happenings {
     this.#records.push(...before);
     const was = this.#world.bytes(entry);
     mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random);
-    this.#records.push(this.#world.mem(entry));
+    this.#write(entry);
     if (random.oneIn(3)) this.#again(before);
     this.#invalidate(entry);
     this.#again(before);
@@ -167,10 +171,15 @@ class Happenings {
     // Mostly it becomes what it was: a world in which all is wrong shows little.
     if (!random.oneIn(3)) {
       this.#world.setBytes(entry, was);
-      this.#records.push(this.#world.mem(entry));
+      this.#write(entry);
       this.#invalidate(entry);
       this.#again(before);
     }
+  }
+
+  #write(entry: WorldEntry): void {
+    this.#records.push(this.#world.mem(entry));
+    if (this.#flushes) this.#records.push({ type: "flush" });
   }
 
   #again(before: readonly WorldRecord[]): void {

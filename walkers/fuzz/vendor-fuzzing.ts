@@ -1,7 +1,9 @@
+import type { OwedCommand } from "../advice.ts";
 import type { Fault } from "../fault.ts";
 import type { Layout } from "../layout.ts";
 import type { EntryRules } from "../tables/entry-rule.ts";
 import type { Bug } from "./bug.ts";
+import type { EmulatorDriver } from "./emulator.ts";
 import type { RegisterLayouts, World } from "./world.ts";
 
 /** The numbered rules of one structure. */
@@ -33,6 +35,10 @@ export interface VendorFuzzing {
    * Absent: there is no such thing.
    */
   ambiguous?(layout: Layout, view: DataView, littleEndian: boolean): boolean;
+  /** Operands of the command that completes others, where some are needed; default: none. */
+  completion?(world: World): OwedCommand;
+  /** Drives a new machine of an emulator that has an IOMMU of this vendor. */
+  emulator?(): EmulatorDriver;
   /** Mistakes that only an IOMMU of this vendor can make. */
   readonly bugs: readonly Bug[];
 }

@@ -26,6 +26,8 @@ export interface Limits {
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly pasid: boolean;
   readonly priv: boolean;
+  /** What becomes of requests that nothing translates can be told. */
+  readonly untranslated: boolean;
   /** Longest request, in bytes. */
   readonly len: number;
 }
@@ -39,6 +41,7 @@ export const NO_LIMITS: Limits = {
   accesses: ["r", "w", "rw", "x"],
   pasid: true,
   priv: true,
+  untranslated: true,
   len: 2 ** 16,
 };
 

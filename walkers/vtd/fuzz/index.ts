@@ -19,6 +19,7 @@ import {
   ScalableRootEntry,
 } from "../structures.ts";
 import { VTD_BUGS } from "./bugs.ts";
+import { qemuVtd } from "./qemu.ts";
 import { buildVtdWorld } from "./worlds.ts";
 
 export const VTD_FUZZING: VendorFuzzing = {
@@ -51,5 +52,11 @@ export const VTD_FUZZING: VendorFuzzing = {
   landmarks: [0xfee0_0000n],
   faults: VTD_WALK_FAULTS,
   build: buildVtdWorld,
+  /** 6.5.2.9: it says that it is complete by writing zeros to where nothing else is, as the last word of memory. */
+  completion({ limits: { memory } }) {
+    const STADDR = Number((memory.base + memory.bytes) >> 12n) - 1;
+    return { name: "invalidation wait", fields: { SW: 1, STADDR } };
+  },
+  emulator: qemuVtd,
   bugs: VTD_BUGS,
 };

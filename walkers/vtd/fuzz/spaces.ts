@@ -34,7 +34,11 @@ export function makeSpaces(world: World, scalable: boolean): Space[] {
 
 function legacyTypes(world: World): number[] {
   const second = [PGTT_SECOND_STAGE, PGTT_SECOND_STAGE, PGTT_SECOND_STAGE, PGTT_SECOND_STAGE];
-  return world.has("ecap", "PT") ? [...second, PGTT_PASS_THROUGH] : second;
+  return passesThrough(world) ? [...second, PGTT_PASS_THROUGH] : second;
+}
+
+function passesThrough(world: World): boolean {
+  return world.has("ecap", "PT") && world.limits.untranslated;
 }
 
 function scalableTypes(world: World): number[] {
@@ -44,7 +48,7 @@ function scalableTypes(world: World): number[] {
   if (first) types.push(PGTT_FIRST_STAGE, PGTT_FIRST_STAGE);
   if (second) types.push(PGTT_SECOND_STAGE, PGTT_SECOND_STAGE);
   if (first && second && world.has("ecap", "NEST")) types.push(PGTT_NESTED, PGTT_NESTED);
-  if (world.has("ecap", "PT") || types.length === 0) types.push(PGTT_PASS_THROUGH);
+  if (passesThrough(world) || types.length === 0) types.push(PGTT_PASS_THROUGH);
   return types;
 }
 

@@ -1,0 +1,149 @@
+import { createServer, type Server, type Socket } from "node:net";
+import type { EmulatedMachine } from "../../walkers/fuzz/emulator.ts";
+import { hex } from "../../walkers/word64.ts";
+import { DeviceFailure } from "../fuzz/port.ts";
+
+/** x86's way into configuration space. */
+const CONFIG_ADDRESS = 0xcf8;
+const CONFIG_DATA = 0xcfc;
+const CONFIG_ENABLE = 0x8000_0000;
+
+/** QEMU's qtest protocol: commands as lines, each answered by one. */
+export class Qtest implements EmulatedMachine {
+  readonly #timeout: number;
+  #socket: Socket | null = null;
+  #partial = "";
+  readonly #replies: string[] = [];
+  #waiting: string[] = [];
+  #wake: () => void = () => {};
+  #ended: DeviceFailure | null = null;
+
+  constructor(timeout: number) {
+    this.#timeout = timeout;
+  }
+
+  /** Waits on a socket for the emulator to come. */
+  async listen(path: string): Promise<Server> {
+    const server = createServer((socket) => {
+      this.#socket = socket;
+      socket.setEncoding("utf8");
+      socket.on("data", (text: string) => this.#take(text));
+      socket.on("error", () => {});
+      socket.on("close", () => this.end(new DeviceFailure("died", "the emulator closed its connection")));
+      this.#wake();
+    });
+    await new Promise<void>((settle, fail) => {
+      server.on("error", fail);
+      server.listen(path, settle);
+    });
+    return server;
+  }
+
+  /** The emulator has come. */
+  async connected(): Promise<void> {
+    while (this.#socket === null) {
+      if (this.#ended !== null) throw this.#ended;
+      await this.#change();
+    }
+  }
+
+  /** There will be no more answers. */
+  end(failure: DeviceFailure): void {
+    this.#ended ??= failure;
+    this.#wake();
+  }
+
+  #take(text: string): void {
+    const lines = (this.#partial + text).split("\n");
+    this.#partial = lines.pop()!;
+    // Interrupt lines may be told in between.
+    this.#replies.push(...lines.filter((line) => !line.startsWith("IRQ")));
+    this.#wake();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((settle, fail) => {
+      const late = setTimeout(
+        () =>
+          fail(new DeviceFailure("hung", `expected an answer within ${this.#timeout / 1000} s, found none`)),
+        this.#timeout,
+      );
+      this.#wake = () => {
+        clearTimeout(late);
+        settle();
+      };
+    });
+  }
+
+  /** A command, before the next read or `flush`. */
+  send(command: string): void {
+    this.#waiting.push(command);
+  }
+
+  write32(address: bigint, value: number): void {
+    this.send(`writel ${hex(address)} ${hex(value >>> 0)}`);
+  }
+
+  write64(address: bigint, value: bigint): void {
+    this.send(`writeq ${hex(address)} ${hex(value)}`);
+  }
+
+  write(address: bigint, bytes: string): void {
+    this.send(`write ${hex(address)} ${hex(bytes.length / 2)} 0x${bytes}`);
+  }
+
+  /** Zeros. */
+  clear(address: bigint, bytes: bigint): void {
+    if (bytes > 0n) this.send(`memset ${hex(address)} ${hex(bytes)} 0x0`);
+  }
+
+  writeConfig(device: number, register: number, value: number): void {
+    this.send(`outl ${hex(CONFIG_ADDRESS)} ${hex((CONFIG_ENABLE | (device << 8) | register) >>> 0)}`);
+    this.send(`outl ${hex(CONFIG_DATA)} ${hex(value >>> 0)}`);
+  }
+
+  async read32(address: bigint): Promise<number> {
+    return Number(await this.#value(`readl ${hex(address)}`));
+  }
+
+  async read64(address: bigint): Promise<bigint> {
+    return this.#value(`readq ${hex(address)}`);
+  }
+
+  async read8(address: bigint): Promise<number> {
+    return Number(await this.#value(`readb ${hex(address)}`));
+  }
+
+  async #value(command: string): Promise<bigint> {
+    this.send(command);
+    const reply = (await this.flush()).at(-1)!;
+    const value = /^OK (0x[0-9a-f]+)$/i.exec(reply)?.[1];
+    if (value === undefined)
+      throw new DeviceFailure("nonsense", `${command}: expected a value, found ${JSON.stringify(reply)}`);
+    return BigInt(value);
+  }
+
+  /** Carries out what was sent. @returns the answers to it */
+  async flush(): Promise<readonly string[]> {
+    const commands = this.#waiting;
+    this.#waiting = [];
+    if (commands.length === 0) return [];
+    this.#socket!.write(commands.map((command) => `${command}\n`).join(""));
+    while (this.#replies.length < commands.length) {
+      if (this.#ended !== null) throw this.#ended;
+      await this.#change();
+    }
+    const replies = this.#replies.splice(0, commands.length);
+    const wrong = replies.findIndex((reply) => !reply.startsWith("OK"));
+    if (wrong >= 0)
+      throw new DeviceFailure(
+        "nonsense",
+        `${commands[wrong]}: expected OK, found ${JSON.stringify(replies[wrong])}`,
+      );
+    return replies;
+  }
+
+  close(): void {
+    this.#socket?.destroy();
+  }
+}

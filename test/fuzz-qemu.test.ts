@@ -1,0 +1,139 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { EmulatedDevice } from "../pipeline/emulator/emulated-device.ts";
+import type { IommuModel } from "../walkers/models.ts";
+import { VENDORS } from "../walkers/registry.ts";
+
+const QEMU = "qemu-system-x86_64";
+const installed = spawnSync(QEMU, ["--version"]).status === 0;
+const MODEL: IommuModel = "intel";
+
+const folder = mkdtempSync(join(tmpdir(), "pasid-qemu-test-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function driver() {
+  const fuzzing = await VENDORS[MODEL].fuzzing();
+  return () => fuzzing.emulator!();
+}
+
+function program(name: string, script: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, `#!/bin/sh\n${script}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+describe("what the trace events of QEMU say of a request", () => {
+  const TIME = "1234@1700000000.000000:";
+  it.each([
+    [
+      "a page, from memory",
+      ["vtd_dmar_translate dev 00:03.0 iova 0x7f001000 -> gpa 0xbf001000 mask 0xfff"],
+      { result: "ok", pa: 0xbf001234n, cached: false },
+    ],
+    [
+      "a large page, from the cache",
+      [
+        `${TIME}vtd_iotlb_page_hit IOTLB page hit sid 0x18 iova 0x7f001234 slpte 0x1 domain 0x5`,
+        `${TIME}vtd_dmar_translate dev 00:03.0 iova 0x7f000000 -> gpa 0xc0000000 mask 0x1fffff`,
+      ],
+      { result: "ok", pa: 0xc0001234n, cached: true },
+    ],
+    [
+      "a fault on the second page",
+      [
+        "vtd_dmar_translate dev 00:03.0 iova 0x7f001000 -> gpa 0xbf001000 mask 0xfff",
+        "vtd_dmar_fault sid 0x18 fault 113 addr 0x7f002000 write 0",
+      ],
+      { result: "fault", code: 0x71, recorded: true },
+    ],
+    [
+      "a fault that FPD keeps from being recorded",
+      ["vtd_fault_disabled Fault processing disabled for context entry"],
+      { result: "fault", recorded: false },
+    ],
+    ["nothing", [], null],
+  ])("%s", async (_name, lines, answer) => {
+    expect((await driver())().answer(lines, 0x7f00_1234n)).toEqual(answer);
+  });
+});
+
+describe("a QEMU that", () => {
+  const start = async (path: string) => EmulatedDevice.start(path, MODEL, await driver(), 20_000);
+
+  it("is not there", async () => {
+    await expect(start(join(folder, "none"))).rejects.toMatchObject({
+      kind: "start",
+      message: expect.stringContaining("expected a QEMU, found no such program"),
+    });
+  });
+
+  it("is something else", async () => {
+    await expect(start(program("other", "echo 1.0"))).rejects.toThrow('expected a QEMU, found "1.0\\n"');
+  });
+
+  it("does not know the machine", async () => {
+    const path = program(
+      "old",
+      '[ "$1" = --version ] && echo "QEMU emulator version 7.2.0" && exit\necho "qemu: no intel-iommu" >&2; exit 1',
+    );
+    await expect(start(path)).rejects.toThrow("QEMU ended with status 1; it said: qemu: no intel-iommu");
+  });
+});
+
+describe.skipIf(!installed)(`${QEMU}, as it is installed`, () => {
+  it("translates what a world maps, faults where nothing is mapped, and forgets a world", async () => {
+    const port = await EmulatedDevice.start(QEMU, MODEL, await driver(), 60_000);
+    try {
+      const { regs, props } = port.identity.limits;
+      expect(port.identity.name).toMatch(/^qemu \d+\.\d+/);
+      // Legacy mode: a context of 00:03.0 with a second stage of three levels, and pages of 2 MiB.
+      const width = (regs.cap! >> 9n) & 1n ? 1 : 2;
+      const words = (...numbers: bigint[]) => {
+        const bytes = Buffer.alloc(8 * numbers.length);
+        numbers.forEach((number, i) => {
+          bytes.writeBigUInt64LE(number, 8 * i);
+        });
+        return bytes.toString("hex");
+      };
+      const mem = (addr: string, data: string) => ({ type: "mem", addr, data });
+      const iommu = {
+        type: "iommu",
+        id: "iommu0",
+        model: MODEL,
+        regs: { rtaddr: "0x400000", gsts: "0xc4000000" },
+        props,
+      };
+      const dma = (access: string, addr: string) => ({
+        type: "dma",
+        seq: 1,
+        iommu: "iommu0",
+        dev: "00:03.0",
+        addr,
+        len: 8,
+        access,
+      });
+      const top = width === 1 ? [] : [mem("0x405000", words(0x40_2003n))];
+      const world = [
+        mem("0x400000", words(0x40_1001n, 0n)),
+        mem("0x401180", words(width === 1 ? 0x40_2001n : 0x40_5001n, 0x100n | BigInt(width))),
+        ...top,
+        mem("0x402000", words(0x40_3003n)),
+        mem("0x403008", words(0x100_0083n)),
+        iommu,
+      ];
+      const ok = { result: "ok", pa: "0x1001000" };
+      expect(
+        await port.run([...world, dma("r", "0x201000"), dma("w", "0x201000"), dma("w", "0x401000")]),
+      ).toEqual([ok, ok, { result: "fault", code: "0x5", recorded: true }]);
+      expect(await port.run([iommu, dma("r", "0x201000")])).toEqual([
+        { result: "fault", code: "0x1", recorded: true },
+      ]);
+    } finally {
+      await port.close();
+    }
+  });
+});

@@ -1,0 +1,139 @@
+/** QEMU's intel-iommu, driven by its registers (Intel VT-d 5.10, 11.4); its trace events are those of 7.2 to 11.1. */
+import type { EmulatedAnswer, EmulatedMachine, EmulatorDriver } from "../../fuzz/emulator.ts";
+import {
+  GlobalCommandRegister,
+  GlobalStatusRegister,
+  RootTableAddressRegister,
+  TTM_SCALABLE,
+} from "../registers.ts";
+
+const UNIT = 0xfed9_0000n;
+const CAP = UNIT + 0x8n;
+const ECAP = UNIT + 0x10n;
+const GCMD = UNIT + 0x18n;
+const RTADDR = UNIT + 0x20n;
+const FSTS = UNIT + 0x34n;
+const IQT = UNIT + 0x88n;
+const IQA = UNIT + 0x90n;
+
+/** All that software clears in FSTS_REG by writing ones, and IQE among it. */
+const FSTS_CLEAR = 0x7f;
+const IQE = 1 << 4;
+/** IQA_REG.DW: descriptors of 256 bits. */
+const DW = 1n << 11n;
+/** The queue: 4 KiB of memory that is no world's, and where a wait writes that it is complete. */
+const QUEUE = 0x1_0000n;
+const QUEUE_BYTES = 4096;
+const STATUS = 0x2_0000n;
+/** An invalidation wait that writes its status. */
+const WAIT = [0x25n, STATUS] as const;
+
+const HOST_BITS = 48;
+const { QIE, SRTP, TE } = GlobalCommandRegister.mask;
+
+/** A processor that does nothing: hlt everywhere, and `cli; hlt; jmp` where it begins. */
+function firmware(): Uint8Array {
+  const bytes = new Uint8Array(0x1_0000).fill(0xf4);
+  bytes.set([0xfa, 0xf4, 0xeb, 0xfd], 0xfff0);
+  return bytes;
+}
+
+/** The invalidation queue of one machine. */
+class Queue {
+  /** Bytes of a descriptor; 0: there is no queue yet. */
+  #bytes = 0;
+  #tail = 0;
+
+  put(machine: EmulatedMachine, words: readonly bigint[]): void {
+    const at = QUEUE + BigInt(this.#tail);
+    for (let i = 0; i < this.#bytes / 8; i++) machine.write64(at + BigInt(8 * i), words[i] ?? 0n);
+    this.#tail = (this.#tail + this.#bytes) % QUEUE_BYTES;
+    // IQT_REG counts bytes, whatever a descriptor has.
+    machine.write64(IQT, BigInt(this.#tail));
+  }
+
+  /** Begins anew. @param wide descriptors have 256 bits */
+  begin(machine: EmulatedMachine, wide: boolean): void {
+    this.#bytes = wide ? 32 : 16;
+    this.#tail = 0;
+    machine.write64(IQT, 0n);
+    machine.write64(IQA, QUEUE | (wide ? DW : 0n));
+    machine.write32(GCMD, QIE.lo);
+  }
+
+  /** Comes to its end, whatever it has stopped at: only then can it be disabled. */
+  async end(machine: EmulatedMachine): Promise<void> {
+    if (this.#bytes === 0) return;
+    machine.write32(GCMD, QIE.lo);
+    const stopped = ((await machine.read32(FSTS)) & IQE) !== 0;
+    if (stopped)
+      for (let at = 0; at < QUEUE_BYTES; at += this.#bytes)
+        for (let i = 0; i < this.#bytes / 8; i++)
+          machine.write64(QUEUE + BigInt(at + 8 * i), WAIT[i as 0 | 1] ?? 0n);
+    machine.write32(FSTS, FSTS_CLEAR);
+    if (stopped) machine.write64(IQT, BigInt(this.#tail));
+    this.put(machine, WAIT);
+  }
+}
+
+export function qemuVtd(): EmulatorDriver {
+  const queue = new Queue();
+  return {
+    architecture: "x86_64",
+    name: "intel-iommu",
+    machine(version) {
+      const scalable = version >= 11 ? "scalable-mode=on,fsts=on" : "x-scalable-mode=on";
+      const first = version >= 10 && version < 11 ? ",x-flts=on" : "";
+      const common = `intremap=off,aw-bits=${HOST_BITS},snoop-control=off`;
+      return ["-M", "q35", "-device", `intel-iommu,${common},${scalable}${first}`];
+    },
+    /** Before 11, RID_PASID is used although ECAP_REG.RPS is clear. */
+    props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
+    events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
+    memory: { base: 0x40_0000n, bytes: 0x300_0000n },
+    window: 0xe000_0000n,
+    firmware: firmware(),
+
+    async identify(machine) {
+      return { cap: await machine.read64(CAP), ecap: await machine.read64(ECAP) };
+    },
+
+    async reset(machine) {
+      await queue.end(machine);
+      machine.write32(GCMD, 0);
+    },
+
+    configure(machine, { rtaddr = 0n, gsts = 0n }) {
+      const view = new DataView(new ArrayBuffer(8));
+      view.setBigUint64(0, rtaddr, true);
+      const scalable = RootTableAddressRegister.reader("TTM")(view, 0) === TTM_SCALABLE;
+      view.setBigUint64(0, gsts, true);
+      const translates = GlobalStatusRegister.reader("TES")(view, 0) !== 0;
+      queue.begin(machine, scalable);
+      machine.write64(RTADDR, rtaddr);
+      // Setting the root table pointer drops all that was cached.
+      machine.write32(GCMD, QIE.lo | SRTP.lo);
+      if (translates) machine.write32(GCMD, QIE.lo | TE.lo);
+    },
+
+    command: (machine, words) => queue.put(machine, words),
+    answer,
+  };
+}
+
+const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x\w+ -> gpa 0x(\w+) mask 0x(\w+)/;
+const FAULTED = /^vtd_dmar_fault sid 0x\w+ fault (\d+) /;
+
+/** A fault ends a request; else the first page says where it went. */
+function answer(lines: readonly string[], address: bigint): EmulatedAnswer | null {
+  const events = lines.map((line) => line.replace(/^.*?(?=vtd_)/, ""));
+  const fault = events.map((event) => FAULTED.exec(event)).find((match) => match !== null);
+  if (fault) return { result: "fault", code: Number(fault[1]), recorded: true };
+  if (events.some((event) => event.startsWith("vtd_fault_disabled")))
+    return { result: "fault", recorded: false };
+  const translated = events.map((event) => TRANSLATED.exec(event)).find((match) => match !== null);
+  if (!translated) return null;
+  const [page, mask] = [BigInt(`0x${translated[1]}`), BigInt(`0x${translated[2]}`)];
+  const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
+  return { result: "ok", pa: (page & ~mask) | (address & mask), cached };
+}
