@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { CliError } from "../errors.ts";
+import { CliError, reasonOf } from "../errors.ts";
 import { packagePath } from "../package-files.ts";
 
 /** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
@@ -24,7 +24,13 @@ export function builtPlugin(api: PluginApi): string {
   const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pasid-replay");
   const path = join(folder, `stores-${api}-${hash}.so`);
   if (existsSync(path)) return path;
-  mkdirSync(folder, { recursive: true });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new CliError(
+      `${folder}: expected a folder to keep the plugin in (XDG_CACHE_HOME), found ${reasonOf(error)}`,
+    );
+  }
   const compiler = process.env.CC ?? "cc";
   const partial = `${path}.${process.pid}.tmp`;
   const words = ["-O2", "-shared", "-fPIC", `-DPLUGIN_API=${api}`, "-o", partial, source, "-lpthread"];

@@ -66,13 +66,7 @@ function hostsOf({ start }: Recording): HostIommu[] {
 /** How exact the recording is: a mark where it has been checked to be, a loss where it is not. */
 function endRecords({ end, stores, notes }: Recording, check: SelfCheck | null): AddedRecord[] {
   const records: AddedRecord[] = notes.map((label) => mark(label));
-  if (end === null)
-    records.push(
-      loss(
-        "end-memory",
-        "QEMU was gone before its memory could be read at the end: what was made after the start is not known",
-      ),
-    );
+  if (end === null) records.push(loss("end-memory", stores === null ? UNKNOWN_AFTER_START : UNCHECKED));
   else if (check !== null && check.bytes === 0) records.push(mark(`self-check: ${selfCheckText(check)}`));
   else if (check !== null) records.push(loss("stores", selfCheckText(check), check.bytes));
   if (stores === null)
@@ -81,6 +75,11 @@ function endRecords({ end, stores, notes }: Recording, check: SelfCheck | null):
     );
   return records;
 }
+
+const UNKNOWN_AFTER_START =
+  "QEMU was gone before its memory could be read at the end: what was made after the start is not known";
+const UNCHECKED =
+  "QEMU was gone before its memory could be read at the end: that every store is recorded has not been checked";
 
 function mark(label: string): AddedRecord {
   return { type: "mark", text: recordText("mark", { label }) };
