@@ -13,6 +13,7 @@ import { fuzzCommand } from "./commands/fuzz.ts";
 import { importCommand } from "./commands/import.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { manCommand } from "./commands/man.ts";
+import { mergeCommand } from "./commands/merge.ts";
 import { recordCommand } from "./commands/record.ts";
 import { replayCommand } from "./commands/replay.ts";
 import { reportCommand } from "./commands/report.ts";
@@ -42,6 +43,7 @@ const COMMANDS: readonly Command<object>[] = [
   inspectCommand,
   diffCommand,
   reportCommand,
+  mergeCommand,
   importCommand,
   recordCommand,
   explainCommand,

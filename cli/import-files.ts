@@ -49,7 +49,7 @@ export interface ImportFilesOptions {
   readonly producer?: string;
   readonly comment?: string;
   /** Told at the end what memory is, as the trace has it. @returns records for the end of the trace */
-  readonly onEnd?: (memory: GuestMemory) => readonly AddedRecord[];
+  readonly onEnd?: (memory: GuestMemory, report: LogReport) => readonly AddedRecord[];
 }
 
 /** A record that is no line's. */
@@ -98,7 +98,7 @@ export async function importFiles(
         ? await readOne(sources[0]!, log, writer, snapshots)
         : await readSeveral(sources, options.boot.length, log, writer, snapshots);
     const late = snapshots.rest();
-    for (const { type, text } of options.onEnd?.(known.now) ?? []) log.note(type, text);
+    for (const { type, text } of options.onEnd?.(known.now, log) ?? []) log.note(type, text);
     await writer.flush();
     return Object.assign(log, { broken, late, leftOut: picker?.leftOut });
   } finally {

@@ -10,7 +10,12 @@ export function packageVersion(): string {
   return fromHere(PACKAGE).version;
 }
 
+/** Where a file of the package is. */
+export function packagePath(path: string): string {
+  return join(dirname(fromHere.resolve(PACKAGE)), path);
+}
+
 /** The text of a file that the build has put into `dist/`. */
 export function builtFile(path: string): string {
-  return readFileSync(join(dirname(fromHere.resolve(PACKAGE)), "dist", path), "utf8");
+  return readFileSync(packagePath(join("dist", path)), "utf8");
 }

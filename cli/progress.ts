@@ -22,8 +22,8 @@ const WIDE = 110;
 const NARROW_BAR = 16;
 const WIDE_BAR = 24;
 /** What stands beside the name and the bar, at its longest. */
-const NARROW_REST = "    100%  999.9 k requests/s  59m59s left".length;
-const WIDE_REST = "    100%  1023.9 MiB of 1023.9 MiB  999.9 k requests/s  59m59s left".length;
+const NARROW_REST = "    100%  999.9 k requests/s  59:59 min left".length;
+const WIDE_REST = "    100%  1023.9 MiB of 1023.9 MiB  999.9 k requests/s  59:59 min left".length;
 
 /** How a line of progress is laid out, so that it fits. */
 function layoutOf(columns: number, sized: boolean): { format: string; bar: number; name: number } {
@@ -33,10 +33,17 @@ function layoutOf(columns: number, sized: boolean): { format: string; bar: numbe
   const sizes = wide ? "  {read} of {size}" : "";
   const bar = wide ? WIDE_BAR : NARROW_BAR;
   return {
-    format: `{name}  {bar}  {percentage}%${sizes}  {rate} requests/s  {eta_formatted} left`,
+    format: `{name}  {bar}  {percentage}%${sizes}  {rate} requests/s  {left} left`,
     bar,
     name: columns - 1 - bar - (wide ? WIDE_REST : NARROW_REST),
   };
+}
+
+/** Time that the rest takes, at the speed so far: "42 s", "3:07 min"; the display's own is none when all has been read. */
+function timeLeft(done: number, size: number, milliseconds: number): string {
+  const seconds = done === 0 ? 0 : Math.round((milliseconds * Math.max(0, size - done)) / done / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, "0")} min`;
 }
 
 /** The end of a path, which tells most. */
@@ -70,6 +77,7 @@ export async function showProgress(source: ByteSource): Promise<Progress> {
     read: formatBytes(bytesRead),
     size: formatBytes(size ?? 0),
     requests: formatCount(requests),
+    left: timeLeft(bytesRead, size ?? 0, performance.now() - started),
     rate: formatCount((requests * 1000) / Math.max(1, performance.now() - started)),
   });
   bar.start(Math.max(size ?? 0, 1), 0, fields(0, 0));

@@ -59,6 +59,19 @@ describe("many traces", () => {
     expect(ran.stdout === plain).toBe(true);
   });
 
+  it("are added up again from their output", async () => {
+    const out = join(folder, "all.out");
+    const list = join(folder, "list");
+    writeFileSync(out, plain);
+    writeFileSync(list, `${join(folder, "a.ndjson")}\n${join(folder, "z.ndjson")}\n`);
+    const ran = await cli(["merge", out, "--expect", list]);
+    expect(ran.status).toBe(2);
+    expect(ran.stderr).toBe(
+      `pasid-replay: ${join(folder, "z.ndjson")}: expected its output, found none\npasid-replay: 1 output of 2 is missing\n`,
+    );
+    expect(records(ran.stdout).at(-1)).toEqual(records(plain).at(-1));
+  });
+
   it("are a table for people, the worst first", async () => {
     const ran = await cli([join(folder, "b/*.gz"), join(folder, "a.ndjson"), "-j", "2", "--summary"]);
     expect(ran.status).toBe(1);

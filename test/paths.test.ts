@@ -15,7 +15,7 @@ import { difference, output } from "./support/paths.ts";
 import { syntheticTrace } from "./support/trace-generator.ts";
 
 /** Lines of a recording that are varied. */
-const LINES = 600;
+const LINES = 300;
 /** Bytes that are read at once. */
 const STEPS = [1, 13, 1000, 65_536, Number.POSITIVE_INFINITY];
 
@@ -26,7 +26,7 @@ describe.each(SEEDS)("variations of %s", (sample) => {
   /** @param spoilt one line of so many is another one */
   async function expectSame(seed: number, spoilt: number): Promise<void> {
     const random = randomOf(seed);
-    const trace = varied(lines, random, 6).map((line) =>
+    const trace = varied(lines, random, 4).map((line) =>
       random(spoilt) === 0 ? mutatedLine(line, random) : line,
     );
     const text = Buffer.from(`${trace.join("\n")}\n`);

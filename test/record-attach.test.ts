@@ -172,6 +172,15 @@ describe("a machine that runs", () => {
     expect(readFileSync(target.trace, "utf8")).toContain('"assumed":["data"]');
   });
 
+  test("and whose devices do nothing has its tables in the trace all the same", async () => {
+    fake = await FakeQemu.open(socket, machine({ log: "" }));
+    const { target, report } = await record();
+    expect(report.formats).toEqual([]);
+    expect(readFileSync(target.trace, "utf8")).toMatch(
+      /"type":"iommu","id":"dmar0","model":"intel","regs":\{"cap":"0xd2008c22260206",.*"rtaddr":"0x1000000"/,
+    );
+  });
+
   test("ends the recording when its guest shuts down", async () => {
     fake = await FakeQemu.open(socket, machine());
     fake.onCont = () => setTimeout(() => fake!.send('{"event":"SHUTDOWN","data":{"guest":true}}\r\n'), 5);

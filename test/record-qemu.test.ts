@@ -53,11 +53,19 @@ describe.skipIf(missing !== "")("a guest under a real QEMU", () => {
 
   test("is attached to while it runs, and every request is as its tables say", async () => {
     const socket = join(folder, "qmp");
-    const words = [...command("forever"), "-qmp", `unix:${socket},server=on,wait=off`];
+    const console = join(folder, "console");
+    const words = [
+      ...command("forever"),
+      "-qmp",
+      `unix:${socket},server=on,wait=off`,
+      "-debugcon",
+      `file:${console}`,
+    ];
     running = spawn(words[0]!, words.slice(1), { stdio: "ignore" });
-    await expect.poll(() => existsSync(socket), { timeout: 30_000 }).toBe(true);
     // The firmware takes its time.
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    await expect
+      .poll(() => existsSync(console) && readFileSync(console).length > 0, { timeout: 90_000 })
+      .toBe(true);
     const out = join(folder, "attached");
     const ran = await cli(["record", "--qmp", socket, "-o", out, "--for", "1s"]);
     expect(ran.stderr).toMatch(

@@ -1,16 +1,23 @@
 /** Recording stores: which pages are followed, what the log gets, and what is made of it. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Ending } from "../cli/record/ending.ts";
 import { type FollowedMachine, TableFollower } from "../cli/record/follower.ts";
+import { launch } from "../cli/record/launch.ts";
 import { ASKED, LOGGED, PageMap } from "../cli/record/page-map.ts";
 import { selfCheck, selfCheckText } from "../cli/record/self-check.ts";
 import { StoreChannel } from "../cli/record/store-channel.ts";
+import { TraceFolder } from "../cli/record/trace-folder.ts";
 import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { QEMU_IOMMUS } from "../parsers/logs/qemu-iommus.ts";
 import { importLog, replayed } from "./support/logs.ts";
+
+/** The plugin is built before anything is started. */
+const hasCompiler = spawnSync("cc", ["--version"]).status === 0;
 
 const HEADER_BYTES = 4096;
 const DMAR = 0xfed90000n;
@@ -223,6 +230,44 @@ describe("the log", () => {
     expect(of(texts, "reg")).toEqual([{ type: "reg", iommu: "riscv-iommu", name: "ddtp", value: "0x1" }]);
     const outcomes = (await replayed(texts.join("\n"))).filter(({ type }) => type === "outcome");
     expect(outcomes.at(-1)).toMatchObject({ result: "ok", passthrough: true, verdict: "match" });
+  });
+});
+
+describe("an emulator that does not start", () => {
+  const started = (...words: string[]) =>
+    launch(words, new TraceFolder(join(folder, "rec")), new Ending(50), () => {});
+  /** A program that says what a QEMU would say of its plugin. */
+  const says = (text: string) => ["sh", "-c", 'echo "$0" >&2; exit 1', text];
+
+  test.runIf(hasCompiler).each<[string, string[], RegExp]>([
+    [
+      "a program that is not there",
+      ["/nowhere/qemu"],
+      /^\/nowhere\/qemu: expected QEMU to start, found no such file or folder \(ENOENT\)$/,
+    ],
+    ["a program that ends", ["true"], /^true: expected QEMU to start, found exit status 0$/],
+    [
+      "one that complains",
+      says("qemu: -device x: no such device"),
+      /found exit status 1; it says: qemu: -device x: no such device$/,
+    ],
+    [
+      "one whose plugins see no stores",
+      says("plugin requires API version 7, but this QEMU supports only up to version 1"),
+      /only up to version 1; recording stores needs a QEMU of 9\.2 or later \(plugin interface 4\): attach with --qmp/,
+    ],
+    [
+      "one that is newer than we are",
+      says("plugin requires API version 7, but this QEMU supports only a minimum version of 9"),
+      /supports only a minimum version of 9$/,
+    ],
+    [
+      "one that goes to the background",
+      ["qemu", "-daemonize"],
+      /^expected a QEMU that stays in the foreground, found -daemonize$/,
+    ],
+  ])("%s", async (_, words, message) => {
+    await expect(started(...words)).rejects.toThrow(message);
   });
 });
 

@@ -3,6 +3,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { once } from "../options.ts";
+import type { Recording } from "../record/recording.ts";
 import { say } from "../say.ts";
 
 interface RecordArguments {
@@ -47,7 +48,7 @@ function epilogue(): string {
     "The folder holds trace.ndjson, which replays by itself, and what it was made of: qemu.log, start.lime,",
     "end.lime, registers.ndjson.",
     "",
-    "Exit status: 0 recorded, 1 recorded and not exact (the check failed), 2 nothing was recorded.",
+    "Exit status: 0 recorded, 1 recorded, but the check of stores failed or could not be made, 2 nothing was recorded.",
   ].join("\n");
 }
 
@@ -85,20 +86,27 @@ async function run(args: RecordArguments): Promise<ExitStatus> {
   const { QmpError } = await import("../../parsers/qemu/qmp.ts");
   const { importText } = await import("../render/import.ts");
   const folder = new TraceFolder(once("--output", args.output));
+  const ending = new Ending(ms);
+  let recording: Recording;
   try {
-    const ending = new Ending(ms);
-    const recording =
+    recording =
       name === undefined ? await launch(words, folder, ending, say) : await attach(name, folder, ending, say);
-    const { report, check } = await writeTrace(folder, recording);
-    process.stderr.write(importText(report));
-    for (const note of recording.notes) say(note);
-    if (check !== null) say(selfCheckText(check));
-    say(`replay it with: pasid-replay ${folder.trace}`);
-    if (report.formats.length === 0) return EXIT_TROUBLE;
-    return check !== null && check.bytes > 0 ? EXIT_FOUND : EXIT_OK;
   } catch (error) {
+    folder.discard();
     throw error instanceof QmpError ? new CliError(error.message) : error;
   }
+  const { report, check } = await writeTrace(folder, recording);
+  process.stderr.write(importText(report));
+  for (const note of recording.notes) say(note);
+  if (check !== null) say(selfCheckText(check));
+  say(`replay it with: pasid-replay ${folder.trace}`);
+  if (report.formats.length === 0) {
+    say("no IOMMU did anything while recording");
+    return EXIT_TROUBLE;
+  }
+  if (recording.stores === null) return EXIT_OK;
+  if (check === null) say("not checked: QEMU was gone before its memory could be read at the end");
+  return check?.bytes === 0 ? EXIT_OK : EXIT_FOUND;
 }
 
 export const recordCommand = command({

@@ -53,13 +53,13 @@ function builder(yargs: Argv): Argv {
       "… of a log, with IOTLB curves",
     )
     .example("$0 report a.ndjson.gz b.ndjson.gz -o report.html", "Several traces, the worst first")
-    .example("$0 report trace.ndjson --format md", "Markdown to paste into a bug report")
-    .epilogue(
-      "The page is one file that loads nothing: it can be sent as it is. It is at most 5 MB, however long the trace.\n\n" +
-        "Exit status: 0 a report was written, whatever it says; 2 trouble: wrong usage, an unreadable file, or a record\n" +
-        "that could not be used (the report is written, and says so).",
-    );
+    .example("$0 report trace.ndjson --format md", "Markdown to paste into a bug report");
 }
+
+const epilogue = () =>
+  "The page is one file that loads nothing: it can be sent as it is. It is at most 5 MB, however long the trace.\n\n" +
+  "Exit status: 0 a report was written, whatever it says; 2 trouble: wrong usage, an unreadable file, or a record\n" +
+  "that could not be used (the report is written, and says so).";
 
 async function run(args: ReportArguments): Promise<ExitStatus> {
   if (args.traces.filter((trace) => trace === "-").length > 1)
@@ -102,5 +102,6 @@ export const reportCommand = command({
   names: ["report <traces..>"],
   describe: "Make a report of traces to look at: one HTML file, or Markdown",
   builder,
+  epilogue,
   run,
 });

@@ -116,7 +116,7 @@ async function isRunning(client: QmpClient): Promise<boolean> {
 function startText({ iommus, client }: GuestMachine, start: Capture, ms: number): string {
   const { major, minor, micro } = client.version;
   const names = iommus.map(({ id, kind }, i) => {
-    const tables = [...start.tables.values()].filter(({ iommu }) => iommu === i).length;
+    const tables = [...start.tables.values()].filter((iommu) => iommu === i).length;
     return `${id} (${kind.region}, ${tables} pages of tables)`;
   });
   return `QEMU ${major}.${minor}.${micro}: ${names.join(", ")}; stood still for ${Math.round(ms)} ms`;

@@ -1,10 +1,9 @@
 import { IommuUnit } from "../../pipeline/iommus/iommu-unit.ts";
 import { PageMemory } from "../../pipeline/record/page-memory.ts";
-import { TableCrawl, type TablePage } from "../../pipeline/record/table-crawl.ts";
+import { TableCrawl } from "../../pipeline/record/table-crawl.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import type { Word64 } from "../../walkers/registers.ts";
-import type { GuestMachine, MachineIommu } from "./machine.ts";
-import { queueFrames } from "./queues.ts";
+import type { GuestMachine } from "./machine.ts";
 
 /** One IOMMU at one moment. */
 export interface CapturedIommu {
@@ -13,13 +12,12 @@ export interface CapturedIommu {
   readonly registers: ReadonlyMap<string, bigint>;
 }
 
-/** The IOMMUs of a machine at one moment, and the pages that their tables and queues lie in. */
+/** The IOMMUs of a machine at one moment, and the pages that their tables lie in. */
 export interface Capture {
   readonly iommus: readonly CapturedIommu[];
   readonly pages: Map<number, Uint8Array>;
-  /** What each page of tables is. */
-  readonly tables: ReadonlyMap<number, TablePage & { readonly iommu: number }>;
-  readonly queues: ReadonlySet<number>;
+  /** Frames of tables, and the IOMMU that each is of. */
+  readonly tables: ReadonlyMap<number, number>;
   /** Some tables were not looked at: they are endless. */
   readonly spent: boolean;
 }
@@ -35,7 +33,7 @@ export async function capture(machine: GuestMachine): Promise<Capture> {
   );
   for (;;) {
     memory.touched.clear();
-    const found = lookAround(machine.iommus, iommus, memory);
+    const found = lookAround(iommus, memory);
     if (memory.missing.size === 0) {
       const pages = new Map([...memory.touched].map((frame) => [frame, memory.pages.get(frame)!]));
       return { iommus, pages, ...found };
@@ -44,24 +42,19 @@ export async function capture(machine: GuestMachine): Promise<Capture> {
   }
 }
 
-function lookAround(machines: readonly MachineIommu[], iommus: readonly CapturedIommu[], memory: PageMemory) {
-  const tables = new Map<number, TablePage & { iommu: number }>();
-  const queues = new Set<number>();
+function lookAround(iommus: readonly CapturedIommu[], memory: PageMemory) {
+  const tables = new Map<number, number>();
   let spent = false;
   for (const [index, iommu] of iommus.entries()) {
-    for (const frame of queueFrames(machines[index]!.kind.queue, iommu.registers))
-      if (memory.page(frame) !== null) queues.add(frame);
-    const crawl = new TableCrawl(unitOf(iommu, memory), (page) => {
-      const known = tables.get(page.frame);
-      // A page that is two things is the one that leads on.
-      if (known === undefined || (page.leads && !known.leads))
-        tables.set(page.frame, { ...page, iommu: index });
-      memory.page(page.frame);
+    const crawl = new TableCrawl(unitOf(iommu, memory), ({ frame }) => {
+      tables.set(frame, index);
+      // Tables larger than a page are all of them.
+      memory.page(frame);
     });
     crawl.run();
     spent ||= crawl.spent;
   }
-  return { tables, queues, spent };
+  return { tables, spent };
 }
 
 /** An IOMMU with these registers, to walk its tables. */

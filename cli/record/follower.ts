@@ -17,7 +17,13 @@ export type FollowedMachine = Pick<GuestMachine, "iommus" | "isMemory" | "pageNo
 
 interface Followed extends TablePage {
   readonly iommu: number;
+  /** Devices that are looked up through it: ids from the first to the last. */
+  first: number;
+  last: number;
 }
+
+/** From so many devices on, all are looked at: a crawl steps over many at once where there is nothing. */
+const MANY = 1 << 12;
 
 /**
  * Follows the tables of a running machine: which pages they lie in, from the registers on, and from each entry that is
@@ -81,8 +87,9 @@ export class TableFollower {
     return text;
   }
 
-  #entry({ place, iommu }: Followed, { address }: AskedStore): void {
-    if (place === null) this.#lookAround(iommu);
+  #entry({ place, iommu, first, last }: Followed, { address }: AskedStore): void {
+    if (place === null && last - first < MANY) this.#crawl(iommu).devices(first, last);
+    else if (place === null) this.#lookAround(iommu);
     else {
       const span = BigInt(2 ** place.table);
       this.#crawl(iommu).below(place, Number((address % span) / WORD));
@@ -138,12 +145,17 @@ export class TableFollower {
   #found(page: TablePage, iommu: number): void {
     if (!this.#machine.isMemory(page.frame)) return;
     const known = this.pages.get(page.frame);
+    const first = Math.min(known?.first ?? page.device, page.device);
+    const last = Math.max(known?.last ?? page.device, page.device);
     if (known !== undefined && (known.leads || !page.leads)) {
-      // The same page by a way that still leads there.
-      if (known.leads === page.leads) this.pages.set(page.frame, { ...page, iommu });
+      // The same page by a way that still leads there; one that is two things is the one that leads on.
+      if (known.leads === page.leads && known.place !== null)
+        this.pages.set(page.frame, { ...page, iommu, first, last });
+      known.first = first;
+      known.last = last;
       return;
     }
-    this.pages.set(page.frame, { ...page, iommu });
+    this.pages.set(page.frame, { ...page, iommu, first, last });
     this.#watch(page.frame, page.leads ? LOGGED | ASKED : LOGGED);
   }
 

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
-import { createRequire } from "node:module";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
-import { CliError } from "../errors.ts";
+import { join } from "node:path";
+import { CliError, reasonOf } from "../errors.ts";
+import { packagePath } from "../package-files.ts";
 
 /** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
 export const PLUGIN_APIS = [7, 4] as const;
@@ -19,12 +19,18 @@ const COMPILE_MS = 60_000;
  * @throws CliError where there is no compiler, or it fails
  */
 export function builtPlugin(api: PluginApi): string {
-  const source = join(dirname(createRequire(import.meta.url).resolve("pasid-replay/package.json")), SOURCE);
+  const source = packagePath(SOURCE);
   const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
   const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pasid-replay");
   const path = join(folder, `stores-${api}-${hash}.so`);
   if (existsSync(path)) return path;
-  mkdirSync(folder, { recursive: true });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new CliError(
+      `${folder}: expected a folder to keep the plugin in (XDG_CACHE_HOME), found ${reasonOf(error)}`,
+    );
+  }
   const compiler = process.env.CC ?? "cc";
   const partial = `${path}.${process.pid}.tmp`;
   const words = ["-O2", "-shared", "-fPIC", `-DPLUGIN_API=${api}`, "-o", partial, source, "-lpthread"];

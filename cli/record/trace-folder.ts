@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { limeFile } from "../../parsers/memory/lime-writer.ts";
 import { CliError, reasonOf } from "../errors.ts";
@@ -39,6 +39,13 @@ export class TraceFolder {
 
   get registers(): string {
     return join(this.path, "registers.ndjson");
+  }
+
+  /** Nothing has been recorded: takes back what was written. */
+  discard(): void {
+    for (const path of [this.trace, this.log, this.start, this.end, this.registers])
+      rmSync(path, { force: true });
+    if (readdirSync(this.path).length === 0) rmdirSync(this.path);
   }
 
   has(path: string): boolean {

@@ -1,9 +1,12 @@
 import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
+import type { LogReport } from "../../parsers/logs/log-import.ts";
 import { lossText, recordText } from "../../parsers/logs/record-text.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
+import { hex } from "../../walkers/word64.ts";
 import { type AddedRecord, type ImportReport, importFiles, type MemoryFile } from "../import-files.ts";
 import { openOutput } from "../output.ts";
+import type { CapturedIommu } from "./capture.ts";
 import type { Recording } from "./recording.ts";
 import { type SelfCheck, selfCheck, selfCheckText } from "./self-check.ts";
 import type { TraceFolder } from "./trace-folder.ts";
@@ -24,9 +27,10 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
   if (end !== null && stores === null && folder.has(folder.end))
     memory.push({ path: folder.end, line: Number.MAX_SAFE_INTEGER });
   let check: SelfCheck | null = null;
-  const onEnd = (now: GuestMemory): AddedRecord[] => {
+  const onEnd = (now: GuestMemory, { records }: LogReport): AddedRecord[] => {
     check = stores === null || end === null ? null : selfCheck(now, stores);
-    return endRecords(recording, check);
+    const declared = records.counts.has("iommu");
+    return [...(declared ? [] : start.iommus.map(declaration)), ...endRecords(recording, check)];
   };
   const output = openOutput(folder.trace);
   try {
@@ -66,13 +70,7 @@ function hostsOf({ start }: Recording): HostIommu[] {
 /** How exact the recording is: a mark where it has been checked to be, a loss where it is not. */
 function endRecords({ end, stores, notes }: Recording, check: SelfCheck | null): AddedRecord[] {
   const records: AddedRecord[] = notes.map((label) => mark(label));
-  if (end === null)
-    records.push(
-      loss(
-        "end-memory",
-        "QEMU was gone before its memory could be read at the end: what was made after the start is not known",
-      ),
-    );
+  if (end === null) records.push(loss("end-memory", stores === null ? UNKNOWN_AFTER_START : UNCHECKED));
   else if (check !== null && check.bytes === 0) records.push(mark(`self-check: ${selfCheckText(check)}`));
   else if (check !== null) records.push(loss("stores", selfCheckText(check), check.bytes));
   if (stores === null)
@@ -80,6 +78,17 @@ function endRecords({ end, stores, notes }: Recording, check: SelfCheck | null):
       mark("recorded without stores: tables between start and end are known as far as events show them"),
     );
   return records;
+}
+
+const UNKNOWN_AFTER_START =
+  "QEMU was gone before its memory could be read at the end: what was made after the start is not known";
+const UNCHECKED =
+  "QEMU was gone before its memory could be read at the end: that every store is recorded has not been checked";
+
+/** An IOMMU that no event told of: for whoever looks at its tables. */
+function declaration({ id, model, registers }: CapturedIommu): AddedRecord {
+  const regs = Object.fromEntries([...registers].map(([name, value]) => [name, hex(value)]));
+  return { type: "iommu", text: recordText("iommu", { id, model, regs }) };
 }
 
 function mark(label: string): AddedRecord {

@@ -3,57 +3,11 @@ import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
 import type { Outcome, Verdict } from "../iommus/outcome.ts";
 import { NumberSet } from "./number-set.ts";
+import { ReadsHistogram } from "./reads-histogram.ts";
 
-/** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
-const DENSE_READS = 512;
 /** Record types of unknown meaning that are counted by name, and what of a name is kept. */
 const MAX_UNKNOWN_TYPES = 1000;
 const MAX_TYPE_LENGTH = 64;
-
-/** A histogram of reads per request: exact percentiles in bounded memory. */
-class ReadsHistogram {
-  readonly #dense = new Float64Array(DENSE_READS);
-  readonly #sparse = new Map<number, number>();
-  #count = 0;
-  #total = 0;
-  #min = Number.POSITIVE_INFINITY;
-  #max = 0;
-
-  add(reads: number, requests: number): void {
-    this.#count += requests;
-    this.#total += reads * requests;
-    if (reads < this.#min) this.#min = reads;
-    if (reads > this.#max) this.#max = reads;
-    if (reads < DENSE_READS) this.#dense[reads]! += requests;
-    else this.#sparse.set(reads, (this.#sparse.get(reads) ?? 0) + requests);
-  }
-
-  #percentile(p: number): number {
-    const rank = Math.max(1, Math.ceil(this.#count * p));
-    let seen = 0;
-    for (let reads = 0; reads < DENSE_READS; reads++) {
-      seen += this.#dense[reads]!;
-      if (seen >= rank) return reads;
-    }
-    for (const reads of [...this.#sparse.keys()].sort((a, b) => a - b)) {
-      seen += this.#sparse.get(reads)!;
-      if (seen >= rank) return reads;
-    }
-    return this.#max;
-  }
-
-  summary() {
-    if (this.#count === 0) return { total: 0, min: 0, mean: 0, p50: 0, p99: 0, max: 0 };
-    return {
-      total: this.#total,
-      min: this.#min,
-      mean: Math.round((this.#total / this.#count) * 1000) / 1000,
-      p50: this.#percentile(0.5),
-      p99: this.#percentile(0.99),
-      max: this.#max,
-    };
-  }
-}
 
 /** Counters of one (IOMMU, table model) pair; `record` gives the contract's `stats` record. */
 export class ModelStatistics {
@@ -127,7 +81,7 @@ export class ModelStatistics {
         [...this.#byCode].sort(([a], [b]) => a - b).map(([code, count]) => [`0x${code.toString(16)}`, count]),
       ),
       page_sizes: pageSizes,
-      reads: this.#reads.summary(),
+      reads: this.#reads.record(),
       ...(this.#latent > 0 ? { latent: this.#latent } : {}),
     };
   }

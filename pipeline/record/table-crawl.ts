@@ -32,6 +32,8 @@ export interface TablePage {
   readonly leads: boolean;
   /** null: a context or PASID structure, or a table of a second stage below a first. */
   readonly place: TablePlace | null;
+  /** The device whose context was looked up. */
+  readonly device: number;
 }
 
 /** Ids looked at in one go, and walks in all: tables that lead back into themselves are endless. */
@@ -76,8 +78,16 @@ export class TableCrawl {
   run(): void {
     this.#observed(() => {
       const root = this.#enabled() ? this.#tree.roots()[0] : undefined;
-      if (root !== undefined) this.#devices(root.table);
+      if (root !== undefined) this.#allDevices(root.table);
       this.spent = this.#budget.left <= 0;
+    });
+  }
+
+  /** The tables of some devices: ids from `first` to `last`. */
+  devices(first: number, last: number): void {
+    this.#observed(() => {
+      for (let id = first; id <= last && this.#budget.left > 0; id++)
+        if (this.#loadDevice(id) && !this.#vendor.unused(this.#device)) this.#contexts(id);
     });
   }
 
@@ -114,7 +124,7 @@ export class TableCrawl {
     return this.#unit.walker.admit(this.#request, this.#out);
   }
 
-  #devices({ kind, limit }: TableSpec): void {
+  #allDevices({ kind, limit }: TableSpec): void {
     const load = (id: number) => this.#loadDevice(id);
     const absent = (out: WalkResult) => this.#vendor.absent(out);
     const scan = new ContextScan(limit, steps(kind), load, this.#out, this.#trail, this.#budget);
@@ -226,6 +236,7 @@ export class TableCrawl {
 
   /** A table of page tables has been read. @param frame the input address; -1: several may come by */
   #table(entry: TrailEntry, { geometry }: StageTables, frame: number): void {
+    const { device, pasid } = this.#request;
     const bytes = 2 ** geometry.pageShift;
     const shift = entryShift(geometry, entry.level);
     const span = 2 ** (shift + geometry.bits - FRAME_SHIFT);
@@ -237,20 +248,20 @@ export class TableCrawl {
       frame < 0
         ? null
         : {
-            device: this.#request.device,
-            pasid: this.#request.pasid,
+            device,
+            pasid,
             from,
             shift,
             span,
             table: geometry.pageShift,
           };
     for (let i = 0; i < count; i++)
-      this.#found({ frame: start + i, leads: entry.level !== geometry.last, place });
+      this.#found({ frame: start + i, leads: entry.level !== geometry.last, place, device });
   }
 
   #structure(frame: number, offset: number, bytes: number): void {
     for (let f = frame; f <= frame + Math.floor((offset + bytes - 1) / FRAME_BYTES); f++)
-      this.#found({ frame: f, leads: true, place: null });
+      this.#found({ frame: f, leads: true, place: null, device: this.#request.device });
   }
 }
 

@@ -224,6 +224,7 @@ const STATS: Description<StatsRecord> = {
         p50: count("Median"),
         p99: count("99th percentile"),
         max: count("Largest"),
+        counts: counts("Requests by their number of reads", { pattern: "^[0-9]+$" }),
       },
       "Memory reads per request, uncached",
     ),

@@ -52,9 +52,8 @@ export class BatchMachine {
   readonly text: Uint8Array;
   /** Where output goes. */
   readonly outputs: readonly Buffer[];
-  /** Records that `scan` has found; and numbers of 8 bytes among them. */
+  /** Records that `scan` has found. */
   readonly records: Int32Array;
-  readonly recordNumbers: BigInt64Array;
   /** Which of them `answer` has answered with faults. */
   readonly faulted: Int32Array;
   readonly calls: Exports;
@@ -74,7 +73,6 @@ export class BatchMachine {
     this.text = new Uint8Array(this.buffer, TEXT_AT, TEXT_BYTES);
     this.outputs = [0, 1].map((n) => Buffer.from(this.buffer, OUT_AT + n * OUT_BYTES, OUT_BYTES));
     this.records = new Int32Array(this.buffer, RECORDS_AT, (MAX_RECORDS * RECORD_BYTES) / 4);
-    this.recordNumbers = new BigInt64Array(this.buffer, RECORDS_AT, (MAX_RECORDS * RECORD_BYTES) / 8);
     this.faulted = new Int32Array(this.buffer, FAULTED_AT, MAX_RECORDS);
     this.calls.makeDigits();
   }

@@ -111,31 +111,38 @@ export class Explanation {
    * @param accept whether a walk's result is that answer
    */
   findAll(request: WalkRequest, scope: Scope, accept: Accept): readonly StaleSource[] {
-    if (scope === "uninvalidated" && this.#isInvalidated(request)) return NOTHING;
+    const pair = scope === "uninvalidated" ? this.#onlyPair(request) : null;
+    if (pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request))
+      return NOTHING;
     const all: StaleSource[] = [];
     this.#all = all;
-    this.find(request, scope, accept);
+    if (pair === null) this.find(request, scope, accept);
+    else {
+      this.#throughSet(pair.tags, request, scope, accept);
+      this.#throughSet(pair.globalTags, request, scope, accept);
+    }
     this.#all = null;
     return all;
   }
 
-  /** Whether nothing is held of the page that the engine has walked last but what an invalidation has covered. */
-  #isInvalidated(request: WalkRequest): boolean {
+  /**
+   * The contexts of the engine's last walk, where only what they have translated can be held that an invalidation is owed
+   * for: there is no other context, and no table entry that another has taken the place of. Null: there may be.
+   */
+  #onlyPair(request: WalkRequest): TranslationContext | null {
     const { device, process } = this.#unit.engine;
     const pair = process?.tracked;
-    if (device === null || !pair || pair.gone) return false;
+    if (device === null || !pair || pair.gone) return null;
     const caches = this.#contexts.of(request);
     const processes = caches.processes.get(request.pasid);
-    return (
+    const only =
       this.#contexts.neighbours(caches).length === 0 &&
       isOnly(caches.contexts.versions, device.tracked) &&
       isOnly(processes?.history.versions ?? [], pair.process) &&
       processes!.pairs.length === 1 &&
       this.#contexts.sharedPasidEntries(caches, device.context, request.pasid).length === 0 &&
-      !this.#structures.anySuperseded(pair, request) &&
-      !this.#anyValid(pair.tags, request) &&
-      !this.#anyValid(pair.globalTags, request)
-    );
+      !this.#structures.anySuperseded(pair, request);
+    return only ? pair : null;
   }
 
   #anyValid(set: TagSet, request: WalkRequest): boolean {
@@ -304,6 +311,10 @@ export class Explanation {
   #throughTags(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept, asked: Set<TagSet>): boolean {
     if (asked.has(set)) return false;
     asked.add(set);
+    return this.#throughSet(set, request, scope, accept);
+  }
+
+  #throughSet(set: TagSet, request: WalkRequest, scope: Scope, accept: Accept): boolean {
     if (this.#throughTranslation(set, request, scope, accept)) return true;
     return set.groups.some((groups) => this.#throughTranslation(groups, request, scope, accept));
   }

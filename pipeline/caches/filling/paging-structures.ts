@@ -105,8 +105,8 @@ export class PagingStructures {
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
     let now: Path | null = null;
-    // Below it, entries may be held whose place the leaf has taken.
-    for (let step = 0; step < sizes.count; step++) {
+    // Below it, entries may be held whose place the leaf has taken, where such a table has ever changed.
+    for (let step = memory.lastStructural === 0 ? first : 0; step < sizes.count; step++) {
       const shift = sizes.shift(step);
       if (!entries.find(set, shift, hi, lo)) {
         if (!ok || step < first) continue;
@@ -143,6 +143,7 @@ export class PagingStructures {
 
   /** Whether an entry is held that mapped no more than the leaf does. */
   #anyBelow(set: TagSet, sizes: LevelSizes, first: number, request: WalkRequest): boolean {
+    if (this.#memory.lastStructural === 0) return false;
     for (let step = 0; step < first; step++)
       if (this.entries.find(set, sizes.shift(step), request.addrHi, request.addrLo)) return true;
     return this.#anySuperseded(set, sizes, request);

@@ -432,9 +432,10 @@ export class Translations {
 
   /** Whether an entry of a set may be in pieces. */
   #anyInPieces(inv: Invalidation, set: TagSet): boolean {
+    if (set.leafShift === 0 && !(inv.inPieces && this.#coverage.pieces)) return false;
     const { piecesOf } = inv;
-    const shift = set.nextShift(piecesOf === 0 ? FRAME_SHIFT : piecesOf - 1);
-    return shift !== 0 && this.#inPieces(inv, set, shift);
+    if (piecesOf === 0 || set.leafShift !== 0) return set.nextShift(FRAME_SHIFT) !== 0;
+    return set.nextShift(piecesOf - 1) === piecesOf;
   }
 }
 

@@ -100,8 +100,9 @@ export class BatchReplay implements BatchTaker {
     record.accessGiven = (flags & ACCESS_GIVEN) !== 0;
     record.priv = (flags & REQUEST_PRIV) !== 0;
     record.privGiven = (flags & PRIV_GIVEN) !== 0;
-    const seq = this.machine.recordNumbers[number * (RECORD_BYTES / 8) + RECORD_SEQ / 8]!;
-    record.seq = (flags & HAS_SEQ) === 0 ? Number.NaN : Number(seq);
+    const high = words[at + RECORD_SEQ / 4 + 1]!;
+    const low = words[at + RECORD_SEQ / 4]! >>> 0;
+    record.seq = (flags & HAS_SEQ) === 0 ? Number.NaN : high * 2 ** 32 + low;
     record.observed.present = (flags & HAS_FAULT) !== 0;
     record.observed.result = FAULT;
     owner.faulted(base + number, record, words[at + RECORD_ANSWER / 4]!);

@@ -1,0 +1,74 @@
+import type { Argv } from "yargs";
+import { command } from "../command.ts";
+import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { once } from "../options.ts";
+import { openOutput } from "../output.ts";
+import { onInterrupt } from "../signals.ts";
+
+interface MergeArguments {
+  outputs: string[];
+  output: string | string[];
+  expect?: string | string[];
+}
+
+function builder(yargs: Argv): Argv {
+  return yargs
+    .positional("outputs", {
+      describe: "Outputs of replay, with their stats and summary (also .gz or .zst)",
+      type: "string",
+      array: true,
+      demandOption: true,
+    })
+    .options({
+      output: {
+        alias: "o",
+        describe: "File to write to, complete or not at all",
+        type: "string",
+        requiresArg: true,
+        default: "-",
+      },
+      expect: {
+        describe:
+          "File with the paths of all traces that must be there, one a line: those that are not are named",
+        type: "string",
+        requiresArg: true,
+      },
+    })
+    .example("$0 merge a.out b.out c.out", "The counters of three replays as if they were one")
+    .example("$0 merge *.out --expect traces.txt -o all.ndjson", "… and of none that is missing");
+}
+
+const epilogue = () =>
+  "Sums are exact, percentiles too. A trace that is in two outputs, or whose replay did not end, is refused.\n\n" +
+  "Exit status: 0 all was added up; 2 trouble: something is missing, there twice, or not the output of a replay.";
+
+async function run(args: MergeArguments): Promise<ExitStatus> {
+  const { mergeFiles } = await import("../merge-files.ts");
+  const { refuseSameFile } = await import("../replay-files.ts");
+  const outputPath = once("--output", args.output);
+  for (const path of args.outputs) refuseSameFile(path, outputPath);
+  const output = openOutput(outputPath);
+  const cancel = onInterrupt(async () => {
+    await output.halt();
+    output.abandon();
+  });
+  try {
+    const expected = args.expect === undefined ? undefined : once("--expect", args.expect);
+    const complete = await mergeFiles(args.outputs, expected, output);
+    await output.finish();
+    return complete ? EXIT_OK : EXIT_TROUBLE;
+  } catch (error) {
+    output.abandon();
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+export const mergeCommand = command({
+  names: ["merge <outputs..>"],
+  describe: "Add up the counters of several replays",
+  builder,
+  epilogue,
+  run,
+});

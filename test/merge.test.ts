@@ -1,0 +1,160 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mergeFiles } from "../cli/merge-files.ts";
+import type { Output } from "../cli/output.ts";
+import { replay } from "../pipeline/library/replay-stream.ts";
+import { ReadsHistogram } from "../pipeline/output/reads-histogram.ts";
+import type { OutputRecord, StatsRecord } from "../pipeline/output/records.ts";
+import { StatsTotals } from "../pipeline/totals/stats-totals.ts";
+
+const SAMPLES = ["intel/intel-11.1-fs-inval-s1", "arm/arm-11.1-nested-4k-inval-1", "amd/amd-11.1-v1-s1"];
+
+class Collected implements Output {
+  readonly name = "memory";
+  text = "";
+
+  async write(data: Uint8Array | string): Promise<void> {
+    this.text += data;
+  }
+  async finish(): Promise<void> {}
+  abandon(): void {}
+  async halt(): Promise<void> {}
+
+  get records(): Record<string, unknown>[] {
+    return this.text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  }
+}
+
+describe("a histogram of reads", () => {
+  it("has the percentiles of all requests, whichever way they are added up", () => {
+    const lists = fc.array(fc.array(fc.integer({ min: 1, max: 700 })), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(lists, (of) => {
+        const sorted = of.flat().sort((a, b) => a - b);
+        const merged = new ReadsHistogram();
+        for (const reads of of) {
+          const one = new ReadsHistogram();
+          for (const n of reads) one.add(n, 1);
+          for (const [n, requests] of Object.entries(one.record().counts)) merged.add(Number(n), requests);
+        }
+        const at = (p: number) => sorted[Math.max(Math.ceil(sorted.length * p), 1) - 1] ?? 0;
+        const total = sorted.reduce((sum, n) => sum + n, 0);
+        const { counts, mean, ...rest } = merged.record();
+        expect(rest).toEqual({ total, min: at(0), p50: at(0.5), p99: at(0.99), max: at(1) });
+        expect(Object.values(counts).reduce((sum, n) => sum + n, 0)).toBe(sorted.length);
+        expect(mean).toBeCloseTo(sorted.length === 0 ? 0 : total / sorted.length, 3);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("merge", () => {
+  const folder = mkdtempSync(join(tmpdir(), "pasid-replay-merge-"));
+  const all: OutputRecord[][] = [];
+  const path = (name: string) => join(folder, name);
+  const put = (name: string, records: readonly object[]) => {
+    writeFileSync(path(name), `${records.map((record) => JSON.stringify(record)).join("\n")}\n`);
+    return path(name);
+  };
+
+  beforeAll(async () => {
+    for (const sample of SAMPLES) {
+      const records: OutputRecord[] = [];
+      for await (const record of replay(`samples/${sample}.ndjson.gz`, { iotlb: [{ entries: 16, ways: 4 }] }))
+        records.push(record);
+      all.push(records);
+    }
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("of one replay gives its own counters", async () => {
+    const output = new Collected();
+    expect(await mergeFiles([put("one", all[0]!)], undefined, output)).toBe(true);
+    const [stats, total] = output.records;
+    const own = all[0]!.filter(({ type }) => type === "stats" || type === "summary");
+    expect(JSON.stringify(stats)).toBe(JSON.stringify(own[0]));
+    const { type: _, ...counters } = own[1]!;
+    expect(total).toEqual({ type: "total", traces: 1, ...counters });
+  });
+
+  it("of several gives their sums, by IOMMU and model, in either order and grouping", async () => {
+    const files = all.map((records, i) => put(`many-${i}`, records));
+    // The same IOMMU once more, of another trace.
+    files.push(put("again", all[0]!));
+    const merged = async (paths: readonly string[]) => {
+      const output = new Collected();
+      expect(await mergeFiles(paths, undefined, output)).toBe(true);
+      return output.records;
+    };
+    const records = await merged(files);
+    expect(records.map(({ type, model }) => model ?? type)).toEqual(["intel", "arm-1lvl", "amd", "total"]);
+    const [intel] = all[0]!.filter((record): record is StatsRecord => record.type === "stats");
+    expect(records[0]).toMatchObject({
+      requests: 2 * intel!.requests,
+      devices: 2 * intel!.devices,
+      by_code: Object.fromEntries(Object.entries(intel!.by_code).map(([code, n]) => [code, 2 * n])),
+      reads: { total: 2 * intel!.reads.total, mean: intel!.reads.mean, p99: intel!.reads.p99 },
+      iotlb: [
+        { ...intel!.iotlb![0]!, hits: 2 * intel!.iotlb![0]!.hits, misses: 2 * intel!.iotlb![0]!.misses },
+      ],
+    });
+    expect(records.at(-1)).toMatchObject({ traces: 4 });
+    const byModel = (of: readonly Record<string, unknown>[]) =>
+      [...of].sort((a, b) => (`${a.model}` < `${b.model}` ? -1 : 1));
+    expect(byModel(await merged([...files].reverse()))).toEqual(byModel(records));
+
+    const twice = new StatsTotals();
+    for (const half of [files.slice(0, 2), files.slice(2)])
+      for (const record of await merged(half)) if (record.type === "stats") twice.add(record as never);
+    expect(byModel(twice.records() as never)).toEqual(byModel(records.slice(0, -1)));
+  });
+
+  it("counts each trace once, and names those that are missing", async () => {
+    const labelled = (label: string, i: number) => [
+      { type: "trace", path: label },
+      ...all[i]!.filter(({ type }) => type === "stats" || type === "summary").map((record) => ({
+        ...record,
+        trace: label,
+      })),
+    ];
+    const two = put("two", [
+      ...labelled("a", 0),
+      ...labelled("b", 1),
+      { type: "trace", path: "c", error: "gone" },
+    ]);
+    const other = put("other", labelled("b", 1));
+    await expect(mergeFiles([two, other], undefined, new Collected())).rejects.toThrow(
+      `b: expected it once, found it in ${two} and in ${other}`,
+    );
+    writeFileSync(path("list"), `a\nb\nc\nd\n${path("one")}\n`);
+    const output = new Collected();
+    expect(await mergeFiles([two], path("list"), output)).toBe(false);
+    expect(output.records.at(-1)).toMatchObject({ type: "total", traces: 2, failed: 1 });
+  });
+
+  it("refuses what did not end, and what is no output", async () => {
+    const cut = put("cut", [{ type: "trace", path: "a" }, all[0]![0]!]);
+    await expect(mergeFiles([cut], undefined, new Collected())).rejects.toThrow(
+      "expected a summary of a, found none: its replay did not end",
+    );
+    writeFileSync(path("half"), '{"type":"summary","lin');
+    await expect(mergeFiles([path("half")], undefined, new Collected())).rejects.toThrow(
+      "half:1: expected a record, found a line that breaks off",
+    );
+    const none = put("none", [{ type: "dma" }]);
+    await expect(mergeFiles([none], undefined, new Collected())).rejects.toThrow(
+      "expected the output of a replay",
+    );
+    const old = put("old", [{ type: "stats", model: "intel", reads: { total: 1 } }]);
+    await expect(mergeFiles([old], undefined, new Collected())).rejects.toThrow(
+      "expected stats with reads.counts",
+    );
+  });
+});
