@@ -14,8 +14,8 @@ const RIGHTS = 3n << 61n;
 interface Moved {
   readonly scenario: Scenario;
   readonly pasid?: number;
-  /** Moves a device's context to another domain, or takes it away, and invalidates the context alone. */
-  move(): void;
+  /** Moves a device's context to another domain, or takes it away, and invalidates the context alone; what comes in between. */
+  move(between?: () => void): void;
   /** The first device of two, and another one in the old domain, which stays there. */
   readonly dev: string;
   readonly other: string;
@@ -59,8 +59,9 @@ const MOVES: Readonly<Record<string, () => Moved>> = {
     return {
       scenario,
       pasid: 5,
-      move() {
+      move(between) {
         scenario.put(pasids + 5n * 64n, 0n);
+        between?.();
         scenario.cmd(0x5_0001_0017n, 0n, 0n, 0n).cmd(5n, 0n, 0n, 0n);
       },
       dev: DEV,
@@ -85,8 +86,9 @@ const MOVES: Readonly<Record<string, () => Moved>> = {
     return {
       scenario,
       pasid: 5,
-      move() {
+      move(between) {
         scenario.put(pasids + 5n * 64n, 0n);
+        between?.();
         scenario.cmd(0x5_0001_0017n, 0n, 0n, 0n).cmd(5n, 0n, 0n, 0n);
       },
       dev: DEV,
@@ -106,8 +108,9 @@ const MOVES: Readonly<Record<string, () => Moved>> = {
     scenario.put(CONTEXTS + 0x200n, before.root | 1n, 0x102n);
     return {
       scenario,
-      move() {
+      move(between) {
         scenario.put(CONTEXTS + 0x180n, after.root | 1n, 0x202n);
+        between?.();
         scenario.cmd(0x18_0001_0031n, 0n).cmd(5n, 0n);
       },
       dev: DEV,
@@ -128,8 +131,9 @@ const MOVES: Readonly<Record<string, () => Moved>> = {
     dte(0x20n, before, 1n);
     return {
       scenario,
-      move() {
+      move(between) {
         dte(0x18n, after, 2n);
+        between?.();
         scenario.cmd((2n << 60n) | 0x18n, 0n).cmd(1n << 60n, 0n);
       },
       dev: DEV,
@@ -164,8 +168,9 @@ const MOVES: Readonly<Record<string, () => Moved>> = {
     dc(4n, before, 1n);
     return {
       scenario,
-      move() {
+      move(between) {
         dc(3n, after, 2n);
+        between?.();
         scenario.cmd(3n | (1n << 33n) | (3n << 40n), 0n).cmd(2n, 0n);
       },
       dev: "did:3",
@@ -211,6 +216,18 @@ describe.each(Object.entries(MOVES))("%s", (_name, make) => {
       expect(run.verdict(seq)).toBe(old ? "stale-after-invalidation" : "match");
       expect(run.rules()).not.toContain("missing-invalidation");
     }
+  });
+
+  it("is owed as well where a request in between used the old context, and its invalidation came late", async () => {
+    const { scenario, move, dev, pasid, command } = make();
+    const request = { dev, addr: A, pasid };
+    scenario.dma(request, OLD);
+    move(() => scenario.dma(request, OLD));
+    const seq = scenario.dma(request, OLD);
+    const run = await scenario.run();
+    expect(run.verdict(seq)).toBe("stale");
+    expect(run.rules()).toContain("late-invalidation");
+    expect(missing(run)).toMatchObject({ cache: "iotlb", command });
   });
 
   it("of another page nothing is owed", async () => {

@@ -271,7 +271,8 @@ function seen(problem: Problem): string {
   return `${who} could see the old one${shown}${logged}${reused === "" ? "" : `; ${reused}`}`;
 }
 
-function keyOf(unit: IommuUnit, { change, root }: StaleSource): string {
+/** The translations that outlive a context are a debt of their own: its invalidation, on time or late, does not pay it. */
+function keyOf(unit: IommuUnit, { change, root, left }: StaleSource): string {
   const what = change === null ? root!.register : `${change.frame}:${change.offset}`;
-  return `${unit.id}\n${what}:${(change ?? root!).line}`;
+  return `${unit.id}\n${what}:${(change ?? root!).line}${left ? ":left" : ""}`;
 }

@@ -102,6 +102,7 @@ export class StaleContexts {
     if (walk.status !== OK || walk.pageShift === 0) return;
     const set = walk.global ? pair.globalTags : pair.tags;
     const { pageShift: shift } = walk;
+    pair.staleUse = time;
     translations.usedBy(set, pair.kind);
     if (!translations.find(set, shift, hi, lo)) {
       translations.enter(set, shift, walk.firstShift, hi, lo, pair.id, time);

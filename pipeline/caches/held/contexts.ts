@@ -40,6 +40,8 @@ export interface TranslationContext {
   readonly process: ContextVersion;
   readonly tags: TagSet;
   readonly globalTags: TagSet;
+  /** Tick of the last request that may have been translated through the pair while memory gave another; 0: none. */
+  staleUse: number;
   /** Forgotten for want of memory. */
   gone: boolean;
 }
@@ -228,6 +230,7 @@ export class Contexts {
         process,
         tags: this.#translations.tagSet(tag),
         globalTags: this.#translations.globalSet(tag),
+        staleUse: 0,
         gone: false,
       };
       this.#kinds.enter(pair.kind, pair);

@@ -18,9 +18,9 @@ export function leftPairs(caches: DeviceCaches, pasid: number): readonly Transla
   return pairs.slice(-MOST_PAIRS).filter((pair) => !isWhole(pair));
 }
 
-/** Tick at which a pair was last used: what its tags hold since is somebody else's. */
-export function lastUse({ device, process }: TranslationContext): number {
-  return Math.min(device.filled, process.filled);
+/** Tick at which a pair was last used, or may have been: what its tags hold since is somebody else's. */
+export function lastUse({ device, process, staleUse }: TranslationContext): number {
+  return Math.max(Math.min(device.filled, process.filled), staleUse);
 }
 
 function isWhole({ device, process }: TranslationContext): boolean {
