@@ -36,7 +36,11 @@ function builder(yargs: Argv): Argv {
         ...text,
         describe: "Command of the device under test: docs/dut-protocol.md says what it must speak",
       },
-      qemu: { ...text, describe: "A QEMU: fuzz the IOMMU of a machine of it, by qtest and edu devices" },
+      qemu: {
+        ...text,
+        describe:
+          "A QEMU, or a command that runs one: fuzz the IOMMU of a machine of it, by qtest and edu devices",
+      },
       model: {
         choices: IOMMU_MODELS,
         describe: "Which IOMMU of that QEMU, or to write vectors of",

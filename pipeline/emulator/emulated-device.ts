@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,7 +47,7 @@ export class EmulatedDevice implements DevicePort {
     this.#running = running;
   }
 
-  /** @param path of the program */
+  /** @param path of the program, or a command */
   static async start(
     path: string,
     model: IommuModel,
@@ -103,10 +103,19 @@ export class EmulatedDevice implements DevicePort {
   }
 }
 
+/** A program by its path; or a command, with words before those that are added. */
+function commandOf(path: string): readonly string[] {
+  return existsSync(path) ? [path] : path.trim().split(/\s+/);
+}
+
 function versionOf(path: string): { readonly version: number; readonly text: string } {
   let said: string;
   try {
-    said = execFileSync(path, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    const [program, ...words] = commandOf(path);
+    said = execFileSync(program!, [...words, "--version"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     throw new DeviceFailure(
@@ -189,7 +198,11 @@ class Running {
     ];
     const machine = new Qtest(timeout);
     const server = await machine.listen(join(folder, "qtest"));
-    const child = spawn(path, words, { stdio: ["ignore", "ignore", "pipe"], detached: true });
+    const [program, ...before] = commandOf(path);
+    const child = spawn(program!, [...before, ...words], {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
     const running = new Running(machine, driver, folder, child, server, steps);
     try {
       await machine.connected();

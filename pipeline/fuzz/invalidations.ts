@@ -82,8 +82,10 @@ export class Invalidations {
     const ones = Number(allOnes(spec.layout, field) & 0xf_ffff_ffff_ffffn);
     const { targets, entries } = this.#world;
     const target = targets.length > 0 ? random.pick(targets) : undefined;
-    if (kind === "address" || kind === "frame")
-      return Number(((target?.address ?? 0n) >> 12n) + BigInt(random.below(3)) - 1n) & 0x7fff_ffff;
+    if (kind === "address" || kind === "frame") {
+      const first = Number((target?.address ?? 0n) >> 12n);
+      return Math.max(first - 1 + random.below(random.oneIn(2) ? 3 : 512), 0);
+    }
     const used = entries.length > 0 ? random.pick(entries).uses : [];
     const use = used.length > 0 ? random.pick(used) : undefined;
     const ids = [use?.domain, use?.space, use?.device, use?.pasid].filter(
