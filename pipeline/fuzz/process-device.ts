@@ -197,7 +197,8 @@ class Conversation {
     child.stdin!.end();
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     this.#signal("SIGTERM");
-    await Promise.race([once(child, "close"), sleep(GRACE)]);
+    // A timer that is left over would keep the whole command from its end.
+    await Promise.race([once(child, "close"), sleep(GRACE, undefined, { ref: false })]);
     if (child.exitCode === null && child.signalCode === null) this.#signal("SIGKILL");
     child.stdout!.destroy();
     child.stderr!.destroy();
