@@ -1,8 +1,5 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests that put something else in a module's place: they need modules of their own. */
-const MOCKING = ["test/memory-snapshot.test.ts", "test/no-commands.test.ts"];
-
 export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
@@ -13,13 +10,7 @@ export default defineConfig({
     // The default leaves a core to others: on the two of a small machine, everything then runs one after another.
     maxWorkers: "100%",
     coverage: { include: ["walkers/**", "parsers/**", "pipeline/**", "cli/**"] },
-    projects: [
-      // The files share the product's modules, which keep no state: loading them anew took a third of the time.
-      {
-        extends: true,
-        test: { name: "tests", include: ["test/**/*.test.ts"], exclude: MOCKING, isolate: false },
-      },
-      { extends: true, test: { name: "mocking", include: MOCKING } },
-    ],
+    // The files share the product's modules, which keep no state: loading them anew took a third of the time.
+    isolate: false,
   },
 });

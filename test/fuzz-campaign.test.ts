@@ -13,9 +13,9 @@ const NO_MISTAKES: Mistakes = { bugs: [], habits: new Set() };
 
 /** Mistakes of each sort, that a few worlds show: of reserved bits, fields, capabilities, codes, order, caches. */
 const PLANTED = {
-  intel: ["root-reserved", "upper-write", "any-width", "rid-pasid", "translations-kept", "privilege-ignored"],
+  intel: ["root-reserved", "rid-pasid", "translations-kept", "privilege-ignored"],
   "arm-smmuv3": ["span-doubled", "default-substream", "top-byte", "stage-1-alone"],
-  amd: ["device-entry-permissions", "upper-permissions", "suppress-all", "large-page-as-small"],
+  amd: ["device-entry-permissions", "suppress-all", "large-page-as-small"],
   riscv: ["user-pages", "device-context-reserved", "misconfigured-as-invalid", "contexts-kept"],
 } as const satisfies Record<IommuModel, readonly string[]>;
 

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import * as fs from "node:fs";
+import builtin, * as fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SegmentImage } from "../parsers/memory/segment-image.ts";
@@ -11,25 +12,27 @@ import { elfCore, SnapshotFolder } from "./support/elf-writer.ts";
 let failReads: string | null = null;
 /** Bytes that files were asked for. */
 let bytesAsked = 0;
-vi.mock("node:fs", async (original) => {
-  const real = await original<typeof fs>();
-  return {
-    ...real,
-    readSync: (...args: Parameters<typeof fs.readSync>) => {
-      bytesAsked += args[1].byteLength;
-      if (failReads !== null) throw Object.assign(new Error("read"), { code: failReads });
-      return real.readSync(...args);
-    },
-  };
-});
+const { readSync } = fs;
+
+/** Puts a function in the place of `readSync`, for all who have imported it. */
+function readFilesBy(read: typeof fs.readSync): void {
+  builtin.readSync = read;
+  syncBuiltinESMExports();
+}
 
 let folder: SnapshotFolder;
 let elsewhere: SnapshotFolder;
 beforeAll(() => {
+  readFilesBy(((...args: Parameters<typeof fs.readSync>) => {
+    bytesAsked += args[1].byteLength;
+    if (failReads !== null) throw Object.assign(new Error("read"), { code: failReads });
+    return readSync(...args);
+  }) as typeof fs.readSync);
   folder = new SnapshotFolder();
   elsewhere = new SnapshotFolder();
 });
 afterAll(() => {
+  readFilesBy(readSync);
   folder.remove();
   elsewhere.remove();
 });

@@ -1,17 +1,15 @@
 /** A vendor whose invalidation commands are not known: its traces are replayed, and no command is advised. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { expect, it, vi } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { bytesSource } from "../parsers/trace/source.ts";
+import { replayTrace } from "../pipeline/replay/run.ts";
+import { decodeCommand, formatCommand } from "../walkers/commands/command.ts";
+import { VENDORS } from "../walkers/registry.ts";
 
-vi.mock("../walkers/registry.ts", async (original) => {
-  const registry = await original<typeof import("../walkers/registry.ts")>();
-  const intel = { ...registry.VENDORS.intel, commands: null, advice: null };
-  return { ...registry, VENDORS: { ...registry.VENDORS, intel } };
-});
-
-const { bytesSource } = await import("../parsers/trace/source.ts");
-const { replayTrace } = await import("../pipeline/replay/run.ts");
-const { decodeCommand, formatCommand } = await import("../walkers/commands/command.ts");
+const { commands, advice } = VENDORS.intel;
+beforeAll(() => void Object.assign(VENDORS.intel, { commands: null, advice: null }));
+afterAll(() => void Object.assign(VENDORS.intel, { commands, advice }));
 
 const SAMPLE = new URL("../samples/intel/intel-11.1-fs-inval-s1.ndjson.gz", import.meta.url);
 
