@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -7,8 +8,8 @@ export default defineConfig({
     // Against hanging only: what must not take long is counted in the tests, not timed.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // The default leaves a core to others: on the two of a small machine, everything then runs one after another.
-    maxWorkers: "100%",
+    // One more than there are cores: workers wait for the commands that they start.
+    maxWorkers: availableParallelism() + 1,
     coverage: { include: ["walkers/**", "parsers/**", "pipeline/**", "cli/**"] },
     // The files share the product's modules, which keep no state: loading them anew took a third of the time.
     isolate: false,
