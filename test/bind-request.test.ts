@@ -292,7 +292,7 @@ describe("tables of several levels", () => {
   it("a directory that points to itself everywhere ends", () => {
     const memory = new TableMemory();
     for (let i = 0n; i < 512n; i++) memory.write64(BASE + i * 8n, BASE | 1n);
-    const request = { model: "amd", base_ptr: "0x40000000", pasid_bits: 16, amd: { glx: 2 } };
+    const request = { model: "amd", base_ptr: "0x40000000", pasid_bits: 20, amd: { glx: 2 } };
     expect(ruleIds({ request, host: amdvi(0x13_0000_9810n), memory })).toEqual(["bind-overlap-own"]);
   });
 });

@@ -124,7 +124,7 @@ function checkEntries(
     entry(entry) {
       const pasid = entry.first;
       const pointers = entry.table.kind.points?.(entry) ?? [];
-      for (const { frame, offset, tables } of pointers) {
+      for (const { frame, offset, tables } of ownReported ? [] : pointers) {
         const root = byteAddress(frame, offset);
         checkOwn(root, tables?.rootBytes ?? FRAME_BYTES, "page table", `the entry of PASID ${pasid}`, pasid);
       }

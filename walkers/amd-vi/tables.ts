@@ -147,14 +147,14 @@ export class AmdViTables implements TableTree<DeviceContext> {
         field: "HPTROOT",
         frame: context.hostRoot,
         reach: this.#reach,
-        tag: {
+        tag: () => ({
           key: `domain ${context.domain}`,
           target: host(context),
           name: `DomainID ${context.domain}`,
           points: `the ${context.mode}-level host table at ${addressText(context.hostRoot)}`,
           field: "DOMAINID",
           source: DeviceTableEntry.source,
-        },
+        }),
       });
     const guest = this.pasids(context, entry.device);
     if (guest !== null) {
@@ -215,12 +215,13 @@ export class AmdViTables implements TableTree<DeviceContext> {
 
   #fromGcr3(entry: JudgedEntry, context: DeviceContext, level: number, scope: string): Pointer[] {
     const frame = Number(entry.value("GCR3"));
-    const pointer = { field: "GCR3", frame, reach: this.#reach };
+    const field = "GCR3";
+    const reach = this.#reach;
     if (level > 0) {
       const table = this.#gcr3Table(context, entry.table.device, level - 1, frame, entry.first, scope);
-      return [{ ...pointer, resolve: table.resolve, table }];
+      return [{ field, frame, reach, resolve: table.resolve, table }];
     }
-    const tag: Tag = {
+    const tag = (): Tag => ({
       key: `${scope}pasid ${entry.first}`,
       target: `${frame}`,
       name:
@@ -228,8 +229,8 @@ export class AmdViTables implements TableTree<DeviceContext> {
       points: `the guest page table at ${addressText(frame)}`,
       field: "GCR3",
       source: Gcr3Entry.source,
-    };
-    return [{ ...pointer, resolve: this.#resolver(context), tag }];
+    });
+    return [{ field, frame, reach, resolve: this.#resolver(context), tag }];
   }
 
   #resolver(context: DeviceContext): Resolver | undefined {

@@ -171,7 +171,7 @@ export class RiscvTables implements TableTree<RiscvDevice> {
         field: "iohgatp_PPN",
         frame: context.secondFrame,
         reach,
-        tag: secondStageTag(context),
+        tag: () => secondStageTag(context),
       });
     if (context.msiMode !== MSIPTP_OFF)
       pointers.push({ field: "msiptp_PPN", frame: context.msiFrame, reach });
@@ -263,14 +263,14 @@ export class RiscvTables implements TableTree<RiscvDevice> {
     const levels = schemeLevels(mode, context.sxl);
     if (levels <= 0) return [];
     const tables = { format: FORMATS[levels]!, because: `fsc.MODE is ${mode}`, rootBytes: FRAME_BYTES };
-    const tag: Tag = {
+    const tag = (): Tag => ({
       key: `${scope}pscid ${pscid}`,
       target: `${frame}/${levels}/${context.sxl}`,
       name: context.gscid < 0 ? `PSCID ${pscid}` : `PSCID ${pscid} of GSCID ${context.gscid}`,
       points: `the ${levels}-level first stage at ${addressText(frame)}`,
       field: "PSCID",
       source: "RISC-V IOMMU 1.0, 2.1.3 and 2.2.3",
-    };
+    });
     return [{ field: "fsc_PPN", frame, reach: this.#reach, resolve, tag, tables }];
   }
 

@@ -172,14 +172,14 @@ export class SmmuV3CdTables {
       const field = half === low ? "TTB0" : "TTB1";
       if (!sound) return [{ field, ...placeOf(entry.address(field)), reach: null, tables }];
       const { frame, offset, inputBits, granule } = half.tables;
-      const tag = {
+      const tag = () => ({
         key: `${scope}${regime}vmid ${vmid} asid ${asid} ${field}`,
         target: `${frame}:${offset}/${granule}/${inputBits}`,
         name: vmid < 0 ? `ASID ${asid}` : `ASID ${asid} of VMID ${vmid}`,
         points: `${field} at ${addressText(frame, offset)}, ${inputBits} bits`,
         field: "ASID",
         source: "IHI 0070, 3.17",
-      };
+      });
       const reach = stream.stage2Enabled ? null : this.#reach;
       return [
         {

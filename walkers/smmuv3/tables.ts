@@ -209,14 +209,14 @@ export class SmmuV3Tables implements TableTree<StreamContext> {
   /** Where stage 2 begins, and the VMID that it is cached under. */
   #toStage2(stream: StreamContext): Pointer {
     const { frame, offset, startLevel, inputBits } = stream.stage2;
-    const tag = {
+    const tag = () => ({
       key: `vmid ${stream.vmid}`,
       target: `${frame}:${offset}/${startLevel}/${inputBits}`,
       name: `VMID ${stream.vmid}`,
       points: `the stage 2 table at ${addressText(frame, offset)}, from level ${startLevel}`,
       field: "S2VMID",
       source: "IHI 0070, 3.17",
-    };
+    });
     return {
       field: "S2TTB",
       frame,

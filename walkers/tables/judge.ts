@@ -34,7 +34,7 @@ function follow(entry: Entry): void {
     if (aligned !== undefined && entry.address(field) !== byteAddress(frame, offset))
       entry.complain(TABLE_RULES["misaligned-table"], field, `expected an address aligned to ${aligned}`);
     const there = reach === null || isThere(entry, field, frame, reach, resolve);
-    if (tag !== undefined) entry.tag(tag);
+    if (tag !== undefined) entry.tag(tag());
     if (there && table !== undefined) entry.leadsTo(table);
   }
 }

@@ -119,8 +119,8 @@ export interface Pointer {
   readonly table?: TableSpec | undefined;
   /** Which page tables, where the entry itself says it. */
   readonly tables?: PageTables;
-  /** What translations that come from there are cached under. */
-  readonly tag?: Tag | undefined;
+  /** What translations that come from there are cached under; made where it is asked for: most are looked through without. */
+  readonly tag?: (() => Tag) | undefined;
 }
 
 /** A second stage: the host frame of a guest frame, -1 where it faults. */

@@ -51,14 +51,14 @@ export class VtdParts {
     resolve?: Resolver,
     because = "",
   ): Pointer {
-    const tag = {
+    const tag = () => ({
       key: `${scope}did ${domain}`,
       target: `${frame}/${levels}`,
       name: `DID ${domain}`,
       points: `the ${levels}-level second-stage table at ${addressText(frame)}`,
       field: "DID",
       source: SAME_DOMAIN,
-    };
+    });
     const tables = { format: "vtd-ss", because, rootBytes: FRAME_BYTES } as const;
     return { field, frame, reach: this.reach, resolve, tag, tables };
   }

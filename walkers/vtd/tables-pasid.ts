@@ -163,14 +163,14 @@ export class VtdPasidTables {
     if (type === KIND_FIRST_STAGE || type === NESTED) {
       const frame = firstTable(view, at);
       const mode = pagingMode(view, at);
-      const tag = {
+      const tag = () => ({
         key: `${scope}did ${domain} pasid ${entry.first}`,
         target: `${frame}/${4 + mode}`,
         name: `DID ${domain} with PASID ${entry.first}`,
         points: `the ${4 + mode}-level first-stage table at ${addressText(frame)}`,
         field: "DID",
         source: TAGGING,
-      };
+      });
       const reach = type === NESTED ? null : this.#parts.reach;
       const tables = firstStageTables(mode, `PGTT is ${type}, FSPM ${mode === 1 ? 1 : 0}`);
       pointers.push({ field: "FSPTPTR", frame, reach, resolve, tag, tables });
