@@ -1,6 +1,15 @@
 import { nearest } from "../parsers/trace/nearest.ts";
 import { CliError } from "./errors.ts";
 
+/** Where a command writes to. */
+export const OUTPUT_OPTION = {
+  alias: "o",
+  describe: "File to write to, complete or not at all",
+  type: "string",
+  requiresArg: true,
+  default: "-",
+} as const;
+
 /** The names of a table of options, for `--help`. */
 export function names(table: object): string {
   return Object.keys(table).join(", ");

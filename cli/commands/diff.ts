@@ -7,7 +7,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
-import { once, sentences } from "../options.ts";
+import { OUTPUT_OPTION, once, sentences } from "../options.ts";
 import { parseSize } from "../size.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -36,7 +36,7 @@ function builder(yargs: Argv): Argv {
     })
     .positional("b", { describe: "What to compare it with", type: "string", demandOption: true })
     .options({
-      output: { ...text, alias: "o", describe: "File to write to, complete or not at all", default: "-" },
+      output: OUTPUT_OPTION,
       summary: {
         describe: "For people: the first difference, and kinds of difference with counts and examples",
         type: "boolean",

@@ -11,7 +11,7 @@ import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { loadFilters } from "../filters.ts";
 import type { MemoryFile } from "../import-files.ts";
-import { listOption, once, sentences } from "../options.ts";
+import { listOption, OUTPUT_OPTION, once, sentences } from "../options.ts";
 import { openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 
@@ -47,7 +47,7 @@ function builder(yargs: Argv): Argv {
         ...text,
         describe: "The logs are tables (CSV): which column, from 1 or by its name, holds what",
       },
-      output: { ...text, alias: "o", describe: "File to write to, complete or not at all", default: "-" },
+      output: OUTPUT_OPTION,
       ...REQUEST_FILTER_OPTIONS,
     })
     .example("$0 import dmesg.txt -o trace.ndjson", "A trace of what a kernel log says")

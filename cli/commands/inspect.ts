@@ -7,7 +7,7 @@ import { type FilterArguments, filterWords, STATE_FILTER_OPTIONS } from "../filt
 import { loadFilters, parsed } from "../filters.ts";
 import type { Question } from "../inspect-questions.ts";
 import { parseInteger, parseUnsigned64 } from "../numbers.ts";
-import { once } from "../options.ts";
+import { OUTPUT_OPTION, once } from "../options.ts";
 import { openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
@@ -38,12 +38,7 @@ function builder(yargs: Argv): Argv {
   return yargs
     .positional("trace", { describe: 'Trace, "-" for standard input', type: "string", demandOption: true })
     .options({
-      output: {
-        ...text,
-        alias: "o",
-        describe: "File to write to, complete or not at all",
-        default: "-",
-      },
+      output: OUTPUT_OPTION,
       at: { ...text, describe: "The state after this line; default: after the whole trace" },
       maps: { type: "boolean", default: false, describe: "List the mapped ranges" },
       faulty: {

@@ -1,7 +1,7 @@
 import type { Argv } from "yargs";
 import { command } from "../command.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
-import { once } from "../options.ts";
+import { OUTPUT_OPTION, once } from "../options.ts";
 import { openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 
@@ -20,13 +20,7 @@ function builder(yargs: Argv): Argv {
       demandOption: true,
     })
     .options({
-      output: {
-        alias: "o",
-        describe: "File to write to, complete or not at all",
-        type: "string",
-        requiresArg: true,
-        default: "-",
-      },
+      output: OUTPUT_OPTION,
       expect: {
         describe:
           "File with the paths of all traces that must be there, one a line: those that are not are named",

@@ -14,7 +14,7 @@ import {
 } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
-import { listOption, names, once, sentences } from "../options.ts";
+import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
 import { type Output, openOutput } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
@@ -48,13 +48,7 @@ function builder(yargs: Argv): Argv {
       array: true,
     })
     .options({
-      output: {
-        alias: "o",
-        describe: "File to write to, complete or not at all",
-        type: "string",
-        requiresArg: true,
-        default: "-",
-      },
+      output: OUTPUT_OPTION,
       only: {
         describe: `Outcomes to write: a list of ${names(SELECTIONS)}`,
         type: "string",

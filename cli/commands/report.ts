@@ -3,8 +3,9 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
-import { once } from "../options.ts";
+import { OUTPUT_OPTION, once } from "../options.ts";
 import { openOutput } from "../output.ts";
+import { say } from "../say.ts";
 import { shellWord } from "../shell-word.ts";
 import { onInterrupt } from "../signals.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
@@ -28,13 +29,7 @@ function builder(yargs: Argv): Argv {
       demandOption: true,
     })
     .options({
-      output: {
-        alias: "o",
-        describe: "File to write to, complete or not at all",
-        type: "string",
-        requiresArg: true,
-        default: "-",
-      },
+      output: OUTPUT_OPTION,
       format: {
         describe: "A page, or Markdown for a bug report [default: md for an output of that name, else html]",
         choices: FORMATS,
@@ -89,7 +84,9 @@ async function run(args: ReportArguments): Promise<ExitStatus> {
     });
     await output.write(text);
     await output.finish();
-    return errors > 0 ? EXIT_TROUBLE : EXIT_OK;
+    if (errors === 0) return EXIT_OK;
+    say(`${errors === 1 ? "1 record" : `${errors} records`} could not be used: the report may be incomplete`);
+    return EXIT_TROUBLE;
   } catch (error) {
     output.abandon();
     throw error;
