@@ -6,7 +6,7 @@ import { blamed, judge, Mutations, type Tally } from "./support/cache-mutations.
 import { ROOT } from "./support/cli.ts";
 
 /** How many mutations of each kind and vendor; `test/bench/cache-mutations.ts` looks harder. */
-const MUTATIONS = 2;
+const MUTATIONS = 3;
 
 const SAMPLES = [
   "intel/intel-11.1-fs-inval-s1.ndjson.gz",

@@ -47,7 +47,7 @@ describe("edits of a stream of different requests are found again", () => {
         expect(classes(compared)).toEqual(expected({ a, b, ...counts }));
         expect(compared.result.unaligned.stretches).toBe(0);
       }),
-      { numRuns: 30 },
+      { numRuns: 60 },
     );
   });
 
@@ -59,7 +59,7 @@ describe("edits of a stream of different requests are found again", () => {
         expect(compared.result.leftSeq).toBeNull();
         expect(classes(compared)).toEqual(expected({ a, b, ...counts }));
       }),
-      { numRuns: 30 },
+      { numRuns: 60 },
     );
   });
 
@@ -107,7 +107,7 @@ describe("requests that repeat", () => {
           same: pairedA.length - differ,
         });
       }),
-      { numRuns: 75 },
+      { numRuns: 150 },
     );
   });
 

@@ -86,7 +86,7 @@ describe("whatever becomes of a log", () => {
           expect(await complaints(log.slice(from, from + length))).toEqual([]);
         },
       ),
-      { numRuns: 40, seed: 1 },
+      { numRuns: 60, seed: 1 },
     );
   });
 
@@ -135,7 +135,7 @@ describe("whatever becomes of a log", () => {
           expect(await complaints(bytes.subarray(0, Math.max(cut, 16)))).toEqual([]);
         },
       ),
-      { numRuns: 80, seed: 3 },
+      { numRuns: 150, seed: 3 },
     );
   });
 
@@ -145,7 +145,7 @@ describe("whatever becomes of a log", () => {
         expect(importLog(bytes).texts).toEqual([]);
         await replayTrace(bytesSource(bytes), { write() {} });
       }),
-      { numRuns: 60, seed: 4 },
+      { numRuns: 100, seed: 4 },
     );
   });
 });

@@ -113,7 +113,7 @@ describe.each(DECODERS)("$name", ({ decode, write, maxDistance }) => {
         const { packed, plain } = write(given);
         expect(Buffer.from(decode(packed, plain.length)).equals(plain)).toBe(true);
       }),
-      { numRuns: 150 },
+      { numRuns: 300 },
     );
   });
 
@@ -124,7 +124,7 @@ describe.each(DECODERS)("$name", ({ decode, write, maxDistance }) => {
         expect(() => decode(packed, plain.length - 1)).toThrow(/larger than/);
         expect(() => decode(packed.subarray(0, at % packed.length), plain.length)).toThrow();
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     );
   });
 
@@ -145,7 +145,7 @@ describe.each(DECODERS)("$name", ({ decode, write, maxDistance }) => {
           }
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 500 },
     );
   });
 });

@@ -149,7 +149,7 @@ describe("GuestMemory", () => {
           pair.memory.close();
         }
       }),
-      { numRuns: 50 },
+      { numRuns: 100 },
     );
   });
 
@@ -200,7 +200,7 @@ describe("GuestMemory", () => {
           memory.close();
         }
       }),
-      { numRuns: 50 },
+      { numRuns: 100 },
     );
   });
 });
