@@ -222,3 +222,21 @@ describe("half of an entry of 128-bit stores", () => {
     ]);
   });
 });
+
+/** The level 1 descriptor of stream 47 points to its own table, so that it is also the STE of stream 0. */
+test("an entry that two tables share is one of each", async () => {
+  const at = 0x100000n;
+  const regs = { idr0: "0x944125b", idr1: "0xc000150", cr0: "0xd" };
+  const table = { strtab_base: "0x100000", strtab_base_cfg: "0x10290" };
+  const request = { type: "dma", dev: "sid:47", addr: "0x12345000" };
+  const found = await findingsOf([
+    { type: "ram", addr: "0x100000", size: "0x1000000" },
+    mem(at, 0x10000bn),
+    { type: "iommu", id: "iommu0", model: "arm-smmuv3", regs: { ...regs, ...table } },
+    request,
+    mem(at, 0x10000cn),
+    { ...request, observed: { result: "fault", code: "0x2" } },
+    mem(at, 0x10000bn),
+  ]);
+  expect(found).toContainEqual(expect.objectContaining({ rule: "illegal-encoding", field: "Span", line: 5 }));
+});

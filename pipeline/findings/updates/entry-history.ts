@@ -76,5 +76,6 @@ export class EntryHistory {
 
 export function placeOf({ table, index }: TableEntry): EntryPlace | null {
   const place = TableLinter.place(table, index);
-  return place === null ? null : { ...place, bytes: table.spec.kind.layout.bytes };
+  const { layout } = table.spec.kind;
+  return place === null ? null : { ...place, bytes: layout.bytes, layout };
 }
