@@ -24,6 +24,8 @@ export interface Analysis {
   /** All memory is about to be replaced, and has been. */
   replacing?(): void;
   replaced?(line: number): void;
+  /** Registers, properties or bindings are about to change. */
+  reconfiguring?(): void;
   /** An `iommu` or `reg` record has changed what is known of an IOMMU. */
   configured?(line: number, unit: IommuUnit): void;
   /** A table was bound to a device, or was refused. */
@@ -114,6 +116,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   written: true,
   replacing: true,
   replaced: true,
+  reconfiguring: true,
   configured: true,
   bound: true,
   unbound: true,

@@ -208,6 +208,7 @@ export class Replay implements TraceHandler, MemoOwner {
       this.#memo.happened();
       return;
     }
+    if (!this.#memo.isWorthIt()) return;
     const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
     const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;

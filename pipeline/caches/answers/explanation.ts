@@ -47,6 +47,8 @@ export class Explanation {
   readonly #pending: PendingInvalidations;
   readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
+  /** Of the invalidations that are pending, later ones do not count. */
+  #asOf = Number.POSITIVE_INFINITY;
   /** All that are found, where all are asked for. */
   #all: StaleSource[] | null = null;
 
@@ -109,28 +111,48 @@ export class Explanation {
   /**
    * All cached contexts, PASID entries and translations in `scope` that give an answer.
    * @param accept whether a walk's result is that answer
+   * @param asOf a tick: of the invalidations that are pending, those count that were issued by then
    */
-  findAll(request: WalkRequest, scope: Scope, accept: Accept): readonly StaleSource[] {
-    const pair = scope === "uninvalidated" ? this.#onlyPair(request) : null;
+  findAll(
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asOf = Number.POSITIVE_INFINITY,
+  ): readonly StaleSource[] {
+    const { device, process } = this.#unit.engine;
+    const pair = scope === "uninvalidated" ? this.#onlyPair(request, device, process) : null;
     if (pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request))
       return NOTHING;
     const all: StaleSource[] = [];
     this.#all = all;
+    this.#asOf = asOf;
     if (pair === null) this.find(request, scope, accept);
     else {
       this.#throughSet(pair.tags, request, scope, accept);
       this.#throughSet(pair.globalTags, request, scope, accept);
     }
     this.#all = null;
+    this.#asOf = Number.POSITIVE_INFINITY;
     return all;
   }
 
+  /** Whether it can be told without a walk that nothing is held of a page that an invalidation is owed for. */
+  holdsNothing(request: WalkRequest): boolean {
+    const recent = this.#unit.engine.recent(request);
+    const pair = recent === null ? null : this.#onlyPair(request, recent.device, recent.process);
+    return pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request);
+  }
+
   /**
-   * The contexts of the engine's last walk, where only what they have translated can be held that an invalidation is owed
-   * for: there is no other context, and no table entry that another has taken the place of. Null: there may be.
+   * The contexts of a request, where only what they have translated can be held that an invalidation is owed for: there is
+   * no other context, and no table entry that another has taken the place of. Null: there may be.
+   * @param device where memory has them
    */
-  #onlyPair(request: WalkRequest): TranslationContext | null {
-    const { device, process } = this.#unit.engine;
+  #onlyPair(
+    request: WalkRequest,
+    device: CachedIommu["engine"]["device"],
+    process: CachedIommu["engine"]["process"],
+  ): TranslationContext | null {
     const pair = process?.tracked;
     if (device === null || !pair || pair.gone) return null;
     const caches = this.#contexts.of(request);
@@ -147,7 +169,8 @@ export class Explanation {
 
   #anyValid(set: TagSet, request: WalkRequest): boolean {
     if (this.#translations.anyValid(set, request.addrHi, request.addrLo, NOW)) return true;
-    return set.groups.some((groups) => this.#anyValid(groups, request));
+    for (const groups of set.groups) if (this.#anyValid(groups, request)) return true;
+    return false;
   }
 
   /** Something gives the answer. @returns whether that is enough */
@@ -336,7 +359,7 @@ export class Explanation {
         if (invalidated && scope !== "invalidated") continue;
         const invalidationPending =
           time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
+          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -427,7 +450,7 @@ export class Explanation {
     if (invalidated && scope !== "invalidated") return false;
     const invalidationPending =
       time <= set.unknownBefore ||
-      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
+      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device), this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
     const answer = staleAnswer(read.value);
@@ -485,7 +508,9 @@ export class Explanation {
   ): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
+    return (
+      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
+    );
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */
@@ -539,7 +564,7 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
       behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
       valid: () => isValid(version),
     });

@@ -15,6 +15,8 @@ import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
 /** Classes, and numbers that were given to them: more are not told apart. */
 const MAX_CLASSES = 1 << 20;
 const NONE = -1;
+/** After so many periods of one request, the first request of a period is not learned: nothing will be like it. */
+const SHORT_PERIODS = 4;
 
 /** How the contexts of a request were found. */
 export interface ContextSource {
@@ -65,8 +67,19 @@ export class Memo {
 
   readonly #newTail = (number: number, outcome: Outcome) => this.#texts?.tail(number, outcome);
 
+  /** Requests that could have been learned in this period, and how many periods in a row had only one. */
+  #asked = 0;
+  #short = 0;
+
+  /** A request could be learned. @returns whether that is worth it */
+  isWorthIt(): boolean {
+    return ++this.#asked > 1 || this.#short < SHORT_PERIODS;
+  }
+
   /** Something has happened: nothing that is known counts any more. */
   happened(): void {
+    if (this.#asked > 0) this.#short = this.#asked === 1 ? this.#short + 1 : 0;
+    this.#asked = 0;
     if (++this.#period[0]! < 0x7fff_ffff) return;
     this.#contexts.clear();
     this.#answers.clear();
