@@ -106,12 +106,15 @@ export class Translations {
     this.context = pages.context;
     this.time = Math.abs(pages.time);
     this.invalidated = pages.time < 0 || this.time <= set.epoch;
+    this.answer = pages.answer;
     return true;
   }
 
   context = 0;
   time = 0;
   invalidated = false;
+  /** As it was entered. */
+  answer = Number.NaN;
 
   /** The other translations of that page; empty for most. */
   earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
@@ -140,6 +143,7 @@ export class Translations {
    * Enters the latest translation of a page.
    * @param shift log2 of what it maps
    * @param firstShift log2 of its first stage's leaf, where both stages translate; else 0
+   * @param answer whatever number says what it leads to; NaN: none does
    */
   enter(
     set: TagSet,
@@ -149,10 +153,18 @@ export class Translations {
     lo: number,
     context: number,
     time: number,
+    answer = Number.NaN,
   ): void {
     set.saw(shift);
     if (firstShift > shift) set.split = true;
-    const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
+    const before = this.#pages.set(
+      set.id,
+      baseHi(set.high(hi), shift),
+      baseLo(lo, shift),
+      context,
+      time,
+      answer,
+    );
     set.filled = time;
     if (set.first === 0) set.first = time;
     if (before <= set.epoch && set.valid >= 0) set.valid++;
@@ -333,7 +345,7 @@ export class Translations {
     const high = baseHi(hi, shift);
     let dropped = false;
     if (pages.find(set.id, high, key) && pages.time > set.epoch && pages.time <= issued) {
-      pages.set(set.id, high, key, pages.context, -pages.time);
+      pages.set(set.id, high, key, pages.context, -pages.time, pages.answer);
       if (set.valid > 0) set.valid--;
       dropped = true;
     }
@@ -374,7 +386,14 @@ export class Translations {
     });
     for (let i = 0; i < covered.length; i += 2)
       if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
-        this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
+        this.#pages.set(
+          set.id,
+          covered[i]!,
+          covered[i + 1]!,
+          this.#pages.context,
+          -this.#pages.time,
+          this.#pages.answer,
+        );
     if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
     for (const [key, versions] of set.superseded) {
       const { frame, shift } = pageOf(key);
