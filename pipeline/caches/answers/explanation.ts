@@ -3,11 +3,12 @@ import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import { lastUse, leftPairs } from "../held/left-behind.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
@@ -348,7 +349,7 @@ export class Explanation {
     const { entries } = this.#structures;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
+      for (const entry of entries.earlier(set, shift, hi, lo)) {
         const pair = this.#contexts.pair(entry.context);
         if (pair === undefined) continue;
         const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
@@ -393,7 +394,7 @@ export class Explanation {
             entries.wouldCover(inv, set, hi, lo, region, device),
           ),
           valid: () =>
-            !entry.invalidated &&
+            !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
             !entries.coveredByRange(set, hi, lo, time, region, device),
         };
@@ -414,8 +415,9 @@ export class Explanation {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      for (const entry of translations.earlier(set, shift, hi, lo))
-        if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
+      if (set.anySuperseded || scope === "invalidated")
+        for (const entry of translations.earlier(set, shift, hi, lo))
+          if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
       if (!translations.find(set, shift, hi, lo)) continue;
       const { context, time, invalidated } = translations;
       if (invalidated && scope !== "invalidated") continue;
@@ -578,6 +580,19 @@ function groupOf(
 ): Extent | null {
   const belongs = status === OK ? groupShift === shift : reason === "PERMISSION";
   return belongs ? { pageShift: shift, firstShift, ipaFrame } : null;
+}
+
+/** Whether an earlier translation has been invalidated by now. */
+function isInvalidated(
+  entries: Translations,
+  set: TagSet,
+  shift: number,
+  hi: number,
+  lo: number,
+  { context, time }: CachedTranslation,
+): boolean {
+  const now = entries.earlier(set, shift, hi, lo).find((old) => old.time === time && old.context === context);
+  return now?.invalidated === true;
 }
 
 function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {

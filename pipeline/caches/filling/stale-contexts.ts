@@ -116,7 +116,7 @@ export class StaleContexts {
       .earlier(set, shift, hi, lo)
       .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
-      set.fills(known, time);
+      translations.fill(set, shift, hi, lo, known, time);
     else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
   }
 
