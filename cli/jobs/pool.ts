@@ -63,8 +63,8 @@ export class ReplayPool {
     for (;;) {
       const answer = await job.next();
       if (answer.type === "output") {
-        const { bytes } = answer;
-        await output.write(bytes);
+        const { bytes, file } = answer;
+        await output.write(bytes, file);
         ask(job.worker, { type: "taken", bytes: bytes.length });
         continue;
       }

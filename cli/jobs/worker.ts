@@ -47,11 +47,11 @@ class PortOutput implements Output {
     this.#port = port;
   }
 
-  async write(data: Uint8Array | string): Promise<void> {
+  async write(data: Uint8Array | string, file?: string): Promise<void> {
     // What is given may be used again after the call.
     const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : new Uint8Array(data);
     this.#waiting += bytes.length;
-    answer(this.#port, { type: "output", bytes });
+    answer(this.#port, { type: "output", bytes, file });
     while (this.#waiting > MOST_WAITING)
       await new Promise<void>((resolve) => {
         this.#goOn = resolve;
