@@ -203,7 +203,7 @@ class Running {
       ...driver.machine(version),
       ...accelerator,
       ...["-m", `${megabytes}M`, "-nodefaults", "-display", "none", "-no-reboot"],
-      ...["-bios", join(folder, "firmware"), "-qtest", `unix:${join(folder, "qtest")}`],
+      ...["-bios", join(folder, "firmware"), "-qtest", `unix:${join(folder, "qtest")}`, "-qtest-log", "none"],
       ...["-trace", `events=${join(folder, "events")}`, "-D", join(folder, "log")],
       ...DEVICES.flatMap((id) => ["-device", eduWords(id)]),
     ];
