@@ -152,7 +152,10 @@ export class UsedTranslations {
    * log2 of the smallest pages with the tags of a walk, of which the page that memory has now may have been made: a first
    * stage's tables tell by themselves (`PagingStructures.anyUnder`) where there is a table in the place of a leaf.
    */
-  pieceShift({ tags, globalTags }: TranslationContext, { pageShift, ipaFrame, repeated }: WalkResult): number {
+  pieceShift(
+    { tags, globalTags }: TranslationContext,
+    { pageShift, ipaFrame, repeated }: WalkResult,
+  ): number {
     const told = ipaFrame < 0 && !repeated;
     if (told || (tags.first > this.#memory.lastChange && globalTags.isEmpty)) return pageShift;
     let least = pageShift;
