@@ -103,7 +103,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson", "Replay a trace")
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
-    .example("$0 runs/ --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder a trace")
+    .example("$0 trace.ndjson --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
