@@ -2,8 +2,7 @@ import type { Argv } from "yargs";
 import { command } from "../command.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { OUTPUT_OPTION, once } from "../options.ts";
-import { openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 
 interface MergeArguments {
   outputs: string[];
@@ -41,22 +40,9 @@ async function run(args: MergeArguments): Promise<ExitStatus> {
   const { refuseSameFile } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   for (const path of args.outputs) refuseSameFile(path, outputPath);
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
-  });
-  try {
-    const expected = args.expect === undefined ? undefined : once("--expect", args.expect);
-    const complete = await mergeFiles(args.outputs, expected, output);
-    await output.finish();
-    return complete ? EXIT_OK : EXIT_TROUBLE;
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const expected = args.expect === undefined ? undefined : once("--expect", args.expect);
+  const complete = await writeOutput(outputPath, (output) => mergeFiles(args.outputs, expected, output));
+  return complete ? EXIT_OK : EXIT_TROUBLE;
 }
 
 export const mergeCommand = command({

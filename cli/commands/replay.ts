@@ -15,8 +15,7 @@ import {
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
 import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { type Output, openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -157,38 +156,25 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
   const traces = await tracePaths(given);
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(() => halted(output));
-  try {
-    const options = {
-      ...memory,
-      only: args.statsOnly ? [] : only,
-      summary: args.summary,
-      filter,
-      hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
-      stats: args.stats,
-      ...judging,
-      progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
-      timing: args.timing,
-    };
-    const many = { outputPath, jobs, keepGoing: args.keepGoing };
-    const { summaries, failed } = await replayFiles(traces, output, options, many);
-    await output.finish();
-    return summaries.reduce<ExitStatus>(
-      (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
-      failed > 0 ? EXIT_TROUBLE : EXIT_OK,
-    );
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
-}
-
-async function halted(output: Output): Promise<void> {
-  await output.halt();
-  output.abandon();
+  const options = {
+    ...memory,
+    only: args.statsOnly ? [] : only,
+    summary: args.summary,
+    filter,
+    hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
+    stats: args.stats,
+    ...judging,
+    progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
+    timing: args.timing,
+  };
+  const many = { outputPath, jobs, keepGoing: args.keepGoing };
+  const { summaries, failed } = await writeOutput(outputPath, (output) =>
+    replayFiles(traces, output, options, many),
+  );
+  return summaries.reduce<ExitStatus>(
+    (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
+    failed > 0 ? EXIT_TROUBLE : EXIT_OK,
+  );
 }
 
 export const replayCommand = command({
