@@ -15,25 +15,24 @@ export interface ReplayOutput {
 }
 
 /**
- * @param given as the command line names the traces
+ * @param traces how many there are
+ * @param apart each has a folder of its own, where it has one at all
  * @throws CliError where it cannot be opened, or has no room for so many traces
  */
 export async function openReplayOutput(
   path: string,
   tables: TableOptions | undefined,
-  given: readonly string[],
-  traces: readonly string[],
+  traces: number,
+  apart: boolean,
 ): Promise<ReplayOutput> {
   if (tables === undefined) return { output: openOutput(path), head: NOTHING, folders: undefined };
   if (tables.table === undefined) {
     const output = new FolderOutput(path);
-    // What may be several traces another time has the same form with one.
-    const several = given.length > 1 || traces[0] !== given[0];
-    return { output, head: NOTHING, folders: several ? output : undefined };
+    return { output, head: NOTHING, folders: apart ? output : undefined };
   }
-  if (tables.format === "parquet" && traces.length > 1)
+  if (tables.format === "parquet" && traces > 1)
     throw new CliError(
-      `--output: expected a folder for the tables of ${traces.length} traces, found one file for all`,
+      `--output: expected a folder for the tables of ${traces} traces, found one file for all`,
       true,
     );
   const { tableHead } = await import("./tabulate-trace.ts");
