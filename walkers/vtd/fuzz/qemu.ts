@@ -1,5 +1,10 @@
 /** QEMU's intel-iommu, driven by its registers (Intel VT-d 5.10, 11.4); its trace events are those of 7.2 to 11.1. */
-import type { EmulatedAnswer, EmulatedMachine, EmulatorDriver } from "../../fuzz/emulator.ts";
+import {
+  type EmulatedAnswer,
+  type EmulatedMachine,
+  type EmulatorDriver,
+  FUNCTIONS,
+} from "../../fuzz/emulator.ts";
 import {
   GlobalCommandRegister,
   GlobalStatusRegister,
@@ -93,6 +98,7 @@ export function qemuVtd(): EmulatorDriver {
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
     limits: { untranslated: false },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
+    devices: FUNCTIONS,
     memory: MEMORY,
     firstByte: 0n,
     // Between lie the video memory and the firmware.
@@ -131,7 +137,7 @@ export function qemuVtd(): EmulatorDriver {
   };
 }
 
-const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x\w+ -> gpa 0x(\w+) mask 0x(\w+)/;
+const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x(\w+) -> gpa 0x(\w+) mask 0x(\w+)/;
 const FAULTED = /^vtd_dmar_fault sid 0x\w+ fault (\d+) /;
 
 /** A fault ends a request; else the first page says where it went. */
@@ -141,9 +147,13 @@ function answer(lines: readonly string[], address: bigint): EmulatedAnswer | nul
   if (fault) return { result: "fault", code: Number(fault[1]), recorded: true };
   if (events.some((event) => event.startsWith("vtd_fault_disabled")))
     return { result: "fault", recorded: false };
-  const translated = events.map((event) => TRANSLATED.exec(event)).find((match) => match !== null);
-  if (!translated) return null;
-  const [page, mask] = [BigInt(`0x${translated[1]}`), BigInt(`0x${translated[2]}`)];
+  const translated = events.map((event) => TRANSLATED.exec(event)).filter((match) => match !== null);
+  if (translated.length === 0) return null;
+  const pages = translated.map(([, iova, page, mask]) => {
+    const bits = BigInt(`0x${mask}`);
+    const input = BigInt(`0x${iova}`);
+    return (BigInt(`0x${page}`) & ~bits) | ((address > input ? address : input) & bits);
+  });
   const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
-  return { result: "ok", pa: (page & ~mask) | (address & mask), cached };
+  return { result: "ok", pa: pages[0]!, furtherPages: pages.slice(1), cached };
 }
