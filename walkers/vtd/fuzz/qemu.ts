@@ -5,6 +5,7 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
+import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import {
   GlobalCommandRegister,
   GlobalStatusRegister,
@@ -33,17 +34,8 @@ const STATUS = 0x2_0000n;
 /** An invalidation wait that writes its status. */
 const WAIT = [0x25n, STATUS] as const;
 
-/** Its address has two bits: with one of them changed it is memory still. */
-const MEMORY = { base: 0x140_0000n, bytes: 0x2c0_0000n } as const;
 const HOST_BITS = 48;
 const { QIE, SRTP, TE } = GlobalCommandRegister.mask;
-
-/** A processor that does nothing: hlt everywhere, and `cli; hlt; jmp` where it begins. */
-function firmware(): Uint8Array {
-  const bytes = new Uint8Array(0x1_0000).fill(0xf4);
-  bytes.set([0xfa, 0xf4, 0xeb, 0xfd], 0xfff0);
-  return bytes;
-}
 
 /** The invalidation queue of one machine. */
 class Queue {
@@ -99,16 +91,12 @@ export function qemuVtd(): EmulatorDriver {
     limits: { untranslated: false },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
     devices: FUNCTIONS,
-    memory: MEMORY,
+    memory: X86_MEMORY,
     firstByte: 0n,
-    // Between lie the video memory and the firmware.
-    ram: [
-      { base: 0n, bytes: 0xa_0000n },
-      { base: 0x10_0000n, bytes: MEMORY.base + MEMORY.bytes - 0x10_0000n },
-    ],
+    ram: X86_RAM,
     ecam: null,
-    window: 0xe000_0000n,
-    firmware: firmware(),
+    window: X86_WINDOW,
+    firmware: haltingFirmware(),
 
     async identify(machine) {
       return { cap: await machine.read64(CAP), ecap: await machine.read64(ECAP) };
