@@ -145,7 +145,7 @@ export class RunningEmulator {
           this.#memory.write(BigInt(record.addr as string), record.data as string);
           break;
         case "iommu":
-          driver.configure(machine, registersOf([record]));
+          driver.configure(machine, declaredRegisters([record]));
           break;
         case "cmd":
           driver.command(machine, (record.data as string[]).map(BigInt));
@@ -198,7 +198,7 @@ function eduWords(id: number, devices: readonly number[]): string {
 }
 
 /** Registers of the IOMMU that a world declares. */
-export function registersOf(records: readonly WorldRecord[]): Record<string, bigint> {
+export function declaredRegisters(records: readonly WorldRecord[]): Record<string, bigint> {
   const regs = records.find(({ type }) => type === "iommu")?.regs as Record<string, string> | undefined;
   return Object.fromEntries(Object.entries(regs ?? {}).map(([name, value]) => [name, BigInt(value)]));
 }
