@@ -5,7 +5,7 @@
  * licences ask for stands in `LICENSES`.
  */
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
 
 const OUT = "dist/cli";
@@ -17,9 +17,20 @@ const bundle = await rolldown({
     target: "node20.19",
     // Of two ways to get at what is in it, zstddec takes the one that loads all of Node's `fetch`, unless there is none.
     define: { fetch: "undefined" },
+    inject: { "Intl.Segmenter": [resolve("cli/segmenter.ts"), "LazySegmenter"] },
   },
   // What is loaded from two places, and is loaded anyway by one of them, is no mistake.
   checks: { ineffectiveDynamicImport: false },
+  plugins: [
+    {
+      // Its own string-width has an expression that takes V8 longer to read than all of the command line.
+      name: "yargs measures with our string-width",
+      resolveId(source, importer) {
+        const theirs = source === "string-width" && importer?.includes("/node_modules/yargs/");
+        return theirs ? this.resolve(source, resolve("cli/run.ts")) : null;
+      },
+    },
+  ],
 });
 const { output } = await bundle.write({
   dir: OUT,
