@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -51,7 +52,7 @@ export function standardOutput(): Output {
 
 /**
  * A file by its path, "-" for standard output. A regular file appears under its name, or replaces the one there,
- * only when all of it is written; until then it stands beside it as `.<name>.<pid>.tmp`. Devices and FIFOs are
+ * only when all of it is written; until then it stands beside it as `.<name>.<random>.tmp`. Devices and FIFOs are
  * written directly.
  */
 export function openOutput(path: string): Output {
@@ -64,7 +65,8 @@ export function openOutput(path: string): Output {
       const fd = openSync(target, constants.O_WRONLY);
       return new SinkOutput(path, descriptorSink(fd), { close: () => closeSync(fd) });
     }
-    const partial = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+    // A process of that number may have been killed over it, here or on another machine that shares the folder.
+    const partial = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
     const fd = openSync(partial, "wx", existing?.mode ?? 0o666);
     return new SinkOutput(path, descriptorSink(fd), {
       close: () => closeSync(fd),

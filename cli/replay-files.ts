@@ -21,6 +21,8 @@ export interface ManyOptions {
   readonly jobs: number;
   /** Go on with the others where a trace cannot be opened. */
   readonly keepGoing: boolean;
+  /** Say of which trace each record is, as of several. */
+  readonly named: boolean;
 }
 
 /** What traces came to, and how many of them could not be replayed. */
@@ -30,7 +32,7 @@ export interface Replayed {
 }
 
 /**
- * Replays traces, each with memory and IOMMUs of its own, into one output, in their order. Where there are several, a
+ * Replays traces, each with memory and IOMMUs of its own, into one output, in their order. Where they are named, a
  * `trace` record opens each one's output, its `stats` and `summary` have a field of that name, and a `total` record adds
  * up what they come to; the text for people is a table of all.
  *
@@ -43,8 +45,7 @@ export async function replayFiles(
   many: ManyOptions,
 ): Promise<Replayed> {
   for (const trace of traces) refuseSameFile(trace, many.outputPath);
-  if (traces.length === 1)
-    return { summaries: [await replayOne(traces[0]!, undefined, output, options)], failed: 0 };
+  if (!many.named) return { summaries: [await replayOne(traces[0]!, undefined, output, options)], failed: 0 };
   const pool = await poolOf(traces, options, many);
   const counts = new TotalCounts();
   const counted: CountedTrace[] = [];

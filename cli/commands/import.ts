@@ -9,10 +9,9 @@ import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { loadFilters } from "../filters.ts";
-import type { MemoryFile } from "../import-files.ts";
+import type { ImportReport, MemoryFile } from "../import-files.ts";
 import { listOption, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 
 interface ImportArguments extends FilterArguments {
   logs: string[];
@@ -101,45 +100,42 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   const filters = await loadFilters(words);
   const hosts = await hostsOf(hostPaths);
   const { importFiles } = await import("../import-files.ts");
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
-  });
-  try {
-    const memory = [args.memory ?? []].flat().map(memoryFile);
-    const picker = filters?.forTexts();
-    const options = {
-      formats,
-      hosts,
-      memory,
-      boot,
-      outputPath,
-      ...columnsOf(args.columns),
-      ...(picker && { picker }),
-    };
-    const report = await importFiles(args.logs, output, options);
-    await output.finish();
-    const { importText } = await import("../render/import.ts");
-    process.stderr.write(importText(report));
-    const folder = outputPath === "-" ? "." : dirname(outputPath);
-    const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
-    if (outside !== undefined)
-      process.stderr.write(
-        `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
-      );
-    for (const file of report.late ?? [])
-      process.stderr.write(`${file}: the log ends before that: the memory stands behind its last line\n`);
-    const nothing = report.formats.length === 0 || report.records.total === 0;
-    if (report.formats.length > 0 && nothing)
-      process.stderr.write("no record: these lines say what there is, and nothing of what happened\n");
-    return nothing || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const memory = [args.memory ?? []].flat().map(memoryFile);
+  const picker = filters?.forTexts();
+  const options = {
+    formats,
+    hosts,
+    memory,
+    boot,
+    outputPath,
+    ...columnsOf(args.columns),
+    ...(picker && { picker }),
+  };
+  const report = await writeOutput(outputPath, (output) => importFiles(args.logs, output, options));
+  await sayImported(report, memory, outputPath);
+  return report.records.total === 0 || report.formats.length === 0 || report.broken.length > 0
+    ? EXIT_TROUBLE
+    : EXIT_OK;
+}
+
+/** Says on standard error what became of the logs. */
+async function sayImported(
+  report: ImportReport,
+  memory: readonly MemoryFile[],
+  outputPath: string,
+): Promise<void> {
+  const { importText } = await import("../render/import.ts");
+  process.stderr.write(importText(report));
+  const folder = outputPath === "-" ? "." : dirname(outputPath);
+  const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
+  if (outside !== undefined)
+    process.stderr.write(
+      `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
+    );
+  for (const file of report.late ?? [])
+    process.stderr.write(`${file}: the log ends before that: the memory stands behind its last line\n`);
+  if (report.formats.length > 0 && report.records.total === 0)
+    process.stderr.write("no record: these lines say what there is, and nothing of what happened\n");
 }
 
 /** A file after --iommu is one of --host: it was called so before there were filters. */

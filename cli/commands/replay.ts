@@ -15,8 +15,7 @@ import {
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
 import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { type Output, openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -33,6 +32,7 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   stats: boolean;
   summary: boolean;
   failOn: string | string[];
+  filesFrom?: string | string[];
   jobs: string | string[];
   keepGoing: boolean;
   progress?: boolean;
@@ -69,6 +69,11 @@ function builder(yargs: Argv): Argv {
         default: false,
       },
       ...FILTER_OPTIONS,
+      "files-from": {
+        describe: 'Replay the traces that this file lists, one a line; "-" is standard input',
+        type: "string",
+        requiresArg: true,
+      },
       jobs: {
         alias: "j",
         describe: "Threads that replay traces, one each; output and its order are as of one",
@@ -96,6 +101,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
+    .example("find /traces -name '*.gz' | $0 --files-from - --keep-going", "More than a command line holds")
     .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test");
 }
 
@@ -126,8 +132,10 @@ function levelSentences(): string {
 
 async function run(args: ReplayArguments): Promise<ExitStatus> {
   const given = args.traces ?? [];
-  if (given.length === 0)
+  if (given.length === 0 && args.filesFrom === undefined)
     throw new CliError('expected a trace to replay ("-" for standard input), found none', true);
+  if (given.length > 0 && args.filesFrom !== undefined)
+    throw new CliError("expected traces or --files-from, found both", true);
   if (given.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be replayed once, found it named twice", true);
   const only = args.only === undefined ? undefined : listOption("--only", SELECTION_NAMES, args.only);
@@ -156,39 +164,35 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const { replayFiles } = await import("../replay-files.ts");
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
-  const traces = await tracePaths(given);
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(() => halted(output));
-  try {
-    const options = {
-      ...memory,
-      only: args.statsOnly ? [] : only,
-      summary: args.summary,
-      filter,
-      hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
-      stats: args.stats,
-      ...judging,
-      progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
-      timing: args.timing,
-    };
-    const many = { outputPath, jobs, keepGoing: args.keepGoing };
-    const { summaries, failed } = await replayFiles(traces, output, options, many);
-    await output.finish();
-    return summaries.reduce<ExitStatus>(
-      (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
-      failed > 0 ? EXIT_TROUBLE : EXIT_OK,
-    );
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const traces = args.filesFrom === undefined ? await tracePaths(given) : await listed(args.filesFrom);
+  const options = {
+    ...memory,
+    only: args.statsOnly ? [] : only,
+    summary: args.summary,
+    filter,
+    hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
+    stats: args.stats,
+    ...judging,
+    progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
+    timing: args.timing,
+  };
+  const named = args.filesFrom !== undefined || traces.length > 1;
+  const many = { outputPath, jobs, keepGoing: args.keepGoing, named };
+  const { summaries, failed } = await writeOutput(outputPath, (output) =>
+    replayFiles(traces, output, options, many),
+  );
+  return summaries.reduce<ExitStatus>(
+    (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
+    failed > 0 ? EXIT_TROUBLE : EXIT_OK,
+  );
 }
 
-async function halted(output: Output): Promise<void> {
-  await output.halt();
-  output.abandon();
+async function listed(filesFrom: string | string[]): Promise<string[]> {
+  const { listedPaths } = await import("../path-list.ts");
+  const file = once("--files-from", filesFrom);
+  const paths = listedPaths("--files-from", file);
+  if (paths.length === 0) throw new CliError(`--files-from: ${file}: expected paths of traces, found none`);
+  return paths;
 }
 
 export const replayCommand = command({

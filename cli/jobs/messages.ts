@@ -6,8 +6,6 @@ export type JobOrder =
   | {
       readonly type: "replay";
       readonly path: string;
-      /** As of `ReplayOptions`. */
-      readonly label: string | undefined;
       readonly options: ReplayFilesOptions;
     }
   | { readonly type: "taken"; readonly bytes: number };

@@ -41,7 +41,6 @@ class Job {
  */
 export class ReplayPool {
   readonly #paths: readonly string[];
-  readonly #labels: boolean;
   readonly #options: ReplayFilesOptions;
   readonly #jobs: (Job | undefined)[] = [];
   readonly #workers: Worker[] = [];
@@ -51,7 +50,6 @@ export class ReplayPool {
 
   constructor(paths: readonly string[], threads: number, options: ReplayFilesOptions) {
     this.#paths = paths;
-    this.#labels = paths.length > 1;
     this.#options = options;
     for (let i = 0; i < Math.min(threads, paths.length); i++) this.#start();
   }
@@ -111,7 +109,7 @@ export class ReplayPool {
     this.#begun++;
     const job = new Job(worker);
     this.#jobs[index] = job;
-    ask(worker, { type: "replay", path, label: this.#labels ? path : undefined, options: this.#options });
+    ask(worker, { type: "replay", path, options: this.#options });
     this.#waiting.get(index)?.();
     this.#waiting.delete(index);
     return job;

@@ -20,11 +20,11 @@ function serveReplays(port: MessagePort): void {
 }
 
 async function replayed(
-  { path, label, options }: Extract<JobOrder, { type: "replay" }>,
+  { path, options }: Extract<JobOrder, { type: "replay" }>,
   output: Output,
 ): Promise<JobNews> {
   try {
-    return { type: "done", summary: await replayOne(path, label, output, options) };
+    return { type: "done", summary: await replayOne(path, path, output, options) };
   } catch (error) {
     const known = isTraceError(error) || error instanceof CliError;
     const message = error instanceof Error ? (known ? error.message : `${error.stack}`) : String(error);

@@ -198,6 +198,7 @@ const MARK: Description<MarkRecord> = {
 const TRACE: Description<TraceRecord> = {
   path: text("The trace whose output follows"),
   error: optional(text("Why it was not replayed: nothing of it follows")),
+  merged: optional(only(true, "Of merge: what follows are the counters of all traces together")),
 };
 
 const STATS: Description<StatsRecord> = {
@@ -279,6 +280,7 @@ const { trace: _, ...COUNTERS } = SUMMARY;
 const TOTAL: Description<TotalRecord> = {
   traces: count("Traces that were replayed"),
   failed: optional(count("Traces that could not be")),
+  missing: optional(count("Traces of which merge expected an output and found none")),
   ...COUNTERS,
 };
 
