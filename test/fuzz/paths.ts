@@ -34,11 +34,12 @@ while (lines < Number(values.lines) && failures < 5) {
     spoilt > 0 && random(spoilt === 1 ? 4 : 100) === 0 ? mutatedLine(line, random) : line,
   );
   const step = STEPS[random(STEPS.length)]!;
+  const threads = random(2) === 0 ? 1 : 2;
   const text = Buffer.from(`${trace.join("\n")}\n`);
   const directory = dirname(join(ROOT, "samples", SEEDS[which]!));
   const found = difference(
     await output(text, { directory, fast: false }),
-    await output(text, { directory, fast: true }, step),
+    await output(text, { directory, fast: true, threads }, step),
   );
   lines += trace.length;
   traces++;
@@ -47,7 +48,7 @@ while (lines < Number(values.lines) && failures < 5) {
   const path = `${values.keep}/paths-${values.seed}-${traces}.ndjson`;
   writeFileSync(path, text);
   console.log(
-    `${SEEDS[which]}, trace ${traces} of seed ${values.seed}, ${step} bytes at once, ${path}: ${found}`,
+    `${SEEDS[which]}, trace ${traces} of seed ${values.seed}, ${step} bytes at once, ${threads} threads, ${path}: ${found}`,
   );
 }
 console.log(`${traces} traces, ${lines} lines: ${failures === 0 ? "no difference" : `${failures} differ`}`);

@@ -150,6 +150,29 @@ export class PagingStructures {
     return this.#anySuperseded(set, sizes, request);
   }
 
+  /**
+   * Whether entries may be, or were, held that lead elsewhere than to the page that memory has, or to parts of it.
+   * @param invalidated those count, too, that are gone with all of their tags
+   */
+  anyUnder(
+    pair: TranslationContext,
+    { addrHi, addrLo }: WalkRequest,
+    { pageShift, firstShift }: WalkResult,
+    invalidated: boolean,
+  ): boolean {
+    const { entries } = this;
+    const set = this.setOf(pair.tags);
+    const counts = ({ time }: { readonly time: number }) => invalidated || time > set.epoch;
+    const sizes = this.sizes(pair, addrHi);
+    const first = sizes.firstAbove(firstShift || pageShift);
+    for (let step = 0; step < sizes.count; step++) {
+      const shift = sizes.shift(step);
+      if (step < first && entries.find(set, shift, addrHi, addrLo) && counts(entries)) return true;
+      if (entries.earlier(set, shift, addrHi, addrLo).some(counts)) return true;
+    }
+    return false;
+  }
+
   #pathNow(
     pair: TranslationContext,
     request: WalkRequest,

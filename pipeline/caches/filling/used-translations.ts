@@ -1,6 +1,6 @@
 import type { CachedFailures } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
-import type { WalkRequest } from "../../../walkers/request.ts";
+import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
 import { answerNumber, areComparable, grantsTheSame } from "../held/answer-numbers.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
@@ -19,6 +19,7 @@ export class UsedTranslations {
   readonly #past: PastWalks;
   readonly #denying = new WalkResult();
   readonly #now = new WalkResult();
+  readonly #then = new WalkResult();
   /** Tick of the latest invalidation, completion or change of what is used: see `use`. */
   #since = 0;
   /** The pair that the translation being entered goes by. */
@@ -138,13 +139,31 @@ export class UsedTranslations {
       request.addrHi = frameHi(frame);
       request.addrLo = frameLo(frame);
       now.copyFrom(this.#past.translate(request, pair.device.context, pair.process.context));
-      const then = this.#past.walkAsOf(old, request)?.value ?? null;
-      whole = then !== null && sameTranslation(then, now);
+      const then = this.#past.walkAsOf(old, request);
+      whole =
+        then !== null &&
+        sameTranslation(then.value, now) &&
+        this.#past.sameToOthers(old, then, pair, request);
     }
     request.addrHi = addrHi;
     request.addrLo = addrLo;
     request.access = access;
     return whole;
+  }
+
+  /**
+   * log2 of the smallest pages with the tags of a walk, of which the page that memory has now may have been made: a first
+   * stage's tables tell by themselves (`PagingStructures.anyUnder`) where there is a table in the place of a leaf.
+   */
+  pieceShift(
+    { tags, globalTags }: TranslationContext,
+    { pageShift, ipaFrame, repeated }: WalkResult,
+  ): number {
+    const told = ipaFrame < 0 && !repeated;
+    if (told || (tags.first > this.#memory.lastChange && globalTags.isEmpty)) return pageShift;
+    let least = pageShift;
+    for (const set of [tags, globalTags]) least = Math.min(least, set.nextShift(FRAME_SHIFT - 1) || least);
+    return least;
   }
 
   /** A translation that denies a request is one all the same: it may be cached. */
@@ -205,12 +224,16 @@ export class UsedTranslations {
       time: translations.time,
       invalidated: translations.invalidated,
     };
-    if (areComparable(translations.answer, answer))
-      return this.#replaceByNumber(set, shift, request, old, translations.answer, answer);
+    const { answer: before } = translations;
+    // Where they are the same, others may yet be another to requests with another privilege.
+    if (areComparable(before, answer) && (before !== answer || request.pasid === NO_PASID))
+      return this.#replaceByNumber(set, shift, request, old, before, answer);
     const others = walk.repeated && this.#live.enteringRepeated(pair, request, old.time);
-    const then = this.#past.walkAsOf(old, request)?.value ?? null;
-    if (then === null) return false;
-    const same = sameTranslation(then, walk);
+    const read = this.#past.walkAsOf(old, request);
+    if (read === null) return false;
+    const then = this.#then;
+    then.copyFrom(read.value);
+    const same = sameTranslation(then, walk) && this.#past.sameToOthers(old, read, pair, request);
     if (same && !others) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
     const covered = old.invalidated || translations.coveredByRange(set, hi, lo, old.time, then, device);

@@ -54,7 +54,7 @@ export class Memo {
    * @param machine memory of a batch machine, which answers by this memo what it can; null: there is none
    * @param fold told in the end, or when the memo begins anew, how often each tail was the answer
    */
-  constructor(fold: TailCounts, machine: ArrayBuffer | null) {
+  constructor(fold: TailCounts, machine: ArrayBufferLike | null) {
     const buffer = machine ?? new ArrayBuffer(MEMO_END);
     this.#texts = machine === null ? null : new AnswerTexts(machine);
     this.#fold = fold;
