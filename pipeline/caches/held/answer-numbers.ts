@@ -11,7 +11,7 @@ const WITH_PASID = 16;
 const KINDS = 32;
 
 /** Stands for no number. */
-export const NO_ANSWER = Number.NaN;
+const NO_ANSWER = Number.NaN;
 
 /**
  * What a page's translation says, as a number: by how much it moves what is in the page, and with which rights, to requests
