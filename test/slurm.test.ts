@@ -30,6 +30,7 @@ const SAMPLES = [
   "arm/arm-11.1-nested-4k-inval-1.ndjson.gz",
 ];
 const SHARES = 3;
+const SHELL_CHECKER = "shellcheck";
 
 /** A folder with traces of which one cannot be read to its end yet: whoever replays it is in the middle of its share. */
 class Corpus {
@@ -96,11 +97,11 @@ beforeAll(async () => {
 });
 
 describe.concurrent("many traces on many machines", () => {
-  const noCheck = lacking(["shellcheck"]).length > 0;
+  const noCheck = lacking([SHELL_CHECKER]).length > 0;
   test.skipIf(noCheck)(`the scripts are clean${noCheck ? ": skipped, no shellcheck here" : ""}`, () => {
     const scripts = readdirSync(SCRIPTS).filter((name) => name.endsWith(".sh"));
     expect(scripts).toHaveLength(5);
-    execFileSync("shellcheck", scripts, { cwd: SCRIPTS, encoding: "utf8" });
+    execFileSync(SHELL_CHECKER, scripts, { cwd: SCRIPTS, encoding: "utf8" });
   });
 
   test("a folder is for one list and one size of shares", () => {

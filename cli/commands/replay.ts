@@ -15,7 +15,8 @@ import {
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
 import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { writeOutput } from "../write-output.ts";
+import { FORMATS, type Format, tableOptions } from "../table-options.ts";
+import { writeTo } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -27,6 +28,7 @@ const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces?: string[];
   output: string | string[];
+  format: Format | Format[];
   only?: string | string[];
   statsOnly: boolean;
   stats: boolean;
@@ -48,7 +50,15 @@ function builder(yargs: Argv): Argv {
       array: true,
     })
     .options({
-      output: OUTPUT_OPTION,
+      output: {
+        ...OUTPUT_OPTION,
+        describe: "File to write to, or a folder for tables: complete or not at all",
+      },
+      format: {
+        describe: "Records, or tables of outcomes and findings: with types (parquet) or as text",
+        choices: FORMATS,
+        default: "ndjson",
+      },
       only: {
         describe: `Outcomes to write: a list of ${names(SELECTIONS)}`,
         type: "string",
@@ -98,6 +108,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson", "Replay a trace")
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
+    .example("$0 trace.ndjson --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
@@ -149,6 +160,12 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       "--summary: expected it without --only, --stats-only and --no-stats, found both",
       true,
     );
+  const format = once("--format", args.format);
+  if (format !== "ndjson" && (args.summary || args.statsOnly))
+    throw new CliError(
+      `--format ${format}: expected it without --summary and --stats-only, found both`,
+      true,
+    );
   const filter = filterWords(args);
   const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
   for (const level of failOn) {
@@ -165,22 +182,40 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
   const traces = args.filesFrom === undefined ? await tracePaths(given) : await listed(args.filesFrom);
+  const tables = tableOptions(format, outputPath, only);
+  const named = args.filesFrom !== undefined || traces.length > 1;
+  // What may be several traces another time has a folder for each with one, too.
+  const apart = named || traces[0] !== given[0];
+  const { openReplayOutput } = await import("../replay-output.ts");
+  const { output, head, folders } = await openReplayOutput(outputPath, tables, traces.length, apart);
   const options = {
     ...memory,
     only: args.statsOnly ? [] : only,
     summary: args.summary,
     filter,
-    hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
+    hint:
+      process.stdout.isTTY &&
+      outputPath === "-" &&
+      only === undefined &&
+      !args.statsOnly &&
+      tables === undefined,
     stats: args.stats,
     ...judging,
     progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
     timing: args.timing,
+    tables,
   };
-  const named = args.filesFrom !== undefined || traces.length > 1;
-  const many = { outputPath, jobs, keepGoing: args.keepGoing, named };
-  const { summaries, failed } = await writeOutput(outputPath, (output) =>
-    replayFiles(traces, output, options, many),
-  );
+  const many = {
+    outputPath,
+    jobs,
+    keepGoing: args.keepGoing,
+    named: named || folders !== undefined,
+    folders,
+  };
+  const { summaries, failed } = await writeTo(output, async () => {
+    if (head.length > 0) await output.write(head);
+    return replayFiles(traces, output, options, many);
+  });
   return summaries.reduce<ExitStatus>(
     (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
     failed > 0 ? EXIT_TROUBLE : EXIT_OK,

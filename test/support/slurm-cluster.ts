@@ -7,8 +7,16 @@ import { hostname, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
-export const SLURM_PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue"] as const;
-export const NODES = ["n0", "n1"] as const;
+export const SLURM_PROGRAMS = [
+  "munged",
+  "slurmctld",
+  "slurmd",
+  "sbatch",
+  "scontrol",
+  "sinfo",
+  "squeue",
+] as const;
+const NODES = ["n0", "n1"] as const;
 export type NodeName = (typeof NODES)[number];
 
 /** Daemons are not in everybody's path. */
@@ -91,10 +99,13 @@ export class SlurmCluster {
     writeFileSync(join(folder, "slurm.conf"), configuration(folder, munge("socket"), await freePorts(3)));
     this.#daemon("slurmctld", "slurmctld", ["-D", "-c"]);
     for (const node of NODES) this.#daemon(node, "slurmd", ["-D", "-N", node]);
-    await until(() => {
-      const { stdout } = spawnSync("sinfo", ["-h", "-N", "-o", "%T"], { env: this.env, encoding: "utf8" });
-      return stdout.trim() === NODES.map(() => "idle").join("\n");
-    });
+    const all = NODES.map(() => "idle\n").join("");
+    await until(() => this.#answer("sinfo", "-h", "-N", "-o", "%T") === all);
+  }
+
+  /** What a command says, once there is a controller to answer it. */
+  #answer(command: string, ...args: readonly string[]): string {
+    return spawnSync(command, args, { env: this.env, encoding: "utf8" }).stdout;
   }
 
   #daemon(name: string, program: string, args: readonly string[]): void {
