@@ -222,7 +222,16 @@ export class Replay implements TraceHandler, MemoOwner {
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
     const uniform = pair !== null && caches!.isUniform(pair);
-    memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
+    const single = unit.vendor.caching.repeatedLeaf === undefined;
+    memo.learn(
+      record,
+      route,
+      outcome,
+      pair,
+      { reads, bound: this.#request.binding !== null },
+      uniform,
+      single,
+    );
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
