@@ -22,11 +22,23 @@ for (let d = 0; d < 16; d++) {
 const PLAIN = new Uint8Array(256);
 for (let c = 0x20; c < 0x80; c++) PLAIN[c] = c === QUOTE || c === 0x5c ? 0 : 1;
 
-/** Where `hex64At` and `integerAt` leave what they read. */
+/** Where a value is left that was read. */
 export class Scalars {
+  /** A 64-bit quantity. */
   hi = 0;
   lo = 0;
   number = 0;
+  /** A range of bytes. */
+  start = 0;
+  end = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+
+  /** Whether the range is this text, which is ASCII. */
+  is(text: string): boolean {
+    if (this.end - this.start !== text.length) return false;
+    for (let i = 0; i < text.length; i++) if (this.bytes[this.start + i] !== text.charCodeAt(i)) return false;
+    return true;
+  }
 }
 
 /** The first four bytes of an ASCII text as a little-endian word; zeros behind a shorter one. */

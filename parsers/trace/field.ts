@@ -43,8 +43,26 @@ export class Check {
   }
 }
 
+/** What a plain value of a field looks like in the text of a record. Absent: a scanner leaves the record to LineReader. */
+export type Plain =
+  /** "0x…": halves. */
+  | { readonly kind: "hex64" }
+  /** Within the bounds: a number. */
+  | { readonly kind: "integer"; readonly least: number; readonly most: number }
+  /** 1 or 0. */
+  | { readonly kind: "boolean" }
+  /** One of these: its place among them. */
+  | { readonly kind: "choice"; readonly names: readonly string[] }
+  /** The number of a device. */
+  | { readonly kind: "device" }
+  /** A text that is not empty: its number among names. */
+  | { readonly kind: "name" }
+  /** A text, hex digits, a text or a number, an object, and whatever there is: where they are. */
+  | { readonly kind: "text" | "hexBytes" | "opaque" | "object" | "any" };
+
 export interface Field<T> {
   readonly doc: string;
+  readonly plain?: Plain;
   /** May be left out. */
   readonly optional?: true;
   /** An object's own fields. */
@@ -81,6 +99,7 @@ const HEX64_EXPECTED = '"0x" and 1 to 16 hex digits';
 export function hex64(doc: string): Field<Word64> {
   return {
     doc,
+    plain: { kind: "hex64" },
     read(value, path, check) {
       if (typeof value !== "string" || !HEX64.test(value)) {
         check.fail("schema", path, HEX64_EXPECTED, show(value));
@@ -122,6 +141,7 @@ export function size64(doc: string): Field<Word64> {
 export function hexBytes(doc: string): Field<string> {
   return {
     doc,
+    plain: { kind: "hexBytes" },
     read(value, path, check) {
       if (typeof value !== "string" || !/^[0-9a-fA-F]*$/.test(value)) {
         check.fail("schema", path, 'hex digits without "0x"', show(value));
@@ -142,6 +162,7 @@ export function integer(min: number, max: number, doc: string): Field<number> {
   const expected = min === max ? `${min}` : `an integer ${min} to ${max}`;
   return {
     doc,
+    plain: { kind: "integer", least: min, most: max },
     read(value, path, check) {
       if (typeof value !== "number" || !Number.isInteger(value)) {
         check.fail("schema", path, expected, show(value));
@@ -160,6 +181,7 @@ export function integer(min: number, max: number, doc: string): Field<number> {
 export function boolean(doc: string): Field<boolean> {
   return {
     doc,
+    plain: { kind: "boolean" },
     read(value, path, check) {
       if (typeof value === "boolean") return value;
       check.fail("schema", path, "true or false", show(value));
@@ -173,6 +195,7 @@ export function boolean(doc: string): Field<boolean> {
 export function text(doc: string): Field<string> {
   return {
     doc,
+    plain: { kind: "name" },
     read(value, path, check) {
       if (typeof value === "string" && value !== "") return wellFormed(value);
       check.fail("schema", path, "a string that is not empty", show(value));
@@ -206,6 +229,7 @@ export function registerName(doc: string): Field<string> {
 export function anyText(doc: string): Field<string> {
   return {
     doc,
+    plain: { kind: "text" },
     read(value, path, check) {
       if (typeof value === "string") return wellFormed(value);
       check.fail("schema", path, "a string", show(value));
@@ -219,6 +243,7 @@ export function anyText(doc: string): Field<string> {
 export function opaque(doc: string): Field<number | string> {
   return {
     doc,
+    plain: { kind: "opaque" },
     read(value, path, check) {
       if (typeof value === "number" || typeof value === "string") return value;
       check.fail("schema", path, "a number or a string", show(value));
@@ -233,6 +258,7 @@ export function oneOf<const N extends string>(names: readonly N[], doc: string):
   const expected = listOf(names.map((name) => `"${name}"`));
   return {
     doc,
+    plain: { kind: "choice", names },
     read(value, path, check) {
       if ((names as readonly unknown[]).includes(value)) return value as N;
       check.fail("schema", path, expected, show(value));
@@ -245,6 +271,7 @@ export function oneOf<const N extends string>(names: readonly N[], doc: string):
 export function device(doc: string): Field<Device> {
   return {
     doc,
+    plain: { kind: "device" },
     read(value, path, check) {
       const parsed = typeof value === "string" ? check.devices.parse(value) : "syntax";
       if (typeof parsed === "object") return parsed;
@@ -296,6 +323,7 @@ export function object<const S extends Fields>(fields: S, doc: string): Field<Ob
   const entries = Object.entries(fields);
   return {
     doc,
+    plain: { kind: "object" },
     fields,
     read(value, path, check) {
       if (!isObject(value)) {

@@ -5,10 +5,11 @@
 
 import { isUtf8 } from "node:buffer";
 import { CommandScanner } from "./command-scanner.ts";
+import { fillDma } from "./fill-record.ts";
 import { JsonSyntax, skipSpace } from "./json-syntax.ts";
 import { BYTES_BEHIND } from "./object-scanner.ts";
 import type { TraceHandler } from "./record-source.ts";
-import { fillDma, RecordTeller } from "./record-teller.ts";
+import { RecordTeller } from "./record-teller.ts";
 import type { DmaRecord, HarmlessNames, MemRecord, TraceNames } from "./records.ts";
 import type { DmaInput, RecordOf } from "./schema.ts";
 import { wellFormedLength } from "./utf8.ts";

@@ -1,16 +1,13 @@
-import { FAULT, MSI, OK } from "../../walkers/result.ts";
 import { hexHalves } from "../../walkers/word64.ts";
-import { ACCESS_BITS } from "./accesses.ts";
 import { Check, type ErrorCode, isObject } from "./field.ts";
+import { fillDma, fillMem } from "./fill-record.ts";
 import { Names } from "./names.ts";
 import type { TraceHandler } from "./record-source.ts";
-import { DmaRecord, type HarmlessNames, MemRecord, type ObservedRecord, type TraceNames } from "./records.ts";
+import { DmaRecord, type HarmlessNames, MemRecord, type TraceNames } from "./records.ts";
 import {
   type AnyRecord,
   type DmaInput,
   isRecordType,
-  type MemInput,
-  type OBSERVED_RESULTS,
   RECORD_TYPES,
   RECORDS,
   type RecordType,
@@ -18,12 +15,6 @@ import {
 } from "./schema.ts";
 import { show } from "./show.ts";
 import { didYouMean, meant, type OnUnknown, unknownFields } from "./unknown-names.ts";
-
-const RESULT_NUMBERS: Readonly<Record<(typeof OBSERVED_RESULTS)[number], number>> = {
-  ok: OK,
-  fault: FAULT,
-  msi: MSI,
-};
 
 /** Where further fields may stand that mean nothing here. */
 const OBSERVED = "dma.observed";
@@ -137,7 +128,7 @@ export class RecordTeller {
       this.#handler.record(line, record);
       return;
     }
-    fillMem(this.mem, record);
+    fillMem(this.mem, record, this.names);
     this.#handler.mem(line, this.mem);
   }
 
@@ -169,61 +160,6 @@ export class RecordTeller {
     this.#fill += encoder.encodeInto(text, this.#bytes.subarray(this.#fill)).written;
     return this.#fill;
   }
-}
-
-/** Fills in all but the texts of `ts` and `observed`. */
-export function fillDma(dma: DmaRecord, input: DmaInput, names: TraceNames): void {
-  dma.clear();
-  dma.dev = input.dev.index;
-  dma.addrHi = input.addr.hi;
-  dma.addrLo = input.addr.lo;
-  if (input.iommu !== undefined) dma.iommu = names.iommus.internText(input.iommu);
-  if (input.pasid !== undefined) dma.pasid = input.pasid;
-  if (input.len !== undefined) dma.len = input.len;
-  if (input.access !== undefined) {
-    dma.access = ACCESS_BITS[input.access];
-    dma.accessGiven = true;
-  }
-  if (input.priv !== undefined) {
-    dma.priv = input.priv;
-    dma.privGiven = true;
-  }
-  if (input.seq !== undefined) dma.seq = input.seq;
-  if (input.observed !== undefined) fillObserved(dma.observed, input.observed, names);
-}
-
-function fillObserved(
-  out: ObservedRecord,
-  input: NonNullable<DmaInput["observed"]>,
-  names: TraceNames,
-): void {
-  out.present = true;
-  out.result = RESULT_NUMBERS[input.result];
-  if (input.pa !== undefined) {
-    out.hasPa = true;
-    out.paHi = input.pa.hi;
-    out.paLo = input.pa.lo;
-  }
-  if (input.code !== undefined) {
-    out.hasCode = true;
-    out.code = (input.code.hi >>> 0) * 2 ** 32 + (input.code.lo >>> 0);
-  }
-  if (input.reason !== undefined) out.reason = names.reasons.internText(input.reason);
-  if (input.stage !== undefined) out.stage = input.stage;
-  if (input.class !== undefined) out.faultClass = input.class;
-  // Those beyond 31 bits are no flags of any record.
-  if (input.flags !== undefined && input.flags.hi === 0 && input.flags.lo >= 0) out.flags = input.flags.lo;
-  if (input.recorded !== undefined) out.recorded = input.recorded ? 1 : 0;
-}
-
-function fillMem(mem: MemRecord, input: MemInput): void {
-  mem.clear();
-  mem.addrHi = input.addr.hi;
-  mem.addrLo = input.addr.lo;
-  mem.bytes = encoder.encode(input.data);
-  mem.end = mem.bytes.length;
-  mem.byIommu = input.by === "iommu";
-  mem.asRead = input.by === "read";
 }
 
 /** `observed` as JSON has it. */

@@ -61,6 +61,7 @@ const ts = opaque("Time stamp in whatever unit, carried to the output as it is w
  */
 const assumed = optional<unknown>({
   doc: "Names of the fields, or parts of one, that were derived rather than recorded: an array of strings",
+  plain: { kind: "any" },
   read: (value) => value,
   schema: () => ({
     description: "Names of the fields, or parts of one, that were derived rather than recorded",
@@ -125,20 +126,19 @@ const config = object(
   "The guest PASID table: `pasid_table_config`",
 );
 
-const observed = object(
-  {
-    result: oneOf(OBSERVED_RESULTS, "What became of the request"),
-    pa: optional(hex64("ok: the address it was translated to")),
-    code: optional(hex64("fault: the native fault code")),
-    reason: optional(text("fault: the generic fault reason")),
-    stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
-    class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
-    ipa: optional(hex64("fault: the intermediate address of a second-stage fault")),
-    flags: optional(hex64("fault: the native record's flags")),
-    recorded: optional(boolean("fault: false where no fault record was written")),
-  },
-  "What the recorded system did with the request",
-);
+/** Fields of `observed` in `dma`. */
+export const OBSERVED = {
+  result: oneOf(OBSERVED_RESULTS, "What became of the request"),
+  pa: optional(hex64("ok: the address it was translated to")),
+  code: optional(hex64("fault: the native fault code")),
+  reason: optional(text("fault: the generic fault reason")),
+  stage: optional(integer(1, 2, "fault: the stage whose page table faulted")),
+  class: optional(oneOf(FAULT_CLASSES, "fault: Arm's class")),
+  ipa: optional(hex64("fault: the intermediate address of a second-stage fault")),
+  flags: optional(hex64("fault: the native record's flags")),
+  recorded: optional(boolean("fault: false where no fault record was written")),
+} as const;
+const observed = object(OBSERVED, "What the recorded system did with the request");
 
 /** What `map` and `unmap` are about. Without a device or a domain, the source does not say which. */
 const mapping = {

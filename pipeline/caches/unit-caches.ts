@@ -1,5 +1,6 @@
 import type { CachedFailures } from "../../walkers/caching.ts";
 import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
@@ -17,12 +18,14 @@ import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
+import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
+import type { UnflushedWrite } from "./history/line-store.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
-import type { UnflushedWrite, UnflushedWrites } from "./history/unflushed-writes.ts";
+import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -430,6 +433,43 @@ export class UnitCaches {
     return leftPairs(this.contexts.of(request), request.pasid).length === 0;
   }
 
+  /**
+   * log2 of the pieces in which a page that the engine has walked last may be held, or may be found by way of old entries.
+   * @param walk that was translated by a page larger than a frame
+   * @param invalidated entries count, too, that an invalidation has covered
+   */
+  pieceShift(request: WalkRequest, walk: WalkResult, invalidated = false): number {
+    const { device, process } = this.#unit.engine;
+    const pair = process?.tracked;
+    if (device === null || !pair || pair.gone) return walk.pageShift;
+    // What other contexts or table entries lead to may be in pages of any size.
+    if (this.#otherWays(request, device.context, pair, invalidated)) return FRAME_SHIFT;
+    if (this.#structures.anyUnder(pair, request, walk, invalidated)) return FRAME_SHIFT;
+    return this.#used.pieceShift(pair, walk);
+  }
+
+  /** Whether other contexts than those of the engine's last walk, or what was translated through such, may answer a request. */
+  #otherWays(
+    request: WalkRequest,
+    device: object,
+    { device: own, process }: TranslationContext,
+    invalidated: boolean,
+  ): boolean {
+    const { contexts } = this;
+    const caches = contexts.of(request);
+    const counts = (version: ContextVersion) => invalidated || isValid(version);
+    const isOther = (version: ContextVersion) => version !== own && version !== process && counts(version);
+    return (
+      caches.contexts.versions.some(isOther) ||
+      (caches.processes.get(request.pasid)?.history.versions.some(isOther) ?? false) ||
+      contexts.neighbours(caches).some((other) => counts(other) && !sameValues(other.context, device)) ||
+      contexts
+        .sharedPasidEntries(caches, device, request.pasid)
+        .some((other) => counts(other) && !sameValues(other.context, process.context)) ||
+      leftPairs(caches, request.pasid).some(({ tags, globalTags }) => mayHold(tags) || mayHold(globalTags))
+    );
+  }
+
   /** Where old entries are about to go, or others share their tags, those in use are to be entered again. */
   #rotate(time: number): void {
     const rotations =
@@ -536,9 +576,19 @@ export class UnitCaches {
    * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
+   * @param asOf a tick: of the invalidations that have been issued and not completed, later ones do not count
    */
-  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
-    return this.#explanation.findAll(request, "uninvalidated", accept);
+  uninvalidated(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    asOf?: number,
+  ): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept, asOf);
+  }
+
+  /** Whether it can be told without a walk that no invalidation is owed for a page. */
+  owesNothing(request: WalkRequest): boolean {
+    return this.#explanation.holdsNothing(request);
   }
 
   /** Whether an entry that an invalidation has covered gives an answer. */
@@ -573,6 +623,11 @@ export class UnitCaches {
 /** Whether page tables had a part in a walk. */
 function isOfTables(walk: WalkResult): boolean {
   return walk.status === OK ? walk.pageShift !== 0 : walk.stage !== 0;
+}
+
+/** Whether translations with some tags may be valid. */
+function mayHold({ valid, anySuperseded }: TagSet): boolean {
+  return valid !== 0 || anySuperseded;
 }
 
 function othersValid(versions: readonly ContextVersion[], current: ContextVersion): boolean {

@@ -42,13 +42,18 @@ export class EduDevice {
   }
 
   /**
-   * Copies.
+   * Copies: before the next read, or what is sent is flushed.
    * @param steps whether time goes on by command; else it goes on by itself
    */
   request(machine: Qtest, address: bigint, bytes: number, write: boolean, steps: boolean): Promise<void> {
     return write
       ? this.#copy(machine, BUFFER, address, BigInt(bytes), START | TO_MEMORY, steps)
       : this.#copy(machine, address, BUFFER + HALF, BigInt(bytes), START, steps);
+  }
+
+  /** Writes the first byte of what it has read last to memory. */
+  drain(machine: Qtest, address: bigint, steps: boolean): Promise<void> {
+    return this.#copy(machine, BUFFER + HALF, address, 1n, START | TO_MEMORY, steps);
   }
 
   async #copy(
@@ -65,7 +70,6 @@ export class EduDevice {
     machine.write64(this.#bar + DMA, BigInt(command));
     if (steps) {
       machine.send(`clock_step ${DELAY}`);
-      await machine.flush();
       return;
     }
     while (((await machine.read32(this.#bar + DMA)) & START) !== 0);

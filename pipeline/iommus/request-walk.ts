@@ -1,10 +1,12 @@
 import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
-import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import type { Outcome } from "./outcome.ts";
 
 const PASSING_BYTES = 2 ** PASSING_SHIFT;
+/** Pieces of one page that caches are told of: what these are, all are. */
+const MOST_PIECES = 1 << 16;
 const EVERY_PAGE = { holdNoPages: () => false };
 
 /** What walks a request of one page: an engine, or who takes down what an engine reads. */
@@ -18,6 +20,11 @@ export interface CacheObserver {
   use(request: WalkRequest, walk: WalkResult, time: number): boolean;
   /** Whether nothing is held of single pages of the contexts that a request was walked through last: they are all alike. */
   holdNoPages(request: WalkRequest): boolean;
+  /**
+   * log2 of the pieces in which a page may be held, or be looked for by way of old entries, where memory has it as one: at
+   * least that of a frame. A request is split by what may answer it, and not by memory's pages alone.
+   */
+  pieceShift(request: WalkRequest, walk: WalkResult): number;
 }
 
 /**
@@ -48,6 +55,7 @@ export function walkRequest(
   let span = Math.min(left, bytesAlike(request, walk, holder));
   out.reads += walk.reads * (walksIn(request, walk, span) - 1);
   out.run(walk.frame, walk.offset, span);
+  if (caches !== null && usePieces(walks, request, walk, span, caches, time)) doubt = true;
   while (left > span) {
     left -= span;
     advance(request, span);
@@ -65,7 +73,38 @@ export function walkRequest(
       return doubt;
     }
     out.run(walk.frame, walk.offset, span);
+    if (caches !== null && usePieces(walks, request, walk, span, caches, time)) doubt = true;
   }
+  return doubt;
+}
+
+/**
+ * Tells of the rest of a page that was walked and told of, where caches may hold it in pieces.
+ * @param walk of its first byte
+ * @param span bytes of the request in it
+ * @returns as `CacheObserver.use`, of any of them
+ */
+function usePieces(
+  walks: Walks,
+  request: WalkRequest,
+  walk: WalkResult,
+  span: number,
+  caches: CacheObserver,
+  time: number,
+): boolean {
+  if (walk.pageShift <= FRAME_SHIFT || span <= bytesToEnd(request, FRAME_SHIFT)) return false;
+  const { addrHi, addrLo } = request;
+  const shift = caches.pieceShift(request, walk);
+  let doubt = false;
+  let piece = bytesToEnd(request, shift);
+  for (let left = span, asked = 0; left > piece && asked < MOST_PIECES; asked++) {
+    left -= piece;
+    advance(request, piece);
+    if (caches.use(request, walks.walk(request), time)) doubt = true;
+    piece = 2 ** shift;
+  }
+  request.addrHi = addrHi;
+  request.addrLo = addrLo;
   return doubt;
 }
 
@@ -91,11 +130,15 @@ function walksIn(request: WalkRequest, walk: WalkResult, span: number): number {
 
 /** Bytes from the request's address to the end of the page that this walk translated, all in one physical run. */
 export function bytesToPageEnd(request: WalkRequest, walk: WalkResult): number {
-  const shift = walk.pageShift;
   // Where nothing was translated, special address ranges may begin at any frame.
-  if (shift <= 12) return FRAME_BYTES - (request.addrLo & (FRAME_BYTES - 1));
+  return bytesToEnd(request, Math.max(walk.pageShift, FRAME_SHIFT));
+}
+
+/** Bytes from a request's address to the end of the aligned `2 ** shift` around it; of more than 4 GiB, to the end of these. */
+export function bytesToEnd({ addrLo }: WalkRequest, shift: number): number {
+  if (shift === FRAME_SHIFT) return FRAME_BYTES - (addrLo & (FRAME_BYTES - 1));
   const size = 2 ** Math.min(shift, 32);
-  return size - ((request.addrLo >>> 0) % size);
+  return size - ((addrLo >>> 0) % size);
 }
 
 /** Moves a request's address along. */

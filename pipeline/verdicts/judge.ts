@@ -1,15 +1,16 @@
 import type { DmaRecord, ObservedRecord } from "../../parsers/trace/records.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { MODEL_OWNER } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
+import type { UnflushedWrite } from "../caches/history/line-store.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
-import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
-import { advance, bytesToPageEnd } from "../iommus/request-walk.ts";
+import { advance, bytesToEnd, bytesToPageEnd } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
 /** As an answer from a cache (`VALID`, `INVALIDATED`): memory before a write that nothing has flushed gives it. */
@@ -158,7 +159,7 @@ export class Judge {
   #owed(record: DmaRecord, request: WalkRequest, caches: UnitCaches): readonly StaleSource[] {
     const owed: StaleSource[] = [];
     let asked = 0;
-    this.#pages(record, request, caches, (now) => {
+    this.#pages(record, request, caches, false, (now) => {
       // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
       const goesOn = now.status === FAULT ? false : null;
       if (caches.isAsMemory(request)) return goesOn;
@@ -177,7 +178,7 @@ export class Judge {
     let first = true;
     let fromCaches = 0;
     let source: StaleSource | null = null;
-    const explained = this.#pages(record, request, caches, (now) => {
+    const explained = this.#pages(record, request, caches, true, (now) => {
       const whole = first;
       first = false;
       const accept = (walk: WalkResult) => this.#accepts(walk, observed, whole, comparison);
@@ -228,11 +229,28 @@ export class Judge {
     return comparison.difference(page, observed) === "";
   }
 
-  /** Visits the pages of a request until `visit` returns an answer other than null. */
+  /** Bytes from a request's address on of which memory and the caches say one thing. */
+  #bytesAlike(
+    request: WalkRequest,
+    now: WalkResult,
+    caches: UnitCaches,
+    left: number,
+    invalidated: boolean,
+  ): number {
+    const inFrame = bytesToEnd(request, FRAME_SHIFT);
+    if (left <= inFrame || now.pageShift <= FRAME_SHIFT) return bytesToPageEnd(request, now);
+    return bytesToEnd(request, caches.pieceShift(request, now, invalidated));
+  }
+
+  /**
+   * Visits the pages of a request, or the pieces that they may be held in, until `visit` returns an answer other than null.
+   * @param invalidated also those that they may have been held in
+   */
   #pages(
     record: DmaRecord,
     request: WalkRequest,
     caches: UnitCaches,
+    invalidated: boolean,
     visit: (now: WalkResult) => boolean | null,
   ): boolean | null {
     request.addrHi = record.addrHi;
@@ -240,7 +258,7 @@ export class Judge {
     let left = record.len;
     for (;;) {
       const now = caches.walkAgain(request);
-      const span = Math.min(left, bytesToPageEnd(request, now));
+      const span = Math.min(left, this.#bytesAlike(request, now, caches, left, invalidated));
       const answer = visit(now);
       if (answer !== null) return answer;
       left -= span;

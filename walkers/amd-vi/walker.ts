@@ -195,8 +195,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     if (!this.#permitted(request, walk, out)) return;
     let frame = walk.frame;
     let shift = walk.pageShift;
-    let perm = READ | (walk.writable ? WRITE : 0);
-    if (!walk.executeDisable || this.configuration.noExecute === 0) perm |= EXECUTE;
+    let perm = this.#guestRights(request, walk);
     if (host === null) {
       if ((hostAccess(request.access) & ~device.perm) !== 0) {
         this.#events.denied(out);
@@ -220,9 +219,18 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     out.global = walk.global;
   }
 
+  /** What guest tables grant to requests of this privilege. */
+  #guestRights(request: WalkRequest, walk: X8664Walk): number {
+    if (this.#isUser(request) && !walk.user) return 0;
+    const executable = !walk.executeDisable || this.configuration.noExecute === 0;
+    return READ | (walk.writable ? WRITE : 0) | (executable ? EXECUTE : 0);
+  }
+
   /** The rights that guest tables grant, taken together over all levels as with CR0.WP=1 (2.2.6). */
   #permitted(request: WalkRequest, walk: X8664Walk, out: WalkResult): boolean {
     const access = request.access;
+    // Nothing is asked for but what the tables say.
+    if (access === 0) return true;
     const executes = (access & EXECUTE) !== 0 && this.configuration.noExecute !== 0;
     const noExecute = executes && walk.executeDisable;
     if (this.#isUser(request) && !walk.user) walk.blame(this.tables, "US");

@@ -2,9 +2,10 @@ import type { Caching } from "../../../walkers/caching.ts";
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { TranslationContext } from "../held/contexts.ts";
 import type { CacheBudgets } from "../held/memory-budget.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
@@ -24,6 +25,8 @@ export class DeviceTlbs {
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
   readonly #now = new WalkResult();
+  /** An entry says the same to this request, and another thing to requests of the other privilege: it is not to be entered anew. */
+  #keepsOld = false;
 
   constructor(
     caching: Caching,
@@ -50,13 +53,14 @@ export class DeviceTlbs {
     // The past is walked with the same scratch result.
     const now = this.#now;
     now.copyFrom(walk);
-    const staleSource = set.filled === 0 ? null : this.#earlier(set, request, now);
-    if (now.status === OK && now.pageShift !== 0)
+    this.#keepsOld = false;
+    const staleSource = set.filled === 0 ? null : this.#earlier(set, pair, request, now);
+    if (now.status === OK && now.pageShift !== 0 && !this.#keepsOld)
       entries.enter(set, now.pageShift, now.firstShift, request.addrHi, request.addrLo, pair.id, time);
     return staleSource;
   }
 
-  #earlier(set: TagSet, request: WalkRequest, now: WalkResult): StaleSource | null {
+  #earlier(set: TagSet, pair: TranslationContext, request: WalkRequest, now: WalkResult): StaleSource | null {
     const { entries } = this;
     const memory = this.#memory;
     const { addrHi: hi, addrLo: lo } = request;
@@ -65,7 +69,11 @@ export class DeviceTlbs {
         continue;
       const old: CachedTranslation = { context: entries.context, time: entries.time, invalidated: false };
       const read = this.#past.walkAsOf(old, request);
-      if (read === null || sameTranslation(read.value, now)) continue;
+      if (read === null) continue;
+      if (sameTranslation(read.value, now)) {
+        this.#keepsOld ||= !this.#past.sameToOthers(old, read, pair, request);
+        continue;
+      }
       const extent = extentOf(read.value);
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);

@@ -3,9 +3,10 @@ import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { LevelSizes } from "../../../walkers/page-tables/level-sizes.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CacheBudgets } from "../held/memory-budget.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import { Translations } from "../held/translations.ts";
 import { type PastWalks, type Path, sameEntry } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
@@ -147,6 +148,29 @@ export class PagingStructures {
     for (let step = 0; step < first; step++)
       if (this.entries.find(set, sizes.shift(step), request.addrHi, request.addrLo)) return true;
     return this.#anySuperseded(set, sizes, request);
+  }
+
+  /**
+   * Whether entries may be, or were, held that lead elsewhere than to the page that memory has, or to parts of it.
+   * @param invalidated those count, too, that are gone with all of their tags
+   */
+  anyUnder(
+    pair: TranslationContext,
+    { addrHi, addrLo }: WalkRequest,
+    { pageShift, firstShift }: WalkResult,
+    invalidated: boolean,
+  ): boolean {
+    const { entries } = this;
+    const set = this.setOf(pair.tags);
+    const counts = ({ time }: { readonly time: number }) => invalidated || time > set.epoch;
+    const sizes = this.sizes(pair, addrHi);
+    const first = sizes.firstAbove(firstShift || pageShift);
+    for (let step = 0; step < sizes.count; step++) {
+      const shift = sizes.shift(step);
+      if (step < first && entries.find(set, shift, addrHi, addrLo) && counts(entries)) return true;
+      if (entries.earlier(set, shift, addrHi, addrLo).some(counts)) return true;
+    }
+    return false;
   }
 
   #pathNow(

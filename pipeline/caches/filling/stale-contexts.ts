@@ -1,12 +1,13 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
-import type { VersionedMemory } from "../history/versioned-memory.ts";
+import type { PastRead, VersionedMemory } from "../history/versioned-memory.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
@@ -116,7 +117,7 @@ export class StaleContexts {
       .earlier(set, shift, hi, lo)
       .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
-      set.fills(known, time);
+      translations.fill(set, shift, hi, lo, known, time);
     else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
   }
 
@@ -130,15 +131,30 @@ export class StaleContexts {
   ): void {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
-    const old = { context: pair.id, time: translations.time, invalidated: translations.invalidated };
+    const old: CachedTranslation = {
+      context: pair.id,
+      time: translations.time,
+      invalidated: translations.invalidated,
+    };
     const now = this.#now;
     now.copyFrom(walk);
     const then = old.time >= this.#memory.lastChange ? null : this.#past.walkAsOf(old, request);
-    if (then?.value && !sameTranslation(then.value, now)) {
-      old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, then.value, pair.deviceId);
+    if (then !== null && !this.#isSame(old, then, pair, request)) {
+      const { value } = this.#past.walkAsOf(old, request)!;
+      old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, value, pair.deviceId);
       translations.supersede(set, now.pageShift, hi, lo, old);
     }
     translations.enter(set, now.pageShift, now.firstShift, hi, lo, pair.id, time);
+  }
+
+  /** Whether memory says the same as it did, as `#now` has it. */
+  #isSame(
+    old: CachedTranslation,
+    then: PastRead<WalkResult>,
+    pair: TranslationContext,
+    request: WalkRequest,
+  ): boolean {
+    return sameTranslation(then.value, this.#now) && this.#past.sameToOthers(old, then, pair, request);
   }
 
   /** Valid, and no invalidation of it is on its way. */

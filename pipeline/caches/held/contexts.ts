@@ -12,6 +12,7 @@ import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
 import { ContextKinds } from "./context-kinds.ts";
 import { deviceTag, processTag } from "./context-tags.ts";
+import { HeldHistories } from "./held-histories.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { TagSet } from "./tag-sets.ts";
 import type { Translations } from "./translations.ts";
@@ -24,6 +25,12 @@ const DEVICE_BYTES = 640;
 
 /** Devices of one span whose contexts are asked for those of the others: the latest, as they are to be alike. */
 const MAX_NEIGHBOURS = 16;
+
+/** Pairs of contexts that are kept of one PASID of a device. */
+const MAX_PAIRS = 64;
+
+/** Past this mask, an invalidation of several devices is taken for one of any. */
+const MOST_NAMED = 256;
 
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
@@ -75,6 +82,8 @@ export class Contexts {
   /** Those of bindings, by device id. */
   readonly #bound = new Map<number, DeviceCaches[]>();
   readonly #pairs = new Map<number, TranslationContext>();
+  readonly #heldContexts = new HeldHistories(false);
+  readonly #heldEntries = new HeldHistories(true);
   readonly #kinds: ContextKinds<TranslationContext>;
   #nextId = 1;
   readonly #budget: MemoryBudget;
@@ -128,13 +137,13 @@ export class Contexts {
     const known = slot.tracked;
     // It may have been forgotten for want of memory.
     if (known !== null && caches.contexts.versions.includes(known)) {
-      if (!isValid(known)) this.changes++;
+      if (!isValid(known)) this.#revives(this.#heldContexts, caches.contexts, known);
       known.filled = time;
       return known;
     }
     const context = slot.context;
     const tag = deviceTag(this.#caching, caches.id, context);
-    const version = this.#use(caches.contexts, context, tag, true, time);
+    const version = this.#use(this.#heldContexts, caches.contexts, context, tag, true, time);
     slot.tracked = version;
     const span = this.#spanOf(context);
     if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
@@ -183,7 +192,8 @@ export class Contexts {
     const known = slot.tracked;
     // It may have been made through another version, or its own may have been forgotten.
     if (known !== null && !known.gone && known.device === device && isKept(caches, request.pasid, known)) {
-      if (!isValid(known.process)) this.changes++;
+      if (!isValid(known.process))
+        this.#revives(this.#heldEntries, this.#processes(caches, request.pasid).history, known.process);
       known.process.filled = time;
       return known;
     }
@@ -195,7 +205,7 @@ export class Contexts {
 
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
   refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
-    this.#use(caches.contexts, new CachedFailure(walk), tag, true, time);
+    this.#use(this.#heldContexts, caches.contexts, new CachedFailure(walk), tag, true, time);
   }
 
   /** The same for a PASID entry. */
@@ -208,7 +218,8 @@ export class Contexts {
   ): void {
     const index = this.#caching.pasidIndex(device.context, pasid);
     const tag: ContextTag = { device: caches.id, domain: -1, pasid: index, asid: -1 };
-    this.#use(this.#processes(caches, pasid).history, new CachedFailure(walk), tag, true, time);
+    const { history } = this.#processes(caches, pasid);
+    this.#use(this.#heldEntries, history, new CachedFailure(walk), tag, true, time);
   }
 
   /** The pair of two versions, made where there is none yet. */
@@ -235,11 +246,19 @@ export class Contexts {
       };
       this.#kinds.enter(pair.kind, pair);
       this.#pairs.set(pair.id, pair);
+      if (pairs.length >= MAX_PAIRS) this.#forgetOldest(pairs);
       pairs.push(pair);
       this.#budget.take(CONTEXT_BYTES);
       this.#evictFor(caches, pasid);
     }
     return pair;
+  }
+
+  /** Of very many pairs, those go first of which an invalidation has dropped a part: what they translated is long ago. */
+  #forgetOldest(pairs: TranslationContext[]): void {
+    const dropped = pairs.findIndex(({ device, process }) => !isValid(device) || !isValid(process));
+    const [oldest] = pairs.splice(Math.max(dropped, 0), 1);
+    this.#forgetPair(oldest!);
   }
 
   /** Notes that a PASID entry was used through a device context. */
@@ -253,17 +272,25 @@ export class Contexts {
     const caching = this.#caching;
     const { history } = this.#processes(caches, pasid);
     const tag = processTag(caching, caches.id, device, context, pasid);
-    return this.#use(history, context, tag, caching.hasOwnEntry(device, context, pasid), time);
+    const own = caching.hasOwnEntry(device, context, pasid);
+    return this.#use(this.#heldEntries, history, context, tag, own, time);
+  }
+
+  /** A version that an invalidation has dropped is used again. */
+  #revives(held: HeldHistories, history: ContextHistory, { tag }: ContextVersion): void {
+    this.changes++;
+    held.hold(history, tag);
   }
 
   #use(
+    held: HeldHistories,
     history: ContextHistory,
     context: object,
     tag: ContextTag,
     own: boolean,
     time: number,
   ): ContextVersion {
-    if (history.use(context, tag, own, time)) this.changes++;
+    if (history.use(context, tag, own, time)) this.#revives(held, history, history.used);
     this.forgotten += history.trim();
     return history.used;
   }
@@ -295,9 +322,10 @@ export class Contexts {
    * @returns how many contexts it dropped
    */
   invalidate(inv: Invalidation, issued: number): number {
+    const named = this.#fewNamed(inv);
+    if (named === null) return this.#invalidateAny(inv, issued);
     let dropped = 0;
-    for (const caches of this.#ofDevices(inv)) {
-      if (!coversDevice(inv, caches.id)) continue;
+    for (const caches of named) {
       if ((inv.caches & CONTEXT_CACHE) !== 0)
         dropped += caches.contexts.invalidate(inv, issued, coversContext);
       if ((inv.caches & PASID_CACHE) === 0) continue;
@@ -310,6 +338,27 @@ export class Contexts {
         dropped += process?.history.invalidate(inv, issued, coversPasidEntry) ?? 0;
     }
     return dropped;
+  }
+
+  #invalidateAny(inv: Invalidation, issued: number): number {
+    const ofContexts = (inv.caches & CONTEXT_CACHE) !== 0;
+    const ofEntries = (inv.caches & PASID_CACHE) !== 0;
+    return (
+      (ofContexts ? this.#heldContexts.invalidate(inv, issued, coversContext) : 0) +
+      (ofEntries ? this.#heldEntries.invalidate(inv, issued, coversPasidEntry) : 0)
+    );
+  }
+
+  /** The devices that an invalidation names, where they are one or a few; null: any, or many. */
+  #fewNamed({ anyDevice, device, deviceMask }: Invalidation): DeviceCaches[] | null {
+    if (anyDevice) return null;
+    if (deviceMask === 0) return this.#named(device);
+    if (deviceMask < 0 || deviceMask >= MOST_NAMED) return null;
+    const named: DeviceCaches[] = [];
+    for (let part = deviceMask; ; part = (part - 1) & deviceMask) {
+      named.push(...this.#named(((device & ~deviceMask) | part) >>> 0));
+      if (part === 0) return named;
+    }
   }
 
   /** The address spaces that translations through the PASID entries which an invalidation names are tagged with. */
@@ -373,6 +422,7 @@ export class Contexts {
 
   #forget(caches: DeviceCaches): void {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
+    this.#heldContexts.forget(caches.contexts);
     this.#devices.delete(caches.key);
     if (this.#last === caches) this.#last = null;
     this.#budget.give(DEVICE_BYTES);
@@ -383,13 +433,16 @@ export class Contexts {
     else this.#bound.delete(caches.id);
   }
 
-  #forgetPairs({ pairs }: PasidCaches): void {
-    for (const pair of pairs) {
-      pair.gone = true;
-      if (!this.#pairs.delete(pair.id)) continue;
-      this.#kinds.leave(pair.kind, pair, pair.id);
-      this.#budget.give(CONTEXT_BYTES);
-    }
+  #forgetPairs({ pairs, history }: PasidCaches): void {
+    this.#heldEntries.forget(history);
+    for (const pair of pairs) this.#forgetPair(pair);
+  }
+
+  #forgetPair(pair: TranslationContext): void {
+    pair.gone = true;
+    if (!this.#pairs.delete(pair.id)) return;
+    this.#kinds.leave(pair.kind, pair, pair.id);
+    this.#budget.give(CONTEXT_BYTES);
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Caching } from "../../../walkers/caching.ts";
-import type { WalkRequest } from "../../../walkers/request.ts";
+import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import type { Contexts } from "../held/contexts.ts";
-import type { CachedTranslation } from "../held/tag-sets.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
 import { type Change, NOW, type PastRead, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
 
@@ -37,6 +37,7 @@ export class PastWalks {
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #scratch = new WalkResult();
+  readonly #now = new WalkResult();
   /** After `path`: where it ended, which is not part of it. */
   pathEnd: PathEntry | null = null;
   /** Translations whose past is forgotten. */
@@ -64,6 +65,31 @@ export class PastWalks {
     if (!read.forgotten) return read;
     this.lost++;
     return null;
+  }
+
+  /**
+   * Whether a held translation says to requests of the other privilege, too, what memory says to them now: one entry serves
+   * both, and the rights of one tell nothing of the other's.
+   * @param read what it answers to a request, and memory answers the same
+   * @param pair contexts that memory is walked through now
+   */
+  sameToOthers(
+    old: CachedTranslation,
+    read: PastRead<WalkResult>,
+    pair: TranslationContext,
+    request: WalkRequest,
+  ): boolean {
+    if (request.pasid === NO_PASID) return true;
+    if (!read.isOld && this.#contexts.sameKind(old.context, pair)) return true;
+    const { access, priv } = request;
+    request.access = 0;
+    request.priv = !priv;
+    const now = this.#now;
+    now.copyFrom(this.translate(request, pair.device.context, pair.process.context));
+    const then = this.walkAsOf(old, request);
+    request.access = access;
+    request.priv = priv;
+    return then === null || sameTranslation(then.value, now);
   }
 
   /** Translates with contexts from wherever, through memory as `VersionedMemory` has it now. */
@@ -195,7 +221,10 @@ export function sameAnswer(a: WalkResult, b: WalkResult): boolean {
   return a.fault === b.fault || a.fault?.code === b.fault?.code;
 }
 
-/** Two walks that a cache cannot tell apart: the same for every kind of access, and dropped by the same invalidations. */
+/**
+ * Two walks that a cache cannot tell apart, for requests of one privilege: the same for every kind of access, and dropped by
+ * the same invalidations.
+ */
 export function sameTranslation(a: WalkResult, b: WalkResult): boolean {
   if (a.status !== OK || b.status !== OK) return sameAnswer(a, b);
   return (

@@ -59,6 +59,11 @@ export class PastRead<T> {
     this.#latest = latest;
   }
 
+  /** Whether something of what was read has changed since. */
+  get isOld(): boolean {
+    return this.#latest !== NO_CHANGE;
+  }
+
   /** The write that it does not know of; null where nothing has changed. To be asked before memory changes again. */
   missedChange(): Change | null {
     return this.#latest === NO_CHANGE ? null : this.#memory.changeSince(this.#time, this.#latest);

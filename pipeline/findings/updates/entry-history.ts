@@ -76,6 +76,5 @@ export class EntryHistory {
 
 export function placeOf({ table, index }: TableEntry): EntryPlace | null {
   const place = TableLinter.place(table, index);
-  const { layout } = table.spec.kind;
-  return place === null ? null : { ...place, bytes: layout.bytes, layout };
+  return place === null ? null : { ...place, bytes: table.spec.kind.layout.bytes };
 }

@@ -1,15 +1,13 @@
 import { hasCode } from "../../../walkers/fault.ts";
-import type { Layout } from "../../../walkers/layout.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, MSI, type WalkResult } from "../../../walkers/result.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 
-/** Where an entry is in memory. What tables of two kinds share is two entries. */
+/** Where an entry is in memory. */
 export interface EntryPlace {
   readonly frame: number;
   readonly offset: number;
   readonly bytes: number;
-  readonly layout: Layout;
 }
 
 /** A walk of memory as it is, that enters nothing. */

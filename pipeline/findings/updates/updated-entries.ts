@@ -98,9 +98,9 @@ export class UpdatedEntries implements StoreWatcher {
   #changed({ entry, place, from, to, beyond, before }: PendingStore, after: EntryState, line: number): void {
     if (before.valid && !after.valid) this.#windows.opens(entry, place, before, line);
     if (!after.valid) this.#windows.written(place, after);
-    const window = after.valid ? this.#windows.closes(place) : null;
+    const window = after.valid ? this.#windows.closes(entry, place) : null;
     if (window !== null) this.#judge.reopened(window, after, line);
-    const key = keyOf(place);
+    const key = `${place.frame}:${place.offset}`;
     let history = this.#histories.get(key);
     // What was only read says how memory is, too.
     if (beyond || this.#past.asRead) {
@@ -158,7 +158,7 @@ export class UpdatedEntries implements StoreWatcher {
     // What was just made valid, and serves, is complete.
     if (!history.base.valid && outcome.status === OK) {
       this.#judge.served(history);
-      this.#forget(keyOf(history.place), history);
+      this.#forget(keyOf(history), history);
       return;
     }
     const { stores, updateStart } = history;
@@ -261,8 +261,8 @@ export class UpdatedEntries implements StoreWatcher {
   }
 }
 
-function keyOf({ frame, offset, layout }: EntryPlace): string {
-  return `${frame}:${offset}:${layout.name}`;
+function keyOf({ place }: EntryHistory): string {
+  return `${place.frame}:${place.offset}`;
 }
 
 /** Whether it drops what a cache holds of the entry. Which domain it is about says nothing that is not said by that. */

@@ -52,27 +52,24 @@ export class UpdateWindows {
   }
 
   /** An entry that is not valid was written to. */
-  written(place: EntryPlace, { words }: EntryState): void {
-    const window = this.#at(place);
+  written({ frame, offset }: EntryPlace, { words }: EntryState): void {
+    const window = this.#byFrame.get(frame)?.get(offset);
     if (window !== undefined && words.every((word) => word === 0n)) window.emptied = true;
   }
 
-  /** The entry is valid again. @returns the window that this closes; null: there was none */
-  closes(place: EntryPlace): UpdateWindow | null {
-    const window = this.#at(place);
-    if (window === undefined) return null;
-    const { frame, offset } = place;
-    const inFrame = this.#byFrame.get(frame)!;
+  /**
+   * The entry is valid again.
+   * @returns the window that this closes; null: there was none, or of a structure of another kind in the same place
+   */
+  closes({ table }: TableEntry, { frame, offset }: EntryPlace): UpdateWindow | null {
+    const inFrame = this.#byFrame.get(frame);
+    const window = inFrame?.get(offset);
+    if (inFrame === undefined || window === undefined) return null;
+    if (window.entry.table.spec.kind !== table.spec.kind) return null;
     inFrame.delete(offset);
     this.#count--;
     if (inFrame.size === 0) this.#byFrame.delete(frame);
     return window;
-  }
-
-  /** Of two entries that lie at one address, the window is the one's that was made invalid first. */
-  #at({ frame, offset, layout }: EntryPlace): UpdateWindow | undefined {
-    const window = this.#byFrame.get(frame)?.get(offset);
-    return window?.place.layout === layout ? window : undefined;
   }
 
   get any(): boolean {

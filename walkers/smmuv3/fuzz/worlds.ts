@@ -50,7 +50,7 @@ export function buildSmmuWorld(world: World): void {
   const sids = 2 ** Math.min(log2size, world.field("idr1", "SIDSIZE"));
   const streams: Streams = { table, split: twoLevel ? split : 0 };
   const configs = configsOf(world);
-  for (const sid of chooseDevices(world, 3, () => random.below(random.oneIn(2) ? 64 : sids)))
+  for (const sid of chooseDevices(world, 3, sids, () => random.below(random.oneIn(2) ? 64 : sids)))
     addStream(world, streams, sid, random.pick(configs));
 }
 

@@ -1,7 +1,11 @@
 /** Plain forms of JSON scalars, as parsers/trace/bytes.ts has them. Whatever is something else is 0: "not plain". */
 
 export const QUOTE: u32 = 0x22;
-const NEWLINE: u32 = 10;
+export const COMMA: u32 = 0x2c;
+export const COLON: u32 = 0x3a;
+export const OPEN_BRACE: u32 = 0x7b;
+export const CLOSE_BRACE: u32 = 0x7d;
+export const NEWLINE: u32 = 10;
 
 /** First byte from `p` on that is no white space. */
 export function space(p: usize): usize {
