@@ -60,7 +60,7 @@ describe("what the trace events of QEMU say of a request", () => {
     ],
     ["nothing", [], null],
   ])("%s", async (_name, lines, answer) => {
-    expect((await driver())().answer(lines, 0x7f00_1234n)).toEqual(answer);
+    expect((await driver())().answer(lines, 0x7f00_1234n, null)).toEqual(answer);
   });
 });
 

@@ -72,6 +72,40 @@ describe("logs that have been handled", () => {
   });
 });
 
+describe("lines that are damaged", () => {
+  test.each([
+    ["an operand that is no number", "0: s: CMD_TLBI_NH_ASID asid=0 vmid=0m"],
+    ["a mask of two numbers", "0: s: TLB hit vaddr=0x8 amask=0xffff0xfff0 sid=0x5 paddr=0x0"],
+    ["a number of 65 bits", "0: s: Got STE at 0x10000000000000000 [0]: 0x1"],
+    [
+      "a range that ends before it begins",
+      "virtio_iommu_map domain=0 virt_start=0xffffd000 virt_end=0xfff phys_start=0x0 flags=1",
+    ],
+  ])("%s: ignored and counted", (_, line) => {
+    const { texts: made, report } = importLog(line);
+    expect(made).toEqual([]);
+    expect(report.ignored.total).toBe(1);
+  });
+
+  test("control characters in the name of an IOMMU: none in a record", async () => {
+    const queue =
+      "Base: 0x0\tHead: 8\tTail: 0\nIndex\tqw0\n0\t00000000000400f2\t00000000ffff1040\t0000000000000000\n";
+    expect(await complaints(`Invalidation queue on IOMMU: dm\0r0\n${queue}`)).toEqual([]);
+    const commands =
+      "DeviceId QWORD[3]\n0000:00:02.0 0000000000000000 2000000002132013 0000000000000003 6000000000dba603 iom\u0007mu0\n" +
+      "CMD Buffer Head Offset:2 Tail Offset:2\n0: 00000000 30000004 ffff4002 00000000\n";
+    expect(await complaints(commands)).toEqual([]);
+  });
+
+  test("an entry with a large X in its 0X is an entry", () => {
+    const rows =
+      "Device 0000:00:02.0 @0xd000\nIOVA_PFN\tPML5E\n" +
+      "0x00000000fffe0 |\t0X0000000000000000\t0x0000000002338403\t0x0000000002339403\t0x000000000233a403\t0x0000000002347003";
+    const small = rows.replace("0X", "0x");
+    expect(importLog(rows).texts).toEqual(importLog(small).texts);
+  });
+});
+
 describe("whatever becomes of a log", () => {
   const anyLog = fc.constantFrom(...texts);
 

@@ -4,7 +4,9 @@ import type { Reached } from "../../pipeline/fuzz/coverage.ts";
 import { COVERAGE_KINDS } from "../../pipeline/fuzz/coverage.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { inspectTrace } from "../../pipeline/walk/walk-trace.ts";
-import type { WorldRecord } from "../../walkers/fuzz/world.ts";
+import { type Limits, NO_LIMITS, type WorldRecord } from "../../walkers/fuzz/world.ts";
+import { deviceName, type IommuModel } from "../../walkers/models.ts";
+import { hex } from "../../walkers/word64.ts";
 import { walkText } from "../render/walk-text.ts";
 
 /** Longest part of a signature in a file's name. */
@@ -49,4 +51,25 @@ export function coverageText(reached: readonly Reached[]): string {
       return `  ${COVERAGE_KINDS[kind].padEnd(34)} ${share}\n`;
     })
     .join("");
+}
+
+/** What no world has, since the device cannot do it or say what became of it, one kind a line. */
+export function leftOutText(model: IommuModel, limits: Limits): string {
+  const accesses = NO_LIMITS.accesses.filter((access) => !limits.accesses.includes(access));
+  const devices = limits.devices.map((id) => deviceName(model, id));
+  const left = [
+    limits.pasid ? "" : "requests with a PASID",
+    limits.priv ? "" : "privileged requests",
+    accesses.length > 0 ? `accesses ${accesses.join(", ")}` : "",
+    limits.len < NO_LIMITS.len
+      ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
+      : "",
+    devices.length > 0 ? `devices but ${devices.join(", ")}` : "",
+    limits.untranslated ? "" : "what becomes of requests that nothing translates",
+    ...Object.entries(limits.regs).map(([name, value]) => `other values of ${name} than ${hex(value)}`),
+    ...Object.entries(limits.props).map(([name, value]) => `other values of ${name} than ${value}`),
+  ].filter((text) => text !== "");
+  return left.length === 0
+    ? ""
+    : `left out, as it is not for this device:\n${left.map((text) => `  ${text}\n`).join("")}`;
 }

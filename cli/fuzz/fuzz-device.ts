@@ -7,7 +7,7 @@ import { CliError, reasonOf } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import type { Output } from "../output.ts";
 import { say } from "../say.ts";
-import { coverageText, fileName, traceText, walkOf } from "./findings-text.ts";
+import { coverageText, fileName, leftOutText, traceText, walkOf } from "./findings-text.ts";
 import type { KnownFindings } from "./known-findings.ts";
 
 export interface FuzzSettings {
@@ -41,6 +41,7 @@ export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: 
     onFailure: (failure, world) => told.failure(failure, world),
   });
   await out.write(summaryText(report, settings.known));
+  await out.write(leftOutText(port.identity.model, port.identity.limits));
   if (report.failures > 0) return EXIT_TROUBLE;
   return report.findings.some(({ known }) => !known) ? EXIT_FOUND : EXIT_OK;
 }

@@ -39,9 +39,9 @@ export type IntelDebugfsLine =
   /** Headings of columns and of files that say nothing of DMA. */
   | { readonly kind: "heading" };
 
-const REGSET = /^\s*IOMMU: (\S+) Register Base Address: ([0-9a-f]{1,16})\s*$/i;
+const REGSET = /^\s*IOMMU: ([\w.-]+) Register Base Address: ([0-9a-f]{1,16})\s*$/i;
 const REGISTER = /^\s*([A-Z][A-Z0-9_]*)\s+0x([0-9a-f]{1,4})\s+0x([0-9a-f]{16})\s*$/;
-const ROOT_TABLE = /^\s*IOMMU (\S+): Root Table Address: 0x([0-9a-f]{1,16})\s*$/i;
+const ROOT_TABLE = /^\s*IOMMU ([\w.-]+): Root Table Address: 0x([0-9a-f]{1,16})\s*$/i;
 const PAIR = "0x([0-9a-f]{16}):0x([0-9a-f]{16})";
 const DEVICE_ROW = new RegExp(
   `^\\s*([0-9a-f]{2}:[0-9a-f]{2}\\.[0-7])\\s+${PAIR}\\s+${PAIR}\\s+(-1|\\d{1,7})\\s+${PAIR}:0x([0-9a-f]{16})\\s*$`,
@@ -50,7 +50,7 @@ const DEVICE_ROW = new RegExp(
 const PAGE_TABLE =
   /^\s*Device ([0-9a-f:.]+)(?: with pasid ([0-9a-f]{1,5}))? @\s*(?:0x)?([0-9a-f]{1,16})\s*$/i;
 const PAGE_ROW = /^\s*0x([0-9a-f]{13,16}) \|((?:\s+0x[0-9a-f]{16}){1,5})\s*$/i;
-const QUEUE = /^\s*Invalidation queue on IOMMU: (\S+)\s*$/;
+const QUEUE = /^\s*Invalidation queue on IOMMU: ([\w.-]+)\s*$/;
 const QUEUE_PLACE = /^\s*Base: 0x([0-9a-f]{1,16})\s+Head: (\d{1,6})\s+Tail: (\d{1,6})\s*$/i;
 const QUEUE_ROW = /^\s*(\d{1,6})((?:\s+[0-9a-f]{16}){3}|(?:\s+[0-9a-f]{16}){5})\s*$/i;
 const HEADING =

@@ -96,21 +96,25 @@ class Gem5Events implements LogReader {
 
   /** @returns whether the message says something for a trace */
   #message(message: string, tick: string): boolean {
-    const word = /^(?:Got )?(?:STE|CD) at (0x[0-9a-f]+) \[([0-7])\]: (0x[0-9a-f]+)$/.exec(message);
+    const word = /^(?:Got )?(?:STE|CD) at (0x[0-9a-f]{1,16}) \[([0-7])\]: (0x[0-9a-f]{1,16})$/.exec(message);
     if (word !== null) return this.#entry(BigInt(word[1]!) + 8n * BigInt(word[2]!), word[3]!);
-    const level1 = /^Got (?:L1STE L1|L1CD) at (0x[0-9a-f]+): (0x[0-9a-f]+)$/.exec(message);
+    const level1 = /^Got (?:L1STE L1|L1CD) at (0x[0-9a-f]{1,16}): (0x[0-9a-f]{1,16})$/.exec(message);
     if (level1 !== null) return this.#entry(BigInt(level1[1]!), level1[2]!);
-    const pte = /^Got S[12] L\d PTE=(0x[0-9a-f]+|0) from pa=(0x[0-9a-f]+|0+)$/.exec(message);
+    const pte = /^Got S[12] L\d PTE=(0x[0-9a-f]{1,16}|0) from pa=(0x[0-9a-f]{1,16}|0+)$/.exec(message);
     if (pte !== null) return this.#entry(BigInt(pte[2]!), pte[1]!);
-    const miss = /^[\w ]*TLB miss vaddr=(0x[0-9a-f]+|0) sid=(0x[0-9a-f]+|0) ssid=(0x[0-9a-f]+|0)$/.exec(
-      message,
-    );
+    const miss =
+      /^[\w ]*TLB miss vaddr=(0x[0-9a-f]{1,16}|0) sid=(0x[0-9a-f]{1,16}|0) ssid=(0x[0-9a-f]{1,16}|0)$/.exec(
+        message,
+      );
     if (miss !== null) return this.#miss(miss[1]!, { sid: Number(miss[2]), ssid: Number(miss[3]) });
-    const hit = /^[\w ]*TLB hit vaddr=(\w+) amask=(\w+) .*paddr=(\w+)$/.exec(message);
+    const hit =
+      /^[\w ]*TLB hit vaddr=(0x[0-9a-f]{1,16}|0) amask=(0x[0-9a-f]{1,16}|0) .*paddr=(0x[0-9a-f]{1,16}|0)$/.exec(
+        message,
+      );
     if (hit !== null) return this.#hit(message, hit[1]!, hit[2]!, hit[3]!, tick);
-    const result = /^Translated vaddr (0x[0-9a-f]+|0) to paddr (0x[0-9a-f]+|0)$/.exec(message);
+    const result = /^Translated vaddr (0x[0-9a-f]{1,16}|0) to paddr (0x[0-9a-f]{1,16}|0)$/.exec(message);
     if (result !== null) return this.#translated(result[1]!, BigInt(result[2]!), tick);
-    const command = /^(CMD_\w+)((?: \w+=\w+)*)$/.exec(message);
+    const command = /^(CMD_\w+)((?: \w+=(?:0x[0-9a-f]{1,16}|\d{1,15}))*)$/.exec(message);
     if (command !== null) return this.#command(command[1]!, command[2]!);
     if (message.startsWith("writeControl: ")) return this.#register(message);
     return false;

@@ -5,7 +5,7 @@ const MAX_DIGITS = 16;
 /** The number that hex digits stand for, with or without `0x`; undefined where it is none of 64 bits. */
 export function hexWord(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
-  const digits = text.startsWith("0x") ? text.slice(2) : text;
+  const digits = /^0x/i.test(text) ? text.slice(2) : text;
   return digits.length <= MAX_DIGITS && /^[0-9a-f]+$/i.test(digits) ? BigInt(`0x${digits}`) : undefined;
 }
 

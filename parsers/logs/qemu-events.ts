@@ -87,6 +87,11 @@ function numberOf(word: string | undefined): number {
   return Number(word);
 }
 
+/** What a whole line says of itself must be so, or the line is torn. */
+export function expectWhole(whole: boolean): void {
+  if (!whole) throw missing;
+}
+
 /** The message must match: the parts that match, or the line is torn. */
 export function partsOf(pattern: RegExp, args: string): RegExpExecArray {
   const parts = pattern.exec(args);

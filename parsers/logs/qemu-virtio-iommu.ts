@@ -8,7 +8,7 @@ import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { Pending } from "./pending.ts";
-import { EventReader, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
+import { EventReader, expectWhole, hexField, hexOf, numberField, partsOf } from "./qemu-events.ts";
 import { dmaText, observedOk, recordText } from "./record-text.ts";
 import { hexOfBig } from "./table-builder.ts";
 import { type Mapping, VirtioTables } from "./virtio-iommu-tables.ts";
@@ -90,6 +90,7 @@ class VirtioEvents implements LogReader {
       physical: BigInt(hexField(args, "phys_start=")),
       flags: numberField(args, "flags="),
     };
+    expectWhole(mapping.start <= mapping.end);
     const domain = numberField(args, "domain=");
     this.#tables.map(domain, mapping);
     this.#iommu.declare();
@@ -113,6 +114,7 @@ class VirtioEvents implements LogReader {
     const domain = numberField(args, "domain=");
     const start = BigInt(hexField(args, "virt_start="));
     const end = BigInt(hexField(args, "virt_end="));
+    expectWhole(start <= end);
     this.#tables.unmap(domain, start, end);
     this.#iommu.declare();
     const range = {

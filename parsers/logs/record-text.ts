@@ -33,7 +33,7 @@ export function dmaText(f: LoggedRequest): string {
   const priv = f.priv === undefined ? "" : `,"priv":${f.priv}`;
   const ts = f.ts === "" ? "" : `,"ts":${f.ts}`;
   const assumed = f.assumed === "" ? "" : `,"assumed":${f.assumed}`;
-  return `{"type":"dma","iommu":"${f.iommu}","dev":"${f.dev}"${pasid},"addr":"${f.addr}"${len},"access":"${f.access}"${priv}${ts},"observed":${f.observed}${assumed}}`;
+  return `{"type":"dma","iommu":${jsonText(f.iommu)},"dev":${jsonText(f.dev)}${pasid},"addr":"${f.addr}"${len},"access":"${f.access}"${priv}${ts},"observed":${f.observed}${assumed}}`;
 }
 
 /** @param pa 0x and hex digits */
@@ -68,7 +68,7 @@ export function memText(addr: string, data: string, assumed = "", asRead = false
 /** @param words 0x and hex digits each */
 export function cmdText(iommu: string, words: readonly string[], assumed = ""): string {
   const data = words.map((word) => `"${word}"`).join(",");
-  return `{"type":"cmd","iommu":"${iommu}","data":[${data}]${assumed === "" ? "" : `,"assumed":${assumed}`}}`;
+  return `{"type":"cmd","iommu":${jsonText(iommu)},"data":[${data}]${assumed === "" ? "" : `,"assumed":${assumed}`}}`;
 }
 
 /** A 64-bit word, given in hex digits with or without 0x, as the bytes of memory that hold it, in hex digits. */

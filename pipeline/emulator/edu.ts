@@ -42,7 +42,7 @@ export class EduDevice {
   }
 
   /**
-   * Copies.
+   * Copies: before the next read, or what is sent is flushed.
    * @param steps whether time goes on by command; else it goes on by itself
    */
   request(machine: Qtest, address: bigint, bytes: number, write: boolean, steps: boolean): Promise<void> {
@@ -65,7 +65,6 @@ export class EduDevice {
     machine.write64(this.#bar + DMA, BigInt(command));
     if (steps) {
       machine.send(`clock_step ${DELAY}`);
-      await machine.flush();
       return;
     }
     while (((await machine.read32(this.#bar + DMA)) & START) !== 0);

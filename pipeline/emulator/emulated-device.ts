@@ -17,6 +17,7 @@ const DEVICES = [0x18, 0x20, 0x21, 0xf0] as const;
 const BAR_BYTES = 0x10_0000n;
 /** What is written to memory by a device: no table is made of it. */
 const MARK = 0xa5;
+const PAGE = 4096n;
 const LOG_PIECE = 2 ** 16;
 const MEBIBYTE = 2n ** 20n;
 const GRACE = 2000;
@@ -31,20 +32,27 @@ export class EmulatedDevice implements DevicePort {
   readonly #newDriver: () => EmulatorDriver;
   readonly #path: string;
   readonly #timeout: number;
-  #running: Running | null;
+  /** Tells machines apart. */
+  readonly #driver: EmulatorDriver;
+  readonly #version: number;
+  /** By what each cannot forget; "": nothing yet. */
+  readonly #machines: Map<string, Running>;
 
   private constructor(
     path: string,
     newDriver: () => EmulatorDriver,
     timeout: number,
+    version: number,
     identity: DeviceIdentity,
     running: Running,
   ) {
     this.#path = path;
     this.#newDriver = newDriver;
     this.#timeout = timeout;
+    this.#version = version;
+    this.#driver = newDriver();
     this.identity = identity;
-    this.#running = running;
+    this.#machines = new Map([["", running]]);
   }
 
   /** @param path of the program, or a command */
@@ -65,15 +73,16 @@ export class EmulatedDevice implements DevicePort {
         props: driver.props(version),
         devices: DEVICES,
         memory: driver.memory,
+        ram: driver.ram,
         pagesInMemory: true,
         accesses: ["r", "w"],
         pasid: false,
         priv: false,
-        untranslated: false,
         len: EDU_BYTES,
+        ...driver.limits,
       };
       const identity = { name: `qemu ${text}, ${driver.name}`, model, limits };
-      return new EmulatedDevice(path, newDriver, timeout, identity, running);
+      return new EmulatedDevice(path, newDriver, timeout, version, identity, running);
     } catch (error) {
       await running.close();
       throw error;
@@ -81,25 +90,26 @@ export class EmulatedDevice implements DevicePort {
   }
 
   async run(records: readonly WorldRecord[]): Promise<readonly (DeviceAnswer | undefined)[]> {
-    this.#running ??= await Running.start(
-      this.#path,
-      this.#newDriver(),
-      versionOf(this.#path).version,
-      this.#timeout,
-    );
+    const imprint = this.#driver.imprint?.(registersOf(records)) ?? "";
+    const machine = this.#machines.get(imprint) ?? this.#machines.get("") ?? (await this.#start());
+    this.#machines.delete("");
+    this.#machines.set(imprint, machine);
     try {
-      return await this.#running.run(records, this.identity.model);
+      return await machine.run(records, this.identity.model);
     } catch (error) {
-      const running = this.#running;
-      this.#running = null;
-      await running.close();
-      throw running.failure(error);
+      this.#machines.delete(imprint);
+      await machine.close();
+      throw machine.failure(error);
     }
   }
 
+  #start(): Promise<Running> {
+    return Running.start(this.#path, this.#newDriver(), this.#version, this.#timeout);
+  }
+
   async close(): Promise<void> {
-    await this.#running?.close();
-    this.#running = null;
+    await Promise.all([...this.#machines.values()].map((machine) => machine.close()));
+    this.#machines.clear();
   }
 }
 
@@ -187,16 +197,17 @@ class Running {
     writeFileSync(join(folder, "events"), driver.events.map((event) => `${event}\n`).join(""));
     writeFileSync(join(folder, "firmware"), driver.firmware);
     const { base, bytes } = driver.memory;
+    const megabytes = (base + bytes - driver.firstByte) / MEBIBYTE;
     const accelerator = steps ? ["-accel", "qtest"] : ["-accel", "tcg", "-icount", "shift=0,sleep=off"];
     const words = [
       ...driver.machine(version),
       ...accelerator,
-      ...["-m", `${(base + bytes) / MEBIBYTE}M`, "-nodefaults", "-display", "none", "-no-reboot"],
-      ...["-bios", join(folder, "firmware"), "-qtest", `unix:${join(folder, "qtest")}`],
+      ...["-m", `${megabytes}M`, "-nodefaults", "-display", "none", "-no-reboot"],
+      ...["-bios", join(folder, "firmware"), "-qtest", `unix:${join(folder, "qtest")}`, "-qtest-log", "none"],
       ...["-trace", `events=${join(folder, "events")}`, "-D", join(folder, "log")],
       ...DEVICES.flatMap((id) => ["-device", eduWords(id)]),
     ];
-    const machine = new Qtest(timeout);
+    const machine = new Qtest(timeout, driver.ecam);
     const server = await machine.listen(join(folder, "qtest"));
     const [program, ...before] = commandOf(path);
     const child = spawn(program!, [...before, ...words], {
@@ -230,12 +241,16 @@ class Running {
 
   async #prepare(): Promise<void> {
     const { machine } = this;
-    const { base } = this.#driver.memory;
+    const { memory, firstByte } = this.#driver;
+    const { base } = memory;
     for (const device of this.#devices) device.enable(machine);
     machine.write(base, MARK.toString(16).repeat(EDU_BYTES));
     for (const device of this.#devices) await device.fill(machine, base, this.#steps);
     machine.clear(base, BigInt(EDU_BYTES));
+    // What the machine has left there; the first page may hold a processor's firmware.
+    machine.clear(firstByte + PAGE, base - firstByte - PAGE);
     await machine.flush();
+    this.#lines();
   }
 
   async run(
@@ -254,7 +269,7 @@ class Running {
           this.#write(BigInt(record.addr as string), record.data as string);
           break;
         case "iommu":
-          driver.configure(machine, numbers(record.regs as Record<string, string>));
+          driver.configure(machine, registersOf([record]));
           break;
         case "cmd":
           driver.command(machine, (record.data as string[]).map(BigInt));
@@ -283,12 +298,12 @@ class Running {
     const address = BigInt(record.addr as string);
     const bytes = (record.len as number | undefined) ?? 1;
     const write = record.access === "w";
-    await this.machine.flush();
-    this.#lines();
     await device.request(this.machine, address, bytes, write, this.#steps);
-    const answer = this.#driver.answer(this.#lines(), address);
+    const faultRecord = (await this.#driver.faultRecord?.(this.machine)) ?? null;
+    await this.machine.flush();
+    const answer = this.#driver.answer(this.#lines(), address, faultRecord);
     if (answer === null) return undefined;
-    const { result, pa, code, recorded, cached } = answer;
+    const { result, pa, code, recorded, stage, faultClass, cached } = answer;
     if (result === "ok" && pa !== undefined) {
       const arrived = !write || (await this.#arrived(pa, bytes));
       if (cached === true && !arrived) return { result: "fault", recorded: false };
@@ -297,6 +312,8 @@ class Running {
     return {
       result,
       ...(code === undefined ? {} : { code: hex(code) }),
+      ...(stage === undefined ? {} : { stage }),
+      ...(faultClass === undefined ? {} : { class: faultClass }),
       ...(recorded === undefined ? {} : { recorded }),
     };
   }
@@ -311,7 +328,6 @@ class Running {
       return this.#pages.get(at >> 12n)?.[Number(at & 0xfffn)] ?? 0;
     });
     this.machine.write(pa, Buffer.from(was).toString("hex"));
-    await this.machine.flush();
     return byte === MARK;
   }
 
@@ -350,6 +366,8 @@ function eduWords(id: number): string {
   return `edu,addr=${hex(id >> 3)}.${hex(id & 7)},dma_mask=0xffffffffffffffff${beside}`;
 }
 
-function numbers(registers: Readonly<Record<string, string>>): Record<string, bigint> {
-  return Object.fromEntries(Object.entries(registers).map(([name, value]) => [name, BigInt(value)]));
+/** Registers of the IOMMU that a world declares. */
+function registersOf(records: readonly WorldRecord[]): Record<string, bigint> {
+  const regs = records.find(({ type }) => type === "iommu")?.regs as Record<string, string> | undefined;
+  return Object.fromEntries(Object.entries(regs ?? {}).map(([name, value]) => [name, BigInt(value)]));
 }

@@ -7,10 +7,13 @@ import { DeviceFailure } from "../fuzz/port.ts";
 const CONFIG_ADDRESS = 0xcf8;
 const CONFIG_DATA = 0xcfc;
 const CONFIG_ENABLE = 0x8000_0000;
+/** PCI Express: of each function, where all of it is mapped. */
+const CONFIG_BYTES = 4096;
 
 /** QEMU's qtest protocol: commands as lines, each answered by one. */
 export class Qtest implements EmulatedMachine {
   readonly #timeout: number;
+  readonly #ecam: bigint | null;
   #socket: Socket | null = null;
   #partial = "";
   readonly #replies: string[] = [];
@@ -18,8 +21,10 @@ export class Qtest implements EmulatedMachine {
   #wake: () => void = () => {};
   #ended: DeviceFailure | null = null;
 
-  constructor(timeout: number) {
+  /** @param ecam where configuration space is mapped; null: it is reached by ports */
+  constructor(timeout: number, ecam: bigint | null) {
     this.#timeout = timeout;
+    this.#ecam = ecam;
   }
 
   /** Waits on a socket for the emulator to come. */
@@ -98,6 +103,10 @@ export class Qtest implements EmulatedMachine {
   }
 
   writeConfig(device: number, register: number, value: number): void {
+    if (this.#ecam !== null) {
+      this.write32(this.#ecam + BigInt(device * CONFIG_BYTES + register), value);
+      return;
+    }
     this.send(`outl ${hex(CONFIG_ADDRESS)} ${hex((CONFIG_ENABLE | (device << 8) | register) >>> 0)}`);
     this.send(`outl ${hex(CONFIG_DATA)} ${hex(value >>> 0)}`);
   }
@@ -114,13 +123,22 @@ export class Qtest implements EmulatedMachine {
     return Number(await this.#value(`readb ${hex(address)}`));
   }
 
+  async readBytes(address: bigint, bytes: number): Promise<Uint8Array> {
+    const value = await this.#text(`read ${hex(address)} ${hex(bytes)}`);
+    return Buffer.from(value.slice(2), "hex");
+  }
+
   async #value(command: string): Promise<bigint> {
+    return BigInt(await this.#text(command));
+  }
+
+  async #text(command: string): Promise<string> {
     this.send(command);
     const reply = (await this.flush()).at(-1)!;
     const value = /^OK (0x[0-9a-f]+)$/i.exec(reply)?.[1];
     if (value === undefined)
       throw new DeviceFailure("nonsense", `${command}: expected a value, found ${JSON.stringify(reply)}`);
-    return BigInt(value);
+    return value;
   }
 
   /** Carries out what was sent. @returns the answers to it */

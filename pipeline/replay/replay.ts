@@ -59,8 +59,8 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #comparison: Comparison;
-  readonly #fast: boolean;
-  readonly #memo: Memo;
+  /** What requests came to; null: each is walked. */
+  readonly #memo: Memo | null;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
   #due = true;
   readonly batches: BatchReplay | null;
@@ -90,17 +90,19 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#counters = counters;
     const onlookers = watching(this.system);
     // What a filter leaves out is counted one by one, and who wants to be told of requests is told of each.
-    this.#fast = options.fast && filter === null && onlookers.every(({ request }) => request === undefined);
+    const fast = options.fast && filter === null && onlookers.every(({ request }) => request === undefined);
     this.batches = batches;
     if (batches !== null) {
       batches.owner = this;
       this.summary.batched = 0;
     }
-    this.#memo = new Memo(
-      ({ unit, outcome }, requests, matches, bytes) =>
-        counters.alike(unit, outcome, requests, matches, bytes),
-      batches?.machine.buffer ?? null,
-    );
+    this.#memo = fast
+      ? new Memo(
+          ({ unit, outcome }, requests, matches, bytes) =>
+            counters.alike(unit, outcome, requests, matches, bytes),
+          batches?.machine.buffer ?? null,
+        )
+      : null;
     const findings = options.findings ? this.#findings(names) : [];
     this.#analyses = analysesOf([...findings, this.#counted(), ...onlookers]);
     this.#changes = new SystemChanges(this.system, this.#analyses, this.#undecided, (line, problem) =>
@@ -142,11 +144,13 @@ export class Replay implements TraceHandler, MemoOwner {
 
   dma(line: number, record: DmaRecord): void {
     if (this.#due) this.#before();
-    if (!this.#fast || !this.#memo.find(record) || !this.#recall(line, record)) this.walk(line, record, null);
+    const memo = this.#memo;
+    if (memo === null || !memo.find(record) || !this.#recall(line, record, memo))
+      this.walk(line, record, null);
   }
 
   get isDue(): boolean {
-    return this.#due || !this.#fast;
+    return this.#due || this.#memo === null;
   }
 
   answered(requests: number, line: number): void {
@@ -168,17 +172,17 @@ export class Replay implements TraceHandler, MemoOwner {
    * Replays a request by what one like it has come to.
    * @returns false where something else was observed
    */
-  #recall(line: number, record: DmaRecord): boolean {
-    const { outcome } = this.#memo.answerTo(record);
+  #recall(line: number, record: DmaRecord, memo: Memo): boolean {
+    const { outcome } = memo.answerTo(record);
     const { observed } = record;
     if (observed.present && this.#comparison.difference(outcome, observed) !== "") return false;
     const route = this.system.iommus.route(record) as Route;
     outcome.verdict = observed.present ? "match" : "";
     this.summary.requests++;
     this.system.past.tick(line);
-    this.#memo.count(record, observed.present);
+    memo.count(record, observed.present);
     if (outcome.status === FAULT) {
-      if (observed.present) this.#memo.observed(record);
+      if (observed.present) memo.observed(record);
       for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
     }
     this.#sink.outcome(line, route.names, record, outcome);
@@ -187,7 +191,7 @@ export class Replay implements TraceHandler, MemoOwner {
 
   /** A request has been answered by a tail of the memo, with a fault. @param record its names, address, access, `seq` and observed result */
   faulted(line: number, record: DmaRecord, tail: number): void {
-    const { outcome } = this.#memo.tail(tail);
+    const { outcome } = this.#memo!.tail(tail);
     outcome.verdict = record.observed.present ? "match" : "";
     const route = this.system.iommus.route(record) as Route;
     for (const analysis of this.#analyses.faulted) analysis.faulted(line, route, record, outcome);
@@ -198,14 +202,15 @@ export class Replay implements TraceHandler, MemoOwner {
 
   /** After a request was walked: whether it may be the answer to others. */
   #learn(record: DmaRecord, route: Route, outcome: Outcome, doubt: boolean): void {
-    if (!this.#fast) return;
+    const memo = this.#memo;
+    if (memo === null) return;
     const { unit } = route;
     const { caches, engine } = unit;
     const { time, generation } = this.system.past;
     const another = generation !== this.#generation || this.#undecided.waiting;
     if (another || (caches !== null && (caches.lastEvent === time || caches.isFull))) {
       this.#generation = generation;
-      this.#memo.happened();
+      memo.happened();
       return;
     }
     const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
@@ -216,7 +221,7 @@ export class Replay implements TraceHandler, MemoOwner {
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
     const uniform = pair !== null && caches!.isUniform(pair);
-    this.#memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
+    memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
@@ -265,9 +270,10 @@ export class Replay implements TraceHandler, MemoOwner {
 
   /** Walks a request of a page that is known. @returns false where it is not, or the walk does not agree: it is to be walked */
   #walkAsForeseen(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): boolean {
-    if (!this.#fast || !this.#memo.foresees(record)) return false;
+    const memo = this.#memo;
+    if (memo === null || !memo.foresees(record)) return false;
     walkRequest(unit.engine, request, record.len, outcome);
-    return this.#memo.agrees(outcome);
+    return memo.agrees(outcome);
   }
 
   /** A request while the queue has stopped: what it shows of that. */
@@ -346,7 +352,7 @@ export class Replay implements TraceHandler, MemoOwner {
       attentive.some((analysis) => iommus.units.some((unit) => analysis.attentive(unit)))
     ) {
       this.#generation = past.generation;
-      this.#memo.happened();
+      this.#memo?.happened();
     }
   }
 
@@ -354,7 +360,7 @@ export class Replay implements TraceHandler, MemoOwner {
     Summary.count(this.summary.records, record.type);
     this.system.past.tick(line);
     this.#due = true;
-    this.#memo.happened();
+    this.#memo?.happened();
     const stranger =
       record.type === "iommu" || record.type === "reg" ? this.#unknownSetting(line, record) : "";
     if (stranger !== "") this.error(line, "schema", stranger);
@@ -382,7 +388,7 @@ export class Replay implements TraceHandler, MemoOwner {
    */
   finish(lines: number): void {
     this.#undecided.finish();
-    this.#memo.fold();
+    this.#memo?.fold();
     for (const analysis of this.#analyses.finish) analysis.finish(lines);
     const { iommus } = this.system;
     this.summary.unknownNames = this.#names.found;

@@ -3,6 +3,7 @@
  * where its registers are, how commands are given, and what it says of a request. Who drives it does the talking.
  */
 import type { PropertyValue } from "../registers.ts";
+import type { Limits, MemoryRange } from "./world.ts";
 
 /** A machine whose memory and devices can be reached. Writes are carried out in their order, before the next read. */
 export interface EmulatedMachine {
@@ -12,17 +13,21 @@ export interface EmulatedMachine {
   write(address: bigint, hex: string): void;
   read32(address: bigint): Promise<number>;
   read64(address: bigint): Promise<bigint>;
+  readBytes(address: bigint, bytes: number): Promise<Uint8Array>;
   /** A 32-bit register in the configuration space of a device on bus 0. */
   writeConfig(device: number, register: number, value: number): void;
 }
 
-/** What an emulator did with a request, by its trace events. */
+/** What an emulator did with a request, by its trace events and what it wrote into its fault log. */
 export interface EmulatedAnswer {
   readonly result: "ok" | "fault";
   /** ok: where the first byte went. */
   readonly pa?: bigint;
   readonly code?: number;
   readonly recorded?: boolean;
+  readonly stage?: 1 | 2;
+  /** Arm's class of the access that faulted. */
+  readonly faultClass?: string;
   /** It came from a cache, which checks rights without telling: whether bytes arrived is to be looked at. */
   readonly cached?: boolean;
 }
@@ -36,14 +41,27 @@ export interface EmulatorDriver {
   machine(version: number): readonly string[];
   /** Properties that the machine has and no register tells. */
   props(version: number): Readonly<Record<string, PropertyValue>>;
+  /** What its requests can be, where that is not what an `edu` device makes of bytes in memory. */
+  readonly limits: Partial<Limits>;
   /** Trace events that tell what became of a request. */
   readonly events: readonly string[];
-  /** Memory that worlds may use; what is below it is the driver's own. */
-  readonly memory: { readonly base: bigint; readonly bytes: bigint };
+  /** Memory that worlds may use; what is below it, from `firstByte` on, is the driver's own. */
+  readonly memory: MemoryRange;
+  /** Where memory begins. */
+  readonly firstByte: bigint;
+  /** All that reads as memory: zeros, but for little that is the driver's and the machine's own. */
+  readonly ram: readonly MemoryRange[];
+  /** Where configuration space is mapped; null: it is reached by x86's ports. */
+  readonly ecam: bigint | null;
   /** Where registers of further devices may be placed. */
   readonly window: bigint;
-  /** Firmware for a processor that is to do nothing, and where its file is mapped; null: none is needed. */
+  /** Firmware for a processor that is to do nothing. */
   readonly firmware: Uint8Array;
+  /**
+   * What of a world an emulated machine cannot forget: worlds of which this says something else get a machine of their own.
+   * Absent: it forgets all.
+   */
+  imprint?(registers: Readonly<Record<string, bigint>>): string;
   /** The registers that say what it can do. */
   identify(machine: EmulatedMachine): Promise<Readonly<Record<string, bigint>>>;
   /** Translation off, caches empty, the queue as new. */
@@ -52,6 +70,11 @@ export interface EmulatorDriver {
   configure(machine: EmulatedMachine, registers: Readonly<Record<string, bigint>>): void;
   /** Gives one command of the queue. */
   command(machine: EmulatedMachine, words: readonly bigint[]): void;
-  /** What the lines of its trace events say of one request. @param address its first byte */
-  answer(lines: readonly string[], address: bigint): EmulatedAnswer | null;
+  /** The first record in its fault log since this was last asked; null: there is none. Absent: its events say it all. */
+  faultRecord?(machine: EmulatedMachine): Promise<DataView | null>;
+  /**
+   * What the lines of its trace events, and its fault log, say of one request.
+   * @param address its first byte
+   */
+  answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null;
 }

@@ -13,6 +13,11 @@ import type { Random } from "./random.ts";
 /** A record of a pasid-trace, as JSON has it. */
 export type WorldRecord = { readonly type: string } & Readonly<Record<string, unknown>>;
 
+export interface MemoryRange {
+  readonly base: bigint;
+  readonly bytes: bigint;
+}
+
 /** What the device under test can be asked: everything where it says nothing. */
 export interface Limits {
   /** Registers that it has, and that cannot be changed. */
@@ -21,8 +26,10 @@ export interface Limits {
   /** Devices that requests may come from, as the IOMMU numbers them; empty: any. */
   readonly devices: readonly number[];
   /** Guest memory that tables may lie in, and that pages have to lie in where `pagesInMemory`. */
-  readonly memory: { readonly base: bigint; readonly bytes: bigint };
+  readonly memory: MemoryRange;
   readonly pagesInMemory: boolean;
+  /** All memory that there is, zeros in the beginning; absent: there is no other. */
+  readonly ram?: readonly MemoryRange[];
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly pasid: boolean;
   readonly priv: boolean;
@@ -250,11 +257,11 @@ export class World {
 
   /** What declares it all: registers, memory, tables. */
   setup(): WorldRecord[] {
-    const { base, bytes } = this.limits.memory;
+    const { memory, ram = [memory] } = this.limits;
     const regs = Object.fromEntries([...this.registers].map(([name, value]) => [name, hex(value)]));
     const props = Object.fromEntries(this.state.props);
     return [
-      { type: "ram", addr: hex(base), size: hex(bytes) },
+      ...ram.map(({ base, bytes }) => ({ type: "ram", addr: hex(base), size: hex(bytes) })),
       ...this.entries.map((entry) => this.mem(entry)),
       {
         type: "iommu",

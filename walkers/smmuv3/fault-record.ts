@@ -64,7 +64,7 @@ const WalkAbortEvent = layout("F_WALK_EABT event", "IHI 0070 7.3.12", BYTES, {
   FETCHADDR: FETCH_ADDRESS,
 });
 
-const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
+export const TranslationEvent = layout("SMMUv3 translation event", "IHI 0070 7.3.13 to 7.3.16", BYTES, {
   ...header,
   ...transaction,
   ...stage,

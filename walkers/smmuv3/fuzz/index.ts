@@ -8,6 +8,7 @@ import { CD_RULES, L1CD_RULES } from "../rules-cd.ts";
 import { L1STD_RULES, STE_RULES } from "../rules-ste.ts";
 import { L1Std, Ste } from "../ste.ts";
 import { SMMUV3_BUGS } from "./bugs.ts";
+import { qemuSmmu } from "./qemu.ts";
 import { buildSmmuWorld } from "./worlds.ts";
 
 export const SMMUV3_FUZZING: VendorFuzzing = {
@@ -50,5 +51,6 @@ export const SMMUV3_FUZZING: VendorFuzzing = {
     faults.DISABLED_ADDRESS_SIZE,
   ],
   build: buildSmmuWorld,
+  emulator: qemuSmmu,
   bugs: SMMUV3_BUGS,
 };

@@ -39,7 +39,8 @@ export function buildSmmuWorld(world: World): void {
   const { random } = world;
   const twoLevel = world.has("idr0", "ST_LEVEL") && random.oneIn(2);
   const split = random.pick([6, 8, 10]);
-  const log2size = twoLevel ? 16 : random.pick([6, 8, 10]);
+  const sizes = [6, 8, 10].filter((size) => world.limits.devices.every((sid) => sid < 2 ** size));
+  const log2size = twoLevel ? 16 : random.pick(sizes.length > 0 ? sizes : [16]);
   const table = world.alloc(twoLevel ? 8 * 2 ** (log2size - split) : Ste.bytes * 2 ** log2size);
   world.register("strtab_base", { ADDR: table >> 6n, RA: 0 });
   world.register("strtab_base_cfg", {

@@ -28,6 +28,8 @@ const STATUS = 0x2_0000n;
 /** An invalidation wait that writes its status. */
 const WAIT = [0x25n, STATUS] as const;
 
+/** Its address has two bits: with one of them changed it is memory still. */
+const MEMORY = { base: 0x140_0000n, bytes: 0x2c0_0000n } as const;
 const HOST_BITS = 48;
 const { QIE, SRTP, TE } = GlobalCommandRegister.mask;
 
@@ -89,8 +91,16 @@ export function qemuVtd(): EmulatorDriver {
     },
     /** Before 11, RID_PASID is used although ECAP_REG.RPS is clear. */
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
+    limits: { untranslated: false },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
-    memory: { base: 0x40_0000n, bytes: 0x300_0000n },
+    memory: MEMORY,
+    firstByte: 0n,
+    // Between lie the video memory and the firmware.
+    ram: [
+      { base: 0n, bytes: 0xa_0000n },
+      { base: 0x10_0000n, bytes: MEMORY.base + MEMORY.bytes - 0x10_0000n },
+    ],
+    ecam: null,
     window: 0xe000_0000n,
     firmware: firmware(),
 
