@@ -28,7 +28,19 @@ export class PendingInvalidations {
 
   /** Whether an invalidation that is pending, and was issued after a tick, passes a test. */
   some(time: number, test: (inv: Invalidation) => boolean): boolean {
-    for (const { inv, issued } of this.list) if (issued >= time && test(inv)) return true;
+    for (let i = this.#firstSince(time); i < this.list.length; i++) if (test(this.list[i]!.inv)) return true;
     return false;
+  }
+
+  /** They stand in the order of their issue. */
+  #firstSince(time: number): number {
+    let from = 0;
+    let to = this.list.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.list[middle]!.issued < time) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 }
