@@ -1,7 +1,7 @@
 import { openTrace } from "../parsers/trace/source.ts";
 import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
 import type { Depth } from "../pipeline/diff/answer.ts";
-import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
+import type { TraceSide } from "../pipeline/diff/answer-kinds.ts";
 import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
 import type { FilterWords } from "../pipeline/filter/filter-words.ts";
@@ -13,12 +13,12 @@ import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { loadFilters } from "./filters.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
-import { type Output, openOutput } from "./output.ts";
+import type { Output } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
 import { say } from "./say.ts";
-import { onInterrupt } from "./signals.ts";
 import { writeText } from "./text-output.ts";
+import { writeOutput } from "./write-output.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
   readonly outputPath: string;
@@ -48,12 +48,7 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
     await sourceA.close();
     throw error;
   });
-  const output = openOutput(options.outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
-  });
-  try {
+  const work = async (output: Output) => {
     const result = await diffStreams(
       sourceA,
       sourceB,
@@ -70,14 +65,13 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
       },
     );
     await report(a, b, result, output, options.summary);
-    await output.finish();
     return exitStatusOf(result);
+  };
+  try {
+    return await writeOutput(options.outputPath, work);
   } catch (error) {
-    output.abandon();
     if (error instanceof PatternError) throw new CliError(error.message, true);
     throw error instanceof AlignmentError ? new CliError(`--align seq: ${error.message}`) : error;
-  } finally {
-    cancel();
   }
 }
 

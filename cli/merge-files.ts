@@ -1,50 +1,74 @@
-import { readFileSync } from "node:fs";
-import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import { normalize } from "node:path";
 import { openTrace } from "../parsers/trace/source.ts";
-import type { StatsRecord, SummaryRecord, TraceRecord } from "../pipeline/output/records.ts";
+import type { StatsRecord, SummaryRecord, TotalRecord, TraceRecord } from "../pipeline/output/records.ts";
 import { StatsTotals } from "../pipeline/totals/stats-totals.ts";
 import { TotalCounts } from "../pipeline/totals/total-counts.ts";
-import { CliError, reasonOf } from "./errors.ts";
+import { CliError } from "./errors.ts";
+import { countersOf } from "./merged-records.ts";
 import type { Output } from "./output.ts";
+import { listedPaths } from "./path-list.ts";
 import { counted } from "./render/columns.ts";
 import { say } from "./say.ts";
 
-/** Missing traces that are named. */
+/** Traces of one kind that are named. */
 const MOST_NAMED = 20;
 
+export interface MergeOptions {
+  /** A file with the paths of all traces, one a line; undefined: whatever there is. */
+  readonly expected: string | undefined;
+  /** Name the traces in the output, so that it can be merged again. */
+  readonly names: boolean;
+}
+
 /**
- * Adds up the `stats` and `summary` records of outputs of replays.
- * @param expected a file with the paths of all traces
- * @returns whether nothing is missing: what is, standard error names
+ * Adds up the `stats` and `summary` records of outputs of replays, or of merges with the names of their traces.
+ * @returns whether all is there and nothing else: what is not, standard error names
  * @throws CliError for what is no such output, a trace that is in two of them, or one whose replay did not end
  */
 export async function mergeFiles(
   paths: readonly string[],
-  expected: string | undefined,
+  { expected, names }: MergeOptions,
   output: Output,
 ): Promise<boolean> {
-  const wanted = expected === undefined ? [] : linesOf(expected);
+  const wanted =
+    expected === undefined
+      ? undefined
+      : new Set(listedPaths("--expect", expected).map((path) => normalize(path)));
   const merge = new Merge();
   for (const path of paths) await merge.add(path);
-  for (const record of merge.records()) await output.write(`${JSON.stringify(record)}\n`);
-  const missing = wanted.filter((trace) => !merge.has(trace));
-  if (missing.length === 0) return true;
-  for (const trace of missing.slice(0, MOST_NAMED)) say(`${trace}: expected its output, found none`);
-  if (missing.length > MOST_NAMED) say(`… and ${missing.length - MOST_NAMED} more`);
-  say(
-    `${counted(missing.length, "output")} of ${wanted.length} ${missing.length === 1 ? "is" : "are"} missing`,
+  const missing = [...(wanted ?? [])].filter((trace) => !merge.has(trace));
+  const others = wanted === undefined ? [] : merge.traces().filter((trace) => !wanted.has(trace));
+  for (const record of merge.records(wanted && missing.length, names))
+    await output.write(`${JSON.stringify(record)}\n`);
+  const failed = merge.failed();
+  sayAll(failed, "could not be replayed", ([trace, error]) =>
+    error.startsWith(trace) ? error : `${trace}: ${error}`,
   );
-  return false;
+  sayAll(missing, "missing", (trace) => `${trace}: expected its output, found none`);
+  sayAll(
+    others,
+    "not expected",
+    (trace) => `${trace}: expected none but those of ${expected}, found it in ${merge.outputOf(trace)}`,
+  );
+  return missing.length + others.length + failed.length === 0;
 }
 
-function linesOf(path: string): string[] {
-  try {
-    return readFileSync(path, "utf8")
-      .split(/\r?\n/)
-      .filter((line) => line !== "");
-  } catch (error) {
-    throw new CliError(`--expect: ${path}: found ${reasonOf(error)}`);
-  }
+function sayAll<T>(all: readonly T[], what: string, text: (one: T) => string): void {
+  if (all.length === 0) return;
+  for (const one of all.slice(0, MOST_NAMED)) say(text(one));
+  if (all.length > MOST_NAMED) say(`… and ${all.length - MOST_NAMED} more`);
+  say(`${counted(all.length, "trace")}: ${what}`);
+}
+
+/** Which traces have been met in the output at hand. */
+interface Reading {
+  readonly path: string;
+  /** The trace whose summary has not come. */
+  open: string | undefined;
+  /** Traces that a replay named, or whose summary came. */
+  replayed: number;
+  /** Traces that a merge named, and whose total has not come. */
+  merged: number;
 }
 
 class Merge {
@@ -52,96 +76,120 @@ class Merge {
   readonly #total = new TotalCounts();
   /** The output that each trace is in. */
   readonly #outputs = new Map<string, string>();
+  readonly #errors = new Map<string, string>();
 
   has(trace: string): boolean {
     return this.#outputs.has(trace);
   }
 
-  *records(): Generator<object> {
+  outputOf(trace: string): string | undefined {
+    return this.#outputs.get(trace);
+  }
+
+  traces(): string[] {
+    return [...this.#outputs.keys()];
+  }
+
+  /** Traces that could not be replayed, and why. */
+  failed(): [trace: string, error: string][] {
+    return [...this.#errors];
+  }
+
+  *records(missing: number | undefined, names: boolean): Generator<object> {
+    if (names)
+      for (const path of this.#outputs.keys()) {
+        const error = this.#errors.get(path);
+        yield {
+          type: "trace",
+          path,
+          ...(error === undefined ? {} : { error }),
+          merged: true,
+        } satisfies TraceRecord;
+      }
     yield* this.#stats.records();
-    yield this.#total.record();
+    yield this.#total.record(missing);
   }
 
   async add(path: string): Promise<void> {
-    /** The trace whose summary has not come. */
-    let open: string | undefined;
+    const reading: Reading = { path, open: undefined, replayed: 0, merged: 0 };
     let found = false;
     for await (const { line, record } of countersOf(await openTrace(path), path)) {
       found = true;
-      if (record.type === "stats") {
-        const { reads } = record;
-        if (reads?.counts === undefined)
-          throw new CliError(`${path}:${line}: expected stats with reads.counts, found none`);
-        this.#stats.add(record);
-        continue;
+      switch (record.type) {
+        case "trace":
+          this.#begin(record, reading);
+          break;
+        case "stats":
+          this.#addStats(record, `${path}:${line}`);
+          break;
+        case "summary":
+          this.#end(record, reading);
+          break;
+        case "total":
+          this.#addTotal(record, reading, line);
+          break;
       }
-      if (record.type === "trace") {
-        if (open !== undefined) throw unended(path, open);
-        this.#claim(record.path, path);
-        if (record.error === undefined) open = record.path;
-        else this.#total.fail();
-        continue;
-      }
-      // Of the only trace of an output the path is not told: the output's own stands for it.
-      if (open === undefined) this.#claim(record.trace ?? path, path);
-      open = undefined;
-      this.#total.add(record);
     }
-    if (open !== undefined) throw unended(path, open);
+    if (reading.open !== undefined) throw unended(path, reading.open);
+    if (reading.merged > 0)
+      throw new CliError(`${path}: expected a total of the traces that it names, found none`);
     if (!found) throw new CliError(`${path}: expected the output of a replay, with its summary, found none`);
   }
 
-  #claim(trace: string, path: string): void {
+  #begin({ path: trace, error, merged }: TraceRecord, reading: Reading): void {
+    if (reading.open !== undefined) throw unended(reading.path, reading.open);
+    this.#claim(trace, reading.path);
+    if (error !== undefined) this.#errors.set(normalize(trace), error);
+    if (merged === true) {
+      reading.merged++;
+      return;
+    }
+    reading.replayed++;
+    if (error === undefined) reading.open = trace;
+    else this.#total.fail();
+  }
+
+  #addStats(record: StatsRecord, where: string): void {
+    if (record.reads?.counts === undefined)
+      throw new CliError(`${where}: expected stats with reads.counts, found none`);
+    this.#stats.add(record);
+  }
+
+  #end(record: SummaryRecord, reading: Reading): void {
+    // Of the only trace of an output the path is not told: the output's own stands for it.
+    if (reading.open === undefined) {
+      this.#claim(record.trace ?? reading.path, reading.path);
+      reading.replayed++;
+    }
+    reading.open = undefined;
+    this.#total.add(record);
+  }
+
+  /** A replay's total says what its summaries have said; that of a merge has nothing but its traces' names beside it. */
+  #addTotal(record: TotalRecord, reading: Reading, line: number): void {
+    if (reading.merged === 0 && reading.replayed > 0) return;
+    const counts = record.traces + (record.failed ?? 0);
+    if (counts !== reading.merged)
+      throw new CliError(
+        `${reading.path}:${line}: expected the names of the ${counts} traces of this total, as merge --names writes them, found ${reading.merged === 0 ? "none" : reading.merged}`,
+      );
+    reading.merged = 0;
+    this.#total.addTotal(record);
+  }
+
+  #claim(path: string, output: string): void {
+    const trace = normalize(path);
     const other = this.#outputs.get(trace);
     if (other !== undefined)
-      throw new CliError(`${trace}: expected it once, found it in ${other} and in ${path}`);
-    this.#outputs.set(trace, path);
+      throw new CliError(
+        other === output
+          ? `${path}: expected it once, found it twice in ${output}`
+          : `${path}: expected it once, found it in ${other} and in ${output}`,
+      );
+    this.#outputs.set(trace, output);
   }
 }
 
 function unended(path: string, trace: string): CliError {
   return new CliError(`${path}: expected a summary of ${trace}, found none: its replay did not end`);
-}
-
-type Counters = StatsRecord | SummaryRecord | TraceRecord;
-
-/** How a line begins that is looked at; all others are stepped over. */
-const WANTED = ["trace", "stats", "summary"].map((type) => Buffer.from(`{"type":"${type}"`));
-const NEWLINE = 10;
-const CHUNK = 1 << 20;
-
-/** The records of an output that count. */
-async function* countersOf(
-  source: ByteSource,
-  path: string,
-): AsyncGenerator<{ readonly line: number; readonly record: Counters }> {
-  const chunk = Buffer.alloc(CHUNK);
-  let rest = Buffer.alloc(0);
-  let line = 0;
-  try {
-    for (;;) {
-      const n = await source.read(chunk, 0, CHUNK);
-      const bytes = Buffer.concat([rest, n === 0 ? Buffer.from("\n") : chunk.subarray(0, n)]);
-      let start = 0;
-      for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-        const text = bytes.subarray(start, end);
-        line++;
-        start = end + 1;
-        if (WANTED.some((begin) => text.subarray(0, begin.length).equals(begin)))
-          yield { line, record: parsed(text, path, line) };
-      }
-      if (n === 0) return;
-      rest = bytes.subarray(start);
-    }
-  } finally {
-    await source.close();
-  }
-}
-
-function parsed(text: Buffer, path: string, line: number): Counters {
-  try {
-    return JSON.parse(text.toString("utf8"));
-  } catch {
-    throw new CliError(`${path}:${line}: expected a record, found a line that breaks off`);
-  }
 }

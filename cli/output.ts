@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -25,10 +26,11 @@ export interface Output {
   /** Somebody sees it as it is written. */
   readonly terminal?: boolean;
   /**
+   * @param file which one, where it is a folder
    * @throws ClosedPipe where nobody reads any more
    * @throws CliError where it cannot be written
    */
-  write(data: Uint8Array | string): Promise<void>;
+  write(data: Uint8Array | string, file?: string): Promise<void>;
   /** Everything is written: closes, and puts a file under its name. */
   finish(): Promise<void>;
   /** Something went wrong: closes, and leaves no half-written file. */
@@ -51,7 +53,7 @@ export function standardOutput(): Output {
 
 /**
  * A file by its path, "-" for standard output. A regular file appears under its name, or replaces the one there,
- * only when all of it is written; until then it stands beside it as `.<name>.<pid>.tmp`. Devices and FIFOs are
+ * only when all of it is written; until then it stands beside it as `.<name>.<random>.tmp`. Devices and FIFOs are
  * written directly.
  */
 export function openOutput(path: string): Output {
@@ -64,7 +66,8 @@ export function openOutput(path: string): Output {
       const fd = openSync(target, constants.O_WRONLY);
       return new SinkOutput(path, descriptorSink(fd), { close: () => closeSync(fd) });
     }
-    const partial = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+    // A process of that number may have been killed over it, here or on another machine that shares the folder.
+    const partial = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
     const fd = openSync(partial, "wx", existing?.mode ?? 0o666);
     return new SinkOutput(path, descriptorSink(fd), {
       close: () => closeSync(fd),

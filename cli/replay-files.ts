@@ -3,6 +3,7 @@ import { isTraceError } from "../parsers/trace/errors.ts";
 import type { Summary } from "../pipeline/output/statistics.ts";
 import { TotalCounts } from "../pipeline/totals/total-counts.ts";
 import { CliError } from "./errors.ts";
+import type { FolderOutput } from "./folder-output.ts";
 import type { Output } from "./output.ts";
 import { complaint } from "./render/complaint.ts";
 import { type CountedTrace, traceLine, traceTable } from "./render/trace-table.ts";
@@ -21,6 +22,10 @@ export interface ManyOptions {
   readonly jobs: number;
   /** Go on with the others where a trace cannot be opened. */
   readonly keepGoing: boolean;
+  /** Say of which trace each record is, as of several. */
+  readonly named: boolean;
+  /** Has a folder of its own for each trace; undefined: all go into the output itself. */
+  readonly folders: FolderOutput | undefined;
 }
 
 /** What traces came to, and how many of them could not be replayed. */
@@ -30,7 +35,7 @@ export interface Replayed {
 }
 
 /**
- * Replays traces, each with memory and IOMMUs of its own, into one output, in their order. Where there are several, a
+ * Replays traces, each with memory and IOMMUs of its own, into one output, in their order. Where they are named, a
  * `trace` record opens each one's output, its `stats` and `summary` have a field of that name, and a `total` record adds
  * up what they come to; the text for people is a table of all.
  *
@@ -43,15 +48,17 @@ export async function replayFiles(
   many: ManyOptions,
 ): Promise<Replayed> {
   for (const trace of traces) refuseSameFile(trace, many.outputPath);
-  if (traces.length === 1)
-    return { summaries: [await replayOne(traces[0]!, undefined, output, options)], failed: 0 };
+  if (!many.named) return { summaries: [await replayOne(traces[0]!, undefined, output, options)], failed: 0 };
   const pool = await poolOf(traces, options, many);
   const counts = new TotalCounts();
   const counted: CountedTrace[] = [];
   try {
     for (const [i, path] of traces.entries()) {
+      const own = many.folders?.begin(path);
+      const target = own ?? output;
       try {
-        const summary = await (pool?.take(i, output) ?? replayOne(path, path, output, options));
+        const summary = await (pool?.take(i, target) ?? replayOne(path, path, target, options));
+        await own?.finish();
         counted.push({ path, summary });
         counts.add(summary.record());
         if (options.progress) say(`${i + 1} of ${traces.length}: ${traceLine(path, summary)}`);
@@ -59,7 +66,8 @@ export async function replayFiles(
         if (!many.keepGoing || !isTraceError(error)) throw error;
         process.stderr.write(complaint(error));
         counts.fail();
-        if (!options.summary)
+        own?.abandon();
+        if (!options.summary && options.tables?.table === undefined)
           await output.write(`${JSON.stringify({ type: "trace", path, error: error.message })}\n`);
       }
     }
@@ -68,7 +76,8 @@ export async function replayFiles(
   }
   const total = counts.record();
   if (options.summary) await writeText(output, traceTable(counted, total));
-  else if (options.stats) await output.write(`${JSON.stringify(total)}\n`);
+  else if (options.stats && options.tables?.table === undefined)
+    await output.write(`${JSON.stringify(total)}\n`);
   return { summaries: counted.map(({ summary }) => summary), failed: total.failed ?? 0 };
 }
 

@@ -16,6 +16,7 @@ import { counted } from "./render/columns.ts";
 import { timingLine } from "./render/timing.ts";
 import { say } from "./say.ts";
 import { shellWord } from "./shell-word.ts";
+import type { TableOptions } from "./table-options.ts";
 import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";
 
@@ -29,6 +30,8 @@ export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<R
   readonly hint: boolean;
   readonly progress: boolean;
   readonly timing: boolean;
+  /** Tables instead of records. */
+  readonly tables: TableOptions | undefined;
 }
 
 /**
@@ -86,11 +89,13 @@ async function replayFile(
       requests = done;
       progress.update(bytesRead, done);
     };
-    const summary = await (!options.summary
-      ? written(path, source, output, replayed, options, told)
-      : replayed.trace === undefined
-        ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
-        : onlyCounted(source, replayed, told));
+    const summary = await (options.tables !== undefined
+      ? tabulated(source, output, path, replayed, options.tables, told)
+      : !options.summary
+        ? written(path, source, output, replayed, options, told)
+        : replayed.trace === undefined
+          ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
+          : onlyCounted(source, replayed, told));
     progress.stop();
     remark(path, summary);
     requests = summary.records.get("dma") ?? requests;
@@ -131,6 +136,19 @@ async function written(
   if (hint && shown > screenful())
     say(`pasid-replay ${shellWord(path)} --summary shows what matters of this on one screen`);
   return summary;
+}
+
+/** As tables, each row of which says which trace it is of. */
+async function tabulated(
+  source: ByteSource,
+  output: Output,
+  trace: string,
+  replayed: ReplayOptions,
+  tables: TableOptions,
+  progress: RunHooks["progress"],
+): Promise<Summary> {
+  const { tabulateTrace } = await import("./tabulate-trace.ts");
+  return tabulateTrace(source, output, { ...replayed, trace }, tables, progress);
 }
 
 /** As text for people. */

@@ -59,6 +59,17 @@ describe("many traces", () => {
     expect(ran.stdout === plain).toBe(true);
   });
 
+  it("are listed by a file, and then always named", async () => {
+    const ran = await cli(["--files-from", "-", "--stats-only"], { input: `${FIXTURE}\n` });
+    expect(ran.status).toBe(0);
+    const all = records(ran.stdout);
+    expect(all.map(({ type }) => type)).toEqual(["trace", "stats", "summary", "total"]);
+    expect(all.slice(0, 3).map(({ path, trace }) => path ?? trace)).toEqual([FIXTURE, FIXTURE, FIXTURE]);
+    const empty = await cli(["--files-from", "-"], { input: "\n" });
+    expect(empty.status).toBe(2);
+    expect(empty.stderr).toBe("pasid-replay: --files-from: -: expected paths of traces, found none\n");
+  });
+
   it("are added up again from their output", async () => {
     const out = join(folder, "all.out");
     const list = join(folder, "list");
@@ -67,9 +78,17 @@ describe("many traces", () => {
     const ran = await cli(["merge", out, "--expect", list]);
     expect(ran.status).toBe(2);
     expect(ran.stderr).toBe(
-      `pasid-replay: ${join(folder, "z.ndjson")}: expected its output, found none\npasid-replay: 1 output of 2 is missing\n`,
+      [
+        `pasid-replay: ${join(folder, "z.ndjson")}: expected its output, found none`,
+        "pasid-replay: 1 trace: missing",
+        ...["amd-11.1-v1-s1", "arm-11.1-nested-4k-inval-1", "intel-11.1-fs-inval-s1"].map(
+          (name) =>
+            `pasid-replay: ${join(folder, "b", name)}.ndjson.gz: expected none but those of ${list}, found it in ${out}`,
+        ),
+        "pasid-replay: 3 traces: not expected\n",
+      ].join("\n"),
     );
-    expect(records(ran.stdout).at(-1)).toEqual(records(plain).at(-1));
+    expect(records(ran.stdout).at(-1)).toEqual({ ...records(plain).at(-1), missing: 1 });
   });
 
   it("are a table for people, the worst first", async () => {

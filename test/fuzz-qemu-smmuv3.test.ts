@@ -70,8 +70,8 @@ describe("what became of a request", () => {
     "smmuv3_translate_abort smmuv3-iommu-memory-region-24-1 sid=0x18 abort on iova:0x1234 is_write=0";
 
   it.each([
-    ["a translation", [MISS, OK], { result: "ok", pa: 0x4040_9234n }],
-    ["a bypass", [MISS, BYPASS], { result: "ok", pa: 0x1234n }],
+    ["a translation", [MISS, OK], { result: "ok", pa: 0x4040_9234n, furtherPages: [] }],
+    ["a bypass", [MISS, BYPASS], { result: "ok", pa: 0x1234n, furtherPages: [] }],
     ["an abort, which has no event", [MISS, ABORT], { result: "fault", recorded: false }],
     [
       "a second page of which nothing is said: CD.R is 0",

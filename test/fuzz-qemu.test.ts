@@ -35,7 +35,7 @@ describe("what the trace events of QEMU say of a request", () => {
     [
       "a page, from memory",
       ["vtd_dmar_translate dev 00:03.0 iova 0x7f001000 -> gpa 0xbf001000 mask 0xfff"],
-      { result: "ok", pa: 0xbf001234n, cached: false },
+      { result: "ok", pa: 0xbf001234n, furtherPages: [], cached: false },
     ],
     [
       "a large page, from the cache",
@@ -43,7 +43,7 @@ describe("what the trace events of QEMU say of a request", () => {
         `${TIME}vtd_iotlb_page_hit IOTLB page hit sid 0x18 iova 0x7f001234 slpte 0x1 domain 0x5`,
         `${TIME}vtd_dmar_translate dev 00:03.0 iova 0x7f000000 -> gpa 0xc0000000 mask 0x1fffff`,
       ],
-      { result: "ok", pa: 0xc0001234n, cached: true },
+      { result: "ok", pa: 0xc0001234n, furtherPages: [], cached: true },
     ],
     [
       "a fault on the second page",

@@ -12,6 +12,8 @@ import { StatsTotals } from "../pipeline/totals/stats-totals.ts";
 
 const SAMPLES = ["intel/intel-11.1-fs-inval-s1", "arm/arm-11.1-nested-4k-inval-1", "amd/amd-11.1-v1-s1"];
 
+const PLAIN = { expected: undefined, names: false };
+
 class Collected implements Output {
   readonly name = "memory";
   text = "";
@@ -76,7 +78,7 @@ describe("merge", () => {
 
   it("of one replay gives its own counters", async () => {
     const output = new Collected();
-    expect(await mergeFiles([put("one", all[0]!)], undefined, output)).toBe(true);
+    expect(await mergeFiles([put("one", all[0]!)], PLAIN, output)).toBe(true);
     const [stats, total] = output.records;
     const own = all[0]!.filter(({ type }) => type === "stats" || type === "summary");
     expect(JSON.stringify(stats)).toBe(JSON.stringify(own[0]));
@@ -90,7 +92,7 @@ describe("merge", () => {
     files.push(put("again", all[0]!));
     const merged = async (paths: readonly string[]) => {
       const output = new Collected();
-      expect(await mergeFiles(paths, undefined, output)).toBe(true);
+      expect(await mergeFiles(paths, PLAIN, output)).toBe(true);
       return output.records;
     };
     const records = await merged(files);
@@ -116,44 +118,90 @@ describe("merge", () => {
     expect(byModel(twice.records() as never)).toEqual(byModel(records.slice(0, -1)));
   });
 
+  /** A replay's output with a name, but for its outcomes. */
+  const labelled = (label: string, i: number) => [
+    { type: "trace", path: label },
+    ...all[i]!.filter(({ type }) => type === "stats" || type === "summary").map((record) => ({
+      ...record,
+      trace: label,
+    })),
+  ];
+
   it("counts each trace once, and names those that are missing", async () => {
-    const labelled = (label: string, i: number) => [
-      { type: "trace", path: label },
-      ...all[i]!.filter(({ type }) => type === "stats" || type === "summary").map((record) => ({
-        ...record,
-        trace: label,
-      })),
-    ];
     const two = put("two", [
       ...labelled("a", 0),
       ...labelled("b", 1),
       { type: "trace", path: "c", error: "gone" },
     ]);
     const other = put("other", labelled("b", 1));
-    await expect(mergeFiles([two, other], undefined, new Collected())).rejects.toThrow(
+    await expect(mergeFiles([two, other], PLAIN, new Collected())).rejects.toThrow(
       `b: expected it once, found it in ${two} and in ${other}`,
     );
     writeFileSync(path("list"), `a\nb\nc\nd\n${path("one")}\n`);
     const output = new Collected();
-    expect(await mergeFiles([two], path("list"), output)).toBe(false);
-    expect(output.records.at(-1)).toMatchObject({ type: "total", traces: 2, failed: 1 });
+    expect(await mergeFiles([two], { expected: path("list"), names: false }, output)).toBe(false);
+    expect(output.records.at(-1)).toMatchObject({ type: "total", traces: 2, failed: 1, missing: 2 });
+    await expect(
+      mergeFiles([put("twice", [...labelled("a", 0), ...labelled("./a", 0)])], PLAIN, output),
+    ).rejects.toThrow(`./a: expected it once, found it twice in ${path("twice")}`);
+    // All that is expected, and one more; one that could not be replayed.
+    writeFileSync(path("list"), "a\n./b\n");
+    for (const [files, list, complete] of [
+      [put("ab", [...labelled("a", 0), ...labelled("b", 1)]), path("list"), true],
+      [put("abd", [...labelled("a", 0), ...labelled("b", 1), ...labelled("d", 2)]), path("list"), false],
+      [two, undefined, false],
+    ] as const)
+      expect(await mergeFiles([files], { expected: list, names: false }, new Collected())).toBe(complete);
+  });
+
+  it("of merges is the merge of all, and still counts each trace once", async () => {
+    const files = [
+      put("first", [...labelled("a", 0), { type: "trace", path: "c", error: "gone" }]),
+      put("second", labelled("b", 1)),
+      put("third", labelled("d", 2)),
+    ];
+    const merged = async (paths: readonly string[], names: boolean) => {
+      const output = new Collected();
+      await mergeFiles(paths, { expected: undefined, names }, output);
+      return output;
+    };
+    const part = path("part");
+    const partial = await merged(files.slice(0, 2), true);
+    expect(partial.records.filter(({ type }) => type === "trace")).toEqual([
+      { type: "trace", path: "a", merged: true },
+      { type: "trace", path: "c", error: "gone", merged: true },
+      { type: "trace", path: "b", merged: true },
+    ]);
+    writeFileSync(part, partial.text);
+    expect((await merged([part, files[2]!], false)).text).toBe((await merged(files, false)).text);
+    await expect(merged([part, files[1]!], false)).rejects.toThrow(
+      `b: expected it once, found it in ${part} and in ${files[1]}`,
+    );
+    writeFileSync(path("nameless"), (await merged(files, false)).text);
+    await expect(merged([path("nameless")], false)).rejects.toThrow(
+      "expected the names of the 4 traces of this total, as merge --names writes them, found none",
+    );
+    writeFileSync(path("short"), partial.text.replace(/\{"type":"total".*\n/, ""));
+    await expect(merged([path("short")], false)).rejects.toThrow(
+      "expected a total of the traces that it names",
+    );
   });
 
   it("refuses what did not end, and what is no output", async () => {
     const cut = put("cut", [{ type: "trace", path: "a" }, all[0]![0]!]);
-    await expect(mergeFiles([cut], undefined, new Collected())).rejects.toThrow(
+    await expect(mergeFiles([cut], PLAIN, new Collected())).rejects.toThrow(
       "expected a summary of a, found none: its replay did not end",
     );
     writeFileSync(path("half"), '{"type":"summary","lin');
-    await expect(mergeFiles([path("half")], undefined, new Collected())).rejects.toThrow(
+    await expect(mergeFiles([path("half")], PLAIN, new Collected())).rejects.toThrow(
       "half:1: expected a record, found a line that breaks off",
     );
     const none = put("none", [{ type: "dma" }]);
-    await expect(mergeFiles([none], undefined, new Collected())).rejects.toThrow(
+    await expect(mergeFiles([none], PLAIN, new Collected())).rejects.toThrow(
       "expected the output of a replay",
     );
     const old = put("old", [{ type: "stats", model: "intel", reads: { total: 1 } }]);
-    await expect(mergeFiles([old], undefined, new Collected())).rejects.toThrow(
+    await expect(mergeFiles([old], PLAIN, new Collected())).rejects.toThrow(
       "expected stats with reads.counts",
     );
   });

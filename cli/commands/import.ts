@@ -3,17 +3,15 @@ import { dirname, relative } from "node:path";
 import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
-import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { FilterWords } from "../../pipeline/filter/filter-words.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { loadFilters } from "../filters.ts";
-import type { MemoryFile } from "../import-files.ts";
+import type { ImportReport, MemoryFile } from "../import-files.ts";
 import { listOption, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 
 interface ImportArguments extends FilterArguments {
   logs: string[];
@@ -63,7 +61,8 @@ function builder(yargs: Argv): Argv {
     );
 }
 
-function epilogue(): string {
+async function epilogue(): Promise<string> {
+  const { LOG_FORMATS } = await import("../../parsers/logs/registry.ts");
   return (
     `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
     `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
@@ -89,7 +88,7 @@ function memoryFile(text: string): MemoryFile {
 }
 
 async function run(args: ImportArguments): Promise<ExitStatus> {
-  const formats = args.from === undefined ? LOG_FORMATS : formatsOf(args.from);
+  const formats = await formatsOf(args.from);
   const boot = [args.boot ?? []].flat();
   if ([...boot, ...args.logs].filter((path) => path === "-").length > 1)
     throw new CliError("expected standard input to be read once, found it named twice", true);
@@ -101,45 +100,42 @@ async function run(args: ImportArguments): Promise<ExitStatus> {
   const filters = await loadFilters(words);
   const hosts = await hostsOf(hostPaths);
   const { importFiles } = await import("../import-files.ts");
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
-  });
-  try {
-    const memory = [args.memory ?? []].flat().map(memoryFile);
-    const picker = filters?.forTexts();
-    const options = {
-      formats,
-      hosts,
-      memory,
-      boot,
-      outputPath,
-      ...columnsOf(args.columns),
-      ...(picker && { picker }),
-    };
-    const report = await importFiles(args.logs, output, options);
-    await output.finish();
-    const { importText } = await import("../render/import.ts");
-    process.stderr.write(importText(report));
-    const folder = outputPath === "-" ? "." : dirname(outputPath);
-    const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
-    if (outside !== undefined)
-      process.stderr.write(
-        `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
-      );
-    for (const file of report.late ?? [])
-      process.stderr.write(`${file}: the log ends before that: the memory stands behind its last line\n`);
-    const nothing = report.formats.length === 0 || report.records.total === 0;
-    if (report.formats.length > 0 && nothing)
-      process.stderr.write("no record: these lines say what there is, and nothing of what happened\n");
-    return nothing || report.broken.length > 0 ? EXIT_TROUBLE : EXIT_OK;
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const memory = [args.memory ?? []].flat().map(memoryFile);
+  const picker = filters?.forTexts();
+  const options = {
+    formats,
+    hosts,
+    memory,
+    boot,
+    outputPath,
+    ...columnsOf(args.columns),
+    ...(picker && { picker }),
+  };
+  const report = await writeOutput(outputPath, (output) => importFiles(args.logs, output, options));
+  await sayImported(report, memory, outputPath);
+  return report.records.total === 0 || report.formats.length === 0 || report.broken.length > 0
+    ? EXIT_TROUBLE
+    : EXIT_OK;
+}
+
+/** Says on standard error what became of the logs. */
+async function sayImported(
+  report: ImportReport,
+  memory: readonly MemoryFile[],
+  outputPath: string,
+): Promise<void> {
+  const { importText } = await import("../render/import.ts");
+  process.stderr.write(importText(report));
+  const folder = outputPath === "-" ? "." : dirname(outputPath);
+  const outside = memory.find(({ path }) => relative(folder, path).startsWith(".."));
+  if (outside !== undefined)
+    process.stderr.write(
+      `memory outside of the trace's folder: replay it with --allow-path ${dirname(outside.path)}\n`,
+    );
+  for (const file of report.late ?? [])
+    process.stderr.write(`${file}: the log ends before that: the memory stands behind its last line\n`);
+  if (report.formats.length > 0 && report.records.total === 0)
+    process.stderr.write("no record: these lines say what there is, and nothing of what happened\n");
 }
 
 /** A file after --iommu is one of --host: it was called so before there were filters. */
@@ -171,7 +167,9 @@ function refuseTwice(paths: readonly string[]): void {
   }
 }
 
-function formatsOf(given: string | string[]): readonly LogFormat[] {
+async function formatsOf(given: string | string[] | undefined): Promise<readonly LogFormat[]> {
+  const { LOG_FORMATS } = await import("../../parsers/logs/registry.ts");
+  if (given === undefined) return LOG_FORMATS;
   const known = LOG_FORMATS.map(({ name }) => name);
   const names = listOption("--from", known, given);
   return LOG_FORMATS.filter(({ name }) => names.includes(name));

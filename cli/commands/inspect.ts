@@ -8,8 +8,7 @@ import { loadFilters, parsed } from "../filters.ts";
 import type { Question } from "../inspect-questions.ts";
 import { parseInteger, parseUnsigned64 } from "../numbers.ts";
 import { OUTPUT_OPTION, once } from "../options.ts";
-import { openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 /** PASIDs have 20 bits. */
@@ -163,21 +162,10 @@ async function run(args: InspectArguments): Promise<ExitStatus> {
   const { refuseSameFile } = await import("../replay-files.ts");
   const outputPath = once("--output", args.output);
   refuseSameFile(args.trace, outputPath);
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
-  });
-  try {
-    const errors = await inspectTablesOfFile(args.trace, selection, args.json, output, limits, question);
-    await output.finish();
-    return errors > 0 ? EXIT_TROUBLE : EXIT_OK;
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const errors = await writeOutput(outputPath, (output) =>
+    inspectTablesOfFile(args.trace, selection, args.json, output, limits, question),
+  );
+  return errors > 0 ? EXIT_TROUBLE : EXIT_OK;
 }
 
 export const inspectCommand = command({

@@ -15,8 +15,8 @@ import {
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
 import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
-import { type Output, openOutput } from "../output.ts";
-import { onInterrupt } from "../signals.ts";
+import { FORMATS, type Format, tableOptions } from "../table-options.ts";
+import { writeTo } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -28,11 +28,13 @@ const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces?: string[];
   output: string | string[];
+  format: Format | Format[];
   only?: string | string[];
   statsOnly: boolean;
   stats: boolean;
   summary: boolean;
   failOn: string | string[];
+  filesFrom?: string | string[];
   jobs: string | string[];
   keepGoing: boolean;
   progress?: boolean;
@@ -48,7 +50,15 @@ function builder(yargs: Argv): Argv {
       array: true,
     })
     .options({
-      output: OUTPUT_OPTION,
+      output: {
+        ...OUTPUT_OPTION,
+        describe: "File to write to, or a folder for tables: complete or not at all",
+      },
+      format: {
+        describe: "Records, or tables of outcomes and findings: with types (parquet) or as text",
+        choices: FORMATS,
+        default: "ndjson",
+      },
       only: {
         describe: `Outcomes to write: a list of ${names(SELECTIONS)}`,
         type: "string",
@@ -69,6 +79,11 @@ function builder(yargs: Argv): Argv {
         default: false,
       },
       ...FILTER_OPTIONS,
+      "files-from": {
+        describe: 'Replay the traces that this file lists, one a line; "-" is standard input',
+        type: "string",
+        requiresArg: true,
+      },
       jobs: {
         alias: "j",
         describe: "Threads that replay traces, one each; output and its order are as of one",
@@ -93,9 +108,11 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson", "Replay a trace")
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
+    .example("$0 trace.ndjson --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
+    .example("find /traces -name '*.gz' | $0 --files-from - --keep-going", "More than a command line holds")
     .example("$0 trace.ndjson --fail-on mismatch,stale --compare code", "Be strict in a test");
 }
 
@@ -126,8 +143,10 @@ function levelSentences(): string {
 
 async function run(args: ReplayArguments): Promise<ExitStatus> {
   const given = args.traces ?? [];
-  if (given.length === 0)
+  if (given.length === 0 && args.filesFrom === undefined)
     throw new CliError('expected a trace to replay ("-" for standard input), found none', true);
+  if (given.length > 0 && args.filesFrom !== undefined)
+    throw new CliError("expected traces or --files-from, found both", true);
   if (given.filter((trace) => trace === "-").length > 1)
     throw new CliError("expected standard input to be replayed once, found it named twice", true);
   const only = args.only === undefined ? undefined : listOption("--only", SELECTION_NAMES, args.only);
@@ -139,6 +158,12 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   if (args.summary && (only !== undefined || args.statsOnly || !args.stats))
     throw new CliError(
       "--summary: expected it without --only, --stats-only and --no-stats, found both",
+      true,
+    );
+  const format = once("--format", args.format);
+  if (format !== "ndjson" && (args.summary || args.statsOnly))
+    throw new CliError(
+      `--format ${format}: expected it without --summary and --stats-only, found both`,
       true,
     );
   const filter = filterWords(args);
@@ -156,39 +181,53 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const { replayFiles } = await import("../replay-files.ts");
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
-  const traces = await tracePaths(given);
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(() => halted(output));
-  try {
-    const options = {
-      ...memory,
-      only: args.statsOnly ? [] : only,
-      summary: args.summary,
-      filter,
-      hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
-      stats: args.stats,
-      ...judging,
-      progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
-      timing: args.timing,
-    };
-    const many = { outputPath, jobs, keepGoing: args.keepGoing };
-    const { summaries, failed } = await replayFiles(traces, output, options, many);
-    await output.finish();
-    return summaries.reduce<ExitStatus>(
-      (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
-      failed > 0 ? EXIT_TROUBLE : EXIT_OK,
-    );
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  const traces = args.filesFrom === undefined ? await tracePaths(given) : await listed(args.filesFrom);
+  const tables = tableOptions(format, outputPath, only);
+  const named = args.filesFrom !== undefined || traces.length > 1;
+  // What may be several traces another time has a folder for each with one, too.
+  const apart = named || traces[0] !== given[0];
+  const { openReplayOutput } = await import("../replay-output.ts");
+  const { output, head, folders } = await openReplayOutput(outputPath, tables, traces.length, apart);
+  const options = {
+    ...memory,
+    only: args.statsOnly ? [] : only,
+    summary: args.summary,
+    filter,
+    hint:
+      process.stdout.isTTY &&
+      outputPath === "-" &&
+      only === undefined &&
+      !args.statsOnly &&
+      tables === undefined,
+    stats: args.stats,
+    ...judging,
+    progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
+    timing: args.timing,
+    tables,
+  };
+  const many = {
+    outputPath,
+    jobs,
+    keepGoing: args.keepGoing,
+    named: named || folders !== undefined,
+    folders,
+  };
+  const { summaries, failed } = await writeTo(output, async () => {
+    if (head.length > 0) await output.write(head);
+    return replayFiles(traces, output, options, many);
+  });
+  return summaries.reduce<ExitStatus>(
+    (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
+    failed > 0 ? EXIT_TROUBLE : EXIT_OK,
+  );
 }
 
-async function halted(output: Output): Promise<void> {
-  await output.halt();
-  output.abandon();
+async function listed(filesFrom: string | string[]): Promise<string[]> {
+  const { listedPaths } = await import("../path-list.ts");
+  const file = once("--files-from", filesFrom);
+  const paths = listedPaths("--files-from", file);
+  if (paths.length === 0) throw new CliError(`--files-from: ${file}: expected paths of traces, found none`);
+  return paths;
 }
 
 export const replayCommand = command({

@@ -4,10 +4,9 @@ import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { OUTPUT_OPTION, once } from "../options.ts";
-import { openOutput } from "../output.ts";
 import { say } from "../say.ts";
 import { shellWord } from "../shell-word.ts";
-import { onInterrupt } from "../signals.ts";
+import { writeOutput } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -68,31 +67,21 @@ async function run(args: ReportArguments): Promise<ExitStatus> {
   const traces = await tracePaths(args.traces);
   for (const trace of traces) refuseSameFile(trace, outputPath);
   const { reportText } = await import("../report-files.ts");
-  const output = openOutput(outputPath);
-  const cancel = onInterrupt(async () => {
-    await output.halt();
-    output.abandon();
+  const command = ["pasid-replay", ...process.argv.slice(2)].map(shellWord).join(" ");
+  const options = {
+    ...memory,
+    ...judging,
+    filter: filterWords(args),
+    progress: args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY),
+  };
+  const errors = await writeOutput(outputPath, async (output) => {
+    const report = await reportText(traces, format, command, options);
+    await output.write(report.text);
+    return report.errors;
   });
-  try {
-    const command = ["pasid-replay", ...process.argv.slice(2)].map(shellWord).join(" ");
-    const progress = args.progress ?? (process.stderr.isTTY && !process.stdout.isTTY);
-    const { text, errors } = await reportText(traces, format, command, {
-      ...memory,
-      ...judging,
-      filter: filterWords(args),
-      progress,
-    });
-    await output.write(text);
-    await output.finish();
-    if (errors === 0) return EXIT_OK;
-    say(`${errors === 1 ? "1 record" : `${errors} records`} could not be used: the report may be incomplete`);
-    return EXIT_TROUBLE;
-  } catch (error) {
-    output.abandon();
-    throw error;
-  } finally {
-    cancel();
-  }
+  if (errors === 0) return EXIT_OK;
+  say(`${errors === 1 ? "1 record" : `${errors} records`} could not be used: the report may be incomplete`);
+  return EXIT_TROUBLE;
 }
 
 export const reportCommand = command({

@@ -6,15 +6,13 @@ export type JobOrder =
   | {
       readonly type: "replay";
       readonly path: string;
-      /** As of `ReplayOptions`. */
-      readonly label: string | undefined;
       readonly options: ReplayFilesOptions;
     }
   | { readonly type: "taken"; readonly bytes: number };
 
 /** What a worker says of the trace at hand: output, in order, then how it ended. */
 export type JobNews =
-  | { readonly type: "output"; readonly bytes: Uint8Array }
+  | { readonly type: "output"; readonly bytes: Uint8Array; readonly file: string | undefined }
   | { readonly type: "done"; readonly summary: Summary }
   | {
       readonly type: "failed";

@@ -3,8 +3,12 @@ import { TraceError } from "../../parsers/trace/errors.ts";
 import { Summary } from "../../pipeline/output/statistics.ts";
 import { CliError } from "../errors.ts";
 import type { Output } from "../output.ts";
+import { packagePath } from "../package-files.ts";
 import type { ReplayFilesOptions } from "../replay-one.ts";
 import type { JobNews, JobOrder } from "./messages.ts";
+
+/** What a thread runs: `worker.ts`, as it is built. */
+const WORKER = "dist/cli/worker.js";
 
 /** A trace that a worker is at, or has replayed: what it says that nobody has taken yet. */
 class Job {
@@ -37,7 +41,6 @@ class Job {
  */
 export class ReplayPool {
   readonly #paths: readonly string[];
-  readonly #labels: boolean;
   readonly #options: ReplayFilesOptions;
   readonly #jobs: (Job | undefined)[] = [];
   readonly #workers: Worker[] = [];
@@ -47,7 +50,6 @@ export class ReplayPool {
 
   constructor(paths: readonly string[], threads: number, options: ReplayFilesOptions) {
     this.#paths = paths;
-    this.#labels = paths.length > 1;
     this.#options = options;
     for (let i = 0; i < Math.min(threads, paths.length); i++) this.#start();
   }
@@ -63,8 +65,8 @@ export class ReplayPool {
     for (;;) {
       const answer = await job.next();
       if (answer.type === "output") {
-        const { bytes } = answer;
-        await output.write(bytes);
+        const { bytes, file } = answer;
+        await output.write(bytes, file);
         ask(job.worker, { type: "taken", bytes: bytes.length });
         continue;
       }
@@ -82,8 +84,7 @@ export class ReplayPool {
   }
 
   #start(): void {
-    // The bundle that runs the command runs its threads as well.
-    const worker = new Worker(new URL(import.meta.url));
+    const worker = new Worker(packagePath(WORKER));
     this.#workers.push(worker);
     let job: Job | null = null;
     worker.on("message", (answer: JobNews) => {
@@ -108,7 +109,7 @@ export class ReplayPool {
     this.#begun++;
     const job = new Job(worker);
     this.#jobs[index] = job;
-    ask(worker, { type: "replay", path, label: this.#labels ? path : undefined, options: this.#options });
+    ask(worker, { type: "replay", path, options: this.#options });
     this.#waiting.get(index)?.();
     this.#waiting.delete(index);
     return job;

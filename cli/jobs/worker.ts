@@ -1,3 +1,4 @@
+/** A thread that replays traces. */
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { isTraceError } from "../../parsers/trace/errors.ts";
 import { printable } from "../../parsers/trace/show.ts";
@@ -10,8 +11,7 @@ import type { JobNews, JobOrder } from "./messages.ts";
 const MOST_WAITING = 1 << 25;
 
 /** Replays one trace after another, as it is asked to, until its thread is ended. */
-export function serveReplays(): void {
-  const port = parentPort!;
+function serveReplays(port: MessagePort): void {
   const output = new PortOutput(port);
   port.on("message", async (request: JobOrder) => {
     if (request.type === "taken") output.taken(request.bytes);
@@ -20,11 +20,11 @@ export function serveReplays(): void {
 }
 
 async function replayed(
-  { path, label, options }: Extract<JobOrder, { type: "replay" }>,
+  { path, options }: Extract<JobOrder, { type: "replay" }>,
   output: Output,
 ): Promise<JobNews> {
   try {
-    return { type: "done", summary: await replayOne(path, label, output, options) };
+    return { type: "done", summary: await replayOne(path, path, output, options) };
   } catch (error) {
     const known = isTraceError(error) || error instanceof CliError;
     const message = error instanceof Error ? (known ? error.message : `${error.stack}`) : String(error);
@@ -47,11 +47,11 @@ class PortOutput implements Output {
     this.#port = port;
   }
 
-  async write(data: Uint8Array | string): Promise<void> {
+  async write(data: Uint8Array | string, file?: string): Promise<void> {
     // What is given may be used again after the call.
     const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : new Uint8Array(data);
     this.#waiting += bytes.length;
-    answer(this.#port, { type: "output", bytes });
+    answer(this.#port, { type: "output", bytes, file });
     while (this.#waiting > MOST_WAITING)
       await new Promise<void>((resolve) => {
         this.#goOn = resolve;
@@ -68,3 +68,5 @@ class PortOutput implements Output {
   abandon(): void {}
   async halt(): Promise<void> {}
 }
+
+serveReplays(parentPort!);

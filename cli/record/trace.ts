@@ -5,7 +5,7 @@ import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { hex } from "../../walkers/word64.ts";
 import { type AddedRecord, type ImportReport, importFiles, type MemoryFile } from "../import-files.ts";
-import { openOutput } from "../output.ts";
+import { writeOutput } from "../write-output.ts";
 import type { CapturedIommu } from "./capture.ts";
 import type { Recording } from "./recording.ts";
 import { type SelfCheck, selfCheck, selfCheckText } from "./self-check.ts";
@@ -32,26 +32,20 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
     const declared = records.counts.has("iommu");
     return [...(declared ? [] : start.iommus.map(declaration)), ...endRecords(recording, check)];
   };
-  const output = openOutput(folder.trace);
-  try {
-    const report = await importFiles([folder.log], output, {
-      formats: LOG_FORMATS.filter(
-        ({ model, name }) => name === STORES || (model !== undefined && models.has(model)),
-      ),
-      hosts: hostsOf(recording),
-      memory,
-      boot: [],
-      outputPath: folder.trace,
-      producer: "pasid-replay record",
-      comment: `QEMU ${version.major}.${version.minor}.${version.micro}, ${stores === null ? "attached" : "with stores"}`,
-      onEnd,
-    });
-    await output.finish();
-    return { report, check };
-  } catch (error) {
-    output.abandon();
-    throw error;
-  }
+  const options = {
+    formats: LOG_FORMATS.filter(
+      ({ model, name }) => name === STORES || (model !== undefined && models.has(model)),
+    ),
+    hosts: hostsOf(recording),
+    memory,
+    boot: [],
+    outputPath: folder.trace,
+    producer: "pasid-replay record",
+    comment: `QEMU ${version.major}.${version.minor}.${version.micro}, ${stores === null ? "attached" : "with stores"}`,
+    onEnd,
+  };
+  const report = await writeOutput(folder.trace, (output) => importFiles([folder.log], output, options));
+  return { report, check };
 }
 
 /** The format of the plugin's lines. */

@@ -13,18 +13,7 @@ import { paint, paintAs } from "./paint.ts";
 import { summaryFaults } from "./summary-faults.ts";
 import { summaryLeftOut } from "./summary-left-out.ts";
 import { INDENT, MAX_ROWS, moreCommand, pasidCell, type SummaryView, tableLines } from "./summary-parts.ts";
-
-/** What each verdict says, in a few words: the README has them in full. */
-const VERDICT_WORDS: Readonly<Record<string, string>> = {
-  match: "as memory says",
-  stale: "an earlier translation, not invalidated",
-  "stale-after-invalidation": "an earlier translation, though invalidated",
-  unflushed: "as before a write that nothing has flushed",
-  mismatch: "as no correct IOMMU answers",
-  hazard: "an earlier translation could have answered",
-  unknown: "memory that could not be read decides",
-  "not-modelled": "of interrupt remapping: not judged",
-};
+import { VERDICT_WORDS } from "./verdict-words.ts";
 
 /** A replay at a glance, for a person. */
 export function summaryText(summary: SummarySink, view: SummaryView): string {
@@ -79,7 +68,7 @@ function verdictLines(sink: SummarySink): string[] {
   const verdicts = byWorst(sink.summary?.verdicts ?? {});
   const requests = spacesOf(sink).reduce((all, space) => all + space.requests, 0);
   const unjudged = requests - verdicts.reduce((all, [, count]) => all + count, 0);
-  const rows = verdicts.map(([verdict, count]) => [verdict, `${count}`, VERDICT_WORDS[verdict] ?? ""]);
+  const rows = verdicts.map(([verdict, count]) => [verdict, `${count}`, VERDICT_WORDS[verdict]]);
   if (unjudged > 0) rows.push(["(none)", `${unjudged}`, "nothing was observed to compare with"]);
   if (rows.length === 0) return [];
   const lines = columns(rows, ["left", "right"]);

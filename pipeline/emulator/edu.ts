@@ -51,6 +51,11 @@ export class EduDevice {
       : this.#copy(machine, address, BUFFER + HALF, BigInt(bytes), START, steps);
   }
 
+  /** Writes the first byte of what it has read last to memory. */
+  drain(machine: Qtest, address: bigint, steps: boolean): Promise<void> {
+    return this.#copy(machine, BUFFER + HALF, address, 1n, START | TO_MEMORY, steps);
+  }
+
   async #copy(
     machine: Qtest,
     from: bigint,

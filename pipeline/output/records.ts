@@ -144,6 +144,8 @@ export interface TraceRecord {
   readonly path: string;
   /** Why it was not replayed. */
   readonly error?: string;
+  /** Of `merge`: the counters are those of all traces together. */
+  readonly merged?: true;
 }
 
 /** Counters of one IOMMU and table model. `trace` stands where several traces are replayed into one output. */
@@ -157,6 +159,8 @@ export interface TotalRecord extends Omit<ReplayCounters, "type"> {
   /** Traces that were replayed, and those that could not be. */
   readonly traces: number;
   readonly failed?: number;
+  /** Traces of which `merge` expected an output and found none. */
+  readonly missing?: number;
 }
 
 export type OutputRecord =

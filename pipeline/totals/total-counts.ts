@@ -5,6 +5,7 @@ import type { ReplayCounters } from "../output/statistics.ts";
 export class TotalCounts {
   #traces = 0;
   #failed = 0;
+  #missing = 0;
   #lines = 0;
   #errors = 0;
   readonly #records = new Map<string, number>();
@@ -17,15 +18,15 @@ export class TotalCounts {
 
   add(summary: Omit<ReplayCounters, "type">): void {
     this.#traces++;
-    this.#lines += summary.lines;
-    this.#errors += summary.errors;
-    addAll(this.#records, summary.records);
-    addAll(this.#findings, summary.findings);
-    addAll(this.#verdicts, summary.verdicts);
-    addAll(this.#unknown, summary.unknown);
-    addAll(this.#unknownNames, summary.unknown_names);
-    for (const name of ["latent", "filtered", "forgotten"] as const)
-      if (summary[name] !== undefined) this.#seldom.set(name, (this.#seldom.get(name) ?? 0) + summary[name]);
+    this.#addCounters(summary);
+  }
+
+  /** Adds what others have added up. */
+  addTotal(total: Omit<TotalRecord, "type">): void {
+    this.#traces += total.traces;
+    this.#failed += total.failed ?? 0;
+    this.#missing += total.missing ?? 0;
+    this.#addCounters(total);
   }
 
   /** A trace could not be replayed. */
@@ -33,7 +34,8 @@ export class TotalCounts {
     this.#failed++;
   }
 
-  record(): TotalRecord {
+  /** @param missing traces that should be among them, and are not; as far as it is known, where it is not given */
+  record(missing = this.#missing): TotalRecord {
     const { latent, ...rest } = Object.fromEntries(this.#seldom) as Partial<
       Record<"latent" | "filtered" | "forgotten", number>
     >;
@@ -41,6 +43,7 @@ export class TotalCounts {
       type: "total",
       traces: this.#traces,
       ...(this.#failed === 0 ? {} : { failed: this.#failed }),
+      ...(missing === 0 ? {} : { missing }),
       lines: this.#lines,
       records: sorted(this.#records),
       errors: this.#errors,
@@ -51,6 +54,18 @@ export class TotalCounts {
       ...(this.#unknownNames.size === 0 ? {} : { unknown_names: sorted(this.#unknownNames) }),
       ...rest,
     };
+  }
+
+  #addCounters(summary: Omit<ReplayCounters, "type">): void {
+    this.#lines += summary.lines;
+    this.#errors += summary.errors;
+    addAll(this.#records, summary.records);
+    addAll(this.#findings, summary.findings);
+    addAll(this.#verdicts, summary.verdicts);
+    addAll(this.#unknown, summary.unknown);
+    addAll(this.#unknownNames, summary.unknown_names);
+    for (const name of ["latent", "filtered", "forgotten"] as const)
+      if (summary[name] !== undefined) this.#seldom.set(name, (this.#seldom.get(name) ?? 0) + summary[name]);
   }
 }
 

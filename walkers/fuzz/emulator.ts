@@ -5,6 +5,9 @@
 import type { PropertyValue } from "../registers.ts";
 import type { Limits, MemoryRange } from "./world.ts";
 
+/** Functions that requests come from: of both halves of a bus, and one beside another. */
+export const FUNCTIONS: readonly number[] = [0x18, 0x20, 0x21, 0xf0];
+
 /** A machine whose memory and devices can be reached. Writes are carried out in their order, before the next read. */
 export interface EmulatedMachine {
   write32(address: bigint, value: number): void;
@@ -23,6 +26,10 @@ export interface EmulatedAnswer {
   readonly result: "ok" | "fault";
   /** ok: where the first byte went. */
   readonly pa?: bigint;
+  /** ok, instead of `pa`: where it may have gone, as it is not told how large the page is. */
+  readonly places?: readonly bigint[];
+  /** ok: where the bytes of further pages of 4 KiB went. */
+  readonly furtherPages?: readonly bigint[];
   readonly code?: number;
   readonly recorded?: boolean;
   readonly stage?: 1 | 2;
@@ -45,6 +52,8 @@ export interface EmulatorDriver {
   readonly limits: Partial<Limits>;
   /** Trace events that tell what became of a request. */
   readonly events: readonly string[];
+  /** Requester ids of its devices, on bus 0. */
+  readonly devices: readonly number[];
   /** Memory that worlds may use; what is below it, from `firstByte` on, is the driver's own. */
   readonly memory: MemoryRange;
   /** Where memory begins. */
@@ -68,6 +77,11 @@ export interface EmulatorDriver {
   reset(machine: EmulatedMachine): Promise<void>;
   /** Takes over registers by their names in traces, and begins to translate. */
   configure(machine: EmulatedMachine, registers: Readonly<Record<string, bigint>>): void;
+  /**
+   * Lets requests through as if there were no IOMMU, and no longer; what its caches hold stays as it is.
+   * Absent: an answer always has `pa`.
+   */
+  forward?(machine: EmulatedMachine, all: boolean): void;
   /** Gives one command of the queue. */
   command(machine: EmulatedMachine, words: readonly bigint[]): void;
   /** The first record in its fault log since this was last asked; null: there is none. Absent: its events say it all. */

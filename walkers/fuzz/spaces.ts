@@ -122,10 +122,15 @@ export function addTargets(
   return targets;
 }
 
-/** Devices of a world: those that the limits allow, or any. @param any a number of the vendor's choice */
-export function chooseDevices(world: World, most: number, any: () => number): number[] {
+/**
+ * Devices of a world: of those that the limits allow, or any.
+ * @param end ids from here on have no place in the world's tables
+ * @param any a number of the vendor's choice
+ */
+export function chooseDevices(world: World, most: number, end: number, any: () => number): number[] {
   const { random, limits } = world;
-  const allowed = limits.devices;
+  const allowed = limits.devices.filter((id) => id < end);
+  if (allowed.length === 0 && limits.devices.length > 0) return [];
   const count = 1 + random.below(Math.min(most, allowed.length || most));
   const devices = new Set<number>();
   for (let tries = 0; devices.size < count && tries < 64; tries++)

@@ -6,6 +6,7 @@ import { NO_LEVEL } from "../../../walkers/result.ts";
 import { addressText, hex } from "../../../walkers/word64.ts";
 import { shellWord } from "../../shell-word.ts";
 import { faultTitle } from "../sentence.ts";
+import { VERDICT_WORDS } from "../verdict-words.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import type { WalkBudget } from "./walk-budget.ts";
@@ -17,7 +18,7 @@ import {
   number,
   placeText,
   requestText,
-  VERDICT_TEXTS,
+  TONE_OF_VERDICT,
   whose,
 } from "./words.ts";
 
@@ -36,12 +37,12 @@ export function answersHtml(
   if (groups.length === 0) return EMPTY;
   const items = groups.slice(0, limits.groups).map((group) => {
     const { verdict, difference, count, first, observed } = group;
-    const [tone, meaning] = VERDICT_TEXTS[verdict];
+    const tone = TONE_OF_VERDICT[verdict];
     const seen =
       observed !== "" && html`<dt>observed</dt><dd><code>${clip(observed, limits.characters)}</code></dd>`;
     return html`<details class="item"><summary><span class="badge ${tone}">${verdict}</span> ${number(count)} × ${whose(first.dev, first.pasid)}${
       difference === "" ? "" : `: the ${difference} differs`
-    }</summary><p>${sentenceOf(meaning)}</p><dl><dt>first</dt><dd>line ${number(first.line)}: ${requestText(first)}</dd><dt>memory gives</dt><dd>${answerText(first)}</dd>${seen}${
+    }</summary><p>${sentenceOf(VERDICT_WORDS[verdict])}</p><dl><dt>first</dt><dd>line ${number(first.line)}: ${requestText(first)}</dd><dt>memory gives</dt><dd>${answerText(first)}</dd>${seen}${
       first.changed_line !== undefined &&
       html`<dt>changed</dt><dd>line ${number(first.changed_line)}: a cache may not have seen it</dd>`
     }</dl>${walks.show(report.walks.at(first.line))}<pre class="command">${commandToWalk(path, first.line, view.options)}</pre></details>`;
@@ -81,7 +82,7 @@ pasid-replay explain ${MODEL_OWNER[first.model]} ${shellWord(code)}</pre></detai
 
 function verdictBadges({ verdicts }: DistinctFault): Html[] {
   return [...verdicts].map(([verdict, n]) => {
-    const [tone] = VERDICT_TEXTS[verdict];
+    const tone = TONE_OF_VERDICT[verdict];
     return html` <span class="badge ${tone}">${number(n)} ${verdict}</span>`;
   });
 }

@@ -9,6 +9,7 @@ import { shellWord } from "../../shell-word.ts";
 import { mappedText, spaceText, tableText } from "../inspect-words.ts";
 import { faultTitle } from "../sentence.ts";
 import { GLANCE, glance, worstTracesFirst } from "../trace-table.ts";
+import { VERDICT_WORDS } from "../verdict-words.ts";
 import { pageLines } from "../walk-text.ts";
 import { mdBlock, mdCode, mdDetails, mdTable, mdText } from "./md.ts";
 import type { ReportedTrace, ReportView } from "./view.ts";
@@ -23,7 +24,6 @@ import {
   resultsOf,
   statements,
   traceName,
-  VERDICT_TEXTS,
   whose,
 } from "./words.ts";
 
@@ -85,7 +85,7 @@ function verdicts({ report }: ReportedTrace): string {
   const rows = byWorst(Object.fromEntries(report.counts.verdicts)).map(([verdict, n]) => [
     mdCode(verdict),
     number(n),
-    mdText(VERDICT_TEXTS[verdict][1]),
+    mdText(VERDICT_WORDS[verdict]),
   ]);
   const table = rows.length === 0 ? [] : ["", mdTable(["verdict", "requests", "the answer is"], rows)];
   return [mdText(counts), ...table].join("\n");

@@ -1,4 +1,5 @@
 import { byWorst } from "../../../pipeline/summary/wrong-answers.ts";
+import { VERDICT_WORDS } from "../verdict-words.ts";
 import { answersHtml, faultsHtml } from "./answers-html.ts";
 import { findingsHtml } from "./findings-html.ts";
 import { EMPTY, type Html, html } from "./html.ts";
@@ -8,7 +9,7 @@ import { timelineHtml } from "./timeline-html.ts";
 import { treeHtml } from "./tree-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import { WalkBudget } from "./walk-budget.ts";
-import { number, resultsOf, statements, traceName, VERDICT_TEXTS, worstTone } from "./words.ts";
+import { number, resultsOf, statements, TONE_OF_VERDICT, traceName, worstTone } from "./words.ts";
 
 /** Everything about one trace: what matters first. */
 export function traceHtml(id: string, trace: ReportedTrace, view: ReportView, limits: ShownLimits): Html {
@@ -53,8 +54,8 @@ function verdictsHtml({ report }: ReportedTrace): Html {
   const verdicts = byWorst(Object.fromEntries(report.counts.verdicts));
   if (verdicts.length === 0) return EMPTY;
   const rows = verdicts.map(([verdict, n]) => {
-    const [tone, meaning] = VERDICT_TEXTS[verdict];
-    return html`<tr><td><span class="badge ${tone}">${verdict}</span></td><td class="n">${number(n)}</td><td>${meaning}</td></tr>`;
+    const tone = TONE_OF_VERDICT[verdict];
+    return html`<tr><td><span class="badge ${tone}">${verdict}</span></td><td class="n">${number(n)}</td><td>${VERDICT_WORDS[verdict]}</td></tr>`;
   });
   return html`<table class="verdicts"><thead><tr><th>Verdict</th><th>Requests</th><th>The answer is</th></tr></thead><tbody>${rows}</tbody></table>`;
 }

@@ -1,3 +1,4 @@
+import type { Verdict } from "../../../pipeline/iommus/outcome.ts";
 import type { OutcomeRecord } from "../../../pipeline/output/records.ts";
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
 import type { SpaceCounts } from "../../../pipeline/summary/space-counts.ts";
@@ -20,22 +21,17 @@ export interface Statement {
 
 export const TONE_OF_SEVERITY = { error: "bad", warning: "warn", info: "info" } as const;
 
-/** Verdicts with their tone, and what they say; the worst first. */
-export const VERDICT_TEXTS = {
-  mismatch: ["bad", "no correct IOMMU gives this answer: the IOMMU is wrong, or the recording"],
-  "stale-after-invalidation": [
-    "bad",
-    "an earlier translation, though an invalidation covered it: the IOMMU is wrong",
-  ],
-  stale: ["warn", "an earlier translation that nothing has invalidated"],
-  unflushed: ["warn", "as before a write that nothing has flushed: the driver may owe a flush"],
-  hazard: ["warn", "nothing was observed, and an earlier translation could still answer otherwise"],
-  unknown: ["info", "it needs memory of a snapshot that could not be read"],
-  "not-modelled": ["info", "a fault of interrupt remapping, which is not judged"],
-  match: ["good", "the walk of memory as it is"],
-} as const satisfies Record<string, readonly [Tone, string]>;
-
-type KnownVerdict = keyof typeof VERDICT_TEXTS;
+/** How bad each verdict is. */
+export const TONE_OF_VERDICT = {
+  mismatch: "bad",
+  "stale-after-invalidation": "bad",
+  stale: "warn",
+  unflushed: "warn",
+  hazard: "warn",
+  unknown: "info",
+  "not-modelled": "info",
+  match: "good",
+} as const satisfies Record<Verdict, Tone>;
 
 export function many(n: number, noun: string, plural = `${noun}s`): string {
   return `${number(n)} ${n === 1 ? noun : plural}`;
@@ -101,7 +97,7 @@ export function resultsOf({ summary }: TraceReport) {
   };
 }
 
-function verdictCount({ counts }: TraceReport, verdict: KnownVerdict): number {
+function verdictCount({ counts }: TraceReport, verdict: Verdict): number {
   return counts.verdicts.get(verdict) ?? 0;
 }
 
@@ -152,9 +148,9 @@ export function statements(report: TraceReport, filter: string): Statement[] {
 
 function answerStatements(report: TraceReport): Statement[] {
   const { counts } = report;
-  const say = (verdict: KnownVerdict, text: (n: string) => string): Statement[] => {
+  const say = (verdict: Verdict, text: (n: string) => string): Statement[] => {
     const n = verdictCount(report, verdict);
-    return n === 0 ? [] : [{ tone: VERDICT_TEXTS[verdict][0], text: text(number(n)), section: "answers" }];
+    return n === 0 ? [] : [{ tone: TONE_OF_VERDICT[verdict], text: text(number(n)), section: "answers" }];
   };
   const stale = verdictCount(report, "stale");
   const owed =

@@ -18,6 +18,7 @@ import {
 } from "../registers.ts";
 import { DTE_RULES } from "../rules.ts";
 import { AMD_VI_BUGS } from "./bugs.ts";
+import { qemuAmd } from "./qemu.ts";
 import { buildAmdWorld } from "./worlds.ts";
 
 export const AMD_VI_FUZZING: VendorFuzzing = {
@@ -36,6 +37,7 @@ export const AMD_VI_FUZZING: VendorFuzzing = {
   landmarks: [0xfee0_0000n, 0xfd_0000_0000n, 0xfd_f800_0000n],
   faults: [ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, DEV_TAB_HARDWARE_ERROR, PAGE_TAB_HARDWARE_ERROR],
   build: buildAmdWorld,
+  emulator: qemuAmd,
   /** 2.2.3: a page whose size its address encodes has as many entries as it covers, all alike. */
   ambiguous: (layout, view) =>
     (layout === AmdV1Entry || layout === AmdV1Directory) && layout.extract("NEXT_LEVEL", view, 0) === 7n,

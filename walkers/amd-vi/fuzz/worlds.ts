@@ -31,7 +31,8 @@ export function buildAmdWorld(world: World): void {
   const table = world.alloc(4096 * frames);
   world.register("dev_tab_base", { SIZE: frames - 1, DEVTABBASE: table >> 12n });
   const domains = [makeDomain(world), makeDomain(world)];
-  for (const device of chooseDevices(world, 3, () => random.below(ENTRIES_PER_FRAME * frames))) {
+  const entries = ENTRIES_PER_FRAME * frames;
+  for (const device of chooseDevices(world, 3, entries, () => random.below(entries))) {
     const index = random.below(domains.length);
     addDevice(world, table, device, domains[index]!);
     // What is translated under a domain and a PASID is the same for all: devices with guest tables have their own.

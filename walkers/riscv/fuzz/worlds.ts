@@ -40,7 +40,9 @@ export function buildRiscvWorld(world: World): void {
   const root = world.alloc(4096);
   world.register("ddtp", { iommu_mode: mode, PPN: root >> 12n });
   const ids = 2 ** deviceIdBits(mode, msiFlat);
-  for (const device of chooseDevices(world, 3, () => random.below(random.oneIn(2) ? Math.min(64, ids) : ids)))
+  for (const device of chooseDevices(world, 3, ids, () =>
+    random.below(random.oneIn(2) ? Math.min(64, ids) : ids),
+  ))
     addDevice(world, root, mode, device);
 }
 

@@ -1,5 +1,10 @@
 /** QEMU's smmuv3, driven by its registers and queues (Arm IHI 0070, 6.3); its trace events are those of 7.2 to 11.1. */
-import type { EmulatedAnswer, EmulatedMachine, EmulatorDriver } from "../../fuzz/emulator.ts";
+import {
+  type EmulatedAnswer,
+  type EmulatedMachine,
+  type EmulatorDriver,
+  FUNCTIONS,
+} from "../../fuzz/emulator.ts";
 import { SMMUV3_FAULT_RECORD, TranslationEvent } from "../fault-record.ts";
 import { Cr0, Cr2, Gbpa, StrtabBaseCfg } from "../registers.ts";
 
@@ -121,6 +126,7 @@ export function qemuSmmu(): EmulatorDriver {
       "smmuv3_translate_disable",
       "smmuv3_translate_abort",
     ],
+    devices: FUNCTIONS,
     memory: MEMORY,
     firstByte: RAM,
     ram: [FLASH, { base: RAM, bytes: MEMORY.base + MEMORY.bytes - RAM }],
@@ -180,7 +186,8 @@ function answer(lines: readonly string[], _address: bigint, record: DataView | n
   );
   if (addresses.length < begun || events.some((event) => event.startsWith("smmuv3_translate_abort")))
     return { result: "fault", recorded: false };
-  return addresses.length === 0 ? null : { result: "ok", pa: BigInt(`0x${addresses[0]}`) };
+  const [pa, ...furtherPages] = addresses.map((text) => BigInt(`0x${text}`));
+  return pa === undefined ? null : { result: "ok", pa, furtherPages };
 }
 
 function fault(record: DataView): EmulatedAnswer {

@@ -39,8 +39,7 @@ export function buildSmmuWorld(world: World): void {
   const { random } = world;
   const twoLevel = world.has("idr0", "ST_LEVEL") && random.oneIn(2);
   const split = random.pick([6, 8, 10]);
-  const sizes = [6, 8, 10].filter((size) => world.limits.devices.every((sid) => sid < 2 ** size));
-  const log2size = twoLevel ? 16 : random.pick(sizes.length > 0 ? sizes : [16]);
+  const log2size = twoLevel ? 16 : random.pick([6, 8, 10]);
   const table = world.alloc(twoLevel ? 8 * 2 ** (log2size - split) : Ste.bytes * 2 ** log2size);
   world.register("strtab_base", { ADDR: table >> 6n, RA: 0 });
   world.register("strtab_base_cfg", {
@@ -51,7 +50,7 @@ export function buildSmmuWorld(world: World): void {
   const sids = 2 ** Math.min(log2size, world.field("idr1", "SIDSIZE"));
   const streams: Streams = { table, split: twoLevel ? split : 0 };
   const configs = configsOf(world);
-  for (const sid of chooseDevices(world, 3, () => random.below(random.oneIn(2) ? 64 : sids)))
+  for (const sid of chooseDevices(world, 3, sids, () => random.below(random.oneIn(2) ? 64 : sids)))
     addStream(world, streams, sid, random.pick(configs));
 }
 

@@ -1,5 +1,11 @@
 /** QEMU's intel-iommu, driven by its registers (Intel VT-d 5.10, 11.4); its trace events are those of 7.2 to 11.1. */
-import type { EmulatedAnswer, EmulatedMachine, EmulatorDriver } from "../../fuzz/emulator.ts";
+import {
+  type EmulatedAnswer,
+  type EmulatedMachine,
+  type EmulatorDriver,
+  FUNCTIONS,
+} from "../../fuzz/emulator.ts";
+import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import {
   GlobalCommandRegister,
   GlobalStatusRegister,
@@ -28,17 +34,8 @@ const STATUS = 0x2_0000n;
 /** An invalidation wait that writes its status. */
 const WAIT = [0x25n, STATUS] as const;
 
-/** Its address has two bits: with one of them changed it is memory still. */
-const MEMORY = { base: 0x140_0000n, bytes: 0x2c0_0000n } as const;
 const HOST_BITS = 48;
 const { QIE, SRTP, TE } = GlobalCommandRegister.mask;
-
-/** A processor that does nothing: hlt everywhere, and `cli; hlt; jmp` where it begins. */
-function firmware(): Uint8Array {
-  const bytes = new Uint8Array(0x1_0000).fill(0xf4);
-  bytes.set([0xfa, 0xf4, 0xeb, 0xfd], 0xfff0);
-  return bytes;
-}
 
 /** The invalidation queue of one machine. */
 class Queue {
@@ -93,16 +90,13 @@ export function qemuVtd(): EmulatorDriver {
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
     limits: { untranslated: false },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
-    memory: MEMORY,
+    devices: FUNCTIONS,
+    memory: X86_MEMORY,
     firstByte: 0n,
-    // Between lie the video memory and the firmware.
-    ram: [
-      { base: 0n, bytes: 0xa_0000n },
-      { base: 0x10_0000n, bytes: MEMORY.base + MEMORY.bytes - 0x10_0000n },
-    ],
+    ram: X86_RAM,
     ecam: null,
-    window: 0xe000_0000n,
-    firmware: firmware(),
+    window: X86_WINDOW,
+    firmware: haltingFirmware(),
 
     async identify(machine) {
       return { cap: await machine.read64(CAP), ecap: await machine.read64(ECAP) };
@@ -131,7 +125,7 @@ export function qemuVtd(): EmulatorDriver {
   };
 }
 
-const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x\w+ -> gpa 0x(\w+) mask 0x(\w+)/;
+const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x(\w+) -> gpa 0x(\w+) mask 0x(\w+)/;
 const FAULTED = /^vtd_dmar_fault sid 0x\w+ fault (\d+) /;
 
 /** A fault ends a request; else the first page says where it went. */
@@ -141,9 +135,13 @@ function answer(lines: readonly string[], address: bigint): EmulatedAnswer | nul
   if (fault) return { result: "fault", code: Number(fault[1]), recorded: true };
   if (events.some((event) => event.startsWith("vtd_fault_disabled")))
     return { result: "fault", recorded: false };
-  const translated = events.map((event) => TRANSLATED.exec(event)).find((match) => match !== null);
-  if (!translated) return null;
-  const [page, mask] = [BigInt(`0x${translated[1]}`), BigInt(`0x${translated[2]}`)];
+  const translated = events.map((event) => TRANSLATED.exec(event)).filter((match) => match !== null);
+  if (translated.length === 0) return null;
+  const pages = translated.map(([, iova, page, mask]) => {
+    const bits = BigInt(`0x${mask}`);
+    const input = BigInt(`0x${iova}`);
+    return (BigInt(`0x${page}`) & ~bits) | ((address > input ? address : input) & bits);
+  });
   const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
-  return { result: "ok", pa: (page & ~mask) | (address & mask), cached };
+  return { result: "ok", pa: pages[0]!, furtherPages: pages.slice(1), cached };
 }

@@ -33,7 +33,7 @@ export function buildVtdWorld(world: World): void {
   const buses = [0, random.oneIn(2) ? 0 : random.below(256)];
   const anywhere = () =>
     (random.pick(buses) << 8) | (random.below(32) << 3) | (random.oneIn(3) ? random.below(8) : 0);
-  for (const device of chooseDevices(world, 3, anywhere))
+  for (const device of chooseDevices(world, 3, 2 ** 16, anywhere))
     if (scalable) addScalableDevice(world, root, device, spaces);
     else addLegacyDevice(world, root, device, random.pick(spaces));
 }

@@ -1,0 +1,139 @@
+import type { EmulatedAnswer, EmulatorDriver } from "../../walkers/fuzz/emulator.ts";
+import type { WorldRecord } from "../../walkers/fuzz/world.ts";
+import { deviceName, type IommuModel } from "../../walkers/models.ts";
+import { hex } from "../../walkers/word64.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
+import { EDU_BYTES, EduDevice } from "./edu.ts";
+import type { Qtest } from "./qtest.ts";
+import type { WorldMemory } from "./world-memory.ts";
+
+const BAR_BYTES = 0x10_0000n;
+/** What is written to memory by a device: no table is made of it. */
+const MARK = 0xa5;
+const PAGE = 4096n;
+
+/** What `edu` devices ask of the IOMMU of an emulator, and what became of it. */
+export class DeviceRequests {
+  readonly #machine: Qtest;
+  readonly #driver: EmulatorDriver;
+  readonly #memory: WorldMemory;
+  /** Time goes on by command; else by itself. */
+  readonly #steps: boolean;
+  /** Lines of the log since the last call. */
+  readonly #lines: () => string[];
+  readonly #devices: readonly EduDevice[];
+
+  constructor(
+    machine: Qtest,
+    driver: EmulatorDriver,
+    memory: WorldMemory,
+    steps: boolean,
+    lines: () => string[],
+  ) {
+    this.#machine = machine;
+    this.#driver = driver;
+    this.#memory = memory;
+    this.#steps = steps;
+    this.#lines = lines;
+    this.#devices = driver.devices.map((id, i) => new EduDevice(id, driver.window + BAR_BYTES * BigInt(i)));
+  }
+
+  /** Places the devices and fills their buffers, while nothing is translated. */
+  async prepare(): Promise<void> {
+    const machine = this.#machine;
+    const { base } = this.#driver.memory;
+    for (const device of this.#devices) device.enable(machine);
+    machine.write(base, MARK.toString(16).repeat(EDU_BYTES));
+    for (const device of this.#devices) await device.fill(machine, base, this.#steps);
+    machine.clear(base, BigInt(EDU_BYTES));
+  }
+
+  /** @returns undefined: it cannot be asked, or nobody can tell what became of it */
+  async ask(record: WorldRecord, model: IommuModel): Promise<DeviceAnswer | undefined> {
+    const device = this.#devices.find(({ id }) => deviceName(model, id) === record.dev);
+    if (device === undefined || record.pasid !== undefined || record.priv !== undefined) return undefined;
+    const address = BigInt(record.addr as string);
+    const bytes = (record.len as number | undefined) ?? 1;
+    const write = record.access === "w";
+    const answer = await this.#answer(device, address, bytes, write);
+    if (answer === null) return undefined;
+    if (answer.result === "fault") return faultAnswer(answer);
+    const places = answer.places ?? [];
+    const pa = answer.pa ?? (await this.#found(device, address, write, places));
+    if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
+    if (write && this.#memory.has(pa)) {
+      const arrived = (await this.#machine.read8(pa)) === MARK;
+      this.#restore(pa, address, bytes, answer.furtherPages ?? []);
+      if (answer.cached === true && !arrived) return NOT_THERE;
+    }
+    return { result: "ok", pa: hex(pa) };
+  }
+
+  async #answer(
+    device: EduDevice,
+    address: bigint,
+    bytes: number,
+    write: boolean,
+  ): Promise<EmulatedAnswer | null> {
+    const machine = this.#machine;
+    await device.request(machine, address, bytes, write, this.#steps);
+    const record = (await this.#driver.faultRecord?.(machine)) ?? null;
+    await machine.flush();
+    return this.#driver.answer(this.#lines(), address, record);
+  }
+
+  /** Puts back what a device has written over: the bytes of each page where they went. */
+  #restore(pa: bigint, address: bigint, bytes: number, furtherPages: readonly bigint[]): void {
+    const first = Number(PAGE - (address & (PAGE - 1n)));
+    this.#memory.restore(pa, Math.min(bytes, first));
+    for (const [i, page] of furtherPages.entries()) {
+      const left = bytes - first - Number(PAGE) * i;
+      if (left > 0) this.#memory.restore(page, Math.min(left, Number(PAGE)));
+    }
+  }
+
+  /**
+   * Which of several places a request of one byte has reached.
+   * @returns undefined: none of them
+   */
+  async #found(
+    device: EduDevice,
+    address: bigint,
+    write: boolean,
+    places: readonly bigint[],
+  ): Promise<bigint | undefined> {
+    const reachable = places.filter((place) => this.#memory.has(place));
+    if (!write) return this.#fetched(device, address, reachable);
+    for (const place of reachable) if ((await this.#machine.read8(place)) === MARK) return place;
+    return undefined;
+  }
+
+  /** The same of a read: each place has another byte for a while, and what the device has then is looked at. */
+  async #fetched(device: EduDevice, address: bigint, places: readonly bigint[]): Promise<bigint | undefined> {
+    const machine = this.#machine;
+    const { base, bytes } = this.#driver.memory;
+    const scratch = base + bytes - PAGE;
+    for (const [i, place] of places.entries()) machine.write(place, (i + 1).toString(16).padStart(2, "0"));
+    await this.#answer(device, address, 1, false);
+    this.#driver.forward!(machine, true);
+    await device.drain(machine, scratch, this.#steps);
+    this.#driver.forward!(machine, false);
+    const byte = await machine.read8(scratch);
+    for (const place of [...places, scratch]) this.#memory.restore(place, 1);
+    this.#lines();
+    return places[byte - 1];
+  }
+}
+
+/** An entry that was found without a word about rights denies it. */
+const NOT_THERE: DeviceAnswer = { result: "fault", recorded: false };
+
+function faultAnswer({ code, stage, faultClass, recorded }: EmulatedAnswer): DeviceAnswer {
+  return {
+    result: "fault",
+    ...(code === undefined ? {} : { code: hex(code) }),
+    ...(stage === undefined ? {} : { stage }),
+    ...(faultClass === undefined ? {} : { class: faultClass }),
+    ...(recorded === undefined ? {} : { recorded }),
+  };
+}

@@ -1,0 +1,182 @@
+/** QEMU's amd-iommu, driven by its registers (AMD 48882, 3.4) and rings (2.4, 2.5); its trace events are those of 7.2 to 11.1. */
+import {
+  type EmulatedAnswer,
+  type EmulatedMachine,
+  type EmulatorDriver,
+  FUNCTIONS,
+} from "../../fuzz/emulator.ts";
+import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import { AMD_VI_FAULT_RECORD } from "../fault-record.ts";
+import {
+  DEV_TAB_HARDWARE_ERROR,
+  ILLEGAL_DEV_TABLE_ENTRY,
+  INVALID_DEVICE_REQUEST,
+  IO_PAGE_FAULT,
+  PAGE_TAB_HARDWARE_ERROR,
+} from "../faults.ts";
+import { ControlRegister } from "../registers.ts";
+
+const UNIT = 0xfed8_0000n;
+const DEV_TAB_BASE = UNIT;
+const CMD_BUF_BASE = UNIT + 0x8n;
+const EVENT_LOG_BASE = UNIT + 0x10n;
+const CONTROL = UNIT + 0x18n;
+const EFR = UNIT + 0x30n;
+const EFR2 = UNIT + 0x1a0n;
+const CMD_BUF_TAIL = UNIT + 0x2008n;
+const EVENT_LOG_HEAD = UNIT + 0x2010n;
+const EVENT_LOG_TAIL = UNIT + 0x2018n;
+
+/** Memory that is no world's: both rings, of 256 entries, and where their bases say so. */
+const COMMANDS = 0x1_0000n;
+const EVENTS = 0x2_0000n;
+const RING_BYTES = 4096;
+const COMMAND_BYTES = 16;
+const RING_LENGTH = 8n << 56n;
+
+/** 2.4.8, 2.4.2: INVALIDATE_IOMMU_ALL, INVALIDATE_DEVTAB_ENTRY. */
+const INVALIDATE_ALL = 8n << 60n;
+const INVALIDATE_ENTRY = 2n << 60n;
+
+/** Since when translation has to be asked for. */
+const REMAP_VERSION = 10.1;
+const ENABLED = BigInt(ControlRegister.mask.IOMMUEN.lo);
+const COMMANDS_ENABLED = ENABLED | BigInt(ControlRegister.mask.CMDBUFEN.lo);
+/** What a trace that says nothing of the register means. */
+const UNSAID_CONTROL = ENABLED | BigInt(ControlRegister.mask.EVENTLOGEN.lo);
+/** Codes of events that a request causes; others are of commands. */
+const REQUEST_EVENTS = [
+  ILLEGAL_DEV_TABLE_ENTRY,
+  IO_PAGE_FAULT,
+  DEV_TAB_HARDWARE_ERROR,
+  PAGE_TAB_HARDWARE_ERROR,
+  INVALID_DEVICE_REQUEST,
+].map(({ code }) => code);
+
+/** Both rings of one machine. */
+class Rings {
+  #tail = 0;
+  #read = 0;
+
+  /** Both are empty. */
+  begin(machine: EmulatedMachine): void {
+    this.#tail = 0;
+    this.#read = 0;
+    machine.write64(CMD_BUF_BASE, COMMANDS | RING_LENGTH);
+    machine.write64(EVENT_LOG_BASE, EVENTS | RING_LENGTH);
+  }
+
+  put(machine: EmulatedMachine, words: readonly bigint[]): void {
+    for (const i of [0, 1]) machine.write64(COMMANDS + BigInt(this.#tail + 8 * i), words[i] ?? 0n);
+    this.#tail = (this.#tail + COMMAND_BYTES) % RING_BYTES;
+    machine.write64(CMD_BUF_TAIL, BigInt(this.#tail));
+  }
+
+  /** The first event of a request since the last call. */
+  async event(machine: EmulatedMachine): Promise<DataView | null> {
+    const tail = Number(await machine.read64(EVENT_LOG_TAIL)) % RING_BYTES;
+    let found: DataView | null = null;
+    const { bytes, code } = AMD_VI_FAULT_RECORD;
+    for (; this.#read !== tail; this.#read = (this.#read + bytes) % RING_BYTES) {
+      if (found !== null) continue;
+      const record = await machine.readBytes(EVENTS + BigInt(this.#read), bytes);
+      const view = new DataView(record.buffer, record.byteOffset, bytes);
+      if (REQUEST_EVENTS.includes(code(view))) found = view;
+    }
+    machine.write64(EVENT_LOG_HEAD, BigInt(tail));
+    return found;
+  }
+}
+
+export function qemuAmd(): EmulatorDriver {
+  const rings = new Rings();
+  let control = 0n;
+  return {
+    architecture: "x86_64",
+    name: "amd-iommu",
+    machine(version) {
+      return [
+        "-M",
+        "q35",
+        "-device",
+        `amd-iommu,intremap=off${version > REMAP_VERSION ? ",dma-remap=on" : ""}`,
+      ];
+    },
+    props: () => ({}),
+    // Events do not tell pages from each other, and none tells of what V=0 lets through.
+    limits: { untranslated: false, len: 1 },
+    events: [
+      "amdvi_translation_result",
+      "amdvi_cache_update",
+      "amdvi_iotlb_hit",
+      "amdvi_page_fault",
+      "amdvi_invalid_dte",
+      "amdvi_dte_get_fail",
+      "amdvi_get_pte_hwerror",
+      "amdvi_mode_invalid",
+    ],
+    devices: FUNCTIONS,
+    memory: X86_MEMORY,
+    firstByte: 0n,
+    ram: X86_RAM,
+    ecam: null,
+    window: X86_WINDOW,
+    firmware: haltingFirmware(),
+
+    async identify(machine) {
+      return { efr: await machine.read64(EFR), efr2: await machine.read64(EFR2) };
+    },
+
+    async reset(machine) {
+      machine.write64(CONTROL, 0n);
+      rings.begin(machine);
+      machine.write64(CONTROL, COMMANDS_ENABLED);
+      rings.put(machine, [INVALIDATE_ALL]);
+      machine.write64(CONTROL, 0n);
+    },
+
+    configure(machine, { control: given = UNSAID_CONTROL, dev_tab_base = 0x1ffn }) {
+      control = given | COMMANDS_ENABLED;
+      machine.write64(DEV_TAB_BASE, dev_tab_base);
+      machine.write64(CONTROL, control);
+      // It begins to translate where it is told that an entry may have changed.
+      for (const device of FUNCTIONS) rings.put(machine, [INVALIDATE_ENTRY | BigInt(device)]);
+      rings.put(machine, [INVALIDATE_ALL]);
+    },
+
+    forward(machine, all) {
+      machine.write64(CONTROL, all ? 0n : control);
+    },
+    command: (machine, words) => rings.put(machine, words),
+    faultRecord: (machine) => rings.event(machine),
+    answer,
+  };
+}
+
+const RESULT = /^amdvi_translation_result .* gpa 0x\w+ hpa 0x(\w+)/;
+const DENIED = /^amdvi_(?:page_fault|invalid_dte|dte_get_fail|get_pte_hwerror|mode_invalid)/;
+const HELD = /^amdvi_(?:cache_update|iotlb_hit)/;
+
+/** What is neither cached nor denied in so many words is denied as well, unless it goes where it came from. */
+function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
+  if (record !== null) return { result: "fault", code: AMD_VI_FAULT_RECORD.code(record), recorded: true };
+  const events = lines.map((line) => line.replace(/^.*?(?=amdvi_)/, ""));
+  const result = events.map((event) => RESULT.exec(event)).find((match) => match !== null);
+  if (!result) return null;
+  const page = BigInt(`0x${result[1]}`);
+  const passes = page !== 0n && page === (address & ~0xfffn);
+  if (events.some((event) => DENIED.test(event)) || !(passes || events.some((event) => HELD.test(event))))
+    return { result: "fault", recorded: false };
+  return { result: "ok", places: placesOf(page, address) };
+}
+
+/** Where an address may lie, by a page of which only the beginning is known. */
+function placesOf(page: bigint, address: bigint): bigint[] {
+  const places = new Set<bigint>();
+  for (let shift = 12n; shift < 52n; shift++) {
+    const offset = (1n << shift) - 1n;
+    if ((page & offset) !== 0n) break;
+    places.add(page | (address & offset));
+  }
+  return [...places];
+}
