@@ -12,7 +12,7 @@ import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
-import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { areAlike, type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
@@ -502,7 +502,7 @@ export class UnitCaches {
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
-      if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
+      if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
     // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
     if (request.at === TRANSLATED) return mayDiffer;
     const history = caches.processes.get(request.pasid)?.history;
@@ -520,7 +520,7 @@ export class UnitCaches {
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
-      if (isValid(shared) && !sameValues(shared.context, process.context)) mayDiffer = true;
+      if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
