@@ -26,9 +26,11 @@ export class PendingInvalidations {
     return this.behindStop?.some(({ inv, issued }) => issued >= time && test(inv)) ?? false;
   }
 
-  /** Whether an invalidation that is pending, and was issued after a tick, passes a test. */
-  some(time: number, test: (inv: Invalidation) => boolean): boolean {
-    for (let i = this.#firstSince(time); i < this.list.length; i++) if (test(this.list[i]!.inv)) return true;
+  /** Whether an invalidation that is pending, and was issued after a tick and up to another one, passes a test. */
+  some(time: number, test: (inv: Invalidation) => boolean, until = Number.POSITIVE_INFINITY): boolean {
+    const { list } = this;
+    for (let i = this.#firstSince(time); i < list.length && list[i]!.issued <= until; i++)
+      if (test(list[i]!.inv)) return true;
     return false;
   }
 
