@@ -24,7 +24,7 @@ export type {
   TraceRecord,
 } from "../output/records.ts";
 export type { SelectionName } from "../output/selection.ts";
-export type { PaGranularity } from "../verdicts/comparison.ts";
+export type { PaGranularity } from "../verdicts/pa-granularity.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 export {
   type Faulted,

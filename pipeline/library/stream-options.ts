@@ -3,7 +3,7 @@ import { FILTER_WORDS, type FilterWords } from "../filter/filter-words.ts";
 import { DIFFERENCES } from "../iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
-import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
+import { PA_GRANULARITIES } from "../verdicts/pa-granularity.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 
 /**

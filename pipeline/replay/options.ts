@@ -3,7 +3,8 @@ import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
 import type { ReplayFilter } from "../filter/replay-filter.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
-import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
+import { type CodeAliases, NO_ALIASES } from "../verdicts/comparison.ts";
+import type { PaGranularity } from "../verdicts/pa-granularity.ts";
 
 export interface ReplayOptions {
   /** Folder that `snapshot` paths are resolved in, and may not leave. */
