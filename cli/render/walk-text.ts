@@ -36,9 +36,10 @@ export function walkText(trace: string, inspected: InspectedRequest): string {
 function requestLine(trace: string, { line, outcome }: InspectedRequest): string {
   const pasid = outcome.pasid === undefined ? "without PASID" : `PASID ${outcome.pasid}`;
   const priv = outcome.priv === true ? ", privileged" : "";
+  const at = outcome.at === undefined || outcome.at === "untranslated" ? "" : `, ${outcome.at}`;
   return (
     `${trace}:${line}: ${ACCESS_WORDS[outcome.access]} of ${count(outcome.len, "byte")} at ${outcome.addr} ` +
-    `by ${outcome.dev}, ${pasid}${priv}`
+    `by ${outcome.dev}, ${pasid}${priv}${at}`
   );
 }
 

@@ -1,4 +1,4 @@
-import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
+import { ACCESS_NAMES, ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { FAULT, NO_LEVEL, OK } from "../../walkers/result.ts";
 import { hexHalves as hex } from "../../walkers/word64.ts";
@@ -34,6 +34,7 @@ export function outcomeRecord(
   record.len = request.len;
   record.access = ACCESS_NAMES[request.access]!;
   if (request.privGiven) record.priv = request.priv;
+  if (request.atGiven) record.at = ADDRESS_TYPES[request.at]!;
   record.model = o.model;
   record.result = RESULTS[o.status]!;
   if (o.status === OK) addTranslation(record, o);
