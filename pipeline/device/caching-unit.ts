@@ -1,4 +1,5 @@
 import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
+import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
 import { ANY, CONTEXT_CACHE, Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
 import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
@@ -216,9 +217,12 @@ export class CachingUnit {
   }
 }
 
-/** log2 of what is cached of a page: what one entry maps, where a page may have several (AMD's sizes, Svnapot). */
+/**
+ * log2 of what is cached of a page: what one entry maps, where a page may have several (AMD's sizes, Svnapot), and of a
+ * large one no more than has one answer, whatever range the addresses that it leads to lie in.
+ */
 function pieceShift({ pageShift }: WalkResult): number {
-  return pageShift - ((pageShift - FRAME_SHIFT) % RADIX512.bits);
+  return Math.min(pageShift - ((pageShift - FRAME_SHIFT) % RADIX512.bits), PASSING_SHIFT);
 }
 
 function kindOf(request: WalkRequest): number {
