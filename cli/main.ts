@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 import * as module from "node:module";
+import { load } from "./load.ts";
 
-// Node 22.8 and later keep what they have compiled; before, there is nothing to turn on.
-(module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
-const { run } = await import("./run.ts");
-run();
+const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
+// Node 22.8 and later keep by themselves what they have compiled.
+if (enableCompileCache === undefined) load<typeof import("./run.ts")>("./run.js").run();
+else {
+  enableCompileCache();
+  import("./run.ts").then(({ run }) => run());
+}

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { readyZstd } from "../zstd.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
@@ -68,6 +69,8 @@ export class TextInput {
 
   /** Reads as much of the start as it takes to tell how the records are laid out, and gives it to their feed. */
   async #begin(): Promise<Feed> {
+    // A record may name a memory file, which is opened while the record is told.
+    await readyZstd();
     // One byte more than is ever filled.
     let bytes = new Uint8Array(HEAD_BYTES + 1);
     let fill = 0;

@@ -6,6 +6,8 @@
  *
  * Addresses and register values are bigint here; everything else is a number.
  */
+import { readyZstd } from "../../parsers/zstd.ts";
+
 export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
 export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
@@ -40,3 +42,6 @@ export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
 export { Memory, type MemoryFileOptions } from "./memory.ts";
 export { replay, replayBytes, type TraceInput } from "./replay-stream.ts";
 export type { StreamOptions } from "./stream-options.ts";
+
+// `Memory.fromFile` waits for nothing.
+await readyZstd();
