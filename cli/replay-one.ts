@@ -21,7 +21,10 @@ import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";
 
 /** How traces are replayed; what a thread can be given. */
-export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<ReplayOptions, "stats"> {
+export interface ReplayFilesOptions
+  extends MemoryLimits,
+    JudgingOptions,
+    Pick<ReplayOptions, "stats" | "threads"> {
   readonly only: readonly SelectionName[] | undefined;
   /** Text for people instead of records; of several traces, the counts alone. */
   readonly summary: boolean;
@@ -71,6 +74,7 @@ function replayOptions(path: string, options: ReplayFilesOptions): ReplayOptions
     codeAliases: options.codeAliases,
     only: selectionOf(options.only),
     stats: options.stats,
+    threads: options.threads,
   };
 }
 
@@ -100,16 +104,7 @@ async function replayFile(
     remark(path, summary);
     requests = summary.records.get("dma") ?? requests;
     if (options.timing)
-      process.stderr.write(
-        timingLine(
-          path,
-          requests,
-          summary.lines,
-          source.consumed,
-          performance.now() - started,
-          summary.batched,
-        ),
-      );
+      process.stderr.write(timingLine(path, requests, source.consumed, performance.now() - started, summary));
     return summary;
   } finally {
     progress.stop();

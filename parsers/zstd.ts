@@ -20,10 +20,18 @@ const native = zlib as {
   readonly zstdDecompressSync?: DecompressSync;
 };
 
+/** `node --jitless` has none, for example. */
+const hasWasm = "WebAssembly" in globalThis;
+
+function withoutZstd(): never {
+  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly");
+}
+
 /** What makes decompressors of streams. */
 export async function zstd(): Promise<MakeDecompressor> {
   const { createZstdDecompress } = native;
   if (createZstdDecompress !== undefined) return (emit) => new NativeZstd(createZstdDecompress, emit);
+  if (!hasWasm) return () => new NoZstd();
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
   await decoder.init();
@@ -34,7 +42,7 @@ let wasm: ZSTDDecoder | null = null;
 
 /** Awaited by whoever opens memory files, or reads records that name some: `decompressZstd` is ready then. */
 export async function readyZstd(): Promise<void> {
-  if (native.zstdDecompressSync !== undefined || wasm !== null) return;
+  if (native.zstdDecompressSync !== undefined || wasm !== null || !hasWasm) return;
   const { ZSTDDecoder } = await import("zstddec");
   const decoder = new ZSTDDecoder();
   await decoder.init();
@@ -48,10 +56,20 @@ export async function readyZstd(): Promise<void> {
 export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
   if (native.zstdDecompressSync !== undefined)
     return native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
-  const out = wasm!.decode(bytes, maxBytes);
+  const out = (hasWasm ? wasm! : withoutZstd()).decode(bytes, maxBytes);
   // Where it fails, it gives nothing.
   if (out.length === 0) throw new Error("damaged data");
   return out;
+}
+
+class NoZstd implements Decompressor {
+  async push(): Promise<void> {
+    withoutZstd();
+  }
+
+  async finish(): Promise<void> {}
+
+  close(): void {}
 }
 
 /** A frame (RFC 8878, 3.1.1) of one raw block of one byte. */

@@ -41,7 +41,7 @@ export interface PasidSlot<P> extends Kept {
 }
 
 /** The contexts of a request that was walked, to find them again without a look into maps. */
-interface Recent<D, P> {
+interface RecentContexts<D, P> {
   readonly deviceId: number;
   readonly pasid: number;
   readonly binding: Binding | null;
@@ -69,7 +69,7 @@ export class WalkEngine<D = unknown, P = unknown> {
   #nextId = 1;
   readonly #trail = new FrameTrail();
   /** By a hash of device and PASID; empty until there is one. */
-  #recent: (Recent<D, P> | null)[] = [];
+  #recent: (RecentContexts<D, P> | null)[] = [];
   readonly #translations = new TranslationCache();
   readonly #faults = new FaultCache();
 
@@ -97,20 +97,27 @@ export class WalkEngine<D = unknown, P = unknown> {
    * @returns a result that stays valid until the next walk; not to be changed
    */
   walk(request: WalkRequest): WalkResult {
-    const { generation } = this.walker.tables.memory;
-    const slot =
-      (Math.imul(request.device, 0x9e37_79b1) + Math.imul(request.pasid, 0x85eb_ca6b)) >>> (32 - RECENT_BITS);
-    const recent = this.#recent[slot];
+    const recent = this.recent(request);
+    return recent === null
+      ? this.#walkElsewhere(request, slotOf(request))
+      : this.#walkWith(request, recent.device, recent.process);
+  }
+
+  /** The contexts of a request that others have gone through lately; null where there are none, or memory may have others now. */
+  recent(request: WalkRequest): RecentContexts<D, P> | null {
+    const recent = this.#recent[slotOf(request)];
     if (
       recent === undefined ||
       recent === null ||
       recent.deviceId !== request.device ||
       recent.pasid !== request.pasid ||
-      recent.binding !== request.binding ||
-      (recent.process.validIn !== generation && !this.#stillValid(recent.device, recent.process))
+      recent.binding !== request.binding
     )
-      return this.#walkElsewhere(request, slot);
-    return this.#walkWith(request, recent.device, recent.process);
+      return null;
+    const { generation } = this.walker.tables.memory;
+    if (recent.process.validIn !== generation && !this.#stillValid(recent.device, recent.process))
+      return null;
+    return recent;
   }
 
   /** Memory has changed: whether both contexts are as they were. What was translated through them may not be. */
@@ -277,6 +284,11 @@ export class WalkEngine<D = unknown, P = unknown> {
     this.#recent.fill(null);
     this.#contexts = 0;
   }
+}
+
+/** Where the contexts of a request are among the recent ones. */
+function slotOf({ device, pasid }: WalkRequest): number {
+  return (Math.imul(device, 0x9e37_79b1) + Math.imul(pasid, 0x85eb_ca6b)) >>> (32 - RECENT_BITS);
 }
 
 function counted(out: WalkResult, reads: number): WalkResult {

@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import type { Argv } from "yargs";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
+import type { ReplayOptions } from "../../pipeline/replay/options.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import {
@@ -36,6 +37,7 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   failOn: string | string[];
   filesFrom?: string | string[];
   jobs: string | string[];
+  threads: string | string[];
   keepGoing: boolean;
   progress?: boolean;
   timing: boolean;
@@ -90,6 +92,13 @@ function builder(yargs: Argv): Argv {
         type: "string",
         requiresArg: true,
         default: "1",
+      },
+      threads: {
+        describe:
+          "Threads for each trace, 1 or 2: the second reads ahead; auto: 2 for a file of 64M or more; output is the same",
+        type: "string",
+        requiresArg: true,
+        default: "auto",
       },
       "keep-going": {
         alias: "k",
@@ -178,6 +187,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const jobs = parseInteger("--jobs", once("--jobs", args.jobs), 1, MOST_JOBS);
   if (jobs > 1 && given.includes("-"))
     throw new CliError("--jobs: expected files, which threads can read, found standard input", true);
+  const threads = threadsOf(once("--threads", args.threads), jobs);
   const { replayFiles } = await import("../replay-files.ts");
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
@@ -203,6 +213,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
     ...judging,
     progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
     timing: args.timing,
+    threads,
     tables,
   };
   const many = {
@@ -220,6 +231,13 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
     (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
     failed > 0 ? EXIT_TROUBLE : EXIT_OK,
   );
+}
+
+/** @param jobs threads that there are already */
+function threadsOf(given: string, jobs: number): ReplayOptions["threads"] {
+  if (given === "auto") return jobs > 1 ? 1 : "auto";
+  if (given === "1" || given === "2") return given === "1" ? 1 : 2;
+  throw new CliError(`--threads: expected auto, 1 or 2, found ${JSON.stringify(given)}`, true);
 }
 
 async function listed(filesFrom: string | string[]): Promise<string[]> {

@@ -21,10 +21,11 @@ import type { CacheBudgets } from "./held/memory-budget.ts";
 import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
+import type { UnflushedWrite } from "./history/line-store.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
-import type { UnflushedWrite, UnflushedWrites } from "./history/unflushed-writes.ts";
+import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -575,9 +576,19 @@ export class UnitCaches {
    * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
+   * @param asOf a tick: of the invalidations that have been issued and not completed, later ones do not count
    */
-  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
-    return this.#explanation.findAll(request, "uninvalidated", accept);
+  uninvalidated(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    asOf?: number,
+  ): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept, asOf);
+  }
+
+  /** Whether it can be told without a walk that no invalidation is owed for a page. */
+  owesNothing(request: WalkRequest): boolean {
+    return this.#explanation.holdsNothing(request);
   }
 
   /** Whether an entry that an invalidation has covered gives an answer. */

@@ -123,9 +123,10 @@ export class RunningEmulator {
   async #prepare(): Promise<void> {
     const { machine } = this;
     const { memory, firstByte } = this.#driver;
+    this.#driver.prepare?.(machine);
     await this.#requests.prepare();
     // What the machine has left there; the first page may hold a processor's firmware.
-    machine.clear(firstByte + PAGE, memory.base - firstByte - PAGE);
+    machine.clear(firstByte + PAGE, memory.base + memory.bytes - firstByte - PAGE);
     await machine.flush();
     this.#lines();
   }

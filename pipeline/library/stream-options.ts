@@ -31,6 +31,9 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   findings: flag,
   fast: flag,
   stats: flag,
+  threads: (name, value) => {
+    if (value !== 1 && value !== 2 && value !== "auto") throw refused(name, '1, 2 or "auto"', value);
+  },
   iotlb: (name, value) => {
     for (const geometry of array(name, value, "an array of { entries, ways }")) {
       const problem = isObject(geometry) ? problemOf(geometry as never) : `expected { entries, ways }`;

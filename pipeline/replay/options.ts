@@ -36,6 +36,8 @@ export interface ReplayOptions {
    * itself, and says the same.
    */
   readonly fast: boolean;
+  /** How many threads work on it: a second one reads and scans ahead. "auto": two where it pays. What comes out is the same. */
+  readonly threads: 1 | 2 | "auto";
   /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
   readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
@@ -61,6 +63,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
   fast: process.env.PASID_REPLAY_FAST !== "0",
+  threads: 1,
   filter: null,
   stats: true,
   trace: undefined,

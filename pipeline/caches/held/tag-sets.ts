@@ -1,6 +1,8 @@
 import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
+import type { CachedTranslation } from "./cached-translation.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { SupersededPages } from "./superseded-pages.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
@@ -8,15 +10,6 @@ export interface PageRange {
   readonly issued: number;
   /** Number of it in its set, from 1: they stand in this order. */
   readonly number: number;
-}
-
-/** A translation that a cache may hold, or once held: what memory said to a context at a time. */
-export interface CachedTranslation {
-  readonly context: number;
-  /** Last tick at which memory gave this translation. */
-  time: number;
-  /** An invalidation has covered it. */
-  invalidated: boolean;
 }
 
 /** `TagSet.kind`: of several kinds. */
@@ -57,14 +50,12 @@ export class TagSet implements TranslationTag {
   readonly ranges: PageRange[] = [];
   /** How many there were. */
   allRanges = 0;
-  /** By page: translations that differ from the latest, which stands in the table of pages. */
-  readonly superseded = new Map<number, CachedTranslation[]>();
+  /** Translations that differ from the latest of their pages, which stand in the table of pages. */
+  readonly superseded = new SupersededPages();
   /** How many of them are valid, at most. */
   #validSuperseded = 0;
   /** Latest tick at which one of them was filled. */
   #supersededFilled = 0;
-  /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
-  #oldest = this.superseded.keys();
 
   constructor(id: number, tag: TranslationTag, space: number, leafShift = 0) {
     this.id = id;
@@ -107,40 +98,44 @@ export class TagSet implements TranslationTag {
     return this.withoutTopByte ? (hi << 8) >> 8 : hi;
   }
 
-  /** Page of the superseded translations that are there for longest; each is given once. */
-  oldestSuperseded(): number {
-    let next = this.#oldest.next();
-    if (next.done) {
-      this.#oldest = this.superseded.keys();
-      next = this.#oldest.next();
-    }
-    return next.value!;
-  }
-
   /** Whether a superseded translation, of whatever page, may be valid: to look through those of a page takes its time. */
   get anySuperseded(): boolean {
     return this.#validSuperseded > 0;
   }
 
-  /** A superseded translation was added. */
-  keeps(old: CachedTranslation): void {
-    if (this.#isCounted(old)) this.#validSuperseded++;
+  /** Adds a superseded translation. @returns whether a valid one went for it */
+  supersede(key: number, old: CachedTranslation): boolean {
+    if (!old.invalidated && old.time > this.epoch) this.#validSuperseded++;
     if (old.time > this.#supersededFilled) this.#supersededFilled = old.time;
+    const gone = this.superseded.add(key, old, this.epoch);
+    if (gone !== null) this.#validSuperseded--;
+    return gone !== null;
   }
 
   /** Memory gives one of them again. */
-  fills(old: CachedTranslation, time: number): void {
-    old.time = time;
+  fill(key: number, old: CachedTranslation, time: number): void {
+    this.superseded.fill(key, old, time);
     this.#supersededFilled = time;
   }
 
-  /** One of them goes, or is about to be marked as invalidated. */
-  loses(old: CachedTranslation): void {
-    if (this.#isCounted(old)) this.#validSuperseded--;
+  /** An invalidation covers those of a page that were filled up to a tick. @returns whether any was valid */
+  dropSuperseded(key: number, issued: number): boolean {
+    if (!this.anySuperseded) return false;
+    const lost = this.superseded.invalidate(key, this.epoch, (time) => time <= issued);
+    this.#validSuperseded -= lost;
+    return lost > 0;
   }
 
-  #isCounted(old: CachedTranslation): boolean {
-    return !old.invalidated && old.time > this.epoch;
+  /** Those are invalidated that pass a test. */
+  dropAllSuperseded(covers: (key: number, time: number) => boolean): void {
+    if (this.anySuperseded) this.#validSuperseded -= this.superseded.invalidateAll(this.epoch, covers);
+  }
+
+  /** Forgets those of the page that is here for longest. @returns how many were valid */
+  forgetOldest(): number {
+    const lost = this.superseded.forgetOldest(this.epoch);
+    this.#validSuperseded -= lost;
+    return lost;
   }
 
   /** Whether no translation is known to be held, nor to have been. */

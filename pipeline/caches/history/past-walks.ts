@@ -1,8 +1,8 @@
 import type { Caching } from "../../../walkers/caching.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
-import type { CachedTranslation } from "../held/tag-sets.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
 import { type Change, NOW, type PastRead, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
 

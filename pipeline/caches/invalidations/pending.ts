@@ -26,9 +26,9 @@ export class PendingInvalidations {
     return this.behindStop?.some(({ inv, issued }) => issued >= time && test(inv)) ?? false;
   }
 
-  /** Whether an invalidation that is pending, and was issued after a tick, passes a test. */
-  some(time: number, test: (inv: Invalidation) => boolean): boolean {
-    for (const { inv, issued } of this.list) if (issued >= time && test(inv)) return true;
+  /** Whether an invalidation that is pending, and was issued after a tick and up to another one, passes a test. */
+  some(time: number, test: (inv: Invalidation) => boolean, until = Number.POSITIVE_INFINITY): boolean {
+    for (const { inv, issued } of this.list) if (issued >= time && issued <= until && test(inv)) return true;
     return false;
   }
 }
