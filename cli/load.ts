@@ -1,6 +1,6 @@
 /**
  * Loads the command's files with the code that V8 has made of them when they were built: to read them anew takes longer than
- * to replay a small trace. Another version of V8 takes no notice of that code, nor does any version of damaged one.
+ * to replay a small trace. Another version of V8 takes no notice of it.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
