@@ -25,7 +25,9 @@ const loaded = new Map<string, Loaded>();
  * @param name as the files of the command name each other: "./run.js"
  */
 export function load<T>(name: string): T {
-  const { module } = loaded.get(name) ?? loadAnew(name);
+  const known = loaded.get(name);
+  // As old a Node as main.ts speaks to must be able to read this.
+  const { module } = known === undefined ? loadAnew(name) : known;
   return module.exports as T;
 }
 
@@ -49,7 +51,7 @@ function keptCode(path: string): Buffer | undefined {
   }
 }
 
-/** Keeps the code of all files that are loaded and have none yet, with that of all functions that have been called. */
+/** For the build: keeps code of all files that are loaded and have none yet, with that of the functions that were called. */
 export function keepCode(): void {
   for (const { path, script, kept } of loaded.values())
     if (!kept) writeFileSync(codePath(path), script.createCachedData());
