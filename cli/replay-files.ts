@@ -60,7 +60,7 @@ export async function replayFiles(
         if (!many.keepGoing || !isTraceError(error)) throw error;
         process.stderr.write(complaint(error));
         counts.fail();
-        if (!options.summary)
+        if (options.summary !== "text")
           await output.write(`${JSON.stringify({ type: "trace", path, error: error.message })}\n`);
       }
     }
@@ -68,7 +68,7 @@ export async function replayFiles(
     await pool?.close();
   }
   const total = counts.record();
-  if (options.summary) await writeText(output, traceTable(counted, total));
+  if (options.summary === "text") await writeText(output, traceTable(counted, total));
   else if (options.stats) await output.write(`${JSON.stringify(total)}\n`);
   return { summaries: counted.map(({ summary }) => summary), failed: total.failed ?? 0 };
 }

@@ -14,7 +14,7 @@ import {
 } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
-import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
+import { listOption, names, OUTPUT_OPTION, once, sentences, summaryForm } from "../options.ts";
 import { writeOutput } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
@@ -31,6 +31,7 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   statsOnly: boolean;
   stats: boolean;
   summary: boolean;
+  json: boolean;
   failOn: string | string[];
   filesFrom?: string | string[];
   jobs: string | string[];
@@ -68,6 +69,11 @@ function builder(yargs: Argv): Argv {
         type: "boolean",
         default: false,
       },
+      json: {
+        describe: "With --summary: for machines, one record of each trace",
+        type: "boolean",
+        default: false,
+      },
       ...FILTER_OPTIONS,
       "files-from": {
         describe: 'Replay the traces that this file lists, one a line; "-" is standard input',
@@ -99,6 +105,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
+    .example("$0 trace.ndjson --summary --json | jq .findings", "… for a script")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
     .example("find /traces -name '*.gz' | $0 --files-from - --keep-going", "More than a command line holds")
@@ -149,6 +156,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       "--summary: expected it without --only, --stats-only and --no-stats, found both",
       true,
     );
+  const summary = summaryForm(args);
   const filter = filterWords(args);
   const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
   for (const level of failOn) {
@@ -168,7 +176,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const options = {
     ...memory,
     only: args.statsOnly ? [] : only,
-    summary: args.summary,
+    summary,
     filter,
     hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
     stats: args.stats,

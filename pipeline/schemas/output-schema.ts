@@ -46,6 +46,7 @@ import type {
   TotalRecord,
   TraceRecord,
 } from "../output/records.ts";
+import { OVERVIEW_RECORDS } from "../summary/overview-schema.ts";
 
 const trace = optional(text("Path of the trace, where several are replayed into one output"));
 
@@ -294,6 +295,7 @@ const RECORDS: Descriptions = {
   stats: [STATS, "Counters of one IOMMU and table format"],
   summary: [SUMMARY, "Counters of a whole replay; the last record of a trace"],
   total: [TOTAL, "Counters of several replays together; the last record"],
+  ...OVERVIEW_RECORDS,
   ...DIFF_RECORDS,
   ...INSPECT_RECORDS,
 };
