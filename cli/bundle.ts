@@ -1,49 +1,61 @@
 /**
- * Puts the command into two files, with all that it is made of: `dist/cli/main.js`, which starts it, and `run.js`. To find
- * some hundred files, of ours and of others, takes longer than to replay a small trace. What the packages' licences ask for
- * stands in `LICENSES`.
+ * Puts the command into few files in `dist/cli`, with all that it is made of: `main.js` starts it, `worker.js` is a thread of
+ * `--jobs`; they load the command line, and that the command which is asked for. To find some hundred files, of ours and of
+ * others, takes longer than to replay a small trace, and so does compiling what another command needs. What the packages'
+ * licences ask for stands in `LICENSES`.
  */
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { join, resolve } from "node:path";
+import { rolldown } from "rolldown";
 
 const OUT = "dist/cli";
-const RUN = "./run.ts";
 
-const { metafile } = await build({
-  entryPoints: ["cli/main.ts", "cli/run.ts"],
-  outdir: OUT,
-  bundle: true,
+const bundle = await rolldown({
+  input: { main: "cli/main.ts", worker: "cli/jobs/worker.ts" },
   platform: "node",
-  format: "esm",
-  target: "node20.19",
-  logLevel: "warning",
-  minifySyntax: true,
-  minifyWhitespace: true,
-  metafile: true,
-  // Of two ways to get at what is in it, zstddec takes the one that loads all of Node's `fetch`, unless there is none.
-  define: { fetch: "undefined" },
-  banner: {
-    js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+  transform: {
+    target: "node20.19",
+    // Of two ways to get at what is in it, zstddec takes the one that loads all of Node's `fetch`, unless there is none.
+    define: { fetch: "undefined" },
+    inject: { "Intl.Segmenter": [resolve("cli/segmenter.ts"), "LazySegmenter"] },
   },
+  // What is loaded from two places, and is loaded anyway by one of them, is no mistake.
+  checks: { ineffectiveDynamicImport: false },
   plugins: [
     {
-      name: "run beside main",
-      setup({ onResolve }) {
-        onResolve({ filter: /^\.\/run\.ts$/ }, ({ path, kind }) =>
-          path === RUN && kind === "dynamic-import" ? { path: "./run.js", external: true } : undefined,
-        );
+      // Its own string-width has an expression that takes V8 longer to read than all of the command line.
+      name: "yargs measures with our string-width",
+      resolveId(source, importer) {
+        const theirs = source === "string-width" && importer?.includes("/node_modules/yargs/");
+        return theirs ? this.resolve(source, resolve("cli/run.ts")) : null;
       },
     },
   ],
 });
+const { output } = await bundle.write({
+  dir: OUT,
+  format: "esm",
+  chunkFileNames: "[name].js",
+  minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+  codeSplitting: {
+    // Each with all that it imports, and that no one before has.
+    groups: [
+      { name: "command-line", test: /cli\/run\.ts$/, priority: 3 },
+      { name: "replaying", test: /cli\/replay-files\.ts$/, priority: 2 },
+      { name: "shared", minShareCount: 2, priority: 1 },
+    ],
+  },
+});
 chmodSync(join(OUT, "main.js"), 0o755);
-writeFileSync(join(OUT, "LICENSES"), licences(metafile));
+writeFileSync(
+  join(OUT, "LICENSES"),
+  licences(output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []))),
+);
 
 /** The licences of all packages that are in the files, each with its package's name and version. */
-function licences({ inputs }: Metafile): string {
+function licences(modules: readonly string[]): string {
   const folders = new Set<string>();
-  for (const path of Object.keys(inputs)) {
+  for (const path of modules) {
     const folder = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0];
     if (folder !== undefined) folders.add(folder);
   }

@@ -61,7 +61,7 @@ const COMMANDS: readonly Command<object>[] = [
 /** What documents and completes commands goes by their declarations. */
 async function models(): Promise<CommandModel[]> {
   const { modelOf } = await import("./usage/command-model.ts");
-  return COMMANDS.map(modelOf);
+  return Promise.all(COMMANDS.map(modelOf));
 }
 
 /**
@@ -114,7 +114,7 @@ function coloured(word: string, next: string | undefined): string {
 /** @param command whose help it is, if it is a command's */
 async function writeHelp(text: string, command: Command<object> | undefined): Promise<void> {
   const isHelp = text.includes("\nOptions:");
-  const epilogue = isHelp ? command?.epilogue?.() : undefined;
+  const epilogue = isHelp ? await command?.epilogue?.() : undefined;
   await standardOutput().write(`${text}\n`);
   if (epilogue !== undefined) await writeText(standardOutput(), `\n${epilogue}\n`);
 }

@@ -9,8 +9,8 @@ export interface Command<A extends object> {
   /** Declares options, positionals and examples. */
   readonly builder: (yargs: Argv) => Argv;
   /** What stands at the end of `--help`: lists of what options take. */
-  readonly epilogue?: () => string;
-  /** Carries it out; what it needs beyond the declarations is loaded here, so that others start fast. */
+  readonly epilogue?: () => string | Promise<string>;
+  /** Carries it out; what it needs beyond the declarations is loaded here, so that all start fast. */
   readonly run: (args: A) => Promise<ExitStatus>;
 }
 

@@ -1,7 +1,7 @@
 import { openTrace } from "../parsers/trace/source.ts";
 import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
 import type { Depth } from "../pipeline/diff/answer.ts";
-import type { TraceSide } from "../pipeline/diff/answer-stream.ts";
+import type { TraceSide } from "../pipeline/diff/answer-kinds.ts";
 import { type DiffResult, diffStreams, type StreamReport } from "../pipeline/diff/diff.ts";
 import { diffNotes, diffSummaryRecord } from "../pipeline/diff/summary-record.ts";
 import type { FilterWords } from "../pipeline/filter/filter-words.ts";

@@ -26,10 +26,11 @@ export interface Output {
   /** Somebody sees it as it is written. */
   readonly terminal?: boolean;
   /**
+   * @param file which one, where it is a folder
    * @throws ClosedPipe where nobody reads any more
    * @throws CliError where it cannot be written
    */
-  write(data: Uint8Array | string): Promise<void>;
+  write(data: Uint8Array | string, file?: string): Promise<void>;
   /** Everything is written: closes, and puts a file under its name. */
   finish(): Promise<void>;
   /** Something went wrong: closes, and leaves no half-written file. */

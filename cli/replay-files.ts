@@ -3,6 +3,7 @@ import { isTraceError } from "../parsers/trace/errors.ts";
 import type { Summary } from "../pipeline/output/statistics.ts";
 import { TotalCounts } from "../pipeline/totals/total-counts.ts";
 import { CliError } from "./errors.ts";
+import type { FolderOutput } from "./folder-output.ts";
 import type { Output } from "./output.ts";
 import { complaint } from "./render/complaint.ts";
 import { type CountedTrace, traceLine, traceTable } from "./render/trace-table.ts";
@@ -23,6 +24,8 @@ export interface ManyOptions {
   readonly keepGoing: boolean;
   /** Say of which trace each record is, as of several. */
   readonly named: boolean;
+  /** Has a folder of its own for each trace; undefined: all go into the output itself. */
+  readonly folders: FolderOutput | undefined;
 }
 
 /** What traces came to, and how many of them could not be replayed. */
@@ -51,8 +54,11 @@ export async function replayFiles(
   const counted: CountedTrace[] = [];
   try {
     for (const [i, path] of traces.entries()) {
+      const own = many.folders?.begin(path);
+      const target = own ?? output;
       try {
-        const summary = await (pool?.take(i, output) ?? replayOne(path, path, output, options));
+        const summary = await (pool?.take(i, target) ?? replayOne(path, path, target, options));
+        await own?.finish();
         counted.push({ path, summary });
         counts.add(summary.record());
         if (options.progress) say(`${i + 1} of ${traces.length}: ${traceLine(path, summary)}`);
@@ -60,7 +66,8 @@ export async function replayFiles(
         if (!many.keepGoing || !isTraceError(error)) throw error;
         process.stderr.write(complaint(error));
         counts.fail();
-        if (options.summary !== "text")
+        own?.abandon();
+        if (options.summary !== "text" && options.tables?.table === undefined)
           await output.write(`${JSON.stringify({ type: "trace", path, error: error.message })}\n`);
       }
     }
@@ -69,7 +76,8 @@ export async function replayFiles(
   }
   const total = counts.record();
   if (options.summary === "text") await writeText(output, traceTable(counted, total));
-  else if (options.stats) await output.write(`${JSON.stringify(total)}\n`);
+  else if (options.stats && options.tables?.table === undefined)
+    await output.write(`${JSON.stringify(total)}\n`);
   return { summaries: counted.map(({ summary }) => summary), failed: total.failed ?? 0 };
 }
 

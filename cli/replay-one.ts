@@ -17,11 +17,15 @@ import { counted } from "./render/columns.ts";
 import { timingLine } from "./render/timing.ts";
 import { say } from "./say.ts";
 import { shellWord } from "./shell-word.ts";
+import type { TableOptions } from "./table-options.ts";
 import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";
 
 /** How traces are replayed; what a thread can be given. */
-export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<ReplayOptions, "stats"> {
+export interface ReplayFilesOptions
+  extends MemoryLimits,
+    JudgingOptions,
+    Pick<ReplayOptions, "stats" | "threads"> {
   readonly only: readonly SelectionName[] | undefined;
   /** Instead of records: a text for people, of several traces the counts alone; or one record for machines. */
   readonly summary: SummaryForm;
@@ -30,6 +34,8 @@ export interface ReplayFilesOptions extends MemoryLimits, JudgingOptions, Pick<R
   readonly hint: boolean;
   readonly progress: boolean;
   readonly timing: boolean;
+  /** Tables instead of records. */
+  readonly tables: TableOptions | undefined;
 }
 
 /**
@@ -69,6 +75,7 @@ function replayOptions(path: string, options: ReplayFilesOptions): ReplayOptions
     codeAliases: options.codeAliases,
     only: selectionOf(options.only),
     stats: options.stats,
+    threads: options.threads,
   };
 }
 
@@ -87,27 +94,20 @@ async function replayFile(
       requests = done;
       progress.update(bytesRead, done);
     };
-    const summary = await (options.summary === undefined
-      ? written(path, source, output, replayed, options, told)
-      : options.summary === "json"
-        ? overviewed(path, source, output, replayed, told)
-        : replayed.trace === undefined
-          ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
-          : onlyCounted(source, replayed, told));
+    const summary = await (options.tables !== undefined
+      ? tabulated(source, output, path, replayed, options.tables, told)
+      : options.summary === undefined
+        ? written(path, source, output, replayed, options, told)
+        : options.summary === "json"
+          ? overviewed(path, source, output, replayed, told)
+          : replayed.trace === undefined
+            ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
+            : onlyCounted(source, replayed, told));
     progress.stop();
     remark(path, summary);
     requests = summary.records.get("dma") ?? requests;
     if (options.timing)
-      process.stderr.write(
-        timingLine(
-          path,
-          requests,
-          summary.lines,
-          source.consumed,
-          performance.now() - started,
-          summary.batched,
-        ),
-      );
+      process.stderr.write(timingLine(path, requests, source.consumed, performance.now() - started, summary));
     return summary;
   } finally {
     progress.stop();
@@ -134,6 +134,19 @@ async function written(
   if (hint && shown > screenful())
     say(`pasid-replay ${shellWord(path)} --summary shows what matters of this on one screen`);
   return summary;
+}
+
+/** As tables, each row of which says which trace it is of. */
+async function tabulated(
+  source: ByteSource,
+  output: Output,
+  trace: string,
+  replayed: ReplayOptions,
+  tables: TableOptions,
+  progress: RunHooks["progress"],
+): Promise<Summary> {
+  const { tabulateTrace } = await import("./tabulate-trace.ts");
+  return tabulateTrace(source, output, { ...replayed, trace }, tables, progress);
 }
 
 /** As text for people. */

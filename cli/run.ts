@@ -1,12 +1,8 @@
-import { isMainThread } from "node:worker_threads";
 import { runCommandLine } from "./command-line.ts";
 import { ClosedPipe } from "./errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { complaint } from "./render/complaint.ts";
 import { handleSignals } from "./signals.ts";
-
-/** Complaints have no other place to go to: where standard error is closed, they go nowhere. */
-process.stderr.on("error", () => {});
 
 function fail(error: unknown): ExitStatus {
   if (error instanceof ClosedPipe) return EXIT_OK;
@@ -14,11 +10,14 @@ function fail(error: unknown): ExitStatus {
   return EXIT_TROUBLE;
 }
 
-if (isMainThread) {
+/**
+ * Runs the process's command line. It is not awaited where it is imported: what it loads imports in turn what is in one file
+ * with this.
+ */
+export async function run(): Promise<void> {
+  // Complaints have no other place to go to: where standard error is closed, they go nowhere.
+  process.stderr.on("error", () => {});
   process.on("uncaughtException", (error) => process.exit(fail(error)));
   handleSignals();
   process.exitCode = await runCommandLine(process.argv.slice(2)).catch(fail);
-} else {
-  const { serveReplays } = await import("./jobs/worker.ts");
-  serveReplays();
 }

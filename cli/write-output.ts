@@ -8,7 +8,11 @@ import { onInterrupt } from "./signals.ts";
  * @throws CliError where it cannot be opened or finished; what `work` throws
  */
 export async function writeOutput<T>(path: string, work: (output: Output) => Promise<T>): Promise<T> {
-  const output = openOutput(path);
+  return writeTo(openOutput(path), work);
+}
+
+/** As `writeOutput`, with one that is open. */
+export async function writeTo<T>(output: Output, work: (output: Output) => Promise<T>): Promise<T> {
   const cancel = onInterrupt(async () => {
     await output.halt();
     output.abandon();

@@ -19,10 +19,18 @@ const native = zlib as {
   readonly zstdDecompressSync?: DecompressSync;
 };
 
+/** `node --jitless` has none, for example. */
+const hasWasm = "WebAssembly" in globalThis;
+
+function withoutZstd(): never {
+  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly");
+}
+
 /** What makes decompressors of streams. */
 export async function zstd(): Promise<MakeDecompressor> {
   const { createZstdDecompress } = native;
   if (createZstdDecompress !== undefined) return (emit) => new NativeZstd(createZstdDecompress, emit);
+  if (!hasWasm) return () => new NoZstd();
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
   await decoder.init();
@@ -39,6 +47,7 @@ export const decompressZstd: (bytes: Uint8Array, maxBytes: number) => Uint8Array
     : (bytes, maxBytes) => native.zstdDecompressSync!(bytes, { maxOutputLength: maxBytes });
 
 async function wasmDecompress(): Promise<typeof decompressZstd> {
+  if (!hasWasm) return withoutZstd;
   const { ZSTDDecoder } = await import("zstddec");
   const decoder = new ZSTDDecoder();
   await decoder.init();
@@ -48,6 +57,16 @@ async function wasmDecompress(): Promise<typeof decompressZstd> {
     if (out.length === 0) throw new Error("damaged data");
     return out;
   };
+}
+
+class NoZstd implements Decompressor {
+  async push(): Promise<void> {
+    withoutZstd();
+  }
+
+  async finish(): Promise<void> {}
+
+  close(): void {}
 }
 
 /** A frame (RFC 8878, 3.1.1) of one raw block of one byte. */

@@ -87,6 +87,15 @@ describe("lines that are damaged", () => {
     expect(report.ignored.total).toBe(1);
   });
 
+  test.each([
+    "9@1.7:smmuv3_cmdq_opcode <--- SMMU_CID_TLBI_NH_ASID\n9@1.8:smmuv3_cmdq_tlbi_nh_asid asid=1",
+    "9@1.7:smmuv3_cmdq_opcode <--- SMMU_CMD_TLBI_NH_ASID\n9@1.8:smmuv3_cmdq_tlbi_nh_asid asid=65536",
+  ])("a command that no SMMU takes is lost, and said to be: %s", (log) => {
+    const { texts: made, report } = importLog(`${log}\n9@1.9:smmuv3_cmdq_opcode <--- SMMU_CMD_SYNC`);
+    expect(made.filter((text) => text.includes('"cmd"')).length).toBe(1);
+    expect(report.lost.get("command-operands")!.count).toBe(1);
+  });
+
   test("control characters in the name of an IOMMU: none in a record", async () => {
     const queue =
       "Base: 0x0\tHead: 8\tTail: 0\nIndex\tqw0\n0\t00000000000400f2\t00000000ffff1040\t0000000000000000\n";

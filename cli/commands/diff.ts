@@ -1,7 +1,7 @@
 import type { Argv } from "yargs";
 import { ALIGNMENTS, type Alignment, MAX_WINDOW, MIN_WINDOW } from "../../pipeline/diff/aligner.ts";
 import { DEPTHS, type Depth } from "../../pipeline/diff/answer.ts";
-import { TRACE_SIDES, type TraceSide } from "../../pipeline/diff/answer-stream.ts";
+import { TRACE_SIDES, type TraceSide } from "../../pipeline/diff/answer-kinds.ts";
 import { isDate, RULE_FIELDS } from "../../pipeline/diff/ignore-rules.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";

@@ -3,7 +3,6 @@ import { dirname, relative } from "node:path";
 import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
-import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { FilterWords } from "../../pipeline/filter/filter-words.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
@@ -62,7 +61,8 @@ function builder(yargs: Argv): Argv {
     );
 }
 
-function epilogue(): string {
+async function epilogue(): Promise<string> {
+  const { LOG_FORMATS } = await import("../../parsers/logs/registry.ts");
   return (
     `--from:\n${sentences(Object.fromEntries(LOG_FORMATS.map(({ name, title }) => [name, title])))}\n\n` +
     `--columns FIELD=COLUMN,…:\n${sentences(CSV_FIELDS)}\n\n` +
@@ -88,7 +88,7 @@ function memoryFile(text: string): MemoryFile {
 }
 
 async function run(args: ImportArguments): Promise<ExitStatus> {
-  const formats = args.from === undefined ? LOG_FORMATS : formatsOf(args.from);
+  const formats = await formatsOf(args.from);
   const boot = [args.boot ?? []].flat();
   if ([...boot, ...args.logs].filter((path) => path === "-").length > 1)
     throw new CliError("expected standard input to be read once, found it named twice", true);
@@ -167,7 +167,9 @@ function refuseTwice(paths: readonly string[]): void {
   }
 }
 
-function formatsOf(given: string | string[]): readonly LogFormat[] {
+async function formatsOf(given: string | string[] | undefined): Promise<readonly LogFormat[]> {
+  const { LOG_FORMATS } = await import("../../parsers/logs/registry.ts");
+  if (given === undefined) return LOG_FORMATS;
   const known = LOG_FORMATS.map(({ name }) => name);
   const names = listOption("--from", known, given);
   return LOG_FORMATS.filter(({ name }) => names.includes(name));

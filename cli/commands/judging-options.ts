@@ -1,7 +1,7 @@
 import type { Options } from "yargs";
 import { DIFFERENCES } from "../../pipeline/iommus/outcome.ts";
 import type { ReplayOptions } from "../../pipeline/replay/options.ts";
-import { PA_GRANULARITIES } from "../../pipeline/verdicts/comparison.ts";
+import { PA_GRANULARITIES } from "../../pipeline/verdicts/pa-granularity.ts";
 import { parseCodeAliases } from "../code-aliases.ts";
 import { CliError } from "../errors.ts";
 import { parseIotlb } from "../iotlb.ts";

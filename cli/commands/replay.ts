@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import type { Argv } from "yargs";
 import { SELECTIONS, type SelectionName } from "../../pipeline/output/selection.ts";
+import type { ReplayOptions } from "../../pipeline/replay/options.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import {
@@ -15,7 +16,8 @@ import {
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
 import { listOption, names, OUTPUT_OPTION, once, sentences, summaryForm } from "../options.ts";
-import { writeOutput } from "../write-output.ts";
+import { FORMATS, type Format, tableOptions } from "../table-options.ts";
+import { writeTo } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -27,6 +29,7 @@ const FAIL_NAMES = Object.keys(FAIL_LEVELS) as FailLevel[];
 interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces?: string[];
   output: string | string[];
+  format: Format | Format[];
   only?: string | string[];
   statsOnly: boolean;
   stats: boolean;
@@ -35,6 +38,7 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   failOn: string | string[];
   filesFrom?: string | string[];
   jobs: string | string[];
+  threads: string | string[];
   keepGoing: boolean;
   progress?: boolean;
   timing: boolean;
@@ -49,7 +53,15 @@ function builder(yargs: Argv): Argv {
       array: true,
     })
     .options({
-      output: OUTPUT_OPTION,
+      output: {
+        ...OUTPUT_OPTION,
+        describe: "File to write to, or a folder for tables: complete or not at all",
+      },
+      format: {
+        describe: "Records, or tables of outcomes and findings: with types (parquet) or as text",
+        choices: FORMATS,
+        default: "ndjson",
+      },
       only: {
         describe: `Outcomes to write: a list of ${names(SELECTIONS)}`,
         type: "string",
@@ -87,6 +99,13 @@ function builder(yargs: Argv): Argv {
         requiresArg: true,
         default: "1",
       },
+      threads: {
+        describe:
+          "Threads for each trace, 1 or 2: the second reads ahead; auto: 2 for a file of 64M or more; output is the same",
+        type: "string",
+        requiresArg: true,
+        default: "auto",
+      },
       "keep-going": {
         alias: "k",
         describe: "Go on with the other traces where one cannot be opened; the exit status says so",
@@ -104,6 +123,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson", "Replay a trace")
     .example("$0 replay a.ndjson.gz b.ndjson.zst -o out.ndjson", "Replay two, the output in a file")
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
+    .example("$0 trace.ndjson --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
     .example("$0 trace.ndjson --summary --json | jq .findings", "… for a script")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
@@ -157,6 +177,12 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       true,
     );
   const summary = summaryForm(args);
+  const format = once("--format", args.format);
+  if (format !== "ndjson" && (args.summary || args.statsOnly))
+    throw new CliError(
+      `--format ${format}: expected it without --summary and --stats-only, found both`,
+      true,
+    );
   const filter = filterWords(args);
   const failOn = listOption("--fail-on", FAIL_NAMES, args.failOn);
   for (const level of failOn) {
@@ -169,30 +195,57 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const jobs = parseInteger("--jobs", once("--jobs", args.jobs), 1, MOST_JOBS);
   if (jobs > 1 && given.includes("-"))
     throw new CliError("--jobs: expected files, which threads can read, found standard input", true);
+  const threads = threadsOf(once("--threads", args.threads), jobs);
   const { replayFiles } = await import("../replay-files.ts");
   const { tracePaths } = await import("../trace-paths.ts");
   const outputPath = once("--output", args.output);
   const traces = args.filesFrom === undefined ? await tracePaths(given) : await listed(args.filesFrom);
+  const tables = tableOptions(format, outputPath, only);
+  const named = args.filesFrom !== undefined || traces.length > 1;
+  // What may be several traces another time has a folder for each with one, too.
+  const apart = named || traces[0] !== given[0];
+  const { openReplayOutput } = await import("../replay-output.ts");
+  const { output, head, folders } = await openReplayOutput(outputPath, tables, traces.length, apart);
   const options = {
     ...memory,
     only: args.statsOnly ? [] : only,
     summary,
     filter,
-    hint: process.stdout.isTTY && outputPath === "-" && only === undefined && !args.statsOnly,
+    hint:
+      process.stdout.isTTY &&
+      outputPath === "-" &&
+      only === undefined &&
+      !args.statsOnly &&
+      tables === undefined,
     stats: args.stats,
     ...judging,
     progress: args.progress ?? showsProgress(outputPath, args.summary || args.statsOnly),
     timing: args.timing,
+    threads,
+    tables,
   };
-  const named = args.filesFrom !== undefined || traces.length > 1;
-  const many = { outputPath, jobs, keepGoing: args.keepGoing, named };
-  const { summaries, failed } = await writeOutput(outputPath, (output) =>
-    replayFiles(traces, output, options, many),
-  );
+  const many = {
+    outputPath,
+    jobs,
+    keepGoing: args.keepGoing,
+    named: named || folders !== undefined,
+    folders,
+  };
+  const { summaries, failed } = await writeTo(output, async () => {
+    if (head.length > 0) await output.write(head);
+    return replayFiles(traces, output, options, many);
+  });
   return summaries.reduce<ExitStatus>(
     (status, summary) => Math.max(status, exitStatusOf(summary, failOn)) as ExitStatus,
     failed > 0 ? EXIT_TROUBLE : EXIT_OK,
   );
+}
+
+/** @param jobs threads that there are already */
+function threadsOf(given: string, jobs: number): ReplayOptions["threads"] {
+  if (given === "auto") return jobs > 1 ? 1 : "auto";
+  if (given === "1" || given === "2") return given === "1" ? 1 : 2;
+  throw new CliError(`--threads: expected auto, 1 or 2, found ${JSON.stringify(given)}`, true);
 }
 
 async function listed(filesFrom: string | string[]): Promise<string[]> {

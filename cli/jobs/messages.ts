@@ -12,7 +12,7 @@ export type JobOrder =
 
 /** What a worker says of the trace at hand: output, in order, then how it ended. */
 export type JobNews =
-  | { readonly type: "output"; readonly bytes: Uint8Array }
+  | { readonly type: "output"; readonly bytes: Uint8Array; readonly file: string | undefined }
   | { readonly type: "done"; readonly summary: Summary }
   | {
       readonly type: "failed";

@@ -3,8 +3,12 @@ import { TraceError } from "../../parsers/trace/errors.ts";
 import { Summary } from "../../pipeline/output/statistics.ts";
 import { CliError } from "../errors.ts";
 import type { Output } from "../output.ts";
+import { packagePath } from "../package-files.ts";
 import type { ReplayFilesOptions } from "../replay-one.ts";
 import type { JobNews, JobOrder } from "./messages.ts";
+
+/** What a thread runs: `worker.ts`, as it is built. */
+const WORKER = "dist/cli/worker.js";
 
 /** A trace that a worker is at, or has replayed: what it says that nobody has taken yet. */
 class Job {
@@ -61,8 +65,8 @@ export class ReplayPool {
     for (;;) {
       const answer = await job.next();
       if (answer.type === "output") {
-        const { bytes } = answer;
-        await output.write(bytes);
+        const { bytes, file } = answer;
+        await output.write(bytes, file);
         ask(job.worker, { type: "taken", bytes: bytes.length });
         continue;
       }
@@ -80,8 +84,7 @@ export class ReplayPool {
   }
 
   #start(): void {
-    // The bundle that runs the command runs its threads as well.
-    const worker = new Worker(new URL(import.meta.url));
+    const worker = new Worker(packagePath(WORKER));
     this.#workers.push(worker);
     let job: Job | null = null;
     worker.on("message", (answer: JobNews) => {

@@ -1,16 +1,15 @@
+import type { Summary } from "../../pipeline/output/statistics.ts";
 import { formatBytes, formatCount } from "../size.ts";
 
 /**
  * The line that `--timing` writes to standard error about one trace.
- * @param batched requests that were answered many at once; -1: this platform, or this input, has none
  */
 export function timingLine(
   trace: string,
   requests: number,
-  lines: number,
   bytes: number,
   milliseconds: number,
-  batched: number,
+  { lines, batched, threads, missed }: Summary,
 ): string {
   const seconds = Math.max(milliseconds, 0.001) / 1000;
   const peak = process.resourceUsage().maxRSS * 1024;
@@ -18,6 +17,7 @@ export function timingLine(
     `pasid-replay: ${trace}: ${requests} requests, ${lines} lines, ${formatBytes(bytes)} in ${seconds.toFixed(3)} s: ` +
     `${formatCount(requests / seconds)} requests/s, ${formatCount(lines / seconds)} lines/s, ` +
     `${formatBytes(bytes / seconds)}/s; peak memory ${formatBytes(peak)}; ` +
-    `${batched < 0 ? "every request by itself" : `${batched} requests in batches`}\n`
+    `${batched < 0 ? "every request by itself" : `${batched} requests in batches`}` +
+    `${threads > 1 ? `; ${threads} threads` : ""}${missed.map((what) => `; without ${what}`).join("")}\n`
   );
 }

@@ -97,7 +97,8 @@ function recorded(recorder: Recorder): Argv {
   return proxy;
 }
 
-export function modelOf({ names, describe, builder, epilogue }: Command<object>): CommandModel {
+export async function modelOf(command: Command<object>): Promise<CommandModel> {
+  const { names, describe, builder, epilogue } = command;
   const recorder = new Recorder();
   builder(recorded(recorder));
   const [usage = ""] = names;
@@ -109,7 +110,7 @@ export function modelOf({ names, describe, builder, epilogue }: Command<object>)
     positionals: recorder.positionals,
     options: recorder.options_,
     examples: recorder.examples,
-    epilogue: epilogue?.() ?? recorder.end,
+    epilogue: (await epilogue?.()) ?? recorder.end,
   };
 }
 

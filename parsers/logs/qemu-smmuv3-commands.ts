@@ -3,7 +3,7 @@
 import { emitCommand, rangeOf } from "./commands.ts";
 import type { LogOutput, Loss } from "./format.ts";
 import type { LogIommu } from "./log-iommu.ts";
-import { type EventHandler, hexField, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
+import { type EventHandler, hexField, isTorn, numberField, optionalNumber, partsOf } from "./qemu-events.ts";
 import { cmdText } from "./record-text.ts";
 
 /** QEMU's names of commands are the specification's behind this. */
@@ -93,8 +93,10 @@ export class SmmuCommands {
     }
     const { name, fields, pages } = command;
     const range = pages > 1 ? rangeOf(pages) : null;
-    if (pages > 1 && range === null) this.#output.lost(LOST_OPERANDS);
-    else emitCommand(this.#output, this.#iommu, name, { ...fields, ...range }, command.assumed);
+    const emitted = { ...fields, ...range };
+    const emit = () => emitCommand(this.#output, this.#iommu, name, emitted, command.assumed);
+    // What no command is called, and a number that its field cannot have, come from lines that were torn.
+    if ((pages > 1 && range === null) || isTorn(emit)) this.#output.lost(LOST_OPERANDS);
   }
 
   /** "prod=1 cons=0 prod.wrap=0 cons.wrap=0": the next command is about to be executed. */

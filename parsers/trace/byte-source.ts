@@ -1,3 +1,10 @@
+/** A regular file that somebody else may read, too. */
+export interface OpenFile {
+  readonly descriptor: number;
+  /** Goes on behind bytes that somebody else has read: `consumed` is the position of the next one. */
+  skip(bytes: number): void;
+}
+
 /** Bytes of a trace, wherever they come from. */
 export interface ByteSource {
   /** For messages: the file's path, or "-" for standard input. */
@@ -6,6 +13,8 @@ export interface ByteSource {
   readonly consumed: number;
   /** Size of the input in bytes (before decompression), or undefined where it is not known. */
   readonly size: number | undefined;
+  /** What the bytes are those of, as they are, where it is such a file. */
+  readonly file?: OpenFile | undefined;
   /**
    * Puts up to `length` bytes into `target` from offset `at`.
    * @returns how many; 0 at the end

@@ -4,7 +4,7 @@
  */
 import zlib from "node:zlib";
 import { zstd } from "../zstd.ts";
-import type { ByteSource } from "./byte-source.ts";
+import type { ByteSource, OpenFile } from "./byte-source.ts";
 import { type Decompressor, type MakeDecompressor, ZlibWriter } from "./decompressor.ts";
 import { TraceError } from "./errors.ts";
 import { FOREIGN_MAGIC_BYTES, foreignFile } from "./foreign-files.ts";
@@ -77,6 +77,7 @@ class Utf16 implements Decompressor {
 export class PeekedSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
+  readonly file: OpenFile | undefined;
   readonly #raw: ByteSource;
   #head: Uint8Array;
   /** What the next read after the head throws, where reading on has failed already. */
@@ -88,6 +89,15 @@ export class PeekedSource implements ByteSource {
     this.#raw = raw;
     this.#head = head;
     this.#failure = failure;
+    const { file } = raw;
+    if (file !== undefined && failure === undefined)
+      this.file = { descriptor: file.descriptor, skip: (bytes) => this.#skip(file, bytes) };
+  }
+
+  #skip(file: OpenFile, bytes: number): void {
+    const ofHead = Math.min(bytes, this.#head.length);
+    this.#head = this.#head.subarray(ofHead);
+    file.skip(bytes - ofHead);
   }
 
   get consumed(): number {

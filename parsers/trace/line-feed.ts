@@ -1,3 +1,4 @@
+import type { TextWindow } from "./batch/windows.ts";
 import type { ErrorCode } from "./field.ts";
 import { NEWLINE } from "./json-syntax.ts";
 import { LineReader } from "./line-reader.ts";
@@ -31,6 +32,11 @@ export interface Feed {
   /** Some of what was taken is still to be worked on: call `work` until it is not, before anything else. */
   readonly busy: boolean;
   work(): void;
+  /**
+   * Takes the whole lines of a window where they stand, and works on them as `added` does. Nothing of a line may be left
+   * over. Absent: it takes no windows.
+   */
+  lend?(window: TextWindow): void;
   /** The end of the input. */
   finish(): void;
   /** The input broke off: what is left is part of a record only. */
@@ -136,6 +142,15 @@ export abstract class LineCutter implements Feed {
     this.#fill += n;
     const last = this.buffer.subarray(from, this.#fill).lastIndexOf(NEWLINE);
     if (last >= 0) this.#last = from + last;
+    this.work();
+  }
+
+  /** Works on whole lines that stand elsewhere, `start` to `end` - 1. SLACK_BYTES follow, and nothing is left over here. */
+  protected borrow(text: Uint8Array, start: number, end: number): void {
+    this.buffer = text;
+    this.#start = start;
+    this.#fill = end;
+    this.#last = end - 1;
     this.work();
   }
 

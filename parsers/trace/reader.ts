@@ -5,6 +5,7 @@
 
 import { loadLogFeed } from "../log-input.ts";
 import { BatchFeed } from "./batch/batch-feed.ts";
+import type { ReadAhead } from "./batch/read-ahead.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { type Feed, type FeedOptions, LineFeed } from "./line-feed.ts";
 import { type ReadTotals, type RecordSource, readRecords, type TraceHandler } from "./record-source.ts";
@@ -26,6 +27,8 @@ export interface TraceOptions {
   readonly maxLineBytes?: number;
   /** A record with a name that the contract does not know is an error. */
   readonly strict?: boolean;
+  /** Works ahead on the source; it is ended with it. */
+  readonly ahead?: ReadAhead | null;
 }
 
 export interface ReadOptions extends TraceOptions {
@@ -45,13 +48,13 @@ export class TraceSource implements RecordSource {
   #handler: TraceHandler | null = null;
 
   constructor(source: ByteSource, options: TraceOptions = {}) {
-    const { names = new TraceNames(), strict = false } = options;
+    const { names = new TraceNames(), strict = false, ahead = null } = options;
     const maxLineBytes = Math.min(options.maxLineBytes ?? MAX_LINE_BYTES, LONGEST_LINE_BYTES);
     this.names = names;
     this.live = source.size === undefined;
     const choose = (layout: StreamLayout) =>
       traceFeed(layout, this.#handler!, { names, maxLineBytes, strict });
-    this.#input = new TextInput(source, choose, maxLineBytes);
+    this.#input = new TextInput(source, choose, maxLineBytes, ahead);
   }
 
   get lines(): number {

@@ -1,3 +1,4 @@
+import type { FoundRecords } from "./batch/calls.ts";
 import type { BatchMachine } from "./batch/machine.ts";
 import type { ErrorCode } from "./field.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "./records.ts";
@@ -7,11 +8,11 @@ import type { PlainRecord } from "./schema.ts";
 export interface BatchTaker {
   readonly machine: BatchMachine;
   /**
-   * Takes records from `from` on, at most up to `to` - 1, as far as it can.
+   * Takes records of those found from `from` on, at most up to `to` - 1, as far as it can. They are MAX_RECORDS at most.
    * @param line of the first
    * @returns the first that it does not take: the handler is told of that one by itself, and then again of those behind it
    */
-  take(from: number, to: number, line: number): number;
+  take(found: FoundRecords, from: number, to: number, line: number): number;
 }
 
 /** Told about every record of a trace, in order. Calls are synchronous; nothing that is reused may be kept. */

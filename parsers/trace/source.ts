@@ -3,7 +3,7 @@ import { constants, openSync, readSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import type { ByteSource } from "./byte-source.ts";
+import type { ByteSource, OpenFile } from "./byte-source.ts";
 import { unpacked } from "./decompress.ts";
 import { systemError, TraceError } from "./errors.ts";
 
@@ -57,6 +57,7 @@ const READS_PER_TURN = 16;
 class FileSource implements ByteSource {
   readonly path: string;
   readonly size: number | undefined;
+  readonly file: OpenFile | undefined;
   consumed = 0;
   readonly #file: FileHandle;
   #reads = 0;
@@ -65,6 +66,13 @@ class FileSource implements ByteSource {
     this.path = path;
     this.size = size;
     this.#file = file;
+    if (size !== undefined)
+      this.file = {
+        descriptor: file.fd,
+        skip: (bytes) => {
+          this.consumed += bytes;
+        },
+      };
   }
 
   async read(target: Uint8Array, at: number, length: number): Promise<number> {
@@ -81,7 +89,7 @@ class FileSource implements ByteSource {
     // What comes from a terminal or a FIFO comes when it comes.
     if (this.size === undefined) return (await this.#file.read(target, at, length, null)).bytesRead;
     if (++this.#reads % READS_PER_TURN === 0) await setImmediate();
-    return readSync(this.#file.fd, target, at, length, null);
+    return readSync(this.#file.fd, target, at, length, this.consumed);
   }
 
   close(): Promise<void> {

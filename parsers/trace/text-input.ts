@@ -1,4 +1,6 @@
 import { setImmediate } from "node:timers/promises";
+import type { ReadAhead } from "./batch/read-ahead.ts";
+import type { TextWindow } from "./batch/windows.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
@@ -16,13 +18,18 @@ export class TextInput {
   readonly #choose: FeedChoice;
   readonly #maxLineBytes: number;
   #feed: Feed | null = null;
+  /** What works ahead, as long as it does; and its window at hand, with the next of what is to be done with that. */
+  #ahead: ReadAhead | null;
+  #window: TextWindow | null = null;
+  #step = 0;
   /** Why the input broke off, where it did. */
   #broken: string | null = null;
 
-  constructor(source: ByteSource, choose: FeedChoice, maxLineBytes: number) {
+  constructor(source: ByteSource, choose: FeedChoice, maxLineBytes: number, ahead: ReadAhead | null = null) {
     this.#source = source;
     this.#choose = choose;
     this.#maxLineBytes = maxLineBytes;
+    this.#ahead = ahead;
   }
 
   get lines(): number {
@@ -47,8 +54,9 @@ export class TextInput {
     return false;
   }
 
-  close(): Promise<void> {
-    return this.#source.close();
+  async close(): Promise<void> {
+    await this.#ahead?.close();
+    await this.#source.close();
   }
 
   async #piece(feed: Feed): Promise<boolean> {
@@ -58,12 +66,41 @@ export class TextInput {
       feed.work();
       return feed.busy || !feed.done;
     }
+    if (this.#ahead?.runs) {
+      this.#window ??= await this.#windowOf(this.#ahead);
+      if (this.#window !== null) {
+        this.#useWindow(feed, this.#window);
+        return !feed.done;
+      }
+      const { ended } = this.#ahead;
+      await this.#alone();
+      if (ended) return false;
+    }
     // Making room may replace the buffer.
     const at = feed.reserve();
     const n = await this.#read(feed.buffer, at, feed.room);
     if (n === 0) return false;
     feed.added(n);
     return !feed.done;
+  }
+
+  /** Works on what is left of a window, as long as the feed has time. */
+  #useWindow(feed: Feed, window: TextWindow): void {
+    const { text, length, first, end } = window;
+    while (!feed.busy && !feed.done)
+      switch (this.#step++) {
+        case 0:
+          add(feed, text.subarray(0, first));
+          break;
+        case 1:
+          if (end > first) feed.lend?.(window);
+          break;
+        default:
+          add(feed, text.subarray(end, length));
+          this.#window = null;
+          this.#step = 0;
+          return;
+      }
   }
 
   /** Reads as much of the start as it takes to tell how the records are laid out, and gives it to their feed. */
@@ -89,8 +126,25 @@ export class TextInput {
     }
     const feed = await this.#choose(layout, bytes.subarray(0, fill));
     this.#feed = feed;
+    if (feed.lend === undefined) await this.#alone();
     await give(feed, bytes, fill);
     return feed;
+  }
+
+  /** The next window; null where there are no more. */
+  async #windowOf(ahead: ReadAhead): Promise<TextWindow | null> {
+    try {
+      return await ahead.next();
+    } catch (error) {
+      this.#breaks(error);
+      return null;
+    }
+  }
+
+  /** Nobody is to work ahead. */
+  async #alone(): Promise<void> {
+    await this.#ahead?.close();
+    this.#ahead = null;
   }
 
   /** As `source.read`; where the input breaks off, keeps the reason and returns 0. */
@@ -98,11 +152,24 @@ export class TextInput {
     try {
       return await this.#source.read(target, at, length);
     } catch (error) {
-      if (!isTraceError(error)) throw error;
-      this.#broken = error.message;
+      this.#breaks(error);
       return 0;
     }
   }
+
+  /** Keeps why the input broke off. */
+  #breaks(error: unknown): void {
+    if (!isTraceError(error)) throw error;
+    this.#broken = error.message;
+  }
+}
+
+/** Adds a text that the feed has room for: what a window has is never more. */
+function add(feed: Feed, bytes: Uint8Array): void {
+  if (bytes.length === 0) return;
+  const at = feed.reserve();
+  feed.buffer.set(bytes, at);
+  feed.added(bytes.length);
 }
 
 /** Hands the first bytes of an input to its feed, less a byte order mark. */

@@ -2,7 +2,7 @@ import type { CachedFailures } from "../../walkers/caching.ts";
 import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { TRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
@@ -12,7 +12,7 @@ import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
-import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { areAlike, type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
@@ -21,10 +21,11 @@ import type { CacheBudgets } from "./held/memory-budget.ts";
 import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
+import type { UnflushedWrite } from "./history/line-store.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
-import type { UnflushedWrite, UnflushedWrites } from "./history/unflushed-writes.ts";
+import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -424,7 +425,7 @@ export class UnitCaches {
   holdNoPages(request: WalkRequest): boolean {
     const { device, process } = this.#unit.engine;
     // What the address alone decides, no cache has a part in.
-    if (device === null) return true;
+    if (device === null || request.at === TRANSLATED) return true;
     const pair = process?.tracked;
     if (!pair || pair.gone) return false;
     const { tags, globalTags } = pair;
@@ -502,7 +503,9 @@ export class UnitCaches {
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
-      if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
+      if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
+    // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
+    if (request.at === TRANSLATED) return mayDiffer;
     const history = caches.processes.get(request.pasid)?.history;
     if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
@@ -518,7 +521,7 @@ export class UnitCaches {
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
-      if (isValid(shared) && !sameValues(shared.context, process.context)) mayDiffer = true;
+      if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
@@ -539,7 +542,7 @@ export class UnitCaches {
     }
     const stale = caches.contexts.versions.some(isValid) || this.contexts.neighbours(caches).some(isValid);
     if (stale) this.#stale.enter(caches, request, null, null, time);
-    return stale || this.#anyLeft(caches, request);
+    return stale || (request.at !== TRANSLATED && this.#anyLeft(caches, request));
   }
 
   /** Whether translations of a page outlive the contexts that they were made through. */
@@ -575,9 +578,19 @@ export class UnitCaches {
    * All entries that give an answer, and for which an invalidation is owed.
    * @param request the engine's last one, as for `explain`
    * @param accept whether a walk's result is that answer, which memory does not give
+   * @param asOf a tick: of the invalidations that have been issued and not completed, later ones do not count
    */
-  uninvalidated(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
-    return this.#explanation.findAll(request, "uninvalidated", accept);
+  uninvalidated(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    asOf?: number,
+  ): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "uninvalidated", accept, asOf);
+  }
+
+  /** Whether it can be told without a walk that no invalidation is owed for a page. */
+  owesNothing(request: WalkRequest): boolean {
+    return this.#explanation.holdsNothing(request);
   }
 
   /** Whether an entry that an invalidation has covered gives an answer. */

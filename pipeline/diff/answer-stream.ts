@@ -22,16 +22,10 @@ import type { ErrorRecord } from "../output/records.ts";
 import { Handoff } from "../replay/handoff.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
+import type { AnswerKind, TraceSide } from "./answer-kinds.ts";
 import { AnswerSink, type AnswerTaker } from "./answer-sink.ts";
 import { type RequestFields, RequestQueue } from "./request-queue.ts";
 import { SetupLog } from "./setup-log.ts";
-
-/** Whose answers are taken from a trace: what the recorded system did, or what our walk gives. */
-export const TRACE_SIDES = ["observed", "walk"] as const;
-export type TraceSide = (typeof TRACE_SIDES)[number];
-/** What a stream's answers are: those of a trace, or a replay's outcomes. */
-export const ANSWER_KINDS = [...TRACE_SIDES, "outcomes"] as const;
-export type AnswerKind = (typeof ANSWER_KINDS)[number];
 
 /** Records that could not be used and are kept to be shown; the others are counted. */
 const KEPT_ERRORS = 1000;

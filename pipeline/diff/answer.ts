@@ -1,6 +1,6 @@
 import { REQUEST_MEMBERS } from "../../parsers/outcomes/outcome-line.ts";
 import { isObject } from "../../parsers/trace/field.ts";
-import type { AnswerKind } from "./answer-stream.ts";
+import type { AnswerKind } from "./answer-kinds.ts";
 import { shallow } from "./shallow.ts";
 
 /** What became of a request: the members of `observed`, or those of an outcome that are not about the request. */

@@ -16,7 +16,7 @@ import {
   schemaField,
 } from "../output/output-fields.ts";
 import { ALIGNED_BY } from "./aligner.ts";
-import { ANSWER_KINDS } from "./answer-stream.ts";
+import { ANSWER_KINDS } from "./answer-kinds.ts";
 import { DIFF_CLASSES, type DiffRecord } from "./difference.ts";
 import { type DiffSummaryRecord, NOTE_CODES } from "./summary-record.ts";
 

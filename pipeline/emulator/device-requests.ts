@@ -51,10 +51,13 @@ export class DeviceRequests {
   /** @returns undefined: it cannot be asked, or nobody can tell what became of it */
   async ask(record: WorldRecord, model: IommuModel): Promise<DeviceAnswer | undefined> {
     const device = this.#devices.find(({ id }) => deviceName(model, id) === record.dev);
-    if (device === undefined || record.pasid !== undefined || record.priv !== undefined) return undefined;
+    const { access } = record;
     const address = BigInt(record.addr as string);
     const bytes = (record.len as number | undefined) ?? 1;
-    const write = record.access === "w";
+    const plain = record.pasid === undefined && record.priv === undefined;
+    if (device === undefined || !plain || (access !== "r" && access !== "w"))
+      return this.#askIommu(record, model, address, bytes);
+    const write = access === "w";
     const answer = await this.#answer(device, address, bytes, write);
     if (answer === null) return undefined;
     if (answer.result === "fault") return faultAnswer(answer);
@@ -67,6 +70,28 @@ export class DeviceRequests {
       if (answer.cached === true && !arrived) return NOT_THERE;
     }
     return { result: "ok", pa: hex(pa) };
+  }
+
+  /** What no device can ask. */
+  async #askIommu(
+    record: WorldRecord,
+    model: IommuModel,
+    address: bigint,
+    bytes: number,
+  ): Promise<DeviceAnswer | undefined> {
+    const { ask, limits } = this.#driver;
+    const device = (limits.devices ?? []).find((id) => deviceName(model, id) === record.dev);
+    if (ask === undefined || device === undefined) return undefined;
+    const answer = await ask(this.#machine, {
+      device,
+      pasid: record.pasid as number | undefined,
+      address,
+      bytes,
+      access: record.access as string,
+      priv: record.priv === true,
+    });
+    if (answer === null) return undefined;
+    return answer.result === "fault" ? faultAnswer(answer) : { result: "ok", pa: hex(answer.pa!) };
   }
 
   async #answer(

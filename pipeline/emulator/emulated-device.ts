@@ -5,7 +5,7 @@ import type { IommuModel } from "../../walkers/models.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { DeviceFailure, type DeviceIdentity, type DevicePort } from "../fuzz/port.ts";
 import { EDU_BYTES } from "./edu.ts";
-import { commandOf, RunningEmulator, registersOf } from "./running-emulator.ts";
+import { commandOf, declaredRegisters, RunningEmulator } from "./running-emulator.ts";
 
 /** A device under test that is a QEMU, driven by qtest: its IOMMU, and `edu` devices behind it. */
 export class EmulatedDevice implements DevicePort {
@@ -71,7 +71,7 @@ export class EmulatedDevice implements DevicePort {
   }
 
   async run(records: readonly WorldRecord[]): Promise<readonly (DeviceAnswer | undefined)[]> {
-    const imprint = this.#driver.imprint?.(registersOf(records)) ?? "";
+    const imprint = this.#driver.imprint?.(declaredRegisters(records)) ?? "";
     const machine = this.#machines.get(imprint) ?? this.#machines.get("") ?? (await this.#start());
     this.#machines.delete("");
     this.#machines.set(imprint, machine);

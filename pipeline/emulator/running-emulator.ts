@@ -123,9 +123,10 @@ export class RunningEmulator {
   async #prepare(): Promise<void> {
     const { machine } = this;
     const { memory, firstByte } = this.#driver;
+    this.#driver.prepare?.(machine);
     await this.#requests.prepare();
     // What the machine has left there; the first page may hold a processor's firmware.
-    machine.clear(firstByte + PAGE, memory.base - firstByte - PAGE);
+    machine.clear(firstByte + PAGE, memory.base + memory.bytes - firstByte - PAGE);
     await machine.flush();
     this.#lines();
   }
@@ -145,7 +146,7 @@ export class RunningEmulator {
           this.#memory.write(BigInt(record.addr as string), record.data as string);
           break;
         case "iommu":
-          driver.configure(machine, registersOf([record]));
+          driver.configure(machine, declaredRegisters([record]));
           break;
         case "cmd":
           driver.command(machine, (record.data as string[]).map(BigInt));
@@ -198,7 +199,7 @@ function eduWords(id: number, devices: readonly number[]): string {
 }
 
 /** Registers of the IOMMU that a world declares. */
-export function registersOf(records: readonly WorldRecord[]): Record<string, bigint> {
+export function declaredRegisters(records: readonly WorldRecord[]): Record<string, bigint> {
   const regs = records.find(({ type }) => type === "iommu")?.regs as Record<string, string> | undefined;
   return Object.fromEntries(Object.entries(regs ?? {}).map(([name, value]) => [name, BigInt(value)]));
 }

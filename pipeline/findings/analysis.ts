@@ -4,8 +4,8 @@ import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { TableFlaw } from "../caches/filling/live-changes.ts";
+import type { UnflushedWrite } from "../caches/history/line-store.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
-import type { UnflushedWrite } from "../caches/history/unflushed-writes.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Route } from "../iommus/iommus.ts";
 import type { Outcome } from "../iommus/outcome.ts";
@@ -24,6 +24,8 @@ export interface Analysis {
   /** All memory is about to be replaced, and has been. */
   replacing?(): void;
   replaced?(line: number): void;
+  /** Registers, properties or bindings are about to change. */
+  reconfiguring?(): void;
   /** An `iommu` or `reg` record has changed what is known of an IOMMU. */
   configured?(line: number, unit: IommuUnit): void;
   /** A table was bound to a device, or was refused. */
@@ -114,6 +116,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   written: true,
   replacing: true,
   replaced: true,
+  reconfiguring: true,
   configured: true,
   bound: true,
   unbound: true,

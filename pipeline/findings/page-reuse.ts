@@ -16,6 +16,9 @@ const WORD_BYTES = 8;
 /** Of these, the latest that an invalidation has left are looked at again at the next one. */
 const MAX_LATEST = 64;
 
+/** Pages that were taken away and are not looked at yet. */
+const MAX_TAKEN = 1 << 9;
+
 /** A page that an entry mapped, and that a cache may still map: nothing has invalidated it since the entry changed. */
 interface OpenPage {
   readonly unit: IommuUnit;
@@ -28,12 +31,23 @@ interface OpenPage {
   readonly line: number;
 }
 
+/** A last-level entry that has become zero, which maps nothing; what it mapped is looked at where somebody has use for it. */
+interface TakenEntry {
+  readonly unit: IommuUnit;
+  readonly frame: number;
+  readonly offset: number;
+  /** When it was changed: line and tick. */
+  readonly line: number;
+  readonly time: number;
+}
+
 /**
  * Sees where memory that a page was taken from is mapped elsewhere before the page is invalidated: whoever has it now
  * shares it with a device that may still reach it by the old translation. It takes no request to be wrong.
  *
- * Cost: a look-up by frame number per `mem` record, walks for the words of last-level tables that change, and a look at the
- * pages that are new at an invalidation; nothing for requests.
+ * Cost: a look-up by frame number per `mem` record, a look at the pages that are new at an invalidation, and walks for the
+ * words of last-level tables that change; but none for a page that nobody can hold, nor, where it is only taken away, before
+ * other memory is mapped: most often the invalidation comes first. Nothing for requests.
  */
 export class PageReuse implements Analysis {
   readonly #iommus: Iommus;
@@ -47,6 +61,8 @@ export class PageReuse implements Analysis {
   #size = 0;
   /** Those since the last invalidation. */
   #latest: OpenPage[] = [];
+  /** The oldest first. Memory is, for each of them, as it was when it was taken away, but for other last-level entries. */
+  #taken: TakenEntry[] = [];
 
   constructor(iommus: Iommus, owed: OwedInvalidations, memory: TraceMemory, past: VersionedMemory) {
     this.#iommus = iommus;
@@ -61,13 +77,18 @@ export class PageReuse implements Analysis {
     const start = addrLo & (FRAME_BYTES - 1);
     const last = first + Math.floor((start + bytes - 1) / FRAME_BYTES);
     for (let frame = first; frame <= last; frame++) {
-      if (!this.#isLeafTable(frame)) continue;
+      if (!this.#isLeafTable(frame)) {
+        this.#lookAtTaken();
+        continue;
+      }
       const from = frame === first ? start & -WORD_BYTES : 0;
       const end =
         frame === last
           ? (start + bytes - (last - first) * FRAME_BYTES + WORD_BYTES - 1) & -WORD_BYTES
           : FRAME_BYTES;
       if (this.#memory.peek(frame, from, end - from)) this.#frames.push(frame);
+      if (this.#taken.some((entry) => entry.frame === frame && entry.offset >= from && entry.offset < end))
+        this.#lookAtTaken();
     }
   }
 
@@ -87,10 +108,16 @@ export class PageReuse implements Analysis {
     this.#open.clear();
     this.#size = 0;
     this.#latest = [];
+    this.#taken.length = 0;
+  }
+
+  reconfiguring(): void {
+    this.#lookAtTaken();
   }
 
   /** What has been invalidated is nobody's any more; most pages are, at once. */
   invalidated(): void {
+    if (this.#taken.length > 0) this.#taken = this.#taken.filter((entry) => this.#mayBeHeld(entry));
     if (this.#latest.length === 0) return;
     const open = this.#latest.filter((page) => page.source.valid() || !this.#close(page));
     // An invalidation may have been issued, and not completed.
@@ -98,18 +125,67 @@ export class PageReuse implements Analysis {
   }
 
   #changed(line: number, frame: number, offset: number): void {
-    for (const unit of this.#iommus.units)
-      unit.caches?.leafTables.forEachPage(frame, offset, (request, shift) => {
-        this.#pageChanged(line, unit, request, shift);
-      });
+    const empty = this.#isZero(frame, offset);
+    if (!empty) this.#lookAtTaken();
+    for (const unit of this.#iommus.units) {
+      if (!unit.caches?.leafTables.has(frame)) continue;
+      const entry: TakenEntry = { unit, frame, offset, line, time: this.#past.time };
+      if (!empty) this.#entryChanged(entry);
+      else if (this.#mayBeHeld(entry)) {
+        if (this.#taken.length === MAX_TAKEN) this.#lookAtTaken();
+        this.#taken.push(entry);
+      }
+    }
   }
 
-  #pageChanged(line: number, unit: IommuUnit, request: WalkRequest, entryShift: number): void {
+  /** Whether a word of memory is zero: in every format, an entry that is not valid. */
+  #isZero(frame: number, offset: number): boolean {
+    const memory = this.#memory;
+    if (!memory.peek(frame, offset, WORD_BYTES)) return false;
+    const { view, at } = memory;
+    return view.getInt32(at, true) === 0 && view.getInt32(at + 4, true) === 0;
+  }
+
+  /** Whether a page behind an entry may be held that nothing has invalidated. */
+  #mayBeHeld({ unit, frame, offset }: TakenEntry): boolean {
+    let held = false;
     const caches = unit.caches!;
+    caches.leafTables.forEachPage(frame, offset, (request) => {
+      if (!held) held = !caches.owesNothing(request);
+    });
+    return held;
+  }
+
+  /** Looks at what entries mapped that have been taken away, before that can no longer be told, or is needed. */
+  #lookAtTaken(): void {
+    if (this.#taken.length === 0) return;
+    const taken = this.#taken;
+    this.#taken = [];
+    for (const entry of taken) this.#entryChanged(entry);
+  }
+
+  #entryChanged(entry: TakenEntry): void {
+    const { unit, frame, offset } = entry;
+    unit.caches!.leafTables.forEachPage(frame, offset, (request, shift) => {
+      this.#pageChanged(entry, request, shift);
+    });
+  }
+
+  #pageChanged(entry: TakenEntry, request: WalkRequest, entryShift: number): void {
+    const { unit, line } = entry;
+    const caches = unit.caches!;
+    // Nobody can hold what it mapped before, and what it maps now was taken from nobody.
+    const nothing = caches.owesNothing(request);
+    if (nothing && this.#size === 0) return;
     const now = staleAnswer(caches.walkAgain(request));
     const mapped = now.pageShift !== 0 ? now.frame : -1;
-    const was = caches.uninvalidated(request, (walk) => walk.status === OK && walk.frame !== mapped);
     if (mapped >= 0) this.#given(line, unit, request, now, Math.min(now.pageShift, entryShift));
+    if (nothing) return;
+    const was = caches.uninvalidated(
+      request,
+      (walk) => walk.status === OK && walk.frame !== mapped,
+      entry.time,
+    );
     for (const source of was) {
       const { answer, change } = source;
       if (source.cache !== "iotlb" || change?.line !== line || answer.pageShift === 0) continue;

@@ -3,7 +3,7 @@ import { FILTER_WORDS, type FilterWords } from "../filter/filter-words.ts";
 import { DIFFERENCES } from "../iommus/outcome.ts";
 import { SELECTIONS, type SelectionName } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
-import { PA_GRANULARITIES } from "../verdicts/comparison.ts";
+import { PA_GRANULARITIES } from "../verdicts/pa-granularity.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
 
 /**
@@ -31,6 +31,9 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   findings: flag,
   fast: flag,
   stats: flag,
+  threads: (name, value) => {
+    if (value !== 1 && value !== 2 && value !== "auto") throw refused(name, '1, 2 or "auto"', value);
+  },
   iotlb: (name, value) => {
     for (const geometry of array(name, value, "an array of { entries, ways }")) {
       const problem = isObject(geometry) ? problemOf(geometry as never) : `expected { entries, ways }`;

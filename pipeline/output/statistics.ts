@@ -108,6 +108,9 @@ export class Summary {
   filtered = -1;
   /** Requests that were answered many at once; -1: none could be. */
   batched = -1;
+  /** Threads that worked on it; and what would have been quicker, but is not to be had here. */
+  threads = 1;
+  readonly missed: string[] = [];
   /** Names that nothing here knows. */
   unknownNames: readonly UnknownName[] = [];
   readonly records = new Map<string, number>();

@@ -3,7 +3,8 @@ import type { IotlbGeometry } from "../caches/iotlb-simulation.ts";
 import type { ReplayFilter } from "../filter/replay-filter.ts";
 import type { Difference } from "../iommus/outcome.ts";
 import { type Selection, selectionOf } from "../output/selection.ts";
-import { type CodeAliases, NO_ALIASES, type PaGranularity } from "../verdicts/comparison.ts";
+import { type CodeAliases, NO_ALIASES } from "../verdicts/comparison.ts";
+import type { PaGranularity } from "../verdicts/pa-granularity.ts";
 
 export interface ReplayOptions {
   /** Folder that `snapshot` paths are resolved in, and may not leave. */
@@ -35,6 +36,8 @@ export interface ReplayOptions {
    * itself, and says the same.
    */
   readonly fast: boolean;
+  /** How many threads work on it: a second one reads and scans ahead. "auto": two where it pays. What comes out is the same. */
+  readonly threads: 1 | 2 | "auto";
   /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
   readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
@@ -60,6 +63,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   codeAliases: NO_ALIASES,
   only: selectionOf(undefined),
   fast: process.env.PASID_REPLAY_FAST !== "0",
+  threads: 1,
   filter: null,
   stats: true,
   trace: undefined,

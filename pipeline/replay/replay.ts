@@ -213,6 +213,7 @@ export class Replay implements TraceHandler, MemoOwner {
       memo.happened();
       return;
     }
+    if (!memo.isWorthIt()) return;
     const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
     const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
@@ -221,7 +222,16 @@ export class Replay implements TraceHandler, MemoOwner {
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
     const uniform = pair !== null && caches!.isUniform(pair);
-    memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
+    const single = unit.vendor.caching.repeatedLeaf === undefined;
+    memo.learn(
+      record,
+      route,
+      outcome,
+      pair,
+      { reads, bound: this.#request.binding !== null },
+      uniform,
+      single,
+    );
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */

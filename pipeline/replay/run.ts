@@ -1,4 +1,6 @@
+import { availableParallelism } from "node:os";
 import { BatchMachine } from "../../parsers/trace/batch/machine.ts";
+import { ReadAhead } from "../../parsers/trace/batch/read-ahead.ts";
 import type { ByteSource } from "../../parsers/trace/byte-source.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { type RecordSource, readRecords } from "../../parsers/trace/record-source.ts";
@@ -51,8 +53,26 @@ export async function replayRecords(
 /** Bytes of a trace from which on it pays to make a batch machine. */
 const WORTH_A_MACHINE = 1 << 16;
 
-function isWorthIt({ size }: ByteSource): boolean {
-  return size === undefined || size >= WORTH_A_MACHINE;
+function isWorthIt({ size }: ByteSource, { threads }: ReplayOptions): boolean {
+  return threads === 2 || size === undefined || size >= WORTH_A_MACHINE;
+}
+
+/** Bytes of a trace from which on it pays to have a second thread. */
+const WORTH_A_THREAD = 64 * 2 ** 20;
+
+/** A second thread for a replay, where one is wanted. */
+async function readAhead(
+  machine: BatchMachine,
+  source: ByteSource,
+  { threads, strict, maxLineBytes }: ReplayOptions,
+): Promise<ReadAhead | null> {
+  const wanted =
+    threads === "auto" ? (source.size ?? 0) >= WORTH_A_THREAD && availableParallelism() > 1 : threads === 2;
+  if (!wanted || strict) return null;
+  const ahead = new ReadAhead(machine, source, maxLineBytes);
+  // Who asks for it gets it, if the trace is short.
+  if (threads === 2) await ahead.begin();
+  return ahead;
 }
 
 /**
@@ -68,8 +88,10 @@ export async function replayTrace(
   options: Partial<ReplayOptions> = {},
 ): Promise<Summary> {
   const all = { ...DEFAULT_OPTIONS, ...options };
-  const records = new TraceSource(source, all);
-  const machine = all.fast && all.filter === null && isWorthIt(source) ? BatchMachine.make() : null;
+  const wanted = all.fast && all.filter === null && isWorthIt(source, all);
+  const machine = wanted ? BatchMachine.make() : null;
+  const ahead = machine && (await readAhead(machine, source, all));
+  const records = new TraceSource(source, { ...all, ahead });
   const out = new ByteWriter(machine?.outputs);
   const batches = machine && new BatchReplay(machine, out, all.only);
   let writing: Promise<void> = Promise.resolve();
@@ -97,6 +119,11 @@ export async function replayTrace(
       batches,
     );
     await writing;
+    if (wanted && machine === null) summary.missed.push("WebAssembly's SIMD");
+    if (ahead !== null) {
+      if (ahead.begun) summary.threads = 2;
+      if (ahead.trouble !== null) summary.missed.push(`a second thread (${ahead.trouble})`);
+    }
     return summary;
   } finally {
     // Whoever closes the output next must not find it still being written.

@@ -32,16 +32,20 @@ export class SystemChanges {
   record(line: number, record: PlainRecord): void {
     switch (record.type) {
       case "iommu":
+        this.#reconfiguring();
         this.#configure(line, record, record.id);
         break;
       case "reg":
+        this.#reconfiguring();
         this.#configure(line, record, record.iommu);
         this.#writeRegister(line, record);
         break;
       case "bind":
+        this.#reconfiguring();
         this.#bind(line, record);
         break;
       case "unbind":
+        this.#reconfiguring();
         this.#unbind(line, record);
         break;
       case "snapshot":
@@ -73,6 +77,10 @@ export class SystemChanges {
       default:
         this.#fail(line, this.#system.take(record));
     }
+  }
+
+  #reconfiguring(): void {
+    for (const analysis of this.#analyses.reconfiguring) analysis.reconfiguring();
   }
 
   #configure(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">, id: string): void {

@@ -3,6 +3,7 @@ import { MODEL_OWNER } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { DIFFERENCES, type Difference, type Outcome } from "../iommus/outcome.ts";
+import type { PaGranularity } from "./pa-granularity.ts";
 
 /** Codes that stand for a fault code of the specification in a recorded system: legacy ones of an emulator. */
 export type CodeAliases = ReadonlyMap<number, ReadonlySet<number>>;
@@ -12,10 +13,6 @@ export const NO_ALIASES: CodeAliases = new Map();
 export function isAlias(aliases: CodeAliases, code: number, recorded: number): boolean {
   return aliases.size > 0 && (aliases.get(code)?.has(recorded) ?? false);
 }
-
-/** How two addresses are compared: byte for byte, or as pages of the translation's size. */
-export const PA_GRANULARITIES = ["exact", "page"] as const;
-export type PaGranularity = (typeof PA_GRANULARITIES)[number];
 
 /**
  * Compares an outcome with what the recorded system did. Two outcomes are equal when their `result` is; for `ok`

@@ -82,6 +82,11 @@ export class CommandDecoder {
   readonly #quiet = new Problems();
   #caps: unknown;
   readonly #reserved = new Map<Layout, ReservedMask>();
+  /** The last command that waits for others, which is most often like the one before it: its words, its kind and its status. */
+  readonly #wait = new Int32Array(2 * MAX_WORDS);
+  #waitWords = 0;
+  #waitSpec: CommandSpec | null = null;
+  #waitStatus = 0;
 
   /**
    * @param state what is known of the IOMMU; what is not, refuses nothing
@@ -96,6 +101,7 @@ export class CommandDecoder {
   configure(state: IommuState): void {
     this.#caps = this.set.capabilities(state);
     this.#reserved.clear();
+    this.#waitSpec = null;
   }
 
   /**
@@ -105,14 +111,37 @@ export class CommandDecoder {
    *   whose `status` says whether the specification stands behind it
    */
   invalidation(words: readonly Word64[]): Invalidation | null {
+    if (this.#isLastWait(words)) return null;
     this.check(words, this.#quiet);
     const out = this.#invalidation;
     const spec = this.spec;
-    if (spec?.invalidate === undefined) return null;
+    if (spec?.invalidate === undefined) {
+      if (spec?.completion === true) this.#keepWait(words.length, spec);
+      return null;
+    }
     out.reset(0);
     if (!spec.invalidate(this.view, this.#caps, out)) return null;
     out.status = this.status;
     return out;
+  }
+
+  /** Whether a command is the last one that waits: then it is as good as checked. */
+  #isLastWait(words: readonly Word64[]): boolean {
+    if (this.#waitSpec === null || words.length !== this.#waitWords) return false;
+    const wait = this.#wait;
+    for (let i = 0; i < words.length; i++)
+      if (words[i]!.lo !== wait[2 * i] || words[i]!.hi !== wait[2 * i + 1]) return false;
+    this.#load(words);
+    this.spec = this.#waitSpec;
+    this.status = this.#waitStatus;
+    return true;
+  }
+
+  #keepWait(count: number, spec: CommandSpec): void {
+    for (let i = 0; i < this.#wait.length; i++) this.#wait[i] = this.view.getInt32(4 * i, true);
+    this.#waitWords = count;
+    this.#waitSpec = spec;
+    this.#waitStatus = this.status;
   }
 
   /** Whether the last command waits until those before it are complete. A command that is refused does not. */

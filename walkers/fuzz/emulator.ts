@@ -21,6 +21,16 @@ export interface EmulatedMachine {
   writeConfig(device: number, register: number, value: number): void;
 }
 
+/** A request that no device of the emulator can make. */
+export interface EmulatedRequest {
+  readonly device: number;
+  readonly pasid: number | undefined;
+  readonly address: bigint;
+  readonly bytes: number;
+  readonly access: string;
+  readonly priv: boolean;
+}
+
 /** What an emulator did with a request, by its trace events and what it wrote into its fault log. */
 export interface EmulatedAnswer {
   readonly result: "ok" | "fault";
@@ -71,6 +81,8 @@ export interface EmulatorDriver {
    * Absent: it forgets all.
    */
   imprint?(registers: Readonly<Record<string, bigint>>): string;
+  /** What a new machine needs before its devices reach memory. */
+  prepare?(machine: EmulatedMachine): void;
   /** The registers that say what it can do. */
   identify(machine: EmulatedMachine): Promise<Readonly<Record<string, bigint>>>;
   /** Translation off, caches empty, the queue as new. */
@@ -84,6 +96,8 @@ export interface EmulatorDriver {
   forward?(machine: EmulatedMachine, all: boolean): void;
   /** Gives one command of the queue. */
   command(machine: EmulatedMachine, words: readonly bigint[]): void;
+  /** Asks the IOMMU itself, instead of a device. @returns null: not in this way either */
+  ask?(machine: EmulatedMachine, request: EmulatedRequest): Promise<EmulatedAnswer | null>;
   /** The first record in its fault log since this was last asked; null: there is none. Absent: its events say it all. */
   faultRecord?(machine: EmulatedMachine): Promise<DataView | null>;
   /**

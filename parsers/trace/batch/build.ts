@@ -1,11 +1,13 @@
 /**
- * tsx parsers/trace/batch/build.ts: compiles the batch machine (assembly/) to WebAssembly, into parsers/trace/batch/built.ts. The words
- * that it looks for, and the limits, come from where the records are declared.
+ * tsx parsers/trace/batch/build.ts: compiles the batch machine (assembly/) to WebAssembly, and the thread that works ahead
+ * (thread.ts) to one text, both into parsers/trace/batch/built.ts. The words that the machine looks for, and the limits, come
+ * from where the records are declared.
  */
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { main } from "assemblyscript/asc";
+import { build } from "esbuild";
 import { READ } from "../../../walkers/request.ts";
 import { oneOf } from "../field.ts";
 import { DMA_FIELDS, OBSERVED_FIELDS } from "../scanned-fields.ts";
@@ -30,27 +32,56 @@ function write(name: string, code: string): void {
 
 const { error, stderr, binary } = await compiled();
 if (error !== null || binary === null) throw new Error(`parsers/trace/batch/assembly: ${stderr}`);
+const machine = Buffer.from(binary).toString("base64");
 writeFileSync(
   join(FOLDER, "built.ts"),
-  `/** The batch machine, as parsers/trace/batch/build.ts has compiled it. */\nexport const MACHINE = "${Buffer.from(binary).toString("base64")}";\n`,
+  [
+    "/** What parsers/trace/batch/build.ts has compiled: the batch machine, and the program of the thread that works ahead. */",
+    `export const MACHINE = "${machine}";`,
+    `export const THREAD = ${JSON.stringify(await threadProgram())};\n`,
+  ].join("\n"),
 );
+
+/** A program by itself, as text: wherever it is started from, it needs no other file. */
+async function threadProgram(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [join(FOLDER, "thread.ts")],
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node20.19",
+    minify: true,
+    write: false,
+  });
+  return outputFiles[0]!.text.trim();
+}
 
 async function compiled() {
   let binary: Uint8Array | null = null;
   const pages = String(BATCH_END / WASM_PAGE);
   const options = [
-    ...["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd"],
     ...[
-      "--importMemory",
-      "--initialMemory",
-      pages,
-      "--maximumMemory",
-      pages,
-      "--memoryBase",
-      "1024",
+      "--optimizeLevel",
+      "3",
+      "--shrinkLevel",
+      "0",
+      "--noAssert",
+      "--runtime",
+      "stub",
       "--disableWarning",
       "201",
     ],
+    ...[
+      "--enable",
+      "simd",
+      "--enable",
+      "threads",
+      "--importMemory",
+      "--sharedMemory",
+      "--memoryBase",
+      "1024",
+    ],
+    ...["--initialMemory", pages, "--maximumMemory", pages],
   ];
   const { error, stderr } = await main(
     ["assembly/index.ts", "--baseDir", FOLDER, "--outFile", "built.wasm", ...options],

@@ -64,7 +64,7 @@ export const HAS_PA = 256;
 export const HAS_FAULT = 512;
 export const ACCESS_GIVEN = 1024;
 
-/** Records that `answer` has answered with faults: their numbers, as words. */
+/** Records that `answer` has answered with faults: their numbers, as words, of at most MAX_RECORDS that it is given. */
 export const FAULTED_AT = RECORDS_AT + MAX_RECORDS * RECORD_BYTES;
 
 // Which outcomes are written: of translations and of faults, those without a verdict and those that match; and whether faults
@@ -160,4 +160,39 @@ export const LONGEST_TS = 256;
 export const TEXT_AT = OUT_AT + 2 * OUT_BYTES;
 /** What is read at once, and room behind it for reads of whole words. */
 export const TEXT_BYTES = (1 << 19) + 64;
-export const BATCH_END = TEXT_AT + (1 << 19) + 2 * WASM_PAGE;
+
+// ── windows: texts that another thread has read or scanned, in turn ──
+
+/** Words that the threads agree by. */
+export const CONTROL_AT = TEXT_AT + (1 << 19) + WASM_PAGE;
+/** Windows that the other thread was given, and those that it has finished: both count on. */
+export const CONTROL_GIVEN = 0;
+export const CONTROL_FINISHED = 1;
+/** 1: a message is wanted when a window is finished, or when the thread has begun. */
+export const CONTROL_WAITED_FOR = 2;
+/** 1: the other thread runs. */
+export const CONTROL_RUNS = 3;
+/** 1: it is to end. */
+export const CONTROL_END = 4;
+/** How often names have been entered. */
+export const CONTROL_NAMES = 5;
+export const CONTROL_WORDS = 16;
+/** Where the other thread begins to read: a number of 8 bytes. */
+export const POSITION_AT = CONTROL_AT + 4 * CONTROL_WORDS;
+
+export const WINDOWS = 3;
+export const WINDOWS_AT = CONTROL_AT + WASM_PAGE;
+/** Text that a window takes. Nothing that is shorter is too long for the room that there is for lines that are cut. */
+export const WINDOW_TEXT_BYTES = 1 << 18;
+/** Lines whose records it takes: what is behind them is scanned when it is needed. */
+export const WINDOW_RECORDS = WINDOW_TEXT_BYTES / RECORD_BYTES;
+/** Words of its head: bytes of text, how many records it has, and CONTROL_NAMES when they were scanned. */
+export const WINDOW_LENGTH = 0;
+export const WINDOW_COUNT = 1;
+export const WINDOW_NAMES = 2;
+export const WINDOW_WORDS = 16;
+/** Where its records are, and its text. */
+export const WINDOW_RECORDS_AT = WINDOW_WORDS * 4;
+export const WINDOW_TEXT_AT = WINDOW_RECORDS_AT + WINDOW_RECORDS * RECORD_BYTES;
+export const WINDOW_BYTES = WINDOW_TEXT_AT + WINDOW_TEXT_BYTES + 64;
+export const BATCH_END = WINDOWS_AT + (((WINDOWS * WINDOW_BYTES) / WASM_PAGE) | 0) * WASM_PAGE + WASM_PAGE;

@@ -1,5 +1,13 @@
 import { MACHINE } from "./built.ts";
 import {
+  type FoundRecords,
+  type MachineCalls,
+  machineCalls,
+  type SharedMemory,
+  type WebAssemblyApi,
+  wasm,
+} from "./calls.ts";
+import {
   BATCH_END,
   FAULTED_AT,
   FIXED_AT,
@@ -15,25 +23,6 @@ import {
   WASM_PAGE,
 } from "./layout.ts";
 
-/** What assembly/index.ts exports. Addresses are those of the memory. */
-interface Exports {
-  makeDigits(): void;
-  enterName(table: number, text: number, length: number, number: number): void;
-  scan(start: number, last: number, longest: number): number;
-  answer(from: number, to: number, line: number, out: number, limit: number, select: number): number;
-  written(): number;
-  faulted(): number;
-}
-
-/** What is used of WebAssembly: the language's own library does not declare it. */
-interface WebAssemblyApi {
-  validate(bytes: Uint8Array): boolean;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
-}
-const wasm = (globalThis as { readonly WebAssembly?: WebAssemblyApi }).WebAssembly;
-
 let compiled: object | null | undefined;
 
 /** The compiled module; null where WebAssembly, or its SIMD instructions, are missing. */
@@ -47,16 +36,18 @@ function compile(): object | null {
  * come to that a memo knows.
  */
 export class BatchMachine {
-  readonly buffer: ArrayBuffer;
+  readonly module: object;
+  readonly memory: SharedMemory;
+  readonly buffer: SharedArrayBuffer;
   /** Where the text of the trace goes. */
   readonly text: Uint8Array;
   /** Where output goes. */
   readonly outputs: readonly Buffer[];
-  /** Records that `scan` has found. */
-  readonly records: Int32Array;
-  /** Which of them `answer` has answered with faults. */
+  /** MAX_RECORDS at most. */
+  readonly found: FoundRecords;
+  /** Which records `answer` has answered with faults. */
   readonly faulted: Int32Array;
-  readonly calls: Exports;
+  readonly calls: MachineCalls;
 
   /** @returns null where this platform has no such machine */
   static make(): BatchMachine | null {
@@ -64,17 +55,22 @@ export class BatchMachine {
     return compiled === null ? null : new BatchMachine(compiled, wasm!);
   }
 
-  private constructor(module: object, { Memory, Instance }: WebAssemblyApi) {
+  private constructor(module: object, { Memory }: WebAssemblyApi) {
     const pages = BATCH_END / WASM_PAGE;
-    const memory = new Memory({ initial: pages, maximum: pages });
-    const { exports } = new Instance(module, { env: { memory } });
-    this.calls = exports as Exports;
-    this.buffer = memory.buffer;
+    this.module = module;
+    this.memory = new Memory({ initial: pages, maximum: pages, shared: true });
+    this.calls = machineCalls(module, this.memory);
+    this.buffer = this.memory.buffer;
     this.text = new Uint8Array(this.buffer, TEXT_AT, TEXT_BYTES);
     this.outputs = [0, 1].map((n) => Buffer.from(this.buffer, OUT_AT + n * OUT_BYTES, OUT_BYTES));
-    this.records = new Int32Array(this.buffer, RECORDS_AT, (MAX_RECORDS * RECORD_BYTES) / 4);
+    this.found = this.records(RECORDS_AT, MAX_RECORDS);
     this.faulted = new Int32Array(this.buffer, FAULTED_AT, MAX_RECORDS);
     this.calls.makeDigits();
+  }
+
+  /** A place for so many records. */
+  records(at: number, most: number): FoundRecords {
+    return { at, words: new Int32Array(this.buffer, at, (most * RECORD_BYTES) / 4) };
   }
 
   /** Sets the texts that every outcome has: FIXED_LINE and its like are their places here. */

@@ -1,5 +1,14 @@
 import type { TraceNames } from "../records.ts";
-import { DEVICES_AT, IOMMUS_AT, LONGEST_NAME, NAME_SLOTS, PIECES_AT } from "./layout.ts";
+import {
+  CONTROL_AT,
+  CONTROL_NAMES,
+  CONTROL_WORDS,
+  DEVICES_AT,
+  IOMMUS_AT,
+  LONGEST_NAME,
+  NAME_SLOTS,
+  PIECES_AT,
+} from "./layout.ts";
 import type { BatchMachine } from "./machine.ts";
 
 /** Where a name stands while it is entered: pieces begin with room for it. */
@@ -11,7 +20,7 @@ class NameTable {
   readonly #at: number;
   /** Names that it has been told of. */
   #known = 0;
-  #entered = 0;
+  entered = 0;
 
   constructor(machine: BatchMachine, at: number) {
     this.#machine = machine;
@@ -22,12 +31,12 @@ class NameTable {
   update(size: number, text: (number: number) => string): void {
     for (; this.#known < size; this.#known++) {
       const bytes = Buffer.from(text(this.#known));
-      if (bytes.length > LONGEST_NAME || this.#entered * 2 >= NAME_SLOTS) continue;
+      if (bytes.length > LONGEST_NAME || this.entered * 2 >= NAME_SLOTS) continue;
       const scratch = new Uint8Array(this.#machine.buffer, SCRATCH, LONGEST_NAME);
       scratch.fill(0);
       scratch.set(bytes);
       this.#machine.calls.enterName(this.#at, SCRATCH, bytes.length, this.#known);
-      this.#entered++;
+      this.entered++;
     }
   }
 }
@@ -37,11 +46,18 @@ export class NameTables {
   readonly #names: TraceNames;
   readonly #iommus: NameTable;
   readonly #devices: NameTable;
+  readonly #control: Int32Array;
 
   constructor(machine: BatchMachine, names: TraceNames) {
     this.#names = names;
     this.#iommus = new NameTable(machine, IOMMUS_AT);
     this.#devices = new NameTable(machine, DEVICES_AT);
+    this.#control = new Int32Array(machine.buffer, CONTROL_AT, CONTROL_WORDS);
+  }
+
+  /** How many the machine knows. */
+  get entered(): number {
+    return this.#iommus.entered + this.#devices.entered;
   }
 
   /** Tells the machine of names that have come since. */
@@ -49,5 +65,6 @@ export class NameTables {
     const { iommus, devices } = this.#names;
     this.#iommus.update(iommus.size, (number) => iommus.text(number));
     this.#devices.update(devices.size, (number) => devices.get(number).text);
+    Atomics.store(this.#control, CONTROL_NAMES, this.entered);
   }
 }

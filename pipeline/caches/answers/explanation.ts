@@ -1,13 +1,14 @@
 import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
-import type { WalkRequest } from "../../../walkers/request.ts";
+import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import { lastUse, leftPairs } from "../held/left-behind.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
@@ -47,6 +48,8 @@ export class Explanation {
   readonly #pending: PendingInvalidations;
   readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
+  /** Of the invalidations that are pending, later ones do not count. */
+  #asOf = Number.POSITIVE_INFINITY;
   /** All that are found, where all are asked for. */
   #all: StaleSource[] | null = null;
 
@@ -109,28 +112,48 @@ export class Explanation {
   /**
    * All cached contexts, PASID entries and translations in `scope` that give an answer.
    * @param accept whether a walk's result is that answer
+   * @param asOf a tick: of the invalidations that are pending, those count that were issued by then
    */
-  findAll(request: WalkRequest, scope: Scope, accept: Accept): readonly StaleSource[] {
-    const pair = scope === "uninvalidated" ? this.#onlyPair(request) : null;
+  findAll(
+    request: WalkRequest,
+    scope: Scope,
+    accept: Accept,
+    asOf = Number.POSITIVE_INFINITY,
+  ): readonly StaleSource[] {
+    const { device, process } = this.#unit.engine;
+    const pair = scope === "uninvalidated" ? this.#onlyPair(request, device, process) : null;
     if (pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request))
       return NOTHING;
     const all: StaleSource[] = [];
     this.#all = all;
+    this.#asOf = asOf;
     if (pair === null) this.find(request, scope, accept);
     else {
       this.#throughSet(pair.tags, request, scope, accept);
       this.#throughSet(pair.globalTags, request, scope, accept);
     }
     this.#all = null;
+    this.#asOf = Number.POSITIVE_INFINITY;
     return all;
   }
 
+  /** Whether it can be told without a walk that nothing is held of a page that an invalidation is owed for. */
+  holdsNothing(request: WalkRequest): boolean {
+    const recent = this.#unit.engine.recent(request);
+    const pair = recent === null ? null : this.#onlyPair(request, recent.device, recent.process);
+    return pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request);
+  }
+
   /**
-   * The contexts of the engine's last walk, where only what they have translated can be held that an invalidation is owed
-   * for: there is no other context, and no table entry that another has taken the place of. Null: there may be.
+   * The contexts of a request, where only what they have translated can be held that an invalidation is owed for: there is
+   * no other context, and no table entry that another has taken the place of. Null: there may be.
+   * @param device where memory has them
    */
-  #onlyPair(request: WalkRequest): TranslationContext | null {
-    const { device, process } = this.#unit.engine;
+  #onlyPair(
+    request: WalkRequest,
+    device: CachedIommu["engine"]["device"],
+    process: CachedIommu["engine"]["process"],
+  ): TranslationContext | null {
     const pair = process?.tracked;
     if (device === null || !pair || pair.gone) return null;
     const caches = this.#contexts.of(request);
@@ -147,7 +170,8 @@ export class Explanation {
 
   #anyValid(set: TagSet, request: WalkRequest): boolean {
     if (this.#translations.anyValid(set, request.addrHi, request.addrLo, NOW)) return true;
-    return set.groups.some((groups) => this.#anyValid(groups, request));
+    for (const groups of set.groups) if (this.#anyValid(groups, request)) return true;
+    return false;
   }
 
   /** Something gives the answer. @returns whether that is enough */
@@ -180,6 +204,7 @@ export class Explanation {
         return true;
     }
     // Where they are harmless, they are asked for only to explain an answer.
+    if (request.at === TRANSLATED) return false;
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);
@@ -325,7 +350,7 @@ export class Explanation {
     const { entries } = this.#structures;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      for (const entry of [...entries.earlier(set, shift, hi, lo)]) {
+      for (const entry of entries.earlier(set, shift, hi, lo)) {
         const pair = this.#contexts.pair(entry.context);
         if (pair === undefined) continue;
         const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
@@ -336,7 +361,7 @@ export class Explanation {
         if (invalidated && scope !== "invalidated") continue;
         const invalidationPending =
           time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device));
+          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -370,7 +395,7 @@ export class Explanation {
             entries.wouldCover(inv, set, hi, lo, region, device),
           ),
           valid: () =>
-            !entry.invalidated &&
+            !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
             !entries.coveredByRange(set, hi, lo, time, region, device),
         };
@@ -391,8 +416,9 @@ export class Explanation {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      for (const entry of translations.earlier(set, shift, hi, lo))
-        if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
+      if (set.anySuperseded || scope === "invalidated")
+        for (const entry of translations.earlier(set, shift, hi, lo))
+          if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
       if (!translations.find(set, shift, hi, lo)) continue;
       const { context, time, invalidated } = translations;
       if (invalidated && scope !== "invalidated") continue;
@@ -427,7 +453,7 @@ export class Explanation {
     if (invalidated && scope !== "invalidated") return false;
     const invalidationPending =
       time <= set.unknownBefore ||
-      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device));
+      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device), this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
     const answer = staleAnswer(read.value);
@@ -485,7 +511,9 @@ export class Explanation {
   ): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
+    return (
+      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
+    );
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */
@@ -539,7 +567,7 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
       behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
       valid: () => isValid(version),
     });
@@ -553,6 +581,19 @@ function groupOf(
 ): Extent | null {
   const belongs = status === OK ? groupShift === shift : reason === "PERMISSION";
   return belongs ? { pageShift: shift, firstShift, ipaFrame } : null;
+}
+
+/** Whether an earlier translation has been invalidated by now. */
+function isInvalidated(
+  entries: Translations,
+  set: TagSet,
+  shift: number,
+  hi: number,
+  lo: number,
+  { context, time }: CachedTranslation,
+): boolean {
+  const now = entries.earlier(set, shift, hi, lo).find((old) => old.time === time && old.context === context);
+  return now?.invalidated === true;
 }
 
 function isOnly(versions: readonly ContextVersion[], version: ContextVersion | null): boolean {

@@ -1,8 +1,9 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
+import type { UnflushedWrite } from "../history/line-store.ts";
 import type { PastWalks } from "../history/past-walks.ts";
-import { lineAt, type UnflushedWrite, type UnflushedWrites } from "../history/unflushed-writes.ts";
+import { lineAt, type UnflushedWrites } from "../history/unflushed-writes.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 
 /** Walks that one question may take: each takes some lines for what they were. */

@@ -2,9 +2,10 @@ import type { Caching } from "../../../walkers/caching.ts";
 import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { TranslationContext } from "../held/contexts.ts";
 import type { CacheBudgets } from "../held/memory-budget.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
@@ -13,9 +14,8 @@ import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /**
- * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: the requests of a
- * trace are untranslated ones, and such a request is answered by the IOMMU, whatever the device keeps. It tells where
- * an invalidation of the device's TLB is owed.
+ * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: a request
+ * of the trace is answered by the IOMMU, whatever the device keeps. It tells where an invalidation of the device's TLB is owed.
  */
 export class DeviceTlbs {
   readonly entries: Translations;

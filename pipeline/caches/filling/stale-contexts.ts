@@ -1,9 +1,10 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
+import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import type { PastRead, VersionedMemory } from "../history/versioned-memory.ts";
@@ -116,7 +117,7 @@ export class StaleContexts {
       .earlier(set, shift, hi, lo)
       .find((old) => old.context === pair.id && !old.invalidated);
     if (known !== undefined && known.time > set.epoch && known.time >= this.#memory.lastChange)
-      set.fills(known, time);
+      translations.fill(set, shift, hi, lo, known, time);
     else translations.supersede(set, shift, hi, lo, { context: pair.id, time, invalidated: false });
   }
 
@@ -130,7 +131,11 @@ export class StaleContexts {
   ): void {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
-    const old = { context: pair.id, time: translations.time, invalidated: translations.invalidated };
+    const old: CachedTranslation = {
+      context: pair.id,
+      time: translations.time,
+      invalidated: translations.invalidated,
+    };
     const now = this.#now;
     now.copyFrom(walk);
     const then = old.time >= this.#memory.lastChange ? null : this.#past.walkAsOf(old, request);

@@ -1,10 +1,12 @@
 import type { CachedFailures } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
-import type { WalkRequest } from "../../../walkers/request.ts";
+import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
+import { answerNumber, areComparable, grantsTheSame } from "../held/answer-numbers.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
-import type { CachedTranslation, TagSet } from "../held/tag-sets.ts";
-import type { Translations } from "../held/translations.ts";
+import type { TagSet } from "../held/tag-sets.ts";
+import type { Extent, Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { LiveChanges } from "./live-changes.ts";
@@ -82,10 +84,11 @@ export class UsedTranslations {
     }
     if (shift === 0) return this.#anyValid(set, 0, request, time);
     if (walk.status === OK) this.#live.entering(set, request, walk);
-    const mayDiffer = this.#replace(set, pair, shift, request, walk);
+    const answer = answerNumber(request, walk);
+    const mayDiffer = this.#replace(set, pair, shift, request, walk, answer);
     const { addrHi, addrLo } = request;
     this.#translations.usedBy(set, pair.kind);
-    this.#translations.enter(set, shift, walk.firstShift, addrHi, addrLo, this.#holder, time);
+    this.#translations.enter(set, shift, walk.firstShift, addrHi, addrLo, this.#holder, time, answer);
     if (walk.groupShift !== 0) this.#enterGroup(set, pair, request, walk, time);
     return mayDiffer || this.#anyValid(set, shift, request, time);
   }
@@ -181,10 +184,11 @@ export class UsedTranslations {
       const { addrHi, addrLo } = request;
       const denying = this.#denying;
       denying.copyFrom(walk);
-      mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying);
+      const answer = answerNumber(request, denying);
+      mayDiffer = this.#replace(set, pair, denying.pageShift, request, denying, answer);
       this.#translations.usedBy(set, pair.kind);
       const { pageShift, firstShift } = denying;
-      this.#translations.enter(set, pageShift, firstShift, addrHi, addrLo, this.#holder, time);
+      this.#translations.enter(set, pageShift, firstShift, addrHi, addrLo, this.#holder, time, answer);
       if (denying.groupShift !== 0) this.#enterGroup(set, pair, request, denying, time);
     }
     return this.#anyValid(set, 0, request, time) || mayDiffer;
@@ -193,6 +197,7 @@ export class UsedTranslations {
   /**
    * Supersedes what is known of a page where it is another translation; true where that may change the answer. Sets
    * `#holder`.
+   * @param answer its number
    */
   #replace(
     set: TagSet,
@@ -200,6 +205,7 @@ export class UsedTranslations {
     shift: number,
     request: WalkRequest,
     walk: WalkResult,
+    answer: number,
   ): boolean {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
@@ -218,6 +224,10 @@ export class UsedTranslations {
       time: translations.time,
       invalidated: translations.invalidated,
     };
+    const { answer: before } = translations;
+    // Where they are the same, others may yet be another to requests with another privilege.
+    if (areComparable(before, answer) && (before !== answer || request.pasid === NO_PASID))
+      return this.#replaceByNumber(set, shift, request, old, before, answer);
     const others = walk.repeated && this.#live.enteringRepeated(pair, request, old.time);
     const read = this.#past.walkAsOf(old, request);
     if (read === null) return false;
@@ -231,6 +241,27 @@ export class UsedTranslations {
     if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
     translations.supersede(set, shift, hi, lo, old);
     return !covered && !sameAnswer(then, walk);
+  }
+
+  /** As above, where what both translations say is known without walking the past. */
+  #replaceByNumber(
+    set: TagSet,
+    shift: number,
+    { addrHi: hi, addrLo: lo, access }: WalkRequest,
+    old: CachedTranslation,
+    then: number,
+    now: number,
+  ): boolean {
+    if (then === now) return false;
+    const translations = this.#translations;
+    const holder = this.#contexts.pair(old.context);
+    if (holder === undefined) return false;
+    const extent: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
+    const covered =
+      old.invalidated || translations.coveredByRange(set, hi, lo, old.time, extent, holder.deviceId);
+    if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
+    translations.supersede(set, shift, hi, lo, old);
+    return !covered && !grantsTheSame(then, now, access);
   }
 
   /** Whether translations of a page are valid that were superseded, or are of another size than the one just entered. */

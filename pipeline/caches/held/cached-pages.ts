@@ -1,7 +1,7 @@
 import type { MemoryBudget } from "./memory-budget.ts";
 
-/** Bytes of one slot: tag, page in two halves, context, time. */
-export const SLOT_BYTES = 4 * 4 + 8;
+/** Bytes of one slot: tag, page in two halves, context, time, answer. */
+export const SLOT_BYTES = 4 * 4 + 2 * 8;
 /** At first: most IOMMUs of a trace with very many cache nothing. */
 const FIRST_CAPACITY = 1 << 4;
 /** What each table may have whatever the others have taken. */
@@ -10,7 +10,7 @@ const GRANTED_CAPACITY = 1 << 10;
 const fullAt = (capacity: number) => capacity - (capacity >> 2);
 
 /**
- * Cached translations by tag and page, in one piece of memory: open addressing, one slot of 24 bytes per page, which
+ * Cached translations by tag and page, in one piece of memory: open addressing, one slot of 32 bytes per page, which
  * lies in one or two lines of the processor's cache. Bounded: a full half becomes the old one and the old one before it
  * goes, so what has not been used for longest is forgotten first.
  */
@@ -43,9 +43,10 @@ export class CachedPages {
     return (this.#young.capacity + (this.#old?.capacity ?? 0)) * SLOT_BYTES;
   }
 
-  /** After `find`: the entry's context and time. */
+  /** After `find`: the entry's context, time and answer. */
   context = 0;
   time = 0;
+  answer = Number.NaN;
 
   /**
    * Looks a page up.
@@ -63,22 +64,24 @@ export class CachedPages {
     if (slot < 0) return false;
     this.context = half.contextAt(slot);
     this.time = half.timeAt(slot);
+    this.answer = half.answerAt(slot);
     return true;
   }
 
   /**
    * Enters a page, or overwrites what is known of it.
+   * @param answer whatever number says what it leads to; NaN: none does
    * @returns the time that it had; 0 where it was not known
    */
-  set(tag: number, hi: number, lo: number, context: number, time: number): number {
+  set(tag: number, hi: number, lo: number, context: number, time: number, answer = Number.NaN): number {
     const slot = this.#young.find(tag, hi, lo);
     if (slot >= 0) {
       const before = this.#young.timeAt(slot);
-      this.#young.overwrite(slot, context, time);
+      this.#young.overwrite(slot, context, time, answer);
       return before;
     }
     if (this.#young.used >= fullAt(this.#young.capacity)) this.#grow();
-    this.#young.insert(tag, hi, lo, context, time);
+    this.#young.insert(tag, hi, lo, context, time, answer);
     return this.#old?.remove(tag, hi, lo) ?? 0;
   }
 
@@ -99,7 +102,7 @@ export class CachedPages {
   }
 
   /** Calls `visit` for every entry; `visit` may not change the table. */
-  forEach(visit: (tag: number, hi: number, lo: number, context: number, time: number) => void): void {
+  forEach(visit: Visit): void {
     this.#young.forEach(visit);
     this.#old?.forEach(visit);
   }
@@ -112,8 +115,8 @@ export class CachedPages {
     // A table of twice the size must one day find room for a second one of that size.
     if (sparse || full.capacity < GRANTED_CAPACITY || this.#budget.free >= 3 * bytes) {
       const fresh = this.#newHalf(sparse ? full.capacity : full.capacity * 2);
-      full.forEach((tag, hi, lo, context, time) => {
-        fresh.insert(tag, hi, lo, context, time);
+      full.forEach((tag, hi, lo, context, time, answer) => {
+        fresh.insert(tag, hi, lo, context, time, answer);
       });
       this.#budget.give(bytes);
       this.#young = fresh;
@@ -138,13 +141,16 @@ export class CachedPages {
 const FREE = 0;
 const REMOVED = -1;
 
-// A slot as numbers of 4 bytes, and its last 8 as one of 8.
+// A slot as numbers of 4 bytes, and its last 16 as two of 8.
 const INTS = SLOT_BYTES / 4;
 const HI = 1;
 const LO = 2;
 const CONTEXT = 3;
 const DOUBLES = SLOT_BYTES / 8;
 const TIME = 2;
+const ANSWER = 3;
+
+type Visit = (tag: number, hi: number, lo: number, context: number, time: number, answer: number) => void;
 
 class Half {
   readonly capacity: number;
@@ -169,9 +175,14 @@ class Half {
     return this.#doubles[slot * DOUBLES + TIME]!;
   }
 
-  overwrite(slot: number, context: number, time: number): void {
+  answerAt(slot: number): number {
+    return this.#doubles[slot * DOUBLES + ANSWER]!;
+  }
+
+  overwrite(slot: number, context: number, time: number, answer: number): void {
     this.#ints[slot * INTS + CONTEXT] = context;
     this.#doubles[slot * DOUBLES + TIME] = time;
+    this.#doubles[slot * DOUBLES + ANSWER] = answer;
   }
 
   find(tag: number, hi: number, lo: number): number {
@@ -185,7 +196,7 @@ class Half {
     }
   }
 
-  insert(tag: number, hi: number, lo: number, context: number, time: number): void {
+  insert(tag: number, hi: number, lo: number, context: number, time: number, answer: number): void {
     const ints = this.#ints;
     const mask = this.capacity - 1;
     let slot = hash(tag, hi, lo) & mask;
@@ -195,7 +206,7 @@ class Half {
     ints[at] = tag;
     ints[at + HI] = hi;
     ints[at + LO] = lo;
-    this.overwrite(slot, context, time);
+    this.overwrite(slot, context, time, answer);
     this.size++;
   }
 
@@ -208,12 +219,20 @@ class Half {
     return this.timeAt(slot);
   }
 
-  forEach(visit: (tag: number, hi: number, lo: number, context: number, time: number) => void): void {
+  forEach(visit: Visit): void {
     const ints = this.#ints;
     for (let slot = 0; slot < this.capacity; slot++) {
       const at = slot * INTS;
       const tag = ints[at]!;
-      if (tag > FREE) visit(tag, ints[at + HI]!, ints[at + LO]!, ints[at + CONTEXT]!, this.timeAt(slot));
+      if (tag > FREE)
+        visit(
+          tag,
+          ints[at + HI]!,
+          ints[at + LO]!,
+          ints[at + CONTEXT]!,
+          this.timeAt(slot),
+          this.answerAt(slot),
+        );
     }
   }
 }

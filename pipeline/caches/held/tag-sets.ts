@@ -1,6 +1,8 @@
 import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
+import type { CachedTranslation } from "./cached-translation.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { SupersededPages } from "./superseded-pages.ts";
 
 /** An invalidation that is looked at when an entry is in question, and when it was issued. */
 export interface PageRange {
@@ -8,15 +10,6 @@ export interface PageRange {
   readonly issued: number;
   /** Number of it in its set, from 1: they stand in this order. */
   readonly number: number;
-}
-
-/** A translation that a cache may hold, or once held: what memory said to a context at a time. */
-export interface CachedTranslation {
-  readonly context: number;
-  /** Last tick at which memory gave this translation. */
-  time: number;
-  /** An invalidation has covered it. */
-  invalidated: boolean;
 }
 
 /** `TagSet.kind`: of several kinds. */
@@ -57,14 +50,14 @@ export class TagSet implements TranslationTag {
   readonly ranges: PageRange[] = [];
   /** How many there were. */
   allRanges = 0;
-  /** By page: translations that differ from the latest, which stands in the table of pages. */
-  readonly superseded = new Map<number, CachedTranslation[]>();
+  /** Translations that differ from the latest of their pages, which stand in the table of pages. */
+  readonly superseded = new SupersededPages();
   /** How many of them are valid, at most. */
   #validSuperseded = 0;
   /** Latest tick at which one of them was filled. */
   #supersededFilled = 0;
-  /** Stands behind those that are gone: to begin at the first each time would be to pass all of them. */
-  #oldest = this.superseded.keys();
+  /** Something with these tags may be valid (`TagSets.hold`). */
+  held = false;
 
   constructor(id: number, tag: TranslationTag, space: number, leafShift = 0) {
     this.id = id;
@@ -107,40 +100,49 @@ export class TagSet implements TranslationTag {
     return this.withoutTopByte ? (hi << 8) >> 8 : hi;
   }
 
-  /** Page of the superseded translations that are there for longest; each is given once. */
-  oldestSuperseded(): number {
-    let next = this.#oldest.next();
-    if (next.done) {
-      this.#oldest = this.superseded.keys();
-      next = this.#oldest.next();
-    }
-    return next.value!;
-  }
-
   /** Whether a superseded translation, of whatever page, may be valid: to look through those of a page takes its time. */
   get anySuperseded(): boolean {
     return this.#validSuperseded > 0;
   }
 
-  /** A superseded translation was added. */
-  keeps(old: CachedTranslation): void {
-    if (this.#isCounted(old)) this.#validSuperseded++;
+  /** Adds a superseded translation. @returns whether a valid one went for it */
+  supersede(key: number, old: CachedTranslation): boolean {
+    if (!old.invalidated && old.time > this.epoch) this.#validSuperseded++;
     if (old.time > this.#supersededFilled) this.#supersededFilled = old.time;
+    const gone = this.superseded.add(key, old, this.epoch);
+    if (gone !== null) this.#validSuperseded--;
+    return gone !== null;
   }
 
   /** Memory gives one of them again. */
-  fills(old: CachedTranslation, time: number): void {
-    old.time = time;
+  fill(key: number, old: CachedTranslation, time: number): void {
+    this.superseded.fill(key, old, time);
     this.#supersededFilled = time;
   }
 
-  /** One of them goes, or is about to be marked as invalidated. */
-  loses(old: CachedTranslation): void {
-    if (this.#isCounted(old)) this.#validSuperseded--;
+  /** An invalidation covers those of a page that were filled up to a tick. @returns whether any was valid */
+  dropSuperseded(key: number, issued: number): boolean {
+    if (!this.anySuperseded) return false;
+    const lost = this.superseded.invalidate(key, this.epoch, (time) => time <= issued);
+    this.#validSuperseded -= lost;
+    return lost > 0;
   }
 
-  #isCounted(old: CachedTranslation): boolean {
-    return !old.invalidated && old.time > this.epoch;
+  /** Those are invalidated that pass a test. */
+  dropAllSuperseded(covers: (key: number, time: number) => boolean): void {
+    if (this.anySuperseded) this.#validSuperseded -= this.superseded.invalidateAll(this.epoch, covers);
+  }
+
+  /** Forgets those of the page that is here for longest. @returns how many were valid */
+  forgetOldest(): number {
+    const lost = this.superseded.forgetOldest(this.epoch);
+    this.#validSuperseded -= lost;
+    return lost;
+  }
+
+  /** Whether all that was filled is invalidated. */
+  get isSpent(): boolean {
+    return this.filled <= this.epoch && this.#supersededFilled <= this.epoch;
   }
 
   /** Whether no translation is known to be held, nor to have been. */
@@ -176,14 +178,29 @@ export class TagSet implements TranslationTag {
 /** What one tag set costs with all that it is found by: an estimate. */
 const SET_BYTES = 1024;
 
-/** The tag sets of one IOMMU. */
+/** An invalidation of all that has some tags. */
+interface WideInvalidation {
+  readonly inv: Invalidation;
+  readonly issued: number;
+  /** How often tables had changed. */
+  readonly changes: number;
+}
+
+/**
+ * The tag sets of one IOMMU. Those that may hold something valid stand apart: of the others there is nothing to drop, so that
+ * the work of all invalidations together grows with what was filled.
+ */
 export class TagSets {
   readonly all: TagSet[] = [];
   readonly #budget: MemoryBudget;
   readonly #byTag = new Map<string, TagSet>();
-  readonly #byDomain = new Map<number, TagSet[]>();
+  readonly #held = new Set<TagSet>();
+  readonly #heldOf = new Map<number, Set<TagSet>>();
   /** By domain and address space: a domain may have very many spaces. */
   readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
+  /** The latest of whatever domain, and of each. */
+  #wide: WideInvalidation | null = null;
+  readonly #wideOf = new Map<number, WideInvalidation>();
 
   constructor(budget: MemoryBudget) {
     this.#budget = budget;
@@ -194,7 +211,8 @@ export class TagSets {
     this.#budget.give(this.all.length * SET_BYTES);
     this.all.length = 0;
     this.#byTag.clear();
-    this.#byDomain.clear();
+    this.#held.clear();
+    this.#heldOf.clear();
     this.#bySpace.clear();
   }
 
@@ -206,7 +224,6 @@ export class TagSets {
       this.all.push(set);
       this.#budget.take(SET_BYTES);
       this.#byTag.set(key, set);
-      listOf(this.#byDomain, tag.domain).push(set);
       let spaces = this.#bySpace.get(tag.domain);
       if (spaces === undefined) {
         spaces = new Map();
@@ -227,16 +244,53 @@ export class TagSets {
     return groups;
   }
 
-  /** Sets among which are all that an invalidation covers. */
+  /**
+   * Something is about to be filled with some tags.
+   * @param covers whether an invalidation of all that has some tags is about these
+   */
+  hold(set: TagSet, covers: (inv: Invalidation, set: TagSet) => boolean): void {
+    set.held = true;
+    this.#held.add(set);
+    const ofDomain = this.#heldOf.get(set.domain);
+    if (ofDomain === undefined) this.#heldOf.set(set.domain, new Set([set]));
+    else ofDomain.add(set);
+    // What it was spared while there was nothing to drop.
+    if (set.epoch === 0) return;
+    for (const wide of [this.#wide, this.#wideOf.get(set.domain) ?? null]) {
+      if (wide === null || wide.issued <= set.epoch || !covers(wide.inv, set)) continue;
+      set.epoch = wide.issued;
+      set.changes = wide.changes;
+    }
+  }
+
+  /** All with some tags is invalidated, and there is nothing left to drop. */
+  #spend(set: TagSet): void {
+    set.held = false;
+    this.#held.delete(set);
+    const ofDomain = this.#heldOf.get(set.domain)!;
+    ofDomain.delete(set);
+    if (ofDomain.size === 0) this.#heldOf.delete(set.domain);
+  }
+
+  /** An invalidation of all that has some tags has taken effect in those of its `candidates` that it is about. */
+  invalidated(wide: WideInvalidation, sets: readonly TagSet[]): void {
+    for (const set of sets) if (set.held && set.isSpent) this.#spend(set);
+    const { domain, domainMask, asid, pasid } = wide.inv;
+    if (asid !== ANY || pasid !== ANY) return;
+    if (domain === ANY || domainMask !== 0) this.#wide = wide;
+    else this.#wideOf.set(domain === NONE ? NO_TAG : domain, wide);
+  }
+
+  /** Sets among which are all that an invalidation covers something of. */
   *candidates(inv: Invalidation): Iterable<TagSet> {
     if (inv.domain === ANY || inv.domainMask !== 0) {
-      yield* this.all;
+      yield* this.#held;
       return;
     }
     const domain = inv.domain === NONE ? NO_TAG : inv.domain;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (space < 0) {
-      yield* this.#byDomain.get(domain) ?? [];
+      yield* this.#heldOf.get(domain) ?? [];
       return;
     }
     const spaces = this.#bySpace.get(domain);

@@ -9,17 +9,17 @@ import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walke
 import type { WalkResult } from "../../../walkers/result.ts";
 import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
+import type { CachedTranslation } from "./cached-translation.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
 import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
-import { type CachedTranslation, type TagSet, TagSets } from "./tag-sets.ts";
+import { type TagSet, TagSets } from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
 /** Ranges that a tag set keeps before all of its entries are looked at. */
 const MAX_RANGES = 1024;
-/** Pages whose earlier translations are kept beside the latest, and versions of each. */
+/** Pages whose earlier translations are kept beside the latest. */
 const MAX_SUPERSEDED_PAGES = 1 << 16;
-const MAX_VERSIONS = 16;
 /** Result of `invalidate`: perhaps some pages, perhaps none. */
 const UNKNOWN = -1;
 
@@ -106,17 +106,19 @@ export class Translations {
     this.context = pages.context;
     this.time = Math.abs(pages.time);
     this.invalidated = pages.time < 0 || this.time <= set.epoch;
+    this.answer = pages.answer;
     return true;
   }
 
   context = 0;
   time = 0;
   invalidated = false;
+  /** As it was entered. */
+  answer = Number.NaN;
 
-  /** The other translations of that page; empty for most. */
+  /** The other translations of that page, as copies; empty for most. */
   earlier(set: TagSet, shift: number, hi: number, lo: number): readonly CachedTranslation[] {
-    if (set.superseded.size === 0) return [];
-    return set.superseded.get(pageKey(set.high(hi), lo, shift)) ?? [];
+    return set.superseded.of(pageKey(set.high(hi), lo, shift));
   }
 
   /** Whether any translation of a page that was filled up to a tick is valid, as far as that is known without walking. */
@@ -140,6 +142,7 @@ export class Translations {
    * Enters the latest translation of a page.
    * @param shift log2 of what it maps
    * @param firstShift log2 of its first stage's leaf, where both stages translate; else 0
+   * @param answer whatever number says what it leads to; NaN: none does
    */
   enter(
     set: TagSet,
@@ -149,13 +152,27 @@ export class Translations {
     lo: number,
     context: number,
     time: number,
+    answer = Number.NaN,
   ): void {
+    if (!set.held) this.#hold(set);
     set.saw(shift);
     if (firstShift > shift) set.split = true;
-    const before = this.#pages.set(set.id, baseHi(set.high(hi), shift), baseLo(lo, shift), context, time);
+    const before = this.#pages.set(
+      set.id,
+      baseHi(set.high(hi), shift),
+      baseLo(lo, shift),
+      context,
+      time,
+      answer,
+    );
     set.filled = time;
     if (set.first === 0) set.first = time;
     if (before <= set.epoch && set.valid >= 0) set.valid++;
+  }
+
+  #hold(set: TagSet): void {
+    const coverage = this.#coverage;
+    this.tags.hold(set, (inv, of) => coverage.tags(inv, of) && coverage.all(inv, of));
   }
 
   /** Contexts of a kind translate with some tags. */
@@ -165,32 +182,19 @@ export class Translations {
 
   /** Keeps a translation of a page beside the one in the table. */
   supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
-    const key = pageKey(set.high(hi), lo, shift);
+    if (!set.held) this.#hold(set);
     set.saw(shift);
-    let versions = set.superseded.get(key);
-    if (versions === undefined) {
-      versions = [];
-      set.superseded.set(key, versions);
-      this.#supersededPages++;
-    }
-    versions.push(old);
-    set.keeps(old);
-    if (versions.length > MAX_VERSIONS) {
-      const invalidated = versions.findIndex((v) => v.invalidated || v.time <= set.epoch);
-      if (invalidated < 0) this.forgotten++;
-      const gone = Math.max(invalidated, 0);
-      set.loses(versions[gone]!);
-      for (let i = gone + 1; i < versions.length; i++) versions[i - 1] = versions[i]!;
-      versions.length--;
-    }
+    const pages = set.superseded.size;
+    if (set.supersede(pageKey(set.high(hi), lo, shift), old)) this.forgotten++;
+    this.#supersededPages += set.superseded.size - pages;
     if (this.#supersededPages <= MAX_SUPERSEDED_PAGES) return;
-    const oldest = set.oldestSuperseded();
-    for (const version of set.superseded.get(oldest)!) {
-      if (!version.invalidated && version.time > set.epoch) this.forgotten++;
-      set.loses(version);
-    }
-    set.superseded.delete(oldest);
+    this.forgotten += set.forgetOldest();
     this.#supersededPages--;
+  }
+
+  /** Memory gives one of the earlier translations of a page again. */
+  fill(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation, time: number): void {
+    set.fill(pageKey(set.high(hi), lo, shift), old, time);
   }
 
   /**
@@ -244,15 +248,20 @@ export class Translations {
       dropped = pages < 0 || dropped < 0 ? UNKNOWN : dropped + pages;
     };
     const coverage = this.#coverage;
+    const whole: TagSet[] = [];
     for (const set of this.tags.candidates(inv)) {
       if (!coverage.tags(inv, set)) continue;
       const mayHold = set.valid !== 0 || set.superseded.size > 0;
-      if (coverage.all(inv, set)) add(this.#whole(set, issued, history));
-      else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
+      if (coverage.all(inv, set)) {
+        add(this.#whole(set, issued, history));
+        whole.push(set);
+      } else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
       else if (coverage.intermediate(inv, set)) {
         if (inv.combined !== COMBINED_KEPT) add(this.#range(set, inv, issued, mayHold));
       } else add(this.#page(set, inv, issued));
     }
+    if (!inv.hasAddress && inv.anyDevice)
+      this.tags.invalidated({ inv, issued, changes: history?.changes ?? 0 }, whole);
     return dropped;
   }
 
@@ -333,17 +342,11 @@ export class Translations {
     const high = baseHi(hi, shift);
     let dropped = false;
     if (pages.find(set.id, high, key) && pages.time > set.epoch && pages.time <= issued) {
-      pages.set(set.id, high, key, pages.context, -pages.time);
+      pages.set(set.id, high, key, pages.context, -pages.time, pages.answer);
       if (set.valid > 0) set.valid--;
       dropped = true;
     }
-    if (set.superseded.size > 0)
-      for (const old of set.superseded.get(pageKey(hi, lo, shift)) ?? [])
-        if (old.time <= issued && !old.invalidated) {
-          set.loses(old);
-          old.invalidated = true;
-          dropped = true;
-        }
+    if (set.dropSuperseded(pageKey(hi, lo, shift), issued)) dropped = true;
     return dropped;
   }
 
@@ -374,16 +377,19 @@ export class Translations {
     });
     for (let i = 0; i < covered.length; i += 2)
       if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
-        this.#pages.set(set.id, covered[i]!, covered[i + 1]!, this.#pages.context, -this.#pages.time);
+        this.#pages.set(
+          set.id,
+          covered[i]!,
+          covered[i + 1]!,
+          this.#pages.context,
+          -this.#pages.time,
+          this.#pages.answer,
+        );
     if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
-    for (const [key, versions] of set.superseded) {
+    set.dropAllSuperseded((key, time) => {
       const { frame, shift } = pageOf(key);
-      for (const old of versions) {
-        if (old.invalidated || !this.#inRange(set, frameHi(frame), frameLo(frame), shift, old.time)) continue;
-        set.loses(old);
-        old.invalidated = true;
-      }
-    }
+      return this.#inRange(set, frameHi(frame), frameLo(frame), shift, time);
+    });
     const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
     const gone = kept.length - MAX_RANGES / 2;
     if (gone > 0) {

@@ -1,25 +1,12 @@
 import { FRAME_BYTES, FRAME_SHIFT, frameOf } from "../../../walkers/memory.ts";
+import { LINE_BYTES, LINE_SHIFT, LINE_WORDS, LineStore, type UnflushedWrite } from "./line-store.ts";
 
-/** What processors' caches write back at once, in bytes. */
-const LINE_SHIFT = 6;
-const LINE_BYTES = 1 << LINE_SHIFT;
-const LINE_WORDS = LINE_BYTES / 4;
 const LINES_PER_FRAME = FRAME_BYTES >> LINE_SHIFT;
 
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-/** Lines that are kept, at most, and contents of each: the first, and the latest. */
+/** Lines that are kept, at most. */
 const MAX_LINES = 1 << 16;
-const MAX_VERSIONS = 4;
-
-/** What a line of memory held before a write that nothing has flushed; not to be kept beyond the next write. */
-export interface UnflushedWrite {
-  /** Line of the `mem` record. */
-  readonly line: number;
-  /** Number of the line of memory, as `lineAt` gives it. */
-  readonly at: number;
-  readonly before: Uint8Array;
-}
 
 /** Number of the line of memory that an address is in. */
 export function lineAt(frame: number, offset: number): number {
@@ -29,15 +16,6 @@ export function lineAt(frame: number, offset: number): number {
 /** Frame number and byte offset of a line's first byte. */
 export function startOf(at: number): { readonly frame: number; readonly offset: number } {
   return { frame: Math.floor(at / LINES_PER_FRAME), offset: (at % LINES_PER_FRAME) << LINE_SHIFT };
-}
-
-/** Its bytes serve again for a later write. */
-interface Kept {
-  line: number;
-  readonly at: number;
-  readonly before: Uint8Array;
-  /** The same bytes. */
-  readonly words: Int32Array;
 }
 
 interface Peeked {
@@ -54,12 +32,9 @@ export class UnflushedWrites {
   readonly #memory: Peeked;
   /** A line as it is. */
   readonly #now = new Int32Array(LINE_WORDS);
-  /**
-   * By number of the line, the latest of them last: lines written lately, and those before them. Two maps that take
-   * turns: one whose oldest are deleted again and again must step over all that it has deleted to find the next one.
-   */
-  #lines = new Map<number, Kept[]>();
-  #earlier = new Map<number, Kept[]>();
+  /** Lines written lately, and those before them: when the ones are too many, they become the others. */
+  #lines = new LineStore(MAX_LINES / 2);
+  #earlier = new LineStore(MAX_LINES / 2);
   /** Some IOMMU's walks are not coherent: before, nothing is kept. */
   watching = false;
   /** The trace records flushes: a write without one is known to be without. */
@@ -84,26 +59,14 @@ export class UnflushedWrites {
 
   #add(at: number, line: number): void {
     this.#read(at);
-    const writes = this.#lines.get(at) ?? this.#earlier.get(at);
-    if (writes === undefined) {
-      if (this.#lines.size === MAX_LINES / 2) {
-        this.#earlier = this.#lines;
-        this.#lines = new Map();
-      }
-      this.#lines.set(at, [kept(line, at, this.#now)]);
-      return;
+    if (this.#lines.add(at, line, this.#now, false) || this.#earlier.add(at, line, this.#now, false)) return;
+    if (this.#lines.size === MAX_LINES / 2) {
+      const oldest = this.#earlier;
+      oldest.clear();
+      this.#earlier = this.#lines;
+      this.#lines = oldest;
     }
-    if (same(writes[writes.length - 1]!.words, this.#now)) return;
-    if (writes.length < MAX_VERSIONS) {
-      writes.push(kept(line, at, this.#now));
-      return;
-    }
-    // The second goes, and its bytes serve again: to let go of it and make others would be most of what a write costs.
-    const again = writes[1]!;
-    for (let i = 2; i < MAX_VERSIONS; i++) writes[i - 1] = writes[i]!;
-    again.line = line;
-    for (let i = 0; i < LINE_WORDS; i++) again.words[i] = this.#now[i]!;
-    writes[MAX_VERSIONS - 1] = again;
+    this.#lines.add(at, line, this.#now, true);
   }
 
   /** Reads a line as it is into `#now`. What is nowhere in memory reads as zero. */
@@ -119,9 +82,10 @@ export class UnflushedWrites {
     for (let i = 0; i < LINE_WORDS; i++) now[i] = view.getInt32(from + 4 * i, IS_LITTLE_ENDIAN);
   }
 
-  /** Contents of a line before the writes to it that nothing has flushed. */
+  /** Contents of a line before the writes to it that nothing has flushed: the first, and the latest. */
   of(at: number): readonly UnflushedWrite[] {
-    return this.#lines.get(at) ?? this.#earlier.get(at) ?? [];
+    const lately = this.#lines.of(at);
+    return lately.length > 0 ? lately : this.#earlier.of(at);
   }
 
   /** Lines of memory are flushed: those that hold any of these bytes. */
@@ -129,9 +93,8 @@ export class UnflushedWrites {
     const first = lineOf(addrHi, addrLo);
     const size = (sizeHi >>> 0) * 2 ** 32 + (sizeLo >>> 0);
     const last = first + Math.floor(((addrLo & (LINE_BYTES - 1)) + size - 1) / LINE_BYTES);
-    for (const lines of [this.#lines, this.#earlier])
-      if (last - first < lines.size) for (let at = first; at <= last; at++) lines.delete(at);
-      else for (const at of lines.keys()) if (at >= first && at <= last) lines.delete(at);
+    this.#lines.delete(first, last);
+    this.#earlier.delete(first, last);
   }
 
   flushAll(): void {
@@ -142,14 +105,4 @@ export class UnflushedWrites {
 
 function lineOf(addrHi: number, addrLo: number): number {
   return lineAt(frameOf(addrHi, addrLo), addrLo & ((1 << FRAME_SHIFT) - 1));
-}
-
-function kept(line: number, at: number, now: Int32Array): Kept {
-  const words = now.slice();
-  return { line, at, before: new Uint8Array(words.buffer), words };
-}
-
-function same(a: Int32Array, b: Int32Array): boolean {
-  for (let i = 0; i < LINE_WORDS; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -1,3 +1,4 @@
+import type { FoundRecords } from "../../../parsers/trace/batch/calls.ts";
 import {
   ACCESS_GIVEN,
   ANSWER_FAULTS,
@@ -69,25 +70,24 @@ export class BatchReplay implements BatchTaker {
     this.#owner = owner;
   }
 
-  take(from: number, to: number, line: number): number {
+  take(found: FoundRecords, from: number, to: number, line: number): number {
     const owner = this.#owner;
     const { place } = this.#out;
     if (place === 0 || owner === null || owner.isDue) return from;
     const { calls } = this.machine;
     const select = this.#select | (owner.isCalm ? ANSWER_FAULTS : 0);
-    const next = calls.answer(from, to, line, place, place + this.#out.room, select);
+    const next = calls.answer(found.at, from, to, line, place, place + this.#out.room, select);
     if (next === from) return from;
     this.#out.advance(calls.written() - place);
     const faults = calls.faulted();
-    for (let i = 0; i < faults; i++) this.#faulted(owner, this.machine.faulted[i]!, line - from);
+    for (let i = 0; i < faults; i++) this.#faulted(owner, found.words, this.machine.faulted[i]!, line - from);
     owner.answered(next - from, line + (next - from) - 1);
     return next;
   }
 
   /** @param base line of a record less its number */
-  #faulted(owner: MemoOwner, number: number, base: number): void {
+  #faulted(owner: MemoOwner, words: Int32Array, number: number, base: number): void {
     const record = this.#record;
-    const words = this.machine.records;
     const at = number * (RECORD_BYTES / 4);
     const flags = words[at + RECORD_FLAGS / 4]!;
     record.iommu = words[at + RECORD_IOMMU / 4]!;

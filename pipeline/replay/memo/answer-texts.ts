@@ -33,7 +33,7 @@ export class AnswerTexts {
   /** Whose heads contexts have, by their slots. */
   readonly #heads = new Map<number, RequestNames>();
 
-  constructor(buffer: ArrayBuffer) {
+  constructor(buffer: ArrayBufferLike) {
     this.#pieces = new Pieces(buffer);
     this.#contexts = new Int32Array(buffer, CONTEXTS_AT, CONTEXT_SLOTS * MEMO_SLOT_WORDS);
     this.#tails = new Int32Array(buffer, TAILS_AT, MAX_TAILS * MEMO_SLOT_WORDS);

@@ -1,13 +1,14 @@
 import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { UNTRANSLATED } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
 import type { RequestNames } from "../../iommus/request-names.ts";
-import { AnswerTable, leafHi, leafKey } from "./answer-table.ts";
+import { AnswerTable, leafHi, leafKey, leafPages } from "./answer-table.ts";
 import { AnswerTexts } from "./answer-texts.ts";
 import { ContextTable } from "./context-table.ts";
 import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
@@ -15,6 +16,8 @@ import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
 /** Classes, and numbers that were given to them: more are not told apart. */
 const MAX_CLASSES = 1 << 20;
 const NONE = -1;
+/** After so many periods of one request, the first request of a period is not learned: nothing will be like it. */
+const SHORT_PERIODS = 4;
 
 /** How the contexts of a request were found. */
 export interface ContextSource {
@@ -52,7 +55,7 @@ export class Memo {
    * @param machine memory of a batch machine, which answers by this memo what it can; null: there is none
    * @param fold told in the end, or when the memo begins anew, how often each tail was the answer
    */
-  constructor(fold: TailCounts, machine: ArrayBuffer | null) {
+  constructor(fold: TailCounts, machine: ArrayBufferLike | null) {
     const buffer = machine ?? new ArrayBuffer(MEMO_END);
     this.#texts = machine === null ? null : new AnswerTexts(machine);
     this.#fold = fold;
@@ -65,8 +68,19 @@ export class Memo {
 
   readonly #newTail = (number: number, outcome: Outcome) => this.#texts?.tail(number, outcome);
 
+  /** Requests that could have been learned in this period, and how many periods in a row had only one. */
+  #asked = 0;
+  #short = 0;
+
+  /** A request could be learned. @returns whether that is worth it */
+  isWorthIt(): boolean {
+    return ++this.#asked > 1 || this.#short < SHORT_PERIODS;
+  }
+
   /** Something has happened: nothing that is known counts any more. */
   happened(): void {
+    if (this.#asked > 0) this.#short = this.#asked === 1 ? this.#short + 1 : 0;
+    this.#asked = 0;
     if (++this.#period[0]! < 0x7fff_ffff) return;
     this.#contexts.clear();
     this.#answers.clear();
@@ -79,12 +93,28 @@ export class Memo {
     const period = this.#period[0]!;
     const contexts = this.#contexts;
     const context = contexts.slot(record.iommu, record.dev, record.pasid);
-    if (contexts.period(context) !== period || crosses(record)) return false;
+    if (contexts.period(context) !== period || standsAlone(record)) return false;
     const priv = record.priv ? 1 : 0;
     const group = (contexts.classOf(context) << 1) | priv;
     const own = (contexts.ownClass(context) << 1) | priv;
     this.#slot = this.#answers.find(group, own, addrHi, addrLo, access, period);
+    if (this.#slot === NONE && this.#leaves.length > 0) this.#slot = this.#ofLeaf(group, record, period);
     return this.#slot !== NONE;
+  }
+
+  /** The slot of a page that a leaf grants an access to, entered by what is known of that. */
+  #ofLeaf(group: number, { addrHi, addrLo, access }: DmaRecord, period: number): number {
+    const answers = this.#answers;
+    if (answers.isFull) return NONE;
+    for (const shift of this.#leaves) {
+      const leaf = answers.leaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), access, period);
+      if (leaf === NONE) continue;
+      const frame = frameOf(answers.paHi(leaf), answers.paLo(leaf)) + leafPages(addrHi, addrLo, shift);
+      const tail = answers.tail(leaf);
+      const page = addrLo & ~FRAME_MASK;
+      return answers.grant(group, addrHi, page, access, period, tail, frameHi(frame), frameLo(frame));
+    }
+    return NONE;
   }
 
   /**
@@ -95,7 +125,7 @@ export class Memo {
     const { addrHi, addrLo } = record;
     const period = this.#period[0]!;
     const context = this.#contexts.slot(record.iommu, record.dev, record.pasid);
-    if (this.#contexts.period(context) !== period || crosses(record)) return false;
+    if (this.#contexts.period(context) !== period || standsAlone(record)) return false;
     const group = (this.#contexts.classOf(context) << 1) | (record.priv ? 1 : 0);
     this.#foreseen = this.#answers.known(group, addrHi, addrLo & ~FRAME_MASK, period);
     for (const shift of this.#leaves)
@@ -144,6 +174,7 @@ export class Memo {
    * @param pair its contexts, where caches are kept track of
    * @param contexts what its contexts took to read, and whether they came by a binding
    * @param uniform a leaf that is larger than a page leads everywhere the same way (`UnitCaches.isUniform`)
+   * @param single and it is one entry, that all of its pages are walked by
    */
   learn(
     record: DmaRecord,
@@ -152,8 +183,9 @@ export class Memo {
     pair: TranslationContext | null,
     contexts: ContextSource,
     uniform: boolean,
+    single: boolean,
   ): void {
-    if (crosses(record)) return;
+    if (standsAlone(record)) return;
     this.#makeRoom();
     const period = this.#period[0]!;
     const { addrHi, addrLo, access } = record;
@@ -163,8 +195,10 @@ export class Memo {
     if (outcome.status === OK) {
       const frame = outcome.runFrame[0]!;
       const group = (this.#contexts.classOf(slot) << 1) | priv;
-      this.#answers.grant(group, addrHi, addrLo, access, period, tail, frameHi(frame), frameLo(frame));
-      if (uniform && outcome.pageShift > FRAME_SHIFT) this.#enterLeaf(group, record, outcome, period, tail);
+      const page = addrLo & ~FRAME_MASK;
+      this.#answers.grant(group, addrHi, page, access, period, tail, frameHi(frame), frameLo(frame));
+      if (uniform && outcome.pageShift > FRAME_SHIFT)
+        this.#enterLeaf(group, record, outcome, period, tail, single ? access : 0);
     } else {
       const own = (this.#contexts.ownClass(slot) << 1) | priv;
       this.#answers.refuse(own, addrHi, addrLo, access, period, tail);
@@ -174,12 +208,16 @@ export class Memo {
   #enterLeaf(
     group: number,
     { addrHi, addrLo }: DmaRecord,
-    { pageShift: shift }: Outcome,
+    { pageShift: shift, runFrame }: Outcome,
     period: number,
     tail: number,
+    access: number,
   ): void {
     if (!this.#leaves.includes(shift)) this.#leaves.push(shift);
-    this.#answers.enterLeaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period, tail);
+    const first = runFrame[0]! - leafPages(addrHi, addrLo, shift);
+    const hi = leafHi(addrHi, shift);
+    const key = leafKey(addrLo, shift);
+    this.#answers.grant(group, hi, key, access, period, tail, frameHi(first), frameLo(first));
   }
 
   /** Tells what was counted. */
@@ -245,7 +283,7 @@ export class Memo {
   }
 }
 
-/** Whether a request is of more than one page. */
-function crosses({ addrLo, len }: DmaRecord): boolean {
-  return (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
+/** Whether a request is like no other: it is of more than one page, or no ordinary one (ATS), which others are answered by. */
+function standsAlone({ addrLo, len, at }: DmaRecord): boolean {
+  return at !== UNTRANSLATED || (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
 }

@@ -14,7 +14,7 @@ export class Pieces {
   readonly #buffer: Buffer;
   #end = LONGEST_NAME;
 
-  constructor(buffer: ArrayBuffer) {
+  constructor(buffer: ArrayBufferLike) {
     this.#buffer = Buffer.from(buffer, PIECES_AT, PIECES_BYTES);
   }
 

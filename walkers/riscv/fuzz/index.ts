@@ -13,6 +13,7 @@ import {
 import { Capabilities, DeviceDirectoryPointer, FeaturesControl } from "../registers.ts";
 import { DDT_ENTRY_RULES, DEVICE_RULES, PDT_ENTRY_RULES, PROCESS_RULES } from "../rules.ts";
 import { RISCV_BUGS } from "./bugs.ts";
+import { qemuRiscv } from "./qemu.ts";
 import { buildRiscvWorld } from "./worlds.ts";
 
 /** Causes that a walk of an untranslated request can end in. */
@@ -41,6 +42,7 @@ export const RISCV_FUZZING: VendorFuzzing = {
   landmarks: [],
   faults: RISCV_FAULTS.filter(({ code }) => WALK_CAUSES.includes(code)),
   build: buildRiscvWorld,
+  emulator: qemuRiscv,
   /** Svnapot: a page of 64 KiB has 16 entries, all alike. */
   ambiguous: (layout, view, littleEndian) =>
     layout === SvEntry && layout.extract("N", view, 0, littleEndian) === 1n,

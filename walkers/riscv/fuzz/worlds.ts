@@ -156,6 +156,11 @@ function tagsOf(device: number, pasid: number, { second, gscid }: Setting, pscid
   return { device, pasid, domain, space: pscid, regime: REGIME_EL1, nested: second !== null && pscid >= 0 };
 }
 
+/** Each guest has PSCIDs of its own, and the host too. */
+function freshPscid(world: World, { second, gscid }: Setting): number {
+  return world.freshId(`PSCID of ${second === null ? "the host" : gscid}`, 2 ** 20);
+}
+
 /** Tables of the first stage, or null where no scheme fits. */
 function firstOf(world: World, { sxl, sbe, below, guestBits: bits }: Setting): SvStage | null {
   const schemes = levelsOf(world, sxl, "");
@@ -173,7 +178,7 @@ function addPlainDevice(
   path: readonly WorldEntry[],
 ): void {
   const first = withFirst ? firstOf(world, setting) : null;
-  const pscid = first === null ? -1 : world.freshId("PSCID", 2 ** 20);
+  const pscid = first === null ? -1 : freshPscid(world, setting);
   if (first !== null)
     world.put(
       entry.layout,
@@ -236,7 +241,7 @@ function addProcess(
 ): void {
   const { random } = world;
   const first = firstOf(world, setting);
-  const pscid = world.freshId("PSCID", 2 ** 20);
+  const pscid = freshPscid(world, setting);
   const fields = {
     ...{ V: 1, ENS: random.below(2), SUM: random.below(2), PSCID: pscid },
     ...{

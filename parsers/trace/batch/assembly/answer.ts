@@ -47,7 +47,6 @@ import {
   RECORD_SEQ,
   RECORD_TS,
   RECORD_TS_BYTES,
-  RECORDS_AT,
   REQUEST_ACCESS,
   REQUEST_PRIV,
   SELECT_FAULT_MATCHES,
@@ -93,13 +92,21 @@ export function looked(): u32 {
 }
 
 /**
- * Answers records `from` to `to` - 1, as far as it can.
+ * Answers records `from` to `to` - 1 of those at `records`, as far as it can.
  * @param line of the first one
  * @param out where the text goes, which ends before `limit`
  * @param select SELECT_OK and its like: what is written
  * @returns the first record that is not answered
  */
-export function answer(from: i32, to: i32, line: f64, out: usize, limit: usize, select: i32): i32 {
+export function answer(
+  records: usize,
+  from: i32,
+  to: i32,
+  line: f64,
+  out: usize,
+  limit: usize,
+  select: i32,
+): i32 {
   end = out;
   faultCount = 0;
   const period = load<u32>(PERIOD_AT);
@@ -107,9 +114,9 @@ export function answer(from: i32, to: i32, line: f64, out: usize, limit: usize, 
   let i = from;
   while (i < to) {
     const last = min<i32>(i + AHEAD, to);
-    lookAhead(i, last);
+    lookAhead(records, i, last);
     for (; i < last; i++, number++) {
-      const r: usize = RECORDS_AT + <usize>i * RECORD_BYTES;
+      const r = records + <usize>i * RECORD_BYTES;
       if (end + OUTCOME_BYTES > limit || !answered(i, r, period, number, select)) return i;
     }
   }
@@ -117,9 +124,9 @@ export function answer(from: i32, to: i32, line: f64, out: usize, limit: usize, 
 }
 
 /** Finds the contexts of records, and looks at where their answers are, if they are anywhere. */
-function lookAhead(from: i32, to: i32): void {
+function lookAhead(records: usize, from: i32, to: i32): void {
   for (let i = from; i < to; i++) {
-    const r: usize = RECORDS_AT + <usize>i * RECORD_BYTES;
+    const r = records + <usize>i * RECORD_BYTES;
     const flags = load<u32>(r, RECORD_FLAGS);
     let context: usize = 0;
     if ((flags & PLAIN_REQUEST) !== 0) {

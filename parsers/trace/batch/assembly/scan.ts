@@ -3,7 +3,6 @@
  * white space; a line with anything else that is unusual is left to that one.
  */
 import {
-  MAX_RECORDS,
   PLAIN_REQUEST,
   RECORD_BYTES,
   RECORD_END,
@@ -13,7 +12,6 @@ import {
   RECORD_PASID,
   RECORD_START,
   RECORD_TS_BYTES,
-  RECORDS_AT,
 } from "../layout";
 import { dmaField, READ, REQUIRED } from "./dma-field";
 import { CLOSE_BRACE, COMMA, NEWLINE, newlineFrom, OPEN_BRACE, QUOTE, space } from "./text";
@@ -24,13 +22,14 @@ import { begin, flags, seen } from "./values";
  * @param start of the first line
  * @param last the newline that ends the last one
  * @param longest a line of more bytes is no plain request
- * @returns how many there are in RECORDS_AT, at most MAX_RECORDS
+ * @param records where they go, at most so many
+ * @returns how many there are
  */
-export function scan(start: usize, last: usize, longest: usize): i32 {
+export function scan(start: usize, last: usize, longest: usize, records: usize, most: i32): i32 {
   let p = start;
-  let r: usize = RECORDS_AT;
+  let r = records;
   let count = 0;
-  while (p <= last && count < MAX_RECORDS) {
+  while (p <= last && count < most) {
     let end = request(p, r);
     if (end === 0) {
       end = newlineFrom(p);

@@ -1,0 +1,109 @@
+/** How a QEMU with a RISC-V IOMMU is driven, on a machine that only keeps what is written (RISC-V IOMMU 1.0, chapters 3 to 5). */
+import { beforeEach, describe, expect, it } from "vitest";
+import type { EmulatedRequest, EmulatorDriver } from "../walkers/fuzz/emulator.ts";
+import { VENDORS } from "../walkers/registry.ts";
+import { FakeMachine } from "./support/fake-machine.ts";
+
+const UNIT = 0x4100_0000n;
+const FQT = UNIT + 0x34n;
+const TR_REQ_CTL = UNIT + 0x260n;
+const TR_RESPONSE = UNIT + 0x268n;
+const REQUEST: EmulatedRequest = {
+  device: 0x1_2345,
+  pasid: undefined,
+  address: 0x7f12_3456n,
+  bytes: 8,
+  access: "r",
+  priv: false,
+};
+
+let driver: EmulatorDriver;
+let machine: FakeMachine;
+beforeEach(async () => {
+  driver = (await VENDORS.riscv.fuzzing()).emulator!();
+  machine = new FakeMachine();
+  await driver.reset(machine);
+  machine.written.length = 0;
+});
+
+/** The queue that a base register points to: PPN in bits 53:10. */
+const queueAt = async (register: bigint) => ((await machine.read64(UNIT + register)) >> 10n) << 12n;
+
+it("worlds begin with translation off, fresh queues, and after everything was invalidated", async () => {
+  await driver.reset(machine);
+  expect(machine.written[0]).toBe("41000010 = 0");
+  const commands = await queueAt(0x18n);
+  const words = [0n, 16n, 32n].map((offset) => machine.read64(commands + offset));
+  // IODIR.INVAL_DDT, IOTINVAL.VMA, IOTINVAL.GVMA: opcode in bits 6:0, function in 9:7.
+  expect((await Promise.all(words)).map((word) => [word & 0x7fn, (word >> 7n) & 7n])).toEqual([
+    [3n, 0n],
+    [1n, 0n],
+    [1n, 1n],
+  ]);
+  driver.configure(machine, { ddtp: 0x2050_0003n });
+  expect(machine.written.at(-1)).toBe("41000010 = 20500003");
+});
+
+describe("the translation-request interface", () => {
+  it.each<[string, Partial<EmulatedRequest>, bigint]>([
+    ["a read", {}, 0x0123_4500_0000_0009n],
+    ["an atomic", { access: "rw" }, 0x0123_4500_0000_0001n],
+    [
+      "a read for execute with a process_id and privilege",
+      { access: "x", pasid: 0xabcde, priv: true },
+      0x0123_4501_abcd_e00fn,
+    ],
+  ])("%s", async (_name, given, control) => {
+    await driver.ask!(machine, { ...REQUEST, ...given });
+    expect(await machine.read64(TR_REQ_CTL)).toBe(control);
+    expect(await machine.read64(UNIT + 0x258n)).toBe(REQUEST.address);
+  });
+
+  it("cannot ask for a write alone, nor of two pages", async () => {
+    expect(await driver.ask!(machine, { ...REQUEST, access: "w" })).toBeNull();
+    expect(await driver.ask!(machine, { ...REQUEST, address: 0xffcn })).toBeNull();
+    expect(await driver.ask!(machine, { ...REQUEST, address: 0xff8n })).not.toBeNull();
+  });
+
+  it("gives a page", async () => {
+    machine.set(TR_RESPONSE, 0x12345n << 10n, 8);
+    expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "ok", pa: 0x1234_5456n });
+  });
+
+  it("gives a fault, whose cause is in the queue where there is a record", async () => {
+    machine.set(TR_RESPONSE, 1n, 8);
+    expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "fault" });
+    machine.set(await queueAt(0x28n), 0x0001_2345_0000_0102n, 8);
+    machine.set(FQT, 1n, 4);
+    expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "fault", code: 0x102 });
+    expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "fault" });
+  });
+});
+
+describe("what became of a device's request", () => {
+  const line = (iova: string, output: string) =>
+    `7@1700000000.000000:riscv_iommu_dma riscv-iommu: translate 0000:03.0 #0 RO ${iova} -> ${output}`;
+
+  it.each([
+    [
+      "two pages",
+      [line("0x7f123456", "0x81450000"), line("0x7f124000", "0x81471000")],
+      { result: "ok", pa: 0x8145_0456n, furtherPages: [0x8147_1000n], cached: true },
+    ],
+    ["one that leads nowhere: a fault without a record", [line("0x7f123456", "0x0")], null],
+    ["nothing: it did not come to the IOMMU", [], null],
+  ])("%s", (_name, lines, answer) => {
+    expect(driver.answer(lines, REQUEST.address, null)).toEqual(answer);
+  });
+
+  it("a fault with its record", async () => {
+    machine.set(await queueAt(0x28n), 0x0000_1800_0000_000dn, 8);
+    machine.set(FQT, 1n, 4);
+    const record = await driver.faultRecord!(machine);
+    expect(driver.answer([line("0x7f123456", "0x0")], REQUEST.address, record)).toEqual({
+      result: "fault",
+      code: 0xd,
+      recorded: true,
+    });
+  });
+});

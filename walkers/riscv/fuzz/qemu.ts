@@ -1,0 +1,206 @@
+/**
+ * QEMU's riscv-iommu-pci, driven by its registers and queues (RISC-V IOMMU 1.0, "Memory-mapped register interface"), in
+ * 10.0 and 11.1. What no `edu` device can ask, its translation-request interface is asked.
+ */
+import {
+  type EmulatedAnswer,
+  type EmulatedMachine,
+  type EmulatedRequest,
+  type EmulatorDriver,
+  FUNCTIONS,
+} from "../../fuzz/emulator.ts";
+import { RISCV_FAULT_RECORD } from "../fault-record.ts";
+import { DDTP_BARE } from "../registers.ts";
+
+/** Function 00:01.0, and where its registers are put. */
+const FUNCTION = 0x8;
+const BAR0 = 0x10;
+const COMMAND = 0x4;
+/** Memory space and bus master. */
+const ENABLED = 0x6;
+const UNIT = 0x4100_0000n;
+const CAPABILITIES = UNIT;
+const FCTL = UNIT + 0x8n;
+const DDTP = UNIT + 0x10n;
+const CQB = UNIT + 0x18n;
+const CQT = UNIT + 0x24n;
+const FQB = UNIT + 0x28n;
+const FQH = UNIT + 0x30n;
+const FQT = UNIT + 0x34n;
+const CQCSR = UNIT + 0x48n;
+const FQCSR = UNIT + 0x4cn;
+const TR_REQ_IOVA = UNIT + 0x258n;
+const TR_REQ_CTL = UNIT + 0x260n;
+const TR_RESPONSE = UNIT + 0x268n;
+
+/** cqen and fqen; what stopped a queue is cleared when it is switched on. */
+const QUEUE_ON = 1;
+/** tr_req_ctl: Go, Priv, Exe, NW, PID, PV, DID. */
+const GO = 1n;
+const PRIV = 1n << 1n;
+const EXE = 1n << 2n;
+const NW = 1n << 3n;
+const PID_SHIFT = 12n;
+const PV = 1n << 32n;
+const DID_SHIFT = 40n;
+/** tr_response: fault, and the PPN from bit 10 on. */
+const FAULT = 1n;
+const PPN_SHIFT = 10n;
+const PPN_MASK = (1n << 44n) - 1n;
+
+const RAM = 0x8000_0000n;
+const MEMORY = { base: RAM + 0x140_0000n, bytes: 0x2c0_0000n } as const;
+/** Where it boots from. */
+const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
+/** Memory that is no world's: both queues. */
+const COMMANDS = RAM + 0x10_0000n;
+const COMMAND_BYTES = 16;
+const COMMANDS_LOG2 = 8;
+const FAULTS = RAM + 0x11_0000n;
+const FAULTS_LOG2 = 7;
+const queueBase = (address: bigint, log2: number) => ((address >> 12n) << 10n) | BigInt(log2 - 1);
+
+/** IODIR.INVAL_DDT, IOTINVAL.VMA and IOTINVAL.GVMA without operands: of everything. */
+const EVERYTHING = [0x3n, 0x1n, 0x1n | (1n << 7n)] as const;
+/** Ids beyond those of its devices, of two and three levels of the directory. */
+const WIDE_IDS = [0x3, 0x5a1, 0x1_2345] as const;
+const PAGE = 0xfffn;
+
+/** A processor that does nothing: `wfi` and back to it. */
+function firmware(): Uint8Array {
+  const bytes = new Uint8Array(4096);
+  new DataView(bytes.buffer).setUint32(0, 0x1050_0073, true);
+  new DataView(bytes.buffer).setUint32(4, 0xffdf_f06f, true);
+  return bytes;
+}
+
+/** Both queues of one machine. */
+class Queues {
+  #tail = 0;
+  #head = 0;
+
+  /** Both are empty, and nothing has stopped them. */
+  begin(machine: EmulatedMachine): void {
+    this.#tail = 0;
+    this.#head = 0;
+    machine.write32(CQCSR, 0);
+    machine.write32(FQCSR, 0);
+    machine.write64(CQB, queueBase(COMMANDS, COMMANDS_LOG2));
+    machine.write64(FQB, queueBase(FAULTS, FAULTS_LOG2));
+    machine.write32(CQCSR, QUEUE_ON);
+    machine.write32(FQCSR, QUEUE_ON);
+  }
+
+  put(machine: EmulatedMachine, words: readonly bigint[]): void {
+    const at = COMMANDS + BigInt(COMMAND_BYTES * this.#tail);
+    for (const i of [0, 1]) machine.write64(at + BigInt(8 * i), words[i] ?? 0n);
+    this.#tail = (this.#tail + 1) % 2 ** COMMANDS_LOG2;
+    machine.write32(CQT, this.#tail);
+  }
+
+  /** The first fault since the last call. */
+  async fault(machine: EmulatedMachine): Promise<DataView | null> {
+    const tail = (await machine.read32(FQT)) % 2 ** FAULTS_LOG2;
+    if (tail === this.#head) return null;
+    const { bytes } = RISCV_FAULT_RECORD;
+    const record = await machine.readBytes(FAULTS + BigInt(bytes * this.#head), bytes);
+    this.#head = tail;
+    machine.write32(FQH, tail);
+    return new DataView(record.buffer, record.byteOffset, bytes);
+  }
+}
+
+export function qemuRiscv(): EmulatorDriver {
+  const queues = new Queues();
+  return {
+    architecture: "riscv64",
+    name: "riscv-iommu-pci",
+    machine: () => ["-M", "virt", "-device", "riscv-iommu-pci,addr=1.0"],
+    props: () => ({}),
+    limits: {
+      devices: [...FUNCTIONS, ...WIDE_IDS],
+      accesses: ["r", "w", "rw", "x"],
+      pasid: true,
+      priv: true,
+    },
+    events: ["riscv_iommu_dma"],
+    devices: FUNCTIONS,
+    memory: MEMORY,
+    firstByte: RAM,
+    ram: [ROM, { base: RAM, bytes: MEMORY.base + MEMORY.bytes - RAM }],
+    ecam: 0x3000_0000n,
+    window: 0x4000_0000n,
+    firmware: firmware(),
+
+    prepare(machine) {
+      machine.writeConfig(FUNCTION, BAR0, Number(UNIT));
+      machine.writeConfig(FUNCTION, BAR0 + 4, 0);
+      machine.writeConfig(FUNCTION, COMMAND, ENABLED);
+      machine.write64(DDTP, BigInt(DDTP_BARE));
+    },
+
+    async identify(machine) {
+      return {
+        capabilities: await machine.read64(CAPABILITIES),
+        fctl: BigInt(await machine.read32(FCTL)),
+      };
+    },
+
+    async reset(machine) {
+      machine.write64(DDTP, 0n);
+      queues.begin(machine);
+      for (const word of EVERYTHING) queues.put(machine, [word]);
+    },
+
+    configure(machine, { ddtp = 0n }) {
+      machine.write64(DDTP, ddtp);
+    },
+
+    command: (machine, words) => queues.put(machine, words),
+    faultRecord: (machine) => queues.fault(machine),
+    answer,
+
+    async ask(machine, request) {
+      const control = controlOf(request);
+      if (control === null) return null;
+      machine.write64(TR_REQ_IOVA, request.address);
+      machine.write64(TR_REQ_CTL, control);
+      const response = await machine.read64(TR_RESPONSE);
+      const record = await queues.fault(machine);
+      if ((response & FAULT) === 0n)
+        return { result: "ok", pa: (((response >> PPN_SHIFT) & PPN_MASK) << 12n) | (request.address & PAGE) };
+      // "tr_response": whether the fault queue has a record of it is not said.
+      return { result: "fault", ...(record === null ? {} : { code: RISCV_FAULT_RECORD.code(record) }) };
+    },
+  };
+}
+
+/** The operands of a request of one page, or null where there are none for it: writes alone. */
+function controlOf({ device, pasid, address, bytes, access, priv }: EmulatedRequest): bigint | null {
+  if (access === "w" || (address & PAGE) + BigInt(bytes) > PAGE + 1n) return null;
+  return (
+    GO |
+    (priv ? PRIV : 0n) |
+    (access === "x" ? EXE : 0n) |
+    (access === "rw" ? 0n : NW) |
+    (pasid === undefined ? 0n : PV | (BigInt(pasid) << PID_SHIFT)) |
+    (BigInt(device) << DID_SHIFT)
+  );
+}
+
+const TRANSLATED = /^riscv_iommu_dma .* 0x(\w+) -> 0x(\w+)/;
+
+/** The event is of faults as well: these have a record, or lead nowhere. */
+function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
+  if (record !== null) return { result: "fault", code: RISCV_FAULT_RECORD.code(record), recorded: true };
+  const pages = lines
+    .map((line) => TRANSLATED.exec(line.replace(/^.*?(?=riscv_iommu_)/, "")))
+    .filter((match) => match !== null)
+    .map(([, iova, output]) => {
+      const input = BigInt(`0x${iova}`);
+      return (BigInt(`0x${output}`) & ~PAGE) | ((address > input ? address : input) & PAGE);
+    });
+  const [pa, ...furtherPages] = pages;
+  if (pa === undefined || pages.some((page) => page <= PAGE)) return null;
+  return { result: "ok", pa, furtherPages, cached: true };
+}
