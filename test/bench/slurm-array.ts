@@ -24,6 +24,7 @@ const { values } = parseArgs({
 if (values.list === undefined) throw new Error("--list: expected a file with paths of traces, found none");
 
 const CLI = resolve("dist/cli/main.js");
+const SUBMIT = resolve("samples", "slurm", "submit.sh");
 const HOUR = 3600;
 const folder = mkdtempSync(join(tmpdir(), "pasid-replay-array-"));
 const out = join(folder, "out");
@@ -37,7 +38,7 @@ try {
   say(`a controller and two nodes, in ${folder}`);
   const env = { ...cluster.env, PASID_REPLAY: CLI, SIZE: values.share };
   const submit = () =>
-    execFileSync("samples/slurm/submit.sh", [values.list!, out, "--only", "findings"], {
+    execFileSync(SUBMIT, [values.list!, out, "--only", "findings"], {
       env,
       encoding: "utf8",
     });
