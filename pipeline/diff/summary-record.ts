@@ -110,6 +110,7 @@ export function diffSummaryRecord(result: DiffResult, kinds = false) {
   };
 }
 
+/** What a comparison comes to: the last record of `diff`. */
 export type DiffSummaryRecord = ReturnType<typeof diffSummaryRecord>;
 
 function kindRecord({ class: diffClass, transition, count, example }: ChangeTally) {
