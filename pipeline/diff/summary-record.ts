@@ -108,6 +108,7 @@ export function diffSummaryRecord(result: DiffResult) {
   };
 }
 
+/** What a comparison comes to: the last record of `diff`. */
 export type DiffSummaryRecord = ReturnType<typeof diffSummaryRecord>;
 
 function streamRecord({ path, kind, answers, requests, unanswered, errorCount }: StreamReport) {
