@@ -6,6 +6,7 @@ import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
+import { translateAs } from "../../walkers/translation-request.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
 import { deviceTag, processTag } from "../caches/held/context-tags.ts";
 import { TagSet } from "../caches/held/tag-sets.ts";
@@ -28,6 +29,7 @@ interface CachedPage {
 /** Privilege, beside the bits of the access; and that no PASID says what it comes to. */
 const PRIVILEGED = 8;
 const WITHOUT_PASID = 16;
+const AT_SHIFT = 5;
 
 /**
  * An IOMMU that caches every context and translation that it uses, for ever, and drops what an invalidation covers. Plain
@@ -64,7 +66,7 @@ export class CachingUnit {
     const key = `${request.device}:${request.pasid}:${request.addrHi}:${request.addrLo >>> 12}`;
     const denial = this.#habits.has("denials-kept") ? this.#denied.get(key) : undefined;
     if (denial !== undefined) return denial;
-    walker.translate(request, device, process, out);
+    translateAs(walker, request, device, process, out);
     // What an address alone decides comes before any cache.
     const refused = out.status === FAULT && out.reason === "OOR_ADDRESS" && out.entryFrame < 0;
     if (!refused && this.#hit(request, device, process, out)) return out;
@@ -227,7 +229,7 @@ function pieceShift({ pageShift }: WalkResult): number {
 
 function kindOf(request: WalkRequest): number {
   const without = request.pasid === NO_PASID ? WITHOUT_PASID : 0;
-  return request.access | (request.priv ? PRIVILEGED : 0) | without;
+  return request.access | (request.priv ? PRIVILEGED : 0) | without | (request.at << AT_SHIFT);
 }
 
 function firstPageOf(inv: Invalidation): Invalidation {

@@ -48,7 +48,13 @@ export function judgeWorld(
 ): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
-  const options = { ...DEFAULT_OPTIONS, findings: coverage !== null, stats: false };
+  // Worlds say all that happens: what has stopped stays so, and an entry that is not there any more shows nothing.
+  const options = {
+    ...DEFAULT_OPTIONS,
+    findings: coverage !== null,
+    stats: false,
+    restartsRecorded: true,
+  };
   const replay = new Replay(names, sink, options);
   const observer = coverage && new FieldObserver(coverage);
   const teller = new RecordTeller(names, replay);

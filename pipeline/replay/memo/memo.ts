@@ -1,6 +1,7 @@
 import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { UNTRANSLATED } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
@@ -92,7 +93,7 @@ export class Memo {
     const period = this.#period[0]!;
     const contexts = this.#contexts;
     const context = contexts.slot(record.iommu, record.dev, record.pasid);
-    if (contexts.period(context) !== period || crosses(record)) return false;
+    if (contexts.period(context) !== period || standsAlone(record)) return false;
     const priv = record.priv ? 1 : 0;
     const group = (contexts.classOf(context) << 1) | priv;
     const own = (contexts.ownClass(context) << 1) | priv;
@@ -124,7 +125,7 @@ export class Memo {
     const { addrHi, addrLo } = record;
     const period = this.#period[0]!;
     const context = this.#contexts.slot(record.iommu, record.dev, record.pasid);
-    if (this.#contexts.period(context) !== period || crosses(record)) return false;
+    if (this.#contexts.period(context) !== period || standsAlone(record)) return false;
     const group = (this.#contexts.classOf(context) << 1) | (record.priv ? 1 : 0);
     this.#foreseen = this.#answers.known(group, addrHi, addrLo & ~FRAME_MASK, period);
     for (const shift of this.#leaves)
@@ -184,7 +185,7 @@ export class Memo {
     uniform: boolean,
     single: boolean,
   ): void {
-    if (crosses(record)) return;
+    if (standsAlone(record)) return;
     this.#makeRoom();
     const period = this.#period[0]!;
     const { addrHi, addrLo, access } = record;
@@ -282,7 +283,7 @@ export class Memo {
   }
 }
 
-/** Whether a request is of more than one page. */
-function crosses({ addrLo, len }: DmaRecord): boolean {
-  return (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
+/** Whether a request is like no other: it is of more than one page, or no ordinary one (ATS), which others are answered by. */
+function standsAlone({ addrLo, len, at }: DmaRecord): boolean {
+  return at !== UNTRANSLATED || (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
 }
