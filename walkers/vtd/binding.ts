@@ -60,6 +60,8 @@ export class VtdBinding implements Binding {
     device.pasidEnabled = 1;
     device.ridPasid = this.ridPasid;
     device.ridPriv = 0;
+    // Of a bound device its host has seen to ATS.
+    device.translatedPasid = 1;
     device.translatedPasidWithoutPasid = 0;
     device.nested = nested ? 1 : 0;
     device.global = 1;
