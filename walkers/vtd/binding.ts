@@ -50,8 +50,6 @@ export class VtdBinding implements Binding {
     device.fpd = 0;
     device.domain = this.domain;
     device.deviceTlb = 0;
-    // Whoever bound the table has seen to ATS.
-    device.translatedPasid = 1;
     device.kind = nested ? KIND_SECOND_STAGE : PASS_THROUGH;
     device.secondRoot = this.secondRoot;
     device.secondLevels = this.secondLevels;
