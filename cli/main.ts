@@ -4,6 +4,7 @@
  * old one says what it is lacking, instead of what it does not understand.
  */
 import * as module from "node:module";
+import { load } from "./load.ts";
 
 /** The oldest Node that runs the rest: `engines` of package.json. */
 const NEEDED = [20, 19];
@@ -15,8 +16,11 @@ if (major < NEEDED[0]! || (major === NEEDED[0] && minor < NEEDED[1]!)) {
   );
   process.exitCode = 2;
 } else {
-  // Node 22.8 and later keep what they have compiled; before, there is nothing to turn on.
   const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
-  if (enableCompileCache !== undefined) enableCompileCache();
-  import("./run.ts").then(({ run }) => run());
+  // Node 22.8 and later keep by themselves what they have compiled.
+  if (enableCompileCache === undefined) load<typeof import("./run.ts")>("./run.js").run();
+  else {
+    enableCompileCache();
+    import("./run.ts").then(({ run }) => run());
+  }
 }

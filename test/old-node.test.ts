@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parse } from "acorn";
 import { expect, test } from "vitest";
 import { CLI, ended, ROOT, start } from "./support/cli.ts";
@@ -15,10 +15,14 @@ function startedBy(version: string) {
 
 test("what starts the command has nothing that Node 14 cannot read", () => {
   const read = (code: string) =>
-    parse(code, { ecmaVersion: 2020, sourceType: "module", allowHashBang: true });
-  expect(() => read(readFileSync(CLI, "utf8"))).not.toThrow();
+    parse(code, { ecmaVersion: 2020, sourceType: "script", allowHashBang: true });
+  const main = readFileSync(CLI, "utf8");
+  const atOnce = [...main.matchAll(/= ?require\("(\.\/[\w-]+\.js)"\)/g)].map(([, path]) => path!);
+  expect(atOnce).toContain("./load.js");
+  for (const code of [main, ...atOnce.map((path) => readFileSync(join(dirname(CLI), path), "utf8"))])
+    expect(() => read(code)).not.toThrow();
   // It would, had it something newer.
-  expect(() => read("await import('a')")).toThrow();
+  expect(() => read("class A { #a }")).toThrow();
 });
 
 test.each(["18.20.8", "20.18.3", "9.11.2"])("Node %s is told what is needed", async (version) => {

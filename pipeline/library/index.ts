@@ -10,6 +10,8 @@
  *
  * Addresses and register values are bigint here; everything else is a number.
  */
+import { readyZstd } from "../../parsers/zstd.ts";
+
 export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
 export type { CommandProblem } from "../../walkers/commands/command-set.ts";
@@ -63,3 +65,6 @@ export { Memory, type MemoryFileOptions } from "./memory.ts";
 export { replay, replayBytes } from "./replay-stream.ts";
 export type { StreamOptions } from "./stream-options.ts";
 export type { TraceInput } from "./trace-input.ts";
+
+// `Memory.fromFile` waits for nothing.
+await readyZstd();

@@ -37,6 +37,7 @@ export interface InspectOptions {
   readonly allowPaths?: readonly string[];
 }
 
+/** Any record of an inspection; `map` stands before the `pasid` that it is of. */
 export type InspectionRecord =
   | InspectedIommu
   | InspectedDevice

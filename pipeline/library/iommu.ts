@@ -57,6 +57,7 @@ export interface Request {
   readonly addressType?: AddressType;
 }
 
+/** A request that a correct IOMMU translates, or passes through. */
 export interface Translated {
   readonly result: "ok";
   readonly model: TableModel;
@@ -76,6 +77,7 @@ export interface Translated {
   readonly reads: number;
 }
 
+/** A request that it refuses. */
 export interface Faulted {
   readonly result: "fault";
   readonly model: TableModel;
@@ -106,6 +108,7 @@ export interface Interrupt {
   readonly reads: number;
 }
 
+/** What a correct IOMMU does with a request. */
 export type WalkOutcome = Translated | Faulted | Interrupt;
 
 /**

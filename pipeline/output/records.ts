@@ -163,6 +163,7 @@ export interface TotalRecord extends Omit<ReplayCounters, "type"> {
   readonly missing?: number;
 }
 
+/** Any record that a replay writes. */
 export type OutputRecord =
   | OutcomeRecord
   | ErrorRecord
