@@ -22,7 +22,7 @@ test("the links of its documents lead to files that are in the package", () => {
   const [{ files }] = JSON.parse(execFileSync("npm", args, { cwd: ROOT, encoding: "utf8" }));
   const packed = new Set<string>(files.map(({ path }: { path: string }) => path));
   const folders = new Set([...packed].flatMap((path) => [dirname(path), `${dirname(path)}/`]));
-  const documents = [...packed].filter((path) => /^(docs\/)?[^/]+\.md$/.test(path));
+  const documents = [...packed].filter((path) => path.endsWith(".md"));
   expect(documents).toEqual(expect.arrayContaining(["README.md", "CHANGELOG.md", "docs/trace-format.md"]));
   const missing = documents.flatMap((document) =>
     [...readFileSync(join(ROOT, document), "utf8").matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]

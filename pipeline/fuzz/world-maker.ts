@@ -98,7 +98,7 @@ export class WorldMaker {
     for (const [name, value] of from.registers) world.setRegister(name, value);
     const registers = new Map(from.registers);
     for (let i = 0; i < changes; i++)
-      if (random.oneIn(5)) {
+      if (random.oneIn(3)) {
         const names = random.oneIn(8) ? Object.keys(layouts) : capabilities;
         const name = mutateRegister(world, names, layouts, random);
         if (name !== undefined) registers.set(name, world.registers.get(name)!);
