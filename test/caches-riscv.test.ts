@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { replay } from "../pipeline/library/replay-stream.ts";
 import { covered, type Format, type Place, Radix, Scenario } from "./support/cache-scenario.ts";
 import { ALL_CAPABILITIES } from "./support/riscv-iommu.ts";
+import { mem } from "./support/table-lint.ts";
 
 const DDT = 0x10_0000n;
 const A = 0x1000_0000n;
@@ -199,5 +201,47 @@ describe("RISC-V: what an IODIR covers", () => {
     const page = s.dma({ dev: "did:1", addr: A }, { code: 13n });
     const run = await s.run();
     expect([device, page].map((seq) => run.verdict(seq))).toEqual(["mismatch", "mismatch"]);
+  });
+});
+
+/** "Caching in-memory data structures" keeps out of caches what is not valid; a context that is valid and breaks a rule is not. */
+describe("a device context that refuses a request", () => {
+  const CONTEXT = 0x1_0600n;
+  const records = (first: bigint) => [
+    { type: "ram", addr: "0x10000", size: "0x10000" },
+    mem(CONTEXT, first & 0xffn, first & ~0xffn),
+    { type: "iommu", id: "iommu0", model: "riscv", regs: { capabilities: "0x78c2cf4f10", ddtp: "0x4002" } },
+    { type: "dma", dev: "did:24", addr: "0x5000", observed: { result: "fault" } },
+    mem(CONTEXT, 1n, 0n),
+  ];
+  // iohgatp.MODE 15 is reserved.
+  const MISCONFIGURED = (15n << 60n) | 1n;
+  const verdicts = async (lines: readonly object[]) => {
+    const out: string[] = [];
+    for await (const record of replay(Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))))
+      if (record.type === "outcome") out.push(record.verdict ?? "");
+    return out;
+  };
+  const asked = (code: string) => ({
+    type: "dma",
+    dev: "did:24",
+    addr: "0x5000",
+    observed: { result: "fault", code },
+  });
+
+  it("may be held where it is misconfigured, until it is invalidated", async () => {
+    const invalidated = [
+      { type: "cmd", iommu: "iommu0", data: ["0x3", "0x0"] },
+      { type: "cmd", iommu: "iommu0", data: ["0x2", "0x0"] },
+    ];
+    expect(await verdicts([...records(MISCONFIGURED), asked("0x103")])).toEqual(["match", "stale"]);
+    expect(await verdicts([...records(MISCONFIGURED), ...invalidated, asked("0x103")])).toEqual([
+      "match",
+      "stale-after-invalidation",
+    ]);
+  });
+
+  it("is not held where V is clear", async () => {
+    expect(await verdicts([...records(0n), asked("0x102")])).toEqual(["match", "mismatch"]);
   });
 });

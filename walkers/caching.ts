@@ -1,4 +1,5 @@
 /** What one vendor's specification says about caches, as the model of the recorded caches asks for it. */
+import type { Fault } from "./fault.ts";
 import { type Invalidation, REGIME_EL1 } from "./invalidation.ts";
 import type { LevelSizes } from "./page-tables/level-sizes.ts";
 import type { IommuState } from "./registers.ts";
@@ -56,10 +57,10 @@ export function translationTag(
   };
 }
 
-/** What one IOMMU's caches may hold of entries that are not valid. */
+/** What one IOMMU's caches may hold of entries that refuse a request. */
 export interface CachedFailures {
-  /** Device contexts and PASID entries that are not present, or are misprogrammed. */
-  readonly contexts: boolean;
+  /** Device contexts and PASID entries that are not present, or are misprogrammed: which of these faults are held. */
+  contexts(fault: Fault): boolean;
   /** Page-table entries of the first stage, likewise. */
   readonly firstStage: boolean;
   readonly secondStage: boolean;

@@ -509,7 +509,7 @@ export class UnitCaches {
     const history = caches.processes.get(request.pasid)?.history;
     if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
-      if (this.#failures.contexts && comesFromEntry(walk)) {
+      if (comesFromEntry(walk) && this.#failures.contexts(walk.fault!)) {
         const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
         if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
       }
@@ -535,7 +535,7 @@ export class UnitCaches {
   #noteRefusal(request: WalkRequest, walk: WalkResult, time: number): boolean {
     if (this.#past.decidedByAddress(request)) return false;
     const caches = this.contexts.of(request);
-    if (this.#failures.contexts && comesFromEntry(walk)) {
+    if (comesFromEntry(walk) && this.#failures.contexts(walk.fault!)) {
       const { vendor, state } = this.#unit;
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.contexts.refusedDevice(caches, tag, walk, time);

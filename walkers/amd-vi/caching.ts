@@ -28,7 +28,7 @@ export const AMD_VI_CACHING: Caching<DeviceContext, PasidContext> = {
   /** Capability header, NpCache (`props.npcache`): page-table entries that are not present. */
   cachedFailures(state) {
     const cached = (state.property("npcache") ?? 0) !== 0;
-    return { contexts: false, firstStage: cached, secondStage: cached };
+    return { contexts: () => false, firstStage: cached, secondStage: cached };
   },
 
   levelSizes(device, process, _hi, out) {

@@ -2,6 +2,7 @@ import { type Caching, type LiveChange, NO_TAG, translationTag } from "../cachin
 import { NAPOT, SV_N, SV_V, svGeometry } from "../page-tables/riscv-sv.ts";
 import type { IommuState } from "../registers.ts";
 import type { RiscvDevice, RiscvPasidContext } from "./context.ts";
+import { DDT_MISCONFIGURED, PDT_MISCONFIGURED } from "./faults.ts";
 
 /** R, W and X of a page-table entry: it is a leaf. */
 const RIGHTS = 0xe;
@@ -21,8 +22,15 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   placeFields: [],
   hasDeviceTlb: (device) => device.enAts !== 0,
 
-  /** Caching in-memory data structures: nothing whose V is clear. */
-  cachedFailures: () => ({ contexts: false, firstStage: false, secondStage: false }),
+  /**
+   * Caching in-memory data structures: nothing whose V is clear. What is valid and breaks a rule may be held; of page-table
+   * entries that is not followed.
+   */
+  cachedFailures: () => ({
+    contexts: (fault) => fault === DDT_MISCONFIGURED || fault === PDT_MISCONFIGURED,
+    firstStage: false,
+    secondStage: false,
+  }),
 
   levelSizes(device, { firstLevels }, _hi, out) {
     const levels = firstLevels || device.secondLevels;

@@ -34,7 +34,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   hasDeviceTlb: (device) => device.ats,
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */
-  cachedFailures: () => ({ contexts: true, firstStage: false, secondStage: false }),
+  cachedFailures: () => ({ contexts: () => true, firstStage: false, secondStage: false }),
 
   levelSizes(device, process, hi, out) {
     const high = !process.onePrivilege && (hi & HALF_SELECT) !== 0;

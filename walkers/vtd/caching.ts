@@ -52,7 +52,7 @@ export const VTD_CACHING: Caching<VtdDevice, VtdPasidContext> = {
   /** 6.1: with CAP_REG.CM, everything but first-stage entries; without, nothing. */
   cachedFailures(state) {
     const mode = state.capability("cap", CapabilityRegister, "CM", 0) !== 0;
-    return { contexts: mode, firstStage: false, secondStage: mode };
+    return { contexts: () => mode, firstStage: false, secondStage: mode };
   },
 
   levelSizes(_device, process, _hi, out) {
