@@ -96,7 +96,8 @@ export class LineStore {
   /** Deletes lines, both ends included. */
   delete(first: number, last: number): void {
     if (this.size === 0) return;
-    if (last - first < this.#places) for (let at = first; at <= last; at++) this.#delete(this.#find(at));
+    const count = last - first + 1;
+    if (count <= this.#places) for (let i = 0; i < count; i++) this.#delete(this.#find(first + i));
     else
       for (let place = 0; place < this.#places; place++)
         if (this.#ats[place]! >= first && this.#ats[place]! <= last) this.#delete(place);
