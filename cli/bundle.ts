@@ -1,22 +1,31 @@
 /**
  * Puts the command into few files in `dist/cli`, with all that it is made of: `main.js` starts it, `worker.js` is a thread of
  * `--jobs`; they load the command line, and that the command which is asked for. To find some hundred files, of ours and of
- * others, takes longer than to replay a small trace, and so does compiling what another command needs. What the packages'
- * licences ask for stands in `LICENSES`.
+ * others, takes longer than to replay a small trace, and so does compiling what another command needs. Beside each file lies
+ * the code that V8 makes of it (`load.ts`). What the packages' licences ask for stands in `LICENSES`.
  */
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
+import { globSync } from "tinyglobby";
 
 const OUT = "dist/cli";
 
+// V8 tells code of another text by its length alone.
+for (const old of globSync(`${OUT}/*.{js,code}`)) rmSync(old);
+
 const bundle = await rolldown({
-  input: { main: "cli/main.ts", worker: "cli/jobs/worker.ts" },
+  input: { main: "cli/main.ts", load: "cli/load.ts", run: "cli/run.ts", worker: "cli/jobs/worker.ts" },
   platform: "node",
   transform: {
     target: "node20.19",
-    // Of two ways to get at what is in it, zstddec takes the one that loads all of Node's `fetch`, unless there is none.
-    define: { fetch: "undefined" },
+    define: {
+      // Of two ways to get at what is in it, zstddec takes the one that loads all of Node's `fetch`, unless there is none.
+      fetch: "undefined",
+      // Of yargs: where configuration files may be that we do not read.
+      "import.meta.resolve": "undefined",
+    },
     inject: { "Intl.Segmenter": [resolve("cli/segmenter.ts"), "LazySegmenter"] },
   },
   // What is loaded from two places, and is loaded anyway by one of them, is no mistake.
@@ -34,7 +43,8 @@ const bundle = await rolldown({
 });
 const { output } = await bundle.write({
   dir: OUT,
-  format: "esm",
+  // Node finds such modules faster, and can be given code for them.
+  format: "cjs",
   chunkFileNames: "[name].js",
   minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
   codeSplitting: {
@@ -42,15 +52,36 @@ const { output } = await bundle.write({
     groups: [
       { name: "command-line", test: /cli\/run\.ts$/, priority: 3 },
       { name: "replaying", test: /cli\/replay-files\.ts$/, priority: 2 },
-      { name: "shared", minShareCount: 2, priority: 1 },
+      { name: "shared", test: (id) => !id.endsWith("/cli/load.ts"), minShareCount: 2, priority: 1 },
     ],
   },
 });
+writeFileSync(join(OUT, "package.json"), '{ "type": "commonjs" }\n');
 chmodSync(join(OUT, "main.js"), 0o755);
 writeFileSync(
   join(OUT, "LICENSES"),
   licences(output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []))),
 );
+
+/** Command lines that between them load what most do; a file has the code that the first takes which loads it. */
+const USUAL: readonly (readonly string[])[] = [
+  ["samples/bind/entry-update.ndjson"],
+  ["samples/bind/entry-update.ndjson", "--summary"],
+  ["inspect", "samples/bind/entry-update.ndjson"],
+  ["explain", "vtd", "0x71"],
+  ["decode", "vtd", "0x1", "0x0"],
+];
+for (const words of USUAL) keepCodeOf(words);
+
+function keepCodeOf(words: readonly string[]): void {
+  const script = `const { load, keepCode } = require("./${OUT}/load.js");
+    process.on("exit", keepCode);
+    load("./run.js").run();`;
+  const { stderr } = spawnSync(process.execPath, ["-e", script, "--", "pasid-replay", ...words], {
+    encoding: "utf8",
+  });
+  if (stderr !== "") throw new Error(`pasid-replay ${words.join(" ")} failed:\n${stderr}`);
+}
 
 /** The licences of all packages that are in the files, each with its package's name and version. */
 function licences(modules: readonly string[]): string {

@@ -7,6 +7,7 @@ import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { SnapshotFormat } from "../parsers/memory/snapshot-formats.ts";
 import { nearest } from "../parsers/trace/nearest.ts";
+import { readyZstd } from "../parsers/zstd.ts";
 import { checkBind } from "../pipeline/bind-check/check-bind.ts";
 import type { BindFinding } from "../walkers/pasid-tables/bind-findings.ts";
 import { CliError } from "./errors.ts";
@@ -41,6 +42,7 @@ export interface Checked {
 export async function checkFiles(options: CheckOptions): Promise<Checked[]> {
   const request = await readConfig(options.config);
   const hosts = await readHosts(options.host, options.iommu);
+  await readyZstd();
   const memory = options.snapshot === undefined ? null : openMemory(options.snapshot, options);
   try {
     const checked = hosts.map((host) => {

@@ -13,6 +13,7 @@ import { CliError } from "./errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "./exit-status.ts";
 import { loadFilters } from "./filters.ts";
 import { readIgnoreRules } from "./ignore-files.ts";
+import type { SummaryForm } from "./options.ts";
 import type { Output } from "./output.ts";
 import { diffText } from "./render/diff-text.ts";
 import { refuseSameFile } from "./replay-files.ts";
@@ -22,8 +23,8 @@ import { writeOutput } from "./write-output.ts";
 
 export interface DiffFilesOptions extends MemoryLimits {
   readonly outputPath: string;
-  /** Text for people instead of records. */
-  readonly summary: boolean;
+  /** Instead of records: a text for people, or the last record with more in it. */
+  readonly summary: SummaryForm;
   readonly side: TraceSide | undefined;
   readonly alignment: Alignment;
   readonly window: number;
@@ -52,7 +53,7 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
     const result = await diffStreams(
       sourceA,
       sourceB,
-      { write: (bytes) => (options.summary ? undefined : output.write(bytes)) },
+      { write: (bytes) => (options.summary === undefined ? output.write(bytes) : undefined) },
       {
         side: options.side,
         alignment: options.alignment,
@@ -80,15 +81,17 @@ async function report(
   b: string,
   result: DiffResult,
   output: Output,
-  summary: boolean,
+  summary: SummaryForm,
 ): Promise<void> {
-  if (summary) {
+  if (summary !== undefined) {
     complain(a, result.a);
     complain(b, result.b);
+  }
+  if (summary === "text") {
     await writeText(output, diffText(a, b, result, await codeNames(result)));
     return;
   }
-  await output.write(`${JSON.stringify(diffSummaryRecord(result))}\n`);
+  await output.write(`${JSON.stringify(diffSummaryRecord(result, summary === "json"))}\n`);
   for (const { message } of diffNotes(result)) say(`note: ${message}`);
 }
 

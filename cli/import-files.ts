@@ -15,6 +15,7 @@ import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import { MAX_LINE_BYTES } from "../parsers/trace/reader.ts";
 import { type FeedChoice, TextInput } from "../parsers/trace/text-input.ts";
+import { readyZstd } from "../parsers/zstd.ts";
 import type { RecordPicker } from "../pipeline/filter/record-picker.ts";
 import type { GuestMemory } from "../walkers/memory.ts";
 import { CliError } from "./errors.ts";
@@ -79,6 +80,7 @@ export async function importFiles(
 ): Promise<ImportReport> {
   const sources: ByteSource[] = [];
   const known = new KnownMemory();
+  await readyZstd();
   try {
     for (const path of [...options.boot, ...paths]) sources.push(await openLog(path));
     const { formats, hosts, columns, onEvent, onRecord, picker } = options;

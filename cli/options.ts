@@ -51,6 +51,15 @@ export function listOption<T extends string>(
   return words as T[];
 }
 
+/** What --summary asks for: text for people, or with --json records for machines. */
+export type SummaryForm = "text" | "json" | undefined;
+
+/** @throws CliError for --json without --summary */
+export function summaryForm({ summary, json }: { summary: boolean; json: boolean }): SummaryForm {
+  if (json && !summary) throw new CliError("--json: expected it with --summary, found it alone", true);
+  return summary ? (json ? "json" : "text") : undefined;
+}
+
 /** The value of an option that may stand once. */
 export function once<T>(option: string, value: T | readonly T[]): T {
   if (!Array.isArray(value)) return value as T;

@@ -1,18 +1,30 @@
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
-const PACKAGE = "pasid-replay/package.json";
-const fromHere = createRequire(import.meta.url);
+/** The folder of the package: what is built is deeper in it than what it is made of. */
+const ROOT = rootFrom(import.meta.dirname);
+
+function rootFrom(folder: string): string {
+  return manifest(folder).name === "pasid-replay" ? folder : rootFrom(dirname(folder));
+}
+
+function manifest(folder: string): { readonly name?: string; readonly version?: string } {
+  try {
+    return JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  } catch (error) {
+    if (folder === dirname(folder)) throw error;
+    return {};
+  }
+}
 
 /** The version of this program. */
 export function packageVersion(): string {
-  return fromHere(PACKAGE).version;
+  return manifest(ROOT).version!;
 }
 
 /** Where a file of the package is. */
 export function packagePath(path: string): string {
-  return join(dirname(fromHere.resolve(PACKAGE)), path);
+  return join(ROOT, path);
 }
 
 /** The text of a file that the build has put into `dist/`. */

@@ -67,7 +67,7 @@ export async function replayFiles(
         process.stderr.write(complaint(error));
         counts.fail();
         own?.abandon();
-        if (!options.summary && options.tables?.table === undefined)
+        if (options.summary !== "text" && options.tables?.table === undefined)
           await output.write(`${JSON.stringify({ type: "trace", path, error: error.message })}\n`);
       }
     }
@@ -75,7 +75,7 @@ export async function replayFiles(
     await pool?.close();
   }
   const total = counts.record();
-  if (options.summary) await writeText(output, traceTable(counted, total));
+  if (options.summary === "text") await writeText(output, traceTable(counted, total));
   else if (options.stats && options.tables?.table === undefined)
     await output.write(`${JSON.stringify(total)}\n`);
   return { summaries: counted.map(({ summary }) => summary), failed: total.failed ?? 0 };

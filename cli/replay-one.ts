@@ -10,6 +10,7 @@ import { type RunHooks, replayTrace } from "../pipeline/replay/run.ts";
 import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { loadFilters } from "./filters.ts";
+import type { SummaryForm } from "./options.ts";
 import type { Output } from "./output.ts";
 import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
 import { counted } from "./render/columns.ts";
@@ -26,8 +27,8 @@ export interface ReplayFilesOptions
     JudgingOptions,
     Pick<ReplayOptions, "stats" | "threads"> {
   readonly only: readonly SelectionName[] | undefined;
-  /** Text for people instead of records; of several traces, the counts alone. */
-  readonly summary: boolean;
+  /** Instead of records: a text for people, of several traces the counts alone; or one record for machines. */
+  readonly summary: SummaryForm;
   readonly filter: FilterWords | undefined;
   /** Say at the end of a long output that there is a summary. */
   readonly hint: boolean;
@@ -95,11 +96,13 @@ async function replayFile(
     };
     const summary = await (options.tables !== undefined
       ? tabulated(source, output, path, replayed, options.tables, told)
-      : !options.summary
+      : options.summary === undefined
         ? written(path, source, output, replayed, options, told)
-        : replayed.trace === undefined
-          ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
-          : onlyCounted(source, replayed, told));
+        : options.summary === "json"
+          ? overviewed(path, source, output, replayed, told)
+          : replayed.trace === undefined
+            ? summarized(path, source, output, replayed, options, { told, done: () => progress.stop() })
+            : onlyCounted(source, replayed, told));
     progress.stop();
     remark(path, summary);
     requests = summary.records.get("dma") ?? requests;
@@ -159,6 +162,21 @@ async function summarized(
   const { text, summary } = await summarizeTrace(path, source, replayed, filter, hooks.told);
   hooks.done();
   await writeText(output, text);
+  return summary;
+}
+
+/** As one record. */
+async function overviewed(
+  path: string,
+  source: ByteSource,
+  output: Output,
+  replayed: ReplayOptions,
+  told: NonNullable<RunHooks["progress"]>,
+): Promise<Summary> {
+  const { summarizedTrace } = await import("./summarize-trace.ts");
+  const { overviewRecord } = await import("../pipeline/summary/overview.ts");
+  const { sink, summary } = await summarizedTrace(source, { ...replayed, trace: undefined }, told);
+  await output.write(`${JSON.stringify(overviewRecord(sink, path))}\n`);
   return summary;
 }
 

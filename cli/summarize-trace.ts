@@ -9,6 +9,16 @@ import { filterText } from "./filter-options.ts";
 import { summaryText } from "./render/summary-text.ts";
 import { textWidth } from "./text-width.ts";
 
+/** Replays a trace into what a summary is made of. @param told after every chunk of input */
+export async function summarizedTrace(
+  source: ByteSource,
+  options: ReplayOptions,
+  told: (bytesRead: number, requests: number) => void,
+): Promise<{ readonly sink: SummarySink; readonly summary: Summary }> {
+  const sink = new SummarySink();
+  return { sink, summary: await replayRecords(new TraceSource(source, options), sink, options, told) };
+}
+
 /** Replays a trace into a text for people. @param told after every chunk of input */
 export async function summarizeTrace(
   path: string,
@@ -17,8 +27,7 @@ export async function summarizeTrace(
   filter: FilterWords | undefined,
   told: (bytesRead: number, requests: number) => void,
 ): Promise<{ readonly text: string; readonly summary: Summary }> {
-  const sink = new SummarySink();
-  const summary = await replayRecords(new TraceSource(source, options), sink, options, told);
+  const { sink, summary } = await summarizedTrace(source, options, told);
   const view = {
     trace: path,
     options: (...but: FilterWord[]) => filterText(filter, but),

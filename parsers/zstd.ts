@@ -4,6 +4,7 @@
  * size is not what its header says.
  */
 import zlib from "node:zlib";
+import type { ZSTDDecoder } from "zstddec";
 import {
   type Decompressor,
   type MakeDecompressor,
@@ -37,26 +38,28 @@ export async function zstd(): Promise<MakeDecompressor> {
   return (emit) => new WasmZstd((chunks) => decoder.decodeStreaming(chunks), emit);
 }
 
+let wasm: ZSTDDecoder | null = null;
+
+/** Awaited by whoever opens memory files, or reads records that name some: `decompressZstd` is ready then. */
+export async function readyZstd(): Promise<void> {
+  if (native.zstdDecompressSync !== undefined || wasm !== null || !hasWasm) return;
+  const { ZSTDDecoder } = await import("zstddec");
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  wasm = decoder;
+}
+
 /**
  * Decompresses a whole frame of at most `maxBytes`.
  * @throws Error where it is none
  */
-export const decompressZstd: (bytes: Uint8Array, maxBytes: number) => Uint8Array =
-  native.zstdDecompressSync === undefined
-    ? await wasmDecompress()
-    : (bytes, maxBytes) => native.zstdDecompressSync!(bytes, { maxOutputLength: maxBytes });
-
-async function wasmDecompress(): Promise<typeof decompressZstd> {
-  if (!hasWasm) return withoutZstd;
-  const { ZSTDDecoder } = await import("zstddec");
-  const decoder = new ZSTDDecoder();
-  await decoder.init();
-  return (bytes, maxBytes) => {
-    const out = decoder.decode(bytes, maxBytes);
-    // Where it fails, it gives nothing.
-    if (out.length === 0) throw new Error("damaged data");
-    return out;
-  };
+export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
+  if (native.zstdDecompressSync !== undefined)
+    return native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
+  const out = (hasWasm ? wasm! : withoutZstd()).decode(bytes, maxBytes);
+  // Where it fails, it gives nothing.
+  if (out.length === 0) throw new Error("damaged data");
+  return out;
 }
 
 class NoZstd implements Decompressor {

@@ -222,3 +222,25 @@ describe("half of an entry of 128-bit stores", () => {
     ]);
   });
 });
+
+/** A level 1 stream table descriptor that points to itself: the array of entries that it leads to begins with it. */
+test("an entry that becomes valid ends no window of another structure in its place", async () => {
+  const L1STD = 0x4000_0000n;
+  const regs = {
+    idr0: "0xd40101a",
+    idr1: "0x2730010",
+    cr0: "0xd",
+    strtab_base: "0x40000000",
+    strtab_base_cfg: "0x10190",
+  };
+  const found = await findingsOf([
+    { type: "ram", addr: "0x40000000", size: "0x100000" },
+    { type: "iommu", id: "iommu0", model: "arm-smmuv3", regs },
+    mem(L1STD, L1STD | 7n),
+    { type: "cmd", iommu: "iommu0", data: ["0x46", "0x0"] },
+    mem(L1STD, L1STD | 6n),
+    { type: "dma", dev: "sid:33", addr: "0x12344fff" },
+    mem(L1STD, L1STD | 7n),
+  ]);
+  expect(updates(found)).toEqual([]);
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Mistakes } from "../pipeline/device/device.ts";
-import { HABIT_NAMES, type HabitName } from "../pipeline/device/habits.ts";
+import { HABIT_NAMES, type HabitName, habitsOf } from "../pipeline/device/habits.ts";
 import { compareDevices } from "../pipeline/fuzz/against.ts";
 import { type CampaignOptions, type Finding, fuzz, newWorldMaker } from "../pipeline/fuzz/campaign.ts";
 import { judgeWorld } from "../pipeline/fuzz/judge.ts";
@@ -63,9 +63,11 @@ describe.each(IOMMU_MODELS)("%s", (model) => {
   });
 
   it("each mistake has a name of its own, a source and something that it changes", async () => {
-    const { bugs } = await VENDORS[model].fuzzing();
-    const names = [...bugs.map(({ name }) => name), ...HABIT_NAMES];
+    const fuzzing = await VENDORS[model].fuzzing();
+    const { bugs, immune = {} } = fuzzing;
+    const names = [...bugs.map(({ name }) => name), ...habitsOf(fuzzing)];
     expect(new Set(names).size).toBe(names.length);
+    expect(HABIT_NAMES).toEqual(expect.arrayContaining(Object.keys(immune)));
     expect(names.length).toBeGreaterThanOrEqual(40);
     for (const { source, misreads, registers, reports, late } of bugs) {
       expect(source).not.toBe("");

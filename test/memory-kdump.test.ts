@@ -4,13 +4,15 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SnapshotFile } from "../parsers/memory/snapshot-file.ts";
+import { readyZstd } from "../parsers/zstd.ts";
 import { SnapshotFolder } from "./support/elf-writer.ts";
 import { type DumpedPage, flattened, kdump } from "./support/kdump-writer.ts";
 import { lzoBlock, snappyBlock } from "./support/lz-writers.ts";
 
 let folder: SnapshotFolder;
-beforeAll(() => {
+beforeAll(async () => {
   folder = new SnapshotFolder();
+  await readyZstd();
 });
 afterAll(() => folder.remove());
 

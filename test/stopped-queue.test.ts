@@ -163,6 +163,14 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect(run.rules()).toEqual(["bad-command"]);
   });
 
+  it("a new answer shows nothing where the trace has all restarts: entries may go at any time", async () => {
+    const { scenario } = stopped(true);
+    const right = scenario.dma(request, NEW);
+    const old = scenario.dma(request, OLD);
+    const run = await scenario.run({ restartsRecorded: true });
+    expect([run.verdict(right), run.verdict(old)]).toEqual(["match", "stale"]);
+  });
+
   it("what nothing behind it covers is owed as ever", async () => {
     const { scenario, table } = stopped(true);
     table.map(A, OLD + 0x1000n);

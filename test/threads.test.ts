@@ -49,7 +49,11 @@ writeFileSync(packed, gzipSync(text));
 async function byTwo(path: string, options: Partial<ReplayOptions>) {
   const pieces: Buffer[] = [];
   const write = (bytes: Buffer) => void pieces.push(Buffer.from(bytes));
-  const { threads } = await replayTrace(await openTrace(path), { write }, { ...options, threads: 2 });
+  const { threads } = await replayTrace(
+    await openTrace(path),
+    { write },
+    { ...options, fast: true, threads: 2 },
+  );
   return { threads, bytes: Buffer.concat(pieces) };
 }
 
@@ -71,7 +75,7 @@ describe("two threads write what one does", () => {
     writeFileSync(cut, readFileSync(packed).subarray(0, -20_000));
     const pieces: Buffer[] = [];
     const write = (bytes: Buffer) => void pieces.push(Buffer.from(bytes));
-    await replayTrace(await openTrace(cut), { write }, { threads: 1 });
+    await replayTrace(await openTrace(cut), { write }, { fast: true, threads: 1 });
     const one = Buffer.concat(pieces);
     expect(one.toString()).toContain("expected gzip data to its end");
     expect(difference(one, (await byTwo(cut, {})).bytes)).toBeNull();
@@ -118,7 +122,8 @@ describe("where something is missing", () => {
   async function run(flags: readonly string[]) {
     const stdin = openSync("/dev/null", "r");
     const args = [...flags, CLI, "replay", "--threads", "2", "--timing", FIXTURE];
-    const ran = await ended(spawn(process.execPath, args, { stdio: [stdin, "pipe", "pipe"] }));
+    const env = { ...process.env, PASID_REPLAY_FAST: "1" };
+    const ran = await ended(spawn(process.execPath, args, { stdio: [stdin, "pipe", "pipe"], env }));
     closeSync(stdin);
     expect(difference(await expected, Buffer.from(ran.stdout))).toBeNull();
     return ran.stderr;

@@ -20,7 +20,20 @@ const dma = (more: object = {}) => ({ type: "dma", iommu: "d", dev: "00:03.0", a
 const warnings = (out: readonly Any[]) => out.filter((r) => r.rule === "unknown-name");
 
 describe("what a name was most likely meant to be", () => {
-  const known = ["type", "dev", "addr", "iommu", "pasid", "len", "access", "priv", "seq", "ts", "observed"];
+  const known = [
+    "type",
+    "dev",
+    "addr",
+    "iommu",
+    "pasid",
+    "len",
+    "access",
+    "priv",
+    "at",
+    "seq",
+    "ts",
+    "observed",
+  ];
   test.each([
     ["adress", "addr"],
     ["address", "addr"],
@@ -34,21 +47,13 @@ describe("what a name was most likely meant to be", () => {
     ["acces", "access"],
     ["obsreved", "observed"],
     ["sequence", "seq"],
+    ["translated", "at"],
   ])("%s: %s", (name, near) => expect(meant(name, known)).toBe(near));
   // Names that recorders write beside the contract's.
-  test.each([
-    "label",
-    "qemu_deviation",
-    "id",
-    "kind",
-    "level",
-    "h4",
-    "translated",
-    "comment",
-    "event",
-    "at",
-    "tag",
-  ])("%s: none of them", (name) => expect(meant(name, known)).toBeUndefined());
+  test.each(["label", "qemu_deviation", "id", "kind", "level", "h4", "comment", "event", "tag"])(
+    "%s: none of them",
+    (name) => expect(meant(name, known)).toBeUndefined(),
+  );
   test.each(["size", "msi", "pbmt", "iotval2", "event"])("%s of observed: none", (name) =>
     expect(
       meant(name, ["result", "pa", "code", "reason", "stage", "class", "ipa", "flags", "recorded"]),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { TRANSLATED } from "../walkers/request.ts";
 import type { VtdBinding } from "../walkers/vtd/binding.ts";
 import { VtdDevice } from "../walkers/vtd/context.ts";
 import type { PasidTableConfig } from "../walkers/walker.ts";
@@ -53,6 +54,13 @@ describe("a bound scalable-mode PASID table", () => {
     expect(asked.map((by) => m.ask(IOVA, { ...by, pasid: 1 }).pa)).toEqual(
       asked.map((by) => ("binding" in by ? 0x55_5890n : IOVA)),
     );
+  });
+
+  it("lets pass what has been translated, with a PASID or without: its host has seen to ATS", () => {
+    const m = boundMachine(pasidEntry(FIRST));
+    const binding = m.bind();
+    for (const asked of [{}, { pasid: 3 }])
+      expect(m.ask(IOVA, { binding, at: TRANSLATED, ...asked })).toMatchObject({ result: "ok", pa: IOVA });
   });
 
   it("uses rid_pasid for requests without PASID, and lets requests with PASID use it too", () => {

@@ -4,6 +4,7 @@ import { FRAME_MASK } from "./memory.ts";
 import type { Binding, WalkRequest } from "./request.ts";
 import { OK, WalkResult } from "./result.ts";
 import { TranslationCache } from "./translation-cache.ts";
+import { noteAts, translateAs } from "./translation-request.ts";
 import type { IommuWalker } from "./walker.ts";
 
 /** Bits of the number of contexts that are found without a map. */
@@ -12,6 +13,10 @@ const RECENT_BITS = 8;
 const MAX_CONTEXTS = 1 << 16;
 /** Past it numbers of contexts begin anew. */
 const MAX_ID = 0x3fff_ffff;
+
+/** Beside an access, in the low bits of a page's number: its privilege, and its address type. */
+const PRIVILEGED = 8;
+const AT_SHIFT = 4;
 
 /** What a context was read from. */
 interface Kept {
@@ -186,7 +191,8 @@ export class WalkEngine<D = unknown, P = unknown> {
   #walkWith(request: WalkRequest, device: DeviceSlot<D, P>, process: PasidSlot<P>): WalkResult {
     const translations = this.#translations;
     // The page number's low bits and the kind of access share a word.
-    const pageLo = (request.addrLo & ~0xfff) | request.access | (request.priv ? 8 : 0);
+    const pageLo =
+      (request.addrLo & ~0xfff) | request.access | (request.priv ? PRIVILEGED : 0) | (request.at << AT_SHIFT);
     if (!translations.find(process.id, request.addrHi, pageLo)) {
       const fault = this.#faults.find(process.id, request.addrHi, pageLo);
       if (fault !== null) {
@@ -223,7 +229,7 @@ export class WalkEngine<D = unknown, P = unknown> {
     tables.reads = 0;
     this.device = null;
     this.process = null;
-    if (!walker.admit(request, out)) return out;
+    if (!walker.admit(request, out)) return this.#refused(request);
 
     let device = knownDevice;
     if (device === undefined) {
@@ -232,14 +238,14 @@ export class WalkEngine<D = unknown, P = unknown> {
       trail.begin(tables);
       const loaded = walker.loadDevice(request, context, out);
       const frames = trail.end(tables);
-      if (!loaded) return counted(out, tables.reads);
+      if (!loaded) return this.#refused(request);
       device = { context, tracked: null, reads: tables.reads, processes: new Map(), frames, validIn };
       this.#bound();
       this.#devices.set(request.binding ?? request.device, device);
     }
     this.device = device;
     tables.reads = device.reads;
-    if (!walker.checkRequest(request, device.context, out)) return counted(out, tables.reads);
+    if (!walker.checkRequest(request, device.context, out)) return this.#refused(request);
 
     let process = knownPasid;
     if (process === undefined) {
@@ -248,15 +254,21 @@ export class WalkEngine<D = unknown, P = unknown> {
       trail.begin(tables);
       const loaded = walker.loadPasidContext(request, device.context, context, out);
       const frames = trail.end(tables);
-      if (!loaded) return counted(out, tables.reads);
+      if (!loaded) return this.#refused(request);
       process = { context, tracked: null, reads: tables.reads, id: this.#newId(), frames, validIn };
       this.#bound();
       device.processes.set(request.pasid, process);
     }
     this.process = process;
     tables.reads = process.reads;
-    walker.translate(request, device.context, process.context, out);
+    translateAs(walker, request, device.context, process.context, out);
     return counted(out, tables.reads);
+  }
+
+  /** The last step was not reached. */
+  #refused(request: WalkRequest): WalkResult {
+    noteAts(this.walker, request, this.#fresh);
+    return counted(this.#fresh, this.walker.tables.reads);
   }
 
   /** As `walk`, with nothing remembered or used from before: every entry is read. For printing and benchmarks. */
@@ -271,7 +283,8 @@ export class WalkEngine<D = unknown, P = unknown> {
       walker.checkRequest(request, device, out) &&
       walker.loadPasidContext(request, device, process, out)
     )
-      walker.translate(request, device, process, out);
+      translateAs(walker, request, device, process, out);
+    else noteAts(walker, request, out);
     return counted(out, walker.tables.reads);
   }
 

@@ -20,6 +20,7 @@ export const FAULT_REASONS = {
   OOR_ADDRESS: "the input or the output address is out of range",
 } as const;
 
+/** A name of `FAULT_REASONS`. */
 export type FaultReason = keyof typeof FAULT_REASONS;
 
 /** What is known of one fault that has happened: from its native record, or from a walk. What is not known is absent. */

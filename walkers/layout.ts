@@ -19,6 +19,7 @@ interface FieldOptions {
 
 type FieldKind = "bits" | "frame" | "address" | "ignored";
 
+/** A field of a structure or register: made by `bit`, `bits`, `frame` and so on. */
 export interface LayoutField extends FieldOptions {
   readonly kind: FieldKind;
   /** Bit ranges [high, low], most significant part first; all but split fields have one. */
@@ -103,6 +104,7 @@ export interface DecodedField {
   readonly text: string;
 }
 
+/** A structure in memory, or a register: its fields by the specification's absolute bit numbers. */
 export class Layout<F extends string = string> {
   /** Masks of all fields of an 8-byte structure, for tests on `hi`/`lo` halves. */
   readonly mask: { readonly [K in F]: Mask };
@@ -125,6 +127,7 @@ export class Layout<F extends string = string> {
     this.mask = mask;
   }
 
+  /** The names of its fields, in the order of their declaration. */
   names(): F[] {
     return Object.keys(this.fields) as F[];
   }

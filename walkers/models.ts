@@ -48,6 +48,7 @@ export const IOMMUS = {
   },
 } as const satisfies Readonly<Record<string, IommuNames>>;
 
+/** An architecture of IOMMUs: "intel" (VT-d), "arm-smmuv3", "amd" (AMD-Vi), "riscv". */
 export type IommuModel = keyof typeof IOMMUS;
 export const IOMMU_MODELS = Object.keys(IOMMUS) as readonly IommuModel[];
 
@@ -64,6 +65,7 @@ export const MODEL_OWNER = {
   riscv: "riscv",
 } as const satisfies Readonly<Record<string, IommuModel>>;
 
+/** A format of PASID tables. */
 export type TableModel = keyof typeof MODEL_OWNER;
 export const TABLE_MODELS = Object.keys(MODEL_OWNER) as readonly TableModel[];
 

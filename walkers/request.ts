@@ -11,6 +11,14 @@ export const NO_PASID = -1;
 export const MAX_PASID_BITS = 20;
 
 /**
+ * Address types, as in the AT field of a PCIe request: an ordinary request; one of ATS for a translation; and one that has
+ * been translated by the answer to such.
+ */
+export const UNTRANSLATED = 0;
+export const TRANSLATION_REQUEST = 1;
+export const TRANSLATED = 2;
+
+/**
  * One request, as a walker sees it: it never crosses a 4 KiB boundary. Reused from record to record.
  */
 export class WalkRequest {
@@ -25,6 +33,8 @@ export class WalkRequest {
   access = READ;
   /** The request asks for privileged access (meaningful with a PASID, unless the device's context says otherwise). */
   priv = false;
+  /** UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED. */
+  at = UNTRANSLATED;
   /** The binding of this device's PASID table, compiled by the walker's `bind`; null: start at the registers. */
   binding: Binding | null = null;
 
@@ -35,6 +45,7 @@ export class WalkRequest {
     this.addrLo = other.addrLo;
     this.access = other.access;
     this.priv = other.priv;
+    this.at = other.at;
     this.binding = other.binding;
   }
 

@@ -41,6 +41,9 @@ export interface Stage2Config {
  * 4. `loadPasidContext`: the PASID entry. Depends on the device, the PASID (or its absence) and memory alone.
  * 5. `translate`: everything else: access checks, page tables.
  *
+ * A request that has been translated (ATS) ends at step 3, unless the context says that its address is one of the second
+ * stage: then that is walked there.
+ *
  * Each step but the last returns true to go on, false where `out` holds the final outcome. `out` has been reset
  * before step 1 and its `model`, `domain` and `asid` are the walker's to set. `reads` is the engine's business.
  *
@@ -70,4 +73,11 @@ export interface IommuWalker<D extends object = object, P extends object = objec
   checkRequest(request: WalkRequest, device: D, out: WalkResult): boolean;
   loadPasidContext(request: WalkRequest, device: D, process: P, out: WalkResult): boolean;
   translate(request: WalkRequest, device: D, process: P, out: WalkResult): void;
+
+  /**
+   * Of a fault that an ATS translation request, or one that has been translated, has met: whether there may be a record of
+   * it. Mostly the completion of a translation request tells the device that nothing is granted, and nobody else.
+   * @param at TRANSLATION_REQUEST or TRANSLATED
+   */
+  logsAts(at: number, out: WalkResult): boolean;
 }

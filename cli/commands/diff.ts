@@ -7,7 +7,7 @@ import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
-import { OUTPUT_OPTION, once, sentences } from "../options.ts";
+import { OUTPUT_OPTION, once, sentences, summaryForm } from "../options.ts";
 import { parseSize } from "../size.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
@@ -16,6 +16,7 @@ interface DiffArguments extends MemoryArguments, FilterArguments {
   b: string;
   output: string | string[];
   summary: boolean;
+  json: boolean;
   side?: TraceSide | TraceSide[];
   walk: boolean;
   align: Alignment | Alignment[];
@@ -39,6 +40,11 @@ function builder(yargs: Argv): Argv {
       output: OUTPUT_OPTION,
       summary: {
         describe: "For people: the first difference, and kinds of difference with counts and examples",
+        type: "boolean",
+        default: false,
+      },
+      json: {
+        describe: "With --summary: for machines, diff-summary with the kinds of difference",
         type: "boolean",
         default: false,
       },
@@ -111,7 +117,7 @@ async function run(args: DiffArguments): Promise<ExitStatus> {
   return diffFiles(args.a, args.b, {
     ...memoryOptions(args),
     outputPath: once("--output", args.output),
-    summary: args.summary,
+    summary: summaryForm(args),
     side: args.walk ? "walk" : side,
     alignment: once("--align", args.align),
     window: windowOf(once("--window", args.window)),

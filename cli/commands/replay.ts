@@ -15,7 +15,7 @@ import {
 } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { parseInteger } from "../numbers.ts";
-import { listOption, names, OUTPUT_OPTION, once, sentences } from "../options.ts";
+import { listOption, names, OUTPUT_OPTION, once, sentences, summaryForm } from "../options.ts";
 import { FORMATS, type Format, tableOptions } from "../table-options.ts";
 import { writeTo } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
@@ -34,6 +34,7 @@ interface ReplayArguments extends MemoryArguments, JudgingArguments, FilterArgum
   statsOnly: boolean;
   stats: boolean;
   summary: boolean;
+  json: boolean;
   failOn: string | string[];
   filesFrom?: string | string[];
   jobs: string | string[];
@@ -80,6 +81,11 @@ function builder(yargs: Argv): Argv {
         type: "boolean",
         default: false,
       },
+      json: {
+        describe: "With --summary: for machines, one record of each trace",
+        type: "boolean",
+        default: false,
+      },
       ...FILTER_OPTIONS,
       "files-from": {
         describe: 'Replay the traces that this file lists, one a line; "-" is standard input',
@@ -119,6 +125,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 trace.ndjson --only faults,mismatches", "Write only what faulted or differs")
     .example("$0 trace.ndjson --format parquet -o tables", "Tables for DuckDB, pandas or Spark, in a folder")
     .example("$0 trace.ndjson --summary", "What matters, on one screen")
+    .example("$0 trace.ndjson --summary --json | jq .findings", "… for a script")
     .example("$0 trace.ndjson --dev 00:03.0 --pasid 5 --addr 0x1000-0x1fff", "Only some of the requests")
     .example("recorder | $0 - --stats-only", "Count what comes from a pipe")
     .example("find /traces -name '*.gz' | $0 --files-from - --keep-going", "More than a command line holds")
@@ -169,6 +176,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
       "--summary: expected it without --only, --stats-only and --no-stats, found both",
       true,
     );
+  const summary = summaryForm(args);
   const format = once("--format", args.format);
   if (format !== "ndjson" && (args.summary || args.statsOnly))
     throw new CliError(
@@ -201,7 +209,7 @@ async function run(args: ReplayArguments): Promise<ExitStatus> {
   const options = {
     ...memory,
     only: args.statsOnly ? [] : only,
-    summary: args.summary,
+    summary,
     filter,
     hint:
       process.stdout.isTTY &&

@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { ACCESSES } from "../../parsers/trace/accesses.ts";
+import { ACCESSES, ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import type { InspectionTarget } from "../../pipeline/walk/walk-trace.ts";
 import { hex } from "../../walkers/word64.ts";
 import { command } from "../command.ts";
@@ -11,7 +11,17 @@ import { writeOut } from "../text-output.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
 /** Options that describe a request which is not in the trace. */
-const REQUEST_OPTIONS = ["dev", "addr", "iommu", "pasid", "len", "access", "priv", "at"] as const;
+const REQUEST_OPTIONS = [
+  "dev",
+  "addr",
+  "iommu",
+  "pasid",
+  "len",
+  "access",
+  "priv",
+  "address-type",
+  "at",
+] as const;
 
 interface WalkArguments extends MemoryArguments {
   trace: string;
@@ -24,6 +34,7 @@ interface WalkArguments extends MemoryArguments {
   len?: string;
   access?: (typeof ACCESSES)[number];
   priv?: boolean;
+  "address-type"?: string;
   at?: string;
   json: boolean;
 }
@@ -42,6 +53,11 @@ function builder(yargs: Argv): Argv {
       len: { ...text, describe: "Its length in bytes; default 1" },
       access: { choices: ACCESSES, describe: "Its kind of access; default r" },
       priv: { type: "boolean", describe: "It asks for privileged access" },
+      "address-type": {
+        type: "string",
+        choices: ADDRESS_TYPES,
+        describe: "Its PCIe address type (ATS)",
+      },
       at: { ...text, describe: "Walk it in the state after this line; default: after the whole trace" },
       json: {
         type: "boolean",
@@ -88,6 +104,7 @@ function requestOf(args: WalkArguments): Record<string, unknown> {
     len: optionalInteger("len", args.len, 2 ** 32 - 1),
     access: args.access && once("--access", args.access),
     priv: args.priv,
+    at: args["address-type"] && once("--address-type", args["address-type"]),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

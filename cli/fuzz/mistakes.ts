@@ -1,16 +1,20 @@
 import { nearest } from "../../parsers/trace/nearest.ts";
 import type { Mistakes } from "../../pipeline/device/device.ts";
-import { HABIT_NAMES, HABITS, type HabitName } from "../../pipeline/device/habits.ts";
+import { HABITS, habitsOf } from "../../pipeline/device/habits.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { CliError } from "../errors.ts";
 
 /** The mistakes of these names. @throws CliError for a name that the model has not */
 export async function mistakesNamed(model: IommuModel, given: readonly string[]): Promise<Mistakes> {
-  const { bugs } = await VENDORS[model].fuzzing();
-  const names = [...bugs.map(({ name }) => name), ...HABIT_NAMES];
+  const fuzzing = await VENDORS[model].fuzzing();
+  const { bugs, immune = {} } = fuzzing;
+  const habits = habitsOf(fuzzing);
+  const names = [...bugs.map(({ name }) => name), ...habits];
   for (const name of given) {
     if (names.includes(name)) continue;
+    if (immune[name] !== undefined)
+      throw new CliError(`--bug: ${name} is none that ${model} can make: ${immune[name]}`, true);
     const near = nearest(name, names);
     const hint = near === undefined ? "" : `; did you mean ${near}?`;
     throw new CliError(
@@ -20,16 +24,16 @@ export async function mistakesNamed(model: IommuModel, given: readonly string[])
   }
   return {
     bugs: bugs.filter(({ name }) => given.includes(name)),
-    habits: new Set(HABIT_NAMES.filter((name) => given.includes(name))),
+    habits: new Set(habits.filter((name) => given.includes(name))),
   };
 }
 
 /** One line for each mistake that can be switched on. */
 export async function mistakesText(model: IommuModel): Promise<string> {
-  const { bugs } = await VENDORS[model].fuzzing();
+  const fuzzing = await VENDORS[model].fuzzing();
   const rows = [
-    ...bugs.map(({ name, text, source }) => [name, `${text}  [${source}]`]),
-    ...HABIT_NAMES.map((name: HabitName) => [name, HABITS[name].text]),
+    ...fuzzing.bugs.map(({ name, text, source }) => [name, `${text}  [${source}]`]),
+    ...habitsOf(fuzzing).map((name) => [name, HABITS[name].text]),
   ] as [string, string][];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");

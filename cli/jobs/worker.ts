@@ -48,10 +48,10 @@ class PortOutput implements Output {
   }
 
   async write(data: Uint8Array | string, file?: string): Promise<void> {
-    // What is given may be used again after the call.
-    const bytes = typeof data === "string" ? Buffer.from(printable(data), "utf8") : new Uint8Array(data);
+    // A copy: what is given may be used again after the call, and this one goes to the other thread as it is.
+    const bytes = new Uint8Array(typeof data === "string" ? Buffer.from(printable(data), "utf8") : data);
     this.#waiting += bytes.length;
-    answer(this.#port, { type: "output", bytes, file });
+    this.#port.postMessage({ type: "output", bytes, file } satisfies JobNews, [bytes.buffer]);
     while (this.#waiting > MOST_WAITING)
       await new Promise<void>((resolve) => {
         this.#goOn = resolve;

@@ -1,8 +1,8 @@
 import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { Piece, piece } from "../../pipeline/output/byte-writer.ts";
+import { permText } from "../../pipeline/output/perm-text.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { InspectionOutput } from "./inspect-output.ts";
-import { permText } from "./perm.ts";
 
 const PA = piece('","pa":"0x');
 const SIZE = piece('","size":');

@@ -8,6 +8,7 @@ import type {
 } from "../../pipeline/inspect/records.ts";
 import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
+import { permText } from "../../pipeline/output/perm-text.ts";
 import { FRAME_BYTES } from "../../walkers/memory.ts";
 import { IOMMU_MODELS } from "../../walkers/models.ts";
 import { binarySize } from "../size.ts";
@@ -24,7 +25,6 @@ import {
   tableText,
   tagsText,
 } from "./inspect-words.ts";
-import { permText } from "./perm.ts";
 
 const DEVICE_INDENT = "  ";
 const SPACE_INDENT = "    ";

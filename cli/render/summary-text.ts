@@ -2,7 +2,7 @@ import { printableLine } from "../../parsers/trace/show.ts";
 import type { CACHE_RULES } from "../../pipeline/findings/cache-rules.ts";
 import type { StatsRecord } from "../../pipeline/output/records.ts";
 import type { RuleFindings } from "../../pipeline/summary/finding-groups.ts";
-import type { SpaceCounts } from "../../pipeline/summary/space-counts.ts";
+import { requestResults } from "../../pipeline/summary/request-results.ts";
 import type { SummarySink } from "../../pipeline/summary/summary-sink.ts";
 import { byWorst, type WrongAnswers } from "../../pipeline/summary/wrong-answers.ts";
 import { shellWord } from "../shell-word.ts";
@@ -30,22 +30,15 @@ export function summaryText(summary: SummarySink, view: SummaryView): string {
   return `${texts.join("\n\n")}\n`;
 }
 
-function spacesOf({ spaces }: SummarySink): readonly SpaceCounts[] {
-  return spaces.others === null ? spaces.all : [...spaces.all, spaces.others];
-}
-
 function headLines(sink: SummarySink, { trace }: SummaryView): string[] {
-  const spaces = spacesOf(sink);
-  const sum = (pick: (space: SpaceCounts) => number) => spaces.reduce((all, space) => all + pick(space), 0);
-  const requests = sum((space) => space.requests);
+  const { requests, ok, faults, msi, devices } = requestResults(sink.spaces);
   const name = trace === "-" ? "standard input" : trace;
   const lines = [paint("strong", `${printableLine(name)}: ${counted(sink.summary?.lines ?? 0, "line")}`)];
   if (requests === 0) return [...lines, `${INDENT}no request was replayed`];
-  const devices = new Set(sink.spaces.all.map(({ iommu, device }) => `${iommu}\n${device}`)).size;
   const results = [
-    [sum((space) => space.ok), "translated"],
-    [sum((space) => space.faults), "faulted"],
-    [sum((space) => space.msi), "of interrupts"],
+    [ok, "translated"],
+    [faults, "faulted"],
+    [msi, "of interrupts"],
   ] as const;
   return [
     ...lines,
@@ -66,7 +59,7 @@ function unitNames(stats: readonly StatsRecord[]): string {
 
 function verdictLines(sink: SummarySink): string[] {
   const verdicts = byWorst(sink.summary?.verdicts ?? {});
-  const requests = spacesOf(sink).reduce((all, space) => all + space.requests, 0);
+  const { requests } = requestResults(sink.spaces);
   const unjudged = requests - verdicts.reduce((all, [, count]) => all + count, 0);
   const rows = verdicts.map(([verdict, count]) => [verdict, `${count}`, VERDICT_WORDS[verdict]]);
   if (unjudged > 0) rows.push(["(none)", `${unjudged}`, "nothing was observed to compare with"]);

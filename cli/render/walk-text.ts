@@ -1,4 +1,5 @@
 import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
+import { permText } from "../../pipeline/output/perm-text.ts";
 import type { OutcomeRecord } from "../../pipeline/output/records.ts";
 import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
 import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
@@ -10,7 +11,6 @@ import { addressText, hex, joined } from "../../walkers/word64.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
 import { paint, paintAs } from "./paint.ts";
-import { permText } from "./perm.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { tagTexts } from "./tags.ts";
@@ -36,9 +36,10 @@ export function walkText(trace: string, inspected: InspectedRequest): string {
 function requestLine(trace: string, { line, outcome }: InspectedRequest): string {
   const pasid = outcome.pasid === undefined ? "without PASID" : `PASID ${outcome.pasid}`;
   const priv = outcome.priv === true ? ", privileged" : "";
+  const at = outcome.at === undefined || outcome.at === "untranslated" ? "" : `, ${outcome.at}`;
   return (
     `${trace}:${line}: ${ACCESS_WORDS[outcome.access]} of ${count(outcome.len, "byte")} at ${outcome.addr} ` +
-    `by ${outcome.dev}, ${pasid}${priv}`
+    `by ${outcome.dev}, ${pasid}${priv}${at}`
   );
 }
 

@@ -13,6 +13,7 @@ const OUTPUT_TYPES: ReadonlySet<string> = new Set([
   "stats",
   "summary",
   "total",
+  "overview",
   "diff",
   "diff-summary",
 ]);

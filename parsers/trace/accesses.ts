@@ -1,4 +1,11 @@
-import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
+import {
+  EXECUTE,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  WRITE,
+} from "../../walkers/request.ts";
 
 /** Kinds of access of a request, as a trace spells them: read, write, atomic, read for execute. */
 export const ACCESSES = ["r", "w", "rw", "x"] as const;
@@ -17,3 +24,13 @@ export const ACCESS_NAMES: readonly Access[] = ACCESSES.reduce<Access[]>((names,
   names[ACCESS_BITS[name]] = name;
   return names;
 }, []);
+
+/** Address types, by their number (`WalkRequest.at`), as a trace spells them. */
+export const ADDRESS_TYPES = ["untranslated", "translation-request", "translated"] as const;
+export type AddressType = (typeof ADDRESS_TYPES)[number];
+
+export const ADDRESS_TYPE_OF: Readonly<Record<AddressType, number>> = {
+  untranslated: UNTRANSLATED,
+  "translation-request": TRANSLATION_REQUEST,
+  translated: TRANSLATED,
+};

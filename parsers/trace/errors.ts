@@ -11,11 +11,13 @@ export type TraceErrorCode =
   | "damaged"
   | "not-a-trace";
 
+/** A trace, or another input, that could not be opened or read to its end. */
 export class TraceError extends Error {
   readonly code: TraceErrorCode;
   /** The file, or "-" for standard input. */
   readonly path: string;
 
+  /** Says in `message` what was expected and what was found. */
   constructor(code: TraceErrorCode, path: string, message: string) {
     super(`${path === "-" ? "standard input" : path}: ${message}`);
     this.name = "TraceError";
@@ -24,6 +26,7 @@ export class TraceError extends Error {
   }
 }
 
+/** Whether it is one; `instanceof`, as a guard. */
 export function isTraceError(error: unknown): error is TraceError {
   return error instanceof TraceError;
 }

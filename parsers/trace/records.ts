@@ -3,7 +3,7 @@
  * reused objects with numbers only; everything else as plain validated objects (`PlainRecord`).
  */
 import { FAULT_REASONS } from "../../walkers/fault.ts";
-import { NO_PASID, READ } from "../../walkers/request.ts";
+import { NO_PASID, READ, UNTRANSLATED } from "../../walkers/request.ts";
 import { type FaultClass, OK } from "../../walkers/result.ts";
 import { Devices } from "./devices.ts";
 import { Names } from "./names.ts";
@@ -105,6 +105,9 @@ export class DmaRecord {
   accessGiven = false;
   priv = false;
   privGiven = false;
+  /** Address type: UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED of walkers/request.ts. */
+  at = UNTRANSLATED;
+  atGiven = false;
   /** A safe integer, or NaN where absent. */
   seq = Number.NaN;
   /** `ts` as JSON text in `bytes`, quotes included; empty where absent. */
@@ -123,6 +126,8 @@ export class DmaRecord {
     this.accessGiven = false;
     this.priv = false;
     this.privGiven = false;
+    this.at = UNTRANSLATED;
+    this.atGiven = false;
     this.seq = Number.NaN;
     this.tsStart = 0;
     this.tsEnd = 0;
@@ -142,6 +147,8 @@ export class DmaRecord {
     this.accessGiven = from.accessGiven;
     this.priv = from.priv;
     this.privGiven = from.privGiven;
+    this.at = from.at;
+    this.atGiven = from.atGiven;
     this.seq = from.seq;
     this.observed.copyFrom(observed);
     const tsBytes = from.tsEnd - from.tsStart;

@@ -4,7 +4,7 @@
  * RecordScanner, LineReader, and the batch machine, whose code for it batch/field-code.ts makes.
  */
 import { FAULT, MSI, OK } from "../../walkers/result.ts";
-import { ACCESS_BITS, ACCESSES } from "./accesses.ts";
+import { ACCESS_BITS, ACCESSES, ADDRESS_TYPE_OF, ADDRESS_TYPES } from "./accesses.ts";
 import {
   ACCESS_GIVEN,
   HAS_FAULT,
@@ -136,6 +136,13 @@ export const DMA_FIELDS: ScannedFields<DmaRecord, typeof RECORDS.dma.fields> = {
       dma.privGiven = true;
     },
     batch: { bit: REQUEST_PRIV, given: PRIV_GIVEN },
+  },
+  // Rare, and none of the memo's: read in the plain way.
+  at: {
+    take(dma, { number }) {
+      dma.at = ADDRESS_TYPE_OF[ADDRESS_TYPES[number]!];
+      dma.atGiven = true;
+    },
   },
   assumed: null,
 };

@@ -5,7 +5,7 @@
 
 import { CONFIG_MODELS, type ConfigModel, IOMMU_MODELS, IOMMUS } from "../../walkers/models.ts";
 import { SNAPSHOT_FORMATS } from "../memory/snapshot-formats.ts";
-import { ACCESSES } from "./accesses.ts";
+import { ACCESSES, ADDRESS_TYPES } from "./accesses.ts";
 import {
   anyText,
   boolean,
@@ -213,6 +213,7 @@ export const RECORDS = {
     len: optional(integer(1, MAX_LENGTH, "Bytes; default 1")),
     access: optional(access),
     priv: optional(boolean("Privileged access was requested; default false")),
+    at: optional(oneOf(ADDRESS_TYPES, "PCIe address type; default untranslated")),
     seq: optional(seq),
     ts: optional(ts),
     observed: optional(observed),

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { readyZstd } from "../zstd.ts";
 import type { ReadAhead } from "./batch/read-ahead.ts";
 import type { TextWindow } from "./batch/windows.ts";
 import type { ByteSource } from "./byte-source.ts";
@@ -105,6 +106,8 @@ export class TextInput {
 
   /** Reads as much of the start as it takes to tell how the records are laid out, and gives it to their feed. */
   async #begin(): Promise<Feed> {
+    // A record may name a memory file, which is opened while the record is told.
+    await readyZstd();
     // One byte more than is ever filled.
     let bytes = new Uint8Array(HEAD_BYTES + 1);
     let fill = 0;

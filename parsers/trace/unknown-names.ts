@@ -12,16 +12,17 @@ const LONGEST = 64;
 /** Up to this length, one letter is as much as a slip changes. */
 const SHORT = 4;
 
-/** What short names are short for. */
-const WHOLE_WORDS: ReadonlyMap<string, string> = new Map([
-  ["addr", "address"],
-  ["dev", "device"],
-  ["len", "length"],
-  ["seq", "sequence"],
-  ["ts", "timestamp"],
-  ["priv", "privileged"],
-  ["regs", "registers"],
-  ["props", "properties"],
+/** What short names are short for, or what somebody may call them who does not know them. */
+const WHOLE_WORDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["addr", ["address"]],
+  ["dev", ["device"]],
+  ["len", ["length"]],
+  ["seq", ["sequence"]],
+  ["ts", ["timestamp"]],
+  ["priv", ["privileged"]],
+  ["at", ["translated"]],
+  ["regs", ["registers"]],
+  ["props", ["properties"]],
 ]);
 
 /** The known name that a name was most likely meant to be. */
@@ -32,15 +33,15 @@ export function meant<T extends string>(name: string, known: Iterable<T>): T | u
   const same = candidates.find((candidate) => bare(candidate) === plain || isLonger(name, candidate));
   if (same !== undefined) return same;
   const words = candidates.flatMap((candidate) => {
-    const whole = WHOLE_WORDS.get(candidate);
-    return whole === undefined ? [candidate] : [candidate, whole];
+    const whole = WHOLE_WORDS.get(candidate) ?? [];
+    return [candidate, ...whole];
   });
   const near = nearest(name, words, (word, candidate) => {
     const shorter = Math.min(word.length, candidate.length);
     return shorter <= 2 ? 0 : shorter <= SHORT ? 1 : 2;
   });
   if (near === undefined) return undefined;
-  return candidates.find((candidate) => candidate === near || WHOLE_WORDS.get(candidate) === near);
+  return candidates.find((candidate) => candidate === near || WHOLE_WORDS.get(candidate)?.includes(near));
 }
 
 /** Without what differs between ways of writing: "basePtr", "base-ptr", "BASE_PTR". */

@@ -2,7 +2,7 @@ import type { CachedFailures } from "../../walkers/caching.ts";
 import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { TRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
@@ -12,7 +12,7 @@ import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
-import { type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
+import { areAlike, type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
@@ -425,7 +425,7 @@ export class UnitCaches {
   holdNoPages(request: WalkRequest): boolean {
     const { device, process } = this.#unit.engine;
     // What the address alone decides, no cache has a part in.
-    if (device === null) return true;
+    if (device === null || request.at === TRANSLATED) return true;
     const pair = process?.tracked;
     if (!pair || pair.gone) return false;
     const { tags, globalTags } = pair;
@@ -503,7 +503,9 @@ export class UnitCaches {
     const deviceVersion = contexts.useDevice(caches, device, time);
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
-      if (isValid(other) && !sameValues(other.context, device.context)) mayDiffer = true;
+      if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
+    // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
+    if (request.at === TRANSLATED) return mayDiffer;
     const history = caches.processes.get(request.pasid)?.history;
     if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
@@ -519,7 +521,7 @@ export class UnitCaches {
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
-      if (isValid(shared) && !sameValues(shared.context, process.context)) mayDiffer = true;
+      if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
@@ -540,7 +542,7 @@ export class UnitCaches {
     }
     const stale = caches.contexts.versions.some(isValid) || this.contexts.neighbours(caches).some(isValid);
     if (stale) this.#stale.enter(caches, request, null, null, time);
-    return stale || this.#anyLeft(caches, request);
+    return stale || (request.at !== TRANSLATED && this.#anyLeft(caches, request));
   }
 
   /** Whether translations of a page outlive the contexts that they were made through. */

@@ -1,10 +1,12 @@
 import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
+import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
 import { ANY, CONTEXT_CACHE, Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
 import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
+import { translateAs } from "../../walkers/translation-request.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
 import { deviceTag, processTag } from "../caches/held/context-tags.ts";
 import { TagSet } from "../caches/held/tag-sets.ts";
@@ -27,6 +29,7 @@ interface CachedPage {
 /** Privilege, beside the bits of the access; and that no PASID says what it comes to. */
 const PRIVILEGED = 8;
 const WITHOUT_PASID = 16;
+const AT_SHIFT = 5;
 
 /**
  * An IOMMU that caches every context and translation that it uses, for ever, and drops what an invalidation covers. Plain
@@ -63,7 +66,7 @@ export class CachingUnit {
     const key = `${request.device}:${request.pasid}:${request.addrHi}:${request.addrLo >>> 12}`;
     const denial = this.#habits.has("denials-kept") ? this.#denied.get(key) : undefined;
     if (denial !== undefined) return denial;
-    walker.translate(request, device, process, out);
+    translateAs(walker, request, device, process, out);
     // What an address alone decides comes before any cache.
     const refused = out.status === FAULT && out.reason === "OOR_ADDRESS" && out.entryFrame < 0;
     if (!refused && this.#hit(request, device, process, out)) return out;
@@ -216,14 +219,17 @@ export class CachingUnit {
   }
 }
 
-/** log2 of what is cached of a page: what one entry maps, where a page may have several (AMD's sizes, Svnapot). */
+/**
+ * log2 of what is cached of a page: what one entry maps, where a page may have several (AMD's sizes, Svnapot), and of a
+ * large one no more than has one answer, whatever range the addresses that it leads to lie in.
+ */
 function pieceShift({ pageShift }: WalkResult): number {
-  return pageShift - ((pageShift - FRAME_SHIFT) % RADIX512.bits);
+  return Math.min(pageShift - ((pageShift - FRAME_SHIFT) % RADIX512.bits), PASSING_SHIFT);
 }
 
 function kindOf(request: WalkRequest): number {
   const without = request.pasid === NO_PASID ? WITHOUT_PASID : 0;
-  return request.access | (request.priv ? PRIVILEGED : 0) | without;
+  return request.access | (request.priv ? PRIVILEGED : 0) | without | (request.at << AT_SHIFT);
 }
 
 function firstPageOf(inv: Invalidation): Invalidation {

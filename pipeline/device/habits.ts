@@ -1,4 +1,5 @@
 /** Bad habits of a device under test that no vendor's tables have to do with: of its caches, and of how it takes requests. */
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 
 interface Habit {
   /** What the device does, as a sentence without its subject. */
@@ -36,3 +37,8 @@ export const HABITS = {
 
 export type HabitName = keyof typeof HABITS;
 export const HABIT_NAMES = Object.keys(HABITS) as readonly HabitName[];
+
+/** Those that an IOMMU of a vendor can have. */
+export function habitsOf({ immune = {} }: Pick<VendorFuzzing, "immune">): readonly HabitName[] {
+  return HABIT_NAMES.filter((name) => immune[name] === undefined);
+}

@@ -73,6 +73,21 @@ const SUMMARY: Description<DiffSummaryRecord> = {
   by_pasid: counts("Differences by PASID, or none"),
   by_code: counts("Differences by what the answers come to, first→second"),
   first: optional(schemaField(objectSchema(DIFF, "The first difference"))),
+  kinds: optional(
+    listOf(
+      {
+        class: oneOf(DIFF_CLASSES, "How they differ"),
+        change: optional(text("What the answers come to, first→second")),
+        count: count("Differences"),
+        first: schemaField({
+          type: "object",
+          properties: {},
+          description: "The first of them: a diff record",
+        }),
+      },
+      "With --summary --json: kinds of difference, from the coarsest class; of one the most frequent first",
+    ),
+  ),
   ignored: optional(counts("Differences by the rule that ignores them")),
   unaligned: optional(
     schemaField(

@@ -1,4 +1,5 @@
 import type { DiffResult, StreamReport } from "./diff.ts";
+import type { ChangeTally } from "./diff-summary.ts";
 
 export const NOTE_CODES = [
   "setup-differs",
@@ -79,8 +80,8 @@ function where(lineA: number | null, lineB: number | null): string {
   return `${lineA === null ? "nothing more" : `line ${lineA}`} in A, ${lineB === null ? "nothing more" : `line ${lineB}`} in B`;
 }
 
-/** The last record of a comparison. */
-export function diffSummaryRecord(result: DiffResult) {
+/** The last record of a comparison. @param kinds with the kinds of difference, each with its first */
+export function diffSummaryRecord(result: DiffResult, kinds = false) {
   const { counts, ignore, unaligned } = result;
   const { type: _, ...first } = counts.first ?? { type: "diff" };
   return {
@@ -97,6 +98,7 @@ export function diffSummaryRecord(result: DiffResult) {
     by_pasid: counts.byPasid.record(),
     by_code: counts.byCode.record(),
     ...(counts.first === null ? {} : { first }),
+    ...(kinds ? { kinds: counts.changes().map(kindRecord) } : {}),
     ...(ignore.rules.length === 0
       ? {}
       : { ignored: Object.fromEntries(ignore.rules.map(({ name, count }) => [name, count])) }),
@@ -108,7 +110,12 @@ export function diffSummaryRecord(result: DiffResult) {
   };
 }
 
+/** What a comparison comes to: the last record of `diff`. */
 export type DiffSummaryRecord = ReturnType<typeof diffSummaryRecord>;
+
+function kindRecord({ class: diffClass, transition, count, example }: ChangeTally) {
+  return { class: diffClass, ...(transition === "" ? {} : { change: transition }), count, first: example };
+}
 
 function streamRecord({ path, kind, answers, requests, unanswered, errorCount }: StreamReport) {
   return {

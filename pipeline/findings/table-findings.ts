@@ -20,6 +20,7 @@ import {
   TableLinter,
 } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
+import { EFFORT_RULES, TableEffort } from "./tables/table-effort.ts";
 import { WrittenEntries } from "./tables/written-entries.ts";
 import { WrittenLines } from "./tables/written-lines.ts";
 import type { TableEntry } from "./updates/entry-history.ts";
@@ -39,6 +40,8 @@ interface UnitTables {
   now: string;
   changed: number;
   readonly bindings: Map<number, Binding>;
+  /** Entries that were judged when all were last; -1: they were not yet. */
+  entries: number;
 }
 
 /**
@@ -67,6 +70,7 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #tables = new Map<IommuUnit, UnitTables>();
   readonly #written: WrittenEntries;
   readonly #lines = new WrittenLines();
+  readonly #effort = new TableEffort();
   readonly #updates: UpdatedEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
@@ -248,10 +252,25 @@ export class TableFindings implements Analysis, FrameUser {
     this.#updates.clear();
     linter.clear();
     this.#attribute(owner, line);
-    linter.useRegisters();
-    for (const [device, binding] of owner.bindings)
-      linter.useBinding(binding, this.#names.devices.get(device).id);
+    this.#judgeAll(owner);
     this.#judged = null;
+  }
+
+  /** Judges all tables of an IOMMU: under other registers, where that does not come to more and more. */
+  #judgeAll(owner: UnitTables): void {
+    const { unit, linter, bindings, entries } = owner;
+    if (!this.#effort.allows(Math.max(entries, 0), this.#line)) {
+      this.#findings.report(this.#line, EFFORT_RULES["tables-not-judged"], unit.id ?? "", {
+        iommu: unit.id,
+        message: `${entries} entries of tables are not looked through again: expected registers that keep their values over more requests`,
+      });
+      return;
+    }
+    const before = linter.judged;
+    linter.useRegisters();
+    for (const [device, binding] of bindings) linter.useBinding(binding, this.#names.devices.get(device).id);
+    owner.entries = linter.judged - before;
+    if (entries >= 0) this.#effort.spend(owner.entries);
   }
 
   #useBindings(): void {
@@ -302,7 +321,16 @@ export class TableFindings implements Analysis, FrameUser {
       const format = VENDORS[unit.model].tables(this.#memory);
       const nameOf = (id: number) => this.#nameOf(unit, id);
       const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
-      owner = { unit, format, linter, judgedUnder: "", now: "", changed: 0, bindings: new Map() };
+      owner = {
+        unit,
+        format,
+        linter,
+        judgedUnder: "",
+        now: "",
+        changed: 0,
+        bindings: new Map(),
+        entries: -1,
+      };
       this.#tables.set(unit, owner);
     }
     return owner;

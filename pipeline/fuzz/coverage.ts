@@ -18,6 +18,7 @@ export const COVERAGE_KINDS = {
   field: "kinds of field values",
   command: "commands",
   page: "stages, levels and page sizes",
+  request: "kinds of requests that fault",
   cache: "cache situations",
 } as const;
 export type CoverageKind = keyof typeof COVERAGE_KINDS;
@@ -44,6 +45,7 @@ export class FuzzCoverage {
       field: new Set(fuzzing.structures.flatMap(fieldNames)),
       command: new Set(vendor.commands?.specs.filter(({ invalidate }) => invalidate).map(({ name }) => name)),
       page: undefined,
+      request: undefined,
       cache: undefined,
     };
   }

@@ -1,12 +1,20 @@
-/** The commands after a change: the right ones, all there are, narrower ones, any. */
+/** The commands after a change: the right ones, others that do as well, all there are, narrower ones, any. */
 import type { OwedCommand } from "../../walkers/advice.ts";
 import { encodeCommand } from "../../walkers/commands/command.ts";
 import type { CommandSpec } from "../../walkers/commands/command-set.ts";
 import type { Random } from "../../walkers/fuzz/random.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
-import { allOnes, type World, type WorldEntry, type WorldRecord } from "../../walkers/fuzz/world.ts";
+import {
+  allOnes,
+  type EntryUse,
+  type World,
+  type WorldEntry,
+  type WorldRecord,
+} from "../../walkers/fuzz/world.ts";
+import type { Word64 } from "../../walkers/registers.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import { hexHalves } from "../../walkers/word64.ts";
+import { Equivalents } from "./equivalents.ts";
 
 /** Most commands for one change: a structure may be used under very many tags. */
 const MOST_COMMANDS = 12;
@@ -16,24 +24,40 @@ export class Invalidations {
   readonly #vendor: Vendor;
   readonly #fuzzing: VendorFuzzing;
   readonly #random: Random;
+  readonly #equivalents: Equivalents;
 
   constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, random: Random) {
     this.#fuzzing = fuzzing;
     this.#world = world;
     this.#vendor = vendor;
     this.#random = random;
+    this.#equivalents = new Equivalents(world, random, (command) => this.#encoded(command));
   }
 
   /** What a change of an entry asks for, by everybody who uses it. */
   right(entry: WorldEntry): OwedCommand[] {
+    return this.#owed(entry).map(({ command }) => command);
+  }
+
+  /** Others that drop the same. @param asked frames of addresses that devices have asked for */
+  equivalent(entry: WorldEntry, asked: readonly number[]): OwedCommand[] {
+    return this.#owed(entry).map(({ use, command }) => {
+      const spec = this.#spec(command.name);
+      return spec === undefined || use.whole || use.table
+        ? command
+        : this.#equivalents.of(command, use, spec, asked);
+    });
+  }
+
+  #owed(entry: WorldEntry): { readonly use: EntryUse; readonly command: OwedCommand }[] {
     const { advice } = this.#vendor;
     if (advice === null) return [];
-    const commands = new Map<string, OwedCommand>();
+    const owed = new Map<string, { use: EntryUse; command: OwedCommand }>();
     for (const use of entry.uses) {
       const command = advice(use, this.#world.state);
-      if (command.register === undefined) commands.set(JSON.stringify(command), command);
+      if (command.register === undefined) owed.set(JSON.stringify(command), { use, command });
     }
-    return [...commands.values()].slice(0, MOST_COMMANDS);
+    return [...owed.values()].slice(0, MOST_COMMANDS);
   }
 
   /** Everything. */
@@ -110,15 +134,15 @@ export class Invalidations {
   }
 
   records(commands: readonly OwedCommand[]): WorldRecord[] {
-    return commands.flatMap(({ name, fields, words }) => {
-      const data = this.#encoded(name, fields, words ?? this.#words());
-      return data === null ? [] : [{ type: "cmd", iommu: "iommu0", data }];
+    return commands.flatMap((command) => {
+      const data = this.#encoded(command)?.map(({ hi, lo }) => hexHalves(hi, lo));
+      return data === undefined ? [] : [{ type: "cmd", iommu: "iommu0", data }];
     });
   }
 
-  #encoded(name: string, fields: OwedCommand["fields"], words: number | undefined): string[] | null {
+  #encoded({ name, fields, words }: OwedCommand): Word64[] | null {
     try {
-      return encodeCommand(this.#world.model, name, fields, words).map(({ hi, lo }) => hexHalves(hi, lo));
+      return encodeCommand(this.#world.model, name, fields, words ?? this.#words());
     } catch (error) {
       // A value that its field cannot hold: there is no such command.
       if (error instanceof RangeError) return null;

@@ -48,7 +48,13 @@ export function judgeWorld(
 ): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
-  const options = { ...DEFAULT_OPTIONS, findings: coverage !== null, stats: false };
+  // Worlds say all that happens: what has stopped stays so, and an entry that is not there any more shows nothing.
+  const options = {
+    ...DEFAULT_OPTIONS,
+    findings: coverage !== null,
+    stats: false,
+    restartsRecorded: true,
+  };
   const replay = new Replay(names, sink, options);
   const observer = coverage && new FieldObserver(coverage);
   const teller = new RecordTeller(names, replay);
@@ -107,13 +113,13 @@ class DepartureSink implements ReplaySink {
   }
 
   outcome(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    this.#cover(outcome);
+    this.#cover(request, outcome);
     if (outcome.verdict === "mismatch" || outcome.verdict === "stale-after-invalidation")
       this.departures.push(this.#departure(line, names, request, outcome));
   }
 
   undecided(unit: IommuUnit, line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): void {
-    this.#cover(outcome);
+    this.#cover(request, outcome);
     this.#undecided.push({ unit, departure: this.#departure(line, names, request, outcome) });
   }
 
@@ -142,7 +148,7 @@ class DepartureSink implements ReplaySink {
     return { line, outcome: outcomeRecord(line, names, request, outcome), answer };
   }
 
-  #cover(outcome: Outcome): void {
+  #cover(request: DmaRecord, outcome: Outcome): void {
     const coverage = this.#coverage;
     if (coverage === null) return;
     if (outcome.verdict !== "") coverage.add("cache", outcome.latent ? "latent" : outcome.verdict);
@@ -151,6 +157,7 @@ class DepartureSink implements ReplaySink {
     if (outcome.status !== FAULT) return;
     coverage.add("fault", outcome.fault!.name);
     coverage.add("page", `${outcome.model} ${outcome.fault!.name} ${outcome.stage} ${outcome.level}`);
+    coverage.add("request", `${outcome.fault!.name} ${request.access} ${request.priv}`);
     if (outcome.entryFrame < 0) return;
     const frame = outcome.entryFrame;
     const rule = this.#rules.get(hexHalves((frame / 0x10_0000) | 0, (frame << 12) | outcome.entryOffset));

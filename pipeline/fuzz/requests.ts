@@ -33,11 +33,30 @@ export class Requests {
     const access = random.pick(limits.accesses);
     const priv = limits.priv && random.oneIn(3);
     const len = this.#length(address);
+    return this.#record(this.#device(target), pasid, address, len, access, priv);
+  }
+
+  /** One that a driver would have its device make: a byte that is mapped, and the access that is granted most often. */
+  plain({ device, pasid, address, bytes }: Target): WorldRecord {
+    const random = this.#random;
+    const { model, limits } = this.#world;
+    const inside = address + (random.bits(52) % bytes);
+    return this.#record(deviceName(model, device), pasid, inside, 1, limits.accesses[0]!, false);
+  }
+
+  #record(
+    dev: string,
+    pasid: number | undefined,
+    address: bigint,
+    len: number,
+    access: string,
+    priv: boolean,
+  ): WorldRecord {
     return {
       type: "dma",
       seq: this.number(),
       iommu: "iommu0",
-      dev: this.#device(target),
+      dev,
       ...(pasid === undefined ? {} : { pasid }),
       addr: hex(address),
       len,
@@ -75,6 +94,10 @@ export class Requests {
         break;
       case 5:
         asked = landmarks.length > 0 && random.oneIn(4) ? random.pick(landmarks) + random.bits(12) : inside;
+        break;
+      case 6:
+        // What another space maps there is none of this one's.
+        asked = this.#anyTarget().address;
         break;
       default:
         asked = inside;

@@ -98,7 +98,7 @@ export class WorldMaker {
     for (const [name, value] of from.registers) world.setRegister(name, value);
     const registers = new Map(from.registers);
     for (let i = 0; i < changes; i++)
-      if (random.oneIn(5)) {
+      if (random.oneIn(3)) {
         const names = random.oneIn(8) ? Object.keys(layouts) : capabilities;
         const name = mutateRegister(world, names, layouts, random);
         if (name !== undefined) registers.set(name, world.registers.get(name)!);
@@ -116,6 +116,29 @@ function anyEntry(entries: readonly WorldEntry[], random: Random): WorldEntry {
   const layouts = [...new Set(entries.map(({ layout }) => layout))];
   const layout = random.pick(layouts);
   return random.pick(entries.filter((entry) => entry.layout === layout));
+}
+
+function frameOfRequest({ addr }: WorldRecord): number {
+  return Number(BigInt(addr as string) >> 12n);
+}
+
+/**
+ * Entries that map pages, by their stage and their pages' size: large ones are few. Without those of a stage under
+ * another one, whose changes are not invalidated by address.
+ */
+function leavesOf(entries: readonly WorldEntry[]): WorldEntry[][] {
+  const bySize = new Map<string, WorldEntry[]>();
+  for (const entry of entries) {
+    const use = entry.uses.find(
+      ({ table, whole, stage, nested }) => !table && !whole && !(nested && stage === 2),
+    );
+    if (use === undefined || entry.targets.length === 0) continue;
+    const key = `${use.stage} ${use.shift}`;
+    const alike = bySize.get(key) ?? [];
+    bySize.set(key, alike);
+    alike.push(entry);
+  }
+  return [...bySize.values()];
 }
 
 /** Changes of tables while devices ask, and what software does about them. */
@@ -146,7 +169,11 @@ class Happenings {
     const random = this.#random;
     for (let i = 12 + random.below(24); i > 0; i--) this.#ask();
     const used = this.#world.entries.filter(({ uses, targets }) => uses.length + targets.length > 0);
-    if (used.length > 0) for (let i = random.below(10); i > 0; i--) this.#change(anyEntry(used, random));
+    const leaves = leavesOf(used);
+    for (let i = used.length > 0 ? random.below(10) : 0; i > 0; i--)
+      this.#change(
+        leaves.length > 0 && random.oneIn(2) ? random.pick(random.pick(leaves)) : anyEntry(used, random),
+      );
     return this.#records;
   }
 
@@ -159,20 +186,25 @@ class Happenings {
     const targets = Array.from({ length: 1 + random.below(3) }, () =>
       entry.targets.length > 0 ? random.pick(entry.targets) : undefined,
     );
-    const before = targets.map((target) => this.#requests.next(target));
+    const plain = random.oneIn(2);
+    const before = targets.map((target) =>
+      plain && target !== undefined ? this.#requests.plain(target) : this.#requests.next(target),
+    );
     this.#records.push(...before);
     const was = this.#world.bytes(entry);
-    mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random);
+    // What software does most is to remove an entry.
+    if (random.oneIn(3)) this.#world.setBytes(entry, new Uint8Array(entry.layout.bytes));
+    else mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random);
     this.#write(entry);
     if (random.oneIn(3)) this.#again(before);
-    this.#invalidate(entry);
+    this.#invalidate(entry, before);
     this.#again(before);
     for (const target of targets) if (random.oneIn(2)) this.#ask(target);
     // Mostly it becomes what it was: a world in which all is wrong shows little.
     if (!random.oneIn(3)) {
       this.#world.setBytes(entry, was);
       this.#write(entry);
-      this.#invalidate(entry);
+      this.#invalidate(entry, before);
       this.#again(before);
     }
   }
@@ -186,19 +218,21 @@ class Happenings {
     for (const request of before) this.#records.push({ ...request, seq: this.#requests.number() });
   }
 
-  #invalidate(entry: WorldEntry): void {
+  #invalidate(entry: WorldEntry, before: readonly WorldRecord[]): void {
     const random = this.#random;
     const invalidations = this.#invalidations;
     const kind = random.below(10);
     if (kind === 0) return;
     const commands =
-      kind < 6
+      kind < 3
         ? invalidations.right(entry)
-        : kind < 7
-          ? invalidations.wide(entry)
-          : kind < 9
-            ? invalidations.narrow(entry)
-            : invalidations.any();
+        : kind < 6
+          ? invalidations.equivalent(entry, before.map(frameOfRequest))
+          : kind < 7
+            ? invalidations.wide(entry)
+            : kind < 9
+              ? invalidations.narrow(entry)
+              : invalidations.any();
     this.#records.push(...invalidations.records(commands));
     if (!random.oneIn(6)) this.#records.push(...invalidations.completion());
   }

@@ -32,6 +32,7 @@ export function aim(request: WalkRequest, route: Route, record: DmaRecord): void
   request.addrLo = record.addrLo;
   request.access = record.access;
   request.priv = record.priv;
+  request.at = record.at;
   request.binding = route.binding;
 }
 

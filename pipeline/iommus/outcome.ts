@@ -13,10 +13,12 @@ export const VERDICTS = [
   "unknown",
   "not-modelled",
 ] as const;
+/** A name of `VERDICTS`. */
 export type Verdict = (typeof VERDICTS)[number];
 
 /** What differs first in a mismatch, from the coarsest to the finest. */
 export const DIFFERENCES = ["result", "pa", "code", "record"] as const;
+/** A name of `DIFFERENCES`. */
 export type Difference = (typeof DIFFERENCES)[number];
 
 /**

@@ -3,15 +3,25 @@
  *
  * - `replay` and `replayBytes`: a whole trace into output records, or into NDJSON.
  * - `Memory` and `Iommu`: one request through tables in a memory that you build or open.
+ * - `inspect`: the tables of a trace; `diff`: where two recordings, or two replays, differ.
+ * - `explain`, `explainRecord`, `explainEntry`, `structures` and `decode`: what faults, fault records, table entries and commands
+ *   say.
+ * - `capabilities` and `check`: what a host's IOMMUs can do, and whether a PASID table belongs on one.
  *
  * Addresses and register values are bigint here; everything else is a number.
  */
+import { readyZstd } from "../../parsers/zstd.ts";
+
 export type { SnapshotFormat } from "../../parsers/memory/snapshot-formats.ts";
 export { isTraceError, TraceError, type TraceErrorCode } from "../../parsers/trace/errors.ts";
+export type { CommandProblem } from "../../walkers/commands/command-set.ts";
 export { FAULT_REASONS, type Fault, type FaultReason } from "../../walkers/fault.ts";
 export type { DecodedField, Layout, LayoutField as Field } from "../../walkers/layout.ts";
 export type { IommuModel, TableModel } from "../../walkers/models.ts";
 export type { PropertyValue } from "../../walkers/registers.ts";
+export type { DiffErrorRecord, DiffRecord } from "../diff/difference.ts";
+export type { DiffSummaryRecord } from "../diff/summary-record.ts";
+export type { FilterWords } from "../filter/filter-words.ts";
 export type { Difference, Verdict } from "../iommus/outcome.ts";
 export type {
   ErrorRecord,
@@ -26,6 +36,20 @@ export type {
 export type { SelectionName } from "../output/selection.ts";
 export type { PaGranularity } from "../verdicts/pa-granularity.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
+export { capabilities, type FoundCapabilities, type IommuCapabilities } from "./capabilities.ts";
+export { type BindingFinding, check } from "./check.ts";
+export { decode, type QueueCommand } from "./decode.ts";
+export { type CompareOptions, diff } from "./diff-stream.ts";
+export {
+  type ExplainedEntry,
+  type ExplainedFault,
+  type ExplainedRecord,
+  explain,
+  explainEntry,
+  explainRecord,
+  structures,
+} from "./explain.ts";
+export { type InspectionRecord, type InspectOptions, inspect } from "./inspect-stream.ts";
 export {
   type Faulted,
   type Interrupt,
@@ -38,5 +62,9 @@ export {
 } from "./iommu.ts";
 export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
 export { Memory, type MemoryFileOptions } from "./memory.ts";
-export { replay, replayBytes, type TraceInput } from "./replay-stream.ts";
+export { replay, replayBytes } from "./replay-stream.ts";
 export type { StreamOptions } from "./stream-options.ts";
+export type { TraceInput } from "./trace-input.ts";
+
+// `Memory.fromFile` waits for nothing.
+await readyZstd();

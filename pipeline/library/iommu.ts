@@ -1,4 +1,9 @@
-import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
+import {
+  ACCESS_BITS,
+  ADDRESS_TYPE_OF,
+  ADDRESS_TYPES,
+  type AddressType,
+} from "../../parsers/trace/accesses.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
 import { Check } from "../../parsers/trace/field.ts";
 import { RECORDS } from "../../parsers/trace/schema.ts";
@@ -48,8 +53,11 @@ export interface Request {
   /** Read, write, atomic ("rw") or read for execute; default "r". */
   readonly access?: "r" | "w" | "rw" | "x";
   readonly privileged?: boolean;
+  /** PCIe address type: `translated` by ATS, or a request for a translation; default `untranslated`. */
+  readonly addressType?: AddressType;
 }
 
+/** A request that a correct IOMMU translates, or passes through. */
 export interface Translated {
   readonly result: "ok";
   readonly model: TableModel;
@@ -69,6 +77,7 @@ export interface Translated {
   readonly reads: number;
 }
 
+/** A request that it refuses. */
 export interface Faulted {
   readonly result: "fault";
   readonly model: TableModel;
@@ -99,6 +108,7 @@ export interface Interrupt {
   readonly reads: number;
 }
 
+/** What a correct IOMMU does with a request. */
 export type WalkOutcome = Translated | Faulted | Interrupt;
 
 /**
@@ -179,8 +189,10 @@ export class Iommu {
   }
 
   #take(given: Request): number {
-    const { pasid, bytes = 1, access = "r" } = anObject("request", given);
+    const { pasid, bytes = 1, access = "r", addressType = "untranslated" } = anObject("request", given);
     if (!Object.hasOwn(ACCESS_BITS, access)) throw unknownName("access", Object.keys(ACCESS_BITS), access);
+    if (!Object.hasOwn(ADDRESS_TYPE_OF, addressType))
+      throw unknownName("addressType", ADDRESS_TYPES, addressType);
     if (pasid !== undefined && !(Number.isInteger(pasid) && pasid >= 0 && pasid < 2 ** 20))
       throw new LibraryError("argument", `pasid: expected 0 to ${2 ** 20 - 1}, found ${pasid}`);
     if (!(Number.isInteger(bytes) && bytes >= 1 && bytes < 2 ** 32))
@@ -194,6 +206,7 @@ export class Iommu {
     request.addrLo = address.lo;
     request.access = ACCESS_BITS[access];
     request.priv = given.privileged ?? false;
+    request.at = ADDRESS_TYPE_OF[addressType];
     request.binding = this.#unit.binding(request.device);
     return bytes;
   }

@@ -5,9 +5,11 @@
  */
 export type LibraryErrorCode = "argument" | "memory" | "binding";
 
+/** A call that the library refuses. */
 export class LibraryError extends Error {
   readonly code: LibraryErrorCode;
 
+  /** Says in `message` what was expected and what was found. */
   constructor(code: LibraryErrorCode, message: string) {
     super(message);
     this.name = "LibraryError";

@@ -30,6 +30,7 @@ const CHECKS: Readonly<Record<keyof ReplayOptions, OptionCheck>> = {
   caches: flag,
   findings: flag,
   fast: flag,
+  restartsRecorded: flag,
   stats: flag,
   threads: (name, value) => {
     if (value !== 1 && value !== 2 && value !== "auto") throw refused(name, '1, 2 or "auto"', value);

@@ -48,6 +48,8 @@ export interface FaultHistory {
 
 /** How far past a buffer's end a request is still put down to it. */
 const NEAR = 4096n;
+/** Mappings of one address of which a part stands on when it is undone; more of one address are a mistake of the trace. */
+const MAX_CUT = 64;
 /** Devices that are told apart. */
 const MAX_DEVICES = 1 << 16;
 
@@ -71,10 +73,16 @@ export class MappingHistory {
   unmap({ dev, addr, size }: MapRecord, at: Moment): void {
     const name = dev === undefined ? "" : deviceKey(dev);
     const end = addr + size;
-    const hit = [...this.#index.near(addr, end)].filter(
-      (mapping) => mapping.ended === null && mapping.dev === name && overlaps(mapping, addr, end),
+    let cut = 0;
+    const hit = [...this.#index.standingNear(addr, end)].filter(
+      (mapping) => mapping.dev === name && overlaps(mapping, addr, end),
     );
-    for (const mapping of hit) this.#cut(mapping, addr, end, at);
+    // The latest first: of the others it is known that they are undone somewhere.
+    for (const mapping of hit.reverse()) {
+      const whole = mapping.addr >= addr && mapping.addr + mapping.size <= end;
+      if (whole || cut++ < MAX_CUT) this.#cut(mapping, addr, end, at);
+      else this.#index.end(mapping, at);
+    }
   }
 
   #cut(mapping: SoftwareMapping, from: bigint, to: bigint, at: Moment): void {

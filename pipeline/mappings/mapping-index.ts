@@ -23,6 +23,8 @@ export interface Moment {
 const BUCKET_BITS = 21n;
 /** A mapping of more of them is looked at every time. */
 const MAX_BUCKETS = 64n;
+/** So many of these are looked at: past them, the oldest are forgotten. */
+const MAX_LARGE = 1 << 10;
 /** Mappings that stand, and that have ended: past these, the oldest are forgotten. */
 const MAX_LIVE = 1 << 18;
 const MAX_ENDED = 1 << 16;
@@ -31,48 +33,85 @@ const MAX_ENDED = 1 << 16;
 export class MappingIndex {
   /** Mappings that have been forgotten for want of room. */
   forgotten = 0;
-  readonly #buckets = new Map<bigint, Set<SoftwareMapping>>();
-  readonly #large = new Set<SoftwareMapping>();
-  /** In the order of making, and of ending. */
-  readonly #live = new Set<SoftwareMapping>();
-  readonly #ended = new Set<SoftwareMapping>();
+  readonly #live = new Mappings(MAX_LIVE);
+  readonly #ended = new Mappings(MAX_ENDED);
 
   add(mapping: SoftwareMapping): void {
-    this.#live.add(mapping);
-    this.#index(mapping);
-    if (this.#live.size > MAX_LIVE) this.#forget(this.#live);
+    this.forgotten += this.#live.add(mapping);
   }
 
   /** Ends a mapping. */
   end(mapping: SoftwareMapping, at: Moment): void {
     mapping.ended = at;
-    this.#live.delete(mapping);
-    this.#ended.add(mapping);
-    if (this.#ended.size > MAX_ENDED) this.#forget(this.#ended);
+    this.#live.remove(mapping);
+    this.forgotten += this.#ended.add(mapping);
   }
 
-  /** Takes a mapping away, as if it had not been. */
+  /** Takes a mapping that stands away, as if it had not been. */
   remove(mapping: SoftwareMapping): void {
-    this.#live.delete(mapping);
-    this.#ended.delete(mapping);
+    this.#live.remove(mapping);
+  }
+
+  /** Every mapping that stands and may touch bytes `from` to `to` (exclusive): more than do. */
+  standingNear(from: bigint, to: bigint): Iterable<SoftwareMapping> {
+    return this.#live.near(from, to);
+  }
+
+  /** Every mapping, standing or ended, that may touch them. */
+  *near(from: bigint, to: bigint): Generator<SoftwareMapping> {
+    yield* this.#live.near(from, to);
+    yield* this.#ended.near(from, to);
+  }
+}
+
+class Mappings {
+  readonly #most: number;
+  /** In the order of making, or of ending. */
+  readonly #all = new Set<SoftwareMapping>();
+  readonly #large = new Set<SoftwareMapping>();
+  readonly #buckets = new Map<bigint, Set<SoftwareMapping>>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** @returns how many others were forgotten for it */
+  add(mapping: SoftwareMapping): number {
+    const buckets = bucketsOf(mapping);
+    this.#all.add(mapping);
+    if (buckets.length === 0) this.#large.add(mapping);
+    for (const bucket of buckets) {
+      const set = this.#buckets.get(bucket);
+      if (set === undefined) this.#buckets.set(bucket, new Set([mapping]));
+      else set.add(mapping);
+    }
+    return this.#bound(this.#all, this.#most) + this.#bound(this.#large, MAX_LARGE);
+  }
+
+  #bound(oldestFirst: Set<SoftwareMapping>, most: number): number {
+    if (oldestFirst.size <= most) return 0;
+    this.remove(oldestFirst.values().next().value!);
+    return 1;
+  }
+
+  remove(mapping: SoftwareMapping): void {
+    if (!this.#all.delete(mapping) || this.#large.delete(mapping)) return;
     for (const bucket of bucketsOf(mapping)) {
       const set = this.#buckets.get(bucket);
       set?.delete(mapping);
       if (set?.size === 0) this.#buckets.delete(bucket);
     }
-    this.#large.delete(mapping);
   }
 
-  /** Every mapping, standing or ended, that may touch bytes `from` to `to` (exclusive): more than do. */
+  /** Those that may touch bytes `from` to `to` (exclusive): more than do. */
   *near(from: bigint, to: bigint): Generator<SoftwareMapping> {
-    const seen = new Set<SoftwareMapping>();
     const last = (to - 1n) >> BUCKET_BITS;
     const first = from < 0n ? 0n : from >> BUCKET_BITS;
     if (last - first >= MAX_BUCKETS) {
-      yield* this.#live;
-      yield* this.#ended;
+      yield* this.#all;
       return;
     }
+    const seen = new Set<SoftwareMapping>();
     for (let bucket = first; bucket <= last; bucket++)
       for (const mapping of this.#buckets.get(bucket) ?? [])
         if (!seen.has(mapping)) {
@@ -80,21 +119,6 @@ export class MappingIndex {
           yield mapping;
         }
     yield* this.#large;
-  }
-
-  #index(mapping: SoftwareMapping): void {
-    const buckets = bucketsOf(mapping);
-    if (buckets.length === 0) this.#large.add(mapping);
-    for (const bucket of buckets) {
-      const set = this.#buckets.get(bucket);
-      if (set === undefined) this.#buckets.set(bucket, new Set([mapping]));
-      else set.add(mapping);
-    }
-  }
-
-  #forget(oldestFirst: Set<SoftwareMapping>): void {
-    this.remove(oldestFirst.values().next().value!);
-    this.forgotten++;
   }
 }
 

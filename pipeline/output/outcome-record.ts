@@ -1,19 +1,16 @@
-import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
+import { ACCESS_NAMES, ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
-import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
 import { FAULT, NO_LEVEL, OK } from "../../walkers/result.ts";
 import { hexHalves as hex } from "../../walkers/word64.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
+import { permText } from "./perm-text.ts";
 import type { OutcomeRecord } from "./records.ts";
 
 /** By status. */
 export const RESULTS: readonly OutcomeRecord["result"][] = ["ok", "fault", "msi"];
 /** By permission bits. */
-const PERMISSIONS = Array.from(
-  { length: 8 },
-  (_, perm) => `${perm & READ ? "r" : "-"}${perm & WRITE ? "w" : "-"}${perm & EXECUTE ? "x" : "-"}`,
-);
+const PERMISSIONS = Array.from({ length: 8 }, (_, perm) => permText(perm));
 
 /** A record while it is made: member by member, in the order of the line. */
 type Draft = { -readonly [K in keyof OutcomeRecord]?: OutcomeRecord[K] };
@@ -37,6 +34,7 @@ export function outcomeRecord(
   record.len = request.len;
   record.access = ACCESS_NAMES[request.access]!;
   if (request.privGiven) record.priv = request.priv;
+  if (request.atGiven) record.at = ADDRESS_TYPES[request.at]!;
   record.model = o.model;
   record.result = RESULTS[o.status]!;
   if (o.status === OK) addTranslation(record, o);

@@ -1,4 +1,4 @@
-import { ACCESS_NAMES } from "../../parsers/trace/accesses.ts";
+import { ACCESS_NAMES, ADDRESS_TYPES, type AddressType } from "../../parsers/trace/accesses.ts";
 import { isAscii } from "../../parsers/trace/bytes.ts";
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { printable } from "../../parsers/trace/show.ts";
@@ -182,6 +182,7 @@ export class OutcomeWriter {
   #middle(request: DmaRecord, o: Outcome): Piece {
     if (o.model !== this.#model) this.#useModel(o.model);
     const priv = request.privGiven ? (request.priv ? 2 : 1) : 0;
+    if (request.atGiven) return piece(middleText(request.access, priv, o, ADDRESS_TYPES[request.at]));
     const slot = (request.access << 4) | (o.status << 2) | priv;
     const known = this.#middles[slot];
     if (known !== undefined) return known;
@@ -215,9 +216,19 @@ export class OutcomeWriter {
   }
 }
 
-/** What stands between the length and the result's first value. @param priv not given, false, true */
-export function middleText(access: number, priv: number, { model, status }: Outcome): string {
-  return `,"access":"${ACCESS_NAMES[access]}"${PRIV[priv]},"model":"${model}",${RESULT[status]}`;
+/**
+ * What stands between the length and the result's first value.
+ * @param priv not given, false, true
+ * @param at undefined: not given
+ */
+export function middleText(
+  access: number,
+  priv: number,
+  { model, status }: Outcome,
+  at?: AddressType,
+): string {
+  const type = at === undefined ? "" : `,"at":"${at}"`;
+  return `,"access":"${ACCESS_NAMES[access]}"${PRIV[priv]}${type},"model":"${model}",${RESULT[status]}`;
 }
 
 /** What follows the address of a translated request in one run, or what comes before the reason of one that faults, up to its verdict. */

@@ -1,4 +1,5 @@
 /** The output records of the pasid-trace contract, version 1, as objects: what one line of output parses to. */
+import type { AddressType } from "../../parsers/trace/accesses.ts";
 import type { ErrorCode } from "../../parsers/trace/reader.ts";
 import type { FaultReason } from "../../walkers/fault.ts";
 import type { TableModel } from "../../walkers/models.ts";
@@ -27,6 +28,7 @@ export interface OutcomeRecord {
   readonly len: number;
   readonly access: "r" | "w" | "rw" | "x";
   readonly priv?: boolean;
+  readonly at?: AddressType;
   readonly model: TableModel;
   readonly result: "ok" | "fault" | "msi";
   /** ok: physical address of the first byte, hex. */
@@ -161,6 +163,7 @@ export interface TotalRecord extends Omit<ReplayCounters, "type"> {
   readonly missing?: number;
 }
 
+/** Any record that a replay writes. */
 export type OutputRecord =
   | OutcomeRecord
   | ErrorRecord

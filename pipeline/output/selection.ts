@@ -17,6 +17,7 @@ export const SELECTIONS = {
   marks: "marks",
 } as const;
 
+/** A name of `SELECTIONS`. */
 export type SelectionName = keyof typeof SELECTIONS;
 
 /** Which output records to write; errors, stats and summary are not its business. */

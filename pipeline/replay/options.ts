@@ -38,6 +38,8 @@ export interface ReplayOptions {
   readonly fast: boolean;
   /** How many threads work on it: a second one reads and scans ahead. "auto": two where it pays. What comes out is the same. */
   readonly threads: 1 | 2 | "auto";
+  /** A queue that has stopped is restarted by registers of the trace alone; else a right answer shows it as well. */
+  readonly restartsRecorded: boolean;
   /** Which requests and findings there are, for the output and all counts; null: all. Of one replay alone. */
   readonly filter: ReplayFilter | null;
   /** Write `stats` and `summary`. */
@@ -64,6 +66,7 @@ export const DEFAULT_OPTIONS: ReplayOptions = {
   only: selectionOf(undefined),
   fast: process.env.PASID_REPLAY_FAST !== "0",
   threads: 1,
+  restartsRecorded: false,
   filter: null,
   stats: true,
   trace: undefined,

@@ -222,7 +222,16 @@ export class Replay implements TraceHandler, MemoOwner {
     if (caches !== null && pair === null) return;
     const { reads } = engine.process;
     const uniform = pair !== null && caches!.isUniform(pair);
-    memo.learn(record, route, outcome, pair, { reads, bound: this.#request.binding !== null }, uniform);
+    const single = unit.vendor.caching.repeatedLeaf === undefined;
+    memo.learn(
+      record,
+      route,
+      outcome,
+      pair,
+      { reads, bound: this.#request.binding !== null },
+      uniform,
+      single,
+    );
   }
 
   /** Replays a request. @param walks what to walk it by; null: by the engine of its IOMMU */
@@ -280,7 +289,8 @@ export class Replay implements TraceHandler, MemoOwner {
   /** A request while the queue has stopped: what it shows of that. */
   #behindStop(line: number, route: Route, record: DmaRecord, { verdict }: Outcome, caches: UnitCaches): void {
     if (verdict === "match") {
-      if (this.#judge.showsRestart(record, this.#request, caches)) caches.stoppedLine = 0;
+      if (!this.#options.restartsRecorded && this.#judge.showsRestart(record, this.#request, caches))
+        caches.stoppedLine = 0;
     } else if (this.#judge.behindStop)
       for (const analysis of this.#analyses.behindStop)
         analysis.behindStop(line, route, record, caches.stoppedLine);

@@ -5,6 +5,7 @@ import { type DiffErrorRecord, STREAMS } from "../diff/difference.ts";
 import { INSPECT_RECORDS } from "../inspect/inspect-schema.ts";
 import type { Description, Descriptions } from "../output/output-fields.ts";
 import type { ErrorRecord } from "../output/records.ts";
+import { OVERVIEW_RECORDS } from "../summary/overview-schema.ts";
 import { ERROR, REPLAY_RECORDS } from "./replay-schema.ts";
 
 /** Of `diff` as well, which reads two inputs. */
@@ -17,6 +18,7 @@ const ANY_ERROR: Description<ErrorRecord & Partial<DiffErrorRecord>> = {
 const RECORDS: Descriptions = {
   ...REPLAY_RECORDS,
   error: [ANY_ERROR, REPLAY_RECORDS.error![1]],
+  ...OVERVIEW_RECORDS,
   ...DIFF_RECORDS,
   ...INSPECT_RECORDS,
 };

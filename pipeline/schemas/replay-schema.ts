@@ -1,3 +1,4 @@
+import { ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import {
   boolean,
   device,
@@ -63,6 +64,7 @@ export const OUTCOME: Description<OutcomeRecord> = {
   len: length,
   access,
   priv: optional(boolean("As the input gives it")),
+  at: optional(oneOf(ADDRESS_TYPES, "As the input gives it")),
   model: oneOf(TABLE_MODELS, "Format of the table that was walked"),
   result: oneOf(OBSERVED_RESULTS, "What became of the request; msi: an interrupt-range write"),
   pa: optional(hexText("ok: physical address of the first byte")),

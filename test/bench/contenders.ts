@@ -14,6 +14,8 @@ export interface Contender {
   readonly seconds: number[];
   readonly wall: number[];
   readonly kilobytes: number[];
+  /** What it is compared by with others. */
+  readonly counts: "seconds" | "wall";
 }
 
 /** @param program the built command by default */
@@ -22,7 +24,7 @@ export function contender(
   args: readonly string[],
   program: readonly string[] = [process.execPath, CLI],
 ): Contender {
-  return { name, command: [...program, ...args], seconds: [], wall: [], kilobytes: [] };
+  return { name, command: [...program, ...args], seconds: [], wall: [], kilobytes: [], counts: "seconds" };
 }
 
 /** Runs a command once, its output into a file. @param lawful exit statuses of a run that did what it was to do */
@@ -56,7 +58,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** A row of a table: times, records in a second, memory, and how many times as fast as each yardstick. */
+/** A row of a table: times, records in a second, memory, and how many times as fast as each yardstick, by what counts. */
 export function row(c: Contender, lines: number, yardsticks: readonly Contender[]): string {
   const seconds = median(c.seconds);
   const cells = [
@@ -67,6 +69,7 @@ export function row(c: Contender, lines: number, yardsticks: readonly Contender[
     c.kilobytes.length > 0 ? `${(median(c.kilobytes) / 1024).toFixed(0)} MiB`.padStart(9) : "",
   ];
   for (const other of yardsticks)
-    if (other !== c) cells.push(`${(median(other.seconds) / seconds).toFixed(2)} x ${other.name}`);
+    if (other !== c)
+      cells.push(`${(median(other[c.counts]) / median(c[c.counts])).toFixed(2)} x ${other.name}`);
   return cells.join("  ");
 }

@@ -31,11 +31,11 @@ export function endToEnd({ requests, rounds }: EndToEndOptions): void {
     for (const kind of Object.keys(KINDS) as TraceKind[]) {
       const trace = join(folder, `${kind}.ndjson`);
       const lines = writeTrace(trace, KINDS[kind](requests, 1));
-      const replays = [contender("replay", [trace])];
+      const replays = byThreads(trace);
       if (kind === "narrow")
         replays.push(
-          contender("replay --no-caches", [trace, "--no-caches"]),
-          contender("replay --stats-only", [trace, "--stats-only"]),
+          contender("replay --no-caches", [trace, "--no-caches", "--threads", "1"]),
+          contender("replay --stats-only", [trace, "--stats-only", "--threads", "1"]),
         );
       if (kind === "wide") replays.push(contender("library, replay", ["-e", READ_ALL, trace], MODULE));
       const yardsticks = yardsticksOf(trace, limit);
@@ -63,23 +63,29 @@ function compare(trace: string, other: string, requests: number, rounds: number,
   run(`diff of two: ${described(other, lines)} each`, [diff, ...jq], jq, 2 * lines, rounds, folder, COMPARED);
 }
 
+/** A replay by one thread, whose processor time counts, and by two: of those it is how long they take. */
+function byThreads(trace: string): Contender[] {
+  return [
+    contender("replay --threads 1", [trace, "--threads", "1"]),
+    { ...contender("replay --threads 2", [trace, "--threads", "2"]), counts: "wall" },
+  ];
+}
+
 /** Peak memory, by the number of requests: it must not grow with it. */
 export function memoryByLength({ requests }: Pick<EndToEndOptions, "requests">): void {
   inFolder((folder) => {
-    console.log(`\npeak memory: ${requests} requests, and ten times as many`);
+    const limit = nearLimit(folder);
+    console.log(`\npeak memory: ${requests} requests, and ten times as many; one round`);
     for (const kind of Object.keys(KINDS) as TraceKind[]) {
       const trace = join(folder, "trace.ndjson");
       const peaks = [requests, 10 * requests].map((size) => {
         writeTrace(trace, KINDS[kind](size, 1));
-        const yardsticks = yardsticksOf(trace, null);
-        const replay = contender("replay", [trace]);
-        for (const c of [replay, ...yardsticks]) measure(c, folder);
-        const times = yardsticks.map(
-          (c) => `, ${(c.seconds[0]! / replay.seconds[0]!).toFixed(2)} x ${c.name}`,
-        );
-        return `${((replay.kilobytes[0] ?? Number.NaN) / 1024).toFixed(0)} MiB (${replay.seconds[0]!.toFixed(2)} s CPU${times.join("")})`;
+        const yardsticks = yardsticksOf(trace, limit);
+        const replays = byThreads(trace);
+        for (const c of [...replays, ...yardsticks]) measure(c, folder);
+        return replays.map((c) => row(c, size, yardsticks));
       });
-      console.log(`${kind.padEnd(10)} ${peaks.join("   ")}`);
+      for (const line of peaks.flat()) console.log(`${kind.padEnd(8)} ${line}`);
     }
   });
 }

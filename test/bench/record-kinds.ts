@@ -53,6 +53,8 @@ function* unflushedTables(): Lines {
 function* manyDomains(n: number): Lines {
   yield* tables();
   const many = Math.min(n, DEVICES);
+  // A second root table that leads to the same contexts.
+  yield mem(0x210_8000, words(...repeated(256, (bus) => [0x200_0001 + bus * 4096, 0]).flat()));
   for (let bus = 0; bus < 256; bus++) {
     yield mem(0x100_0000 + bus * 16, words(0x200_0001 + bus * 4096, 0));
     const entry = (i: number) => [0x100_2001, (((bus * 256 + i) % 65_535) + 1) * 256 + 2];
@@ -128,8 +130,10 @@ export const KINDS: Readonly<Record<string, (n: number, snapshot: string) => Lin
   },
   *roots(n) {
     yield* manyDomains(n / 2);
-    for (let i = 0; i < n / 2; i++)
-      yield `{"type":"reg","iommu":"d","name":"rtaddr","value":"${hex(0x100_0000 + (i % 2) * 0x1000_0000)}"}`;
+    for (let i = 0; i < n / 4; i++) {
+      yield `{"type":"reg","iommu":"d","name":"rtaddr","value":"${hex(i % 2 === 0 ? 0x210_8000 : 0x100_0000)}"}`;
+      yield dma(`"dev":"${bdf(i % DEVICES)}","addr":"0x0"`);
+    }
   },
   *registers(n) {
     yield* manyDomains(n / 2);

@@ -22,6 +22,12 @@ const { values } = parseArgs({
 /** Bytes that are read at once. */
 const STEPS = [1, 7, 500, 4096, 65_536, 1 << 22];
 
+/** What is read so few bytes at once has no more lines than these: it takes its time. */
+const FEW_BYTES = 100;
+const FEW_LINES = 400;
+/** Traces after which it says how far it is. */
+const TRACES_A_WORD = 50;
+
 const random = randomOf(Number(values.seed));
 const seeds = SEEDS.map(linesOf);
 let lines = 0;
@@ -30,10 +36,10 @@ let failures = 0;
 while (lines < Number(values.lines) && failures < 5) {
   const which = random(seeds.length);
   const spoilt = random(3);
-  const trace = varied(seeds[which]!, random, Number(values.repeats)).map((line) =>
-    spoilt > 0 && random(spoilt === 1 ? 4 : 100) === 0 ? mutatedLine(line, random) : line,
-  );
   const step = STEPS[random(STEPS.length)]!;
+  const trace = varied(seeds[which]!, random, Number(values.repeats))
+    .slice(0, step < FEW_BYTES ? FEW_LINES : undefined)
+    .map((line) => (spoilt > 0 && random(spoilt === 1 ? 4 : 100) === 0 ? mutatedLine(line, random) : line));
   const threads = random(2) === 0 ? 1 : 2;
   const text = Buffer.from(`${trace.join("\n")}\n`);
   const directory = dirname(join(ROOT, "samples", SEEDS[which]!));
@@ -43,6 +49,7 @@ while (lines < Number(values.lines) && failures < 5) {
   );
   lines += trace.length;
   traces++;
+  if (traces % TRACES_A_WORD === 0) console.log(`${traces} traces, ${lines} lines`);
   if (found === null) continue;
   failures++;
   const path = `${values.keep}/paths-${values.seed}-${traces}.ndjson`;

@@ -4,7 +4,15 @@
  */
 import { WalkEngine } from "../../walkers/engine.ts";
 import { IommuState, type PropertyValue } from "../../walkers/registers.ts";
-import { type Binding, EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
+import {
+  type Binding,
+  EXECUTE,
+  NO_PASID,
+  READ,
+  UNTRANSLATED,
+  WalkRequest,
+  WRITE,
+} from "../../walkers/request.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import { VtdWalker } from "../../walkers/vtd/index.ts";
 import type { PasidTableConfig } from "../../walkers/walker.ts";
@@ -52,6 +60,7 @@ export interface Ask {
   readonly device?: number;
   readonly pasid?: number;
   readonly access?: "r" | "w" | "rw" | "x";
+  readonly at?: number;
   readonly priv?: boolean;
   readonly binding?: Binding;
 }
@@ -120,6 +129,7 @@ export class VtdMachine {
     request.access = ACCESS[ask.access ?? "r"];
     request.priv = ask.priv ?? false;
     request.binding = ask.binding ?? null;
+    request.at = ask.at ?? UNTRANSLATED;
     const out = this.engine.walk(request);
     const seen: { -readonly [K in keyof Seen]?: Seen[K] } = {
       result: STATUS[out.status]!,

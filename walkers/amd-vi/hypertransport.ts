@@ -43,7 +43,7 @@ const USES: readonly (readonly [number, Use])[] = [
 export const HYPERTRANSPORT_BOUNDARIES: readonly number[] = [...USES.map(([first]) => first), 0x1000_0000];
 
 // What is done with a request to the HyperTransport range, besides refusing it as an event type, 0 to 7.
-export const TRANSLATED = -1;
+export const BY_TABLES = -1;
 export const FORWARDED = -2;
 export const INTERRUPT = -3;
 
@@ -51,7 +51,7 @@ const CONTROL_UNTRANSLATED = 1;
 const IOCTL_TRANSLATED = 2;
 const SYSMGT_TRANSLATED = 3;
 
-/** @returns TRANSLATED, FORWARDED, INTERRUPT, or the type of INVALID_DEVICE_REQUEST that refuses the request */
+/** @returns BY_TABLES, FORWARDED, INTERRUPT, or the type of INVALID_DEVICE_REQUEST that refuses the request */
 export function hyperTransportAnswer(request: WalkRequest, device: DeviceContext): number {
   const posted = request.access === WRITE;
   switch (useOf(frameOf(request.addrHi, request.addrLo))) {
@@ -60,11 +60,11 @@ export function hyperTransportAnswer(request: WalkRequest, device: DeviceContext
     case "interrupt":
       return posted ? INTERRUPT : INTERRUPT_READ;
     case "system management":
-      if (device.systemManagement === SYSMGT_TRANSLATED) return TRANSLATED;
+      if (device.systemManagement === SYSMGT_TRANSLATED) return BY_TABLES;
       // SysMgt=2 forwards INTx messages alone, which no memory request is.
       return posted && device.systemManagement === CONTROL_UNTRANSLATED ? FORWARDED : SYSTEM_MANAGEMENT;
     case "port I/O":
-      if (device.portIo === IOCTL_TRANSLATED) return TRANSLATED;
+      if (device.portIo === IOCTL_TRANSLATED) return BY_TABLES;
       return device.portIo === CONTROL_UNTRANSLATED ? FORWARDED : PORT_IO;
     default:
       return posted ? INVALID_WRITE : INVALID_READ;

@@ -3,7 +3,17 @@ import { FRAME_MASK, frameHi, frameLo, frameOf, type GuestMemory } from "../memo
 import { DENIED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import { X8664Walk, x86InputBits } from "../page-tables/x86-64.ts";
 import type { IommuState } from "../registers.ts";
-import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
+import {
+  type Binding,
+  EXECUTE,
+  NO_PASID,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  type WalkRequest,
+  WRITE,
+} from "../request.ts";
 import { MSI, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
@@ -13,15 +23,15 @@ import { AmdViBinding, DeviceContext, PasidContext } from "./context.ts";
 import { DeviceTable } from "./device-table.ts";
 import { EventReporter } from "./event-reporter.ts";
 import { FLAG_I, FLAG_NX, REQUEST_TYPE_SHIFT } from "./events.ts";
-import { INTERRUPT_READ, INVALID_DEVICE_REQUEST } from "./faults.ts";
+import { INTERRUPT_READ, INVALID_DEVICE_REQUEST, TRANSLATED_REQUEST } from "./faults.ts";
 import { loadGcr3 } from "./gcr3-table.ts";
 import { HostStage, hostAccess, hostPerm } from "./host-stage.ts";
 import {
+  BY_TABLES,
   FORWARDED,
   hyperTransportAnswer,
   INTERRUPT,
   inHyperTransportRange,
-  TRANSLATED,
 } from "./hypertransport.ts";
 
 const ALL_ACCESS = READ | WRITE | EXECUTE;
@@ -102,6 +112,13 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   /** 2.2.2, tables 7 and 8: what the entry says of this kind of request. */
   checkRequest(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
     out.domain = device.domain;
+    if (request.at !== UNTRANSLATED && request.binding === null && (device.valid & device.iotlb) === 0)
+      return this.#refuseAts(request, device, out);
+    if (request.at === TRANSLATED) {
+      passThrough(request, ALL_ACCESS, out);
+      out.passesAround = true;
+      return false;
+    }
     // V=0: forwarded untranslated.
     if (device.valid === 0) return true;
     const pasid = request.pasid;
@@ -121,6 +138,18 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
       return false;
     }
     return pasid < device.pasidLimit ? true : events.pageFault(out, 0, "PASID_INVALID");
+  }
+
+  /** 2.2.2, I, and 2.5.9: a translated request is an event of its own; a translation request is aborted, and no event. */
+  #refuseAts(request: WalkRequest, device: DeviceContext, out: WalkResult): false {
+    this.#events.begin(request, request.pasid !== NO_PASID, this.#isUser(request), device.suppress);
+    return this.#invalid(out, TRANSLATED_REQUEST);
+  }
+
+  /** What a completion tells (nothing is mapped, or no right is granted, or ATS is off) has no event. */
+  logsAts(at: number, { fault, reason }: WalkResult): boolean {
+    const told = reason === "PTE_FETCH" || reason === "PERMISSION" || fault === INVALID_DEVICE_REQUEST;
+    return at !== TRANSLATION_REQUEST || !told;
   }
 
   /** 2.2.6: the guest CR3 table. */
@@ -278,7 +307,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   #reachesTables(request: WalkRequest, device: DeviceContext, out: WalkResult): boolean {
     const answer = hyperTransportAnswer(request, device);
     switch (answer) {
-      case TRANSLATED:
+      case BY_TABLES:
         return true;
       case FORWARDED:
         return passThrough(request, ALL_ACCESS, out);

@@ -122,6 +122,7 @@ export class BuiltTables {
           table,
           whole: false,
           frame: Number((iova & 0xffff_ffff_ffff_ffffn) >> 12n),
+          shift: entryShift(this.format.geometry, level),
         });
       }
     }

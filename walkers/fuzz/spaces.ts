@@ -1,7 +1,6 @@
 /** Address spaces: what is mapped in page tables, and who uses it. */
-import type { StaleEntry } from "../advice.ts";
 import type { Below, BuiltTables, Tags } from "./page-tables.ts";
-import type { Target, World, WorldEntry } from "./world.ts";
+import type { EntryUse, Target, World, WorldEntry } from "./world.ts";
 
 /** Pages of a second stage that one page or table of the first is mapped by, whole: a table of 64 KiB has 16. */
 const MOST_PAGES = 16n;
@@ -13,14 +12,18 @@ export interface Mapped {
 }
 
 /**
- * A few addresses that share tables at some levels and not at others.
+ * A few addresses that share tables at some levels and not at others. One may be that of another space: what a cache has
+ * of the one must not answer for the other.
  * @param width bits of an input address
  * @param levelShifts log2 of what an entry of each level maps, the smallest pages first
  */
 export function nearbyAddresses(world: World, width: number, levelShifts: readonly number[]): bigint[] {
   const { random } = world;
   const shifts = levelShifts.filter((shift) => shift < width);
-  const base = (random.bits(width) >> BigInt(shifts[0]!)) << BigInt(shifts[0]!);
+  const known = world.addresses.length > 0 && random.oneIn(2) ? random.pick(world.addresses) : null;
+  const start = known === null ? random.bits(width) : BigInt.asUintN(width, known);
+  const base = (start >> BigInt(shifts[0]!)) << BigInt(shifts[0]!);
+  world.addresses.push(base);
   const out = [base];
   for (let i = 3 + random.below(4); i > 0; i--) {
     const shift = random.pick(shifts);
@@ -96,8 +99,8 @@ export class ShiftedStage implements Below {
 }
 
 /** What caches have of a context or a PASID entry, and of what was translated through it. */
-export function contextUses(tags: Tags, cache: "context" | "pasid", stage: number): StaleEntry[] {
-  const common = { ...tags, stage, level: 0, table: false, whole: true, frame: 0 };
+export function contextUses(tags: Tags, cache: "context" | "pasid", stage: number): EntryUse[] {
+  const common = { ...tags, stage, level: 0, table: false, whole: true, frame: 0, shift: 64 };
   return [
     { ...common, cache },
     { ...common, cache: "iotlb" },

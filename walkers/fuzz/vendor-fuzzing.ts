@@ -39,6 +39,8 @@ export interface VendorFuzzing {
   completion?(world: World): OwedCommand;
   /** Drives a new machine of an emulator that has an IOMMU of this vendor. */
   emulator?(): EmulatorDriver;
-  /** Mistakes that only an IOMMU of this vendor can make. */
+  /** Mistakes that only an IOMMU of this vendor can make: each can show in an answer that its specification forbids. */
   readonly bugs: readonly Bug[];
+  /** Mistakes of caches that an IOMMU of this vendor cannot make, by name, each with the reason. */
+  readonly immune?: Readonly<Record<string, string>>;
 }

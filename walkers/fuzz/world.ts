@@ -61,13 +61,19 @@ export interface Target {
   readonly bytes: bigint;
 }
 
+/** What caches may have of a structure, and how much one entry of it stands for. */
+export interface EntryUse extends StaleEntry {
+  /** log2 of the bytes that the entry maps; 64: whatever is translated through it. */
+  readonly shift: number;
+}
+
 /** A structure in memory. */
 export interface WorldEntry {
   readonly layout: Layout;
   readonly address: bigint;
   readonly littleEndian: boolean;
   /** What caches may have of it, by the tags that it is found under: it asks for these invalidations when it changes. */
-  readonly uses: StaleEntry[];
+  readonly uses: EntryUse[];
   /** Requests that meet it. */
   readonly targets: Target[];
 }
@@ -89,6 +95,8 @@ export class World {
   readonly targets: Target[] = [];
   /** Addresses of tables, and of pages. */
   readonly tables: bigint[] = [];
+  /** Input addresses that something was to be mapped at, in whichever space. */
+  readonly addresses: bigint[] = [];
   readonly landmarks: readonly bigint[];
   readonly #layouts: RegisterLayouts;
   readonly #entryAt = new Map<bigint, WorldEntry>();
@@ -242,7 +250,7 @@ export class World {
     this.#bytes.set(address, bytes);
   }
 
-  /** An id that nothing else of its kind has, 1 to limit - 1, mostly a small one. */
+  /** An id that nothing else of its kind has, 1 to limit - 1, mostly a small one. @param kind with what it is unique in */
   freshId(kind: string, limit: number): number {
     const used = this.#ids.get(kind) ?? new Set<number>();
     this.#ids.set(kind, used);

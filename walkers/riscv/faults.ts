@@ -169,6 +169,7 @@ export const TRANSACTION_DISALLOWED = cause(
     "the device_id is wider than ddtp.iommu_mode",
     "a process_id though tc.PDTV is 0, or one wider than pdtp.MODE",
     "a supervisor request though ta.ENS is 0",
+    "a Translated request or an ATS Translation Request though tc.EN_ATS is 0, or ddtp.iommu_mode is Bare: the firmware or an earlier driver left ATS switched on in the device",
   ],
   ["SOURCEID_INVALID", "PASID_INVALID"],
 );
@@ -302,6 +303,14 @@ const REPORTED_WITH_DTF: readonly Fault[] = [
 
 export function reportedWithDtf(fault: Fault): boolean {
   return REPORTED_WITH_DTF.includes(fault);
+}
+
+/** Causes that the completion of an ATS translation request tells, with neither R nor W: page faults, and what is not valid. */
+const ANSWERED_BY_ATS: ReadonlySet<number> = new Set([12, 13, 15, 20, 21, 23, 262, 266]);
+
+/** RISC-V IOMMU 1.0, PCIe ATS translation request handling. */
+export function answeredByAts({ code }: Fault): boolean {
+  return ANSWERED_BY_ATS.has(code);
 }
 
 /** The three codes of one condition, by the original access: an atomic reports as a write, also when it needs read. */

@@ -1,14 +1,23 @@
 /**
  * The RISC-V IOMMU (RISC-V IOMMU Architecture 1.0, "Process to translate an IOVA"): device directory, process directory,
- * first and second stage, MSI page tables. All requests are Untranslated ones. Step numbers in comments are those of
- * that section.
+ * first and second stage, MSI page tables. Step numbers in comments are those of that section.
  */
 import type { GuestMemory } from "../memory.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
 import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk, svInputBits } from "../page-tables/riscv-sv.ts";
 import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
-import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
+import {
+  type Binding,
+  EXECUTE,
+  NO_PASID,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  type WalkRequest,
+  WRITE,
+} from "../request.ts";
 import { FAULT, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import { faultOf } from "../tables/entry-rule.ts";
@@ -20,6 +29,7 @@ import { Directories, deviceIdBits, processIdBits } from "./directory.ts";
 import {
   ALL_INBOUND_DISALLOWED,
   accessFault,
+  answeredByAts,
   pageFault,
   reportedWithDtf,
   TRANSACTION_DISALLOWED,
@@ -39,6 +49,8 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
   readonly #directories: Directories;
   readonly #first = new SvWalk(1);
   readonly second: RiscvSecondStage;
+  /** What has no first stage. */
+  readonly #bare = new RiscvPasidContext();
   /** What the first stage grants, after `#firstStage`. */
   #rights = 0;
 
@@ -72,6 +84,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     const mode = this.config.ddtMode;
     // Step 2. Bare: only Untranslated requests, and they pass.
     if (mode === DDTP_BARE) {
+      if (request.at !== UNTRANSLATED) return out.fail(TRANSACTION_DISALLOWED);
       this.#passThrough(request, out);
       return false;
     }
@@ -93,6 +106,29 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
   }
 
   checkRequest(request: WalkRequest, device: RiscvDevice, out: WalkResult): boolean {
+    // Step 7. ATS has to be enabled; of a bound device its host has seen to that.
+    if (request.at !== UNTRANSLATED && device.enAts === 0 && request.binding === null) {
+      out.fail(TRANSACTION_DISALLOWED);
+      return suppress(device, out);
+    }
+    if (!this.#admitsProcess(request, device, out)) return false;
+    if (request.at !== TRANSLATED) return true;
+    this.#translated(request, device, out);
+    return false;
+  }
+
+  /** Steps 8 and 9. A Translated request is done, or has a guest physical address. */
+  #translated(request: WalkRequest, device: RiscvDevice, out: WalkResult): void {
+    if (device.t2gpa === 0) {
+      this.#passThrough(request, out);
+      return;
+    }
+    out.domain = device.gscid;
+    this.#stages(request, device, this.#bare, false, out);
+    if (out.status === FAULT) suppress(device, out);
+  }
+
+  #admitsProcess(request: WalkRequest, device: RiscvDevice, out: WalkResult): boolean {
     const processId = request.pasid;
     if (processId === NO_PASID) return true;
     // Step 7. A process_id where none is expected, or one wider than pdtp.MODE.
@@ -132,6 +168,11 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     if (supervisor && process.located && !process.ens) out.fail(TRANSACTION_DISALLOWED, "PERMISSION");
     else this.#stages(request, device, process, supervisor, out);
     if (out.status === FAULT) suppress(device, out);
+  }
+
+  /** PCIe ATS translation request handling: what is answered by success and no rights has no record. */
+  logsAts(at: number, { fault }: WalkResult): boolean {
+    return at !== TRANSLATION_REQUEST || fault === null || !answeredByAts(fault);
   }
 
   /** Steps 17 to 20. */

@@ -66,7 +66,7 @@ export const C_BAD_STE = event(
     ].map((text) => ({ text, entry: { mask: STE_VALID, value: STE_VALID } })),
   ],
 );
-const F_BAD_ATS_TREQ = event(
+export const F_BAD_ATS_TREQ = event(
   0x05,
   "F_BAD_ATS_TREQ",
   "PERMISSION",
@@ -82,7 +82,7 @@ export const F_STREAM_DISABLED = event(
   "S1DSS refuses transactions without SubstreamID, or keeps substream 0 for them.",
   ["the device issues transactions without PASID while STE.S1DSS is 0", "a transaction used PASID 0"],
 );
-const F_TRANSL_FORBIDDEN = event(
+export const F_TRANSL_FORBIDDEN = event(
   0x07,
   "F_TRANSL_FORBIDDEN",
   "PERMISSION",

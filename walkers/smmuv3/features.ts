@@ -31,6 +31,10 @@ export class SmmuFeatures {
   httu = 3;
   hyp = true;
   ats = true;
+  /** Translated transactions are checked against the STE. */
+  checksTranslated = true;
+  /** Configuration errors of ATS requests are recorded. */
+  recordAtsErrors = true;
   splitStageAts = true;
   asid16 = true;
   vmid16 = true;
@@ -170,6 +174,8 @@ export class SmmuFeatures {
     this.abortWhenDisabled = state.field("gbpa", Gbpa, "ABORT", 0) !== 0;
     this.e2h = state.field("cr2", Cr2, "E2H", 1) !== 0;
     this.recordBadStreamId = state.field("cr2", Cr2, "RECINVSID", 1) !== 0;
+    this.checksTranslated = state.field("cr0", Cr0, "ATSCHK", 1) !== 0;
+    this.recordAtsErrors = state.field("cr2", Cr2, "REC_CFG_ATS", 1) !== 0;
   }
 
   #streamTable(state: IommuState): void {

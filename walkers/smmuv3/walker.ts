@@ -10,7 +10,17 @@ import {
   writableClean,
 } from "../page-tables/vmsav8-64-stage1.ts";
 import type { IommuState } from "../registers.ts";
-import { type Binding, EXECUTE, NO_PASID, READ, type WalkRequest, WRITE } from "../request.ts";
+import {
+  type Binding,
+  EXECUTE,
+  NO_PASID,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  type WalkRequest,
+  WRITE,
+} from "../request.ts";
 import { NO_LEVEL, OK, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import { faultOf } from "../tables/entry-rule.ts";
@@ -22,7 +32,14 @@ import { frameLimitOf } from "./granule.ts";
 import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
 import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
-import { CONFIG_BYPASS, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1FMT_LINEAR } from "./ste.ts";
+import {
+  CONFIG_BYPASS,
+  EATS_FULL_DPT,
+  EATS_SPLIT_STAGE,
+  S1DSS_BYPASS,
+  S1DSS_SUBSTREAM0,
+  S1FMT_LINEAR,
+} from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
 import { StructureReader } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
@@ -34,8 +51,8 @@ const DATA = 2;
 const INSTRUCTION = 3;
 
 /**
- * Arm SMMUv3, the Non-secure programming interface (IHI 0070, issue H.a). Events are those of an ordinary, untranslated
- * transaction, in the order of 7.3.22.
+ * Arm SMMUv3, the Non-secure programming interface (IHI 0070, issue H.a). Events come in the order of 7.3.22, those of
+ * ATS requests as 3.9.1 has them.
  */
 export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext> {
   readonly model = "arm-smmuv3";
@@ -72,6 +89,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   /** 3.3.2 step 1, 6.3.14: the SMMU may be disabled. A bound device's tables are in use whatever CR0 says. */
   admit(request: WalkRequest, out: WalkResult): boolean {
     out.model = request.binding?.model ?? "arm-1lvl";
+    if (request.at !== UNTRANSLATED && request.binding === null) return this.#admitAts(request, out);
     if (this.features.enabled || request.binding !== null) return true;
     if (this.features.abortWhenDisabled) return this.#structures.terminate(faults.GBPA_ABORT, out, false);
     // 3.4: beyond the output address size, aborted without an event.
@@ -81,8 +99,33 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     return false;
   }
 
+  /** 3.9.1.2 and 3.9.1.3: ATS without translation is refused; without ATSCHK, Translated transactions pass unseen. */
+  #admitAts(request: WalkRequest, out: WalkResult): boolean {
+    const translated = request.at === TRANSLATED;
+    const { enabled, checksTranslated } = this.features;
+    if (!enabled)
+      return this.#structures.terminate(translated ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ, out);
+    if (!translated || checksTranslated) return true;
+    this.#passTranslated(request, out);
+    return false;
+  }
+
+  /** 3.9.1.1: an address beyond the OAS is truncated, which is one of two things that may become of it. */
+  #passTranslated(request: WalkRequest, out: WalkResult): void {
+    passThrough(request, out);
+    out.frame %= framesIn(this.features.oas);
+  }
+
   /** 3.3.1: the stream table entry. */
   loadDevice(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
+    if (this.#loadStream(request, device, out)) return true;
+    // 3.9.1.3: RECINVSID has no say in what becomes of Translated transactions.
+    if (request.at === TRANSLATED && out.fault === faults.C_BAD_STREAMID)
+      out.recorded = this.features.eventQueue;
+    return false;
+  }
+
+  #loadStream(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const binding = request.binding;
     if (binding !== null) {
       (binding as SmmuV3Binding).load(device, this.features);
@@ -103,6 +146,15 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   /** 5.2 S1Fmt, S1CDMax, S1DSS: what the stream says about this SubstreamID, or its absence. */
   checkRequest(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     if (request.binding === null) out.model = device.s1fmt === S1FMT_LINEAR ? "arm-1lvl" : "arm-2lvl";
+    if (request.at !== UNTRANSLATED && request.binding === null && this.#eats(device) === 0) {
+      const fault = request.at === TRANSLATED ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ;
+      return this.#structures.terminate(fault, out);
+    }
+    if (request.at === TRANSLATED) {
+      if (device.eats === EATS_SPLIT_STAGE) this.#translateIpa(request, device, out);
+      else this.#passTranslated(request, out);
+      return false;
+    }
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
       return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
@@ -113,6 +165,37 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
         ? dss !== S1DSS_BYPASS && dss !== S1DSS_SUBSTREAM0
         : ssid === 0 && dss === S1DSS_SUBSTREAM0;
     return !disabled || this.#structures.terminate(faults.F_STREAM_DISABLED, out);
+  }
+
+  /** The effective EATS (5.2): split-stage ATS, and that with DPT checks, need ATSCHK. */
+  #eats({ eats }: StreamContext): number {
+    const { checksTranslated, dpt } = this.features;
+    if (eats === EATS_SPLIT_STAGE) return checksTranslated ? eats : 0;
+    return eats === EATS_FULL_DPT && !(checksTranslated && dpt) ? 0 : eats;
+  }
+
+  /** 13.6.3: with split-stage ATS, what was translated is an IPA, which stage 2 translates. */
+  #translateIpa(request: WalkRequest, device: StreamContext, out: WalkResult): void {
+    const second = this.#stage2;
+    second.stream = device;
+    // It is presented as if it had no SubstreamID (3.9.1.3).
+    second.privileged = device.privcfg === PRIVILEGED;
+    second.translated = false;
+    out.domain = device.vmid;
+    if (!this.#bypassStage1(request, device, out)) return;
+    const access = accessOf(request.access, device.instcfg);
+    if (!second.translate(request.addrHi, request.addrLo, access, FOR_DATA, out)) return;
+    out.frame = second.frame;
+    out.offset = request.addrLo & FRAME_MASK;
+    out.pageShift = second.pageShift;
+    out.perm = second.perm;
+  }
+
+  /** 3.9.1.2 and 3.9.1.3: faults of translation are told in the completion, configuration errors where software asks for it. */
+  logsAts(at: number, { fault, stage }: WalkResult): boolean {
+    if (fault === faults.F_TRANSL_FORBIDDEN || fault === faults.F_BAD_ATS_TREQ) return true;
+    const translation = stage !== 0 && fault !== faults.F_WALK_EABT;
+    return translation ? at !== TRANSLATION_REQUEST : this.features.recordAtsErrors;
   }
 
   /** 3.3.2: the context descriptor. */
@@ -181,6 +264,9 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       out.perm &= second.perm;
     }
     if (groupShift > out.pageShift) out.groupShift = groupShift;
+    // 13.6.3: the completion gives the IPA, with the rights of both stages.
+    if (request.at === TRANSLATION_REQUEST && device.eats === EATS_SPLIT_STAGE && out.ipaFrame >= 0)
+      out.frame = out.ipaFrame;
     out.status = OK;
     out.offset = request.addrLo & FRAME_MASK;
   }

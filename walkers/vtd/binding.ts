@@ -50,6 +50,8 @@ export class VtdBinding implements Binding {
     device.fpd = 0;
     device.domain = this.domain;
     device.deviceTlb = 0;
+    // Whoever bound the table has seen to ATS.
+    device.translatedPasid = 1;
     device.kind = nested ? KIND_SECOND_STAGE : PASS_THROUGH;
     device.secondRoot = this.secondRoot;
     device.secondLevels = this.secondLevels;
@@ -58,6 +60,8 @@ export class VtdBinding implements Binding {
     device.pasidEnabled = 1;
     device.ridPasid = this.ridPasid;
     device.ridPriv = 0;
+    // Of a bound device its host has seen to ATS.
+    device.translatedPasid = 1;
     device.translatedPasidWithoutPasid = 0;
     device.nested = nested ? 1 : 0;
     device.global = 1;

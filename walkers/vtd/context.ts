@@ -52,6 +52,8 @@ export class VtdDevice extends EntrySource {
   /** PASID and privilege of requests without PASID. */
   ridPasid = 0;
   ridPriv = 0;
+  /** EPTR: a request that has been translated may have a PASID. */
+  translatedPasid = 0;
   /** EPTR without PASIDE. */
   translatedPasidWithoutPasid = 0;
 

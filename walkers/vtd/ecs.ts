@@ -99,6 +99,7 @@ export function decodeExtendedContext(view: DataView, at: number, device: VtdDev
   device.pasidEnabled = type === EXT_PASS_THROUGH ? 0 : pasidEnable(view, at);
   device.domain = domain(view, at);
   device.deviceTlb = allowsDeviceTlb(type) ? 1 : 0;
+  device.translatedPasid = 0;
   device.secondRoot = secondTable(view, at);
   device.secondLevels = 2 + addressWidth(view, at);
   device.pasidFrame = pasidTable(view, at);

@@ -58,6 +58,7 @@ export function loadLegacyDevice(
   device.kind = type === TT_PASS_THROUGH ? PASS_THROUGH : KIND_SECOND_STAGE;
   device.domain = domain(view, at);
   device.deviceTlb = type === TT_DEVICE_TLB ? 1 : 0;
+  device.translatedPasid = 0;
   device.secondRoot = secondStageTable(view, at);
   device.secondLevels = 2 + addressWidth(view, at);
   device.ridPriv = 0;

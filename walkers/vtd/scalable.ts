@@ -2,9 +2,10 @@
  * Scalable mode: root table, context table, PASID directory, PASID table (Intel VT-d 5.10, sections 3.4.3, 9.2,
  * 9.4, 9.5 and 9.6). A bound device starts at its PASID directory.
  */
-import { NO_PASID, type WalkRequest } from "../request.ts";
+import { NO_PASID, TRANSLATED, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { faultOf } from "../tables/entry-rule.ts";
+import { admitsAts } from "./ats.ts";
 import type { VtdCapabilities } from "./capabilities.ts";
 import {
   KIND_FIRST_STAGE,
@@ -15,7 +16,20 @@ import {
   type VtdDevice,
   type VtdPasidContext,
 } from "./context.ts";
-import { SCT_1, SCT_2, SCT_6, SCT_9, SPD_1, SPD_2, SPT_1, SPT_2, SRT_1, SRT_2 } from "./faults.ts";
+import {
+  SCT_1,
+  SCT_2,
+  SCT_5,
+  SCT_6,
+  SCT_9,
+  SCT_10,
+  SPD_1,
+  SPD_2,
+  SPT_1,
+  SPT_2,
+  SRT_1,
+  SRT_2,
+} from "./faults.ts";
 import { noteSource, refuseEntry, refuseSource } from "./refusals.ts";
 import { type RootFaults, rootHalf } from "./root-halves.ts";
 import {
@@ -34,6 +48,7 @@ import { fetchEntry, hasRoomFor, useBoundStage, type VtdUnit } from "./unit.ts";
 const contextPresent = ScalableContextEntry.reader("P");
 const contextFpd = ScalableContextEntry.reader("FPD");
 const deviceTlbEnable = ScalableContextEntry.reader("DTE");
+const translatedPasidEnable = ScalableContextEntry.reader("EPTR");
 const pasidEnable = ScalableContextEntry.reader("PASIDE");
 const directorySize = ScalableContextEntry.reader("PDTS");
 const directoryTable = ScalableContextEntry.reader("PASIDDIRPTR");
@@ -110,16 +125,18 @@ export function decodeScalableContext(
   device.pasidFrame = directoryTable(view, at);
   device.domain = -1;
   device.deviceTlb = deviceTlbEnable(view, at);
+  device.translatedPasid = translatedPasidEnable(view, at);
   device.secondLevels = 0;
 }
 
 /** 7.1.3, SCT.4.3 and SCT.6: what the context entry refuses whatever the PASID is. */
 export function checkScalableRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
-  if (request.pasid === NO_PASID)
-    return (
-      device.translatedPasidWithoutPasid === 0 ||
-      refuseSource(device, out, faultOf(SCALABLE_CONTEXT_RULES, EPTR_WITHOUT_PASIDE), device.fpd)
-    );
+  if (request.pasid === NO_PASID && device.translatedPasidWithoutPasid !== 0)
+    return refuseSource(device, out, faultOf(SCALABLE_CONTEXT_RULES, EPTR_WITHOUT_PASIDE), device.fpd);
+  if (!admitsAts(request, device, SCT_5, out)) return false;
+  if (request.pasid === NO_PASID) return true;
+  if (request.at === TRANSLATED && device.translatedPasid === 0)
+    return refuseSource(device, out, SCT_10, device.fpd);
   return device.pasidEnabled !== 0 || refuseSource(device, out, SCT_6, device.fpd);
 }
 

@@ -3,15 +3,16 @@ import type { GuestMemory } from "../memory.ts";
 import { SecondStageEntry } from "../page-tables/vtd-second-stage.ts";
 import { X86Entry, X8664Walk } from "../page-tables/x86-64.ts";
 import type { IommuState } from "../registers.ts";
-import { type Binding, EXECUTE, NO_PASID, type WalkRequest, WRITE } from "../request.ts";
+import { type Binding, EXECUTE, NO_PASID, TRANSLATED, type WalkRequest, WRITE } from "../request.ts";
 import { MSI, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
+import { admitsAts, logsAts, passTranslated } from "./ats.ts";
 import { VtdBinding, wrongWith } from "./binding.ts";
 import { VtdCapabilities } from "./capabilities.ts";
 import { EXTENDED_CONTEXT, SCALABLE_CONTEXT, VtdDevice, VtdPasidContext } from "./context.ts";
 import { checkExtendedRequest, loadExtendedDevice, loadExtendedPasid } from "./ecs.ts";
-import { INTERRUPT_RANGE, RTA_2, RTA_5 } from "./faults.ts";
+import { INTERRUPT_RANGE, LCT_5, RTA_2, RTA_5 } from "./faults.ts";
 import { loadLegacyDevice, loadWithoutPasid } from "./legacy.ts";
 import { refuse } from "./refusals.ts";
 import { TTM_EXTENDED, TTM_LEGACY, TTM_SCALABLE } from "./registers.ts";
@@ -71,7 +72,8 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdPasidContext>, Trans
     const withPasid = request.pasid !== NO_PASID;
 
     // 3.15: without PASID, a write to the interrupt address range is an interrupt; anything else is illegal.
-    if (!withPasid && inInterruptRange(request.addrHi, request.addrLo)) {
+    const interrupt = !withPasid && request.at !== TRANSLATED;
+    if (interrupt && inInterruptRange(request.addrHi, request.addrLo)) {
       if (request.access === WRITE) {
         out.status = MSI;
         return false;
@@ -106,14 +108,25 @@ export class VtdWalker implements IommuWalker<VtdDevice, VtdPasidContext>, Trans
   }
 
   checkRequest(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
+    if (!this.#admits(request, device, out)) return false;
+    if (request.at !== TRANSLATED) return true;
+    passTranslated(this, request, device, out);
+    return false;
+  }
+
+  #admits(request: WalkRequest, device: VtdDevice, out: WalkResult): boolean {
     switch (device.context) {
       case SCALABLE_CONTEXT:
         return checkScalableRequest(request, device, out);
       case EXTENDED_CONTEXT:
-        return checkExtendedRequest(request, device, out);
+        return admitsAts(request, device, LCT_5, out) && checkExtendedRequest(request, device, out);
       default:
-        return true;
+        return admitsAts(request, device, LCT_5, out);
     }
+  }
+
+  logsAts(at: number, out: WalkResult): boolean {
+    return logsAts(at, out);
   }
 
   loadPasidContext(

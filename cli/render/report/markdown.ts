@@ -1,5 +1,6 @@
 import type { FindingRecord } from "../../../pipeline/output/records.ts";
 import type { RuleFindings } from "../../../pipeline/summary/finding-groups.ts";
+import { requestResults } from "../../../pipeline/summary/request-results.ts";
 import { byWorst } from "../../../pipeline/summary/wrong-answers.ts";
 import { hasCode } from "../../../walkers/fault.ts";
 import { MODEL_OWNER } from "../../../walkers/models.ts";
@@ -21,7 +22,6 @@ import {
   number,
   placeText,
   requestText,
-  resultsOf,
   statements,
   traceName,
   whose,
@@ -80,7 +80,7 @@ function traceSection(trace: ReportedTrace, view: ReportView, most: number): str
 }
 
 function verdicts({ report }: ReportedTrace): string {
-  const { requests, ok, faults: faulted, msi } = resultsOf(report);
+  const { requests, ok, faults: faulted, msi } = requestResults(report.summary.spaces);
   const counts = `${many(requests, "request")}: ${number(ok)} translated, ${number(faulted)} faulted${msi > 0 ? `, ${many(msi, "interrupt")}` : ""}`;
   const rows = byWorst(Object.fromEntries(report.counts.verdicts)).map(([verdict, n]) => [
     mdCode(verdict),

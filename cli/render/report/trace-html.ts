@@ -1,3 +1,4 @@
+import { requestResults } from "../../../pipeline/summary/request-results.ts";
 import { byWorst } from "../../../pipeline/summary/wrong-answers.ts";
 import { VERDICT_WORDS } from "../verdict-words.ts";
 import { answersHtml, faultsHtml } from "./answers-html.ts";
@@ -9,7 +10,7 @@ import { timelineHtml } from "./timeline-html.ts";
 import { treeHtml } from "./tree-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import { WalkBudget } from "./walk-budget.ts";
-import { number, resultsOf, statements, TONE_OF_VERDICT, traceName, worstTone } from "./words.ts";
+import { number, statements, TONE_OF_VERDICT, traceName, worstTone } from "./words.ts";
 
 /** Everything about one trace: what matters first. */
 export function traceHtml(id: string, trace: ReportedTrace, view: ReportView, limits: ShownLimits): Html {
@@ -37,7 +38,7 @@ ${provenanceHtml(id, trace, view, limits)}</article>
 }
 
 function tilesHtml({ report }: ReportedTrace): Html {
-  const { requests, ok, faults, msi, devices } = resultsOf(report);
+  const { requests, ok, faults, msi, devices } = requestResults(report.summary.spaces);
   const tiles: (readonly [string, number])[] = [
     ["lines", report.lines],
     ["devices", devices],

@@ -1,7 +1,7 @@
 import type { Verdict } from "../../../pipeline/iommus/outcome.ts";
 import type { OutcomeRecord } from "../../../pipeline/output/records.ts";
 import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
-import type { SpaceCounts } from "../../../pipeline/summary/space-counts.ts";
+import { requestResults } from "../../../pipeline/summary/request-results.ts";
 import { SEVERITIES } from "../../../walkers/tables/rule.ts";
 import { shellWord } from "../../shell-word.ts";
 import { ACCESS_WORDS } from "../access.ts";
@@ -80,23 +80,6 @@ export function commandToWalk(path: string, line: number, options: string): stri
   return `pasid-replay walk ${shellWord(path)} --line ${line}${options}`;
 }
 
-function sum(spaces: readonly SpaceCounts[], of: (space: SpaceCounts) => number): number {
-  return spaces.reduce((all, space) => all + of(space), 0);
-}
-
-/** Requests of a trace by what became of them. */
-export function resultsOf({ summary }: TraceReport) {
-  const { all, others } = summary.spaces;
-  const spaces = others === null ? all : [...all, others];
-  return {
-    requests: sum(spaces, ({ requests }) => requests),
-    ok: sum(spaces, ({ ok }) => ok),
-    faults: sum(spaces, ({ faults }) => faults),
-    msi: sum(spaces, ({ msi }) => msi),
-    devices: new Set(all.map(({ iommu, device }) => `${iommu}\n${device}`)).size,
-  };
-}
-
 function verdictCount({ counts }: TraceReport, verdict: Verdict): number {
   return counts.verdicts.get(verdict) ?? 0;
 }
@@ -107,7 +90,7 @@ function verdictCount({ counts }: TraceReport, verdict: Verdict): number {
  */
 export function statements(report: TraceReport, filter: string): Statement[] {
   const { counts } = report;
-  const { requests } = resultsOf(report);
+  const { requests } = requestResults(report.summary.spaces);
   const said: Statement[] = [...answerStatements(report), ...findingStatements(report)];
   const judged = [...counts.verdicts.values()].reduce((all, n) => all + n, 0);
   const matches = verdictCount(report, "match");
@@ -189,7 +172,7 @@ function findingStatements({ counts, summary }: TraceReport): Statement[] {
 }
 
 function faultStatements(report: TraceReport): Statement[] {
-  const { faults, requests } = resultsOf(report);
+  const { faults, requests } = requestResults(report.summary.spaces);
   if (faults === 0) return [];
   const most = [...report.summary.faults.all].sort((a, b) => b.requests - a.requests)[0];
   const first =

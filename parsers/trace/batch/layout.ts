@@ -189,7 +189,7 @@ export const CONTROL_WORDS = 16;
 /** Where the other thread begins to read: a number of 8 bytes. */
 export const POSITION_AT = CONTROL_AT + 4 * CONTROL_WORDS;
 
-export const WINDOWS = 4;
+export const WINDOWS = 3;
 export const WINDOWS_AT = CONTROL_AT + WASM_PAGE;
 /** Text that a window takes. Nothing that is shorter is too long for the room that there is for lines that are cut. */
 export const WINDOW_TEXT_BYTES = 1 << 18;

@@ -20,6 +20,9 @@ import { TextWindow } from "./windows.ts";
 /** Windows between two turns of the event loop, which signals and progress need. */
 const WINDOWS_PER_TURN = 32;
 
+/** It makes next to no garbage, for which it needs no room. */
+const LIMITS = { maxYoungGenerationSizeMb: 1 };
+
 /**
  * A second thread (thread.ts) that works ahead: finds the records of a text before they are needed, and, where it is a file
  * that can be read in any place, reads it as well. What it finds is what whoever asks would have found.
@@ -55,7 +58,7 @@ export class ReadAhead {
     const descriptor = source.file?.descriptor ?? null;
     const workerData: ThreadOrder = { module, memory, maxLineBytes, descriptor };
     try {
-      this.#worker = new Worker(THREAD, { eval: true, workerData, execArgv: [], stdin: false })
+      this.#worker = new Worker(THREAD, { eval: true, workerData, execArgv: [], resourceLimits: LIMITS })
         .on("message", () => this.#news())
         .on("error", (error) => this.#gone(error))
         .on("exit", () => this.#gone(new Error("it has ended")));

@@ -1,6 +1,6 @@
 import type { CacheName } from "../../../walkers/advice.ts";
 import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
-import type { WalkRequest } from "../../../walkers/request.ts";
+import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
@@ -204,6 +204,7 @@ export class Explanation {
         return true;
     }
     // Where they are harmless, they are asked for only to explain an answer.
+    if (request.at === TRANSLATED) return false;
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);

@@ -14,9 +14,8 @@ import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /**
- * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: the requests of a
- * trace are untranslated ones, and such a request is answered by the IOMMU, whatever the device keeps. It tells where
- * an invalidation of the device's TLB is owed.
+ * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: a request
+ * of the trace is answered by the IOMMU, whatever the device keeps. It tells where an invalidation of the device's TLB is owed.
  */
 export class DeviceTlbs {
   readonly entries: Translations;

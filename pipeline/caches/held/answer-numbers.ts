@@ -1,5 +1,5 @@
 import { frameOf } from "../../../walkers/memory.ts";
-import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
+import { NO_PASID, UNTRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 
 /** Pages are moved by less than this in either direction: beyond, there is no number. */
@@ -18,7 +18,8 @@ const NO_ANSWER = Number.NaN;
  * of a kind.
  * @returns NO_ANSWER where it says more, as that of two stages does
  */
-export function answerNumber({ addrHi, addrLo, priv, pasid }: WalkRequest, walk: WalkResult): number {
+export function answerNumber({ addrHi, addrLo, priv, pasid, at }: WalkRequest, walk: WalkResult): number {
+  if (at !== UNTRANSLATED) return NO_ANSWER;
   if (walk.status !== OK || walk.ipaFrame >= 0 || walk.firstShift !== 0 || walk.repeated) return NO_ANSWER;
   const moved = walk.frame - frameOf(addrHi, addrLo);
   if (moved >= MOST || moved <= -MOST || walk.perm >= RIGHTS) return NO_ANSWER;

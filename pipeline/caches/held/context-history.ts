@@ -16,6 +16,8 @@ export interface ContextVersion {
   invalidated: number;
   /** The stale device context that last led to this PASID entry; null: memory has always done. */
   through: ContextVersion | null;
+  /** Another one that is known to say the same. */
+  twin: ContextVersion | null;
 }
 
 /** An entry that refuses every request the same way, where the architecture lets a cache hold such an entry. */
@@ -35,6 +37,14 @@ export function comesFromEntry(walk: WalkResult): boolean {
 
 export function isValid(version: { readonly filled: number; readonly invalidated: number }): boolean {
   return version.filled > version.invalidated;
+}
+
+/** Whether two say the same; as versions do not change, that is looked at once. */
+export function areAlike(a: ContextVersion, b: ContextVersion): boolean {
+  if (a.twin === b) return true;
+  if (!sameValues(a.context, b.context)) return false;
+  a.twin = b;
+  return true;
 }
 
 /** Versions of one context that are kept: the valid ones, and the latest that are not. */
@@ -60,7 +70,7 @@ export class ContextHistory {
         return revived;
       }
     }
-    this.used = { context, tag, own, filled: time, invalidated: 0, through: null };
+    this.used = { context, tag, own, filled: time, invalidated: 0, through: null, twin: null };
     this.versions.push(this.used);
     return true;
   }

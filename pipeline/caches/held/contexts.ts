@@ -305,7 +305,10 @@ export class Contexts {
     const index = this.#caching.pasidIndex(device, pasid);
     const others = pasid === NO_PASID ? caches.processes.get(index) : withoutPasid;
     if (others === undefined) return NO_VERSIONS;
-    return others.history.versions.filter((version) => version.own && version.tag.pasid === index);
+    const { versions } = others.history;
+    const [only] = versions;
+    if (versions.length === 1) return only!.own && only!.tag.pasid === index ? versions : NO_VERSIONS;
+    return versions.filter((version) => version.own && version.tag.pasid === index);
   }
 
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {

@@ -56,6 +56,8 @@ export class TagSet implements TranslationTag {
   #validSuperseded = 0;
   /** Latest tick at which one of them was filled. */
   #supersededFilled = 0;
+  /** Something with these tags may be valid (`TagSets.hold`). */
+  held = false;
 
   constructor(id: number, tag: TranslationTag, space: number, leafShift = 0) {
     this.id = id;
@@ -138,6 +140,11 @@ export class TagSet implements TranslationTag {
     return lost;
   }
 
+  /** Whether all that was filled is invalidated. */
+  get isSpent(): boolean {
+    return this.filled <= this.epoch && this.#supersededFilled <= this.epoch;
+  }
+
   /** Whether no translation is known to be held, nor to have been. */
   get isEmpty(): boolean {
     return this.filled === 0 && this.superseded.size === 0;
@@ -171,14 +178,29 @@ export class TagSet implements TranslationTag {
 /** What one tag set costs with all that it is found by: an estimate. */
 const SET_BYTES = 1024;
 
-/** The tag sets of one IOMMU. */
+/** An invalidation of all that has some tags. */
+interface WideInvalidation {
+  readonly inv: Invalidation;
+  readonly issued: number;
+  /** How often tables had changed. */
+  readonly changes: number;
+}
+
+/**
+ * The tag sets of one IOMMU. Those that may hold something valid stand apart: of the others there is nothing to drop, so that
+ * the work of all invalidations together grows with what was filled.
+ */
 export class TagSets {
   readonly all: TagSet[] = [];
   readonly #budget: MemoryBudget;
   readonly #byTag = new Map<string, TagSet>();
-  readonly #byDomain = new Map<number, TagSet[]>();
+  readonly #held = new Set<TagSet>();
+  readonly #heldOf = new Map<number, Set<TagSet>>();
   /** By domain and address space: a domain may have very many spaces. */
   readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
+  /** The latest of whatever domain, and of each. */
+  #wide: WideInvalidation | null = null;
+  readonly #wideOf = new Map<number, WideInvalidation>();
 
   constructor(budget: MemoryBudget) {
     this.#budget = budget;
@@ -189,7 +211,8 @@ export class TagSets {
     this.#budget.give(this.all.length * SET_BYTES);
     this.all.length = 0;
     this.#byTag.clear();
-    this.#byDomain.clear();
+    this.#held.clear();
+    this.#heldOf.clear();
     this.#bySpace.clear();
   }
 
@@ -201,7 +224,6 @@ export class TagSets {
       this.all.push(set);
       this.#budget.take(SET_BYTES);
       this.#byTag.set(key, set);
-      listOf(this.#byDomain, tag.domain).push(set);
       let spaces = this.#bySpace.get(tag.domain);
       if (spaces === undefined) {
         spaces = new Map();
@@ -222,16 +244,53 @@ export class TagSets {
     return groups;
   }
 
-  /** Sets among which are all that an invalidation covers. */
+  /**
+   * Something is about to be filled with some tags.
+   * @param covers whether an invalidation of all that has some tags is about these
+   */
+  hold(set: TagSet, covers: (inv: Invalidation, set: TagSet) => boolean): void {
+    set.held = true;
+    this.#held.add(set);
+    const ofDomain = this.#heldOf.get(set.domain);
+    if (ofDomain === undefined) this.#heldOf.set(set.domain, new Set([set]));
+    else ofDomain.add(set);
+    // What it was spared while there was nothing to drop.
+    if (set.epoch === 0) return;
+    for (const wide of [this.#wide, this.#wideOf.get(set.domain) ?? null]) {
+      if (wide === null || wide.issued <= set.epoch || !covers(wide.inv, set)) continue;
+      set.epoch = wide.issued;
+      set.changes = wide.changes;
+    }
+  }
+
+  /** All with some tags is invalidated, and there is nothing left to drop. */
+  #spend(set: TagSet): void {
+    set.held = false;
+    this.#held.delete(set);
+    const ofDomain = this.#heldOf.get(set.domain)!;
+    ofDomain.delete(set);
+    if (ofDomain.size === 0) this.#heldOf.delete(set.domain);
+  }
+
+  /** An invalidation of all that has some tags has taken effect in those of its `candidates` that it is about. */
+  invalidated(wide: WideInvalidation, sets: readonly TagSet[]): void {
+    for (const set of sets) if (set.held && set.isSpent) this.#spend(set);
+    const { domain, domainMask, asid, pasid } = wide.inv;
+    if (asid !== ANY || pasid !== ANY) return;
+    if (domain === ANY || domainMask !== 0) this.#wide = wide;
+    else this.#wideOf.set(domain === NONE ? NO_TAG : domain, wide);
+  }
+
+  /** Sets among which are all that an invalidation covers something of. */
   *candidates(inv: Invalidation): Iterable<TagSet> {
     if (inv.domain === ANY || inv.domainMask !== 0) {
-      yield* this.all;
+      yield* this.#held;
       return;
     }
     const domain = inv.domain === NONE ? NO_TAG : inv.domain;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (space < 0) {
-      yield* this.#byDomain.get(domain) ?? [];
+      yield* this.#heldOf.get(domain) ?? [];
       return;
     }
     const spaces = this.#bySpace.get(domain);

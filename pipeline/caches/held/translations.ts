@@ -154,6 +154,7 @@ export class Translations {
     time: number,
     answer = Number.NaN,
   ): void {
+    if (!set.held) this.#hold(set);
     set.saw(shift);
     if (firstShift > shift) set.split = true;
     const before = this.#pages.set(
@@ -169,6 +170,11 @@ export class Translations {
     if (before <= set.epoch && set.valid >= 0) set.valid++;
   }
 
+  #hold(set: TagSet): void {
+    const coverage = this.#coverage;
+    this.tags.hold(set, (inv, of) => coverage.tags(inv, of) && coverage.all(inv, of));
+  }
+
   /** Contexts of a kind translate with some tags. */
   usedBy(set: TagSet, kind: number): void {
     if (set.usedBy(kind)) this.users++;
@@ -176,6 +182,7 @@ export class Translations {
 
   /** Keeps a translation of a page beside the one in the table. */
   supersede(set: TagSet, shift: number, hi: number, lo: number, old: CachedTranslation): void {
+    if (!set.held) this.#hold(set);
     set.saw(shift);
     const pages = set.superseded.size;
     if (set.supersede(pageKey(set.high(hi), lo, shift), old)) this.forgotten++;
@@ -241,15 +248,20 @@ export class Translations {
       dropped = pages < 0 || dropped < 0 ? UNKNOWN : dropped + pages;
     };
     const coverage = this.#coverage;
+    const whole: TagSet[] = [];
     for (const set of this.tags.candidates(inv)) {
       if (!coverage.tags(inv, set)) continue;
       const mayHold = set.valid !== 0 || set.superseded.size > 0;
-      if (coverage.all(inv, set)) add(this.#whole(set, issued, history));
-      else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
+      if (coverage.all(inv, set)) {
+        add(this.#whole(set, issued, history));
+        whole.push(set);
+      } else if (!inv.anyDevice) add(this.#range(set, inv, issued, mayHold));
       else if (coverage.intermediate(inv, set)) {
         if (inv.combined !== COMBINED_KEPT) add(this.#range(set, inv, issued, mayHold));
       } else add(this.#page(set, inv, issued));
     }
+    if (!inv.hasAddress && inv.anyDevice)
+      this.tags.invalidated({ inv, issued, changes: history?.changes ?? 0 }, whole);
     return dropped;
   }
 

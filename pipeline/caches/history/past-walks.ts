@@ -1,6 +1,7 @@
 import type { Caching } from "../../../walkers/caching.ts";
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
+import { translateAs } from "../../../walkers/translation-request.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
@@ -96,7 +97,7 @@ export class PastWalks {
   translate(request: WalkRequest, device: object, process: object): WalkResult {
     const { walker } = this.#unit;
     const out = this.reset();
-    if (walker.checkRequest(request, device, out)) walker.translate(request, device, process, out);
+    if (walker.checkRequest(request, device, out)) translateAs(walker, request, device, process, out);
     return out;
   }
 
@@ -198,7 +199,7 @@ export class PastWalks {
       walker.checkRequest(request, device, out) &&
       walker.loadPasidContext(request, device, process, out)
     )
-      walker.translate(request, device, process, out);
+      translateAs(walker, request, device, process, out);
     return out;
   }
 

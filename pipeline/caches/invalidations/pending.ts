@@ -28,7 +28,21 @@ export class PendingInvalidations {
 
   /** Whether an invalidation that is pending, and was issued after a tick and up to another one, passes a test. */
   some(time: number, test: (inv: Invalidation) => boolean, until = Number.POSITIVE_INFINITY): boolean {
-    for (const { inv, issued } of this.list) if (issued >= time && issued <= until && test(inv)) return true;
+    const { list } = this;
+    for (let i = this.#firstSince(time); i < list.length && list[i]!.issued <= until; i++)
+      if (test(list[i]!.inv)) return true;
     return false;
+  }
+
+  /** They stand in the order of their issue. */
+  #firstSince(time: number): number {
+    let from = 0;
+    let to = this.list.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.list[middle]!.issued < time) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 }

@@ -16,6 +16,8 @@ const MAX_TABLE_FRAMES = 1 << 14;
 /** Tables that are looked at, and how often one of them as the table of other ids: garbage has no end otherwise. */
 const MAX_TABLES = 1 << 16;
 const MAX_ALIASES = 4;
+/** Entries that are not valid of which one counts. */
+const OTHERS = 64;
 
 /** Something wrong with a table: what a finding says. */
 export interface TableFinding {
@@ -100,6 +102,8 @@ export class TableLinter {
   readonly #tags = new TagIndex();
   /** By who holds them: REGISTERS, or a binding. */
   readonly #roots = new Map<Binding | null, LiveTable[]>();
+  /** Valid entries that were judged so far; of others, which take hardly any time, some count as one. */
+  judged = 0;
 
   constructor(
     model: IommuModel,
@@ -238,6 +242,7 @@ export class TableLinter {
     const { kind, offset, entries } = table.spec;
     const { bytes } = kind.layout;
     const memory = this.#memory;
+    this.judged += Math.floor(entries / OTHERS);
     let index = 0;
     for (const [n, frame] of table.frames.entries()) {
       const end = Math.min(entries, Math.floor(((n + 1) * FRAME_BYTES - offset) / bytes));
@@ -265,6 +270,7 @@ export class TableLinter {
     const { bytes } = spec.kind.layout;
     const memory = this.#memory;
     if (!memory.fetch(frame, offset, bytes)) return;
+    this.judged++;
     const copy = new Uint8Array(bytes);
     copy.set(new Uint8Array(memory.view.buffer, memory.view.byteOffset + memory.at, bytes));
     const entry = new Entry(spec, index, new DataView(copy.buffer), memory);

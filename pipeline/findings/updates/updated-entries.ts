@@ -98,7 +98,7 @@ export class UpdatedEntries implements StoreWatcher {
   #changed({ entry, place, from, to, beyond, before }: PendingStore, after: EntryState, line: number): void {
     if (before.valid && !after.valid) this.#windows.opens(entry, place, before, line);
     if (!after.valid) this.#windows.written(place, after);
-    const window = after.valid ? this.#windows.closes(place) : null;
+    const window = after.valid ? this.#windows.closes(entry, place) : null;
     if (window !== null) this.#judge.reopened(window, after, line);
     const key = `${place.frame}:${place.offset}`;
     let history = this.#histories.get(key);

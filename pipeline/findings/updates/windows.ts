@@ -57,11 +57,15 @@ export class UpdateWindows {
     if (window !== undefined && words.every((word) => word === 0n)) window.emptied = true;
   }
 
-  /** The entry is valid again. @returns the window that this closes; null: there was none */
-  closes({ frame, offset }: EntryPlace): UpdateWindow | null {
+  /**
+   * The entry is valid again.
+   * @returns the window that this closes; null: there was none, or of a structure of another kind in the same place
+   */
+  closes({ table }: TableEntry, { frame, offset }: EntryPlace): UpdateWindow | null {
     const inFrame = this.#byFrame.get(frame);
     const window = inFrame?.get(offset);
     if (inFrame === undefined || window === undefined) return null;
+    if (window.entry.table.spec.kind !== table.spec.kind) return null;
     inFrame.delete(offset);
     this.#count--;
     if (inFrame.size === 0) this.#byFrame.delete(frame);

@@ -16,6 +16,9 @@ import { answerHash } from "./hashes.ts";
 /** Marks the key of a leaf. */
 const LEAF = 0x800;
 
+/** In 4 GiB. */
+const PAGES = 2 ** 20;
+
 const LAST = ANSWER_SLOTS * MEMO_SLOT_WORDS - 1;
 
 /**
@@ -77,11 +80,12 @@ export class AnswerTable {
     return words[slot] !== 0 && words[slot + ANSWER_PERIOD] === period ? words[slot + ANSWER_TAIL]! : -1;
   }
 
-  /** Enters what all pages of a leaf lead to. @param key `leafKey` */
-  enterLeaf(group: number, hi: number, key: number, period: number, tail: number): void {
-    const slot = this.#slot(group, hi, key & ~0xfff, key);
-    this.#words[slot + ANSWER_PERIOD] = period;
-    this.#words[slot + ANSWER_TAIL] = tail;
+  /** First word of the slot of a leaf that is known to grant an access in a period; -1: none is. @param key `leafKey` */
+  leaf(group: number, hi: number, key: number, access: number, period: number): number {
+    const slot = this.#search(group, hi, key & ~0xfff, key);
+    const words = this.#words;
+    const known = words[slot] !== 0 && words[slot + ANSWER_PERIOD] === period;
+    return known && (words[slot + ANSWER_ACCESS]! & access) === access ? slot : -1;
   }
 
   #first(group: number, hi: number, page: number): number {
@@ -101,19 +105,25 @@ export class AnswerTable {
     return this.#words[slot + ANSWER_PA_LO]!;
   }
 
-  /** Enters that a page's translation grants an access. @param paLo a page's */
+  /**
+   * Enters that the translation of a page, or of a leaf, grants an access.
+   * @param key low half of a page's address, or `leafKey`
+   * @param access 0: what it grants is not to be known
+   * @param paLo where it begins
+   * @returns its slot
+   */
   grant(
     group: number,
     hi: number,
-    lo: number,
+    key: number,
     access: number,
     period: number,
     tail: number,
     paHi: number,
     paLo: number,
-  ): void {
+  ): number {
     const words = this.#words;
-    const slot = this.#slot(group, hi, lo & ~0xfff, lo & ~0xfff);
+    const slot = this.#slot(group, hi, key & ~0xfff, key);
     const same =
       words[slot + ANSWER_PERIOD] === period &&
       words[slot + ANSWER_TAIL] === tail &&
@@ -124,6 +134,7 @@ export class AnswerTable {
     words[slot + ANSWER_TAIL] = tail;
     words[slot + ANSWER_PA_HI] = paHi;
     words[slot + ANSWER_PA_LO] = paLo;
+    return slot;
   }
 
   /** Enters that a page refuses an access. */
@@ -168,6 +179,12 @@ export class AnswerTable {
 /** Low half of the address of a leaf that is larger than a page, told from every page's and access's. @param shift log2 of its size */
 export function leafKey(lo: number, shift: number): number {
   return (shift < 32 ? lo & (-1 << shift) : 0) | LEAF | shift;
+}
+
+/** Pages of a leaf before the one of an address. */
+export function leafPages(hi: number, lo: number, shift: number): number {
+  const high = shift > 32 ? hi & ~(-1 << (shift - 32)) : 0;
+  return high * PAGES + ((shift < 32 ? lo & ~(-1 << shift) : lo) >>> 12);
 }
 
 /** High half. */

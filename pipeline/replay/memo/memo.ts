@@ -1,13 +1,14 @@
 import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
+import { UNTRANSLATED } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
 import type { TranslationContext } from "../../caches/held/contexts.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
 import type { RequestNames } from "../../iommus/request-names.ts";
-import { AnswerTable, leafHi, leafKey } from "./answer-table.ts";
+import { AnswerTable, leafHi, leafKey, leafPages } from "./answer-table.ts";
 import { AnswerTexts } from "./answer-texts.ts";
 import { ContextTable } from "./context-table.ts";
 import { sameTail, type Tail, type TailCounts, Tails } from "./tails.ts";
@@ -92,12 +93,28 @@ export class Memo {
     const period = this.#period[0]!;
     const contexts = this.#contexts;
     const context = contexts.slot(record.iommu, record.dev, record.pasid);
-    if (contexts.period(context) !== period || crosses(record)) return false;
+    if (contexts.period(context) !== period || standsAlone(record)) return false;
     const priv = record.priv ? 1 : 0;
     const group = (contexts.classOf(context) << 1) | priv;
     const own = (contexts.ownClass(context) << 1) | priv;
     this.#slot = this.#answers.find(group, own, addrHi, addrLo, access, period);
+    if (this.#slot === NONE && this.#leaves.length > 0) this.#slot = this.#ofLeaf(group, record, period);
     return this.#slot !== NONE;
+  }
+
+  /** The slot of a page that a leaf grants an access to, entered by what is known of that. */
+  #ofLeaf(group: number, { addrHi, addrLo, access }: DmaRecord, period: number): number {
+    const answers = this.#answers;
+    if (answers.isFull) return NONE;
+    for (const shift of this.#leaves) {
+      const leaf = answers.leaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), access, period);
+      if (leaf === NONE) continue;
+      const frame = frameOf(answers.paHi(leaf), answers.paLo(leaf)) + leafPages(addrHi, addrLo, shift);
+      const tail = answers.tail(leaf);
+      const page = addrLo & ~FRAME_MASK;
+      return answers.grant(group, addrHi, page, access, period, tail, frameHi(frame), frameLo(frame));
+    }
+    return NONE;
   }
 
   /**
@@ -108,7 +125,7 @@ export class Memo {
     const { addrHi, addrLo } = record;
     const period = this.#period[0]!;
     const context = this.#contexts.slot(record.iommu, record.dev, record.pasid);
-    if (this.#contexts.period(context) !== period || crosses(record)) return false;
+    if (this.#contexts.period(context) !== period || standsAlone(record)) return false;
     const group = (this.#contexts.classOf(context) << 1) | (record.priv ? 1 : 0);
     this.#foreseen = this.#answers.known(group, addrHi, addrLo & ~FRAME_MASK, period);
     for (const shift of this.#leaves)
@@ -157,6 +174,7 @@ export class Memo {
    * @param pair its contexts, where caches are kept track of
    * @param contexts what its contexts took to read, and whether they came by a binding
    * @param uniform a leaf that is larger than a page leads everywhere the same way (`UnitCaches.isUniform`)
+   * @param single and it is one entry, that all of its pages are walked by
    */
   learn(
     record: DmaRecord,
@@ -165,8 +183,9 @@ export class Memo {
     pair: TranslationContext | null,
     contexts: ContextSource,
     uniform: boolean,
+    single: boolean,
   ): void {
-    if (crosses(record)) return;
+    if (standsAlone(record)) return;
     this.#makeRoom();
     const period = this.#period[0]!;
     const { addrHi, addrLo, access } = record;
@@ -176,8 +195,10 @@ export class Memo {
     if (outcome.status === OK) {
       const frame = outcome.runFrame[0]!;
       const group = (this.#contexts.classOf(slot) << 1) | priv;
-      this.#answers.grant(group, addrHi, addrLo, access, period, tail, frameHi(frame), frameLo(frame));
-      if (uniform && outcome.pageShift > FRAME_SHIFT) this.#enterLeaf(group, record, outcome, period, tail);
+      const page = addrLo & ~FRAME_MASK;
+      this.#answers.grant(group, addrHi, page, access, period, tail, frameHi(frame), frameLo(frame));
+      if (uniform && outcome.pageShift > FRAME_SHIFT)
+        this.#enterLeaf(group, record, outcome, period, tail, single ? access : 0);
     } else {
       const own = (this.#contexts.ownClass(slot) << 1) | priv;
       this.#answers.refuse(own, addrHi, addrLo, access, period, tail);
@@ -187,12 +208,16 @@ export class Memo {
   #enterLeaf(
     group: number,
     { addrHi, addrLo }: DmaRecord,
-    { pageShift: shift }: Outcome,
+    { pageShift: shift, runFrame }: Outcome,
     period: number,
     tail: number,
+    access: number,
   ): void {
     if (!this.#leaves.includes(shift)) this.#leaves.push(shift);
-    this.#answers.enterLeaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), period, tail);
+    const first = runFrame[0]! - leafPages(addrHi, addrLo, shift);
+    const hi = leafHi(addrHi, shift);
+    const key = leafKey(addrLo, shift);
+    this.#answers.grant(group, hi, key, access, period, tail, frameHi(first), frameLo(first));
   }
 
   /** Tells what was counted. */
@@ -258,7 +283,7 @@ export class Memo {
   }
 }
 
-/** Whether a request is of more than one page. */
-function crosses({ addrLo, len }: DmaRecord): boolean {
-  return (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
+/** Whether a request is like no other: it is of more than one page, or no ordinary one (ATS), which others are answered by. */
+function standsAlone({ addrLo, len, at }: DmaRecord): boolean {
+  return at !== UNTRANSLATED || (addrLo & FRAME_MASK) + len > FRAME_MASK + 1;
 }

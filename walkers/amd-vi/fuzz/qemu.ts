@@ -41,7 +41,7 @@ const INVALIDATE_ENTRY = 2n << 60n;
 /** Since when translation has to be asked for. */
 const REMAP_VERSION = 10.1;
 const ENABLED = BigInt(ControlRegister.mask.IOMMUEN.lo);
-const COMMANDS_ENABLED = ENABLED | BigInt(ControlRegister.mask.CMDBUFEN.lo);
+const COMMANDS_ON = BigInt(ControlRegister.mask.CMDBUFEN.lo);
 /** What a trace that says nothing of the register means. */
 const UNSAID_CONTROL = ENABLED | BigInt(ControlRegister.mask.EVENTLOGEN.lo);
 /** Codes of events that a request causes; others are of commands. */
@@ -130,18 +130,20 @@ export function qemuAmd(): EmulatorDriver {
     async reset(machine) {
       machine.write64(CONTROL, 0n);
       rings.begin(machine);
-      machine.write64(CONTROL, COMMANDS_ENABLED);
+      machine.write64(CONTROL, ENABLED | COMMANDS_ON);
       rings.put(machine, [INVALIDATE_ALL]);
       machine.write64(CONTROL, 0n);
     },
 
     configure(machine, { control: given = UNSAID_CONTROL, dev_tab_base = 0x1ffn }) {
-      control = given | COMMANDS_ENABLED;
+      // Commands of a world are those that were fetched.
+      control = given | COMMANDS_ON;
       machine.write64(DEV_TAB_BASE, dev_tab_base);
-      machine.write64(CONTROL, control);
+      machine.write64(CONTROL, control | ENABLED);
       // It begins to translate where it is told that an entry may have changed.
       for (const device of FUNCTIONS) rings.put(machine, [INVALIDATE_ENTRY | BigInt(device)]);
       rings.put(machine, [INVALIDATE_ALL]);
+      machine.write64(CONTROL, control);
     },
 
     forward(machine, all) {

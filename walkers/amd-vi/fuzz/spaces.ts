@@ -65,14 +65,20 @@ function sizedPage(world: World, tables: BuiltTables, width: number): Mapped[] {
 }
 
 const GUEST_FLAGS = { P: 1, RW: 1, US: 1, A: 1 };
-const GUEST: EntryFormat = {
-  geometry: RADIX512,
-  littleEndian: true,
-  leafLevels: LEAF_LEVELS,
-  layout: () => X86Entry,
-  table: (address) => ({ ...GUEST_FLAGS, ADDR: address >> 12n }),
-  leaf: (address, level) => ({ ...GUEST_FLAGS, D: 1, XD: 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 }),
-};
+
+function guestFormat({ random }: World): EntryFormat {
+  return {
+    geometry: RADIX512,
+    littleEndian: true,
+    leafLevels: LEAF_LEVELS,
+    layout: () => X86Entry,
+    table: (address) => ({ ...GUEST_FLAGS, ADDR: address >> 12n }),
+    leaf: (address, level) => ({
+      ...GUEST_FLAGS,
+      ...{ D: 1, G: random.oneIn(6) ? 1 : 0, XD: 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 },
+    }),
+  };
+}
 
 /** @param levels 4 or 5 */
 export function guestTables(
@@ -82,7 +88,7 @@ export function guestTables(
   width: number,
 ): { tables: BuiltTables; mapped: Mapped[] } {
   const shape = { level: levels, indexBits: INDEX_BITS, stage: 1 } as const;
-  const tables = new BuiltTables(world, GUEST, shape, below);
+  const tables = new BuiltTables(world, guestFormat(world), shape, below);
   const sign = x86InputBits(levels) - 1;
   const addresses = nearbyAddresses(world, sign, levelShifts(PAGE_SHIFT, INDEX_BITS, levels)).map((iova) =>
     world.random.oneIn(4) ? BigInt.asUintN(64, iova | (-1n << BigInt(sign))) : iova,

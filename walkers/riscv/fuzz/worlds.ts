@@ -1,7 +1,7 @@
 /** Worlds of a RISC-V IOMMU: every directory, either byte order, every scheme of both stages, MSI page tables. */
-import type { Below } from "../../fuzz/page-tables.ts";
+import type { Below, Tags } from "../../fuzz/page-tables.ts";
 import { addTargets, chooseDevices, contextUses, type Mapped, ShiftedStage } from "../../fuzz/spaces.ts";
-import type { FieldValues, World, WorldEntry } from "../../fuzz/world.ts";
+import type { FieldValues, Target, World, WorldEntry } from "../../fuzz/world.ts";
 import { REGIME_EL1 } from "../../invalidation.ts";
 import { guestBits, SV32_LEVELS } from "../../page-tables/riscv-sv.ts";
 import { ddi0Bits, deviceIdBits, processIdBits } from "../directory.ts";
@@ -156,10 +156,35 @@ function tagsOf(device: number, pasid: number, { second, gscid }: Setting, pscid
   return { device, pasid, domain, space: pscid, regime: REGIME_EL1, nested: second !== null && pscid >= 0 };
 }
 
+/** Each guest has PSCIDs of its own, and the host too. */
+function freshPscid(world: World, { second, gscid }: Setting): number {
+  return world.freshId(`PSCID of ${second === null ? "the host" : gscid}`, 2 ** 20);
+}
+
 /** Tables of the first stage, or null where no scheme fits. */
 function firstOf(world: World, { sxl, sbe, below, guestBits: bits }: Setting): SvStage | null {
   const schemes = levelsOf(world, sxl, "");
   return schemes.length === 0 ? null : firstSvStage(world, world.random.pick(schemes), sbe, below, bits);
+}
+
+/** Says who uses the entries of a device's MSI page table: IOTINVAL.GVMA drops what is cached of them (3.1.1). */
+function useFiles(world: World, { address }: WorldEntry, { be }: Setting, tags: Tags, target: Target): void {
+  const table = world.read(address, "msiptp_PPN") << 12n;
+  for (let file = 0n; file <= MSI_MASK; file++) {
+    const pte = world.put(MsiPte, table + file * 16n, {}, !be);
+    const frame = Number(MSI_PATTERN + file);
+    pte.uses.push({
+      ...tags,
+      cache: "iotlb",
+      stage: 2,
+      level: 1,
+      table: false,
+      whole: false,
+      frame,
+      shift: 12,
+    });
+    pte.targets.push({ ...target, address: (MSI_PATTERN + file) << 12n, bytes: 1n << 12n });
+  }
 }
 
 /** A device without a process directory. */
@@ -173,7 +198,7 @@ function addPlainDevice(
   path: readonly WorldEntry[],
 ): void {
   const first = withFirst ? firstOf(world, setting) : null;
-  const pscid = first === null ? -1 : world.freshId("PSCID", 2 ** 20);
+  const pscid = first === null ? -1 : freshPscid(world, setting);
   if (first !== null)
     world.put(
       entry.layout,
@@ -186,6 +211,7 @@ function addPlainDevice(
   const mapped = first?.mapped ?? setting.second?.mapped ?? ANY_ADDRESS;
   const files = msi && first === null ? [{ iova: MSI_PATTERN << 12n, bytes: (MSI_MASK + 1n) << 12n }] : [];
   const targets = addTargets(world, device, undefined, [...mapped, ...files], path);
+  if (files.length > 0) useFiles(world, entry, setting, tags, targets.get(files[0]!.iova)!);
   first?.tables.usedBy(tags, (iova) => targets.get(iova));
   const [any] = targets.values();
   setting.second?.tables.usedBy(tags, (iova) => (first === null ? targets.get(iova) : any));
@@ -236,7 +262,7 @@ function addProcess(
 ): void {
   const { random } = world;
   const first = firstOf(world, setting);
-  const pscid = world.freshId("PSCID", 2 ** 20);
+  const pscid = freshPscid(world, setting);
   const fields = {
     ...{ V: 1, ENS: random.below(2), SUM: random.below(2), PSCID: pscid },
     ...{

@@ -203,14 +203,14 @@ function addContext(
 ): void {
   const { random } = world;
   const asids = world.has("idr0", "ASID16") ? 2 ** 16 : 2 ** 8;
-  const asid = world.freshId("ASID", asids);
+  const regime = el2 ? REGIME_EL2 : REGIME_EL1;
+  const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
+  const asid = world.freshId(`ASID of ${domain}`, asids);
   const nested = guest.stage !== null;
   const width = Math.min(armOutputBits(world), nested ? guest.stage!.inputBits : 64);
   const low = firstArmStage(world, false, guest.below, width);
   const high = !el2 && random.oneIn(3) ? firstArmStage(world, true, guest.below, width) : null;
   const entry = world.put(Cd, at, cdFields(world, asid, low, high));
-  const regime = el2 ? REGIME_EL2 : REGIME_EL1;
-  const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
   const tags = { device: sid, pasid: ssid, domain, space: el2 ? -1 : asid, regime, nested };
   entry.uses.push(...contextUses(tags, "pasid", 1));
   for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));

@@ -20,29 +20,67 @@ export const VTD_INTERRUPT_FAULTS: readonly VtdFault[] = (
   fault(code, `${code.toString(16).toUpperCase()}h`, qualified, "UNKNOWN", text, undefined, TABLE_15),
 );
 
+const LEFT_ON = [
+  "ATS is switched on in the device, and its context entry does not allow it: the firmware or an earlier driver left it so",
+];
+
+// ── Translation requests and translated requests (ATS) ──
+export const LCT_5 = fault(
+  0xd,
+  "LCT.5",
+  Q,
+  "BAD_DEVICE_CONTEXT",
+  "TT blocks translation requests and translated requests",
+  LEFT_ON,
+);
+export const LGN_1_2 = fault(
+  0x4,
+  "LGN.1.2",
+  Q,
+  "OOR_ADDRESS",
+  "a translated request's address is beyond the host address width",
+);
+export const SCT_5 = fault(
+  0x44,
+  "SCT.5",
+  Q,
+  "BAD_DEVICE_CONTEXT",
+  "a translation or translated request, and DTE of the context entry is clear",
+  LEFT_ON,
+);
+export const SCT_10 = fault(
+  0x49,
+  "SCT.10",
+  Q,
+  "PASID_INVALID",
+  "a translated request with PASID, and EPTR of the context entry is clear",
+);
+export const SGN_4_1 = fault(
+  0x83,
+  "SGN.4.1",
+  Q,
+  "OOR_ADDRESS",
+  "a translated request's address is beyond the host address width",
+);
+export const SGN_8_3 = fault(
+  0x87,
+  "SGN.8.3",
+  Q,
+  "OOR_ADDRESS",
+  "a translated request's address is in the interrupt address range",
+);
+
 /**
- * What a fault log may hold besides: faults of translation and translated requests, page requests, host
+ * All that an untranslated request does not meet: those, and what a fault log may hold besides: page requests, host
  * permission tables and interrupt requests, which a trace's requests are not.
  */
 export const VTD_OTHER_FAULTS: readonly VtdFault[] = [
-  fault(0xd, "LCT.5", Q, "BAD_DEVICE_CONTEXT", "TT blocks translation requests and translated requests"),
-  fault(0x4, "LGN.1.2", Q, "OOR_ADDRESS", "a translated request's address is beyond the host address width"),
+  LCT_5,
+  LGN_1_2,
   fault(0x32, "RTA.3", N, "BAD_DEVICE_CONTEXT", "a page request in legacy mode"),
-  fault(
-    0x44,
-    "SCT.5",
-    Q,
-    "BAD_DEVICE_CONTEXT",
-    "a translation or translated request, and DTE of the context entry is clear",
-  ),
+  SCT_5,
   fault(0x47, "SCT.8", Q, "BAD_DEVICE_CONTEXT", "a page request, and PRE of the context entry is clear"),
-  fault(
-    0x49,
-    "SCT.10",
-    Q,
-    "PASID_INVALID",
-    "a translated request with PASID, and EPTR of the context entry is clear",
-  ),
+  SCT_10,
   fault(
     0x60,
     "SPT.9",
@@ -52,7 +90,7 @@ export const VTD_OTHER_FAULTS: readonly VtdFault[] = [
   ),
   fault(0x91, "SFS.10", Q, "INTERNAL", "setting a flag of a first-stage entry failed"),
   fault(0x7d, "SSS.6", Q, "INTERNAL", "setting a flag of a second-stage entry failed"),
-  fault(0x83, "SGN.4.1", Q, "OOR_ADDRESS", "a translated request's address is beyond the host address width"),
+  SGN_4_1,
   fault(
     0x87,
     "SGN.8.2",
@@ -60,13 +98,7 @@ export const VTD_OTHER_FAULTS: readonly VtdFault[] = [
     "OOR_ADDRESS",
     "a translation request's result is in the interrupt address range",
   ),
-  fault(
-    0x87,
-    "SGN.8.3",
-    Q,
-    "OOR_ADDRESS",
-    "a translated request's address is in the interrupt address range",
-  ),
+  SGN_8_3,
   fault(0xa0, "HPT.1", Q, "WALK_EABT", "a host permission table entry could not be read"),
   fault(0xa1, "HPT.2", Q, "BAD_PTE", "a host permission table entry has reserved bits set"),
   fault(0xa2, "HPT.3", Q, "PGD_FETCH", "the top host permission table could not be read"),

@@ -139,6 +139,13 @@ function firstFormat(world: World): EntryFormat {
     leafLevels: world.has("cap", "FS1GP") ? [1, 2, 3] : [1, 2],
     layout: () => X86Entry,
     table: (address) => ({ ...table, ADDR: address >> 12n }),
-    leaf: (address, level) => ({ ...table, D: 1, XD: 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 }),
+    leaf: (address, level) => ({
+      ...table,
+      RW: world.random.oneIn(5) ? 0 : 1,
+      D: 1,
+      XD: 0,
+      ADDR: address >> 12n,
+      PS: level > 1 ? 1 : 0,
+    }),
   };
 }
