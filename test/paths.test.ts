@@ -9,6 +9,7 @@ import { bytesSource } from "../parsers/trace/source.ts";
 import { selectionOf } from "../pipeline/output/selection.ts";
 import { replayTrace } from "../pipeline/replay/run.ts";
 import { ROOT } from "./support/cli.ts";
+import { dmaApiTrace } from "./support/dma-api-trace.ts";
 import { mutatedLine } from "./support/mutated-lines.ts";
 import { linesOf, randomOf, SEEDS, varied } from "./support/mutated-trace.ts";
 import { difference, output } from "./support/paths.ts";
@@ -44,6 +45,27 @@ describe.each(SEEDS)("variations of %s", (sample) => {
 
   it("with lines that are spoilt, too", () =>
     fc.assert(fc.asyncProperty(fc.nat(), fc.constantFrom(3, 50), expectSame), { numRuns: 2 }));
+});
+
+describe("maps, requests, unmaps and invalidations in turns", () => {
+  const lines = [...dmaApiTrace({ lines: 600, seed: 1 })].join("").trimEnd().split("\n");
+
+  it("come to the same on either path, where their lines are spoilt, too", () =>
+    fc.assert(
+      fc.asyncProperty(fc.nat(), fc.constantFrom(4, Number.POSITIVE_INFINITY), async (seed, spoilt) => {
+        const random = randomOf(seed);
+        // What is left out, or comes twice, leaves pages mapped, and held.
+        const trace = lines.flatMap((line) => {
+          const text = random(spoilt) === 0 ? mutatedLine(line, random) : line;
+          return new Array<string>([1, 1, 1, 1, 1, 0, 2][random(7)]!).fill(text);
+        });
+        const text = Buffer.from(`${trace.join("\n")}\n`);
+        const plain = await output(text, { fast: false });
+        const step = STEPS[random(STEPS.length)]!;
+        expect(difference(plain, await output(text, { fast: true }, step))).toBeNull();
+      }),
+      { numRuns: 8 },
+    ));
 });
 
 describe("requests that are alike", () => {

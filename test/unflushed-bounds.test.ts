@@ -21,3 +21,11 @@ test("lines that nothing flushes are bounded: the latest are kept, and all of th
   writes.flush(0, 0, 0xffff, 0);
   expect(writes.any).toBe(false);
 });
+
+test("a write and a flush at the end of the address space come to an end", () => {
+  const writes = new UnflushedWrites(NOWHERE);
+  writes.writing(-1, -1, 8, 1);
+  expect(writes.any).toBe(true);
+  writes.flush(-1, -1, 0, 8);
+  expect(writes.any).toBe(false);
+});

@@ -3,7 +3,7 @@ import type { ErrorCode } from "./field.ts";
 import { NEWLINE } from "./json-syntax.ts";
 import { LineReader } from "./line-reader.ts";
 import type { TraceHandler } from "./record-source.ts";
-import type { TraceNames } from "./records.ts";
+import type { DmaRecord, TraceNames } from "./records.ts";
 import { DMA, RecordScanner } from "./scanner.ts";
 
 /** What a trace is read with. */
@@ -104,6 +104,8 @@ export abstract class LineCutter implements Feed {
   protected many(start: number, _last: number): number {
     return start;
   }
+  /** After `many`: it has not stopped for a line that is to be read, but to have the clock looked at. */
+  protected pauses = false;
   /** Takes the record that was scanned last. */
   protected abstract take(line: number): void;
   /** Reads any line: bytes `start` to `end` (exclusive), where a newline is; they are not all white space. */
@@ -198,13 +200,18 @@ export abstract class LineCutter implements Feed {
     let p = this.#start;
     this.#lookAt = this.lines + LINES_PER_LOOK;
     while (p <= last) {
-      if (this.lines >= this.#lookAt) {
+      if (this.mustLook) {
         if (performance.now() > pause) break;
         this.#lookAt = this.lines + LINES_PER_LOOK;
       }
       if (!this.#skipping) {
         p = this.many(p, last);
+        if (this.stopped) {
+          this.done = true;
+          break;
+        }
         if (p > last) break;
+        if (this.pauses) continue;
       }
       const line = ++this.lines;
       let end = this.#skipping ? -1 : this.scan(p);
@@ -227,6 +234,11 @@ export abstract class LineCutter implements Feed {
     this.#start = p;
   }
 
+  /** It is time to look at the clock, and whether anything more is wanted. */
+  protected get mustLook(): boolean {
+    return this.lines >= this.#lookAt;
+  }
+
   /** The record at hand took its time. */
   protected lookSoon(): void {
     this.#lookAt = this.lines;
@@ -235,6 +247,11 @@ export abstract class LineCutter implements Feed {
   #tooLong(line: number): void {
     this.fail(line, "json", tooLong("line", this.#maxLine));
   }
+}
+
+/** Whether a request may take its time. */
+export function isLong({ len }: DmaRecord): boolean {
+  return len > USUAL_LENGTH;
 }
 
 /** A trace, one record a line. */
@@ -276,7 +293,7 @@ export class LineFeed extends LineCutter {
     const { dma } = this.#reader;
     if (this.#scanner.type === DMA) {
       this.#handler.dma(line, dma);
-      if (dma.len > USUAL_LENGTH) this.lookSoon();
+      if (isLong(dma)) this.lookSoon();
     } else this.#handler.mem(line, this.#reader.mem);
   }
 

@@ -13,6 +13,8 @@ import {
   HAS_SEQ,
   PRIV_GIVEN,
   RECORD_ADDR,
+  RECORD_DATA,
+  RECORD_DATA_BYTES,
   RECORD_DEVICE,
   RECORD_IOMMU,
   RECORD_LEN,
@@ -209,12 +211,14 @@ export const MEM_FIELDS: ScannedFields<MemRecord, typeof RECORDS.mem.fields> = {
       mem.addrHi = hi;
       mem.addrLo = lo;
     },
+    batch: { at: RECORD_ADDR },
   },
   data: {
     take(mem, { start, end }) {
       mem.start = start;
       mem.end = end;
     },
+    batch: { at: RECORD_DATA, length: RECORD_DATA_BYTES },
   },
   by: {
     take(mem, by) {
@@ -222,5 +226,12 @@ export const MEM_FIELDS: ScannedFields<MemRecord, typeof RECORDS.mem.fields> = {
       mem.asRead = by.is("read");
     },
   },
+  assumed: null,
+};
+
+/** Commands are no numbers: their reader is CommandScanner. */
+export const COMMAND_FIELDS: ScannedFields<never, typeof RECORDS.cmd.fields> = {
+  iommu: { take() {}, among: "iommus", batch: { at: RECORD_IOMMU } },
+  data: { take() {}, batch: { call: "commandWords" } },
   assumed: null,
 };

@@ -38,6 +38,12 @@ const VALUES = [
   '{"pa":"0x1000","result":"ok"}',
   '{"result":"fault","code":"0x71"}',
   '{"result":"msi"}',
+  '"00fF"',
+  '"00f"',
+  '["0x1","0x2"]',
+  '[ "0x1" , "0X2","0x3","0x4" ]',
+  '["0x1"]',
+  '["0x1","0x2","0x3","0x4","0x5"]',
   "{}",
 ];
 const NAMES = [
@@ -52,6 +58,9 @@ const NAMES = [
   "seq",
   "ts",
   "observed",
+  "data",
+  "by",
+  "assumed",
   "note",
   "x",
 ];

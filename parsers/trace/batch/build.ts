@@ -9,20 +9,38 @@ import { fileURLToPath } from "node:url";
 import { main } from "assemblyscript/asc";
 import { build } from "esbuild";
 import { READ } from "../../../walkers/request.ts";
-import { oneOf } from "../field.ts";
-import { DMA_FIELDS, OBSERVED_FIELDS } from "../scanned-fields.ts";
-import { OBSERVED, RECORDS } from "../schema.ts";
-import { fieldReader } from "./field-code.ts";
+import { type Fields, oneOf } from "../field.ts";
+import {
+  COMMAND_FIELDS,
+  DMA_FIELDS,
+  MEM_FIELDS,
+  OBSERVED_FIELDS,
+  type ScannedFields,
+} from "../scanned-fields.ts";
+import { MAX_COMMAND_WORDS, MIN_COMMAND_WORDS, OBSERVED, RECORDS } from "../schema.ts";
+import { beginning, fieldReader } from "./field-code.ts";
 import { BATCH_END, WASM_PAGE } from "./layout.ts";
 
 const FOLDER = dirname(fileURLToPath(import.meta.url));
-/** The record's type is a choice of one, that sets nothing. */
-const TYPE = { type: oneOf(["dma"], "Record type") };
-const dma = { ...TYPE, ...RECORDS.dma.fields };
+/** Code for a type of record: the type itself is a choice of one, that sets nothing. */
+function ofRecord<R>(type: string, fields: Fields, scanned: ScannedFields<R>): string {
+  const all = { type: oneOf([type], "Record type"), ...fields };
+  const places: ScannedFields<R> = {
+    ...scanned,
+    type: { take() {}, batch: { bits: 0, choices: { [type]: 0 } } },
+  };
+  return `${fieldReader(type, all, places)}\n${beginning(type)}`;
+}
+
+write("dma", `export const READ: u32 = ${READ};\n${ofRecord("dma", RECORDS.dma.fields, DMA_FIELDS)}`);
+write("mem", ofRecord("mem", RECORDS.mem.fields, MEM_FIELDS));
 write(
-  "dma",
-  `export const READ: u32 = ${READ};\n` +
-    fieldReader("dma", dma, { ...DMA_FIELDS, type: { take() {}, batch: { bits: 0, choices: { dma: 0 } } } }),
+  "cmd",
+  [
+    `export const MIN_WORDS: u32 = ${MIN_COMMAND_WORDS};`,
+    `export const MAX_WORDS: u32 = ${MAX_COMMAND_WORDS};`,
+    ofRecord("cmd", RECORDS.cmd.fields, COMMAND_FIELDS),
+  ].join("\n"),
 );
 write("observed", fieldReader("observed", OBSERVED, OBSERVED_FIELDS));
 

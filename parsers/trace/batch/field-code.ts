@@ -8,7 +8,8 @@ import type { BatchPlace, ScannedFields } from "../scanned-fields.ts";
 
 const WORD_BYTES = 8;
 /** What assembly/values.ts has. */
-const VALUES = "asText, behind, hexTo, integer32To, integer64To, nameTo, opaque, see, setBits, truth";
+const VALUES =
+  "asText, behind, digitsTo, hexTo, integer32To, integer64To, nameTo, opaque, see, setBits, truth";
 
 /** A condition in AssemblyScript: that a text stands at an address. The first word of what stands there is in `word`. */
 function isThere(text: string, at: string): string {
@@ -30,13 +31,24 @@ function wordOf(text: string): string {
   return `0x${bytes.readBigUInt64LE().toString(16)}`;
 }
 
+/** A function that says whether a record of a type begins at an address, behind its brace, as nearly all are written. */
+export function beginning(type: string): string {
+  return [
+    `export function ${type}Begins(at: usize): bool {`,
+    "  const word = load<u64>(at);",
+    `  return ${isThere(`"type":"${type}"`, "at")};`,
+    "}",
+  ].join("\n");
+}
+
 /** The call that reads a value at `p` into the record `r`. */
 function reading(name: string, plain: Plain, place: BatchPlace): string {
   if (place === "asText") return "asText(p)";
   if ("call" in place) return `${place.call}(p, r)`;
   if ("bit" in place) return `truth(p, ${place.bit})`;
   if ("choices" in place) return `${name}Choice(p)`;
-  if ("length" in place) return `opaque(p, r + ${place.at}, r + ${place.length})`;
+  if ("length" in place)
+    return `${plain.kind === "hexBytes" ? "digitsTo" : "opaque"}(p, r + ${place.at}, r + ${place.length})`;
   const to = `r + ${place.at}`;
   switch (plain.kind) {
     case "hex64":
@@ -74,6 +86,11 @@ function choice(name: string, { bits, choices }: Extract<BatchPlace, { bits: num
   ];
 }
 
+/** The file of a function: its name with dashes. */
+function fileOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 /**
  * A function that reads a field of an object, from the opening quote of its name.
  * @param fields as they are declared
@@ -102,12 +119,15 @@ export function fieldReader<R>(name: string, fields: Fields, scanned: ScannedFie
   const calls = Object.values(scanned).flatMap((one) =>
     typeof one?.batch === "object" && "call" in one.batch ? [one.batch.call] : [],
   );
-  const counted = required.length === 0 ? [] : [`export const REQUIRED: u32 = ${2 ** required.length - 1};`];
+  const counted =
+    required.length === 0
+      ? []
+      : [`export const ${name.toUpperCase()}_REQUIRED: u32 = ${2 ** required.length - 1};`];
   return [
     'import { DEVICES_AT, IOMMUS_AT } from "../layout";',
     'import { QUOTE } from "./text";',
     `import { ${VALUES} } from "./values";`,
-    ...calls.map((call) => `import { ${call} } from "./${call}";`),
+    ...calls.map((call) => `import { ${call} } from "./${fileOf(call)}";`),
     ...counted,
     ...helpers,
     `export function ${name}Field(at: usize, r: usize): usize {`,

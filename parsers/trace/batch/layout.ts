@@ -31,7 +31,7 @@ export const RECORDS_AT = 1 * WASM_PAGE;
 /** Where its line begins, and the newline that ends it. */
 export const RECORD_START = 0;
 export const RECORD_END = 4;
-/** Bits below; 0 for whatever is no plain request. */
+/** Bits below; 0 for whatever is no plain request, write or command. */
 export const RECORD_FLAGS = 8;
 /** Numbers of names, -1 where there is none; and the PASID, likewise. */
 export const RECORD_IOMMU = 12;
@@ -46,6 +46,12 @@ export const RECORD_TS = 36;
 export const RECORD_SEQ = 40;
 export const RECORD_PA = 48;
 export const RECORD_TS_BYTES = 56;
+/** Of a write, where its digits begin, and how many bytes of text they are. */
+export const RECORD_DATA = 48;
+export const RECORD_DATA_BYTES = 52;
+/** Of a command, its words, 8 bytes each, and how many there are. */
+export const RECORD_WORDS = 16;
+export const RECORD_WORD_COUNT = 56;
 /** While it is answered: where its context stands; then, of a fault, its tail. */
 export const RECORD_ANSWER = 60;
 
@@ -63,6 +69,9 @@ export const HAS_PA = 256;
 /** It was observed to fault; and its access is given. */
 export const HAS_FAULT = 512;
 export const ACCESS_GIVEN = 1024;
+/** It is a plain write of guest memory, or a plain command; and it is no other. */
+export const PLAIN_WRITE = 2048;
+export const PLAIN_COMMAND = 4096;
 
 /** Records that `answer` has answered with faults: their numbers, as words, of at most MAX_RECORDS that it is given. */
 export const FAULTED_AT = RECORDS_AT + MAX_RECORDS * RECORD_BYTES;

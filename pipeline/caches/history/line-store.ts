@@ -37,6 +37,8 @@ export class LineStore {
   // By place.
   #ats = new Float64Array(FIRST_CAPACITY);
   #counts = new Uint8Array(FIRST_CAPACITY);
+  /** Which of its versions is the latest. */
+  #latest = new Uint8Array(FIRST_CAPACITY);
   // By place and version.
   #lines = new Float64Array(FIRST_CAPACITY * MAX_VERSIONS);
   #words = new Int32Array(FIRST_CAPACITY * MAX_VERSIONS * LINE_WORDS);
@@ -57,17 +59,18 @@ export class LineStore {
     const place = this.#find(at);
     if (place === NONE || this.#counts[place] === 0) {
       if (!anew) return false;
-      this.#set(place === NONE ? this.#place(at) : place, 0, line, now);
+      const free = place === NONE ? this.#place(at) : place;
+      this.#latest[free] = 0;
+      this.#set(free, 1, line, now);
       this.size++;
       return true;
     }
     const count = this.#counts[place]!;
-    if (this.#holds(place, count - 1, now)) return true;
-    if (count < MAX_VERSIONS) this.#set(place, count, line, now);
-    else {
-      this.#forgetSecond(place);
-      this.#set(place, MAX_VERSIONS - 1, line, now);
-    }
+    const latest = place * MAX_VERSIONS + this.#latest[place]!;
+    if (this.#holds(latest, now)) return true;
+    // Behind the first they take turns.
+    this.#latest[place] = count < MAX_VERSIONS ? count : (this.#latest[place]! % (MAX_VERSIONS - 1)) + 1;
+    this.#set(place, Math.min(count + 1, MAX_VERSIONS), line, now);
     return true;
   }
 
@@ -76,8 +79,11 @@ export class LineStore {
     const place = this.#find(at);
     if (place === NONE || this.#counts[place] === 0) return NOTHING;
     const writes: UnflushedWrite[] = [];
-    for (let version = 0; version < this.#counts[place]!; version++) {
-      const n = place * MAX_VERSIONS + version;
+    const count = this.#counts[place]!;
+    for (let version = 0; version < count; version++) {
+      const turns = version > 0 && count === MAX_VERSIONS;
+      const turned = turns ? ((this.#latest[place]! + version - 1) % (MAX_VERSIONS - 1)) + 1 : version;
+      const n = place * MAX_VERSIONS + turned;
       writes.push({
         line: this.#lines[n]!,
         at,
@@ -90,7 +96,8 @@ export class LineStore {
   /** Deletes lines, both ends included. */
   delete(first: number, last: number): void {
     if (this.size === 0) return;
-    if (last - first < this.#places) for (let at = first; at <= last; at++) this.#delete(this.#find(at));
+    const count = last - first + 1;
+    if (count <= this.#places) for (let i = 0; i < count; i++) this.#delete(this.#find(first + i));
     else
       for (let place = 0; place < this.#places; place++)
         if (this.#ats[place]! >= first && this.#ats[place]! <= last) this.#delete(place);
@@ -145,25 +152,20 @@ export class LineStore {
     slots[slot] = place + 1;
   }
 
-  #set(place: number, version: number, line: number, now: Int32Array): void {
-    const n = place * MAX_VERSIONS + version;
+  /** Sets the latest version. */
+  #set(place: number, count: number, line: number, now: Int32Array): void {
+    const n = place * MAX_VERSIONS + this.#latest[place]!;
     const words = this.#words;
-    this.#counts[place] = version + 1;
+    this.#counts[place] = count;
     this.#lines[n] = line;
     for (let i = 0, to = n * LINE_WORDS; i < LINE_WORDS; i++) words[to + i] = now[i]!;
   }
 
-  #holds(place: number, version: number, now: Int32Array): boolean {
+  #holds(n: number, now: Int32Array): boolean {
     const words = this.#words;
-    const from = (place * MAX_VERSIONS + version) * LINE_WORDS;
+    const from = n * LINE_WORDS;
     for (let i = 0; i < LINE_WORDS; i++) if (words[from + i] !== now[i]) return false;
     return true;
-  }
-
-  #forgetSecond(place: number): void {
-    const n = place * MAX_VERSIONS;
-    this.#lines.copyWithin(n + 1, n + 2, n + MAX_VERSIONS);
-    this.#words.copyWithin((n + 1) * LINE_WORDS, (n + 2) * LINE_WORDS, (n + MAX_VERSIONS) * LINE_WORDS);
   }
 
   /** Places of deleted lines go; where they are few, there are to be twice as many. */
@@ -185,6 +187,7 @@ export class LineStore {
     const end = from + MAX_VERSIONS;
     this.#ats[to] = this.#ats[place]!;
     this.#counts[to] = this.#counts[place]!;
+    this.#latest[to] = this.#latest[place]!;
     this.#lines.copyWithin(to * MAX_VERSIONS, from, end);
     this.#words.copyWithin(to * MAX_VERSIONS * LINE_WORDS, from * LINE_WORDS, end * LINE_WORDS);
   }
@@ -193,6 +196,7 @@ export class LineStore {
     const capacity = 2 * this.#capacity;
     this.#ats = larger(this.#ats, new Float64Array(capacity));
     this.#counts = larger(this.#counts, new Uint8Array(capacity));
+    this.#latest = larger(this.#latest, new Uint8Array(capacity));
     this.#lines = larger(this.#lines, new Float64Array(capacity * MAX_VERSIONS));
     this.#words = larger(this.#words, new Int32Array(capacity * MAX_VERSIONS * LINE_WORDS));
     this.#slots = new Int32Array(2 * capacity);

@@ -53,8 +53,9 @@ export class UnflushedWrites {
     if (bytes === 0) return;
     const first = lineOf(addrHi, addrLo);
     const last = first + Math.floor(((addrLo & (LINE_BYTES - 1)) + bytes - 1) / LINE_BYTES);
-    // Of more than can be kept, the last.
-    for (let at = Math.max(first, last - MAX_LINES + 1); at <= last; at++) this.#add(at, line);
+    // Of more than can be kept, the last. Counted, since neighbours at the end of the address space have one number.
+    const count = Math.min(last - first + 1, MAX_LINES);
+    for (let i = 1; i <= count; i++) this.#add(last - count + i, line);
   }
 
   #add(at: number, line: number): void {

@@ -1,21 +1,11 @@
 import type { FoundRecords } from "../../../parsers/trace/batch/calls.ts";
+import { fillFoundDma } from "../../../parsers/trace/batch/found-records.ts";
 import {
-  ACCESS_GIVEN,
   ANSWER_FAULTS,
   HAS_FAULT,
-  HAS_SEQ,
-  PRIV_GIVEN,
-  RECORD_ADDR,
   RECORD_ANSWER,
   RECORD_BYTES,
-  RECORD_DEVICE,
   RECORD_FLAGS,
-  RECORD_IOMMU,
-  RECORD_LEN,
-  RECORD_PASID,
-  RECORD_SEQ,
-  REQUEST_ACCESS,
-  REQUEST_PRIV,
   SELECT_FAULT_MATCHES,
   SELECT_FAULTS,
   SELECT_OK,
@@ -89,21 +79,8 @@ export class BatchReplay implements BatchTaker {
   #faulted(owner: MemoOwner, words: Int32Array, number: number, base: number): void {
     const record = this.#record;
     const at = number * (RECORD_BYTES / 4);
-    const flags = words[at + RECORD_FLAGS / 4]!;
-    record.iommu = words[at + RECORD_IOMMU / 4]!;
-    record.dev = words[at + RECORD_DEVICE / 4]!;
-    record.pasid = words[at + RECORD_PASID / 4]!;
-    record.addrLo = words[at + RECORD_ADDR / 4]!;
-    record.addrHi = words[at + RECORD_ADDR / 4 + 1]!;
-    record.len = words[at + RECORD_LEN / 4]! >>> 0;
-    record.access = flags & REQUEST_ACCESS;
-    record.accessGiven = (flags & ACCESS_GIVEN) !== 0;
-    record.priv = (flags & REQUEST_PRIV) !== 0;
-    record.privGiven = (flags & PRIV_GIVEN) !== 0;
-    const high = words[at + RECORD_SEQ / 4 + 1]!;
-    const low = words[at + RECORD_SEQ / 4]! >>> 0;
-    record.seq = (flags & HAS_SEQ) === 0 ? Number.NaN : high * 2 ** 32 + low;
-    record.observed.present = (flags & HAS_FAULT) !== 0;
+    fillFoundDma(record, words, number, 0);
+    record.observed.present = (words[at + RECORD_FLAGS / 4]! & HAS_FAULT) !== 0;
     record.observed.result = FAULT;
     owner.faulted(base + number, record, words[at + RECORD_ANSWER / 4]!);
   }

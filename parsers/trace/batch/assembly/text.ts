@@ -45,6 +45,20 @@ export function plainText(from: usize): usize {
   }
 }
 
+/** First byte from `p` on that is no hex digit. */
+export function hexDigitsFrom(from: usize): usize {
+  let p = from;
+  while (true) {
+    const text = v128.load(p);
+    const isDigit = i8x16.lt_u(i8x16.sub(text, i8x16.splat(0x30)), i8x16.splat(10));
+    const lower = v128.or(text, i8x16.splat(0x20));
+    const isLetter = i8x16.lt_u(i8x16.sub(lower, i8x16.splat(0x61)), i8x16.splat(6));
+    const others = ~i8x16.bitmask(v128.or(isDigit, isLetter)) & 0xffff;
+    if (others !== 0) return p + <usize>ctz(others);
+    p += 16;
+  }
+}
+
 /** What `integer` and `hex` have read. */
 export let value: u64 = 0;
 

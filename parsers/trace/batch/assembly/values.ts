@@ -1,6 +1,6 @@
 /** Reads values of fields, of the kinds that they may have: each gives the byte behind the value, or 0 where it is not plain. */
 import { LONGEST_NAME, LONGEST_TS, NAME_BYTES, NAME_LENGTH, NAME_SLOTS, NAME_TEXT } from "../layout";
-import { COLON, hex, integer, plainText, QUOTE, space, value } from "./text";
+import { COLON, hex, hexDigitsFrom, integer, plainText, QUOTE, space, value } from "./text";
 
 /** Of the object at hand: RECORD_FLAGS, which of the fields have been seen that may not be left out, and whether any was skipped. */
 export let flags: u32 = 0;
@@ -82,6 +82,16 @@ export function opaque(from: usize, to: usize, length: usize): usize {
   store<u32>(to, <u32>from);
   store<u32>(length, <u32>(p - from));
   return p;
+}
+
+/** An even number of hex digits. @param to where goes where they begin @param length where goes how many there are */
+export function digitsTo(from: usize, to: usize, length: usize): usize {
+  if (load<u8>(from) !== QUOTE) return 0;
+  const end = hexDigitsFrom(from + 1);
+  const count = <u32>(end - from - 1);
+  store<u32>(to, <u32>from + 1);
+  store<u32>(length, count);
+  return load<u8>(end) === QUOTE && (count & 1) === 0 ? end + 1 : 0;
 }
 
 /** Skips one digit and those behind it. */
