@@ -1,5 +1,7 @@
 import yargs, { type Argv, type CommandModule } from "yargs";
+import { packageVersion } from "../parsers/package-files.ts";
 import { nearest } from "../parsers/trace/nearest.ts";
+import { useColour } from "../pipeline/words/paint.ts";
 import { COLOUR_CHOICES, COLOUR_OPTION, type ColourChoice, wantsColour } from "./colour.ts";
 import type { Command } from "./command.ts";
 import { capsCommand } from "./commands/caps.ts";
@@ -23,8 +25,6 @@ import { walkCommand } from "./commands/walk.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_OK, type ExitStatus } from "./exit-status.ts";
 import { standardOutput } from "./output.ts";
-import { packageVersion } from "./package-files.ts";
-import { useColour } from "./render/paint.ts";
 import { writeText } from "./text-output.ts";
 import type { CommandModel } from "./usage/command-model.ts";
 import { usageError } from "./usage-error.ts";

@@ -1,6 +1,5 @@
 import type { Options } from "yargs";
 import { FILTER_WORDS, type FilterWord, type FilterWords } from "../pipeline/filter/filter-words.ts";
-import { shellWord } from "./shell-word.ts";
 
 /** The words of a filter as options of a command. */
 function optionsOf<W extends FilterWord>(words: readonly W[]): Record<W, Options> {
@@ -31,12 +30,4 @@ export type FilterArguments = { readonly [W in FilterWord]?: string | readonly s
 export function filterWords(args: FilterArguments): FilterWords | undefined {
   const given = ALL.flatMap((word) => (args[word] === undefined ? [] : [[word, args[word]] as const]));
   return given.length === 0 ? undefined : Object.fromEntries(given);
-}
-
-/** The options as they are typed again: " --dev 00:03.0", "" where there are none but those that are not wanted. */
-export function filterText(words: FilterWords | undefined, but: readonly FilterWord[]): string {
-  return Object.entries(words ?? {})
-    .filter(([word]) => !but.includes(word as FilterWord))
-    .flatMap(([word, given]) => [given ?? []].flat().map((text) => ` --${word} ${shellWord(text)}`))
-    .join("");
 }

@@ -3,11 +3,11 @@ import { openTrace } from "../parsers/trace/source.ts";
 import type { StatsRecord, SummaryRecord, TotalRecord, TraceRecord } from "../pipeline/output/records.ts";
 import { StatsTotals } from "../pipeline/totals/stats-totals.ts";
 import { TotalCounts } from "../pipeline/totals/total-counts.ts";
+import { counted } from "../pipeline/words/columns.ts";
 import { CliError } from "./errors.ts";
 import { countersOf } from "./merged-records.ts";
 import type { Output } from "./output.ts";
 import { listedPaths } from "./path-list.ts";
-import { counted } from "./render/columns.ts";
 import { say } from "./say.ts";
 
 /** Traces of one kind that are named. */

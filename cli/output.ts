@@ -16,8 +16,8 @@ import { basename, dirname, join } from "node:path";
 import type { Writable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { isatty } from "node:tty";
+import { printablePainted } from "../pipeline/words/paint.ts";
 import { CliError, ClosedPipe, reasonOf, systemCode } from "./errors.ts";
-import { printablePainted } from "./render/paint.ts";
 
 /** Where a command's output goes. What is given to one `write` is there as a whole, or not at all. */
 export interface Output {

@@ -1,6 +1,6 @@
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
+import { formatBytes, formatCount } from "../pipeline/words/sizes.ts";
 import { onInterrupt } from "./signals.ts";
-import { formatBytes, formatCount } from "./size.ts";
 
 /** Shows how far a replay has come. */
 export interface Progress {

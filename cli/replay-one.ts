@@ -7,16 +7,16 @@ import { type SelectionName, selectionOf } from "../pipeline/output/selection.ts
 import type { Summary } from "../pipeline/output/statistics.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../pipeline/replay/options.ts";
 import { type RunHooks, replayTrace } from "../pipeline/replay/run.ts";
+import { counted } from "../pipeline/words/columns.ts";
+import { shellWord } from "../pipeline/words/shell-word.ts";
 import type { JudgingOptions } from "./commands/judging-options.ts";
 import { folderOf, type MemoryLimits } from "./commands/memory-options.ts";
 import { loadFilters } from "./filters.ts";
 import type { SummaryForm } from "./options.ts";
 import type { Output } from "./output.ts";
 import { NO_PROGRESS, type Progress, showProgress } from "./progress.ts";
-import { counted } from "./render/columns.ts";
 import { timingLine } from "./render/timing.ts";
 import { say } from "./say.ts";
-import { shellWord } from "./shell-word.ts";
 import type { TableOptions } from "./table-options.ts";
 import { writeText } from "./text-output.ts";
 import { screenful } from "./text-width.ts";

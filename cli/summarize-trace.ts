@@ -5,7 +5,7 @@ import type { Summary } from "../pipeline/output/statistics.ts";
 import type { ReplayOptions } from "../pipeline/replay/options.ts";
 import { replayRecords } from "../pipeline/replay/run.ts";
 import { SummarySink } from "../pipeline/summary/summary-sink.ts";
-import { filterText } from "./filter-options.ts";
+import { filterText } from "../pipeline/words/filter-text.ts";
 import { summaryText } from "./render/summary-text.ts";
 import { textWidth } from "./text-width.ts";
 

@@ -1,3 +1,4 @@
+import { packageVersion } from "../parsers/package-files.ts";
 import type { ByteSource } from "../parsers/trace/byte-source.ts";
 import type { OutputRecord } from "../pipeline/output/records.ts";
 import type { Summary } from "../pipeline/output/statistics.ts";
@@ -7,9 +8,8 @@ import { CsvWriter, csvHeader } from "../pipeline/tables/csv-writer.ts";
 import { replayTables } from "../pipeline/tables/replay-tables.ts";
 import type { TableWriter } from "../pipeline/tables/table-writer.ts";
 import { TABLE_NAMES, TABLES, type TableName } from "../pipeline/tables/tables.ts";
+import { counted } from "../pipeline/words/columns.ts";
 import type { Output } from "./output.ts";
-import { packageVersion } from "./package-files.ts";
-import { counted } from "./render/columns.ts";
 import { say } from "./say.ts";
 import type { TableOptions } from "./table-options.ts";
 

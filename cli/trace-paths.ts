@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { onlyTrace } from "../parsers/recognize.ts";
 import { isTraceError } from "../parsers/trace/errors.ts";
 import { openTrace } from "../parsers/trace/source.ts";
+import { counted } from "../pipeline/words/columns.ts";
 import { CliError } from "./errors.ts";
-import { counted } from "./render/columns.ts";
 import { say } from "./say.ts";
 
 /** Names of traces and logs, as a folder has them among others. */

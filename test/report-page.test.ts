@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
-import { builtFile } from "../cli/package-files.ts";
-import { html, jsonData } from "../cli/render/report/html.ts";
-import { reportMarkdown } from "../cli/render/report/markdown.ts";
-import { mdBlock, mdCode, mdText } from "../cli/render/report/md.ts";
-import type { ReportView } from "../cli/render/report/view.ts";
-import { statements } from "../cli/render/report/words.ts";
-import { columnsOf, LANE_HEIGHT, lanePath } from "../cli/report-page/lane-path.ts";
-import { countsOf, pairsOf, positionText, spanText } from "../cli/report-page/timeline-data.ts";
+import { builtFile } from "../parsers/package-files.ts";
+import { html, jsonData } from "../pipeline/report-page/html.ts";
+import { columnsOf, LANE_HEIGHT, lanePath } from "../pipeline/report-page/lane-path.ts";
+import { reportMarkdown } from "../pipeline/report-page/markdown.ts";
+import { mdBlock, mdCode, mdText } from "../pipeline/report-page/md.ts";
+import { countsOf, pairsOf, positionText, spanText } from "../pipeline/report-page/timeline-data.ts";
+import type { ReportView } from "../pipeline/report-page/view.ts";
+import { statements } from "../pipeline/report-page/words.ts";
 import { pageOf, reportOf, reportOfRecords, viewOf } from "./support/report.ts";
 
 const SAMPLE = "samples/intel/intel-11.1-fs-inval-s1.ndjson.gz";

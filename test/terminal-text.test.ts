@@ -2,9 +2,9 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { wantsColour } from "../cli/colour.ts";
 import { fittedLine } from "../cli/render/fit.ts";
-import { paint, printablePainted, printablePaintedLine, useColour } from "../cli/render/paint.ts";
-import { structureLines } from "../cli/render/structure.ts";
-import { formatBytes } from "../cli/size.ts";
+import { paint, printablePainted, printablePaintedLine, useColour } from "../pipeline/words/paint.ts";
+import { formatBytes } from "../pipeline/words/sizes.ts";
+import { structureLines } from "../pipeline/words/structure.ts";
 import { VENDORS } from "../walkers/registry.ts";
 
 afterEach(() => useColour(false));

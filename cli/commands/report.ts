@@ -1,21 +1,20 @@
 import type { Argv } from "yargs";
+import { REPORT_FORMATS, type ReportFormat } from "../../pipeline/report-page/view.ts";
+import { shellWord } from "../../pipeline/words/shell-word.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { FILTER_OPTIONS, type FilterArguments, filterWords } from "../filter-options.ts";
 import { OUTPUT_OPTION, once } from "../options.ts";
 import { say } from "../say.ts";
-import { shellWord } from "../shell-word.ts";
 import { writeOutput } from "../write-output.ts";
 import { JUDGING_OPTIONS, type JudgingArguments, judgingOptions } from "./judging-options.ts";
 import { MEMORY_OPTIONS, type MemoryArguments, memoryOptions } from "./memory-options.ts";
 
-const FORMATS = ["html", "md"] as const;
-
 interface ReportArguments extends MemoryArguments, JudgingArguments, FilterArguments {
   traces: string[];
   output: string | string[];
-  format?: (typeof FORMATS)[number];
+  format?: ReportFormat;
   progress?: boolean;
 }
 
@@ -31,7 +30,7 @@ function builder(yargs: Argv): Argv {
       output: OUTPUT_OPTION,
       format: {
         describe: "A page, or Markdown for a bug report [default: md for an output of that name, else html]",
-        choices: FORMATS,
+        choices: REPORT_FORMATS,
       },
       ...JUDGING_OPTIONS,
       ...FILTER_OPTIONS,

@@ -120,7 +120,7 @@ async function run(args: WalkArguments): Promise<ExitStatus> {
   const inspected = await inspectFile(args.trace, target, limits);
   const render = args.json
     ? (await import("../render/walk-json.ts")).walkJson
-    : (await import("../render/walk-text.ts")).walkText;
+    : (await import("../../pipeline/words/walk-text.ts")).walkText;
   await writeOut(args.json, render(args.trace, inspected));
   return inspected.errorCount > 0 ? EXIT_TROUBLE : EXIT_OK;
 }

@@ -4,10 +4,10 @@ import type { Reached } from "../../pipeline/fuzz/coverage.ts";
 import { COVERAGE_KINDS } from "../../pipeline/fuzz/coverage.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { inspectTrace } from "../../pipeline/walk/walk-trace.ts";
+import { walkText } from "../../pipeline/words/walk-text.ts";
 import { type Limits, NO_LIMITS, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
-import { walkText } from "../render/walk-text.ts";
 
 /** Longest part of a signature in a file's name. */
 const MOST_NAME = 72;

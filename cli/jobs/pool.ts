@@ -1,9 +1,9 @@
 import { Worker } from "node:worker_threads";
+import { packagePath } from "../../parsers/package-files.ts";
 import { TraceError } from "../../parsers/trace/errors.ts";
 import { Summary } from "../../pipeline/output/statistics.ts";
 import { CliError } from "../errors.ts";
 import type { Output } from "../output.ts";
-import { packagePath } from "../package-files.ts";
 import type { ReplayFilesOptions } from "../replay-one.ts";
 import type { JobNews, JobOrder } from "./messages.ts";
 

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { packagePath } from "../../parsers/package-files.ts";
 import { CliError, reasonOf } from "../errors.ts";
-import { packagePath } from "../package-files.ts";
 
 /** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
 export const PLUGIN_APIS = [7, 4] as const;

@@ -1,6 +1,9 @@
 import type { HostIommu } from "../../parsers/caps/host.ts";
 import { limitsOf } from "../../parsers/caps/host-limits.ts";
 import { type SupportedTable, supportedTables } from "../../pipeline/bind-check/tables.ts";
+import { linesText } from "../../pipeline/words/lines.ts";
+import { sentence } from "../../pipeline/words/sentence.ts";
+import { table, valueText } from "../../pipeline/words/structure.ts";
 import type { HostLimits } from "../../walkers/host.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import type { IommuModel } from "../../walkers/models.ts";
@@ -9,9 +12,6 @@ import { sizeText } from "../../walkers/pasid-tables/bind-findings.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { hex, joined } from "../../walkers/word64.ts";
-import { linesText } from "./lines.ts";
-import { sentence } from "./sentence.ts";
-import { table, valueText } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
 
 const INDENT = "  ";

@@ -1,7 +1,7 @@
+import { linesText } from "../../pipeline/words/lines.ts";
+import { paint, paintAs } from "../../pipeline/words/paint.ts";
+import { sentence } from "../../pipeline/words/sentence.ts";
 import type { Checked } from "../check-files.ts";
-import { linesText } from "./lines.ts";
-import { paint, paintAs } from "./paint.ts";
-import { sentence } from "./sentence.ts";
 
 const INDENT = "  ";
 

@@ -1,3 +1,5 @@
+import { sentence } from "../../pipeline/words/sentence.ts";
+import { fieldsWithin, structureLines } from "../../pipeline/words/structure.ts";
 import {
   type CommandCoverage,
   commandCoverage,
@@ -6,8 +8,6 @@ import {
 } from "../../walkers/commands/command.ts";
 import type { DecodedField } from "../../walkers/layout.ts";
 import { hex, joined } from "../../walkers/word64.ts";
-import { sentence } from "./sentence.ts";
-import { fieldsWithin, structureLines } from "./structure.ts";
 
 /** A command for a person: one line in the vendor's syntax, its fields, what is wrong with it, what it covers. */
 export function commandText(command: DecodedCommand): string {

@@ -3,10 +3,10 @@ import type { DiffResult, StreamReport } from "../../pipeline/diff/diff.ts";
 import type { ChangeTally, DiffTally } from "../../pipeline/diff/diff-summary.ts";
 import type { DiffRecord } from "../../pipeline/diff/difference.ts";
 import { diffNotes } from "../../pipeline/diff/summary-record.ts";
-import { ACCESS_WORDS } from "./access.ts";
-import { columns } from "./columns.ts";
-import { linesText } from "./lines.ts";
-import { paint } from "./paint.ts";
+import { ACCESS_WORDS } from "../../pipeline/words/access.ts";
+import { columns } from "../../pipeline/words/columns.ts";
+import { linesText } from "../../pipeline/words/lines.ts";
+import { paint } from "../../pipeline/words/paint.ts";
 
 const INDENT = "  ";
 /** Rows of a table before it is cut. */

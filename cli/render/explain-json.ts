@@ -1,11 +1,12 @@
 /** What `explain-text.ts` says, as NDJSON. */
+
+import { reasonsOf } from "../../pipeline/words/sentence.ts";
+import { fieldsWithin } from "../../pipeline/words/structure.ts";
 import { causesOf, FAULT_REASONS, type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import { bitRange, type Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { Prefix } from "../lookup.ts";
 import type { ExplainOutput } from "./explain-output.ts";
-import { reasonsOf } from "./sentence.ts";
-import { fieldsWithin } from "./structure.ts";
 import { decodedFields } from "./walk-json.ts";
 
 export const EXPLAIN_JSON: ExplainOutput = {

@@ -1,10 +1,10 @@
+import { faultLines, faultTitle } from "../../pipeline/words/sentence.ts";
+import { declarationLines, fieldsWithin, structureLines, table } from "../../pipeline/words/structure.ts";
 import { type Fault, hasCode, type Occurrence } from "../../walkers/fault.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { Prefix } from "../lookup.ts";
 import type { ExplainOutput } from "./explain-output.ts";
-import { faultLines, faultTitle } from "./sentence.ts";
-import { declarationLines, fieldsWithin, structureLines, table } from "./structure.ts";
 
 export const EXPLAIN_TEXT: ExplainOutput = {
   faultText,

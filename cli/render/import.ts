@@ -1,5 +1,5 @@
 import type { ImportReport } from "../../pipeline/import/import-logs.ts";
-import { counted } from "./columns.ts";
+import { counted } from "../../pipeline/words/columns.ts";
 
 /** Kinds of ignored lines that are named. */
 const NAMED_KINDS = 12;

@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { ByteWriter } from "../../pipeline/output/byte-writer.ts";
+import { printablePaintedLine } from "../../pipeline/words/paint.ts";
 import type { Output } from "../output.ts";
 import type { FitLine } from "../text-output.ts";
-import { printablePaintedLine } from "./paint.ts";
 
 /** Bytes waiting from which on they are written. */
 const ENOUGH = 1 << 18;

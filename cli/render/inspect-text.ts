@@ -9,11 +9,7 @@ import type {
 import type { InputRange, InspectedSpace, InspectionSink } from "../../pipeline/inspect/sink.ts";
 import { type Piece, piece } from "../../pipeline/output/byte-writer.ts";
 import { permText } from "../../pipeline/output/perm-text.ts";
-import { FRAME_BYTES } from "../../walkers/memory.ts";
-import { IOMMU_MODELS } from "../../walkers/models.ts";
-import { binarySize } from "../size.ts";
-import { counted } from "./columns.ts";
-import { InspectionOutput } from "./inspect-output.ts";
+import { counted } from "../../pipeline/words/columns.ts";
 import {
   deviceText,
   faultText,
@@ -24,7 +20,11 @@ import {
   TRANSLATION_WORDS,
   tableText,
   tagsText,
-} from "./inspect-words.ts";
+} from "../../pipeline/words/inspect-words.ts";
+import { binarySize } from "../../pipeline/words/sizes.ts";
+import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { IOMMU_MODELS } from "../../walkers/models.ts";
+import { InspectionOutput } from "./inspect-output.ts";
 
 const DEVICE_INDENT = "  ";
 const SPACE_INDENT = "    ";

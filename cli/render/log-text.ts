@@ -1,14 +1,14 @@
 import type { LoggedFault, LogPlace } from "../../parsers/logs/iommu-events.ts";
 import { deviceTableEntry, nativeRecord } from "../../parsers/logs/native-record.ts";
+import { faultTitle, sentence } from "../../pipeline/words/sentence.ts";
+import { structureLines } from "../../pipeline/words/structure.ts";
+import { pageLines } from "../../pipeline/words/walk-text.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { ExplainedGroup, ExplainedLogs } from "../explain-log/explain-logs.ts";
 import { haveRequests } from "../explain-log/request-faults.ts";
 import { requestFaultLines } from "./request-faults.ts";
-import { faultTitle, sentence } from "./sentence.ts";
-import { structureLines } from "./structure.ts";
-import { pageLines } from "./walk-text.ts";
 
 const INDENT = "  ";
 /** Kinds of faults that are written out. */

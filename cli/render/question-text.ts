@@ -8,12 +8,12 @@ import type {
   SharedRecord,
 } from "../../pipeline/inspect/lookup-records.ts";
 import type { InspectedIommu } from "../../pipeline/inspect/records.ts";
+import { counted } from "../../pipeline/words/columns.ts";
+import { TRANSLATION_WORDS, tableText } from "../../pipeline/words/inspect-words.ts";
+import { paint } from "../../pipeline/words/paint.ts";
+import { binarySize, formatBytes } from "../../pipeline/words/sizes.ts";
+import { tagTexts } from "../../pipeline/words/tags.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { binarySize, formatBytes } from "../size.ts";
-import { counted } from "./columns.ts";
-import { TRANSLATION_WORDS, tableText } from "./inspect-words.ts";
-import { paint } from "./paint.ts";
-import { tagTexts } from "./tags.ts";
 
 const INDENT = "  ";
 

@@ -1,14 +1,14 @@
 import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import type { DistinctFault } from "../../pipeline/summary/distinct-faults.ts";
+import { ACCESS_WORDS } from "../../pipeline/words/access.ts";
+import { paint } from "../../pipeline/words/paint.ts";
+import { faultLines, faultTitle } from "../../pipeline/words/sentence.ts";
+import { shellWord } from "../../pipeline/words/shell-word.ts";
 import { causesOf, hasCode } from "../../walkers/fault.ts";
 import { IOMMUS, MODEL_OWNER } from "../../walkers/models.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
 import { addressText, hex } from "../../walkers/word64.ts";
 import type { RequestFaults } from "../explain-log/request-faults.ts";
-import { shellWord } from "../shell-word.ts";
-import { ACCESS_WORDS } from "./access.ts";
-import { paint } from "./paint.ts";
-import { faultLines, faultTitle } from "./sentence.ts";
 
 const INDENT = "  ";
 /** Pages that are named of one kind. */

@@ -1,6 +1,6 @@
+import { paint, paintAs } from "../../pipeline/words/paint.ts";
+import { sentence } from "../../pipeline/words/sentence.ts";
 import type { Rule } from "../../walkers/tables/rule.ts";
-import { paint, paintAs } from "./paint.ts";
-import { sentence } from "./sentence.ts";
 
 /** Every rule with its severity, sentence and source, for a person. */
 export function rulesText(rules: readonly Rule[]): string {

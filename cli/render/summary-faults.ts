@@ -1,11 +1,11 @@
 import type { DistinctFault } from "../../pipeline/summary/distinct-faults.ts";
 import type { SummarySink } from "../../pipeline/summary/summary-sink.ts";
+import type { Align } from "../../pipeline/words/columns.ts";
+import { paint } from "../../pipeline/words/paint.ts";
+import { faultTitle } from "../../pipeline/words/sentence.ts";
+import { shellWord } from "../../pipeline/words/shell-word.ts";
 import { MODEL_OWNER } from "../../walkers/models.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
-import { shellWord } from "../shell-word.ts";
-import type { Align } from "./columns.ts";
-import { paint } from "./paint.ts";
-import { faultTitle } from "./sentence.ts";
 import { INDENT, MAX_ROWS, moreCommand, pasidCell, type SummaryView, tableLines } from "./summary-parts.ts";
 
 const COLUMNS: readonly Align[] = ["right", "left", "right", "left", "left", "right"];

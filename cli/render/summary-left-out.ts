@@ -1,7 +1,7 @@
 import { printableLine } from "../../parsers/trace/show.ts";
 import type { SummarySink } from "../../pipeline/summary/summary-sink.ts";
-import { clipped, counted } from "./columns.ts";
-import { paint } from "./paint.ts";
+import { clipped, counted } from "../../pipeline/words/columns.ts";
+import { paint } from "../../pipeline/words/paint.ts";
 import { INDENT, type SummaryView } from "./summary-parts.ts";
 
 const MAX_NAMES = 6;

@@ -1,6 +1,6 @@
 import type { FilterWord } from "../../pipeline/filter/filter-words.ts";
-import { type Align, columns } from "./columns.ts";
-import { paint } from "./paint.ts";
+import { type Align, columns } from "../../pipeline/words/columns.ts";
+import { paint } from "../../pipeline/words/paint.ts";
 
 /** How a summary is shown. */
 export interface SummaryView {

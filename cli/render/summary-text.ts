@@ -5,15 +5,15 @@ import type { RuleFindings } from "../../pipeline/summary/finding-groups.ts";
 import { requestResults } from "../../pipeline/summary/request-results.ts";
 import type { SummarySink } from "../../pipeline/summary/summary-sink.ts";
 import { byWorst, type WrongAnswers } from "../../pipeline/summary/wrong-answers.ts";
-import { shellWord } from "../shell-word.ts";
-import { formatBytes } from "../size.ts";
-import { ACCESS_WORDS } from "./access.ts";
-import { type Align, clipped, columns, counted } from "./columns.ts";
-import { paint, paintAs } from "./paint.ts";
+import { ACCESS_WORDS } from "../../pipeline/words/access.ts";
+import { type Align, clipped, columns, counted } from "../../pipeline/words/columns.ts";
+import { paint, paintAs } from "../../pipeline/words/paint.ts";
+import { shellWord } from "../../pipeline/words/shell-word.ts";
+import { formatBytes } from "../../pipeline/words/sizes.ts";
+import { VERDICT_WORDS } from "../../pipeline/words/verdict-words.ts";
 import { summaryFaults } from "./summary-faults.ts";
 import { summaryLeftOut } from "./summary-left-out.ts";
 import { INDENT, MAX_ROWS, moreCommand, pasidCell, type SummaryView, tableLines } from "./summary-parts.ts";
-import { VERDICT_WORDS } from "./verdict-words.ts";
 
 /** A replay at a glance, for a person. */
 export function summaryText(summary: SummarySink, view: SummaryView): string {

@@ -1,5 +1,5 @@
 import type { Summary } from "../../pipeline/output/statistics.ts";
-import { formatBytes, formatCount } from "../size.ts";
+import { formatBytes, formatCount } from "../../pipeline/words/sizes.ts";
 
 /**
  * The line that `--timing` writes to standard error about one trace.

@@ -12,7 +12,7 @@ import { type ImportReport, importSources, type LogsOptions } from "../import/im
 import { type MemoryFile, MemoryFileError } from "../import/memory-files.ts";
 import type { IommuCapabilities } from "./capabilities.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
-import { filtered, handedOn, sourceOf, type TraceInput } from "./trace-input.ts";
+import { filtered, handedOn, inputName, sourceOf, type TraceInput } from "./trace-input.ts";
 
 /** How logs become a trace. */
 export interface ImportOptions {
@@ -153,17 +153,10 @@ function settingsOf(logs: readonly TraceInput[], options: ImportOptions): LogsOp
     hosts: (options.hosts ?? []).map(hostOf),
     memory,
     folder,
-    comment: logs.map(nameOf).join(", "),
+    comment: logs.map(inputName).join(", "),
     ...(columns && { columns }),
     ...(picker && { picker }),
   };
-}
-
-/** What the header calls a log. */
-function nameOf(input: TraceInput): string {
-  if (typeof input === "string") return input;
-  if (input instanceof URL) return fileURLToPath(input);
-  return input instanceof Uint8Array ? "memory" : "stream";
 }
 
 function formatsOf(names: readonly string[] | undefined): readonly LogFormat[] {

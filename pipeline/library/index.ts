@@ -7,6 +7,7 @@
  * - `importLogs`: a trace of what a kernel's or an emulator's logs say.
  * - `explain`, `explainRecord`, `explainEntry`, `structures` and `decode`: what faults, fault records, table entries and commands
  *   say.
+ * - `report`: a page, or Markdown, of what traces come to.
  * - `capabilities` and `check`: what a host's IOMMUs can do, and whether a PASID table belongs on one.
  *
  * Addresses and register values are bigint here; everything else is a number.
@@ -36,6 +37,7 @@ export type {
   TraceRecord,
 } from "../output/records.ts";
 export type { SelectionName } from "../output/selection.ts";
+export type { ReportFormat } from "../report-page/view.ts";
 export type { PaGranularity } from "../verdicts/pa-granularity.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 export { capabilities, type FoundCapabilities, type IommuCapabilities } from "./capabilities.ts";
@@ -73,6 +75,7 @@ export {
 export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
 export { Memory, type MemoryFileOptions } from "./memory.ts";
 export { replay, replayBytes } from "./replay-stream.ts";
+export { type Report, type ReportOptions, report } from "./report.ts";
 export type { StreamOptions } from "./stream-options.ts";
 export type { TraceInput } from "./trace-input.ts";
 

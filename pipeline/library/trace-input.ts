@@ -27,6 +27,13 @@ export async function sourceOf(input: TraceInput): Promise<ByteSource> {
   return unpacked(new ChunkSource("stream", input, () => stream.destroy?.()));
 }
 
+/** What an input is called: its path, "memory" for bytes, "stream". */
+export function inputName(input: TraceInput): string {
+  if (typeof input === "string") return input;
+  if (input instanceof URL) return fileURLToPath(input);
+  return input instanceof Uint8Array ? "memory" : "stream";
+}
+
 /** Where the `snapshot` records of a trace look for their files, unless the options say otherwise. */
 export function traceFolder(input: TraceInput): string {
   if (input instanceof URL) return dirname(fileURLToPath(input));

@@ -16,6 +16,7 @@ import {
   type OutcomeRecord,
   replay,
   replayBytes,
+  report,
   structures,
   type WalkOutcome,
 } from "pasid-replay";
@@ -34,6 +35,8 @@ async function main(): Promise<void> {
   const trace = importLogs(["dmesg.txt", new Uint8Array()], { memory: [{ path: "guest.elf", line: 2 }] });
   for await (const record of replay(trace)) console.log(record.type);
   console.log(trace.summary?.ignored, trace.summary?.lost[0]?.severity);
+  const { text, errors } = await report("a", { format: "md", iotlb: [{ entries: 64, ways: 4 }] });
+  console.log(text, errors);
   const memory = Memory.fromFile("guest.elf");
   const iommu = new Iommu("intel", memory, { registers: { rtaddr: 0x619b000n } });
   iommu.bind("00:03.0", { model: "intel", base: 0x1000n });

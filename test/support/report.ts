@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
-import { builtFile } from "../../cli/package-files.ts";
-import { reportPage } from "../../cli/render/report/page.ts";
-import type { ReportedTrace, ReportView } from "../../cli/render/report/view.ts";
+import { builtFile } from "../../parsers/package-files.ts";
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource, openTrace } from "../../parsers/trace/source.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../../pipeline/replay/options.ts";
 import { type ReportLimits, type TraceReport, traceReport } from "../../pipeline/report/trace-report.ts";
+import { reportPage } from "../../pipeline/report-page/page.ts";
+import type { ReportedTrace, ReportView } from "../../pipeline/report-page/view.ts";
 
 const REPORT_LIMITS: ReportLimits = {
   buckets: 4096,

@@ -1,5 +1,11 @@
-import { columnsOf, lanePath, type Span } from "../lane-path.ts";
-import { type AxisData, countsOf, positionText, spanText, type TimelineData } from "../timeline-data.ts";
+import { columnsOf, lanePath, type Span } from "../../../pipeline/report-page/lane-path.ts";
+import {
+  type AxisData,
+  countsOf,
+  positionText,
+  spanText,
+  type TimelineData,
+} from "../../../pipeline/report-page/timeline-data.ts";
 import { onKey } from "./keys.ts";
 
 /** Columns of a lane: about one for each pixel or two. */

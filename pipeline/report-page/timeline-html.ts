@@ -1,9 +1,9 @@
-import type { Buckets } from "../../../pipeline/report/buckets.ts";
-import { LANES } from "../../../pipeline/report/lanes.ts";
-import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
-import { columnsOf, LANE_HEIGHT, LANE_WIDTH, lanePath } from "../../report-page/lane-path.ts";
-import { type AxisData, countsOf, pairsOf, positionText, spanText } from "../../report-page/timeline-data.ts";
+import type { Buckets } from "../report/buckets.ts";
+import { LANES } from "../report/lanes.ts";
+import type { TraceReport } from "../report/trace-report.ts";
 import { EMPTY, type Html, html, jsonData } from "./html.ts";
+import { columnsOf, LANE_HEIGHT, LANE_WIDTH, lanePath } from "./lane-path.ts";
+import { type AxisData, countsOf, pairsOf, positionText, spanText } from "./timeline-data.ts";
 import type { ShownLimits } from "./view.ts";
 import { clip, many, number } from "./words.ts";
 

@@ -1,10 +1,10 @@
-import { permText } from "../../../pipeline/output/perm-text.ts";
-import type { SpaceMap } from "../../../pipeline/report/address-maps.ts";
-import type { MapStretch } from "../../../pipeline/report/range-digest.ts";
-import type { AddressBlock } from "../../../pipeline/summary/address-digest.ts";
-import { FRAME_BYTES } from "../../../walkers/memory.ts";
-import { addressText } from "../../../walkers/word64.ts";
-import { binarySize, formatBytes } from "../../size.ts";
+import { FRAME_BYTES } from "../../walkers/memory.ts";
+import { addressText } from "../../walkers/word64.ts";
+import { permText } from "../output/perm-text.ts";
+import type { SpaceMap } from "../report/address-maps.ts";
+import type { MapStretch } from "../report/range-digest.ts";
+import type { AddressBlock } from "../summary/address-digest.ts";
+import { binarySize, formatBytes } from "../words/sizes.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import { many, number } from "./words.ts";
 

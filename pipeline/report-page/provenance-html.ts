@@ -1,6 +1,6 @@
-import type { UnitState } from "../../../pipeline/report/trace-report.ts";
-import { hex, joined } from "../../../walkers/word64.ts";
-import { shellWord } from "../../shell-word.ts";
+import { hex, joined } from "../../walkers/word64.ts";
+import type { UnitState } from "../report/trace-report.ts";
+import { shellWord } from "../words/shell-word.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";
 import { clip, many, number, traceName } from "./words.ts";

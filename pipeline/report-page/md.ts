@@ -1,4 +1,4 @@
-import { printableLine } from "../../../parsers/trace/show.ts";
+import { printableLine } from "../../parsers/trace/show.ts";
 
 /** What Markdown could take for markup within a line; what GitHub makes a link or a picture. */
 const MARKUP = /[\\`*_{}[\]<>()!|~&$]|:(?=\/\/|\w+:)|(?<=www)\./gi;

@@ -1,6 +1,6 @@
 import { printableLine } from "../../parsers/trace/show.ts";
-import type { TotalRecord } from "../../pipeline/output/records.ts";
-import type { Summary } from "../../pipeline/output/statistics.ts";
+import type { TotalRecord } from "../output/records.ts";
+import type { Summary } from "../output/statistics.ts";
 import { columns, counted } from "./columns.ts";
 import { paint } from "./paint.ts";
 

@@ -1,14 +1,14 @@
+import type { IommuModel } from "../../walkers/models.ts";
 import type {
   InspectedDevice,
   InspectedIommu,
   InspectedPasid,
   InspectedTable,
   InspectionNote,
-} from "../../pipeline/inspect/records.ts";
-import type { InspectedSpace } from "../../pipeline/inspect/sink.ts";
-import type { IommuModel } from "../../walkers/models.ts";
-import { binarySize, formatBytes } from "../size.ts";
+} from "../inspect/records.ts";
+import type { InspectedSpace } from "../inspect/sink.ts";
 import { counted } from "./columns.ts";
+import { binarySize, formatBytes } from "./sizes.ts";
 import { tagTexts } from "./tags.ts";
 
 export const TRANSLATION_WORDS = {

@@ -1,6 +1,6 @@
-import { requestResults } from "../../../pipeline/summary/request-results.ts";
-import { byWorst } from "../../../pipeline/summary/wrong-answers.ts";
-import { VERDICT_WORDS } from "../verdict-words.ts";
+import { requestResults } from "../summary/request-results.ts";
+import { byWorst } from "../summary/wrong-answers.ts";
+import { VERDICT_WORDS } from "../words/verdict-words.ts";
 import { answersHtml, faultsHtml } from "./answers-html.ts";
 import { findingsHtml } from "./findings-html.ts";
 import { EMPTY, type Html, html } from "./html.ts";

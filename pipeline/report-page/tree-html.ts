@@ -1,9 +1,8 @@
-import type { InspectionNote } from "../../../pipeline/inspect/records.ts";
-import type { DeviceMap, SpaceMap, UnitMap } from "../../../pipeline/report/address-maps.ts";
-import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
-import type { AddressBlock } from "../../../pipeline/summary/address-digest.ts";
-import type { SpaceCounts } from "../../../pipeline/summary/space-counts.ts";
-import { shellWord } from "../../shell-word.ts";
+import type { InspectionNote } from "../inspect/records.ts";
+import type { DeviceMap, SpaceMap, UnitMap } from "../report/address-maps.ts";
+import type { TraceReport } from "../report/trace-report.ts";
+import type { AddressBlock } from "../summary/address-digest.ts";
+import type { SpaceCounts } from "../summary/space-counts.ts";
 import {
   deviceText,
   faultText,
@@ -13,7 +12,8 @@ import {
   spaceText,
   TRANSLATION_WORDS,
   tableText,
-} from "../inspect-words.ts";
+} from "../words/inspect-words.ts";
+import { shellWord } from "../words/shell-word.ts";
 import { addressMapHtml, MAP_LEGEND } from "./address-map-html.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";

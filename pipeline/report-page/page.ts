@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { GLANCE, glance, worstTracesFirst } from "../trace-table.ts";
+import { GLANCE, glance, worstTracesFirst } from "../words/trace-table.ts";
 import { EMPTY, Html, html } from "./html.ts";
 import { traceHtml } from "./trace-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";

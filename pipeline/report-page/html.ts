@@ -1,4 +1,4 @@
-import { printableLine } from "../../../parsers/trace/show.ts";
+import { printableLine } from "../../parsers/trace/show.ts";
 
 /** A piece of HTML: what it holds of a trace is escaped. */
 export class Html {

@@ -1,6 +1,6 @@
-import type { IotlbResult } from "../../../pipeline/caches/iotlb-simulation.ts";
-import type { StatsRecord } from "../../../pipeline/output/records.ts";
-import { binarySize } from "../../size.ts";
+import type { IotlbResult } from "../caches/iotlb-simulation.ts";
+import type { StatsRecord } from "../output/records.ts";
+import { binarySize } from "../words/sizes.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import type { ReportedTrace, ShownLimits } from "./view.ts";
 import { clip, many, number } from "./words.ts";

@@ -1,13 +1,13 @@
 import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
-import { permText } from "../../pipeline/output/perm-text.ts";
-import type { OutcomeRecord } from "../../pipeline/output/records.ts";
-import type { PageWalk, WalkStep } from "../../pipeline/walk/page-walk.ts";
-import type { InspectedRequest } from "../../pipeline/walk/walk-trace.ts";
 import type { Fault, Occurrence } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
+import { permText } from "../output/perm-text.ts";
+import type { OutcomeRecord } from "../output/records.ts";
+import type { PageWalk, WalkStep } from "../walk/page-walk.ts";
+import type { InspectedRequest } from "../walk/walk-trace.ts";
 import { ACCESS_WORDS } from "./access.ts";
 import { linesText } from "./lines.ts";
 import { paint, paintAs } from "./paint.ts";

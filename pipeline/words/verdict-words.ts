@@ -1,4 +1,4 @@
-import type { Verdict } from "../../pipeline/iommus/outcome.ts";
+import type { Verdict } from "../iommus/outcome.ts";
 
 /** What each verdict says of an answer, in a few words: the README has them in full. */
 export const VERDICT_WORDS: Readonly<Record<Verdict, string>> = {

@@ -1,9 +1,9 @@
-import { RULES } from "../../../pipeline/findings/registry.ts";
-import type { FindingRecord } from "../../../pipeline/output/records.ts";
-import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
-import type { RuleFindings } from "../../../pipeline/summary/finding-groups.ts";
-import type { IommuModel } from "../../../walkers/models.ts";
-import { shellWord } from "../../shell-word.ts";
+import type { IommuModel } from "../../walkers/models.ts";
+import { RULES } from "../findings/registry.ts";
+import type { FindingRecord } from "../output/records.ts";
+import type { TraceReport } from "../report/trace-report.ts";
+import type { RuleFindings } from "../summary/finding-groups.ts";
+import { shellWord } from "../words/shell-word.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 import { structureHtml } from "./structure-html.ts";
 import type { ReportedTrace, ReportView, ShownLimits } from "./view.ts";

@@ -1,11 +1,11 @@
-import type { Verdict } from "../../../pipeline/iommus/outcome.ts";
-import type { OutcomeRecord } from "../../../pipeline/output/records.ts";
-import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
-import { requestResults } from "../../../pipeline/summary/request-results.ts";
-import { SEVERITIES } from "../../../walkers/tables/rule.ts";
-import { shellWord } from "../../shell-word.ts";
-import { ACCESS_WORDS } from "../access.ts";
-import { faultTitle } from "../sentence.ts";
+import { SEVERITIES } from "../../walkers/tables/rule.ts";
+import type { Verdict } from "../iommus/outcome.ts";
+import type { OutcomeRecord } from "../output/records.ts";
+import type { TraceReport } from "../report/trace-report.ts";
+import { requestResults } from "../summary/request-results.ts";
+import { ACCESS_WORDS } from "../words/access.ts";
+import { faultTitle } from "../words/sentence.ts";
+import { shellWord } from "../words/shell-word.ts";
 
 /** How bad something is: what it is coloured by, what matters most first. */
 const TONES = ["bad", "warn", "good", "info"] as const;

@@ -1,4 +1,9 @@
-import type { TraceReport } from "../../../pipeline/report/trace-report.ts";
+import type { TraceReport } from "../report/trace-report.ts";
+
+/** A page, or Markdown for a bug report. */
+export const REPORT_FORMATS = ["html", "md"] as const;
+/** How a report is written: a page, or Markdown. */
+export type ReportFormat = (typeof REPORT_FORMATS)[number];
 
 /** A trace with what is said of it. */
 export interface ReportedTrace {

@@ -1,6 +1,6 @@
-import type { DecodedField } from "../../../walkers/layout.ts";
-import { hex } from "../../../walkers/word64.ts";
-import { bitRanges, isNamed, valueText } from "../structure.ts";
+import type { DecodedField } from "../../walkers/layout.ts";
+import { hex } from "../../walkers/word64.ts";
+import { bitRanges, isNamed, valueText } from "../words/structure.ts";
 import { EMPTY, type Html, html } from "./html.ts";
 
 /** A decoded structure, and what one of its words was before, where that is known. */

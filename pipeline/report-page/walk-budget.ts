@@ -1,4 +1,4 @@
-import type { TakenWalk } from "../../../pipeline/report/taken-walks.ts";
+import type { TakenWalk } from "../report/taken-walks.ts";
 import { EMPTY, type Html } from "./html.ts";
 import { type OldWord, walkHtml } from "./walk-html.ts";
 
