@@ -103,21 +103,23 @@ describe("a QEMU that", () => {
 describe.skipIf(!installed)(`${QEMU}, as it is installed`, () => {
   it("survives a few worlds, and departs from the specification in ways that are known", async () => {
     const port = await EmulatedDevice.start(QEMU, MODEL, await driver(), 60_000);
+    // Root entries in scalable mode have legacy codes in every version: some world soon shows it.
+    const known = "SRT.2 (0x39)";
+    const expected = new Set<string>();
     try {
       const report = await fuzz(port, {
         seed: 1,
-        worlds: 3,
-        goesOn: () => true,
+        worlds: 60,
+        goesOn: () => !expected.has(known),
         isKnown: () => false,
         shrinks: false,
-        onFinding() {},
+        onFinding: ({ signature }) => void expected.add(signature.expected),
         onFailure(failure) {
           throw failure;
         },
       });
       expect(report.requests).toBeGreaterThan(100);
-      // Root entries in scalable mode have legacy codes in every version.
-      expect(report.findings.map(({ signature }) => signature.expected)).toContain("SRT.2 (0x39)");
+      expect(expected).toContain(known);
     } finally {
       await port.close();
     }

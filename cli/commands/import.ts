@@ -4,12 +4,13 @@ import type { Argv } from "yargs";
 import { CSV_FIELDS, type CsvColumns, csvColumns } from "../../parsers/logs/csv-columns.ts";
 import type { LogFormat } from "../../parsers/logs/format.ts";
 import type { FilterWords } from "../../pipeline/filter/filter-words.ts";
+import type { ImportReport } from "../../pipeline/import/import-logs.ts";
+import type { MemoryFile } from "../../pipeline/import/memory-files.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
 import { type FilterArguments, filterWords, REQUEST_FILTER_OPTIONS } from "../filter-options.ts";
 import { loadFilters } from "../filters.ts";
-import type { ImportReport, MemoryFile } from "../import-files.ts";
 import { listOption, OUTPUT_OPTION, once, sentences } from "../options.ts";
 import { writeOutput } from "../write-output.ts";
 

@@ -2,10 +2,11 @@ import { type Collected, collectNext } from "../../parsers/logs/collect-next.ts"
 import { likelyCauses, meaningsOf } from "../../parsers/logs/fault-causes.ts";
 import type { LoggedFault } from "../../parsers/logs/iommu-events.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
+import type { ImportReport } from "../../pipeline/import/import-logs.ts";
 import type { Fault } from "../../walkers/fault.ts";
 import { IOMMU_MODELS, IOMMUS, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import { type ImportReport, importFiles } from "../import-files.ts";
+import { importFiles } from "../import-files.ts";
 import type { Output } from "../output.ts";
 import { type DumpedTables, dumpedTables } from "./dump-trace.ts";
 import { type FaultGroup, FaultGroups } from "./fault-groups.ts";

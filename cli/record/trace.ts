@@ -1,9 +1,11 @@
 import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
 import { lossText, recordText } from "../../parsers/logs/record-text.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
+import type { AddedRecord, ImportReport } from "../../pipeline/import/import-logs.ts";
+import type { MemoryFile } from "../../pipeline/import/memory-files.ts";
 import type { GuestMemory } from "../../walkers/memory.ts";
 import { hex } from "../../walkers/word64.ts";
-import { type AddedRecord, type ImportReport, importFiles, type MemoryFile } from "../import-files.ts";
+import { importFiles } from "../import-files.ts";
 import { writeOutput } from "../write-output.ts";
 import type { CapturedIommu } from "./capture.ts";
 import type { Recording } from "./recording.ts";

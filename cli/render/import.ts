@@ -1,4 +1,4 @@
-import type { ImportReport } from "../import-files.ts";
+import type { ImportReport } from "../../pipeline/import/import-logs.ts";
 import { counted } from "./columns.ts";
 
 /** Kinds of ignored lines that are named. */

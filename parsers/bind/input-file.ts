@@ -31,12 +31,16 @@ export async function openInput(path: string, expected: string): Promise<ByteSou
 const TAR_MAGIC = "ustar";
 const TAR_MAGIC_AT = 257;
 
-/**
- * Opens a log, as `openInput`. An archive of files is none, even though text is in it.
- * @throws TraceError also for a tar archive
- */
+/** Opens a log, as `openInput`. @throws TraceError also for a tar archive */
 export async function openLog(path: string): Promise<ByteSource> {
-  const source = await openInput(path, "a log");
+  return logOf(await openInput(path, "a log"));
+}
+
+/**
+ * A source of text. An archive of files is none, even though text is in it.
+ * @throws TraceError for a tar archive, which is closed
+ */
+export async function logOf(source: ByteSource): Promise<ByteSource> {
   const head = Buffer.alloc(TAR_MAGIC_AT + TAR_MAGIC.length);
   let n = 0;
   try {
@@ -51,7 +55,7 @@ export async function openLog(path: string): Promise<ByteSource> {
   await source.close();
   throw new TraceError(
     "unreadable",
-    path,
+    source.path,
     "expected a log, found a tar archive: unpack it, and name the files in it",
   );
 }

@@ -4,6 +4,7 @@
  * - `replay` and `replayBytes`: a whole trace into output records, or into NDJSON.
  * - `Memory` and `Iommu`: one request through tables in a memory that you build or open.
  * - `inspect`: the tables of a trace; `diff`: where two recordings, or two replays, differ.
+ * - `importLogs`: a trace of what a kernel's or an emulator's logs say.
  * - `explain`, `explainRecord`, `explainEntry`, `structures` and `decode`: what faults, fault records, table entries and commands
  *   say.
  * - `capabilities` and `check`: what a host's IOMMUs can do, and whether a PASID table belongs on one.
@@ -22,6 +23,7 @@ export type { PropertyValue } from "../../walkers/registers.ts";
 export type { DiffErrorRecord, DiffRecord } from "../diff/difference.ts";
 export type { DiffSummaryRecord } from "../diff/summary-record.ts";
 export type { FilterWords } from "../filter/filter-words.ts";
+export type { MemoryFile } from "../import/memory-files.ts";
 export type { Difference, Verdict } from "../iommus/outcome.ts";
 export type {
   ErrorRecord,
@@ -49,6 +51,14 @@ export {
   explainRecord,
   structures,
 } from "./explain.ts";
+export {
+  type ImportedTrace,
+  type ImportOptions,
+  type ImportSummary,
+  importLogs,
+  type LostFromLog,
+  logFormats,
+} from "./import-stream.ts";
 export { type InspectionRecord, type InspectOptions, inspect } from "./inspect-stream.ts";
 export {
   type Faulted,

@@ -8,6 +8,7 @@ import {
   explainEntry,
   explainRecord,
   Iommu,
+  importLogs,
   inspect,
   isTraceError,
   LibraryError,
@@ -30,6 +31,9 @@ async function main(): Promise<void> {
     if (record.type === "diff-summary") console.log(record.differences, record.notes[0]?.code);
   for await (const record of inspect("a", { maps: true }))
     if (record.type === "map") console.log(record.iova, record.size);
+  const trace = importLogs(["dmesg.txt", new Uint8Array()], { memory: [{ path: "guest.elf", line: 2 }] });
+  for await (const record of replay(trace)) console.log(record.type);
+  console.log(trace.summary?.ignored, trace.summary?.lost[0]?.severity);
   const memory = Memory.fromFile("guest.elf");
   const iommu = new Iommu("intel", memory, { registers: { rtaddr: 0x619b000n } });
   iommu.bind("00:03.0", { model: "intel", base: 0x1000n });
