@@ -74,6 +74,7 @@ async function recordMachine(
   try {
     if (!client.gone) {
       if (running && why !== "guest") await client.execute("stop");
+      notes.push(...(await machine.moved()));
       end = await capture(machine);
       folder.memory(folder.end, end.pages);
     }

@@ -152,6 +152,7 @@ async function recordFromStart(
     if (!client.gone) {
       await client.execute("stop");
       map.enable(false);
+      notes.push(...(await machine.moved()));
       end = await capture(machine);
       // Also those that have been missed.
       for (const frame of [...follower.pages.keys(), ...follower.queues, ...(follower.reached() ?? [])]) {

@@ -9,6 +9,7 @@ import {
 } from "../../parsers/qemu/monitor-text.ts";
 import { type QmpClient, QmpError, socketAddress } from "../../parsers/qemu/qmp.ts";
 import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import { hex } from "../../walkers/word64.ts";
 import { CliError } from "../errors.ts";
 
 /** The oldest QEMU whose events are known. */
@@ -16,6 +17,8 @@ const OLDEST = 7;
 /** RAM that is no more than a corner of the machine's memory: firmware areas that come and go. */
 const MIN_RAM = 1n << 16n;
 const PAGE_WORDS = FRAME_BYTES / 8;
+/** The monitor's list of regions, each with the device that it belongs to. */
+const REGIONS = "info mtree -o";
 /** Questions that wait for their answers at the same time. */
 const IN_FLIGHT = 64;
 
@@ -66,16 +69,12 @@ export class GuestMachine {
     const { major, minor, micro } = client.version;
     if (major < OLDEST)
       throw new CliError(`${name}: expected QEMU ${OLDEST}.2 or later, found ${major}.${minor}.${micro}`);
-    const iommus = iommusOf(await client.monitor("info mtree"));
+    const iommus = iommusOf(await client.monitor(REGIONS));
+    expectDistinct(iommus, name);
     if (iommus.length === 0) {
       const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
-    const [first, ...others] = iommus;
-    if (others.length > 0)
-      throw new CliError(
-        `${name}: expected one IOMMU, found ${iommus.length} (${first!.kind.region}): QEMU's events do not say which of them they are of`,
-      );
     const address = socketAddress(name);
     const pid = ownPid ?? ("path" in address ? processBehind(address.path) : undefined);
     const memory = pid === undefined ? null : ProcessMemory.open(pid);
@@ -102,6 +101,18 @@ export class GuestMachine {
   /** Stretches of RAM with their places in QEMU's own memory, where these are known. */
   get ram(): readonly Ram[] {
     return this.#ram;
+  }
+
+  /** A sentence for each IOMMU whose registers the guest has given a place since. @throws QmpError */
+  async moved(): Promise<string[]> {
+    const now = iommusOf(await this.client.monitor(REGIONS));
+    const known = new Set(this.iommus.map(({ base }) => base));
+    return now
+      .filter(({ base }) => !known.has(base))
+      .map(
+        ({ id, base }) =>
+          `the guest gave the registers of ${id} their place (${hex(base)}) while recording: they were not read, and what it translates is not known`,
+      );
   }
 
   /** A page out of QEMU's memory; null where that cannot be read, and has to be asked for. */
@@ -139,7 +150,7 @@ export class GuestMachine {
   }
 
   async #register(base: bigint, { offset, bytes, name }: RegisterPlace): Promise<bigint> {
-    const address = `0x${(base + BigInt(offset)).toString(16)}`;
+    const address = hex(base + BigInt(offset));
     const [value] = memoryWords(await this.client.monitor(`xp /1${bytes === 8 ? "g" : "w"}x ${address}`));
     if (value === undefined)
       throw new QmpError(`register ${name} at ${address}: expected a value, found none`);
@@ -154,10 +165,25 @@ export class GuestMachine {
 
 function iommusOf(text: string): MachineIommu[] {
   return QEMU_IOMMUS.flatMap((kind) =>
-    regionsNamed(text, [kind.region]).map(({ first }, i) => ({
+    regionsNamed(text, [kind.region]).map(({ first: base, owner }) => ({
       kind,
-      id: i === 0 ? kind.id : `${kind.id}-${i}`,
-      base: first,
+      id: (kind.named === true ? owner : undefined) ?? kind.id,
+      base,
     })),
   );
+}
+
+/** @throws CliError for IOMMUs that events do not tell from each other */
+function expectDistinct(iommus: readonly MachineIommu[], name: string): void {
+  for (const [i, { id, kind, base }] of iommus.entries()) {
+    const same = iommus.findIndex((other) => other.id === id);
+    if (same === i) continue;
+    if (kind.named !== true)
+      throw new CliError(
+        `${name}: expected one IOMMU, found ${iommus.length} (${kind.region}): ${kind.several ?? "QEMU's events name none of them"}`,
+      );
+    throw new CliError(
+      `${name}: expected IOMMUs that QEMU's events tell apart, found two that they call ${id} (registers at ${hex(iommus[same]!.base)} and ${hex(base)}): QEMU names one by its slot and the number that its bus has as QEMU starts, behind a bridge 0: give them different slots`,
+    );
+  }
 }

@@ -1,5 +1,4 @@
 import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
-import type { LogReport } from "../../parsers/logs/log-import.ts";
 import { lossText, recordText } from "../../parsers/logs/record-text.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { AddedRecord, ImportReport } from "../../pipeline/import/import-logs.ts";
@@ -29,10 +28,14 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
   if (end !== null && stores === null && folder.has(folder.end))
     memory.push({ path: folder.end, line: Number.MAX_SAFE_INTEGER });
   let check: SelfCheck | null = null;
-  const onEnd = (now: GuestMemory, { records }: LogReport): AddedRecord[] => {
+  const declared = new Set<string>();
+  const onRecord = (type: string, text: string): void => {
+    if (type === "iommu") declared.add(JSON.parse(text).id);
+  };
+  const onEnd = (now: GuestMemory): AddedRecord[] => {
     check = stores === null || end === null ? null : selfCheck(now, stores);
-    const declared = records.counts.has("iommu");
-    return [...(declared ? [] : start.iommus.map(declaration)), ...endRecords(recording, check)];
+    const untold = start.iommus.filter(({ id }) => !declared.has(id));
+    return [...untold.map(declaration), ...endRecords(recording, check)];
   };
   const options = {
     formats: LOG_FORMATS.filter(
@@ -44,6 +47,7 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
     outputPath: folder.trace,
     producer: "pasid-replay record",
     comment: `QEMU ${version.major}.${version.minor}.${version.micro}, ${stores === null ? "attached" : "with stores"}`,
+    onRecord,
     onEnd,
   };
   const report = await writeOutput(folder.trace, (output) => importFiles([folder.log], output, options));
@@ -60,6 +64,7 @@ function hostsOf({ start }: Recording): HostIommu[] {
     state: stateOf(Object.fromEntries(registers)),
     source: "registers of QEMU",
     notes: [],
+    exact: true,
   }));
 }
 

@@ -11,6 +11,8 @@ export interface HostIommu {
   readonly source: string;
   /** Defaults that were applied and things left out, one sentence each. */
   readonly notes: readonly string[];
+  /** Its id is the one that the log has for it: an IOMMU of another id is another one, and has not its registers. */
+  readonly exact?: boolean;
 }
 
 /** What a source of capabilities holds. */

@@ -87,5 +87,5 @@ export class LogIommu {
 /** The only one of the vendor, where there is no other. */
 function hostOf(output: LogOutput, model: IommuModel) {
   const hosts = output.hosts.filter((host) => host.model === model);
-  return hosts.length === 1 ? hosts[0] : undefined;
+  return hosts.length === 1 && hosts[0]!.exact !== true ? hosts[0] : undefined;
 }

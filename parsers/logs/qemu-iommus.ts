@@ -21,6 +21,10 @@ export interface QemuIommu {
   readonly registers: readonly RegisterPlace[];
   /** Registers that say where tables and queues are: whoever follows tables looks again when one is written. */
   readonly leading: readonly RegisterPlace[];
+  /** Its events name it: by the id of the device that its registers belong to, where that has one. */
+  readonly named?: boolean;
+  /** Why several in a machine cannot be recorded. */
+  readonly several?: string;
   /** Not every version has an event of registers that are written. */
   readonly silent?: boolean;
   /** Switches translation on: tables are written before, and looked at as if it were. */
@@ -73,6 +77,8 @@ export const QEMU_IOMMUS: readonly QemuIommu[] = [
       place("cmdq_prod", 0x98, 4),
       place("cmdq_cons", 0x9c, 4),
     ],
+    several:
+      "QEMU up to 11.1 names none in the events of registers (smmuv3_write_mmio), commands (smmuv3_cmdq_*, smmuv3_range_inval) and lookups (smmu_iotlb_lookup_*): give the machine one for all buses (-machine virt,iommu=smmuv3)",
     leading: [place("strtab_base", 0x80), place("strtab_base_cfg", 0x88, 4), place("cmdq_base", 0x90)],
     enable: { register: "cr0", bits: 1n },
     queue: { register: "cmdq_base", mask: 0x000f_ffff_ffff_ffe0n, size: { shift: 0, bits: 5, unit: 16 } },
@@ -112,6 +118,7 @@ export const QEMU_IOMMUS: readonly QemuIommu[] = [
       place("cqt", 0x24, 4),
     ],
     leading: [place("ddtp", 0x10)],
+    named: true,
     silent: true,
     enable: { register: "ddtp", bits: 0n },
     // cqb: PPN in 53:10, LOG2SZ-1 in 4:0; QEMU's events show both words of each command.

@@ -27,8 +27,8 @@ export const QEMU_RISCV: LogFormat = {
   name: "qemu-riscv",
   title: "QEMU 9.2 to 11.1: trace events riscv_iommu_* of the log backend",
   model: "riscv",
-  needles: ["riscv_iommu_", "iotab_register riscv"],
-  detect: (text) => /^(?:riscv_iommu_[a-z]|iotab_register riscv)/.test(text),
+  needles: ["riscv_iommu_", " ddtp 0x"],
+  detect: (text) => /^(?:riscv_iommu_[a-z]|iotab_register \S+ ddtp )/.test(text),
   open: (output) => new RiscvEvents(output),
 };
 
@@ -96,13 +96,20 @@ class RiscvEvents implements LogReader {
     if (unit === undefined) {
       if (this.#units.size >= MAX_IOMMUS) return this.#units.values().next().value!;
       const iommu = new LogIommu(this.#output, name, "riscv");
-      const determined = this.#output.memory
-        ? new Determined(this.#output, iommu, new TableBuilder(this.#output))
-        : null;
+      const determined =
+        this.#output.memory && this.#wasRead(name)
+          ? new Determined(this.#output, iommu, new TableBuilder(this.#output))
+          : null;
       unit = { iommu, determined, faultDevice: "", faultAddr: "" };
       this.#units.set(name, unit);
     }
     return unit;
+  }
+
+  /** Its registers are known, or may be: beside the log stand not those of all IOMMUs, or not by the names in it. */
+  #wasRead(id: string): boolean {
+    const { hosts } = this.#output;
+    return hosts.some((host) => host.id === id) || !hosts.some(({ exact }) => exact);
   }
 
   /** "ID NAME VALUE": QEMU has no event of registers; who starts it with a plugin sees them written. */

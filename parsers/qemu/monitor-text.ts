@@ -5,11 +5,13 @@ export interface MemoryRegion {
   readonly name: string;
   readonly first: bigint;
   readonly last: bigint;
+  /** The id of the device that it belongs to, as `info mtree -o` has it; undefined where that has none. */
+  readonly owner?: string;
 }
 
 const REGION = /^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]+)\): (.*)$/;
 
-/** Regions of one name in what `info mtree` prints, each address once. */
+/** Regions of one name in what `info mtree` prints, or `info mtree -o`, each address once. */
 export function regionsNamed(text: string, names: readonly string[]): MemoryRegion[] {
   const found = new Map<string, MemoryRegion>();
   for (const line of text.split("\n")) {
@@ -22,9 +24,12 @@ export function regionsNamed(text: string, names: readonly string[]): MemoryRegi
 function regionOf(line: string): (MemoryRegion & { readonly kind: string }) | null {
   const match = REGION.exec(line.replace(/\r$/, ""));
   if (match === null) return null;
-  // "pc.ram @0000000000100000", "arm-smmuv3 [disabled]", "riscv-iommu-regs KVM"
-  const name = match[4]!.replace(/ @[0-9a-f]+.*$/, "").replace(/ (?:KVM|\[.*)$/, "");
-  return { name, kind: match[3]!, first: BigInt(`0x${match[1]}`), last: BigInt(`0x${match[2]}`) };
+  // "pc.ram @0000000000100000", "arm-smmuv3 [disabled] owner:{dev path=/machine/…}", "riscv-iommu-regs owner:{dev id=00:01.0}"
+  const text = match[4]!.replace(/ (?:owner|parent):\{.*$/, "");
+  const name = text.replace(/ @[0-9a-f]+.*$/, "").replace(/ (?:KVM|\[.*)$/, "");
+  const owner = / owner:\{dev id=([^}]+)\}/.exec(match[4]!)?.[1];
+  const known = owner === undefined ? {} : { owner };
+  return { name, kind: match[3]!, first: BigInt(`0x${match[1]}`), last: BigInt(`0x${match[2]}`), ...known };
 }
 
 /** Readable and writable memory of the flat view of the address space that processors see, of `info mtree -f`. */

@@ -117,7 +117,7 @@ export class FakeQemu {
   }
 
   #monitor(line: string): string {
-    if (line === "info mtree") return this.machine.regions;
+    if (line === "info mtree -o") return this.machine.regions;
     if (line === "info mtree -f")
       return `FlatView #0\r\n AS "memory", root: system\r\n Root memory region: system\r\n  ${hex16(RAM_FIRST)}-${hex16(RAM_LAST)} (prio 0, ram): pc.ram @${hex16(RAM_FIRST)}\r\n`;
     if (line.startsWith("logfile ")) {
