@@ -231,6 +231,22 @@ describe("the log", () => {
     const outcomes = (await replayed(texts.join("\n"))).filter(({ type }) => type === "outcome");
     expect(outcomes.at(-1)).toMatchObject({ result: "ok", passthrough: true, verdict: "match" });
   });
+
+  test("keeps IOMMUs apart by the names that events and registers have for them, as many as there may be", () => {
+    const named = log(
+      "iotab_begin 1",
+      "riscv_iommu_cmd (null): command 0x1 0x0",
+      "riscv_iommu_cmd 00:01.0: command 0x1 0x0",
+      "iotab_register 00:01.0 ddtp 0x1",
+    );
+    expect(of(named.texts, "reg").map(({ iommu, value }) => [iommu, value])).toEqual([["00:01.0", "0x1"]]);
+    const id = (i: number) =>
+      `${(i >> 5).toString(16).padStart(2, "0")}:${(i & 31).toString(16).padStart(2, "0")}.0`;
+    const commands = Array.from({ length: 66 }, (_, i) => `riscv_iommu_cmd ${id(i)}: command 0x2 0x0`);
+    const { texts, report } = log(...commands);
+    expect(of(texts, "cmd").map(({ iommu }) => iommu)).toEqual(Array.from({ length: 64 }, (_, i) => id(i)));
+    expect(report.lost.get("iommus")?.count).toBe(2);
+  });
 });
 
 describe("an emulator that does not start", () => {

@@ -8,7 +8,7 @@ import { pciName } from "../../walkers/pci.ts";
 import { Iotinval } from "../../walkers/riscv/commands.ts";
 import { FaultRecord } from "../../walkers/riscv/fault-record.ts";
 import { Determined } from "./determined.ts";
-import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
+import type { LogFormat, LogLine, LogOutput, LogReader, Loss } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { UNKNOWN_TABLES } from "./losses.ts";
 import { EventReader, hexOf, partsOf, writtenRegister } from "./qemu-events.ts";
@@ -37,6 +37,11 @@ const RISCV_ID = "riscv-iommu";
 const NO_ID = "(null)";
 /** IOMMUs of one machine. */
 const MAX_IOMMUS = 64;
+const TOO_MANY: Loss = {
+  what: "iommus",
+  severity: "warning",
+  message: `lines of further IOMMUs are left out: ${MAX_IOMMUS} are told apart`,
+};
 
 const cause = FaultRecord.reader("CAUSE");
 const pv = FaultRecord.reader("PV");
@@ -90,11 +95,15 @@ class RiscvEvents implements LogReader {
     return this.#reader.line(line);
   }
 
-  #unit(id: string): Unit {
+  /** @returns null where there are too many of them */
+  #unit(id: string): Unit | null {
     const name = id === NO_ID ? RISCV_ID : id;
     let unit = this.#units.get(name);
     if (unit === undefined) {
-      if (this.#units.size >= MAX_IOMMUS) return this.#units.values().next().value!;
+      if (this.#units.size >= MAX_IOMMUS) {
+        this.#output.lost(TOO_MANY);
+        return null;
+      }
       const iommu = new LogIommu(this.#output, name, "riscv");
       const determined =
         this.#output.memory && this.#wasRead(name)
@@ -115,7 +124,7 @@ class RiscvEvents implements LogReader {
   /** "ID NAME VALUE": QEMU has no event of registers; who starts it with a plugin sees them written. */
   #register(args: string): void {
     const { id, name, value } = writtenRegister(args);
-    this.#unit(id).iommu.set(name, value);
+    this.#unit(id)?.iommu.set(name, value);
   }
 
   /** "ID: translate BBBB:DD.F #PASID DIR IOVA -> PA": the bus has four digits. */
@@ -125,6 +134,7 @@ class RiscvEvents implements LogReader {
       args,
     );
     const unit = this.#unit(id!);
+    if (unit === null) return;
     const device = deviceId(bus!, slot!, fn!);
     const dev = idName(device);
     const addr = hexOf(from);
@@ -151,6 +161,7 @@ class RiscvEvents implements LogReader {
       args,
     );
     const unit = this.#unit(id!);
+    if (unit === null) return;
     const record = this.#header;
     record.setBigUint64(0, BigInt(header!), true);
     const access = ACCESS_OF_TTYP[ttyp(record, 0)];
@@ -185,7 +196,9 @@ class RiscvEvents implements LogReader {
       /^([\w().:-]+): command (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/,
       args,
     );
-    const { iommu, determined } = this.#unit(id!);
+    const unit = this.#unit(id!);
+    if (unit === null) return;
+    const { iommu, determined } = unit;
     iommu.declare();
     if (determined !== null) noteCommand(determined, BigInt(first!), BigInt(second!));
     this.#output.record("cmd", cmdText(iommu.id, [hexOf(first), hexOf(second)]));
