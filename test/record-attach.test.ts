@@ -370,6 +370,17 @@ describe("what cannot be recorded", () => {
     );
   });
 
+  test("a machine whose only IOMMU is a PCI function that the guest has not mapped", async () => {
+    const pci = "  Bus  0, device   1, function 0:\r\n    Class 2054: PCI device 1b36:0014\r\n";
+    await expect(
+      failure({ regions: "address-space: memory\r\n" }, (_, line) =>
+        line === "info pci" ? { return: pci } : undefined,
+      )(),
+    ).rejects.toThrow(
+      /found a riscv-iommu-pci whose registers the guest has given no place yet: attach with --qmp/,
+    );
+  });
+
   test("a machine with several whose events name none of them", async () => {
     const region = (at: string, id: string) =>
       `    00000000${at}0000-00000000${at}ffff (prio 0, i/o): arm-smmuv3 owner:{dev id=${id}}\r\n`;

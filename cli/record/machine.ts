@@ -19,6 +19,8 @@ const MIN_RAM = 1n << 16n;
 const PAGE_WORDS = FRAME_BYTES / 8;
 /** The monitor's list of regions, each with the device that it belongs to. */
 const REGIONS = "info mtree -o";
+/** What `info pci` calls riscv-iommu-pci: its registers are nowhere before the guest has mapped its BAR. */
+const UNMAPPED_DEVICE = "PCI device 1b36:0014";
 /** Questions that wait for their answers at the same time. */
 const IN_FLIGHT = 64;
 
@@ -72,6 +74,11 @@ export class GuestMachine {
     const iommus = iommusOf(await client.monitor(REGIONS));
     expectDistinct(iommus, name);
     if (iommus.length === 0) {
+      const pending = (await client.monitor("info pci")).includes(UNMAPPED_DEVICE);
+      if (pending)
+        throw new CliError(
+          `${name}: expected a machine with an IOMMU, found a riscv-iommu-pci whose registers the guest has given no place yet: attach with --qmp once it has`,
+        );
       const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
