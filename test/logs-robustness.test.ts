@@ -96,6 +96,18 @@ describe("lines that are damaged", () => {
     expect(report.lost.get("command-operands")!.count).toBe(1);
   });
 
+  test("a tick with zeros before it is a number of JSON all the same", async () => {
+    const answer = "1: s: TLB miss vaddr=0x1234 sid=0 ssid=0x3\n04: s: Translated vaddr 0x1234 to paddr 0x0";
+    expect(importLog(answer).texts.at(-1)).toContain('"ts":4');
+    expect(await complaints(answer)).toEqual([]);
+  });
+
+  test("a fault whose reason is no byte is no fault of VT-d", async () => {
+    const { texts: made, report } = importLog("vtd_dmar_fault sid 0x10 fault -1 addr 0x1000 write 0");
+    expect(made).toEqual([]);
+    expect(report.ignored.total).toBe(1);
+  });
+
   test("control characters in the name of an IOMMU: none in a record", async () => {
     const queue =
       "Base: 0x0\tHead: 8\tTail: 0\nIndex\tqw0\n0\t00000000000400f2\t00000000ffff1040\t0000000000000000\n";

@@ -88,7 +88,7 @@ class Gem5Events implements LogReader {
     const message = parts[3]!.trim();
     let told = false;
     const torn = isTorn(() => {
-      told = this.#message(message, parts[1]!);
+      told = this.#message(message, parts[1]!.replace(/^0+(?=\d)/, ""));
     });
     if (torn || !told) this.#output.ignored(kindOf(message));
     return true;

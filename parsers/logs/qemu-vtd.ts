@@ -236,7 +236,7 @@ class VtdEvents implements LogReader {
 
   #fault(args: string, line: LogLine): void {
     const sid = numberField(args, "sid ");
-    const code = numberField(args, "fault ");
+    const code = byteField(args, "fault ");
     const iova = BigInt(hexField(args, "addr "));
     const access = numberField(args, "write ") === 1 ? "w" : "r";
     const unmapped = NOT_PRESENT.has(code);
