@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { isTraceError, report } from "../pipeline/library/index.ts";
+import { isTraceError, overview, report } from "../pipeline/library/index.ts";
 import { cli, ROOT } from "./support/cli.ts";
 
 const INTEL = "samples/intel/intel-11.1-fs-inval-s1.ndjson.gz";
@@ -45,5 +45,24 @@ describe("report", () => {
       await expect(report(INTEL, options as never)).rejects.toMatchObject({ code: "argument" });
     await expect(report([])).rejects.toMatchObject({ code: "argument" });
     await expect(report("none")).rejects.toSatisfy(isTraceError);
+  });
+});
+
+describe("overview", () => {
+  test("is the record that the command writes, filtered as well", async () => {
+    for (const filter of [{}, { dev: "*:04.*" }]) {
+      const made = await overview(INTEL, { filter });
+      const ran = await cli([
+        "replay",
+        INTEL,
+        "--summary",
+        "--json",
+        ...("dev" in filter ? ["--dev", filter.dev] : []),
+      ]);
+      expect(`${JSON.stringify(made)}\n`).toBe(ran.stdout);
+      expect(made.requests).toBeGreaterThan(0);
+    }
+    await expect(overview(INTEL, { compare: "x" } as never)).rejects.toMatchObject({ code: "argument" });
+    await expect(overview("none")).rejects.toSatisfy(isTraceError);
   });
 });
