@@ -2,6 +2,7 @@
  * A replay that takes up what like requests came to, and reads and writes many at once, writes what one writes that reads and
  * walks each by itself: test/fuzz/paths.ts looks harder.
  */
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -45,6 +46,24 @@ describe.each(SEEDS)("variations of %s", (sample) => {
 
   it("with lines that are spoilt, too", () =>
     fc.assert(fc.asyncProperty(fc.nat(), fc.constantFrom(3, 50), expectSame), { numRuns: 2 }));
+});
+
+describe("two streams whose entries are alike use a page, one's entry changes and is invalidated, and its old answer comes", () => {
+  const path = join(ROOT, "test/fixtures/smmuv3-alike-streams.ndjson");
+  const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+  const [one, other] = [lines.length - 5, lines.length - 4];
+  const swapped = lines.with(one, lines[other]!).with(other, lines[one]!);
+
+  it.each([
+    ["the other one last", lines],
+    ["the other one first", swapped],
+  ])("its translations are owed an invalidation, whoever used the page last: %s", async (_, trace) => {
+    const text = Buffer.from(`${trace.join("\n")}\n`);
+    for (const fast of [false, true])
+      expect((await output(text, { fast })).toString()).toMatch(
+        /"line":15,.*"result":"fault".*"verdict":"stale","changed_line":13/,
+      );
+  });
 });
 
 describe("maps, requests, unmaps and invalidations in turns", () => {

@@ -551,8 +551,8 @@ export class UnitCaches {
     return leftPairs(caches, pasid).some((pair) => {
       const until = lastUse(pair);
       return (
-        this.translations.anyValid(pair.tags, addrHi, addrLo, until) ||
-        this.translations.anyValid(pair.globalTags, addrHi, addrLo, until)
+        this.translations.anyValid(pair.tags, addrHi, addrLo, until, pair.id) ||
+        this.translations.anyValid(pair.globalTags, addrHi, addrLo, until, pair.id)
       );
     });
   }

@@ -7,7 +7,7 @@ import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import { lastUse, leftPairs } from "../held/left-behind.ts";
+import { isAnothers, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -441,7 +441,7 @@ export class Explanation {
     const { addrHi: hi, addrLo: lo } = request;
     const { time } = entry;
     // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-    if (time === this.#memory.time || (left !== null && time > lastUse(left))) return false;
+    if (time === this.#memory.time || (left !== null && isAnothers(entry, left))) return false;
     let invalidated = entry.invalidated || time <= set.epoch;
     if (invalidated && scope !== "invalidated") return false;
     const read = this.#past.walkAsOf(entry, request);

@@ -39,6 +39,9 @@ export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
   return { pageShift, firstShift, ipaFrame };
 }
 
+/** No pair has this number. */
+const NOBODY = -1;
+
 /**
  * The translations that one IOMMU's cache may hold: for every page the latest, in a table, and beside it those before it
  * that differ and that nothing has invalidated, or something has (an emulator may have missed it).
@@ -121,13 +124,17 @@ export class Translations {
     return set.superseded.of(pageKey(set.high(hi), lo, shift));
   }
 
-  /** Whether any translation of a page that was filled up to a tick is valid, as far as that is known without walking. */
-  anyValid(set: TagSet, hi: number, lo: number, until: number): boolean {
+  /**
+   * Whether any translation of a page is valid, as far as that is known without walking: of those that were filled up to a
+   * tick, or through a pair.
+   */
+  anyValid(set: TagSet, hi: number, lo: number, until: number, through = NOBODY): boolean {
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      if (this.find(set, shift, hi, lo) && !this.invalidated && this.time <= until) return true;
+      if (this.find(set, shift, hi, lo) && !this.invalidated)
+        if (this.time <= until || this.context === through) return true;
       if (!set.anySuperseded) continue;
-      for (const old of this.earlier(set, shift, hi, lo))
-        if (!old.invalidated && old.time > set.epoch && old.time <= until) return true;
+      for (const { invalidated, time, context } of this.earlier(set, shift, hi, lo))
+        if (!invalidated && time > set.epoch && (time <= until || context === through)) return true;
     }
     return false;
   }
