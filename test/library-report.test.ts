@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { isTraceError, report } from "../pipeline/library/index.ts";
+import { isTraceError, overview, report } from "../pipeline/library/index.ts";
 import { cli, ROOT } from "./support/cli.ts";
 
 const INTEL = "samples/intel/intel-11.1-fs-inval-s1.ndjson.gz";
@@ -45,5 +45,22 @@ describe("report", () => {
       await expect(report(INTEL, options as never)).rejects.toMatchObject({ code: "argument" });
     await expect(report([])).rejects.toMatchObject({ code: "argument" });
     await expect(report("none")).rejects.toSatisfy(isTraceError);
+  });
+});
+
+describe("overview", () => {
+  test.each([
+    [{}, []],
+    [{ filter: { dev: "*:04.*" } }, ["--dev", "*:04.*"]],
+  ])("is the record that the command writes, given %j", async (options, words) => {
+    const made = await overview(INTEL, options);
+    const ran = await cli(["replay", INTEL, "--summary", "--json", ...words]);
+    expect(`${JSON.stringify(made)}\n`).toBe(ran.stdout);
+    expect(made.requests).toBeGreaterThan(0);
+  });
+
+  test("refuses what makes no sense", async () => {
+    await expect(overview(INTEL, { compare: "x" } as never)).rejects.toMatchObject({ code: "argument" });
+    await expect(overview("none")).rejects.toSatisfy(isTraceError);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The library: what `import … from "pasid-replay"` gives.
  *
- * - `replay` and `replayBytes`: a whole trace into output records, or into NDJSON.
+ * - `replay` and `replayBytes`: a whole trace into output records, or into NDJSON; `overview`: into one record.
  * - `Memory` and `Iommu`: one request through tables in a memory that you build or open.
  * - `inspect`: the tables of a trace; `diff`: where two recordings, or two replays, differ.
  * - `importLogs`: a trace of what a kernel's or an emulator's logs say.
@@ -38,6 +38,7 @@ export type {
 } from "../output/records.ts";
 export type { SelectionName } from "../output/selection.ts";
 export type { ReportFormat } from "../report-page/view.ts";
+export type { OverviewRecord } from "../summary/overview.ts";
 export type { PaGranularity } from "../verdicts/pa-granularity.ts";
 export type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 export { capabilities, type FoundCapabilities, type IommuCapabilities } from "./capabilities.ts";
@@ -74,7 +75,7 @@ export {
 } from "./iommu.ts";
 export { LibraryError, type LibraryErrorCode } from "./library-error.ts";
 export { Memory, type MemoryFileOptions } from "./memory.ts";
-export { replay, replayBytes } from "./replay-stream.ts";
+export { overview, replay, replayBytes } from "./replay-stream.ts";
 export { type Report, type ReportOptions, report } from "./report.ts";
 export type { StreamOptions } from "./stream-options.ts";
 export type { TraceInput } from "./trace-input.ts";

@@ -7,8 +7,10 @@ import type { OutputRecord } from "../output/records.ts";
 import { selectionOf } from "../output/selection.ts";
 import { DEFAULT_OPTIONS, type ReplayOptions } from "../replay/options.ts";
 import { replayRecords, replayTrace } from "../replay/run.ts";
+import { type OverviewRecord, overviewRecord } from "../summary/overview.ts";
+import { SummarySink } from "../summary/summary-sink.ts";
 import { checkOptions, type StreamOptions } from "./stream-options.ts";
-import { filtered, handedOn, sourceOf, type TraceInput, traceFolder } from "./trace-input.ts";
+import { filtered, handedOn, inputName, sourceOf, type TraceInput, traceFolder } from "./trace-input.ts";
 
 /**
  * Replays a trace into output records, in the order of the trace contract; the last one is the summary, unless
@@ -47,6 +49,26 @@ export async function* replayBytes(
   yield* handedOn<Uint8Array>([source], (put) =>
     replayTrace(source, { write: (bytes) => put(new Uint8Array(bytes)) }, all),
   );
+}
+
+/**
+ * Replays a trace into one record of what it comes to, as `pasid-replay --summary --json`: verdicts, wrong answers, findings and
+ * faults by kind, and counts of each device and PASID; the worst first.
+ *
+ * @throws as `replay`
+ */
+export async function overview(
+  input: TraceInput,
+  options: Omit<StreamOptions, "only" | "stats" | "trace"> = {},
+): Promise<OverviewRecord> {
+  const { source, all } = await opened(input, options);
+  try {
+    const sink = new SummarySink();
+    await replayRecords(new TraceSource(source, all), sink, { ...all, trace: undefined }, () => {});
+    return overviewRecord(sink, inputName(input));
+  } finally {
+    await source.close();
+  }
 }
 
 async function opened(

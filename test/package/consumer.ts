@@ -14,6 +14,7 @@ import {
   LibraryError,
   Memory,
   type OutcomeRecord,
+  overview,
   replay,
   replayBytes,
   report,
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
   for await (const record of replay(trace)) console.log(record.type);
   console.log(trace.summary?.ignored, trace.summary?.lost[0]?.severity);
   const { text, errors } = await report("a", { format: "md", iotlb: [{ entries: 64, ways: 4 }] });
-  console.log(text, errors);
+  console.log(text, errors, (await overview("a")).findings[0]);
   const memory = Memory.fromFile("guest.elf");
   const iommu = new Iommu("intel", memory, { registers: { rtaddr: 0x619b000n } });
   iommu.bind("00:03.0", { model: "intel", base: 0x1000n });
