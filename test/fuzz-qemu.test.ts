@@ -106,11 +106,12 @@ describe.skipIf(!installed)(`${QEMU}, as it is installed`, () => {
     // Root entries in scalable mode have legacy codes in every version: some world soon shows it.
     const known = "SRT.2 (0x39)";
     const expected = new Set<string>();
+    let worlds = 0;
     try {
       const report = await fuzz(port, {
         seed: 1,
         worlds: 60,
-        goesOn: () => !expected.has(known),
+        goesOn: () => ++worlds <= 3 || !expected.has(known),
         isKnown: () => false,
         shrinks: false,
         onFinding: ({ signature }) => void expected.add(signature.expected),
