@@ -127,7 +127,7 @@ function yardsticksOf(trace: string, limit: string | null): Contender[] {
 /** @returns the compiled program; null where there is no compiler */
 function nearLimit(folder: string): string | null {
   const program = join(folder, "near-limit");
-  const flags = ["-O3", "-march=native", "-D_GNU_SOURCE"];
+  const flags = ["-O3", "-march=native"];
   const compiled = spawnSync("cc", [...flags, NEAR_LIMIT, "-o", program], { encoding: "utf8" });
   if (compiled.error !== undefined) return null;
   if (compiled.status !== 0) throw new Error(compiled.stderr);

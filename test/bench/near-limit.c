@@ -6,6 +6,7 @@
  *
  *     cc -O3 -march=native near-limit.c -o near-limit && ./near-limit trace.ndjson
  */
+#define _GNU_SOURCE // memmem
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
