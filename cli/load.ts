@@ -1,6 +1,7 @@
 /**
  * Loads the command's files with the code that V8 has made of them when they were built: to read them anew takes longer than
- * to replay a small trace. Another version of V8 takes no notice of it.
+ * to replay a small trace. V8 itself tells code of its own from another's by its version alone, which builds of Node share
+ * that cannot run each other's code: the code is taken by the Node only that made it.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,6 +9,8 @@ import { join } from "node:path";
 import { Script } from "node:vm";
 
 const FOLDER = import.meta.dirname;
+/** Bytes that V8's code is aligned to. */
+const ALIGNED = 16;
 const requireOther = createRequire(import.meta.url);
 
 interface Loaded {
@@ -43,18 +46,29 @@ function loadAnew(name: string): Loaded {
   return file;
 }
 
+/** @returns undefined where there is none, or where another Node has made it */
 function keptCode(path: string): Buffer | undefined {
   try {
-    return readFileSync(codePath(path));
+    const bytes = readFileSync(codePath(path));
+    const maker = makerOf();
+    return bytes.subarray(0, maker.length).equals(maker) ? bytes.subarray(maker.length) : undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Which Node this is: stands before the code that it makes. */
+function makerOf(): Buffer {
+  const { versions, arch, platform, execPath } = process;
+  const text = JSON.stringify({ versions, arch, platform, execPath });
+  const bytes = Buffer.from(text);
+  return Buffer.concat([bytes, Buffer.alloc(ALIGNED - (bytes.length % ALIGNED), "\n")]);
+}
+
 /** For the build: keeps code of all files that are loaded and have none yet, with that of the functions that were called. */
 export function keepCode(): void {
   for (const { path, script, kept } of loaded.values())
-    if (!kept) writeFileSync(codePath(path), script.createCachedData());
+    if (!kept) writeFileSync(codePath(path), Buffer.concat([makerOf(), script.createCachedData()]));
 }
 
 function codePath(path: string): string {
