@@ -6,7 +6,7 @@ import { FuzzCoverage } from "./coverage.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { type Shown, shrink } from "./shrink.ts";
-import { kindOf, type Signature, signatureOf } from "./signature.ts";
+import { kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
 
 export interface CampaignOptions {
@@ -117,12 +117,13 @@ class Campaign {
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    for (const departure of judgeWorld(observed, coverage))
-      await this.#departs(number, { records, answers, departure, line: departure.line }, observed);
+    const departures = judgeWorld(observed, coverage);
+    const signatures = signaturesOf(observed, departures);
+    for (const [i, departure] of departures.entries())
+      await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
 
-  async #departs(world: number, shown: Departing, observed: readonly WorldRecord[]): Promise<void> {
-    const first = signatureOf(observed, shown.departure);
+  async #departs(world: number, shown: Departing, first: Signature): Promise<void> {
     const known = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
     if (known !== undefined) {
       known.requests++;
@@ -132,7 +133,7 @@ class Campaign {
     const expected = this.#options.isKnown(first.text);
     const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signatureOf(records, small.shown.departure);
+    const signature = signaturesOf(records, [small.shown.departure])[0]!;
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
