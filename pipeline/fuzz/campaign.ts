@@ -20,8 +20,8 @@ export interface CampaignOptions {
   readonly shrinks: boolean;
   /** Told of each kind of departure when it is found for the first time. */
   readonly onFinding: (finding: Finding) => void | Promise<void>;
-  /** Told of a world that the device did not survive. */
-  readonly onFailure: (failure: DeviceFailure, world: WorldCase) => void | Promise<void>;
+  /** Told of a world that the device did not survive; or that we did not, with another error, which is thrown then. */
+  readonly onFailure: (failure: Error, world: WorldCase) => void | Promise<void>;
 }
 
 /** A kind of departure. */
@@ -66,6 +66,7 @@ export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<
       await campaign.world(world, coverage);
       inRow = 0;
     } catch (error) {
+      if (!(error instanceof DeviceFailure)) await options.onFailure(error as Error, world);
       if (!(error instanceof DeviceFailure) || error.kind === "start") throw error;
       inRow++;
       campaign.failures++;

@@ -5,10 +5,11 @@ import { allOnes, type World, type WorldEntry, widthOf } from "../../walkers/fuz
 import type { Layout } from "../../walkers/layout.ts";
 import { type FuzzCoverage, fieldOfRule } from "./coverage.ts";
 import { classOf, fieldClasses, reservedBitsOf } from "./field-classes.ts";
+import { roleOf, type Tries } from "./tries.ts";
 
 const FRAME = 12n;
-/** Tries to find a value of a kind that was not seen yet. */
-const TRIES = 6;
+/** What is changed where that is no field. */
+const RESERVED = null;
 
 /** Changes something in a structure's bytes, unless it is not defined what that means. */
 export function mutateEntry(
@@ -17,42 +18,46 @@ export function mutateEntry(
   fuzzing: VendorFuzzing,
   coverage: FuzzCoverage,
   random: Random,
+  tries: Tries,
 ): void {
   const { layout, littleEndian } = entry;
   const bytes = Uint8Array.from(world.bytes(entry));
   const view = new DataView(bytes.buffer);
   if (fuzzing.ambiguous?.(layout, view, littleEndian)) return;
-  const reserved = reservedBitsOf(layout);
-  if (reserved.length > 0 && random.oneIn(8)) flip(layout, view, random.pick(reserved), littleEndian);
+  const role = roleOf(entry);
+  const field = changedField(layout, role, world, coverage, random, tries);
+  if (field === RESERVED) flip(layout, view, random.pick(reservedBitsOf(layout)), littleEndian);
   else {
-    const [field, value] = changedField(layout, view, littleEndian, world, coverage, random);
+    const now = layout.extract(field, view, 0, littleEndian);
+    const value = tries.choose(
+      () => otherValue(layout, field, now, world, random),
+      (drawn) => `${role}.${field}=${classOf(layout, field, drawn)}`,
+    );
     encode(layout, field, value, view, littleEndian);
   }
   if (!fuzzing.ambiguous?.(layout, view, littleEndian)) world.setBytes(entry, bytes);
 }
 
-/** A field and another value for it: one of a kind that was not reached yet, where such a one is found. */
+/** What of a structure to change: rather what breaks a rule that none has broken yet, and what was changed least. */
 function changedField(
   layout: Layout,
-  view: DataView,
-  littleEndian: boolean,
+  role: string,
   world: World,
   coverage: FuzzCoverage,
   random: Random,
-): [string, bigint] {
+  tries: Tries,
+): string | typeof RESERVED {
   const broken = coverage.missing("rule").map((name) => fieldOfRule(layout, name));
   const wanted = layout.names().filter((name) => broken.includes(name));
-  const usual = random.oneIn(3) ? layout.names() : world.named(layout);
-  const fields = wanted.length > 0 && random.oneIn(2) ? wanted : usual;
-  let field = random.pick(fields);
-  let value = 0n;
-  for (let tries = 0; tries < TRIES; tries++) {
-    field = random.pick(fields);
-    const now = layout.extract(field, view, 0, littleEndian);
-    value = otherValue(layout, field, now, world, random);
-    if (!coverage.has("field", `${layout.name}.${field}=${classOf(layout, field, value)}`)) break;
-  }
-  return [field, value];
+  const hasReserved = reservedBitsOf(layout).length > 0;
+  return tries.choose(
+    () => {
+      if (hasReserved && random.oneIn(8)) return RESERVED;
+      if (wanted.length > 0 && random.oneIn(2)) return random.pick(wanted);
+      return random.pick(random.oneIn(3) ? layout.names() : world.named(layout));
+    },
+    (field) => `${role}.${field ?? "reserved"}`,
+  );
 }
 
 function otherValue(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
@@ -120,7 +125,7 @@ export function encode(
 }
 
 /**
- * Changes a field of one of the registers that are not fixed.
+ * Changes a field of one of the registers that are not fixed: rather one that the world was built upon.
  * @returns its name; undefined: all are fixed
  */
 export function mutateRegister(
@@ -128,16 +133,26 @@ export function mutateRegister(
   names: readonly string[],
   layouts: Readonly<Record<string, Layout>>,
   random: Random,
+  tries: Tries,
 ): string | undefined {
   const free = names.filter((name) => !world.isFixed(name) && world.registers.has(name));
   if (free.length === 0) return undefined;
-  const name = random.pick(free);
-  const layout = layouts[name]!;
-  const field = random.pick(random.oneIn(3) ? layout.names() : world.named(layout));
+  const needed = world.needed.filter(({ register }) => free.includes(register));
+  const { register, field } = tries.choose(
+    () => {
+      if (needed.length > 0 && !random.oneIn(3)) return random.pick(needed);
+      const name = random.pick(free);
+      const layout = layouts[name]!;
+      return { register: name, field: random.pick(random.oneIn(3) ? layout.names() : world.named(layout)) };
+    },
+    (drawn) => `${drawn.register}.${drawn.field}`,
+  );
+  const layout = layouts[register]!;
   const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, world.registers.get(name)!, true);
+  view.setBigUint64(0, world.registers.get(register)!, true);
   const now = layout.extract(field, view, 0);
   encode(layout, field, otherValue(layout, field, now, world, random), view, true);
-  world.setRegister(name, layout.bytes > 4 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true)));
-  return name;
+  const value = layout.bytes > 4 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true));
+  world.setRegister(register, value);
+  return register;
 }

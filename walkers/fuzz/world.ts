@@ -59,6 +59,8 @@ export interface Target {
   /** First byte, and how many there are. */
   readonly address: bigint;
   readonly bytes: bigint;
+  /** Bits of the address that make no difference; absent: all do. */
+  readonly ignored?: bigint;
 }
 
 /** What caches may have of a structure, and how much one entry of it stands for. */
@@ -98,6 +100,8 @@ export class World {
   /** Input addresses that something was to be mapped at, in whichever space. */
   readonly addresses: bigint[] = [];
   readonly landmarks: readonly bigint[];
+  /** Capabilities that what was built may have need of: it was asked for them, and they were there. */
+  readonly needed: { readonly register: string; readonly field: string }[] = [];
   readonly #layouts: RegisterLayouts;
   readonly #entryAt = new Map<bigint, WorldEntry>();
   readonly #bytes = new Map<bigint, Uint8Array>();
@@ -149,7 +153,10 @@ export class World {
 
   /** A field of a register: of a capability, a property decides where there is one. */
   field(register: string, field: string): number {
-    return this.state.capability(register, this.#layouts[register]!, field, 0);
+    const value = this.state.capability(register, this.#layouts[register]!, field, 0);
+    if (value !== 0 && !this.needed.some((one) => one.register === register && one.field === field))
+      this.needed.push({ register, field });
+    return value;
   }
 
   has(register: string, field: string): boolean {

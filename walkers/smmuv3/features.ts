@@ -197,9 +197,12 @@ export class SmmuFeatures {
   }
 }
 
-/** Frame number of an address aligned down to 2^align bytes. */
+/** log2 of the address space: what is aligned to more than that is at 0. */
+const LARGEST = 64;
+
+/** Frame number of an address aligned down to 2^align bytes, however large that is: LOG2SIZE may ask for 2^69. */
 export function alignFrame(frame: number, align: number): number {
-  return align > 12 ? frame - (frame % framesIn(align)) : frame;
+  return align > 12 ? frame - (frame % framesIn(Math.min(align, LARGEST))) : frame;
 }
 
 /** Offset in its frame of an address aligned down to 2^align bytes. */

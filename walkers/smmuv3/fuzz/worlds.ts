@@ -25,6 +25,7 @@ const TG0 = (granule: number) => (granule === GRANULE_4K ? 0 : granule === GRANU
 const TG1 = (granule: number) => (granule === GRANULE_4K ? 2 : granule === GRANULE_16K ? 1 : 3);
 /** SubstreamIDs of a world are below this, so that linear tables stay small. */
 const MOST_SSID_BITS = 7;
+const TOP_BYTE = 0xffn << 56n;
 const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
 
 /** A second stage under a VMID of its own. */
@@ -214,7 +215,10 @@ function addContext(
   const tags = { device: sid, pasid: ssid, domain, space: el2 ? -1 : asid, regime, nested };
   entry.uses.push(...contextUses(tags, "pasid", 1));
   for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));
-  const mapped = [...low.mapped, ...(high?.mapped ?? [])];
+  const mapped = [
+    ...taggedWith(low, world.read(at, "TBI0")),
+    ...(high === null ? [] : taggedWith(high, world.read(at, "TBI1"))),
+  ];
   for (const pasid of asked) {
     const targets = addTargets(world, sid, pasid, mapped, [...above, entry]);
     for (const half of [low, high])
@@ -222,6 +226,11 @@ function addContext(
     const first = [...targets.values()][0];
     guest.stage?.tables.usedBy(tags, () => first);
   }
+}
+
+/** With CD.TBI0 or TBI1, the top byte of an address may be anything (3.4.1). */
+function taggedWith({ mapped }: ArmStage, tbi: bigint): readonly Mapped[] {
+  return tbi === 0n ? mapped : mapped.map((page) => ({ ...page, ignored: TOP_BYTE }));
 }
 
 function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | null): FieldValues {
