@@ -34,10 +34,12 @@ export function roleOf({ layout, uses: [use] }: WorldEntry): string {
   return use === undefined ? layout.name : `${layout.name} ${use.stage} ${use.level} ${use.table}`;
 }
 
-/** An entry of any role: of some there are few, and of leaves many. */
+/** An entry of any layout, and of any part in walks: of some there are few, and of leaves many. */
 export function anyEntry(entries: readonly WorldEntry[], random: Random, tries: Tries): WorldEntry {
+  const layout = random.pick([...new Set(entries.map((entry) => entry.layout))]);
   const byRole = new Map<string, WorldEntry[]>();
   for (const entry of entries) {
+    if (entry.layout !== layout) continue;
     const role = roleOf(entry);
     const alike = byRole.get(role);
     if (alike === undefined) byRole.set(role, [entry]);

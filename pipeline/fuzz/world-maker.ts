@@ -231,16 +231,16 @@ class Happenings {
   #invalidate(entry: WorldEntry, before: readonly WorldRecord[]): void {
     const random = this.#random;
     const invalidations = this.#invalidations;
-    const kind = random.below(10);
+    const kind = random.below(12);
     if (kind === 0) return;
     const commands =
       kind < 3
         ? invalidations.right(entry)
-        : kind < 6
+        : kind < 8
           ? invalidations.equivalent(entry, before.map(frameOfRequest))
-          : kind < 7
+          : kind < 9
             ? invalidations.wide(entry)
-            : kind < 9
+            : kind < 11
               ? invalidations.narrow(entry)
               : invalidations.any();
     this.#records.push(...invalidations.records(commands));

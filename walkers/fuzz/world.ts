@@ -257,13 +257,20 @@ export class World {
     this.#bytes.set(address, bytes);
   }
 
-  /** An id that nothing else of its kind has, 1 to limit - 1, mostly a small one. @param kind with what it is unique in */
+  /**
+   * An id that nothing else of its kind has, 1 to limit - 1: often one that another kind has, since who looks at the one
+   * tag alone takes it for the same. @param kind with what it is unique in
+   */
   freshId(kind: string, limit: number): number {
+    const { random } = this;
     const used = this.#ids.get(kind) ?? new Set<number>();
+    const others = [...new Set([...this.#ids.values()].flatMap((ids) => [...ids]))].filter(
+      (other) => other < limit && !used.has(other),
+    );
     this.#ids.set(kind, used);
-    let id = 0;
-    do id = 1 + this.random.below(this.random.oneIn(2) ? Math.min(16, limit - 1) : limit - 1);
-    while (used.has(id));
+    let id = others.length > 0 && random.oneIn(2) ? random.pick(others) : 0;
+    while (id === 0 || used.has(id))
+      id = 1 + random.below(random.oneIn(2) ? Math.min(16, limit - 1) : limit - 1);
     used.add(id);
     return id;
   }

@@ -108,7 +108,8 @@ function guestFormat({ random }: World): EntryFormat {
     table: (address) => ({ ...GUEST_FLAGS, ADDR: address >> 12n }),
     leaf: (address, level) => ({
       ...GUEST_FLAGS,
-      ...{ D: 1, G: random.oneIn(6) ? 1 : 0, XD: 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 },
+      ...{ RW: random.oneIn(6) ? 0 : 1, XD: random.oneIn(6) ? 1 : 0, US: random.oneIn(8) ? 0 : 1 },
+      ...{ D: 1, G: random.oneIn(6) ? 1 : 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 },
     }),
   };
 }

@@ -123,7 +123,10 @@ export function secondArmStage(world: World, alone: boolean): ArmStage & { reado
     startLevels(world, granule, bits),
   );
   const shape = random.pick(shapes);
-  const leaf = () => ({ S2AP: 3, MEMATTR: random.oneIn(4) ? 1 : 0xf, XN: 0, DBM: 0 });
+  const leaf = () => ({
+    ...{ S2AP: random.oneIn(8) ? 1 + random.below(2) : 3, XN: random.oneIn(8) ? 1 + random.below(3) : 0 },
+    ...{ MEMATTR: random.oneIn(4) ? 1 : 0xf, DBM: 0 },
+  });
   const { inputBits, level, sl0 } = shape;
   const tables = pageTables(world, Stage2Descriptor, granule, inputBits, level, leaf, null);
   const shiftOf = (at: number) => entryShift(granuleGeometry(granule), at);

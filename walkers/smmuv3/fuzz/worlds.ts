@@ -233,6 +233,12 @@ function taggedWith({ mapped }: ArmStage, tbi: bigint): readonly Mapped[] {
   return tbi === 0n ? mapped : mapped.map((page) => ({ ...page, ignored: TOP_BYTE }));
 }
 
+/** CD.IPS: mostly all that the SMMU has, and sometimes less than its pages need. */
+function outputSize(world: World): number {
+  const most = world.field("idr5", "OAS");
+  return world.random.oneIn(6) ? world.random.below(most + 1) : most;
+}
+
 function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | null): FieldValues {
   const { random } = world;
   const rarely = (n: number) => (random.oneIn(n) ? 1 : 0);
@@ -241,11 +247,11 @@ function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | nu
       ? { EPD1: 1 }
       : { T1SZ: 64 - high.inputBits, TG1: TG1(high.granule), TTB1: high.tables.rootPointer, TBI1: rarely(4) };
   return {
-    ...{ V: 1, AA64: 1, A: 1, R: random.oneIn(4) ? 0 : 1, ASID: asid, IPS: world.field("idr5", "OAS") },
+    ...{ V: 1, AA64: 1, A: 1, R: random.oneIn(4) ? 0 : 1, ASID: asid, IPS: outputSize(world) },
     ...{ T0SZ: 64 - low.inputBits, TG0: TG0(low.granule), TTB0: low.tables.rootPointer, TBI0: rarely(4) },
     ...{ S: world.field("idr0", "STALL_MODEL") === 2 ? 1 : 0, AFFD: random.below(2), ASET: 1 },
     ...{
-      EPD0: 0,
+      EPD0: high === null ? 0 : rarely(6),
       E0PD0: 0,
       DS: 0,
       ENDI: 0,

@@ -114,7 +114,7 @@ function secondTables(world: World): { second: BuiltTables; secondLevels: number
     table: (address) => ({ R: 1, W: 1, A: 1, ADDR: address >> 12n }),
     leaf: (address, level) => ({
       R: 1,
-      W: 1,
+      W: world.random.oneIn(6) ? 0 : 1,
       A: 1,
       D: 1,
       SNP: 0,
