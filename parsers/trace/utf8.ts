@@ -38,3 +38,8 @@ export function cutCharacter(bytes: Uint8Array, length: number): number {
   }
   return 0;
 }
+
+/** Offset behind a byte order mark at `at`; `at` where there is none. */
+export function afterMark(bytes: Uint8Array, at: number): number {
+  return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf ? at + 3 : at;
+}
