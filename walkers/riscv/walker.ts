@@ -168,6 +168,7 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     if (supervisor && process.located && !process.ens) out.fail(TRANSACTION_DISALLOWED, "PERMISSION");
     else this.#stages(request, device, process, supervisor, out);
     if (out.status === FAULT) suppress(device, out);
+    else if (request.at === TRANSLATION_REQUEST && device.t2gpa !== 0) guestAddress(request, out);
   }
 
   /** PCIe ATS translation request handling: what is answered by success and no rights has no record. */
@@ -328,6 +329,11 @@ function firstRights(leaf: number, supervisor: boolean, sum: number): number {
   if (!supervisor) return userPage ? rights : 0;
   if (!userPage) return rights;
   return sum ? rights & ~EXECUTE : 0;
+}
+
+/** tc.T2GPA: the completion gives the guest physical address, with the rights and the size of both stages. */
+function guestAddress(request: WalkRequest, out: WalkResult): void {
+  out.frame = out.ipaFrame >= 0 ? out.ipaFrame : frameOf(request.addrHi, request.addrLo);
 }
 
 /** tc.DTF: the causes that are not reported. Returns false, so that callers can return it. */
