@@ -588,6 +588,17 @@ export class UnitCaches {
     return this.#explanation.findAll(request, "uninvalidated", accept, asOf);
   }
 
+  /** All entries that give an answer and may still be held: their invalidation may have been issued, and not completed. */
+  held(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "valid", accept);
+  }
+
+  /** The contexts that the engine has walked a request through last; null: it was refused before. */
+  get contextsInUse(): { readonly device: object; readonly process: object } | null {
+    const { device, process } = this.#unit.engine;
+    return device === null || process === null ? null : { device: device.context, process: process.context };
+  }
+
   /** Whether it can be told without a walk that no invalidation is owed for a page. */
   owesNothing(request: WalkRequest): boolean {
     return this.#explanation.holdsNothing(request);
