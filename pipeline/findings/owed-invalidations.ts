@@ -76,8 +76,9 @@ export class OwedInvalidations implements Analysis {
     showing: Showing,
   ): void {
     if (staleSource.change === null && staleSource.root === null) return;
-    const { addrHi, addrLo, len } = record;
-    const problem = this.#follow(line, unit, names.device, request, staleSource, { addrHi, addrLo, len });
+    const { addrHi, addrLo, len, at } = record;
+    const place = { addrHi, addrLo, len, at };
+    const problem = this.#follow(line, unit, names.device, request, staleSource, place);
     if (problem === null || problem.lastLine === line) return;
     if (problem.requests === 0) problem.firstLine = line;
     problem.lastLine = line;
