@@ -7,7 +7,7 @@ import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import { isAnothers, leftPairs } from "../held/left-behind.ts";
+import { isAnothers, isWhole, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -457,14 +457,16 @@ export class Explanation {
     if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
     const answer = staleAnswer(read.value);
-    const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
+    const missed = read.missedChange();
+    const change = missed ?? this.#changeBehind(request, entry.context);
+    const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
     return this.#found({
       cache: "iotlb",
       answer,
       filled: time,
       change,
       root: change === null ? this.#roots.since(time) : null,
-      left: left !== null,
+      left: left !== null || outlives,
       domain: set.domain,
       space: set.space,
       regime: set.regime,
@@ -514,6 +516,12 @@ export class Explanation {
     return (
       scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
     );
+  }
+
+  /** Whether an invalidation has dropped a context of a translation, which lives on. */
+  #isInvalidated(context: number): boolean {
+    const pair = this.#contexts.pair(context);
+    return pair !== undefined && !isWhole(pair);
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */
