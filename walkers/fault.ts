@@ -49,6 +49,8 @@ interface ConditionalCause {
   readonly stage?: 1 | 2;
   /** Address types of the request. */
   readonly at?: readonly number[];
+  /** It is said only where the address type is known: few requests are of these. */
+  readonly rare?: true;
   readonly kinds?: readonly number[];
   /** Bits of the failing entry's first 32, and what they are. */
   readonly entry?: { readonly mask: number; readonly value: number };
@@ -59,6 +61,7 @@ export type Cause = string | ConditionalCause;
 export const KEPT_BY_DEVICE: Cause = {
   text: "a translated request: the device has kept a translation that software has taken back: its TLB was not invalidated, or it had not done so yet",
   at: [TRANSLATED],
+  rare: true,
 };
 
 /** The likely causes of a fault that what is known of it leaves possible. */
@@ -70,11 +73,11 @@ export function causesOf({ causes = [] }: Pick<Fault, "causes">, known: Occurren
 }
 
 function isPossible(cause: ConditionalCause, known: Occurrence): boolean {
-  const { reasons, access, stage, at, kinds, entry } = cause;
+  const { reasons, access, stage, at, rare, kinds, entry } = cause;
   if (reasons && known.reasons && !reasons.some((reason) => known.reasons!.includes(reason))) return false;
   if (access !== undefined && known.access !== undefined && (access & known.access) === 0) return false;
   if (stage !== undefined && known.stage !== undefined && stage !== known.stage) return false;
-  if (at && known.at !== undefined && !at.includes(known.at)) return false;
+  if (at && (known.at === undefined ? rare : !at.includes(known.at))) return false;
   if (kinds && known.kind !== undefined && !kinds.includes(known.kind)) return false;
   return !entry || known.entryLo === undefined || (known.entryLo & entry.mask) === entry.value;
 }

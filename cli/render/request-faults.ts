@@ -1,9 +1,9 @@
 import type { DistinctFault } from "../../pipeline/summary/distinct-faults.ts";
 import { ACCESS_WORDS } from "../../pipeline/words/access.ts";
-import { occurrenceOfWalk } from "../../pipeline/words/likely-causes.ts";
 import { paint } from "../../pipeline/words/paint.ts";
 import { faultLines, faultTitle } from "../../pipeline/words/sentence.ts";
 import { shellWord } from "../../pipeline/words/shell-word.ts";
+import { occurrenceOfWalk } from "../../pipeline/words/walk-causes.ts";
 import { causesOf, hasCode } from "../../walkers/fault.ts";
 import { IOMMUS, MODEL_OWNER } from "../../walkers/models.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";

@@ -3,8 +3,8 @@ import { FAULT } from "../../walkers/result.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { TakenWalk } from "../report/taken-walks.ts";
 import type { PageWalk, WalkStep } from "../walk/page-walk.ts";
-import { likelyCauses, oldValues } from "../words/likely-causes.ts";
 import { sentence } from "../words/sentence.ts";
+import { causesOfWalk, oldValues } from "../words/walk-causes.ts";
 import { lastPurpose, resultText } from "../words/walk-text.ts";
 import { EMPTY, Html, html } from "./html.ts";
 import { structureHtml } from "./structure-html.ts";
@@ -80,7 +80,7 @@ function faultMeaning(walk: TakenWalk): Html {
   const { fault } = walk.page.result;
   const { outcome, changes } = walk;
   if (fault === null || outcome.result !== "fault") return EMPTY;
-  const causes = likelyCauses(walk, fault);
+  const causes = causesOfWalk(walk, fault);
   // Of a context or PASID structure the causes say so.
   const told = outcome.stage === undefined || changes.length === 0;
   const was = !told && html`<p>The entry was ${oldValues(changes)}.</p>`;

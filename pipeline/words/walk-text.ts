@@ -7,12 +7,12 @@ import type { OutcomeRecord } from "../output/records.ts";
 import type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 import type { InspectedRequest } from "../walk/walk-trace.ts";
 import { ACCESS_WORDS } from "./access.ts";
-import { likelyCauses, occurrenceOfWalk } from "./likely-causes.ts";
 import { linesText } from "./lines.ts";
 import { paint, paintAs } from "./paint.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { tagTexts } from "./tags.ts";
+import { causesOfWalk, occurrenceOfWalk } from "./walk-causes.ts";
 
 const INDENT = "  ";
 
@@ -112,7 +112,7 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     if (fault !== null && outcome.reason !== undefined)
       lines.push(
         ...indented(
-          faultLines(fault, occurrenceOfWalk(inspected.outcome, fault), likelyCauses(inspected, fault)),
+          faultLines(fault, occurrenceOfWalk(inspected.outcome, fault), causesOfWalk(inspected, fault)),
         ),
       );
     if (outcome.entry_addr !== undefined)

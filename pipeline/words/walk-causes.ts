@@ -28,7 +28,7 @@ export function oldValues(changes: InspectedRequest["changes"]): string {
 }
 
 /** The likely causes of a fault; of a structure that served before and was changed, none that it was never set up. */
-export function likelyCauses(
+export function causesOfWalk(
   { outcome, changes }: Pick<InspectedRequest, "outcome" | "changes">,
   fault: Fault,
 ): readonly string[] {
