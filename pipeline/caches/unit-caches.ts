@@ -6,7 +6,7 @@ import { TRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
-import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import { DeviceTlbs, type DeviceUse } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";
 import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
@@ -157,7 +157,7 @@ export class UnitCaches {
   }
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
-  staleInDevice: StaleSource | null = null;
+  staleInDevice: DeviceUse | null = null;
 
   /** Which pages stand behind the last-level entries that walks went through. */
   get leafTables(): LeafTables {
@@ -237,7 +237,7 @@ export class UnitCaches {
     this.contexts.clear();
     this.translations.clear();
     this.#structures.clear();
-    this.#deviceTlbs.entries.clear();
+    this.#deviceTlbs.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
   }
@@ -252,7 +252,7 @@ export class UnitCaches {
     this.contexts.clear();
     this.translations.forget();
     this.#structures.forget();
-    this.#deviceTlbs.entries.forget();
+    this.#deviceTlbs.forget();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#unit.engine.drop();
   }
@@ -505,7 +505,11 @@ export class UnitCaches {
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
     // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
-    if (request.at === TRANSLATED) return mayDiffer;
+    if (request.at === TRANSLATED) {
+      if (walk.status === OK && walk.passthrough)
+        this.staleInDevice = this.#deviceTlbs.translated(request, walk.frame);
+      return mayDiffer;
+    }
     const history = caches.processes.get(request.pasid)?.history;
     if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {

@@ -4,11 +4,11 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import type { Word64 } from "../../walkers/registers.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { UNTRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
+import type { DeviceUse } from "../caches/filling/device-tlbs.ts";
 import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { UnflushedWrite } from "../caches/history/line-store.ts";
-import type { StaleSource } from "../caches/history/stale-source.ts";
 import { startOf } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -68,24 +68,43 @@ export class CacheFindings implements Analysis {
     });
   }
 
-  /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
+  /** A device with ATS has used an entry that was changed, and may keep, or has used again, what that was. */
   staleDevice(
     line: number,
     { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
-    staleSource: StaleSource,
+    { source, used, invalidated }: DeviceUse,
   ): void {
-    const { change, invalidationPending } = staleSource;
-    if (change === null || invalidationPending) return;
+    const { change, invalidationPending } = source;
+    if (change === null || (invalidationPending && !invalidated)) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource)!;
-    this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
+    // The entry is about the request that was translated, which may have had a PASID that what came of it has not.
+    request.at = UNTRANSLATED;
+    request.pasid = source.space;
+    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, source)!;
+    const address = hex(joined(record.addrHi, record.addrLo));
+    const about = {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
       place: record,
-      message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
+    };
+    if (invalidated) {
+      const { changed_line, entry_addr, old, new: now, cache } = fields;
+      this.#findings.report(line, CACHE_RULES["invalidated-device-tlb-used"], key, {
+        ...about,
+        message: `${sentence}, and the device's TLB was invalidated since: expected the device to ask again, found a translated request to ${address}, which is what it was told before`,
+        ...{ changed_line, entry_addr, old, new: now, cache },
+      });
+      return;
+    }
+    const what = used
+      ? `has used the old one: a translated request to ${address}`
+      : "may still hold the old one";
+    this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
+      ...about,
+      message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, ${what}${expected}`,
       ...fields,
     });
   }
