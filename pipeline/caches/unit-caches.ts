@@ -504,10 +504,12 @@ export class UnitCaches {
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
-    // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
+    // Nothing more has a part in requests that were translated, but for a second stage.
     if (request.at === TRANSLATED) {
       if (walk.status === OK && walk.passthrough)
         this.staleInDevice = this.#deviceTlbs.translated(request, walk.frame);
+      else if (isOfTables(walk) && this.#noteTranslated(caches, request, deviceVersion, walk, time))
+        mayDiffer = true;
       return mayDiffer;
     }
     const history = caches.processes.get(request.pasid)?.history;
@@ -533,6 +535,21 @@ export class UnitCaches {
     if (kept !== null) this.staleInDevice = kept;
     if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
+  }
+
+  /** A second stage has translated what had been translated by the device. */
+  #noteTranslated(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion,
+    walk: WalkResult,
+    time: number,
+  ): boolean {
+    const process = this.#unit.walker.newPasidContext();
+    const pair = this.contexts.useTranslated(caches, device, process, time);
+    if (pair === null) return false;
+    const differs = this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent);
+    return this.#structures.use(pair, request, walk, time, this.#lastEvent) || differs;
   }
 
   /** The walk ended before there was a device context, or in it. */

@@ -235,6 +235,7 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const { walker, engine } = this.#unit;
+    const { caching } = this.#unit.vendor;
     if (stale === null && engine.process?.tracked)
       return this.#throughEntries(
         device,
@@ -248,10 +249,14 @@ export class Explanation {
       );
     const past = this.#past;
     let out = past.reset();
-    if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
-    out = past.reset();
     const process = walker.newPasidContext();
+    if (!walker.checkRequest(request, device, out)) {
+      const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
+      if (translated)
+        return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
+    }
+    out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
