@@ -624,9 +624,16 @@ export class UnitCaches {
     return this.#unflushed?.recorded ?? false;
   }
 
-  /** The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent. */
-  unflushedAnswer(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
-    return this.#unflushed?.find(request, accept) ?? null;
+  /**
+   * The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent.
+   * @param owed it has to be known that nothing has
+   */
+  unflushedAnswer(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    owed: boolean,
+  ): UnflushedWrite | null {
+    return this.#unflushed?.find(request, accept, owed) ?? null;
   }
 
   /**

@@ -59,13 +59,14 @@ export interface Analysis {
     staleSource: StaleSource,
     showing: Showing,
   ): void;
-  /** … and memory as it was before a write that nothing has flushed is what answered it. */
+  /** … and memory as it was before a write that nothing has flushed is, or could be, what answered it. */
   unflushed?(
     line: number,
     route: Route,
     record: DmaRecord,
     request: WalkRequest,
     write: UnflushedWrite,
+    showing: Showing,
   ): void;
   /** … from an entry whose invalidation stands in a queue that has stopped, at a command in a line of the trace. */
   behindStop?(line: number, route: Route, record: DmaRecord, stoppedLine: number): void;

@@ -13,7 +13,7 @@ import { startOf } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";
-import type { Analysis } from "./analysis.ts";
+import type { Analysis, Showing } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 import { staleChange } from "./stale-change.ts";
@@ -43,13 +43,14 @@ export class CacheFindings implements Analysis {
     });
   }
 
-  /** An IOMMU whose walks are not coherent has answered from what memory was before a write. */
+  /** An IOMMU whose walks are not coherent has answered, or could have, from what memory was before a write. */
   unflushed(
     line: number,
     { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
     { at, line: written }: UnflushedWrite,
+    showing: Showing,
   ): void {
     const { frame, offset } = startOf(at);
     const address = addressText(frame, offset);
@@ -57,12 +58,18 @@ export class CacheFindings implements Analysis {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";
-    this.#findings.report(line, CACHE_RULES["missing-flush"], `${unit.id}\n${at}:${written}`, {
+    const shown = showing === "answered";
+    const key = `${unit.id}\n${at}:${written}${shown ? "" : ":unseen"}`;
+    const unseen = shown
+      ? `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`
+      : `memory at ${address} (${name}) was written to in line ${written} and not flushed before this request: with ${because} the IOMMU need not see that write before a flush, and could answer as before it`;
+    this.#findings.report(line, CACHE_RULES["missing-flush"], key, {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
       place: record,
-      message: `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`,
+      message: unseen,
+      ...(showing === "latent" ? { latent: true } : {}),
       changed_line: written,
       entry_addr: address,
     });

@@ -35,7 +35,7 @@ export const CACHE_RULES = rules({
   },
   "missing-flush": {
     severity: "warning",
-    text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory: the driver may owe a flush of that write.",
+    text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory, or could have: the driver may owe a flush of that write.",
     source:
       "VT-d 5.10, 6.8 and 11.4.3 (ECAP_REG.C, SMPWCS); IHI 0070, 3.15; AMD 48882, MMIO 0018h (Coherent)",
   },
