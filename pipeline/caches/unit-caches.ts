@@ -18,6 +18,7 @@ import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type Spares, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
+import { SecondStageDebts } from "./held/second-stage-debts.ts";
 import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -69,6 +70,7 @@ export class UnitCaches {
   readonly #used: UsedTranslations;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
+  readonly #secondStages: SecondStageDebts;
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -111,6 +113,7 @@ export class UnitCaches {
     this.#memory = memory;
     this.#budgets = budgets;
     this.translations = new Translations(budgets);
+    this.#secondStages = new SecondStageDebts(this.translations, this.#pending);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
@@ -240,6 +243,7 @@ export class UnitCaches {
     this.#deviceTlbs.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.list.length = 0;
+    this.#secondStages.clear();
   }
 
   /**
@@ -373,6 +377,7 @@ export class UnitCaches {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
+    this.#secondStages.note(inv, issued);
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
@@ -667,7 +672,20 @@ export class UnitCaches {
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
-    return find("invalidated") ? INVALIDATED : UNEXPLAINED;
+    if (!find("invalidated")) return UNEXPLAINED;
+    const standing = this.#standingSecondStage(request);
+    if (standing === null) return INVALIDATED;
+    this.#explanation.staleSource = standing;
+    return VALID;
+  }
+
+  /** What a dropped translation of both stages has left: a second-stage entry that has changed, and that nothing covers. */
+  #standingSecondStage(request: WalkRequest): StaleSource | null {
+    const source = this.#explanation.staleSource!;
+    const { cache, change, ipaFrame } = source;
+    if (cache !== "iotlb" || change === null || ipaFrame < 0) return null;
+    const structure = this.#past.structureAt(request, change.frame, change.offset);
+    return structure?.stage === 2 ? this.#secondStages.standing(source, request.device) : null;
   }
 }
 
