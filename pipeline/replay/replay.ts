@@ -136,7 +136,7 @@ export class Replay implements TraceHandler, MemoOwner {
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
-      new MappingFindings(names, findings),
+      new MappingFindings(names, findings, this.#options.memoryLimit),
       new LossFindings(findings),
       new NameFindings(this.#names, findings),
     ];
