@@ -605,8 +605,12 @@ export class UnitCaches {
   }
 
   /** The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent. */
-  unflushedAnswer(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
-    return this.#unflushed?.find(request, accept) ?? null;
+  unflushedAnswer(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    effort: { left: number },
+  ): UnflushedWrite | null {
+    return this.#unflushed?.find(request, accept, effort) ?? null;
   }
 
   /**

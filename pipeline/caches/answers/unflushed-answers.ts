@@ -32,9 +32,14 @@ export class UnflushedAnswers {
 
   /**
    * Looks for entries on the way of a walk that, as they were, give an answer.
+   * @param effort walks that it takes are taken off
    * @returns the write that was not seen, the latest where several may be it; null where nothing gives the answer
    */
-  find(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
+  find(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    effort: { left: number },
+  ): UnflushedWrite | null {
     const { vendor, state } = this.#unit;
     const coherence = vendor.coherence(state);
     if (!this.#writes.any || coherence.because === "") return null;
@@ -47,6 +52,7 @@ export class UnflushedAnswers {
         for (const write of this.#writes.of(at)) {
           const tried = new Map(lines).set(at, write.before);
           walks++;
+          effort.left--;
           const gives = this.#memory.readWith(tried, () => accept(this.#past.walkAll(request)));
           if (gives && write.line > (latest?.line ?? 0)) latest = write;
           queue.push(tried);
