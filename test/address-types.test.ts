@@ -180,6 +180,8 @@ describe("RISC-V: Process to translate an IOVA, steps 2, 7 to 9", () => {
     expect(done.translated).toMatchObject(PASSES);
     const gpa = await answers(riscv({ tc: 11n }), "did:1");
     expect(gpa.translated).toMatchObject({ result: "ok", pa: "0x80000000", domain: 7 });
+    // The device is told the address that it is to come with, and the rights of both stages.
+    expect(gpa["translation-request"]).toMatchObject({ result: "ok", pa: "0x10000000", perm: "rwx" });
     const unmapped = await answers(riscv({ tc: 11n }), "did:1", { addr: B, access: "w" });
     expect(unmapped.translated).toMatchObject({ code: code(23), stage: 2 });
     expect(unmapped["translation-request"]).toMatchObject({ stage: 2, recorded: false });

@@ -6,7 +6,7 @@ import type { DeviceFailure } from "../pipeline/fuzz/port.ts";
 import { ProcessDevice } from "../pipeline/fuzz/process-device.ts";
 import { helloOfDevice, readAnswer, readHello } from "../pipeline/fuzz/protocol.ts";
 import { NO_LIMITS } from "../walkers/fuzz/world.ts";
-import { cli } from "./support/cli.ts";
+import { cli, run } from "./support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pasid-fuzz-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -147,7 +147,7 @@ describe.concurrent("at the command line", () => {
 
     const known = join(folder, "known.ndjson");
     writeFileSync(known, '{"signature":"*(record)","reason":"SA is not implemented"}\n');
-    const again = await cli([...args, "--ignore-file", known]);
+    const again = await run([...args, "--ignore-file", known]);
     expect(again).toMatchObject({ status: 0, stderr: "" });
     expect(again.stdout).toContain("known: SA is not implemented");
   });

@@ -2,7 +2,7 @@ import type { CachedFailures } from "../../walkers/caching.ts";
 import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
-import { TRANSLATED, type WalkRequest } from "../../walkers/request.ts";
+import { TRANSLATED, WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
@@ -15,7 +15,7 @@ import { UsedTranslations } from "./filling/used-translations.ts";
 import { areAlike, type ContextVersion, comesFromEntry, isValid } from "./held/context-history.ts";
 import { sameValues } from "./held/context-kinds.ts";
 import { contextTag } from "./held/context-tags.ts";
-import { Contexts, type DeviceCaches, type TranslationContext } from "./held/contexts.ts";
+import { Contexts, type DeviceCaches, type Spares, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import type { TagSet } from "./held/tag-sets.ts";
@@ -376,12 +376,22 @@ export class UnitCaches {
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
-    const contexts = this.contexts.invalidate(inv, issued);
+    const contexts = this.contexts.invalidate(inv, issued, this.#spares);
     this.#deviceTlbs.invalidate(inv, issued);
     if (contexts > 0) this.#contextsDropped = this.#memory.time;
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
     return pages !== 0 || tables !== 0 || contexts > 0;
   }
+
+  readonly #asked = new WalkRequest();
+
+  readonly #spares: Spares = ({ id, key }, pasid, { filled }, ofPasid) => {
+    const request = this.#asked;
+    request.device = id;
+    request.binding = key === id ? null : (key as WalkRequest["binding"]);
+    request.pasid = pasid;
+    return this.#past.changedAbove(request, filled, ofPasid);
+  };
 
   /** Counts an invalidation for the statistics, whether it takes effect or not. */
   count(name: string): void {
@@ -587,6 +597,17 @@ export class UnitCaches {
     asOf?: number,
   ): readonly StaleSource[] {
     return this.#explanation.findAll(request, "uninvalidated", accept, asOf);
+  }
+
+  /** All entries that give an answer and may still be held: their invalidation may have been issued, and not completed. */
+  held(request: WalkRequest, accept: (walk: WalkResult) => boolean): readonly StaleSource[] {
+    return this.#explanation.findAll(request, "valid", accept);
+  }
+
+  /** The contexts that the engine has walked a request through last; null: it was refused before. */
+  get contextsInUse(): { readonly device: object; readonly process: object } | null {
+    const { device, process } = this.#unit.engine;
+    return device === null || process === null ? null : { device: device.context, process: process.context };
   }
 
   /** Whether it can be told without a walk that no invalidation is owed for a page. */

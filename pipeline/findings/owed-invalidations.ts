@@ -46,6 +46,9 @@ interface Problem {
   /** Line of the record that mapped its memory elsewhere, and what it did; 0: none. */
   reusedLine: number;
   reused: string;
+  /** Line of the record that gave the entry a new value too early, and why that is; 0: none. */
+  remadeLine: number;
+  remade: string;
   /** Line of the first logged fault that the old entry explains; 0: none. */
   faultLine: number;
 }
@@ -112,6 +115,20 @@ export class OwedInvalidations implements Analysis {
     problem.reused = `the page that it mapped, ${page}, was given to ${where} of ${whose} in line ${line}`;
   }
 
+  /**
+   * An entry takes a new value, before what it said has been invalidated.
+   * @param request for the page; changed
+   * @param why that is wrong
+   */
+  remade(line: number, unit: IommuUnit, request: WalkRequest, staleSource: StaleSource, why: string): void {
+    const { addrHi, addrLo } = request;
+    const dev = this.#nameOf(unit, request.device);
+    const problem = this.#follow(line, unit, dev, request, staleSource, { addrHi, addrLo, len: 1 });
+    if (problem === null || problem.remadeLine !== 0) return;
+    problem.remadeLine = line;
+    problem.remade = `the entry took a new value in line ${line}: ${why}`;
+  }
+
   /** The problem that an entry is part of; null where it has been reported. */
   #follow(
     line: number,
@@ -140,6 +157,8 @@ export class OwedInvalidations implements Analysis {
         faultLine: 0,
         reusedLine: 0,
         reused: "",
+        remadeLine: 0,
+        remade: "",
       };
       this.#open.set(key, problem);
       if (this.#open.size > MAX_OPEN) this.#leaveOldest(line);
@@ -204,7 +223,7 @@ export class OwedInvalidations implements Analysis {
   #late(line: number, problem: Problem): void {
     const { change } = problem.sources[0]!;
     this.#report(line, problem, change, "late-invalidation", {
-      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the ${problem.requests === 0 ? "reuse" : "use"}, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
+      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the ${problem.requests > 0 ? "use" : problem.reusedLine > 0 ? "reuse" : "new value"}, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
       invalidated_line: line,
     });
   }
@@ -216,7 +235,8 @@ export class OwedInvalidations implements Analysis {
     rule: (typeof RULES)[number],
     details: { readonly message: string; readonly invalidated_line?: number },
   ): void {
-    const { unit, key, dev, pasid, place, firstLine, requests, answered, faultLine, reusedLine } = problem;
+    const { unit, key, dev, pasid, place, firstLine, requests, answered, faultLine, reusedLine, remadeLine } =
+      problem;
     this.#open.delete(key);
     this.#findings.report(line, CACHE_RULES[rule], key, {
       iommu: unit.id,
@@ -229,6 +249,7 @@ export class OwedInvalidations implements Analysis {
       ...(answered === 0 ? {} : { answered }),
       ...(faultLine === 0 ? {} : { fault_line: faultLine }),
       ...(reusedLine === 0 ? {} : { reused_line: reusedLine }),
+      ...(remadeLine === 0 ? {} : { until_line: remadeLine }),
       ...change.fields,
     });
   }
@@ -256,8 +277,9 @@ function isLatent({ answered, unobserved, faultLine }: Problem): boolean {
 
 /** What could be seen of a problem, and what was. */
 function seen(problem: Problem): string {
-  const { requests, answered, firstLine, faultLine, reused } = problem;
-  if (requests === 0) return `No request has met it, but ${reused}`;
+  const { requests, answered, firstLine, faultLine } = problem;
+  const since = [problem.reused, problem.remade].filter((text) => text !== "").join("; ");
+  if (requests === 0) return `No request has met it, but ${since}`;
   const one = requests === 1;
   const who = one ? `The request in line ${firstLine}` : `${requests} requests from line ${firstLine} on`;
   const count = one ? "was" : answered === 1 ? "1 was" : `${answered} were`;
@@ -268,7 +290,7 @@ function seen(problem: Problem): string {
         ? `, but ${one ? "its" : "no"} answer ${one ? "does not show" : "shows"} it`
         : "";
   const logged = faultLine === 0 ? "" : `; the fault logged in line ${faultLine} comes from it`;
-  return `${who} could see the old one${shown}${logged}${reused === "" ? "" : `; ${reused}`}`;
+  return `${who} could see the old one${shown}${logged}${since === "" ? "" : `; ${since}`}`;
 }
 
 /** The translations that outlive a context are a debt of their own: its invalidation, on time or late, does not pay it. */

@@ -1,5 +1,5 @@
 /** A range of numbers that something stands for, in a tree. */
-export interface Interval<T> {
+interface Interval<T> {
   /** Both ends included. */
   readonly first: number;
   readonly last: number;

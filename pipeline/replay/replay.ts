@@ -19,6 +19,7 @@ import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
 import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
+import { RemadeEntries } from "../findings/remade-entries.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
@@ -142,6 +143,7 @@ export class Replay implements TraceHandler, MemoOwner {
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
+      new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings, this.#options.memoryLimit),
       new LossFindings(findings),

@@ -1,11 +1,12 @@
 /**
  * The slow reference walkers of `test/support/` as devices under test, which share nothing with the walkers but the
- * specifications: `pasid-replay fuzz --dut 'npx tsx test/fuzz/reference-device.ts arm-smmuv3'`; or `amd`, `intel`. They cache
+ * specifications: `pasid-replay fuzz --dut 'npx tsx test/fuzz/reference-device.ts arm-smmuv3'`; or `amd`, `intel`, `riscv`. They cache
  * nothing, so that every answer is to be of memory as it is. What a reference does not model is skipped.
  */
 import { createInterface } from "node:readline";
 import { amdDevice } from "./references/amd.ts";
 import type { ReferenceDevice, ReferenceMachine, TraceRequest } from "./references/device.ts";
+import { riscvDevice } from "./references/riscv.ts";
 import { smmuv3Device } from "./references/smmuv3.ts";
 import { vtdDevice } from "./references/vtd.ts";
 
@@ -13,6 +14,7 @@ const DEVICES: Readonly<Record<string, ReferenceDevice>> = {
   "arm-smmuv3": smmuv3Device,
   amd: amdDevice,
   intel: vtdDevice,
+  riscv: riscvDevice,
 };
 const PAGE = 4096n;
 
@@ -32,12 +34,15 @@ class Machine implements ReferenceMachine {
   }
 
   write(address: bigint, bytes: Uint8Array): void {
-    bytes.forEach((byte, i) => {
-      const at = address + BigInt(i);
+    for (let done = 0; done < bytes.length; ) {
+      const at = address + BigInt(done);
+      const offset = Number(at % PAGE);
+      const part = bytes.subarray(done, done + Number(PAGE) - offset);
       const frame = this.#frames.get(at / PAGE) ?? new Uint8Array(Number(PAGE));
       this.#frames.set(at / PAGE, frame);
-      frame[Number(at % PAGE)] = byte;
-    });
+      frame.set(part, offset);
+      done += part.length;
+    }
   }
 
   read(address: bigint, bigEndian = false): bigint | undefined {
@@ -75,7 +80,11 @@ function answer(device: ReferenceDevice, machine: Machine, request: TraceRequest
   const start = BigInt(request.addr);
   const end = start + BigInt(request.len ?? 1) - 1n;
   const first = device.ask(machine, request, start);
-  for (let page = start / PAGE + 1n; first.result === "ok" && page <= end / PAGE; page++) {
+  for (
+    let page = start / PAGE + 1n;
+    first.result !== "fault" && first.result !== "skipped" && page <= end / PAGE;
+    page++
+  ) {
     const next = device.ask(machine, request, page * PAGE);
     if (next.result !== "ok") return next;
   }

@@ -60,7 +60,7 @@ export class UsedTranslations {
     this.#translations.usedBy(pair.tags, pair.kind);
     const set = walk.global ? pair.globalTags : pair.tags;
     const other = walk.global ? pair.tags : pair.globalTags;
-    let mayDiffer = this.#enter(set, pair, request, walk, time, failures);
+    let mayDiffer = this.#enter(set, other, pair, request, walk, time, failures);
     if (this.#anyValid(other, 0, request, time)) mayDiffer = true;
     for (const groups of set.groups) if (this.#anyValid(groups, 0, request, time)) mayDiffer = true;
     for (const groups of other.groups) if (this.#anyValid(groups, 0, request, time)) mayDiffer = true;
@@ -69,6 +69,7 @@ export class UsedTranslations {
 
   #enter(
     set: TagSet,
+    other: TagSet,
     pair: TranslationContext,
     request: WalkRequest,
     walk: WalkResult,
@@ -83,7 +84,7 @@ export class UsedTranslations {
       if (kept && walk.entryKnown) shift = FRAME_SHIFT;
     }
     if (shift === 0) return this.#anyValid(set, 0, request, time);
-    if (walk.status === OK) this.#live.entering(set, request, walk);
+    if (walk.status === OK) this.#live.entering(set, other, request, walk);
     const answer = answerNumber(request, walk);
     const mayDiffer = this.#replace(set, pair, shift, request, walk, answer);
     const { addrHi, addrLo } = request;

@@ -53,8 +53,22 @@ export interface TranslationContext {
   gone: boolean;
 }
 
+/**
+ * Whether a table above an entry has changed since a version of it was held.
+ * @param pasid of the request that uses it; NO_PASID: none
+ * @param ofPasid it is of a PASID's entry, and not of the device's context
+ */
+export type Spares = (
+  caches: DeviceCaches,
+  pasid: number,
+  version: ContextVersion,
+  ofPasid: boolean,
+) => boolean;
+
 /** All that a cache may hold of one PASID of a device. */
 export interface PasidCaches {
+  /** The request's. */
+  readonly pasid: number;
   readonly history: ContextHistory;
   readonly pairs: TranslationContext[];
 }
@@ -314,7 +328,7 @@ export class Contexts {
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {
     let processes = caches.processes.get(pasid);
     if (processes === undefined) {
-      processes = { history: new ContextHistory(), pairs: [] };
+      processes = { pasid, history: new ContextHistory(), pairs: [] };
       caches.processes.set(pasid, processes);
     }
     return processes;
@@ -322,23 +336,34 @@ export class Contexts {
 
   /**
    * @param issued when the invalidation was issued: what was filled later stays
+   * @param spares of one that covers last-level entries alone: what stays held, since it was found by way of a table that has
+   *   changed. Such a one names a device
    * @returns how many contexts it dropped
    */
-  invalidate(inv: Invalidation, issued: number): number {
+  invalidate(inv: Invalidation, issued: number, spares: Spares): number {
     const named = this.#fewNamed(inv);
     if (named === null) return this.#invalidateAny(inv, issued);
     let dropped = 0;
+    const ofContexts = (inv.caches & CONTEXT_CACHE) !== 0;
     for (const caches of named) {
-      if ((inv.caches & CONTEXT_CACHE) !== 0)
-        dropped += caches.contexts.invalidate(inv, issued, coversContext);
+      if (ofContexts) {
+        const spared = inv.leafOnly ? (of: ContextVersion) => spares(caches, NO_PASID, of, false) : null;
+        dropped += caches.contexts.invalidate(inv, issued, coversContext, spared);
+      }
       if ((inv.caches & PASID_CACHE) === 0) continue;
       // By PASID: its own requests, and those without, which use one PASID's entry.
       const processes =
         inv.pasid >= 0
           ? [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)]
           : caches.processes.values();
-      for (const process of processes)
-        dropped += process?.history.invalidate(inv, issued, coversPasidEntry) ?? 0;
+      for (const process of processes) {
+        if (process === undefined) continue;
+        const { history, pasid } = process;
+        // With its context, all tables of a device's PASID entries go.
+        const spared =
+          inv.leafOnly && !ofContexts ? (of: ContextVersion) => spares(caches, pasid, of, true) : null;
+        dropped += history.invalidate(inv, issued, coversPasidEntry, spared);
+      }
     }
     return dropped;
   }

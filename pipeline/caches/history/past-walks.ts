@@ -171,6 +171,29 @@ export class PastWalks {
     return memory.readAsOf(time, () => walker.loadPasidContext(request, device, process, out)).missedChange();
   }
 
+  /**
+   * Whether what has changed of a device's context since a tick, or of the PASID entry that it led to, is a table above
+   * the entry itself.
+   */
+  changedAbove(request: WalkRequest, time: number, ofPasidContext: boolean): boolean {
+    const { walker } = this.#unit;
+    const change = this.changeOfContext(request, time, ofPasidContext);
+    if (change === null) return false;
+    let above = false;
+    let own = false;
+    walker.tables.observer = {
+      entry({ bytes }, frame, start, _view, _at, stage) {
+        if (stage !== 0) return;
+        // The last one is the entry.
+        above ||= own;
+        own = frame === change.frame && change.offset + WORD_BYTES > start && change.offset < start + bytes;
+      },
+    };
+    this.changeOfContext(request, time, ofPasidContext);
+    walker.tables.observer = null;
+    return above;
+  }
+
   /** Which structure a walk of memory as it is finds in a word at an address: what a change of it is a change of. */
   structureAt(request: WalkRequest, frame: number, offset: number): Structure | null {
     const { engine, walker } = this.#unit;

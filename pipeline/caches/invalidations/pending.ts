@@ -13,7 +13,7 @@ import { coversContext, coversPasidEntry, type Place, placeWhere } from "./cover
 import { IssuedInvalidations, type Owner } from "./issued-invalidations.ts";
 
 /** An invalidation that was issued and has not completed. */
-export interface PendingInvalidation {
+interface PendingInvalidation {
   readonly inv: Invalidation;
   readonly issued: number;
   readonly line: number;

@@ -1,5 +1,6 @@
 import { referenceTranslate } from "../../support/smmuv3-reference.ts";
 import {
+  deviceId,
   ok,
   type ReferenceAnswer,
   type ReferenceDevice,
@@ -61,7 +62,7 @@ export const smmuv3Device: ReferenceDevice = {
     supports: { regs: { cr0: CR0 } },
   },
   ask(machine, request: TraceRequest, address) {
-    const sid = BigInt(request.dev.slice("sid:".length));
+    const sid = BigInt(deviceId(request.dev));
     const cfg = machine.reg("strtab_base_cfg");
     // How table and base fit each other is not in the reference.
     if (((cfg >> 16n) & 3n) > 1n || sid >> (machine.reg("idr1") & 0x3fn) !== 0n) return SKIPPED;

@@ -179,6 +179,7 @@ function useFiles(world: World, { address }: WorldEntry, { be }: Setting, tags: 
       stage: 2,
       level: 1,
       table: false,
+      above: false,
       whole: false,
       frame,
       shift: 12,
