@@ -7,7 +7,7 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type Coverage, placeWhere, type Reach, TRANSLATIONS } from "../invalidations/coverage.ts";
+import { type Coverage, type CoveredPlace, placeWhere, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { ANYBODY, IssuedInvalidations } from "../invalidations/issued-invalidations.ts";
 import { CachedPages } from "./cached-pages.ts";
 import type { CachedTranslation } from "./cached-translation.ts";
@@ -238,7 +238,14 @@ export class Translations {
   }
 
   /** Where an invalidation would have to reach in order to cover a translation. */
-  placeFor(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): Reach {
+  placeFor(
+    inv: Invalidation,
+    set: TagSet,
+    hi: number,
+    lo: number,
+    extent: Extent,
+    device: number,
+  ): CoveredPlace {
     if (!this.#coverage.tags(inv, set)) return placeWhere(false);
     return this.#place(inv, set, set.high(hi), lo, extent, device);
   }
@@ -425,7 +432,14 @@ export class Translations {
   }
 
   /** Where an invalidation whose tags match is to reach in order to cover a translation. */
-  #place(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): Reach {
+  #place(
+    inv: Invalidation,
+    set: TagSet,
+    hi: number,
+    lo: number,
+    extent: Extent,
+    device: number,
+  ): CoveredPlace {
     if (!coversDevice(inv, device)) return placeWhere(false);
     // Of a piece, the stages' leaves do not matter.
     const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;

@@ -82,33 +82,33 @@ function selectsIntermediate(inv: Invalidation, tag: TranslationTag): boolean {
 }
 
 /** The pages that an invalidation is to overlap in order to cover an entry: first and last frame. */
-export interface Reach {
+export interface CoveredPlace {
   readonly first: number;
   readonly last: number;
 }
 
 /** What every invalidation overlaps, and none. */
-const EVERYWHERE: Reach = { first: 0, last: Number.POSITIVE_INFINITY };
-const NOWHERE: Reach = { first: Number.POSITIVE_INFINITY, last: -1 };
+const EVERYWHERE: CoveredPlace = { first: 0, last: Number.POSITIVE_INFINITY };
+const NOWHERE: CoveredPlace = { first: Number.POSITIVE_INFINITY, last: -1 };
 
-export function placeWhere(covers: boolean): Reach {
+export function placeWhere(covers: boolean): CoveredPlace {
   return covers ? EVERYWHERE : NOWHERE;
 }
 
 /** The page of a size that holds a frame. */
-function pageAround(frame: number, shift: number): Reach {
+function pageAround(frame: number, shift: number): CoveredPlace {
   const frames = framesIn(Math.max(shift, FRAME_SHIFT));
   const first = frame - (frame % frames);
   return { first, last: first + frames - 1 };
 }
 
 /** The pages that an invalidation names; all where it has no address. */
-export function pagesOf({ addrHi, addrLo, lastHi, lastLo }: Invalidation): Reach {
+export function pagesOf({ addrHi, addrLo, lastHi, lastLo }: Invalidation): CoveredPlace {
   return { first: frameOf(addrHi, addrLo), last: frameOf(lastHi, lastLo) };
 }
 
 /** Whether an invalidation overlaps a place. */
-export function reaches(inv: Invalidation, { first, last }: Reach): boolean {
+export function reaches(inv: Invalidation, { first, last }: CoveredPlace): boolean {
   return first <= frameOf(inv.lastHi, inv.lastLo) && last >= frameOf(inv.addrHi, inv.addrLo);
 }
 
@@ -128,7 +128,7 @@ function placeOf(
   shift: number,
   firstShift: number,
   ipaFrame: number,
-): Reach {
+): CoveredPlace {
   if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0)) return EVERYWHERE;
   if (selectsIntermediate(inv, tag))
     return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 ? pageAround(ipaFrame, shift) : NOWHERE;

@@ -1,12 +1,12 @@
 import { ANY, type Invalidation } from "../../../walkers/invalidation.ts";
-import { pagesOf, type Reach, reaches } from "./coverage.ts";
+import { type CoveredPlace, pagesOf, reaches } from "./coverage.ts";
 import { IssuedRanges } from "./issued-ranges.ts";
 
 /** As many are looked at one by one: most often there are no more. */
 const FEW = 16;
 
 /** Where an invalidation is to reach in order to cover what is asked for. */
-type PlaceFor = (inv: Invalidation) => Reach;
+type PlaceFor = (inv: Invalidation) => CoveredPlace;
 
 /** Who an entry is of; ANY where no invalidation is told apart by that. */
 export interface Owner {

@@ -9,7 +9,7 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
-import { coversContext, coversPasidEntry, placeWhere, type Reach } from "./coverage.ts";
+import { type CoveredPlace, coversContext, coversPasidEntry, placeWhere } from "./coverage.ts";
 import { IssuedInvalidations, type Owner } from "./issued-invalidations.ts";
 
 /** An invalidation that was issued and has not completed. */
@@ -52,7 +52,7 @@ class IssuedInOrder {
     { domain, space }: TranslationTag,
     device: number,
     filled: number,
-    place: (inv: Invalidation) => Reach,
+    place: (inv: Invalidation) => CoveredPlace,
     until?: number,
   ): boolean {
     if (this.list.length === 0) return false;
@@ -66,7 +66,7 @@ class IssuedInOrder {
     space: number,
     device: number,
     filled: number,
-    place: (inv: Invalidation) => Reach,
+    place: (inv: Invalidation) => CoveredPlace,
   ): boolean {
     if (this.list.length === 0) return false;
     this.#sort();
