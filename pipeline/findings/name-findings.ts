@@ -38,10 +38,10 @@ export class NameFindings implements Analysis {
   }
 
   finish(): void {
-    for (const { name, near, line, count } of this.names.found) {
+    for (const { name, near, line, fate, count } of this.names.found) {
       const records = count === 1 ? "this record" : `${count} records, this the first`;
       this.#findings.report(line, NAME_RULES["unknown-name"], "", {
-        message: `${name}: expected a known name, found another in ${records}: it is ignored${didYouMean(near)}`,
+        message: `${name}: expected a known name, found another in ${records}: ${fate}${didYouMean(near)}`,
         count,
       });
     }
