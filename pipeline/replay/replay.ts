@@ -343,10 +343,19 @@ export class Replay implements TraceHandler, MemoOwner {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
-    const { unflushed } = this.#judge;
-    if (unflushed !== null && outcome.verdict === "unflushed")
+    const { unflushed, unseen } = this.#judge;
+    const shown = unflushed !== null && outcome.verdict === "unflushed";
+    const write = shown ? unflushed : outcome.verdict === "match" || !record.observed.present ? unseen : null;
+    if (write !== null)
       for (const analysis of analyses.unflushed)
-        analysis.unflushed(line, route, record, this.#request, unflushed);
+        analysis.unflushed(
+          line,
+          route,
+          record,
+          this.#request,
+          write,
+          shown ? "answered" : record.observed.present ? "latent" : "hazard",
+        );
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);

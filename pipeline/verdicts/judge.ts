@@ -43,6 +43,8 @@ export class Judge {
   behindStop = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
+  /** One that it need not have seen either, though its answer does not show that. */
+  unseen: UnflushedWrite | null = null;
   /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
   owed: readonly StaleSource[] = NOTHING;
 
@@ -77,6 +79,7 @@ export class Judge {
     this.behindStop = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
+    this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
     if (!observed.present) {
       if (this.owed.length === 0) return;
       this.staleSource = this.owed[0]!;
@@ -93,6 +96,14 @@ export class Judge {
       outcome.verdict = "not-modelled";
       outcome.difference = "";
     } else if (caches !== null) this.#ask(record, request, outcome, caches);
+  }
+
+  /** The write without which the request's first page would be answered otherwise, and that is known not to have been flushed. */
+  #unseen(record: DmaRecord, request: WalkRequest, caches: UnitCaches): UnflushedWrite | null {
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const now = caches.walkAgain(request);
+    return caches.unflushedAnswer(request, (walk) => !sameAnswer(walk, now), true, this.#effort);
   }
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
@@ -153,6 +164,7 @@ export class Judge {
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
   abstain(record: DmaRecord, outcome: Outcome): void {
     this.staleSource = null;
+    this.unseen = null;
     this.owed = NOTHING;
     outcome.verdict = record.observed.present ? "unknown" : "";
   }
@@ -220,7 +232,7 @@ export class Judge {
     if (asked) this.#effort.left -= WALKS_TO_EXPLAIN;
     const depth = asked ? caches.explain(request, accept) : UNEXPLAINED;
     if (depth === UNEXPLAINED || (depth === INVALIDATED && caches.flushesRecorded)) {
-      const write = caches.unflushedAnswer(request, accept, this.#effort);
+      const write = caches.unflushedAnswer(request, accept, false, this.#effort);
       if (write !== null) {
         this.unflushed ??= write;
         return UNFLUSHED;

@@ -7,7 +7,7 @@ import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import { isAnothers, leftPairs } from "../held/left-behind.ts";
+import { isAnothers, isWhole, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -234,6 +234,7 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const { walker, engine } = this.#unit;
+    const { caching } = this.#unit.vendor;
     if (stale === null && engine.process?.tracked)
       return this.#throughEntries(
         device,
@@ -247,10 +248,14 @@ export class Explanation {
       );
     const past = this.#past;
     let out = past.reset();
-    if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
-    out = past.reset();
     const process = walker.newPasidContext();
+    if (!walker.checkRequest(request, device, out)) {
+      const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
+      if (translated)
+        return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
+    }
+    out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
@@ -454,14 +459,16 @@ export class Explanation {
       time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
-    const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
+    const missed = read.missedChange();
+    const change = missed ?? this.#changeBehind(request, entry.context);
+    const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
     return this.#found({
       cache: "iotlb",
       answer,
       filled: time,
       change,
       root: change === null ? this.#roots.since(time) : null,
-      left: left !== null,
+      left: left !== null || outlives,
       domain: set.domain,
       space: set.space,
       regime: set.regime,
@@ -503,6 +510,12 @@ export class Explanation {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
     return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, this.#asOf);
+  }
+
+  /** Whether an invalidation has dropped a context of a translation, which lives on. */
+  #isInvalidated(context: number): boolean {
+    const pair = this.#contexts.pair(context);
+    return pair !== undefined && !isWhole(pair);
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */

@@ -1,4 +1,5 @@
-import { ANY, type Invalidation } from "../../../walkers/invalidation.ts";
+import { GLOBAL_SPACE } from "../../../walkers/caching.ts";
+import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 import { type CoveredPlace, pagesOf, reaches } from "./coverage.ts";
 import { IssuedRanges } from "./issued-ranges.ts";
 
@@ -139,6 +140,21 @@ export class IssuedInvalidations {
     const { first, last } = pagesOf(inv);
     alike.ranges.add(first, last, issued);
   }
+}
+
+export function domainOf({ domain, domainMask }: Invalidation): number {
+  return domainMask === 0 ? domain : ANY;
+}
+
+export function deviceOf({ anyDevice, device, deviceMask }: Invalidation): number {
+  return anyDevice || deviceMask !== 0 ? ANY : device;
+}
+
+/** An address space, which that of global translations may be beside; of those without, whatever space there is. */
+export function translationOwners(inv: Invalidation): Owner[] {
+  const named = inv.asid !== ANY ? inv.asid : inv.pasid;
+  const owner = { domain: domainOf(inv), space: named === NONE ? ANY : named, device: deviceOf(inv) };
+  return owner.space !== ANY && inv.global ? [owner, { ...owner, space: GLOBAL_SPACE }] : [owner];
 }
 
 function nameOf(domain: number, space: number, device: number): string {

@@ -1,4 +1,4 @@
-import { type ContextTag, GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
+import type { ContextTag, TranslationTag } from "../../../walkers/caching.ts";
 import {
   ANY,
   CONTEXT_CACHE,
@@ -10,7 +10,13 @@ import {
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
 import { type CoveredPlace, coversContext, coversPasidEntry, placeWhere } from "./coverage.ts";
-import { IssuedInvalidations, type Owner } from "./issued-invalidations.ts";
+import {
+  deviceOf,
+  domainOf,
+  IssuedInvalidations,
+  type Owner,
+  translationOwners,
+} from "./issued-invalidations.ts";
 
 /** An invalidation that was issued and has not completed. */
 interface PendingInvalidation {
@@ -25,8 +31,8 @@ const WHATEVER = -3;
 /** Invalidations in the order of their issue, and which of the entries of each cache they cover. */
 class IssuedInOrder {
   readonly list: PendingInvalidation[] = [];
-  readonly #translations = new IssuedInvalidations(spacesOf);
-  readonly #deviceTlbs = new IssuedInvalidations((inv) => spacesOf(inv).map(ofAnyDomain));
+  readonly #translations = new IssuedInvalidations(translationOwners);
+  readonly #deviceTlbs = new IssuedInvalidations((inv) => translationOwners(inv).map(ofAnyDomain));
   readonly #contexts = new IssuedInvalidations(contextsOf);
   /** How many of the list have been sorted into these: none before somebody asks. */
   #sorted = 0;
@@ -109,21 +115,6 @@ export class PendingInvalidations extends IssuedInOrder {
   stop(): void {
     this.behindStop = new IssuedInOrder();
   }
-}
-
-function domainOf({ domain, domainMask }: Invalidation): number {
-  return domainMask === 0 ? domain : ANY;
-}
-
-function deviceOf({ anyDevice, device, deviceMask }: Invalidation): number {
-  return anyDevice || deviceMask !== 0 ? ANY : device;
-}
-
-/** An address space, which that of global translations may be beside; of those without, whatever space there is. */
-function spacesOf(inv: Invalidation): Owner[] {
-  const named = inv.asid !== ANY ? inv.asid : inv.pasid;
-  const owner = { domain: domainOf(inv), space: named === NONE ? ANY : named, device: deviceOf(inv) };
-  return owner.space !== ANY && inv.global ? [owner, { ...owner, space: GLOBAL_SPACE }] : [owner];
 }
 
 function ofAnyDomain(owner: Owner): Owner {
