@@ -1,5 +1,5 @@
 import type { CacheName } from "../../../walkers/advice.ts";
-import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import { noteAts } from "../../../walkers/translation-request.ts";
@@ -16,7 +16,6 @@ import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
@@ -197,7 +196,7 @@ export class Explanation {
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
-      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context === now || !this.#inScope(version, scope, false)) continue;
       if (version.context instanceof CachedFailure) {
         const result = this.#refusal(version.context, request);
         if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
@@ -306,7 +305,7 @@ export class Explanation {
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
     ];
     for (const entry of entries) {
-      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (!entry.own || !this.#inScope(entry, scope, true)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
         const result = this.#refusal(entry.context, request);
@@ -375,9 +374,9 @@ export class Explanation {
         const invalidated =
           entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
         if (invalidated && scope !== "invalidated") continue;
+        const place = (inv: Invalidation) => entries.placeFor(inv, set, hi, lo, region, device);
         const invalidationPending =
-          time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
+          time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -407,9 +406,7 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#pending.someBehindStop(time, (inv) =>
-            entries.wouldCover(inv, set, hi, lo, region, device),
-          ),
+          behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
@@ -467,11 +464,11 @@ export class Explanation {
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
     if (invalidated && scope !== "invalidated") return false;
-    const invalidationPending =
-      time <= set.unknownBefore ||
-      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device), this.#asOf);
-    if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
+    const place = (inv: Invalidation) => translations.placeFor(inv, set, hi, lo, extent, device);
+    const invalidationPending =
+      time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
+    if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
     const missed = read.missedChange();
     const change = missed ?? this.#changeBehind(request, entry.context);
@@ -491,9 +488,7 @@ export class Explanation {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-      behindStop: this.#pending.someBehindStop(time, (inv) =>
-        translations.wouldCover(inv, set, hi, lo, extent, device),
-      ),
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });
   }
@@ -514,7 +509,7 @@ export class Explanation {
     return () => {
       if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
         return false;
-      asked = set.allRanges;
+      asked = set.ranges?.added ?? 0;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
@@ -522,16 +517,10 @@ export class Explanation {
     };
   }
 
-  #inScope(
-    version: ContextVersion,
-    scope: Scope,
-    covers: typeof coversContext | typeof coversPasidEntry,
-  ): boolean {
+  #inScope(version: ContextVersion, scope: Scope, ofPasid: boolean): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return (
-      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
-    );
+    return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, this.#asOf);
   }
 
   /** Whether an invalidation has dropped a context of a translation, which lives on. */
@@ -575,7 +564,6 @@ export class Explanation {
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(request, through, "context", answer);
-    const covers = ofPasid ? coversPasidEntry : coversContext;
     change ??= this.#changeOf(request, version, ofPasid);
     return this.#found({
       cache,
@@ -591,8 +579,8 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
-      behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#asOf),
+      behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
       valid: () => isValid(version),
     });
   }
