@@ -2,6 +2,7 @@ import type { CacheName } from "../../../walkers/advice.ts";
 import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
+import { noteAts } from "../../../walkers/translation-request.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
@@ -198,7 +199,7 @@ export class Explanation {
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
       if (version.context === now || !this.#inScope(version, scope, false)) continue;
       if (version.context instanceof CachedFailure) {
-        const { result } = version.context;
+        const result = this.#refusal(version.context, request);
         if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
@@ -208,6 +209,14 @@ export class Explanation {
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** What a cached refusal says to a request: of one of ATS, there may be no record. */
+  #refusal({ result }: CachedFailure, request: WalkRequest): WalkResult {
+    const out = this.#past.reset();
+    out.copyFrom(result);
+    noteAts(this.#unit.walker, request, out);
+    return out;
   }
 
   /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
@@ -254,11 +263,13 @@ export class Explanation {
       const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
       if (translated)
         return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      noteAts(walker, request, out);
       return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
     }
     out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
+    noteAts(walker, request, out);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
     return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
   }
@@ -298,7 +309,7 @@ export class Explanation {
       if (!entry.own || !this.#inScope(entry, scope, true)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        const { result } = entry.context;
+        const result = this.#refusal(entry.context, request);
         if (accept(result) && this.#comesFrom(request, entry, "pasid", result)) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
