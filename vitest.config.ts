@@ -1,9 +1,11 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/support/longest-first.ts";
 
 export default defineConfig({
   test: {
     globalSetup: ["test/support/build.ts"],
+    sequence: { sequencer: LongestFirst },
     setupFiles: ["test/support/seed.ts"],
     // Against hanging only: what must not take long is counted in the tests, not timed.
     testTimeout: 120_000,

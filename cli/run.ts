@@ -10,6 +10,11 @@ function fail(error: unknown): ExitStatus {
   return EXIT_TROUBLE;
 }
 
+/** Carries out a command line, and says what went wrong on standard error. */
+export function statusOf(words: readonly string[]): Promise<ExitStatus> {
+  return runCommandLine(words).catch(fail);
+}
+
 /**
  * Runs the process's command line. It is not awaited where it is imported: what it loads imports in turn what is in one file
  * with this.
@@ -19,5 +24,5 @@ export async function run(): Promise<void> {
   process.stderr.on("error", () => {});
   process.on("uncaughtException", (error) => process.exit(fail(error)));
   handleSignals();
-  process.exitCode = await runCommandLine(process.argv.slice(2)).catch(fail);
+  process.exitCode = await statusOf(process.argv.slice(2));
 }

@@ -237,22 +237,68 @@ describe("entries that caches may hold in two ways at once", () => {
 
   it("a page is moved, or given another memory type", async () => {
     const READ_ONLY = 0x80n;
+    /** Taken for 0xc43 without nG. */
+    const GLOBAL = 1n << 55n;
+    const leafOf = (value: bigint) => (value & ~GLOBAL) | ((value & GLOBAL) === 0n ? 0xc43n : 0x443n);
     for (const [before, after, expected] of [
       [OLD, NEW, ["break-before-make"]],
       [OLD, OLD | 4n, ["break-before-make"]],
       [OLD | READ_ONLY, NEW | READ_ONLY, []],
       [OLD, OLD | READ_ONLY, []],
       [OLD, 0n, []],
+      // SH; nG to global, and back.
+      [OLD, OLD | 0x300n, ["break-before-make"]],
+      [OLD, OLD | GLOBAL, ["break-before-make"]],
+      [OLD | GLOBAL, OLD, []],
+      [OLD, OLD | CONT, ["break-before-make"]],
     ] as const) {
       const [s, table] = block(0n);
       const entry = table.entry(BASE);
-      s.put(entry, before | 0xc43n);
+      s.put(entry, leafOf(before));
       s.ask(BASE);
-      s.put(entry, after === 0n ? 0n : after | 0xc43n);
+      s.put(entry, after === 0n ? 0n : leafOf(after));
       tlbiAll(s);
       s.ask(BASE);
       expect((await s.run()).rules(), `${before} ${after}`).toEqual(expected);
     }
+  });
+
+  it("a new value before the invalidation of the old one has come, or is complete", async () => {
+    /** @returns rules of what is found, with the lines of the write that broke the entry and of the one that made it */
+    async function remade(
+      idr3: bigint,
+      between: (s: Smmu, entry: bigint) => void,
+      made = (pages: bigint) => pages | 3n,
+    ) {
+      const [s, table] = block(idr3);
+      s.cmd(...SYNC);
+      const entry = table.entry(BASE, 2);
+      s.put(entry, OLD | 0xc41n);
+      s.ask(BASE);
+      const broken = s.lines.length + 1;
+      between(s, entry);
+      s.put(entry, made(s.allocate()));
+      const line = s.lines.length;
+      tlbiAll(s);
+      const found = (await s.run()).of("finding");
+      return found.map(({ rule, changed_line, until_line, latent }) => [
+        rule,
+        changed_line === broken,
+        until_line === line,
+        latent,
+      ]);
+    }
+    const zero = (s: Smmu, entry: bigint) => void s.put(entry, 0n);
+    const early = ["late-invalidation", true, true, true];
+    expect(await remade(0n, zero)).toEqual([early]);
+    expect(await remade(1n << 11n, (s, entry) => void s.put(entry, OLD | NT | 0xc41n))).toEqual([early]);
+    const unwaited = (s: Smmu, entry: bigint) => void s.put(entry, 0n).cmd(0x11n | (5n << 48n), 0n);
+    expect(await remade(0n, unwaited)).toEqual([["break-before-make", true, false, undefined]]);
+    const waited = (s: Smmu, entry: bigint) => tlbiAll(s.put(entry, 0n));
+    expect(await remade(0n, waited)).toEqual([]);
+    expect(await remade(2n << 11n, zero)).toEqual([]);
+    // What it was before.
+    expect(await remade(0n, zero, () => OLD | 0xc41n)).toEqual([]);
   });
 
   it("without an invalidation, that one is what is missing", async () => {
@@ -265,11 +311,11 @@ describe("entries that caches may hold in two ways at once", () => {
   });
 
   it("a group whose entries are not alike", async () => {
-    const group = async (third: bigint | null) => {
+    const group = async (third: bigint | null, base = OLD) => {
       const s = new Smmu();
       const table = new Radix(s, stage1(4, 9, 12));
       s.stream(5, table);
-      for (let page = 0n; page < 16n; page++) table.map(BASE + (page << 12n), OLD + (page << 12n));
+      for (let page = 0n; page < 16n; page++) table.map(BASE + (page << 12n), base + (page << 12n));
       if (third !== null) s.put(table.entry(BASE + 0x3000n), third);
       s.ask(BASE);
       s.ask(BASE + 0x1000n);
@@ -278,10 +324,16 @@ describe("entries that caches may hold in two ways at once", () => {
     const entry = (OLD + 0x3000n) | CONT | 0xc43n;
     expect(await group(null)).toEqual([]);
     expect(await group(0n)).toEqual([]);
+    // Without AF it is not held.
+    expect(await group(entry ^ 0x400n)).toEqual([]);
+    // Table D8-104: the range that they lead to is aligned to its size.
+    expect((await group(null, OLD + 0x1000n))[0]!.message).toContain("not aligned to its size");
     for (const [third, why] of [
       [entry + 0x1000n, "leads to an address that does not follow theirs"],
       [entry ^ CONT, "is not marked as one of them"],
       [entry | 0x80n, "has other permissions"],
+      // AttrIndx, SH, nG.
+      ...[0x4n, 0x300n, 0x800n].map((bits) => [entry ^ bits, "has other attributes"] as const),
     ] as const) {
       const findings = await group(third);
       expect(findings).toHaveLength(1);

@@ -180,6 +180,7 @@ describe("SMMUv3: what a TLB invalidation covers", () => {
     ["EL2_VA a", [op(0x22n, 0n, 5n), A], ["EL2 a"]],
     ["EL2_VA b", [op(0x22n, 0n, 5n), B], []],
     ["EL2_VAA a", [0x23n, A], ["EL2 a"]],
+    ["EL2_ASID 5: without E2H entries have no ASID", [op(0x21n, 0n, 5n), 0n], []],
     ["CFGI_ALL", [4n, 31n], []],
     ["a Secure one is refused", [0x60n, 0n], []],
   ];

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { cli, ended, FIXTURE, ROOT, temporaryFolder } from "./support/cli.ts";
+import { cli, ended, FIXTURE, ROOT, run, temporaryFolder } from "./support/cli.ts";
 
 const folder = temporaryFolder();
 const BUILT = join(ROOT, "dist/cli");
@@ -21,7 +21,7 @@ function changed(name: string, change: (path: string) => void): string {
 }
 
 it.concurrent("of another Node, or cut, that code is left alone", async () => {
-  const intact = await cli([FIXTURE]);
+  const intact = await run([FIXTURE]);
   expect(intact).toMatchObject({ status: 0, stderr: "" });
   const changes: Readonly<Record<string, (path: string) => void>> = {
     // What V8 itself would take: it ends in a segmentation fault where another build of Node 20 has made it.
@@ -44,6 +44,26 @@ it.concurrent("of another Node, or cut, that code is left alone", async () => {
     child.stdin.end();
     expect(await ended(child), name).toEqual(intact);
   }
+});
+
+/** A command line of each command that no other test runs with input: those that have none are not given a process. */
+const OF_EACH = [
+  ["walk", FIXTURE, "--line", "10"],
+  ["inspect", FIXTURE, "--maps"],
+  ["report", FIXTURE, "--format", "md"],
+  ["merge", "no such file"],
+  ["explain", "samples/logs/linux-7.2-vtd-tables.log.gz"],
+  ["decode", "vtd", "0x50022", "0"],
+  ["caps", "samples/bind/sysfs"],
+  ["rules"],
+  ["schema", "output"],
+  ["completion", "bash"],
+  ["help", "walk"],
+  ["man", "replay"],
+  ["replya"],
+];
+it.concurrent.each(OF_EACH)("%s ends, and in a process says the same as without", async (...words) => {
+  expect(await run(words)).toEqual(await cli(words));
 });
 
 it("the command line loads neither walkers nor logs", () => {

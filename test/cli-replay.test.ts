@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -443,7 +444,8 @@ describe("pipes, signals and terminals", () => {
     const finished = ended(child);
     const output = ended(spawn("cat", [join(place, "out")], { stdio: ["ignore", "pipe", "pipe"] }));
     await sleep(200);
-    writeFileSync(join(place, "in"), trace);
+    // Where nobody reads, it waits, and is not to keep this thread.
+    await writeFile(join(place, "in"), trace);
     expect((await finished).status).toBe(0);
     expect((await output).stdout).toBe((await cli([FIXTURE])).stdout);
   });

@@ -1,9 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
 import { compilerOptions, RESOLUTIONS } from "./package/compiler-options.ts";
 import { ROOT } from "./support/cli.ts";
+
+/** Where a module of the build names what it loads and is not its own: at the end of a statement, or in a call. */
+const LOADED = /(?:^(?:import|export|\}).* from |\b(?:import|require)\()"([^."/][^"]*)"/gm;
 
 // Other TypeScripts are for test/package/compile.ts.
 test.each(RESOLUTIONS)("a program compiles against all declarations, by %s", (resolution) => {
@@ -33,4 +37,20 @@ test("the links of its documents lead to files that are in the package", () => {
       .map((path) => `${document}: ${path}`),
   );
   expect(missing).toEqual([]);
+});
+
+test("an installation takes the packages that it loads, and no others: the command brings its own", () => {
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const loaded = new Set<string>();
+  for (const { name, parentPath } of readdirSync(join(ROOT, "dist"), {
+    recursive: true,
+    withFileTypes: true,
+  })) {
+    // Not what runs in a browser.
+    if (!name.endsWith(".js") || parentPath.endsWith("report-page")) continue;
+    const text = readFileSync(join(parentPath, name), "utf8");
+    for (const [, specifier] of text.matchAll(LOADED))
+      if (!isBuiltin(specifier!)) loaded.add(/^(?:@[^/]+\/)?[^/]+/.exec(specifier!)![0]);
+  }
+  expect([...loaded].sort()).toEqual(Object.keys(dependencies).sort());
 });

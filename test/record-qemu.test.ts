@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cli, ROOT, records } from "./support/cli.ts";
+import { cli, ROOT, records, run } from "./support/cli.ts";
 
 const QEMU = (process.env.PASID_REPLAY_QEMU || "qemu-system-x86_64").split(" ");
 const version = /version (\d+)\.(\d+)/.exec(
@@ -67,7 +67,7 @@ describe.skipIf(missing !== "")("a guest under a real QEMU", () => {
       .poll(() => existsSync(console) && readFileSync(console).length > 0, { timeout: 90_000 })
       .toBe(true);
     const out = join(folder, "attached");
-    const ran = await cli(["record", "--qmp", socket, "-o", out, "--for", "1s"]);
+    const ran = await run(["record", "--qmp", socket, "-o", out, "--for", "1s"]);
     expect(ran.stderr).toMatch(
       /QEMU \d+\.\d+\.\d+: dmar0 \(intel_iommu, \d+ pages of tables\); stood still for/,
     );

@@ -77,6 +77,14 @@ describe("recognizing an interrupt file", () => {
     expect(iommu.walk(1, FILES)).toMatchObject({ pa: 0x6000n, perm: "rwx" });
   });
 
+  it("is on without a second stage: step 18 asks for msiptp.MODE alone", () => {
+    const { iommu, put, table } = setUp();
+    put(0, basic(0x9000n));
+    iommu.device(1, { tc: TC_V, msiptp: pointer(1n, table), mask: MASK, pattern: PATTERN });
+    expect(iommu.walk(1, FILES | 0x10n, { access: "w" })).toMatchObject({ pa: 0x9010n, perm: "rw-" });
+    expect(iommu.walk(1, FILES | 0x2000n)).toMatchObject({ pa: FILES | 0x2000n, passthrough: true });
+  });
+
   it("looks at the address after the first stage, and never at table accesses", () => {
     const { iommu, second, device, put } = setUp();
     const host = iommu.allocate(4096);

@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
 import { WalkEngine } from "../walkers/engine.ts";
 import { IommuState } from "../walkers/registers.ts";
-import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../walkers/request.ts";
+import { NO_PASID, WalkRequest } from "../walkers/request.ts";
 import type { WalkResult } from "../walkers/result.ts";
 import { SmmuV3Walker } from "../walkers/smmuv3/index.ts";
-import { type Random, randomOf } from "./support/random-tables.ts";
+import { Dice, KINDS, type Kind, RandomMemory } from "./support/random-machine.ts";
 import {
   type CdFields,
   cdWords,
@@ -14,69 +14,10 @@ import {
   steWords,
 } from "./support/smmuv3-machine.ts";
 import { type ReferenceAsk, type ReferenceSmmu, referenceTranslate } from "./support/smmuv3-reference.ts";
-import { TableMemory } from "./support/table-memory.ts";
 
-/** Memory below 64 MiB: every frame comes to life, full of descriptors and CDs, when it is first looked at. */
-const MEMORY_BITS = 26;
 const STE = 0x1_0000n;
 const MACHINES = 3500;
 const ASKS = 10;
-
-const KINDS = { r: READ, w: WRITE, rw: READ | WRITE, x: EXECUTE } as const;
-type Kind = keyof typeof KINDS;
-
-class Dice {
-  readonly random: Random;
-  /** Every other machine is one without mistakes in its registers and structures, so that more walks get far. */
-  readonly calm: boolean;
-  constructor(seed: number) {
-    this.random = randomOf(seed);
-    this.calm = seed % 2 === 0;
-  }
-  /** As `once`, but never for a calm machine: a mistake. */
-  slip(n: number): boolean {
-    return this.random(n) === 0 && !this.calm;
-  }
-  /** True once in n times. */
-  once(n: number): boolean {
-    return this.random(n) === 0;
-  }
-  pick<T>(values: readonly T[]): T {
-    return values[this.random(values.length)]!;
-  }
-  bits(n: number): bigint {
-    let value = 0n;
-    for (let i = 0; i < n; i += 16) value = (value << 16n) | BigInt(this.random(0x1_0000));
-    return value & ((1n << BigInt(n)) - 1n);
-  }
-  /** Mostly within memory. */
-  address(): bigint {
-    return this.slip(30) ? this.bits(52) : this.bits(MEMORY_BITS);
-  }
-}
-
-class RandomMemory extends TableMemory {
-  readonly #dice: Dice;
-  readonly #fill: (view: DataView) => void;
-  readonly #holes = new Set<number>();
-
-  constructor(dice: Dice, fill: (view: DataView) => void) {
-    super();
-    this.#dice = dice;
-    this.#fill = fill;
-  }
-
-  override fetch(frame: number, offset: number, bytes: number): boolean {
-    if (!this.frames.has(frame) && frame < 2 ** (MEMORY_BITS - 12) && !this.#holes.has(frame)) {
-      if (this.#dice.once(300)) this.#holes.add(frame);
-      else {
-        this.ram(BigInt(frame) << 12n, 1n);
-        this.#fill(this.frames.get(frame)!);
-      }
-    }
-    return super.fetch(frame, offset, bytes);
-  }
-}
 
 /** A descriptor that leads on more often than not; its low and high half. */
 function descriptor({ random }: Dice, view: DataView, at: number, bigEndian: boolean): void {

@@ -25,6 +25,8 @@ export interface StaleEntry {
   readonly level: number;
   /** Whether it pointed to another table: then everything below has changed. */
   readonly table: boolean;
+  /** Of a context or PASID entry: whether what changed is a table that leads to it, and not the entry itself. */
+  readonly above: boolean;
   /** Whether it was a context: then everything has that was translated with it. */
   readonly whole: boolean;
   /** Frame number of the input address, or of the intermediate one where only the second stage is concerned. */

@@ -83,7 +83,7 @@ export interface RepeatedLeaf {
   contradiction(hi: number, lo: number, otherHi: number, otherLo: number, index: number): string | null;
 }
 
-/** One write that took a page-table entry from one value to another. */
+/** A page-table entry that was taken from one value to another, in one write or while the first could still be held. */
 export interface LiveChange {
   readonly stage: number;
   readonly level: number;
@@ -121,6 +121,11 @@ export interface Caching<D extends object = object, P extends object = object> {
   translationTag(device: D, process: P, pasid: number): TranslationTag;
   /** Whether the device may keep translations by itself: its context allows ATS. */
   hasDeviceTlb(device: D): boolean;
+  /**
+   * Makes of a new PASID context what requests that have been translated (ATS) go by: a second stage alone. Absent, or
+   * false: nothing translates them.
+   */
+  loadTranslated?(device: D, process: P): boolean;
 
   /**
    * Fields of a decoded context or PASID entry that say where its entry stands and what its words were, for faults that
@@ -157,10 +162,16 @@ export interface Caching<D extends object = object, P extends object = object> {
   /**
    * Why an entry had to be made invalid, and be invalidated, before it took its new value; null: it had not.
    * Absent: the vendor asks for no such thing.
+   * @param device and process: the contexts whose tables it is in
    */
-  brokenBeforeMade?(state: IommuState, change: LiveChange): string | null;
+  brokenBeforeMade?(state: IommuState, change: LiveChange, device: D, process: P): string | null;
   /** Absent: no leaf stands in several entries, or a group of them is told by each (`WalkResult.groupShift`). */
   readonly repeatedLeaf?: RepeatedLeaf;
+  /**
+   * Bits of leaves that are to be the same in all of a group (`WalkResult.groupShift`), beside rights and where they lead:
+   * high and low half, by stage. Absent: there are no such groups.
+   */
+  readonly groupAttributes?: readonly (readonly [hi: number, lo: number])[];
 
   /**
    * What a change of registers drops by itself.

@@ -113,6 +113,8 @@ export class Layout<F extends string = string> {
   readonly source: string;
   readonly bytes: number;
   readonly fields: { readonly [K in F]: LayoutField };
+  /** What `reserved` gives of an IOMMU with every capability. */
+  #reserved: Uint32Array | undefined;
 
   constructor(name: string, source: string, bytes: number, fields: { readonly [K in F]: LayoutField }) {
     this.name = name;
@@ -204,14 +206,16 @@ export class Layout<F extends string = string> {
 
   /** Numbers of the reserved bits that are set, lowest first (not for hot paths). */
   reservedSet(view: DataView, at: number, littleEndian = true): number[] {
-    const reserved = this.reserved();
+    this.#reserved ??= this.reserved();
     const set: number[] = [];
-    this.words(view, at, littleEndian).forEach((word, i) => {
-      for (let bit = 0; bit < Math.min(64, this.bytes * 8); bit++) {
-        const n = i * 64 + bit;
-        if (((word >> BigInt(bit)) & 1n) === 1n && ((reserved[n >> 5]! >>> (n & 31)) & 1) === 1) set.push(n);
+    for (const [i, word] of this.words(view, at, littleEndian).entries())
+      for (const [base, half] of [
+        [i * 64, word],
+        [i * 64 + 32, word >> 32n],
+      ] as const) {
+        let rest = Number(half & 0xffff_ffffn) & this.#reserved[base >> 5]!;
+        for (; rest !== 0; rest &= rest - 1) set.push(base + 31 - Math.clz32(rest & -rest));
       }
-    });
     return set;
   }
 

@@ -42,10 +42,18 @@ export async function unpacked(raw: ByteSource, chunkBytes = CHUNK_BYTES): Promi
   return new PeekedSource(raw, start);
 }
 
-/** What text begins with whose characters have two bytes, as Windows' shells write it: a byte order mark. */
+/**
+ * What text begins with whose characters have two bytes, as Windows' shells write it: a byte order mark, or four
+ * characters of ASCII.
+ */
 function utf16Of(head: Uint8Array): "utf-16le" | "utf-16be" | undefined {
   if (head[0] === 0xff && head[1] === 0xfe) return "utf-16le";
-  return head[0] === 0xfe && head[1] === 0xff ? "utf-16be" : undefined;
+  if (head[0] === 0xfe && head[1] === 0xff) return "utf-16be";
+  const isText = (parity: number) =>
+    head.length === FOREIGN_MAGIC_BYTES &&
+    head.every((byte, i) => (i % 2 === parity ? byte >= 0x09 && byte < 0x7f : byte === 0));
+  if (isText(0)) return "utf-16le";
+  return isText(1) ? "utf-16be" : undefined;
 }
 
 /** Text in UTF-16, as UTF-8. */

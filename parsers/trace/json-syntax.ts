@@ -109,14 +109,23 @@ export class JsonSyntax {
    * @returns null where it is one
    */
   explain(bytes: Uint8Array, start: number, end: number): string | null {
-    let p = skipSpace(bytes, start);
-    p = this.value(bytes, p);
-    if (p >= 0) {
-      p = skipSpace(bytes, p);
-      if (p === end) return null;
-      this.#fail(p, "the end of the line after the record");
-    }
-    return `column ${this.failedAt - start + 1}: expected ${this.expected}, found ${foundAt(bytes, this.failedAt, end)}`;
+    if (this.whole(bytes, start, end)) return null;
+    return `column ${this.failedAt - start + 1}: ${this.complaint(bytes, end)}`;
+  }
+
+  /** Whether a line is one JSON value. @param end offset of its newline */
+  whole(bytes: Uint8Array, start: number, end: number): boolean {
+    const after = this.value(bytes, skipSpace(bytes, start));
+    if (after < 0) return false;
+    const rest = skipSpace(bytes, after);
+    if (rest === end) return true;
+    this.#fail(rest, "the end of the line after the record");
+    return false;
+  }
+
+  /** After a failure: what was expected and found there, in a text up to `end`. */
+  complaint(bytes: Uint8Array, end: number): string {
+    return `expected ${this.expected}, found ${foundAt(bytes, this.failedAt, end)}`;
   }
 
   /**
@@ -228,7 +237,7 @@ function startsValue(c: number): boolean {
   return c === QUOTE || c === 0x7b || c === 0x5b || c === 0x2d || isDigit(c) || LITERALS[c] !== undefined;
 }
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Whether the string, quotes included, in bytes `start` to `end` (exclusive) is an ASCII name. */
 function isName(bytes: Uint8Array, start: number, end: number, name: string): boolean {

@@ -12,7 +12,7 @@ import type { TraceHandler } from "./record-source.ts";
 import { RecordTeller } from "./record-teller.ts";
 import type { DmaRecord, HarmlessNames, MemRecord, TraceNames } from "./records.ts";
 import type { DmaInput, RecordOf } from "./schema.ts";
-import { wellFormedLength } from "./utf8.ts";
+import { afterMark, wellFormedLength } from "./utf8.ts";
 
 export class LineReader {
   readonly names: TraceNames;
@@ -41,10 +41,13 @@ export class LineReader {
   }
 
   /**
-   * Reads the record in bytes `start` to `end` (exclusive), which a newline follows and which are not all white
-   * space, and tells the handler.
+   * Reads the record in bytes `at` to `end` (exclusive), which a newline follows and which are not all white
+   * space, and tells the handler. A byte order mark before it is passed over: a trace may have been put together of
+   * files that have one.
    */
-  read(line: number, bytes: Uint8Array, start: number, end: number): void {
+  read(line: number, bytes: Uint8Array, at: number, end: number): void {
+    const start = afterMark(bytes, at);
+    if (start > at && skipSpace(bytes, start) === end) return;
     const command = this.#command(bytes, start, end);
     if (command !== null) {
       this.#handler.record(line, command);

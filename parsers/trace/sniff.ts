@@ -1,5 +1,7 @@
 import { sniffLog } from "../log-input.ts";
 import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
+import { isRecord, RecordCutter } from "./record-cutter.ts";
+import { afterMark } from "./utf8.ts";
 
 /**
  * How a trace's records are laid out: one a line, or as a JSON document over any number of lines; or, where it is no
@@ -7,20 +9,22 @@ import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
  */
 export type StreamLayout = "lines" | "document" | "log" | "simple-trace";
 
+const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 
 /**
  * Tells line-delimited records from an array of records, from pretty-printed ones and from ones that stand
  * behind one another without newlines. A broken first line must not make a document of a line-delimited trace:
- * where the first line is the beginning of an object, the second one decides.
+ * where the first line is only the beginning of something, what follows decides: whether it ends it.
  *
  * It is asked again each time that more of the input is there, and goes on where it was: no byte is looked at more
  * than a few times, however the input comes.
  */
 export class LayoutSniffer {
   readonly #first = new LineFinder();
-  #second: LineFinder | null = null;
+  readonly #second = new LineFinder();
+  #document: DocumentProbe | null = null;
 
   /**
    * @param bytes the start of the input, of which `length` bytes are there; a byte behind them is written to
@@ -28,30 +32,84 @@ export class LayoutSniffer {
    * @returns undefined where more is needed to tell
    */
   sniff(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
-    if (this.#second !== null) return this.#bySecond(this.#second, bytes, length, atEnd);
+    if (this.#document !== null) return this.#byDocument(this.#document, bytes, length, atEnd);
     const first = this.#first;
     if (first.from === 0 && bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
-    if (first.from === 0) first.from = afterMark(bytes);
+    if (first.from === 0) first.from = afterMark(bytes, 0);
     if (!first.begins(bytes, length)) return atEnd ? "lines" : undefined;
     if (bytes[first.from] === OPEN_BRACKET) {
       if (length < first.from + LONGEST_STAMP && !atEnd) return undefined;
-      if (!isStamp(bytes, first.from, length)) return "document";
+      if (isStamp(bytes, first.from, length)) return sniffLog(bytes, first.from, length, atEnd);
+    } else {
+      if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
+      if (!first.ends(bytes, length, atEnd)) return undefined;
+      const syntax = new JsonSyntax();
+      const after = syntax.value(bytes, first.from);
+      if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
+      if (syntax.failedAt !== first.end || syntax.inString) return "lines";
     }
-    if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
-    if (!first.ends(bytes, length, atEnd)) return undefined;
-    const syntax = new JsonSyntax();
-    const after = syntax.value(bytes, first.from);
-    if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
-    if (syntax.failedAt !== first.end || syntax.inString) return "lines";
-    this.#second = new LineFinder();
-    this.#second.from = first.end + 1;
-    return this.#bySecond(this.#second, bytes, length, atEnd);
+    this.#document = new DocumentProbe(first.from);
+    return this.#byDocument(this.#document, bytes, length, atEnd);
   }
 
-  #bySecond(second: LineFinder, bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
-    if (!second.begins(bytes, length)) return atEnd ? "lines" : undefined;
+  #byDocument(
+    document: DocumentProbe,
+    bytes: Uint8Array,
+    length: number,
+    atEnd: boolean,
+  ): StreamLayout | undefined {
+    const isOne = document.look(bytes, length, atEnd);
+    if (isOne === undefined) return undefined;
+    if (isOne) return "document";
+    const first = this.#first;
+    const inObject = bytes[first.from] === OPEN_BRACE;
+    if (!first.ends(bytes, length, atEnd)) return undefined;
+    const second = this.#second;
+    second.from = Math.max(second.from, first.end + 1);
+    if (!second.begins(bytes, length)) return atEnd ? (inObject ? "lines" : "document") : undefined;
+    if (inObject) {
+      const next = skipSpace(bytes, second.from + 1);
+      if (next >= length && !atEnd) return undefined;
+      // An object and a name: nothing that is pretty-printed begins a line so.
+      return bytes[second.from] === OPEN_BRACE && bytes[next] === QUOTE ? "lines" : "document";
+    }
     if (!second.ends(bytes, length, atEnd)) return undefined;
-    return isRecord(bytes, second.from, second.end) ? "lines" : "document";
+    if (isRecord(new JsonSyntax(), bytes, second.from, second.end)) return "lines";
+    return sniffLog(bytes, first.from, length, true) === "log" ? "log" : "document";
+  }
+}
+
+/** Looks whether records are those of a document: by the first one that ends, or does not. */
+class DocumentProbe {
+  readonly #cutter: RecordCutter;
+  #at: number;
+  #found: boolean | undefined;
+
+  constructor(from: number) {
+    this.#at = from;
+    const syntax = new JsonSyntax();
+    this.#cutter = new RecordCutter(
+      {
+        value: (_line, bytes, end) => {
+          this.#found ??= bytes[0] !== OPEN_BRACE || isRecord(syntax, bytes, 0, end);
+        },
+        wrong: () => {
+          this.#found ??= false;
+        },
+      },
+      Number.POSITIVE_INFINITY,
+    );
+  }
+
+  look(bytes: Uint8Array, length: number, atEnd: boolean): boolean | undefined {
+    while (this.#found === undefined && this.#at < length)
+      this.#at = this.#cutter.push(bytes, this.#at, length);
+    if (this.#found === undefined && atEnd) {
+      this.#cutter.finish();
+      // An array without records, if anything.
+      this.#found ??= true;
+    }
+    return this.#found;
   }
 }
 
@@ -74,6 +132,7 @@ class LineFinder {
 
   /** Looks for its newline; the end of the input is one. */
   ends(bytes: Uint8Array, length: number, atEnd: boolean): boolean {
+    if (this.end >= 0) return true;
     this.end = bytes.subarray(0, length).indexOf(NEWLINE, Math.max(this.from, this.#searched));
     this.#searched = length;
     if (this.end < 0 && atEnd) {
@@ -97,18 +156,3 @@ function isStamp(bytes: Uint8Array, start: number, length: number): boolean {
 /** Seconds since boot, or the day and time that `dmesg --ctime` makes of them. */
 const STAMP = /^\[(?: *\d+\.\d{6}\]|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z])/;
 const LONGEST_STAMP = 24;
-
-/** A whole object with a `type`. */
-function isRecord(bytes: Uint8Array, start: number, end: number): boolean {
-  const syntax = new JsonSyntax();
-  return (
-    bytes[start] === OPEN_BRACE &&
-    syntax.explain(bytes, start, end) === null &&
-    syntax.member(bytes, start, "type") >= 0
-  );
-}
-
-/** Offset behind a byte order mark. */
-function afterMark(bytes: Uint8Array): number {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-}

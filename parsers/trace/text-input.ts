@@ -6,6 +6,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { isTraceError } from "./errors.ts";
 import type { Feed } from "./line-feed.ts";
 import { LayoutSniffer, type StreamLayout } from "./sniff.ts";
+import { afterMark } from "./utf8.ts";
 
 /** What the first read asks for. */
 const HEAD_BYTES = 64 * 1024;
@@ -177,7 +178,7 @@ function add(feed: Feed, bytes: Uint8Array): void {
 
 /** Hands the first bytes of an input to its feed, less a byte order mark. */
 async function give(feed: Feed, bytes: Uint8Array, length: number): Promise<void> {
-  let at = length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  let at = Math.min(afterMark(bytes, 0), length);
   while (at < length && !feed.done) {
     const to = feed.reserve();
     const n = Math.min(feed.room, length - at);

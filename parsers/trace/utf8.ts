@@ -30,11 +30,16 @@ function beginsWell(bytes: Uint8Array): boolean {
 }
 
 /** How many bytes before `length` are the beginning of a character that goes on behind it. */
-export function cutCharacter(bytes: Uint8Array, length: number): number {
+function cutCharacter(bytes: Uint8Array, length: number): number {
   for (let n = 1; n <= 3 && n <= length; n++) {
     const c = bytes[length - n]!;
     if (c < 0x80) return 0;
     if (c >= 0xc0) return (c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2) > n ? n : 0;
   }
   return 0;
+}
+
+/** Offset behind a byte order mark at `at`; `at` where there is none. */
+export function afterMark(bytes: Uint8Array, at: number): number {
+  return bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf ? at + 3 : at;
 }

@@ -55,6 +55,9 @@ function textOf(model: IommuModel, state: IommuState, owed: OwedCommand): OwedCo
   return { text: formatCommand(decodeCommand(model, words, state, register)), words, register };
 }
 
+/** An entry of a table above device contexts or PASID entries is one word. */
+const TABLE_ENTRY_BYTES = 8;
+
 function staleEntry(
   caching: Caching,
   request: WalkRequest,
@@ -79,6 +82,8 @@ function staleEntry(
     regime,
     stage,
     nested,
+    above:
+      !translated && structure !== null && (structure.stage !== 0 || structure.bytes === TABLE_ENTRY_BYTES),
     level: structure === null || structure.level === NO_LEVEL ? 1 : structure.level,
     whole,
     table: whole || (structure !== null && pointedToTable(caching, structure, change)),

@@ -46,6 +46,9 @@ interface Problem {
   /** Line of the record that mapped its memory elsewhere, and what it did; 0: none. */
   reusedLine: number;
   reused: string;
+  /** Line of the record that gave the entry a new value too early, and why that is; 0: none. */
+  remadeLine: number;
+  remade: string;
   /** Line of the first logged fault that the old entry explains; 0: none. */
   faultLine: number;
 }
@@ -76,8 +79,9 @@ export class OwedInvalidations implements Analysis {
     showing: Showing,
   ): void {
     if (staleSource.change === null && staleSource.root === null) return;
-    const { addrHi, addrLo, len } = record;
-    const problem = this.#follow(line, unit, names.device, request, staleSource, { addrHi, addrLo, len });
+    const { addrHi, addrLo, len, at } = record;
+    const place = { addrHi, addrLo, len, at };
+    const problem = this.#follow(line, unit, names.device, request, staleSource, place);
     if (problem === null || problem.lastLine === line) return;
     if (problem.requests === 0) problem.firstLine = line;
     problem.lastLine = line;
@@ -89,27 +93,36 @@ export class OwedInvalidations implements Analysis {
   /**
    * The memory of a page that was taken away is mapped elsewhere, before the page is invalidated.
    * @param old a request for that page; changed
-   * @param heir the IOMMU behind which it is now
-   * @param request for where it is now
+   * @param heir where it is now: "0x1000 of 00:03.0"
    */
-  reused(
-    line: number,
-    unit: IommuUnit,
-    old: WalkRequest,
-    staleSource: StaleSource,
-    heir: IommuUnit,
-    request: WalkRequest,
-  ): void {
+  reused(line: number, unit: IommuUnit, old: WalkRequest, staleSource: StaleSource, heir: string): void {
     const dev = this.#nameOf(unit, old.device);
     const { addrHi, addrLo } = old;
     const problem = this.#follow(line, unit, dev, old, staleSource, { addrHi, addrLo, len: 1 });
     if (problem === null || problem.reusedLine !== 0) return;
     problem.reusedLine = line;
     const page = addressText(staleSource.answer.frame);
-    const pasid = request.pasid < 0 ? "" : `, PASID ${request.pasid}`;
-    const whose = `${this.#nameOf(heir, request.device)}${pasid}`;
-    const where = addressText(frameOf(request.addrHi, request.addrLo));
-    problem.reused = `the page that it mapped, ${page}, was given to ${where} of ${whose} in line ${line}`;
+    problem.reused = `the page that it mapped, ${page}, was given to ${heir} in line ${line}`;
+  }
+
+  /** What a request is for: "0x1000 of 00:03.0, PASID 5". */
+  placeOf(unit: IommuUnit, { device, pasid, addrHi, addrLo }: WalkRequest): string {
+    const whose = `${this.#nameOf(unit, device)}${pasid < 0 ? "" : `, PASID ${pasid}`}`;
+    return `${addressText(frameOf(addrHi, addrLo))} of ${whose}`;
+  }
+
+  /**
+   * An entry takes a new value, before what it said has been invalidated.
+   * @param request for the page; changed
+   * @param why that is wrong
+   */
+  remade(line: number, unit: IommuUnit, request: WalkRequest, staleSource: StaleSource, why: string): void {
+    const { addrHi, addrLo } = request;
+    const dev = this.#nameOf(unit, request.device);
+    const problem = this.#follow(line, unit, dev, request, staleSource, { addrHi, addrLo, len: 1 });
+    if (problem === null || problem.remadeLine !== 0) return;
+    problem.remadeLine = line;
+    problem.remade = `the entry took a new value in line ${line}: ${why}`;
   }
 
   /** The problem that an entry is part of; null where it has been reported. */
@@ -140,6 +153,8 @@ export class OwedInvalidations implements Analysis {
         faultLine: 0,
         reusedLine: 0,
         reused: "",
+        remadeLine: 0,
+        remade: "",
       };
       this.#open.set(key, problem);
       if (this.#open.size > MAX_OPEN) this.#leaveOldest(line);
@@ -204,7 +219,7 @@ export class OwedInvalidations implements Analysis {
   #late(line: number, problem: Problem): void {
     const { change } = problem.sources[0]!;
     this.#report(line, problem, change, "late-invalidation", {
-      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the ${problem.requests === 0 ? "reuse" : "use"}, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
+      message: `${change.sentence}, and the invalidation that covers ${change.covered} came after the ${problem.requests > 0 ? "use" : problem.reusedLine > 0 ? "reuse" : "new value"}, in line ${line}. ${seen(problem)}${change.expected}${change.expected === "" ? "" : ` before line ${problem.firstLine}`}`,
       invalidated_line: line,
     });
   }
@@ -216,7 +231,8 @@ export class OwedInvalidations implements Analysis {
     rule: (typeof RULES)[number],
     details: { readonly message: string; readonly invalidated_line?: number },
   ): void {
-    const { unit, key, dev, pasid, place, firstLine, requests, answered, faultLine, reusedLine } = problem;
+    const { unit, key, dev, pasid, place, firstLine, requests, answered, faultLine, reusedLine, remadeLine } =
+      problem;
     this.#open.delete(key);
     this.#findings.report(line, CACHE_RULES[rule], key, {
       iommu: unit.id,
@@ -229,6 +245,7 @@ export class OwedInvalidations implements Analysis {
       ...(answered === 0 ? {} : { answered }),
       ...(faultLine === 0 ? {} : { fault_line: faultLine }),
       ...(reusedLine === 0 ? {} : { reused_line: reusedLine }),
+      ...(remadeLine === 0 ? {} : { until_line: remadeLine }),
       ...change.fields,
     });
   }
@@ -256,8 +273,9 @@ function isLatent({ answered, unobserved, faultLine }: Problem): boolean {
 
 /** What could be seen of a problem, and what was. */
 function seen(problem: Problem): string {
-  const { requests, answered, firstLine, faultLine, reused } = problem;
-  if (requests === 0) return `No request has met it, but ${reused}`;
+  const { requests, answered, firstLine, faultLine } = problem;
+  const since = [problem.reused, problem.remade].filter((text) => text !== "").join("; ");
+  if (requests === 0) return `No request has met it, but ${since}`;
   const one = requests === 1;
   const who = one ? `The request in line ${firstLine}` : `${requests} requests from line ${firstLine} on`;
   const count = one ? "was" : answered === 1 ? "1 was" : `${answered} were`;
@@ -268,7 +286,7 @@ function seen(problem: Problem): string {
         ? `, but ${one ? "its" : "no"} answer ${one ? "does not show" : "shows"} it`
         : "";
   const logged = faultLine === 0 ? "" : `; the fault logged in line ${faultLine} comes from it`;
-  return `${who} could see the old one${shown}${logged}${reused === "" ? "" : `; ${reused}`}`;
+  return `${who} could see the old one${shown}${logged}${since === "" ? "" : `; ${since}`}`;
 }
 
 /** The translations that outlive a context are a debt of their own: its invalidation, on time or late, does not pay it. */

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -16,17 +16,21 @@ const SOURCES = [
 const PRODUCT = join(ROOT, "dist/cli/main.js");
 /** The batch machine, which the product's modules import. */
 const MACHINE = join(ROOT, "parsers/trace/batch/built.ts");
-/** Test files that run the built package. */
-const NEED_BUILD = /cli|library|readme|report/;
+/** What test files import that run the built package, or look at it. */
+const NEEDS_BUILD = "/support/cli.ts";
 
 /** Builds the package before tests that run it as a user does, unless it is newer than all of its sources. */
 export default function setup(): void {
   if (newest(MACHINE) < newest(join(ROOT, "parsers/trace/batch/assembly"))) npm("build:batch");
   const files = process.argv.slice(2).filter((word) => word.endsWith(".ts"));
-  if (files.length > 0 && !files.some((file) => NEED_BUILD.test(file))) return;
+  if (files.length > 0 && !files.some(needsBuild)) return;
   const built = statSync(PRODUCT, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   if (SOURCES.every((source) => newest(join(ROOT, source)) < built)) return;
   npm("build");
+}
+
+function needsBuild(file: string): boolean {
+  return !existsSync(file) || readFileSync(file, "utf8").includes(NEEDS_BUILD);
 }
 
 function npm(script: string): void {

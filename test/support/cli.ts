@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
+import { called } from "./called.ts";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** The built command. */
@@ -23,8 +24,16 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
-/** Runs the built command to its end. */
-export function cli(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+/**
+ * Runs the built command to its end: in a process of its own where it is given something to read or another environment,
+ * else in this one, where it need not start. What a process does beyond its command line is for `start`.
+ */
+export function cli(args: readonly string[], options?: RunOptions): Promise<Ran> {
+  return options === undefined ? called(args) : run(args, options);
+}
+
+/** Runs the built command in a process of its own to its end. */
+export function run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const child = start(args, { cwd: options.cwd ?? ROOT, env: { ...process.env, ...options.env } });
   child.stdin!.on("error", () => {});
   child.stdin!.end(options.input ?? "");

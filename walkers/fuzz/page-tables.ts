@@ -122,6 +122,7 @@ export class BuiltTables {
           stage: this.shape.stage,
           level,
           table,
+          above: false,
           whole: false,
           frame: Number((iova & 0xffff_ffff_ffff_ffffn) >> 12n),
           shift: entryShift(this.format.geometry, level),

@@ -102,7 +102,7 @@ export class ShiftedStage implements Below {
 
 /** What caches have of a context or a PASID entry, and of what was translated through it. */
 export function contextUses(tags: Tags, cache: "context" | "pasid", stage: number): EntryUse[] {
-  const common = { ...tags, stage, level: 0, table: false, whole: true, frame: 0, shift: 64 };
+  const common = { ...tags, stage, level: 0, table: false, above: false, whole: true, frame: 0, shift: 64 };
   return [
     { ...common, cache },
     { ...common, cache: "iotlb" },

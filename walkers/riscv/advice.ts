@@ -8,7 +8,11 @@ export const RISCV_ADVICE: Advise = (e) => {
     const process = e.pasid < 0 ? {} : { PV: 1, PID: e.pasid };
     return { name: "ATS.INVAL", fields: { ...target, ...process, ...sizedAddress(e) } };
   }
-  if (e.cache === "context") return { name: "IODIR.INVAL_DDT", fields: { DV: 1, DID: e.device } };
+  // Guidelines for invalidations: of a directory, its entries above the last level go with what leads to it. So do guest
+  // page numbers in a device context that the second stage has translated.
+  if (e.cache === "context" && e.above) return { name: "IODIR.INVAL_DDT", fields: {} };
+  if (e.cache === "context" || (e.cache === "pasid" && e.above))
+    return { name: "IODIR.INVAL_DDT", fields: { DV: 1, DID: e.device } };
   if (e.cache === "pasid")
     return { name: "IODIR.INVAL_PDT", fields: { DV: 1, DID: e.device, PID: Math.max(e.pasid, 0) } };
   const guest = e.domain >= 0 ? { GV: 1, GSCID: e.domain } : {};

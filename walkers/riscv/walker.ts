@@ -4,7 +4,7 @@
  */
 import type { GuestMemory } from "../memory.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../memory.ts";
-import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk, svInputBits } from "../page-tables/riscv-sv.ts";
+import { SV_A, SV_D, SV_U, SV32_LEVELS, SvWalk, svGeometry, svInputBits } from "../page-tables/riscv-sv.ts";
 import { ADDRESS_SIZE, FETCH_FAILED, FOR_DATA, SECOND_STAGE_FAULT, WALKED } from "../page-tables/stage.ts";
 import type { IommuState } from "../registers.ts";
 import {
@@ -18,7 +18,7 @@ import {
   type WalkRequest,
   WRITE,
 } from "../request.ts";
-import { FAULT, type WalkResult } from "../result.ts";
+import { FAULT, OK, type WalkResult } from "../result.ts";
 import { TableReader } from "../table-reader.ts";
 import { faultOf } from "../tables/entry-rule.ts";
 import type { IommuWalker, PasidTableConfig } from "../walker.ts";
@@ -34,7 +34,7 @@ import {
   reportedWithDtf,
   TRANSACTION_DISALLOWED,
 } from "./faults.ts";
-import { PDTP_BARE } from "./layouts.ts";
+import { MSIPTP_OFF, PDTP_BARE } from "./layouts.ts";
 import { inInterruptFile, translateMsi } from "./msi.ts";
 import { DDTP_1LVL, DDTP_3LVL, DDTP_BARE } from "./registers.ts";
 import { brokenDeviceRule, DEVICE_RULES, firstStageLevels } from "./rules.ts";
@@ -155,7 +155,9 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
     if ((request.pasid === NO_PASID && !device.dpe) || device.fscMode === PDTP_BARE) return true;
     // Steps 11 and 14.
     const processId = request.pasid === NO_PASID ? 0 : request.pasid;
-    const second = this.#beginSecond(device, request.access, true);
+    // A translation request meets what a read meets.
+    const access = request.at === TRANSLATION_REQUEST ? READ : request.access;
+    const second = this.#beginSecond(device, access, true);
     if (this.#directories.process(processId, device, second, process, out)) return true;
     return suppress(device, out);
   }
@@ -193,35 +195,58 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
       if (!this.#firstStage(request, device, process, supervisor, second, out)) return;
       const first = this.#first;
       out.global = first.global;
-      if (second === null) {
-        out.frame = first.frame;
-        out.offset = lo & FRAME_MASK;
-        out.pageShift = first.pageShift;
-        out.repeated = first.napot;
-        out.perm = this.#rights;
-        return;
+      if (second !== null) {
+        out.ipaFrame = first.frame;
+        out.firstShift = first.pageShift;
       }
-      out.ipaFrame = first.frame;
-      out.firstShift = first.pageShift;
       hi = frameHi(first.frame);
       lo = frameLo(first.frame) | (lo & FRAME_MASK);
-    } else if (second === null) {
-      this.#passThrough(request, out);
-      return;
     }
-    // Step 18. Interrupt files.
+    // Step 18. Interrupt files, also where the second stage is Bare.
     if (inInterruptFile(device, hi, lo, FRAME_SHIFT)) {
-      translateMsi(this.tables, device, this.config, hi, lo, request.access, this.#rights, out);
-      return;
+      if (!translateMsi(this.tables, device, this.config, hi, lo, request.access, this.#rights, out)) return;
+    } else if (second !== null) {
+      if (!this.#secondStage(request, device, second, hi, lo, nested, out)) return;
+    } else if (nested) this.#firstAlone(device, process.firstLevels, hi, lo, out);
+    else {
+      this.#passThrough(request, out);
+      out.passesAround = device.msiMode === MSIPTP_OFF;
     }
-    // Step 19. The second stage.
-    if (!second.translate(hi, lo, request.access, FOR_DATA, out)) return;
-    const pageShift = this.#clearOfInterruptFiles(device, hi, lo, second.pageShift);
+    // Translation control (tc), T2GPA: a completion gives the guest physical address, with the rights of both stages.
+    if (request.at === TRANSLATION_REQUEST && device.t2gpa !== 0 && out.status === OK) {
+      out.frame = frameOf(hi, lo);
+      out.offset = lo & FRAME_MASK;
+    }
+  }
+
+  /** Step 19 where the second stage is Bare: the guest physical address is the one. */
+  #firstAlone(device: RiscvDevice, levels: number, hi: number, lo: number, out: WalkResult): void {
+    const first = this.#first;
+    out.frame = first.frame;
+    out.offset = lo & FRAME_MASK;
+    out.pageShift = this.#clearOfInterruptFiles(device, levels, hi, lo, first.pageShift);
+    out.repeated = first.napot;
+    out.perm = this.#rights;
+  }
+
+  /** Step 19. */
+  #secondStage(
+    request: WalkRequest,
+    device: RiscvDevice,
+    second: RiscvSecondStage,
+    hi: number,
+    lo: number,
+    nested: boolean,
+    out: WalkResult,
+  ): boolean {
+    if (!second.translate(hi, lo, request.access, FOR_DATA, out)) return false;
+    const pageShift = this.#clearOfInterruptFiles(device, device.secondLevels, hi, lo, second.pageShift);
     out.frame = second.frame;
     out.offset = lo & FRAME_MASK;
     out.pageShift = nested ? Math.min(pageShift, this.#first.pageShift) : pageShift;
     out.repeated = second.table.napot || (nested && this.#first.napot);
     out.perm = this.#rights & second.perm;
+    return true;
   }
 
   /** The first stage's walk and the checks on its leaf (Privileged specification, steps 6 to 9). */
@@ -289,9 +314,15 @@ export class RiscvWalker implements IommuWalker<RiscvDevice, RiscvPasidContext> 
   }
 
   /** The size of the largest page around a guest address that has no interrupt file in it: those have their own table. */
-  #clearOfInterruptFiles(device: RiscvDevice, hi: number, lo: number, pageShift: number): number {
+  #clearOfInterruptFiles(
+    device: RiscvDevice,
+    levels: number,
+    hi: number,
+    lo: number,
+    pageShift: number,
+  ): number {
     let shift = pageShift;
-    const step = device.secondLevels === SV32_LEVELS ? 10 : 9;
+    const step = svGeometry(levels).bits;
     while (shift > FRAME_SHIFT && inInterruptFile(device, hi, lo, shift))
       shift = Math.max(shift - step, FRAME_SHIFT);
     return shift;

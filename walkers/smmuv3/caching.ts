@@ -3,6 +3,7 @@ import { REGIME_EL1, REGIME_EL2 } from "../invalidation.ts";
 import { FINAL_LEVEL, granuleGeometry } from "../page-tables/vmsav8-64.ts";
 import type { IommuState } from "../registers.ts";
 import { Idr3 } from "./registers.ts";
+import { EATS_SPLIT_STAGE } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
 import type { SubstreamContext } from "./substream-context.ts";
 
@@ -10,6 +11,16 @@ import type { SubstreamContext } from "./substream-context.ts";
 const TABLE = 3;
 /** Bit 55 of an address, in its high half: which of the two halves it is in. */
 const HALF_SELECT = 0x80_0000;
+
+/**
+ * DDI 0487, D8.7.1: what leaves of one contiguous group have in common; AF, and the dirty state in AP[2] and S2AP[1], may
+ * differ. Stage 1: GP, DBM; nG, SH, NS, AttrIndx. Stage 2: DBM; FnXS, SH, MemAttr.
+ */
+const GROUP_ATTRIBUTES: readonly (readonly [number, number])[] = [
+  [0, 0],
+  [0xc_0000, 0xb3c],
+  [0x8_0000, 0xb3c],
+];
 
 /** IHI 0070, 3.17: VMID where stage 2 is implemented and the StreamWorld is EL1, ASID with stage 1. */
 export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
@@ -32,6 +43,11 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   },
   placeFields: ["cont"],
   hasDeviceTlb: (device) => device.ats,
+  /** 13.6.3: with split-stage ATS, what was translated is an IPA. */
+  loadTranslated(device, process) {
+    process.bypass = true;
+    return device.eats === EATS_SPLIT_STAGE;
+  },
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */
   cachedFailures: () => ({ contexts: () => true, firstStage: false, secondStage: false }),
@@ -52,6 +68,7 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   owesTranslations: false,
   rootRegisters: ["strtab_base", "strtab_base_cfg"],
   brokenBeforeMade,
+  groupAttributes: GROUP_ATTRIBUTES,
 
   reconfigured: () => false,
 };
@@ -60,21 +77,32 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
 const VALID = 1;
 const NO_TRANSLATION_CONFLICT = 0x1_0000;
 const MEMORY_TYPE: readonly number[] = [0, 0x1c, 0x3c];
+/** SH; bits 51:50 of an output address where DS is set. */
+const SHAREABILITY = 0x300;
+const NOT_GLOBAL = 0x800;
 const ADDRESS_LO = 0xffff_f000 | 0;
 const ADDRESS_HI = 0xffff;
-/** DBM, in the high half. */
+/** Bits 49:48 of an output address where DS is set. */
+const ADDRESS_HI_DS = 0x3_ffff;
+/** DBM and Contiguous, in the high half. */
 const DIRTY_MODIFIER = 0x8_0000;
+const CONTIGUOUS = 0x10_0000;
 /** AP[2] is 0, S2AP[1] is 1 where writes are allowed: both are bit 7. */
 const WRITES = 0x80;
 
-/** IHI 0070, 3.21.1.1 to 3.21.1.3; DDI 0487, D8.17.1. What IDR3 does not say is not complained about. */
-function brokenBeforeMade(state: IommuState, change: LiveChange): string | null {
+/** IHI 0070, 3.21.1.1 to 3.21.1.3; DDI 0487, D8.17.1 and D8.17.2. What IDR3 does not say is not complained about. */
+function brokenBeforeMade(
+  state: IommuState,
+  change: LiveChange,
+  device: StreamContext,
+  process: SubstreamContext,
+): string | null {
   const { stage, level, oldHi, oldLo, newHi, newLo } = change;
   if ((oldLo & newLo & VALID) === 0) return null;
   const wasTable = SMMUV3_CACHING.pointsToTable(stage, level, oldLo);
   const isTable = SMMUV3_CACHING.pointsToTable(stage, level, newLo);
+  const bbml = state.field("idr3", Idr3, "BBML", BBML_2);
   if (wasTable !== isTable) {
-    const bbml = state.field("idr3", Idr3, "BBML", BBML_2);
     if (bbml >= BBML_2) return null;
     if (bbml === 1 && ((wasTable ? newLo : oldLo) & NO_TRANSLATION_CONFLICT) !== 0) return null;
     const sizes = wasTable ? "a table by a block" : "a block by a table";
@@ -82,11 +110,20 @@ function brokenBeforeMade(state: IommuState, change: LiveChange): string | null 
     return `expected break-before-make${marked} to replace ${sizes}, since IDR3.BBML is ${bbml}`;
   }
   if (wasTable) return null;
-  const moved = ((oldLo ^ newLo) & ADDRESS_LO) !== 0 || ((oldHi ^ newHi) & ADDRESS_HI) !== 0;
+  const differLo = oldLo ^ newLo;
+  const differHi = oldHi ^ newHi;
+  const ds = stage === 1 ? process.ds : device.s2ds;
+  const moved =
+    (differLo & (ds ? ADDRESS_LO | SHAREABILITY : ADDRESS_LO)) !== 0 ||
+    (differHi & (ds ? ADDRESS_HI_DS : ADDRESS_HI)) !== 0;
   if (moved && (writable(stage, oldHi, oldLo) || writable(stage, newHi, newLo)))
     return "expected break-before-make to change the output address of a writable mapping";
-  if (((oldLo ^ newLo) & MEMORY_TYPE[stage]!) !== 0)
-    return "expected break-before-make to change the memory type";
+  if ((differLo & MEMORY_TYPE[stage]!) !== 0) return "expected break-before-make to change the memory type";
+  if (!ds && (differLo & SHAREABILITY) !== 0) return "expected break-before-make to change the shareability";
+  if (stage === 1 && !process.onePrivilege && (oldLo & ~newLo & NOT_GLOBAL) !== 0)
+    return "expected break-before-make to make a mapping global";
+  if (bbml === 0 && (differHi & CONTIGUOUS) !== 0)
+    return "expected break-before-make to change the Contiguous bit, since IDR3.BBML is 0";
   return null;
 }
 

@@ -93,8 +93,9 @@ function tlbi(t: Tlbi): Spec {
         if (!caps.s2p) out.domain = ANY;
       }
       // By VA, entries that are global are covered whatever their ASID; by ASID alone they are not. EL2 entries
-      // have an ASID with CR2.E2H only; without, the field is ignored (4.4.2.8).
-      if (byAsid && !(regime === REGIME_EL2 && caps.e2h === 0)) out.onAsid(tags.ASID(view, 0), byAddress);
+      // have an ASID with CR2.E2H only; without, by VA the field is ignored (4.4.2.8), and by ASID none is covered (4.4.2.10).
+      const ignored = byAddress && regime === REGIME_EL2 && caps.e2h === 0;
+      if (byAsid && !ignored) out.onAsid(tags.ASID(view, 0), byAddress);
       if (byAddress) applyRange(view, caps, out);
       return true;
     },

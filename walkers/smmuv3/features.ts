@@ -35,6 +35,8 @@ export class SmmuFeatures {
   checksTranslated = true;
   /** Configuration errors of ATS requests are recorded. */
   recordAtsErrors = true;
+  /** IDR3.PASIDTT: what has been translated may have a SubstreamID. */
+  translatedPasids = false;
   splitStageAts = true;
   asid16 = true;
   vmid16 = true;
@@ -149,9 +151,10 @@ export class SmmuFeatures {
     this.stt = idr3("STT");
     this.e0pd = idr3("E0PD");
     this.epan = idr3("EPAN");
-    const stated = (field: "DPT" | "S1PI" | "S2PI" | "S2PO") =>
+    const stated = (field: "DPT" | "PASIDTT" | "S1PI" | "S2PI" | "S2PO") =>
       state.capability("idr3", Idr3, field, 0) !== 0;
     this.dpt = stated("DPT");
+    this.translatedPasids = stated("PASIDTT");
     this.s1pi = stated("S1PI");
     this.s2pi = stated("S2PI");
     this.s2po = stated("S2PO");
@@ -197,12 +200,10 @@ export class SmmuFeatures {
   }
 }
 
-/** log2 of the address space: what is aligned to more than that is at 0. */
-const LARGEST = 64;
-
-/** Frame number of an address aligned down to 2^align bytes, however large that is: LOG2SIZE may ask for 2^69. */
+/** Frame number of an address aligned down to 2^align bytes; of more bytes than there are addresses, 0. */
 export function alignFrame(frame: number, align: number): number {
-  return align > 12 ? frame - (frame % framesIn(Math.min(align, LARGEST))) : frame;
+  if (align >= 64) return 0;
+  return align > 12 ? frame - (frame % framesIn(align)) : frame;
 }
 
 /** Offset in its frame of an address aligned down to 2^align bytes. */

@@ -65,6 +65,10 @@ export const EATS_FULL = 1;
 export const EATS_SPLIT_STAGE = 2;
 export const EATS_FULL_DPT = 3;
 
+/** Fields of streams of other Security states are RES0 in the Non-secure stream table, the one that there is here. */
+export const SECURE_STREAM = "a Secure stream";
+export const REALM_STREAM = "a Realm stream";
+
 /** What a field `needs` is RES0 without (`walkers/smmuv3/needs.ts`): the SMMU does not check it. */
 export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   V: bit(0, "Valid"),
@@ -92,7 +96,7 @@ export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   DRE: bit(76, "Destructive read enable", { needs: "SMMUv3.1" }),
   CONT: bits(80, 77, "Contiguous hint"),
   DCP: bit(81, "Directed cache prefetch", { needs: "SMMUv3.1" }),
-  PPAR: bit(82, "PRI page request auto responses", { needs: "IDR0.PRI" }),
+  PPAR: bit(82, "PRI page request auto responses", { needs: "IDR0.PRI and IDR1.SSIDSIZE" }),
   MEV: bit(83, "Merge events"),
   SW_RESERVED: ignored(87, 84, "Software use"),
   S1PIE: bit(88, "Stage 1 permission indirection enable", { needs: "IDR3.S1PI" }),
@@ -100,7 +104,7 @@ export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   S1MPAM: bit(90, "Stage 1 control of MPAM", { needs: "IDR3.MPAM" }),
   S1STALLD: bit(91, "Stage 1 stall disable", { needs: "IDR0.S1P" }),
   EATS: bits(93, 92, "ATS", { 0: "disabled", 1: "full", 2: "split-stage", 3: "full, with DPT checks" }),
-  STRW: bits(95, 94, "StreamWorld control", { 0: "EL1", 2: "EL2" }, { needs: "IDR0.HYP" }),
+  STRW: bits(95, 94, "StreamWorld control", { 0: "EL1", 2: "EL2" }, { needs: "IDR0.S1P and IDR0.HYP" }),
   MemAttr: bits(99, 96, "Memory type override", undefined, { needs: "IDR1.ATTR_TYPES_OVR" }),
   MTCFG: bit(100, "Memory type configuration", { needs: "IDR1.ATTR_TYPES_OVR" }),
   ALLOCCFG: bits(104, 101, "Allocation hints override", undefined, { needs: "IDR1.ATTR_TYPES_OVR" }),
@@ -142,28 +146,28 @@ export const Ste = layout("SMMUv3 stream table entry", "IHI 0070 5.2", 64, {
   S2PIE: bit(188, "Stage 2 permission indirection enable", { needs: "IDR3.S2PI" }),
   S2POE: bit(189, "Stage 2 permission overlay enable", { needs: "IDR3.S2PO" }),
   DPT_VMATCH: bits(191, 190, "VMID matching for DPT checks", undefined, { needs: "IDR3.DPT" }),
-  S2NSW: bit(192, "NS of stage 2 walks (Secure)"),
-  S2NSA: bit(193, "NS of stage 2 output (Secure)"),
+  S2NSW: bit(192, "NS of stage 2 walks (Secure)", { needs: SECURE_STREAM }),
+  S2NSA: bit(193, "NS of stage 2 output (Secure)", { needs: SECURE_STREAM }),
   S2SL0_2: bit(194, "Bit 2 of the stage 2 start level (S2DS, 4 KiB granule)", { needs: "IDR5.DS" }),
   S2DS: bit(195, "Stage 2 52-bit addresses with 4 and 16 KiB granules", { needs: "IDR5.DS" }),
   S2TTB: address(247, 196, "Stage 2 translation table base", { needs: "IDR0.S2P" }),
   S2SKL: bits(254, 253, "Stage 2 skip level (VMSAv9-128)", undefined, { needs: "IDR5.D128" }),
   IMPDEF2: ignored(271, 256, "IMPLEMENTATION DEFINED"),
   PARTID: bits(287, 272, "MPAM partition", undefined, { needs: "IDR3.MPAM" }),
-  S_S2T0SZ: bits(293, 288, "Secure stage 2 input size"),
-  S_S2SL0: bits(295, 294, "Secure stage 2 start level"),
-  S_S2TG: bits(303, 302, "Secure stage 2 granule", TRANSLATION_GRANULES),
-  MECID: bits(319, 304, "Memory encryption context"),
+  S_S2T0SZ: bits(293, 288, "Secure stage 2 input size", undefined, { needs: SECURE_STREAM }),
+  S_S2SL0: bits(295, 294, "Secure stage 2 start level", undefined, { needs: SECURE_STREAM }),
+  S_S2TG: bits(303, 302, "Secure stage 2 granule", TRANSLATION_GRANULES, { needs: SECURE_STREAM }),
+  MECID: bits(319, 304, "Memory encryption context", undefined, { needs: REALM_STREAM }),
   PMG: bits(327, 320, "MPAM performance monitor group", undefined, { needs: "IDR3.MPAM" }),
-  MPAM_NS: bit(328, "MPAM non-secure"),
+  MPAM_NS: bit(328, "MPAM non-secure", { needs: SECURE_STREAM }),
   AssuredOnly: bit(329, "AssuredOnly enable", { needs: "IDR3.THE" }),
   TL0: bit(330, "TopLevel0 enable", { needs: "IDR3.THE" }),
   TL1: bit(331, "TopLevel1 enable", { needs: "IDR3.THE" }),
-  VMSPtr: address(375, 332, "Virtual machine structure"),
-  S2SW: bit(384, "NS of Secure stage 2 walks"),
-  S2SA: bit(385, "NS of Secure stage 2 output"),
-  S_S2SL0_2: bit(386, "Bit 2 of the Secure stage 2 start level"),
-  S_S2TTB: address(439, 388, "Secure stage 2 translation table base"),
-  S_S2SKL: bits(446, 445, "Secure stage 2 skip level (VMSAv9-128)"),
-  S2POI: bits(511, 448, "Stage 2 permission overlays"),
+  VMSPtr: address(375, 332, "Virtual machine structure", { needs: "IDR3.MPAM" }),
+  S2SW: bit(384, "NS of Secure stage 2 walks", { needs: SECURE_STREAM }),
+  S2SA: bit(385, "NS of Secure stage 2 output", { needs: SECURE_STREAM }),
+  S_S2SL0_2: bit(386, "Bit 2 of the Secure stage 2 start level", { needs: SECURE_STREAM }),
+  S_S2TTB: address(439, 388, "Secure stage 2 translation table base", { needs: SECURE_STREAM }),
+  S_S2SKL: bits(446, 445, "Secure stage 2 skip level (VMSAv9-128)", undefined, { needs: SECURE_STREAM }),
+  S2POI: bits(511, 448, "Stage 2 permission overlays", undefined, { needs: "IDR3.S2PO" }),
 });

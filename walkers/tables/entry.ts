@@ -133,7 +133,8 @@ export class Entry implements JudgedEntry {
     const ignored = rule === TABLE_RULES["ignored-entry-bits"];
     // What an IOMMU does not check, and would pass over anyway, is nothing to speak of.
     if (ignored && !this.#looksAt(field)) return;
-    this.complain(rule, field, `expected 0 without ${needs}, which the IOMMU does not report`);
+    const reported = needs.startsWith("a ") ? "" : ", which the IOMMU does not report";
+    this.complain(rule, field, `expected 0 without ${needs}${reported}`);
     // One function writes them all.
     if (ignored) this.complaints.push({ ...this.complaints.pop()!, once: true });
   }

@@ -37,6 +37,8 @@ export class LiveChanges {
   flaw: TableFlaw | null = null;
 
   readonly #repeated: RepeatedLeaves;
+  /** High and low half of the last entry of stage 0 (none), 1 and 2 that a translation has read. */
+  readonly #leaves = new Int32Array(6);
 
   constructor(
     unit: CachedIommu,
@@ -53,10 +55,18 @@ export class LiveChanges {
     this.#past = past;
   }
 
-  /** A page that is mapped is about to be entered. @param walk of memory as it is */
-  entering(set: TagSet, request: WalkRequest, walk: WalkResult): void {
-    const { caching } = this.#unit.vendor;
-    if (caching.brokenBeforeMade === undefined) return;
+  /**
+   * A page that is mapped is about to be entered.
+   * @param set of its tags, `other` of those that it has where it is global, or is not
+   * @param walk of memory as it is
+   */
+  entering(set: TagSet, other: TagSet, request: WalkRequest, walk: WalkResult): void {
+    if (this.#unit.vendor.caching.brokenBeforeMade === undefined) return;
+    this.#entering(set, request, walk);
+    if (!other.isEmpty) this.#entering(other, request, walk);
+  }
+
+  #entering(set: TagSet, request: WalkRequest, walk: WalkResult): void {
     const old = this.#latest(set, request);
     if (old === null || old.time >= this.#memory.lastChange) return;
     const { frame, perm } = walk;
@@ -65,10 +75,11 @@ export class LiveChanges {
     const change = read.missedChange();
     // Where it was written several times, it may have been invalid in between.
     if (change === null || change.again || change.asRead) return;
-    const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
+    const pair = this.#contexts.pair(old.context);
+    if (pair === undefined) return;
     const { addrHi: hi, addrLo: lo } = request;
     const dropped =
-      old.invalidated || this.#translations.coveredByRange(set, hi, lo, old.time, read.value, device);
+      old.invalidated || this.#translations.ranges.cover(set, hi, lo, old.time, read.value, pair.deviceId);
     // Without an invalidation, that one is what is missing.
     if (!dropped) return;
     const structure = this.#past.structureAt(request, change.frame, change.offset);
@@ -81,7 +92,13 @@ export class LiveChanges {
     const { oldHi, oldLo } = change;
     const translatesOtherwise = read.value.frame !== frame || read.value.perm !== perm;
     const live: LiveChange = { stage, level, translatesOtherwise, oldHi, oldLo, newHi, newLo };
-    const text = caching.brokenBeforeMade(this.#unit.state, live);
+    const { device, process } = pair;
+    const text = this.#unit.vendor.caching.brokenBeforeMade!(
+      this.#unit.state,
+      live,
+      device.context,
+      process.context,
+    );
     if (text !== null) this.flaw = { kind: "replaced", change, newHi, newLo, text };
   }
 
@@ -123,36 +140,64 @@ export class LiveChanges {
     const { groupShift, pageShift, frame, perm } = walk;
     const { addrHi, addrLo, access } = request;
     const own = frameOf(addrHi, addrLo);
-    const first = own - (own % 2 ** (groupShift - FRAME_SHIFT));
+    const size = 2 ** (groupShift - FRAME_SHIFT);
+    const first = own - (own % size);
     const output = frame - (own - first);
     const pages = 2 ** (groupShift - pageShift);
     request.access = 0;
-    for (let page = 0; page < pages; page++) {
+    this.#translate(pair, request);
+    const leaves = this.#leaves.slice();
+    let why = output % size === 0 ? null : "lead to addresses that are not aligned to its size";
+    let text = why === null ? "" : `${pages} entries are marked as one contiguous group, and ${why}`;
+    for (let page = 0; page < pages && why === null; page++) {
       const at = first + page * 2 ** (pageShift - FRAME_SHIFT);
       request.addrHi = frameHi(at);
       request.addrLo = frameLo(at);
-      const other = this.#past.translate(request, pair.device.context, pair.process.context);
+      const other = this.#translate(pair, request);
       // A page that is not mapped is no contradiction (DDI 0487 D8.7.1.1).
       if (other.status !== OK) continue;
-      const why =
+      why =
         other.groupShift !== groupShift
           ? "is not marked as one of them"
           : other.frame !== output + (at - first)
             ? "leads to an address that does not follow theirs"
             : other.perm !== perm
               ? "has other permissions"
-              : null;
-      if (why === null) continue;
-      this.flaw = {
-        kind: "group",
-        shift: groupShift,
-        first,
-        text: `${pages} entries are marked as one contiguous group, and entry ${page} of them ${why}`,
-      };
-      break;
+              : this.#haveOtherAttributes(leaves)
+                ? "has other attributes"
+                : null;
+      text = `${pages} entries are marked as one contiguous group, and entry ${page} of them ${why}`;
     }
+    if (why !== null) this.flaw = { kind: "group", shift: groupShift, first, text };
     request.addrHi = addrHi;
     request.addrLo = addrLo;
     request.access = access;
+  }
+
+  /** Translates through contexts, and notes the leaf of each stage. */
+  #translate(pair: TranslationContext, request: WalkRequest): WalkResult {
+    const { tables } = this.#unit.walker;
+    const leaves = this.#leaves;
+    leaves.fill(0);
+    tables.observer = {
+      entry(_layout, _frame, _offset, view, at, stage, _level, littleEndian) {
+        if (view === null) return;
+        leaves[2 * stage] = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
+        leaves[2 * stage + 1] = view.getInt32(littleEndian ? at : at + 4, littleEndian);
+      },
+    };
+    const walk = this.#past.translate(request, pair.device.context, pair.process.context);
+    tables.observer = null;
+    return walk;
+  }
+
+  /** Whether the leaves of the last translation have other attributes than some. */
+  #haveOtherAttributes(leaves: Int32Array): boolean {
+    const { groupAttributes = [] } = this.#unit.vendor.caching;
+    return groupAttributes.some(
+      ([hi, lo], stage) =>
+        ((leaves[2 * stage]! ^ this.#leaves[2 * stage]!) & hi) !== 0 ||
+        ((leaves[2 * stage + 1]! ^ this.#leaves[2 * stage + 1]!) & lo) !== 0,
+    );
   }
 }

@@ -75,15 +75,20 @@ export class ContextHistory {
     return true;
   }
 
-  /** An invalidation that was issued at `time` takes effect. */
+  /**
+   * An invalidation that was issued at `time` takes effect.
+   * @param spares whether it leaves a version that it covers: a table above the entry still leads there
+   */
   invalidate(
     inv: Invalidation,
     time: number,
     covers: (inv: Invalidation, tag: ContextTag) => boolean,
+    spares: ((version: ContextVersion) => boolean) | null = null,
   ): number {
     let dropped = 0;
     for (const version of this.versions) {
       if (version.filled > time || !covers(inv, version.tag)) continue;
+      if (spares !== null && isValid(version) && spares(version)) continue;
       if (isValid(version)) dropped++;
       version.invalidated = Math.max(version.invalidated, time);
     }

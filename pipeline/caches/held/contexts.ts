@@ -35,6 +35,9 @@ const MOST_NAMED = 256;
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
 
+/** In the place of a PASID: requests that have been translated, whatever PASID that was with. */
+const TRANSLATED_REQUESTS = NO_PASID - 1;
+
 const NO_VERSIONS: readonly ContextVersion[] = [];
 
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
@@ -53,8 +56,22 @@ export interface TranslationContext {
   gone: boolean;
 }
 
+/**
+ * Whether a table above an entry has changed since a version of it was held.
+ * @param pasid of the request that uses it; NO_PASID: none
+ * @param ofPasid it is of a PASID's entry, and not of the device's context
+ */
+export type Spares = (
+  caches: DeviceCaches,
+  pasid: number,
+  version: ContextVersion,
+  ofPasid: boolean,
+) => boolean;
+
 /** All that a cache may hold of one PASID of a device. */
 export interface PasidCaches {
+  /** The request's. */
+  readonly pasid: number;
   readonly history: ContextHistory;
   readonly pairs: TranslationContext[];
 }
@@ -203,6 +220,18 @@ export class Contexts {
     return pair;
   }
 
+  /** The pair of requests that have been translated, which a second stage translates; null where nothing does. */
+  useTranslated(
+    caches: DeviceCaches,
+    device: ContextVersion,
+    context: object,
+    time: number,
+  ): TranslationContext | null {
+    if (this.#caching.loadTranslated?.(device.context, context) !== true) return null;
+    const process = this.usePasidContext(caches, TRANSLATED_REQUESTS, device, context, time);
+    return this.pairOf(caches, TRANSLATED_REQUESTS, device, process);
+  }
+
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */
   refusedDevice(caches: DeviceCaches, tag: ContextTag, walk: WalkResult, time: number): void {
     this.#use(this.#heldContexts, caches.contexts, new CachedFailure(walk), tag, true, time);
@@ -314,7 +343,7 @@ export class Contexts {
   #processes(caches: DeviceCaches, pasid: number): PasidCaches {
     let processes = caches.processes.get(pasid);
     if (processes === undefined) {
-      processes = { history: new ContextHistory(), pairs: [] };
+      processes = { pasid, history: new ContextHistory(), pairs: [] };
       caches.processes.set(pasid, processes);
     }
     return processes;
@@ -322,23 +351,34 @@ export class Contexts {
 
   /**
    * @param issued when the invalidation was issued: what was filled later stays
+   * @param spares of one that covers last-level entries alone: what stays held, since it was found by way of a table that has
+   *   changed. Such a one names a device
    * @returns how many contexts it dropped
    */
-  invalidate(inv: Invalidation, issued: number): number {
+  invalidate(inv: Invalidation, issued: number, spares: Spares): number {
     const named = this.#fewNamed(inv);
     if (named === null) return this.#invalidateAny(inv, issued);
     let dropped = 0;
+    const ofContexts = (inv.caches & CONTEXT_CACHE) !== 0;
     for (const caches of named) {
-      if ((inv.caches & CONTEXT_CACHE) !== 0)
-        dropped += caches.contexts.invalidate(inv, issued, coversContext);
+      if (ofContexts) {
+        const spared = inv.leafOnly ? (of: ContextVersion) => spares(caches, NO_PASID, of, false) : null;
+        dropped += caches.contexts.invalidate(inv, issued, coversContext, spared);
+      }
       if ((inv.caches & PASID_CACHE) === 0) continue;
       // By PASID: its own requests, and those without, which use one PASID's entry.
       const processes =
         inv.pasid >= 0
           ? [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)]
           : caches.processes.values();
-      for (const process of processes)
-        dropped += process?.history.invalidate(inv, issued, coversPasidEntry) ?? 0;
+      for (const process of processes) {
+        if (process === undefined) continue;
+        const { history, pasid } = process;
+        // With its context, all tables of a device's PASID entries go.
+        const spared =
+          inv.leafOnly && !ofContexts ? (of: ContextVersion) => spares(caches, pasid, of, true) : null;
+        dropped += history.invalidate(inv, issued, coversPasidEntry, spared);
+      }
     }
     return dropped;
   }

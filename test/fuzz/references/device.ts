@@ -8,6 +8,7 @@ export interface TraceRequest {
   readonly len?: number;
   readonly access?: "r" | "w" | "rw" | "x";
   readonly priv?: boolean;
+  readonly at?: (typeof ADDRESS_TYPES)[number];
 }
 
 /** Memory and registers as the records before have left them. */
@@ -23,6 +24,7 @@ export interface ReferenceMachine {
 export type ReferenceAnswer =
   | { readonly result: "ok"; readonly pa: string }
   | { readonly result: "fault"; readonly code?: string; readonly stage?: number; readonly recorded?: boolean }
+  | { readonly result: "msi" }
   | { readonly result: "skipped" };
 
 export interface ReferenceDevice {
@@ -32,14 +34,19 @@ export interface ReferenceDevice {
   ask(machine: ReferenceMachine, request: TraceRequest, address: bigint): ReferenceAnswer;
 }
 
+/** Of requests of ATS too (`supports.at`). */
+export const ADDRESS_TYPES = ["untranslated", "translation-request", "translated"] as const;
+
 export const SKIPPED: ReferenceAnswer = { result: "skipped" };
 
 export function ok(pa: bigint): ReferenceAnswer {
   return { result: "ok", pa: `0x${pa.toString(16)}` };
 }
 
-/** A PCI requester id of "02:18.0". */
-export function requesterId(dev: string): number {
+/** The id of a device by its name: "02:18.0", "sid:5", "did:0x1". */
+export function deviceId(dev: string): number {
+  const [, number] = /^[a-z]+:(\w+)$/.exec(dev) ?? [];
+  if (number !== undefined) return Number(number);
   const [bus, slot, fn] = dev.split(/[:.]/).map((part) => Number.parseInt(part, 16)) as [
     number,
     number,

@@ -1,10 +1,10 @@
 import { type ReferenceEntry, referenceWalk } from "../../support/vtd-reference.ts";
 import {
+  deviceId,
   ok,
   type ReferenceAnswer,
   type ReferenceDevice,
   type ReferenceMachine,
-  requesterId,
   rights,
   SKIPPED,
   type TraceRequest,
@@ -42,7 +42,7 @@ const ADDRESS = (1n << BigInt(HOST_WIDTH)) - 0x1000n;
  * other than the reference has it: it begins with an entry that translates.
  */
 function entryOf(machine: ReferenceMachine, request: TraceRequest): ReferenceEntry | null {
-  const rid = requesterId(request.dev);
+  const rid = deviceId(request.dev);
   const rtaddr = machine.reg("rtaddr");
   if (((rtaddr >> 10n) & 3n) !== 1n || ((machine.reg("gsts") >> 31n) & 1n) === 0n) return null;
   const root = (rtaddr & ADDRESS) + 16n * BigInt(rid >> 8);
