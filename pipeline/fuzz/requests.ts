@@ -40,14 +40,9 @@ export class Requests {
   plain(target: Target): WorldRecord {
     const { model, limits } = this.#world;
     const { device, pasid } = target;
-    return this.#record(
-      deviceName(model, device),
-      pasid,
-      this.#inside(target),
-      1,
-      limits.accesses[0]!,
-      false,
-    );
+    const address = this.#inside(target);
+    const at = this.#addressType();
+    return this.#record(deviceName(model, device), pasid, address, 1, limits.accesses[0]!, false, at);
   }
 
   /** Another access to the page of a request. */
