@@ -34,9 +34,10 @@ const PASSES = { result: "ok", pa: "0x10000000", passthrough: true };
 describe("SMMUv3: IHI 0070, 3.9.1", () => {
   const CR0 = { SMMUEN: 1n, EVENTQEN: 4n, ATSCHK: 16n };
   /** A nested stream: stage 1 leads A to IPA B, and stage 2 that to a page; B itself to another one. */
-  function smmu({ cr0 = 0x15n, cr2 = 8n, eats = 1, config = 7, ats = true } = {}) {
+  function smmu({ cr0 = 0x15n, cr2 = 8n, eats = 1, config = 7, ats = true, idr3 = 0n, dss = -1 } = {}) {
     const s = new Scenario("arm-smmuv3", {
       idr0: ats ? 0x0d4c_141bn : 0x0d4c_101bn,
+      idr3,
       cr0,
       cr2,
       strtab_base: 0x1_0000n,
@@ -70,7 +71,9 @@ describe("SMMUv3: IHI 0070, 3.9.1", () => {
       S2R: 1,
       S2VMID: 3,
     };
-    s.put(0x1_0040n, ...steWords({ V: 1, Config: config, S1ContextPtr: cd, EATS: eats, ...stage2 }));
+    const substreams = dss < 0 ? {} : { S1CDMax: 1, S1DSS: dss };
+    const stage1 = { S1ContextPtr: cd, EATS: eats, ...substreams };
+    s.put(0x1_0040n, ...steWords({ V: 1, Config: config, ...stage1, ...stage2 }));
     return s;
   }
 
@@ -120,6 +123,25 @@ describe("SMMUv3: IHI 0070, 3.9.1", () => {
     const gone = await answers(smmu({ eats: 2 }), "sid:1", { addr: 0x2000_0000n });
     expect(gone.translated).toMatchObject({ result: "fault", code: code(0x10), stage: 2 });
     expect(gone.translated).not.toHaveProperty("recorded");
+  });
+
+  it("split-stage ATS that skips stage 1: the completion gives the address back (13.6.5)", async () => {
+    const found = await answers(smmu({ eats: 2, dss: 1 }), "sid:1");
+    expect(found["translation-request"]).toMatchObject({ result: "ok", pa: "0x10000000" });
+    expect(found.untranslated).toMatchObject({ result: "ok", pa: "0x80005000" });
+    expect(found.translated).toMatchObject({ result: "ok", pa: "0x80005000" });
+  });
+
+  it("IDR3.PASIDTT: what was translated may be of a substream that is not to be used (3.9.1.3)", async () => {
+    for (const [idr3, result] of [
+      [0n, { result: "ok" }],
+      [1n << 16n, { name: "F_STREAM_DISABLED" }],
+    ] as const) {
+      const found = await answers(smmu({ idr3, dss: 0 }), "sid:1");
+      expect(found.translated).toMatchObject(result);
+    }
+    const wide = await answers(smmu({ idr3: 1n << 16n, dss: 2 }), "sid:1", { pasid: 2 });
+    expect(wide.translated).toMatchObject({ name: "C_BAD_SUBSTREAMID" });
   });
 
   it("faults of translation are told in the completion alone; configuration errors by REC_CFG_ATS", async () => {

@@ -156,7 +156,8 @@ export class UnitCaches {
 
   set stoppedLine(line: number) {
     this.#stoppedLine = line;
-    this.#pending.behindStop = line === 0 ? null : [];
+    if (line === 0) this.#pending.behindStop = null;
+    else this.#pending.stop();
   }
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
@@ -242,7 +243,7 @@ export class UnitCaches {
     this.#structures.clear();
     this.#deviceTlbs.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
-    this.#pending.list.length = 0;
+    this.#pending.clear();
     this.#secondStages.clear();
   }
 
@@ -305,8 +306,8 @@ export class UnitCaches {
     const pending = this.#pending;
     const copy = inv.clone();
     const { behindStop } = pending;
-    if (behindStop !== null && behindStop.length < MOST_PENDING)
-      behindStop.push({ inv: copy, issued: time, line: this.#memory.line });
+    if (behindStop !== null && behindStop.list.length < MOST_PENDING)
+      behindStop.list.push({ inv: copy, issued: time, line: this.#memory.line });
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
@@ -318,7 +319,7 @@ export class UnitCaches {
 
   /** Half of the pending invalidations, the first ones, take effect without a completion. */
   #overdue(): void {
-    const first = this.#pending.list.splice(0, MOST_PENDING / 2);
+    const first = this.#pending.takeFirst(MOST_PENDING / 2);
     for (const { inv, issued } of first) this.#apply(inv, issued);
     this.#presumed += first.length;
   }
@@ -366,7 +367,7 @@ export class UnitCaches {
   settle(): void {
     this.#lastEvent = this.#memory.time;
     for (const { inv, issued } of this.#pending.list) this.#apply(inv, issued);
-    this.#pending.list.length = 0;
+    this.#pending.clear();
   }
 
   #apply(inv: Invalidation, issued: number): void {
@@ -653,13 +654,15 @@ export class UnitCaches {
   /**
    * The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent.
    * @param owed it has to be known that nothing has
+   * @param effort walks that it takes are taken off
    */
   unflushedAnswer(
     request: WalkRequest,
     accept: (walk: WalkResult) => boolean,
     owed: boolean,
+    effort: { left: number },
   ): UnflushedWrite | null {
-    return this.#unflushed?.find(request, accept, owed) ?? null;
+    return this.#unflushed?.find(request, accept, owed, effort) ?? null;
   }
 
   /**

@@ -1,7 +1,8 @@
 import type { CacheName } from "../../../walkers/advice.ts";
-import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
+import { noteAts } from "../../../walkers/translation-request.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
@@ -15,7 +16,6 @@ import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
@@ -196,9 +196,9 @@ export class Explanation {
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
-      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context === now || !this.#inScope(version, scope, false)) continue;
       if (version.context instanceof CachedFailure) {
-        const { result } = version.context;
+        const result = this.#refusal(version.context, request);
         if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
@@ -208,6 +208,14 @@ export class Explanation {
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** What a cached refusal says to a request: of one of ATS, there may be no record. */
+  #refusal({ result }: CachedFailure, request: WalkRequest): WalkResult {
+    const out = this.#past.reset();
+    out.copyFrom(result);
+    noteAts(this.#unit.walker, request, out);
+    return out;
   }
 
   /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
@@ -254,11 +262,13 @@ export class Explanation {
       const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
       if (translated)
         return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      noteAts(walker, request, out);
       return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
     }
     out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
+    noteAts(walker, request, out);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
     return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
   }
@@ -295,10 +305,10 @@ export class Explanation {
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
     ];
     for (const entry of entries) {
-      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (!entry.own || !this.#inScope(entry, scope, true)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        const { result } = entry.context;
+        const result = this.#refusal(entry.context, request);
         if (accept(result) && this.#comesFrom(request, entry, "pasid", result)) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
@@ -364,9 +374,9 @@ export class Explanation {
         const invalidated =
           entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
         if (invalidated && scope !== "invalidated") continue;
+        const place = (inv: Invalidation) => entries.placeFor(inv, set, hi, lo, region, device);
         const invalidationPending =
-          time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
+          time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -396,9 +406,7 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#pending.someBehindStop(time, (inv) =>
-            entries.wouldCover(inv, set, hi, lo, region, device),
-          ),
+          behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
@@ -456,11 +464,11 @@ export class Explanation {
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
     if (invalidated && scope !== "invalidated") return false;
-    const invalidationPending =
-      time <= set.unknownBefore ||
-      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device), this.#asOf);
-    if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
+    const place = (inv: Invalidation) => translations.placeFor(inv, set, hi, lo, extent, device);
+    const invalidationPending =
+      time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
+    if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
     const missed = read.missedChange();
     const change = missed ?? this.#changeBehind(request, entry.context);
@@ -480,9 +488,7 @@ export class Explanation {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-      behindStop: this.#pending.someBehindStop(time, (inv) =>
-        translations.wouldCover(inv, set, hi, lo, extent, device),
-      ),
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });
   }
@@ -503,7 +509,7 @@ export class Explanation {
     return () => {
       if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
         return false;
-      asked = set.allRanges;
+      asked = set.ranges?.added ?? 0;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
@@ -511,16 +517,10 @@ export class Explanation {
     };
   }
 
-  #inScope(
-    version: ContextVersion,
-    scope: Scope,
-    covers: typeof coversContext | typeof coversPasidEntry,
-  ): boolean {
+  #inScope(version: ContextVersion, scope: Scope, ofPasid: boolean): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return (
-      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
-    );
+    return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, this.#asOf);
   }
 
   /** Whether an invalidation has dropped a context of a translation, which lives on. */
@@ -564,7 +564,6 @@ export class Explanation {
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(request, through, "context", answer);
-    const covers = ofPasid ? coversPasidEntry : coversContext;
     change ??= this.#changeOf(request, version, ofPasid);
     return this.#found({
       cache,
@@ -580,8 +579,8 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
-      behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#asOf),
+      behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
       valid: () => isValid(version),
     });
   }

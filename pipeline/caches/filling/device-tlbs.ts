@@ -161,8 +161,8 @@ export class DeviceTlbs {
       addrHi: set.high(hi),
       addrLo: lo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(time, (inv) =>
-        entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),
+      invalidationPending: this.#pending.coverDeviceTlb(set.space, set.domain, time, (inv) =>
+        entries.placeFor(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
       behindStop: false,
       valid: () => false,

@@ -1,17 +1,13 @@
 import { NO_TAG, translationTag } from "../../../walkers/caching.ts";
-import { FIRST_STAGE, type Invalidation, IOTLB } from "../../../walkers/invalidation.ts";
+import { FIRST_STAGE, type Invalidation, IOTLB, NONE } from "../../../walkers/invalidation.ts";
 import { frameHi, frameLo } from "../../../walkers/memory.ts";
 import type { StaleSource } from "../history/stale-source.ts";
+import { IssuedInvalidations, translationOwners } from "../invalidations/issued-invalidations.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 import type { Translations } from "./translations.ts";
 
 /** Invalidations that are remembered: past it, what was held before them is not known. */
-const MOST_INVALIDATIONS = 1 << 10;
-
-interface Issued {
-  readonly inv: Invalidation;
-  readonly issued: number;
-}
+const MOST_INVALIDATIONS = 1 << 14;
 
 /**
  * Which second-stage translations under a first stage an invalidation has covered. A cache may hold what the second stage
@@ -22,7 +18,7 @@ interface Issued {
 export class SecondStageDebts {
   readonly #translations: Translations;
   readonly #pending: PendingInvalidations;
-  #list: Issued[] = [];
+  readonly #issued = new IssuedInvalidations(translationOwners);
   /** Ticks up to which it is not known what came. */
   #unknownUntil = 0;
 
@@ -34,14 +30,17 @@ export class SecondStageDebts {
   /** An invalidation takes effect. @param inv kept; not to be changed later */
   note(inv: Invalidation, issued: number): void {
     if ((inv.caches & IOTLB) === 0 || inv.stage === FIRST_STAGE || inv.pasid >= 0 || inv.asid >= 0) return;
-    this.#list.push({ inv, issued });
-    if (this.#list.length <= MOST_INVALIDATIONS) return;
-    const gone = this.#list.splice(0, MOST_INVALIDATIONS / 2);
-    for (const { issued: time } of gone) this.#unknownUntil = Math.max(this.#unknownUntil, time);
+    const all = this.#issued;
+    all.add(inv, issued);
+    if (all.size <= MOST_INVALIDATIONS) return;
+    const { kept, left } = all.latestOf(() => true, MOST_INVALIDATIONS / 2);
+    this.#unknownUntil = Math.max(this.#unknownUntil, left);
+    all.clear();
+    for (const one of kept) all.add(one.inv, one.issued);
   }
 
   clear(): void {
-    this.#list = [];
+    this.#issued.clear();
   }
 
   /**
@@ -56,14 +55,15 @@ export class SecondStageDebts {
     const hi = frameHi(ipaFrame);
     const lo = frameLo(ipaFrame);
     const extent = { pageShift: answer.pageShift, firstShift: 0, ipaFrame: -1 };
-    const covers = (inv: Invalidation) => this.#translations.wouldCover(inv, set, hi, lo, extent, device);
-    const covered = () => this.#list.some(({ inv, issued }) => issued >= filled && covers(inv));
+    const place = (inv: Invalidation) => this.#translations.placeFor(inv, set, hi, lo, extent, device);
+    const owner = { domain: domain < 0 ? NONE : domain, space: NO_TAG, device };
+    const covered = () => this.#issued.some(owner, place, filled);
     if (covered()) return null;
     return {
       ...source,
       secondStage: true,
-      invalidationPending: this.#pending.some(filled, covers),
-      behindStop: this.#pending.someBehindStop(filled, covers),
+      invalidationPending: this.#pending.coverTranslation(set, device, filled, place),
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, filled, place) ?? false,
       valid: () => filled > this.#unknownUntil && !covered(),
     };
   }
