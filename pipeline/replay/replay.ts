@@ -140,7 +140,7 @@ export class Replay implements TraceHandler, MemoOwner {
         : narrowed(analysis, (line, route, record) => filter.request(line, route.names, record));
     const owed = new OwedInvalidations(names, findings, past);
     return [
-      new TableFindings(findings, names, memory, past, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units, this.#options.memoryLimit),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
