@@ -68,7 +68,10 @@ function parsed(text: Buffer, path: string, line: number): Counters {
   } catch {
     throw new CliError(`${path}:${line}: expected a record, found a line that breaks off`);
   }
-  const wrong = NEEDED[record.type as Counters["type"]].find((name) => record[name] === undefined);
+  // A name that stands twice has its last value.
+  if (!isCounters(record.type))
+    throw new CliError(`${path}:${line}: expected counters, found ${show(record.type)}`);
+  const wrong = NEEDED[record.type].find((name) => record[name] === undefined);
   const problem = wrong === undefined ? problemIn(record, "") : `${wrong}: expected a value, found none`;
   if (problem !== "") throw new CliError(`${path}:${line}: ${record.type}.${problem}`);
   return record as unknown as Counters;
@@ -82,6 +85,10 @@ const NEEDED: Readonly<Record<Counters["type"], readonly string[]>> = {
   summary: COUNTS,
   total: ["traces", ...COUNTS],
 };
+function isCounters(type: unknown): type is Counters["type"] {
+  return typeof type === "string" && Object.hasOwn(NEEDED, type);
+}
+
 /** What is no counter, nor has some. */
 const TEXTS = ["type", "path", "error", "trace", "iommu", "model"];
 

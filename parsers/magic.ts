@@ -43,7 +43,7 @@ const OTHER_MAGICS: readonly (readonly [magic: string, what: string])[] = [
   ["<?xml", "an XML document"],
 ];
 /** A signature and a length below 64 KiB: a log has the signature alone. */
-const ACPI = /^(DMAR|IORT|IVRS|RIMT)[^]{2}\0\0/;
+const ACPI = /^(DMAR|IORT|IVRS|RIMT)[\s\S]{2}\0\0/;
 const HTML = /^\s*<(!doctype\s+html|html)\b/i;
 
 /** Where a tar archive says what it is. */

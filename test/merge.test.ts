@@ -145,6 +145,11 @@ describe("merge", () => {
     );
   });
 
+  it("goes by the last of two types", async () => {
+    writeFileSync(path("twice"), '{"type":"trace","type":"__proto__"}\n');
+    await expect(mergeFiles([path("twice")], PLAIN, new Collected())).rejects.toThrow('found "__proto__"');
+  });
+
   it("keeps nothing of a line that does not count, however long it is", async () => {
     writeFileSync(path("long"), `${"\0".repeat(3 << 20)}\n${JSON.stringify(SUMMARY)}\n`);
     expect(await mergeFiles([path("long")], PLAIN, new Collected())).toBe(true);
