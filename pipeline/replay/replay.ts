@@ -34,6 +34,7 @@ import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
 import { RecordedSystem } from "./recorded-system.ts";
+import { RequestEffort } from "./request-effort.ts";
 import { StrangeNames } from "./strange-names.ts";
 import { SystemChanges } from "./system-changes.ts";
 import { UndecidedVerdicts } from "./undecided-verdicts.ts";
@@ -60,6 +61,12 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #comparison: Comparison;
+  readonly #walks = new RequestEffort("of all requests, 2^21 pages are walked", 1 << 8, 1 << 21);
+  readonly #questions = new RequestEffort(
+    "of all requests, 2^20 walks look for a cached answer",
+    1 << 11,
+    1 << 20,
+  );
   /** What requests came to; null: each is walked. */
   readonly #memo: Memo | null;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
@@ -132,14 +139,14 @@ export class Replay implements TraceHandler, MemoOwner {
         : narrowed(analysis, (line, route, record) => filter.request(line, route.names, record));
     const owed = new OwedInvalidations(names, findings, past);
     return [
-      new TableFindings(findings, names, memory, past, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units, this.#options.memoryLimit),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
-      new MappingFindings(names, findings),
+      new MappingFindings(names, findings, this.#options.memoryLimit),
       new LossFindings(findings),
       new NameFindings(this.#strangeNames.counted, findings),
     ];
@@ -255,6 +262,12 @@ export class Replay implements TraceHandler, MemoOwner {
       );
       return;
     }
+    for (const effort of [this.#walks, this.#questions]) effort.begin();
+    this.#walk(line, record, route, walks);
+    for (const effort of [this.#walks, this.#questions]) effort.end();
+  }
+
+  #walk(line: number, record: DmaRecord, route: Route, walks: Walks | null): void {
     const stranger = this.#strangeNames.observed(line, record.observed.reason);
     if (stranger !== "") {
       this.error(line, "schema", stranger);
@@ -268,7 +281,19 @@ export class Replay implements TraceHandler, MemoOwner {
     const outcome = this.#outcome;
     const mayDiffer =
       (walks !== null || !this.#walkAsForeseen(unit, record, request, outcome)) &&
-      walkRequest(walks ?? unit.engine, request, record.len, outcome, caches, this.system.past.time);
+      walkRequest(
+        walks ?? unit.engine,
+        request,
+        record.len,
+        outcome,
+        caches,
+        this.system.past.time,
+        this.#walks,
+      );
+    if (this.#walks.isUsedUp) {
+      this.error(line, "range", this.#walks.sentence);
+      return;
+    }
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     const { memory } = this.system;
     let unread = false;
@@ -278,7 +303,11 @@ export class Replay implements TraceHandler, MemoOwner {
     }
     const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other, this.#questions);
+    if (this.#questions.isUsedUp) {
+      this.error(line, "range", this.#questions.sentence);
+      this.#judge.abstain(record, outcome);
+    }
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
@@ -314,10 +343,19 @@ export class Replay implements TraceHandler, MemoOwner {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
-    const { unflushed } = this.#judge;
-    if (unflushed !== null && outcome.verdict === "unflushed")
+    const { unflushed, unseen } = this.#judge;
+    const shown = unflushed !== null && outcome.verdict === "unflushed";
+    const write = shown ? unflushed : outcome.verdict === "match" || !record.observed.present ? unseen : null;
+    if (write !== null)
       for (const analysis of analyses.unflushed)
-        analysis.unflushed(line, route, record, this.#request, unflushed);
+        analysis.unflushed(
+          line,
+          route,
+          record,
+          this.#request,
+          write,
+          shown ? "answered" : record.observed.present ? "latent" : "hazard",
+        );
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);

@@ -1,21 +1,22 @@
 import type { CacheName } from "../../../walkers/advice.ts";
-import { REGIME_EL1 } from "../../../walkers/invalidation.ts";
+import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
+import { noteAts } from "../../../walkers/translation-request.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import { isAnothers, leftPairs } from "../held/left-behind.ts";
+import { isAnothers, isWhole, leftPairs } from "../held/left-behind.ts";
+import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import { type Extent, extentOf, type Translations } from "../held/translations.ts";
+import type { Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
@@ -196,9 +197,9 @@ export class Explanation {
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
-      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context === now || !this.#inScope(version, scope, false)) continue;
       if (version.context instanceof CachedFailure) {
-        const { result } = version.context;
+        const result = this.#refusal(version.context, request);
         if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
@@ -208,6 +209,14 @@ export class Explanation {
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** What a cached refusal says to a request: of one of ATS, there may be no record. */
+  #refusal({ result }: CachedFailure, request: WalkRequest): WalkResult {
+    const out = this.#past.reset();
+    out.copyFrom(result);
+    noteAts(this.#unit.walker, request, out);
+    return out;
   }
 
   /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
@@ -235,6 +244,7 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const { walker, engine } = this.#unit;
+    const { caching } = this.#unit.vendor;
     if (stale === null && engine.process?.tracked)
       return this.#throughEntries(
         device,
@@ -248,12 +258,18 @@ export class Explanation {
       );
     const past = this.#past;
     let out = past.reset();
-    if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
-    out = past.reset();
     const process = walker.newPasidContext();
+    if (!walker.checkRequest(request, device, out)) {
+      const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
+      if (translated)
+        return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      noteAts(walker, request, out);
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
+    }
+    out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
+    noteAts(walker, request, out);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
     return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
   }
@@ -290,10 +306,10 @@ export class Explanation {
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
     ];
     for (const entry of entries) {
-      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (!entry.own || !this.#inScope(entry, scope, true)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        const { result } = entry.context;
+        const result = this.#refusal(entry.context, request);
         if (accept(result) && this.#comesFrom(request, entry, "pasid", result)) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
@@ -357,11 +373,11 @@ export class Explanation {
         const device = pair.deviceId;
         const { time } = entry;
         const invalidated =
-          entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
+          entry.invalidated || time <= set.epoch || entries.ranges.cover(set, hi, lo, time, region, device);
         if (invalidated && scope !== "invalidated") continue;
+        const place = (inv: Invalidation) => entries.ranges.place(inv, set, hi, lo, region, device);
         const invalidationPending =
-          time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
+          time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -391,13 +407,11 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#pending.someBehindStop(time, (inv) =>
-            entries.wouldCover(inv, set, hi, lo, region, device),
-          ),
+          behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
-            !entries.coveredByRange(set, hi, lo, time, region, device),
+            !entries.ranges.cover(set, hi, lo, time, region, device),
         };
         if (this.#found(staleSource)) return true;
       }
@@ -449,22 +463,24 @@ export class Explanation {
     const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
     if (then === null) return false;
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
-    invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
+    invalidated ||= translations.ranges.cover(set, hi, lo, time, then, device);
     if (invalidated && scope !== "invalidated") return false;
-    const invalidationPending =
-      time <= set.unknownBefore ||
-      this.#pending.some(time, (inv) => translations.wouldCover(inv, set, hi, lo, then, device), this.#asOf);
-    if (invalidationPending && scope === "uninvalidated") return false;
     const extent = extentOf(then);
+    const place = (inv: Invalidation) => translations.ranges.place(inv, set, hi, lo, extent, device);
+    const invalidationPending =
+      time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
+    if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
-    const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
+    const missed = read.missedChange();
+    const change = missed ?? this.#changeBehind(request, entry.context);
+    const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
     return this.#found({
       cache: "iotlb",
       answer,
       filled: time,
       change,
       root: change === null ? this.#roots.since(time) : null,
-      left: left !== null,
+      left: left !== null || outlives,
       domain: set.domain,
       space: set.space,
       regime: set.regime,
@@ -473,9 +489,7 @@ export class Explanation {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-      behindStop: this.#pending.someBehindStop(time, (inv) =>
-        translations.wouldCover(inv, set, hi, lo, extent, device),
-      ),
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });
   }
@@ -492,11 +506,10 @@ export class Explanation {
   ): () => boolean {
     const translations = this.#translations;
     // It is asked at every invalidation: of what has not covered it before, nothing does now.
-    let asked = 0;
+    const asked: AskedRanges = { own: 0, all: 0 };
     return () => {
-      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
+      if (time <= set.epoch || translations.ranges.cover(set, hi, lo, time, extent, device, asked))
         return false;
-      asked = set.allRanges;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
@@ -504,16 +517,16 @@ export class Explanation {
     };
   }
 
-  #inScope(
-    version: ContextVersion,
-    scope: Scope,
-    covers: typeof coversContext | typeof coversPasidEntry,
-  ): boolean {
+  #inScope(version: ContextVersion, scope: Scope, ofPasid: boolean): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return (
-      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
-    );
+    return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, this.#asOf);
+  }
+
+  /** Whether an invalidation has dropped a context of a translation, which lives on. */
+  #isInvalidated(context: number): boolean {
+    const pair = this.#contexts.pair(context);
+    return pair !== undefined && !isWhole(pair);
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */
@@ -551,7 +564,6 @@ export class Explanation {
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(request, through, "context", answer);
-    const covers = ofPasid ? coversPasidEntry : coversContext;
     change ??= this.#changeOf(request, version, ofPasid);
     return this.#found({
       cache,
@@ -567,8 +579,8 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
-      behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#asOf),
+      behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
       valid: () => isValid(version),
     });
   }
