@@ -64,6 +64,11 @@ export const CACHE_RULES = rules({
     text: "A fault was logged that no request before it explains.",
     source: "trace contract, `fault`",
   },
+  "fault-record-differs": {
+    severity: "warning",
+    text: "A second-stage fault is the one that is expected, and its record gives another intermediate address, or other flags, than that fault has.",
+    source: "IHI 0070, 7.3 (IPA); RISC-V IOMMU 1.0, Fault/Event-Queue (iotval2)",
+  },
   "logged-fault": {
     severity: "info",
     text: "A fault was logged of a unit that the trace has no requests of: it can neither be explained nor doubted.",

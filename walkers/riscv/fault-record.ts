@@ -39,4 +39,6 @@ export const RISCV_FAULT_RECORD: FaultRecordFormat = {
   // Recorders log the first doubleword as a whole.
   loggedCode: (logged) => logged % 2 ** CAUSE_BITS,
   layout: () => FaultRecord,
+  // iotval2.
+  secondStage: { ipaShift: 2, flags: 3 },
 };
