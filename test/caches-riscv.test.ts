@@ -103,7 +103,6 @@ function translations(): { s: Riscv; places: Record<string, Place> } {
 
 const places = translations().places;
 const HOSTS = ["a", "b", "large", "global", "PSCID 7 a"];
-const GUESTS = ["GSCID 3 a", "GSCID 4 a", "second a", "second b"];
 const AV = 1n << 10n;
 const GV = 1n << 33n;
 const pscid = (id: bigint) => (1n << 32n) | (id << 12n);
@@ -129,13 +128,13 @@ describe("RISC-V: what an IOTINVAL covers", () => {
     ["VMA a of GSCID 3, PSCID 5", [VMA | AV | gscid(3n) | pscid(5n), at(A)], ["GSCID 3 a"]],
     ["VMA of GSCID 3, PSCID 6", [VMA | gscid(3n) | pscid(6n), 0n], []],
     ["VMA of GSCID 9, which has no first stage", [VMA | gscid(9n), 0n], []],
-    ["GVMA of all guests", [GVMA, 0n], GUESTS],
-    ["GVMA of all guests ignores an address", [GVMA | AV, at(B)], GUESTS],
-    ["GVMA of GSCID 3", [GVMA | gscid(3n), 0n], ["GSCID 3 a"]],
+    ["GVMA of all guests leaves first stages", [GVMA, 0n], ["second a", "second b"]],
+    ["GVMA of all guests ignores an address", [GVMA | AV, at(B)], ["second a", "second b"]],
+    ["GVMA of GSCID 3, whose first stage has changed", [GVMA | gscid(3n), 0n], []],
     ["GVMA a of GSCID 9", [GVMA | AV | gscid(9n), at(A)], ["second a"]],
     ["GVMA of 8 KiB from a, GSCID 9", [GVMA | AV | gscid(9n), at(A, 1n)], ["second a", "second b"]],
     ["GVMA by the guest's address", [GVMA | AV | gscid(3n), at(A)], []],
-    ["GVMA by where it leads", [GVMA | AV | gscid(3n), at(places["GSCID 3 a"]!.old)], ["GSCID 3 a"]],
+    ["GVMA by where it leads", [GVMA | AV | gscid(3n), at(places["GSCID 3 a"]!.old)], []],
     ["INVAL_DDT", [3n, 0n], []],
     ["INVAL_PDT", [0x83n | GV | (1n << 40n), 0n], []],
     ["ATS.INVAL", [4n | (1n << 40n), at(0n)], []],
@@ -144,6 +143,39 @@ describe("RISC-V: what an IOTINVAL covers", () => {
     const { s, places: all } = translations();
     const found = await covered(s, all, () => s.cmd(...words).cmd(...FENCE));
     expect(found.sort()).toEqual([...expected].sort());
+  });
+});
+
+describe("RISC-V: what an IOTINVAL covers of a guest whose second stage has changed", () => {
+  const IPA = 0x4000_0000n;
+  const cells: [string, [bigint, bigint][], boolean][] = [
+    ["VMA of the guest", [[VMA | gscid(3n), 0n]], false],
+    ["GVMA of the guest", [[GVMA | gscid(3n), 0n]], true],
+    ["GVMA of another", [[GVMA | gscid(4n), 0n]], false],
+    ["GVMA of the page that it leads to", [[GVMA | AV | gscid(3n), at(IPA)]], true],
+    [
+      "VMA of the guest, then GVMA of a page that is not it",
+      [
+        [VMA | gscid(3n), 0n],
+        [GVMA | AV | gscid(3n), at(B)],
+      ],
+      true,
+    ],
+  ];
+  it.each(cells)("%s", async (_name, commands, expected) => {
+    const s = new Riscv();
+    const [first, second] = [new Radix(s, FIRST), new Radix(s, SECOND)];
+    first.map(A, IPA);
+    for (let at = 0x100_0000n; at < 0x101_0000n; at += 0x1000n) second.map(at, at);
+    second.map(IPA, 0x9000_0000n);
+    s.dc(4, first, 5n, second, 3n);
+    const request = { dev: "did:4", addr: A };
+    const change = () => second.map(IPA, 0xa000_0000n);
+    const found = await covered(s, { page: { request, old: 0x9000_0000n, change } }, () => {
+      for (const words of commands) s.cmd(...words);
+      s.cmd(...FENCE);
+    });
+    expect(found).toEqual(expected ? ["page"] : []);
   });
 });
 

@@ -29,6 +29,7 @@ import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { VersionedMemory } from "./history/versioned-memory.ts";
 import { inTagsOf } from "./invalidations/neutral.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
+import { StageInvalidations } from "./invalidations/stage-invalidations.ts";
 import { type IotlbGeometry, type IotlbResult, IotlbSimulation } from "./iotlb-simulation.ts";
 
 /** Fields of a `stats` record that tell of the caches; those that are zero are left out. */
@@ -69,6 +70,7 @@ export class UnitCaches {
   readonly #used: UsedTranslations;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
+  readonly #byStage = new StageInvalidations();
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -134,6 +136,7 @@ export class UnitCaches {
       this.#structures,
       this.#past,
       this.#pending,
+      this.#byStage,
       this.#roots,
     );
     this.#unflushed = unflushed === null ? null : new UnflushedAnswers(unit, memory, this.#past, unflushed);
@@ -376,6 +379,7 @@ export class UnitCaches {
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
+    this.#byStage.note(inv, issued);
     this.#deviceTlbs.invalidate(inv, issued);
     if (contexts > 0) this.#contextsDropped = this.#memory.time;
     for (const iotlb of this.#iotlbs) iotlb.invalidate(inv);
@@ -532,6 +536,7 @@ export class UnitCaches {
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
       if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
+    if (this.#explanation.mayBeHeldApart(pair, request)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.#lastEvent))
       mayDiffer = true;
