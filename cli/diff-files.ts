@@ -1,3 +1,4 @@
+import { onlyTrace } from "../parsers/recognize.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import { type Alignment, AlignmentError } from "../pipeline/diff/aligner.ts";
 import type { Depth } from "../pipeline/diff/answer.ts";
@@ -44,11 +45,13 @@ export async function diffFiles(a: string, b: string, options: DiffFilesOptions)
   const ignore = readIgnoreRules(options.ignore, options.ignoreFiles, options.today);
   const filters = await loadFilters(options.filter);
   for (const path of [a, b]) refuseSameFile(path, options.outputPath);
-  const sourceA = await openTrace(a);
-  const sourceB = await openTrace(b).catch(async (error) => {
-    await sourceA.close();
-    throw error;
-  });
+  const sourceA = await onlyTrace(await openTrace(a), true);
+  const sourceB = await openTrace(b)
+    .then((source) => onlyTrace(source, true))
+    .catch(async (error) => {
+      await sourceA.close();
+      throw error;
+    });
   const work = async (output: Output) => {
     const result = await diffStreams(
       sourceA,

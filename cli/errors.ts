@@ -24,6 +24,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EFBIG: "a file that would become too large",
   EIO: "an input/output error",
   EISDIR: "a directory",
+  ELOOP: "a symbolic link too many",
+  ENAMETOOLONG: "a name that is too long",
   ENOENT: "no such file or folder",
   ENOSPC: "no space left on the device",
   ENOTDIR: "a file where a folder must be",

@@ -22,12 +22,59 @@ const MEMORY_MAGICS: readonly (readonly [magic: string, what: string])[] = [
   ["AVML", "an AVML memory dump"],
 ];
 
+/** What only other programs make or read, or we ourselves wrote. Raw memory may begin like some of them. */
+const OTHER_MAGICS: readonly (readonly [magic: string, what: string])[] = [
+  ["\x89PNG\r\n", "a PNG picture"],
+  ["\xff\xd8\xff", "a JPEG picture"],
+  ["GIF8", "a GIF picture"],
+  ["%PDF-", "a PDF document"],
+  ["\xd4\xc3\xb2\xa1", "a packet capture (pcap)"],
+  ["\xa1\xb2\xc3\xd4", "a packet capture (pcap)"],
+  ["\x4d\x3c\xb2\xa1", "a packet capture (pcap)"],
+  ["\x0a\x0d\x0d\x0a", "a packet capture (pcapng)"],
+  ["SQLite format 3\0", "an SQLite database"],
+  ["PAR1", "a Parquet table"],
+  ["\0asm", "a WebAssembly module"],
+  ["\xca\xfe\xba\xbe", "a Java class, or a Mach-O file"],
+  ["\xcf\xfa\xed\xfe", "a Mach-O file"],
+  ["MZ\x90\0", "a Windows or EFI program"],
+  ["\xd0\x0d\xfe\xed", "a device tree blob"],
+  ["DMAR", "an ACPI DMAR table"],
+  ["IORT", "an ACPI IORT table"],
+  ["IVRS", "an ACPI IVRS table"],
+  ["RIMT", "an ACPI RIMT table"],
+  ["trace,line,", "a table that a replay wrote"],
+  ["<?xml", "an XML document"],
+];
+const HTML = /^\s*<(!doctype\s+html|html)\b/i;
+
+/** Where a tar archive says what it is. */
+const TAR_MAGIC = "ustar";
+const TAR_MAGIC_AT = 257;
+/** As much of a file's beginning as tells what it is. */
+export const HEAD_BYTES = TAR_MAGIC_AT + TAR_MAGIC.length;
+
+/** @param head the first bytes, as latin1 */
+export function isTar(head: string): boolean {
+  return head.startsWith(TAR_MAGIC, TAR_MAGIC_AT);
+}
+
+/** The first bytes of a file as latin1, as many as tell what it is. */
+export function headOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, HEAD_BYTES)).toString("latin1");
+}
+
 /** @param head the first bytes, as latin1; @returns undefined where nothing is recognised */
 export function contentOf(head: string): string | undefined {
   return MAGICS.find(([magic]) => head.startsWith(magic))?.[1];
 }
 
-/** As `contentOf`, and the formats of memory. */
-export function contentOrMemoryOf(head: string): string | undefined {
-  return contentOf(head) ?? MEMORY_MAGICS.find(([magic]) => head.startsWith(magic))?.[1];
+/** As `contentOf`, and the formats of memory, of archives, of what is for people, and of ACPI tables. */
+export function anyContentOf(head: string): string | undefined {
+  const memory = MEMORY_MAGICS.find(([magic]) => head.startsWith(magic))?.[1];
+  if (memory !== undefined)
+    return `${memory}: guest memory is named by a snapshot record, or by import --memory`;
+  if (isTar(head)) return "a tar archive: unpack it first (caps reads one of sysfs)";
+  if (HTML.test(head)) return "an HTML page";
+  return contentOf(head) ?? OTHER_MAGICS.find(([magic]) => head.startsWith(magic))?.[1];
 }

@@ -1,7 +1,7 @@
 /** Tells a trace, or a log, from a file of another kind by its first bytes: that is one message, not one for each of its lines. */
 import { sniffLog } from "./log-input.ts";
-import { contentOrMemoryOf } from "./magic.ts";
-import { streamKind } from "./outcomes/stream-kind.ts";
+import { anyContentOf } from "./magic.ts";
+import { OUR_OUTPUT, streamKind } from "./outcomes/stream-kind.ts";
 import type { ByteSource } from "./trace/byte-source.ts";
 import { PeekedSource } from "./trace/decompress.ts";
 import { TraceError } from "./trace/errors.ts";
@@ -18,13 +18,17 @@ const MOST_STRAY_LINES = 16;
 /** So often the beginning is looked at as soon as there is more of it; then, when there is much more. */
 const MOST_LOOKS = 256;
 
+/** Types of records that a trace has, and what we write has as well. */
+const TELLS_LATE = /"(mark|iommu|fault)"/;
+
 type Content = "trace" | "output" | "other" | "undecided";
 
 /**
  * The source itself, once a record has shown in it.
+ * @param orOutput what a replay has written will do as well
  * @throws TraceError "not-a-trace", after having closed it
  */
-export async function onlyTrace(source: ByteSource): Promise<ByteSource> {
+export async function onlyTrace(source: ByteSource, orOutput = false): Promise<ByteSource> {
   const head = Buffer.alloc(HEAD_BYTES);
   let fill = 0;
   let content: Content = "undecided";
@@ -49,15 +53,16 @@ export async function onlyTrace(source: ByteSource): Promise<ByteSource> {
   const text = head.toString("latin1", 0, fill);
   // The beginning of a long record may be all that there is so far.
   const begun = fill === HEAD_BYTES && /^\s*[{[][^\n]*$/.test(text);
-  const readable = content === "trace" || (content !== "output" && isLog(head, fill));
+  const readable = content === "trace" || (content === "output" ? orOutput : isLog(head, fill));
   if (readable || (content === "undecided" && (begun || text.trim() === "")))
     return new PeekedSource(source, head.subarray(0, fill));
   await source.close();
-  const found = content === "output" ? "the output of a replay or a diff" : kindOf(text);
+  const expected = orOutput ? "a trace or the output of a replay" : "a trace";
+  const found = content === "output" ? OUR_OUTPUT : kindOf(text);
   throw new TraceError(
     "not-a-trace",
     source.path,
-    `expected a trace (records of JSON, one a line), found ${found}`,
+    `expected ${expected} (records of JSON, one a line), found ${found}`,
   );
 }
 
@@ -80,8 +85,8 @@ function contentOfText(text: string): Content {
   let stray = 0;
   for (const [i, line] of lines.entries()) {
     const type = /^(\xef\xbb\xbf)?\s*\{/.test(line) ? (line.match(TYPE)?.[0] ?? "") : "";
-    // What else stands in a mark says whose it is.
-    if (type.includes('"mark"') && i === lines.length - 1) return "undecided";
+    // What else stands in it says whose it is.
+    if (TELLS_LATE.test(type) && i === lines.length - 1) return "undecided";
     if (type !== "") return streamKind(Buffer.from(line, "latin1")) === "outcomes" ? "output" : "trace";
     if (line.trim() !== "" && ++stray > MOST_STRAY_LINES) return "other";
   }
@@ -89,11 +94,12 @@ function contentOfText(text: string): Content {
 }
 
 function kindOf(text: string): string {
-  const content = contentOrMemoryOf(text);
+  const content = anyContentOf(text);
   if (content !== undefined) return content;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: text has none of these
   if (/[\x00-\x08\x0e-\x1a\x1c-\x1f]/.test(text)) return "other bytes";
-  if (/^\s*[{[]/.test(text)) return 'JSON without a record: no object has a "type" of one';
+  if (/^\s*(\{\s*["}]|\[\s*([{["\]\d-]|true|false|null))/.test(text))
+    return 'JSON without a record: no object has a "type" of one';
   const line = text.trimStart().split(/\r?\n/, 1)[0]!;
   return `text that begins with ${show(Buffer.from(line, "latin1").toString("utf8"))}`;
 }

@@ -1,6 +1,10 @@
 /** Requests of devices with ATS: those that ask for a translation, and those that have been translated. */
 import { describe, expect, it } from "vitest";
+import { RecordFilter } from "../pipeline/filter/record-filter.ts";
+import { RecordPicker } from "../pipeline/filter/record-picker.ts";
+import { explainRecord, replay } from "../pipeline/library/index.ts";
 import { Radix, Scenario, VTD_SECOND, X86_64 } from "./support/cache-scenario.ts";
+import { compare } from "./support/diff-streams.ts";
 import { cdWords, steWords } from "./support/smmuv3-machine.ts";
 
 const A = 0x1000_0000n;
@@ -30,9 +34,10 @@ const PASSES = { result: "ok", pa: "0x10000000", passthrough: true };
 describe("SMMUv3: IHI 0070, 3.9.1", () => {
   const CR0 = { SMMUEN: 1n, EVENTQEN: 4n, ATSCHK: 16n };
   /** A nested stream: stage 1 leads A to IPA B, and stage 2 that to a page; B itself to another one. */
-  function smmu({ cr0 = 0x15n, cr2 = 8n, eats = 1, config = 7, ats = true } = {}) {
+  function smmu({ cr0 = 0x15n, cr2 = 8n, eats = 1, config = 7, ats = true, idr3 = 0n, dss = -1 } = {}) {
     const s = new Scenario("arm-smmuv3", {
       idr0: ats ? 0x0d4c_141bn : 0x0d4c_101bn,
+      idr3,
       cr0,
       cr2,
       strtab_base: 0x1_0000n,
@@ -66,7 +71,9 @@ describe("SMMUv3: IHI 0070, 3.9.1", () => {
       S2R: 1,
       S2VMID: 3,
     };
-    s.put(0x1_0040n, ...steWords({ V: 1, Config: config, S1ContextPtr: cd, EATS: eats, ...stage2 }));
+    const substreams = dss < 0 ? {} : { S1CDMax: 1, S1DSS: dss };
+    const stage1 = { S1ContextPtr: cd, EATS: eats, ...substreams };
+    s.put(0x1_0040n, ...steWords({ V: 1, Config: config, ...stage1, ...stage2 }));
     return s;
   }
 
@@ -116,6 +123,25 @@ describe("SMMUv3: IHI 0070, 3.9.1", () => {
     const gone = await answers(smmu({ eats: 2 }), "sid:1", { addr: 0x2000_0000n });
     expect(gone.translated).toMatchObject({ result: "fault", code: code(0x10), stage: 2 });
     expect(gone.translated).not.toHaveProperty("recorded");
+  });
+
+  it("split-stage ATS that skips stage 1: the completion gives the address back (13.6.5)", async () => {
+    const found = await answers(smmu({ eats: 2, dss: 1 }), "sid:1");
+    expect(found["translation-request"]).toMatchObject({ result: "ok", pa: "0x10000000" });
+    expect(found.untranslated).toMatchObject({ result: "ok", pa: "0x80005000" });
+    expect(found.translated).toMatchObject({ result: "ok", pa: "0x80005000" });
+  });
+
+  it("IDR3.PASIDTT: what was translated may be of a substream that is not to be used (3.9.1.3)", async () => {
+    for (const [idr3, result] of [
+      [0n, { result: "ok" }],
+      [1n << 16n, { name: "F_STREAM_DISABLED" }],
+    ] as const) {
+      const found = await answers(smmu({ idr3, dss: 0 }), "sid:1");
+      expect(found.translated).toMatchObject(result);
+    }
+    const wide = await answers(smmu({ idr3: 1n << 16n, dss: 2 }), "sid:1", { pasid: 2 });
+    expect(wide.translated).toMatchObject({ name: "C_BAD_SUBSTREAMID" });
   });
 
   it("faults of translation are told in the completion alone; configuration errors by REC_CFG_ATS", async () => {
@@ -327,5 +353,81 @@ describe("the answer to a request of one address type", () => {
     const run = await s.run();
     expect(run.of("outcome").map(({ verdict }) => verdict)).toEqual(["match", "stale", "match"]);
     expect(run.rules()).toEqual(["missing-invalidation"]);
+  });
+});
+
+describe("requests of one address are told apart by their type", () => {
+  const dma = (at: string | undefined, pa: string) =>
+    JSON.stringify({ type: "dma", dev: "00:03.0", addr: "0x1000", at, observed: { result: "ok", pa } });
+  const outcome = (at: string | undefined, pa: string) =>
+    JSON.stringify({ type: "outcome", line: 1, dev: "00:03.0", addr: "0x1000", at, result: "ok", pa });
+  const text = (...lines: readonly string[]) => lines.map((line) => `${line}\n`).join("");
+
+  it.each([
+    ["traces", dma],
+    ["outcomes", outcome],
+  ])("diff of %s: translations that one of them has asked for in addition", async (_what, record) => {
+    const plain = [record(undefined, "0x5000"), record("untranslated", "0x5000")];
+    const asked = record("translation-request", "0x7000");
+    const { records, result } = await compare(text(...plain), text(plain[0]!, asked, plain[1]!));
+    expect(result.counts.same).toBe(2);
+    expect(records).toMatchObject([{ class: "only-in-b", at: "translation-request", line_b: 2 }]);
+    const translated = await compare(
+      text(record("translated", "0x1000")),
+      text(record("translated", "0x2000")),
+    );
+    expect(translated.records).toMatchObject([{ class: "address", at: "translated" }]);
+  });
+
+  it("filters: requests, what is said of them, and records of a log", async () => {
+    const s = new Scenario("intel", { rtaddr: 0x10_0000n });
+    const table = new Radix(s, VTD_SECOND);
+    table.map(A, PAGE);
+    s.put(0x10_0000n, 0x10_1001n).put(0x10_1180n, table.root | 5n, (9n << 8n) | 2n);
+    const ask = (fields: object) =>
+      s.add({ type: "dma", iommu: "unit", dev: "00:03.0", addr: "0x10000000", ...fields });
+    ask({ at: "translated" });
+    ask({ at: "translation-request" });
+    ask({});
+    table.map(A, B);
+    ask({ at: "translation-request", observed: { result: "ok", pa: "0x80000000" } });
+    const input = Buffer.from(text(...s.lines));
+    const left = async (at: string) => {
+      const found: string[] = [];
+      for await (const r of replay(input, { filter: { at } })) {
+        if (r.type === "outcome") found.push(r.at ?? "");
+        if (r.type === "finding") found.push(r.rule);
+      }
+      return found;
+    };
+    const asked = "translation-request";
+    expect(await left("translated")).toEqual(["translated"]);
+    expect(await left("untranslated")).toEqual([""]);
+    expect((await left(asked)).sort()).toEqual([
+      "missing-device-tlb-invalidation",
+      "missing-invalidation",
+      asked,
+      asked,
+    ]);
+    await expect(left("translate")).rejects.toThrow(/--at: expected untranslated, .* found "translate"/);
+    const picker = new RecordPicker(new RecordFilter({ at: "untranslated" }));
+    const wants = (record: object, type: string) => picker.wants(1, type, JSON.stringify(record));
+    expect(wants({ type: "dma", dev: "sid:1", addr: "0x0" }, "dma")).toBe(true);
+    expect(wants({ type: "dma", dev: "sid:1", addr: "0x0", at: asked }, "dma")).toBe(false);
+    expect(wants({ type: "fault", dev: "sid:1" }, "fault")).toBe(false);
+  });
+});
+
+describe("likely causes go by the address type that a fault record has", () => {
+  const causes = (model: "riscv", ...words: bigint[]) =>
+    explainRecord(model, words).faults.flatMap((fault) => fault.causes);
+  /** Cause 21 or 260; TTYP at bits 39:34. */
+  const record = (cause: bigint, type: bigint) => causes("riscv", cause | (type << 34n), 0n, 0x1000n, 0n);
+
+  it("RISC-V: TTYP", () => {
+    expect(record(21n, 6n)).toContainEqual(expect.stringContaining("the device has kept a translation"));
+    expect(record(21n, 2n)).not.toContainEqual(expect.stringContaining("translated request"));
+    expect(record(260n, 8n)).toContainEqual(expect.stringContaining("tc.EN_ATS is 0"));
+    expect(record(260n, 3n)).not.toContainEqual(expect.stringContaining("tc.EN_ATS"));
   });
 });

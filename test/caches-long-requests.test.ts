@@ -1,6 +1,8 @@
 /** A request of nearly 4 GiB: what it takes to judge it does not grow with its length where the caches have nothing to say. */
-import { afterEach, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { PastWalks } from "../pipeline/caches/history/past-walks.ts";
+import { replay } from "../pipeline/library/index.ts";
+import { RequestEffort } from "../pipeline/replay/request-effort.ts";
 import { WalkEngine } from "../walkers/engine.ts";
 import { Radix, Scenario, VTD_SECOND } from "./support/cache-scenario.ts";
 
@@ -75,4 +77,66 @@ it("an old context that explains every page is asked for some of them", async ()
   const result = await s.run();
   expect(result.verdict(100)).toBe("stale");
   expect(translate.mock.calls.length).toBeLessThan(4 * 65_536);
+});
+
+/** With errors, which `run` takes for mistakes of the test. */
+async function recordsOf(s: Scenario): Promise<Record<string, unknown>[]> {
+  const records: Record<string, unknown>[] = [];
+  for await (const record of replay(Buffer.from(s.lines.join("\n")))) records.push({ ...record });
+  return records;
+}
+
+describe("requests of very many pages", () => {
+  it("take from what all have in common what they need beyond their share, and get no more", () => {
+    const effort = new RequestEffort("pages", 10, 100);
+    const take = (pages: number) => {
+      effort.begin();
+      for (let page = 0; page < pages && effort.left > 0; page++) effort.left--;
+      effort.end();
+      return effort.isUsedUp;
+    };
+    expect([take(9), take(60), take(9), take(59), take(11), take(9)]).toEqual([
+      false,
+      false,
+      false,
+      false,
+      true,
+      false,
+    ]);
+    expect(effort.sentence).toContain("dma.len: expected requests of fewer pages");
+  });
+
+  /** As many pages as a request may take, from now on. */
+  const allow = (pages: number) =>
+    vi.spyOn(RequestEffort.prototype, "begin").mockImplementation(function (this: RequestEffort) {
+      this.left = pages;
+    });
+
+  it("are an error, not an answer to a part of them; those of few pages are answered", async () => {
+    const { s, table } = legacy();
+    samePages(s, table);
+    dma(s, A, 64 * MIB);
+    const short = dma(s, A, 90 * 4096);
+    allow(100);
+    const walk = vi.spyOn(WalkEngine.prototype, "walk");
+    const records = await recordsOf(s);
+    expect(walk.mock.calls.length).toBeLessThan(200);
+    expect(records.flatMap(({ type, seq }) => (type === "outcome" ? [seq] : []))).toEqual([short]);
+    expect(records.filter(({ type }) => type === "error")).toMatchObject([
+      { code: "range", message: expect.stringContaining("dma.len") },
+    ]);
+  });
+
+  it("have no verdict where looking for one takes too long", async () => {
+    const { s, table } = legacy();
+    samePages(s, table);
+    dma(s, A, 64);
+    const other = s.allocate();
+    s.put(CONTEXT, other | 1n, (9n << 8n) | 2n);
+    const long = s.dma({ dev: "00:03.0", addr: A, len: MIB }, 0n);
+    allow(300);
+    const records = await recordsOf(s);
+    expect(records.find(({ seq }) => seq === long)).toMatchObject({ type: "outcome", verdict: "unknown" });
+    expect(records.filter(({ type }) => type === "error")).toMatchObject([{ code: "range" }]);
+  });
 });

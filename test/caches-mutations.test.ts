@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { blamed, judge, Mutations, type Tally } from "./support/cache-mutations.ts";
+import { blamed, Mutations, type Tally } from "./support/cache-mutations.ts";
 import { ROOT } from "./support/cli.ts";
 
 /** How many mutations of each kind and vendor; `test/bench/cache-mutations.ts` looks harder. */
@@ -33,7 +33,7 @@ describe.each(SAMPLES)("%s on an IOMMU that caches everything", (path) => {
   const mutations = new Mutations(load(path));
 
   it("everything that it answers is lawful", async () => {
-    const { verdicts } = await judge(mutations.original.records);
+    const { verdicts } = await mutations.judgedOriginal();
     expect(blamed(verdicts)).toEqual([]);
     expect(verdicts.filter((verdict) => verdict === "match").length).toBeGreaterThan(verdicts.length / 2);
   });

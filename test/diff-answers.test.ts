@@ -162,6 +162,7 @@ describe("requests are the same", () => {
     '"dev":"00:03.0","addr":"0x1","access":"w"',
     '"dev":"00:03.0","addr":"0x1","access":"x"',
     '"dev":"00:03.0","addr":"0x1","priv":true',
+    '"dev":"00:03.0","addr":"0x1","at":"translated"',
   ])("not so %s", async (other) => {
     expect(await same('"dev":"00:03.0","addr":"0x1"', other)).toBe(false);
   });

@@ -10,6 +10,7 @@ const RULES = [
   "half-written-entry-used",
   "avoidable-refusal",
   "refused-while-replaced",
+  "passed-while-replaced",
 ];
 const updates = (findings: readonly Finding[]) => findings.filter(({ rule }) => RULES.includes(rule));
 
@@ -197,6 +198,50 @@ describe("windows", () => {
     // Nobody saw it refused, and there was no other way.
     const unseen = window(mem(PASID_ENTRY + 8n, 3n, 0x20000n), mem(PASID_ENTRY, 0x41n));
     expect(await teardown(...unseen.map((r) => (r === REFUSED ? DMA : r)))).toEqual([]);
+  });
+});
+
+describe("AMD: an entry whose V is clear lets requests pass", () => {
+  const { setup } = UPDATE_CASES.find(({ kind }) => kind === "AMD device table entry")!;
+  const dma = { type: "dma", dev: "00:03.0", addr: "0x1000" };
+  const valid = setup.memory["0x8300"]!;
+  const sync = [
+    { type: "cmd", iommu: "iommu0", data: ["0x8000000000000000", "0x0"] },
+    { type: "cmd", iommu: "iommu0", data: ["0x1000000000000000", "0x0"] },
+  ];
+  const prelude = [...recordsOf(setup), dma];
+  const at = prelude.length;
+  const through = async (low: bigint, ...between: object[]) =>
+    updates(
+      await findingsOf([
+        ...prelude,
+        mem(0x8300n, low, 0n),
+        ...sync,
+        ...between,
+        mem(0x8300n, valid[0]!, 2n),
+        ...sync,
+        dma,
+      ]),
+    );
+
+  test("one that comes while it is replaced is said, with both writes", async () => {
+    const [found, ...others] = await through(0n, dma, dma);
+    expect(others).toEqual([]);
+    expect(said([found!])).toEqual([
+      {
+        line: at + 4,
+        severity: "error",
+        rule: "passed-while-replaced",
+        lines: [at + 1, at + 4, at + 6],
+      },
+    ]);
+    expect(found!.message).toContain("expected V=1 and TV=0 meanwhile");
+  });
+
+  test("none comes, or one of another device, or TV=0 refuses it", async () => {
+    expect(await through(0n)).toEqual([]);
+    expect(await through(0n, { ...dma, dev: "00:04.0" })).toEqual([]);
+    expect(await through(1n, dma)).toEqual([]);
   });
 });
 

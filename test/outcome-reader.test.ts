@@ -105,6 +105,7 @@ const MEMBERS: Readonly<Record<string, fc.Arbitrary<string>>> = {
   len: mostly("1", "4294967295", "0", "4294967296"),
   access: mostly('"r"', '"w"', '"rw"', '"x"', '"wr"'),
   priv: mostly("true", "false", "null"),
+  at: mostly('"translated"', '"untranslated"', '"translation-request"', '"translate"', "2"),
   result: mostly('"ok"', '"fault"', '"msi"', '"okay"', '"f"'),
   pa: mostly('"0x5000"', '"0x0A"'),
   sg: mostly('[["0x1",2]]', "[]"),

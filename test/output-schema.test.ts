@@ -28,7 +28,8 @@ function check(records: readonly (Record<string, unknown> & { type: string })[])
   for (const record of records) {
     if (!validate(record)) expect.fail(`${JSON.stringify(record)}: ${ajv.errorsText(validate.errors)}`);
     const known = definitions[record.type]!.properties;
-    for (const field of Object.keys(record)) expect(known).toHaveProperty(field);
+    for (const field of Object.keys(record))
+      if (!Object.hasOwn(known, field)) expect(known).toHaveProperty(field);
   }
 }
 

@@ -91,6 +91,40 @@ describe("a page that is mapped elsewhere before it is invalidated", () => {
   });
 });
 
+describe("software says that it has mapped it elsewhere", () => {
+  const software = (dev: string | undefined, addr: bigint, pa: bigint) => ({
+    type: "map",
+    dev,
+    addr: hex(addr),
+    size: "0x3000",
+    pa: hex(pa),
+  });
+
+  it("which no table shows: the invalidation came after that", async () => {
+    const { s, table } = used();
+    s.put(table.entry(A), 0n);
+    s.add(software(OTHER, 0x7000_0000n, PA - 0x2000n));
+    const reused = s.lines.length;
+    s.cmd(...PAGE_A).cmd(...WAIT);
+    const [finding, ...others] = (await s.run()).of("finding");
+    expect(others).toEqual([]);
+    expect(finding).toMatchObject({ rule: "late-invalidation", latent: true, reused_line: reused });
+    expect(finding!.message).toContain(
+      `${hex(PA)}, was given to 0x70000000 of ${OTHER} in line ${reused}. Expected IOTLB invalidate`,
+    );
+  });
+
+  it("but not where it was, other memory, or after the invalidation", async () => {
+    const { s, table } = used();
+    s.put(table.entry(A), 0n);
+    s.add(software(DEV, A, PA)).add(software(undefined, A - 0x1000n, PA - 0x1000n));
+    s.add(software(OTHER, B, PA + 0x1000n));
+    s.cmd(...PAGE_A).cmd(...WAIT);
+    s.add(software(OTHER, B, PA));
+    expect((await s.run()).rules()).toEqual([]);
+  });
+});
+
 describe("nothing is wrong where", () => {
   it("the page is invalidated first", async () => {
     const { s, table, other } = used();

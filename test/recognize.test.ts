@@ -2,9 +2,14 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
+import { listedPaths } from "../cli/path-list.ts";
+import { logOf } from "../parsers/bind/input-file.ts";
+import { readRequest } from "../parsers/bind/read-request.ts";
+import { openCapabilities } from "../parsers/caps/open-caps.ts";
 import { onlyTrace } from "../parsers/recognize.ts";
 import { bytesSource } from "../parsers/trace/source.ts";
 import { cli, FIXTURE, temporaryFolder } from "./support/cli.ts";
+import { tarOf } from "./support/tar-writer.ts";
 
 const MARK = '{"type":"mark","label":"a"}\n';
 
@@ -41,6 +46,25 @@ describe("a file that is no trace", () => {
       "the output of a replay",
     ],
     ["our own output from a mark on", '{"type":"mark","line":3,"label":"a"}\n', "the output of a replay"],
+    [
+      "what inspect wrote",
+      '{"type":"iommu","iommu":"d","model":"intel","table":{}}\n',
+      "the output of a replay",
+    ],
+    ["what explain wrote", '{"type":"fault","vendor":"intel","code":"0x71"}\n', "the output of a replay"],
+    ["what caps wrote", '{"type":"caps","name":"d"}\n', "the output of a replay"],
+    ["a table of ours", "trace,line,seq,ts\n", "a table that a replay wrote"],
+    ["a Parquet table", "PAR1\x15\x04", "a Parquet table"],
+    ["a report of ours", "<!doctype html>\n<html>", "an HTML page"],
+    ["a packet capture", Buffer.from("d4c3b2a102000400", "hex"), "a packet capture (pcap)"],
+    ["a picture", Buffer.from("89504e470d0a1a0a", "hex"), "a PNG picture"],
+    ["an archive", tarOf([{ name: "dmar0/intel-iommu/cap", data: "1" }]), "caps reads one of sysfs"],
+    [
+      "a configuration that looks like an array",
+      "[package]\nname = 'x'\n",
+      'text that begins with "[package]"',
+    ],
+    ["a dictionary of Python's", "{'type': 'dma'}\n", "text that begins with"],
     ["a text with a record in it", `${"a line\n".repeat(40)}${MARK}`, 'text that begins with "a line"'],
   ])("%s is called what it is", async (_, content, found) => {
     for (const step of [undefined, 1]) expect(await recognised(content, step)).toContain(found);
@@ -53,11 +77,45 @@ describe("a file that is no trace", () => {
     ["a record behind broken lines", `not JSON\n{"type":\n\n${MARK}`],
     ["a record of unknown type", '{"type":"x-ats","dev":"00:03.0"}\n'],
     ["a byte order mark", `\ufeff${MARK}`],
+    ["an iommu record without its id", '{"type":"iommu","model":"intel","regs":{}}\n'],
+    ["a fault record without its device", '{"type":"fault","addr":"0x0"}\n'],
     ["a pretty-printed record", '{\n  "type": "mark",\n  "label": "a"\n}\n'],
     ["an array of records", `[\n  ${MARK}]\n`],
     ["a record whose type comes late", `{"label":"${"x".repeat(200_000)}","type":"mark"}\n`],
   ])("%s is a trace, byte for byte", async (_, content) => {
     for (const step of [undefined, 7]) expect(await recognised(content, step)).toBe("trace");
+  });
+
+  test("the output of a replay will do where two are compared; nothing else will", async () => {
+    const open = (text: string) => onlyTrace(bytesSource(Buffer.from(text)), true);
+    await expect(open('{"type":"outcome","line":1}\n')).resolves.toBeDefined();
+    await expect(open("hello\n")).rejects.toThrow("expected a trace or the output of a replay");
+  });
+
+  test.each([
+    [MARK, "a trace: it can be replayed as it is"],
+    ['{"type":"outcome","line":1}\n', "the output of a replay"],
+    ["\x7fELF\x02\x01\x01\0", "an ELF file"],
+  ])("as a log: %j", async (text, found) => {
+    await expect(logOf(bytesSource(Buffer.from(text, "latin1")))).rejects.toThrow(
+      `expected a log, found ${found}`,
+    );
+  });
+
+  test("as a configuration, as capabilities and as a list of paths", async () => {
+    const picture = Buffer.from("89504e470d0a1a0a0000000d49484452", "hex");
+    expect(readRequest(picture)).toContain("found a PNG picture");
+    const path = join(temporaryFolder(), "input");
+    const listed = (bytes: string | Uint8Array) => {
+      writeFileSync(path, bytes);
+      return () => listedPaths("--files-from", path);
+    };
+    writeFileSync(path, picture);
+    expect(await openCapabilities(path)).toContain("found a PNG picture");
+    expect(listed("a\r\n\nb c")()).toEqual(["a", "b c"]);
+    expect(listed(picture)).toThrow("a byte that no path has in line 3");
+    expect(listed("x".repeat(5000))).toThrow("more than 4096 characters in line 1");
+    expect(() => listedPaths("--files-from", "/dev/zero")).toThrow("a byte that no path has in line 1");
   });
 
   test("the beginning is looked at a bounded number of times, however it comes", async () => {

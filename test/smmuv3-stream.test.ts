@@ -57,6 +57,12 @@ describe("stream table", () => {
     expect(machine.ask(0x5000n, { sid: 3 })).toBe("ok 0x5000");
   });
 
+  it("aligns STRTAB_BASE to 0 for the largest LOG2SIZE that the field holds", () => {
+    const machine = new Machine({ strtab_base: STREAM_TABLE, strtab_base_cfg: 63n });
+    machine.write(3n * 64n, bypass);
+    expect(machine.ask(0x5000n, { sid: 3 })).toBe("ok 0x5000");
+  });
+
   it("takes STRTAB_BASE as it stands where nothing says how large the table is", () => {
     const machine = new Machine();
     machine.state.registers.delete("strtab_base_cfg");

@@ -98,6 +98,30 @@ function finding(run: Run): Record<string, unknown> | undefined {
 const request = { dev: DEV, addr: A };
 
 describe.each(Object.entries(MACHINES))("%s", (_name, { make, because, fault }) => {
+  it("a trace that records flushes shows the one that is missing, whatever was answered", async () => {
+    const { scenario: s, table } = make(false);
+    table.entry(A);
+    s.add({ type: "flush" });
+    table.map(A, PA);
+    const written = s.lines.length;
+    s.dma(request, PA);
+    s.dma(request, PA);
+    const run = await s.run();
+    expect(run.summary.verdicts).toEqual({ match: 2 });
+    expect(run.of("finding")).toMatchObject([
+      { rule: "missing-flush", line: written + 1, latent: true, changed_line: written },
+    ]);
+    expect(finding(run)!.message).toContain(`with ${because} the IOMMU need not see that write`);
+    // What was written before the first flush was there, as far as the trace tells; and this write is flushed.
+    const { scenario: flushed, table: other } = make(false);
+    other.map(A, PA);
+    flushed.add({ type: "flush", addr: "0x0" });
+    other.map(A, NEW);
+    flushed.add({ type: "flush", addr: hex(other.entry(A)) });
+    flushed.dma(request, NEW);
+    expect((await flushed.run()).rules()).toEqual([]);
+  });
+
   it("a fault from before the last write of an entry is not the IOMMU's", async () => {
     const { scenario, table } = make(false);
     table.map(A, PA);

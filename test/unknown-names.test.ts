@@ -157,6 +157,28 @@ describe("names that nothing here knows", () => {
     expect(out.filter((r) => r.type === "outcome").map((r) => r.line)).toEqual([2, 6]);
   });
 
+  test("a reason that no fault has", async () => {
+    const fault = (reason: string) => ({ result: "fault", reason });
+    const lines = [
+      IOMMU,
+      dma({ observed: fault("PTE_FECH") }),
+      dma({ observed: fault("PTE_FECH") }),
+      dma({ observed: fault("PERMISSION") }),
+      { type: "fault", dev: "00:03.0", reason: "constructor" },
+    ];
+    const out = await run(lines);
+    expect(out.at(-1)).toMatchObject({
+      unknown_names: { "dma.observed.reason.PTE_FECH": 2, "fault.reason.constructor": 1 },
+      errors: 0,
+    });
+    expect(warnings(out)[0].message).toMatch(/did you mean PTE_FETCH\?$/);
+    const strict = (await run(lines, { strict: true })).filter((r) => r.type === "error");
+    expect(strict.map((r) => r.line)).toEqual([2, 3, 5]);
+    expect(strict[0].message).toMatch(
+      /^dma.observed.reason: expected one of .*found "PTE_FECH"; did you mean PTE_FETCH/,
+    );
+  });
+
   test("the registers of the contract are known", () => {
     const contract = {
       intel: "cap ecap rtaddr gsts",

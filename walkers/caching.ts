@@ -121,6 +121,11 @@ export interface Caching<D extends object = object, P extends object = object> {
   translationTag(device: D, process: P, pasid: number): TranslationTag;
   /** Whether the device may keep translations by itself: its context allows ATS. */
   hasDeviceTlb(device: D): boolean;
+  /**
+   * Makes of a new PASID context what requests that have been translated (ATS) go by: a second stage alone. Absent, or
+   * false: nothing translates them.
+   */
+  loadTranslated?(device: D, process: P): boolean;
 
   /**
    * Fields of a decoded context or PASID entry that say where its entry stands and what its words were, for faults that

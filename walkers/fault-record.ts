@@ -1,4 +1,4 @@
-import type { FaultReason } from "./fault.ts";
+import type { FaultReason, Occurrence } from "./fault.ts";
 import type { Layout } from "./layout.ts";
 
 /** What an IOMMU writes into its fault log: little-endian, one size for all kinds of fault. */
@@ -18,11 +18,16 @@ export interface FaultRecordFormat {
   access?(record: DataView): number | undefined;
   /** The stage that faulted, where the record says it. */
   stage?(record: DataView): number | undefined;
+<<<<<<< HEAD
   /**
    * What a record of a second-stage fault says of it: log2 of the bytes that its intermediate address names, and which of the
    * logged flags tell of that fault.
    */
   readonly secondStage?: { readonly ipaShift: number; readonly flags: number };
+=======
+  /** Address type of the request, as of `WalkRequest.at`, where the record says it. */
+  at?(record: DataView): number | undefined;
+>>>>>>> house
   /** Which of several kinds of its code a record is of. */
   kind?(record: DataView): number | undefined;
   /** The same, from the flags that are logged. */
@@ -33,4 +38,15 @@ export interface FaultRecordFormat {
    * @param interrupt whether the request went to the interrupt addresses
    */
   ofInterrupts?(code: number, flags: number, interrupt: boolean): boolean;
+}
+
+/** What a record says of its fault. */
+export function occurrenceOf(format: FaultRecordFormat, record: DataView): Occurrence {
+  return {
+    reasons: format.reasons?.(record),
+    access: format.access?.(record),
+    stage: format.stage?.(record),
+    at: format.at?.(record),
+    kind: format.kind?.(record),
+  };
 }

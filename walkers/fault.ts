@@ -1,3 +1,5 @@
+import { TRANSLATED } from "./request.ts";
+
 /**
  * The generic fault reasons: the names of Linux's `enum iommu_fault_reason` over its versions, without the
  * prefix, and two of ours (BAD_DEVICE_CONTEXT, BAD_PTE). The sentence is what `explain` prints.
@@ -30,6 +32,8 @@ export interface Occurrence {
   /** READ, WRITE and EXECUTE of the request. */
   readonly access?: number | undefined;
   readonly stage?: number | undefined;
+  /** UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED. */
+  readonly at?: number | undefined;
   /** Which of several kinds of one code, where its record says so (`FaultRecordFormat.kind`). */
   readonly kind?: number | undefined;
   /** First 32 bits of the failing entry. */
@@ -43,11 +47,22 @@ interface ConditionalCause {
   /** READ, WRITE and EXECUTE: any of them. */
   readonly access?: number;
   readonly stage?: 1 | 2;
+  /** Address types of the request. */
+  readonly at?: readonly number[];
+  /** It is said only where the address type is known: few requests are of these. */
+  readonly rare?: true;
   readonly kinds?: readonly number[];
   /** Bits of the failing entry's first 32, and what they are. */
   readonly entry?: { readonly mask: number; readonly value: number };
 }
 export type Cause = string | ConditionalCause;
+
+/** Of a request that has been translated, and that a second stage refuses. */
+export const KEPT_BY_DEVICE: Cause = {
+  text: "a translated request: the device has kept a translation that software has taken back: its TLB was not invalidated, or it had not done so yet",
+  at: [TRANSLATED],
+  rare: true,
+};
 
 /** The likely causes of a fault that what is known of it leaves possible. */
 export function causesOf({ causes = [] }: Pick<Fault, "causes">, known: Occurrence = {}): string[] {
@@ -58,10 +73,11 @@ export function causesOf({ causes = [] }: Pick<Fault, "causes">, known: Occurren
 }
 
 function isPossible(cause: ConditionalCause, known: Occurrence): boolean {
-  const { reasons, access, stage, kinds, entry } = cause;
+  const { reasons, access, stage, at, rare, kinds, entry } = cause;
   if (reasons && known.reasons && !reasons.some((reason) => known.reasons!.includes(reason))) return false;
   if (access !== undefined && known.access !== undefined && (access & known.access) === 0) return false;
   if (stage !== undefined && known.stage !== undefined && stage !== known.stage) return false;
+  if (at && (known.at === undefined ? rare : !at.includes(known.at))) return false;
   if (kinds && known.kind !== undefined && !kinds.includes(known.kind)) return false;
   return !entry || known.entryLo === undefined || (known.entryLo & entry.mask) === entry.value;
 }

@@ -4,6 +4,7 @@
  *
  * It states what the specification guarantees to be gone, no more: hardware may always drop more than it must.
  */
+import { FRAME_BYTES, frameHi, frameLo } from "./memory.ts";
 import { NO_LEVEL } from "./result.ts";
 
 // Kinds of cache, as bits of `Invalidation.caches`.
@@ -179,6 +180,16 @@ export class Invalidation {
     copy.granule = this.granule;
     copy.level = this.level;
     copy.regime = this.regime;
+    return copy;
+  }
+
+  /** A copy with other pages, whose first and last frame these are. */
+  ofPages(first: number, last: number): Invalidation {
+    const copy = this.clone();
+    copy.addrHi = frameHi(first);
+    copy.addrLo = frameLo(first);
+    copy.lastHi = frameHi(last);
+    copy.lastLo = frameLo(last) | (FRAME_BYTES - 1);
     return copy;
   }
 

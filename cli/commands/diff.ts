@@ -81,8 +81,8 @@ function builder(yargs: Argv): Argv {
 
 function epilogue(): string {
   return (
-    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access and " +
-    "privilege: insertions and deletions of up to --window requests are found, longer ones are reported as such.\n" +
+    "Requests with a seq that rises in both are aligned by it; others by device, PASID, address, length, access, " +
+    "privilege and address type: insertions and deletions of up to --window requests are found, longer ones are reported as such.\n" +
     "A trace against the output of a replay: what was observed against the outcomes; with --walk, our walk now " +
     "against the outcomes then.\n\n" +
     `--compare:\n${sentences(DEPTHS)}\n\n` +

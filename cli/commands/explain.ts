@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Argv } from "yargs";
 import { hasCode } from "../../walkers/fault.ts";
+import { occurrenceOf } from "../../walkers/fault-record.ts";
 import { IOMMUS } from "../../walkers/models.ts";
 import { command } from "../command.ts";
 import { CliError } from "../errors.ts";
@@ -93,12 +94,7 @@ async function run(args: ExplainArguments): Promise<ExitStatus> {
     const layout = vendor.faultRecord.layout(code);
     const faults = vendor.faults.filter((fault) => hasCode(fault) && fault.code === code);
     const { faultRecord } = vendor;
-    const known = {
-      reasons: faultRecord.reasons?.(record),
-      access: faultRecord.access?.(record),
-      stage: faultRecord.stage?.(record),
-      kind: faultRecord.kind?.(record),
-    };
+    const known = occurrenceOf(faultRecord, record);
     await write(render.recordText(model, title, layout, record, code, faults, known));
   } else if (args.entry !== undefined) {
     const layout = lookup.layoutNamed(vendor.layouts, once("--entry", args.entry));

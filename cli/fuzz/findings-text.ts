@@ -56,11 +56,13 @@ export function coverageText(reached: readonly Reached[]): string {
 /** What no world has, since the device cannot do it or say what became of it, one kind a line. */
 export function leftOutText(model: IommuModel, limits: Limits): string {
   const accesses = NO_LIMITS.accesses.filter((access) => !limits.accesses.includes(access));
+  const types = NO_LIMITS.addressTypes.filter((type) => !limits.addressTypes.includes(type));
   const devices = limits.devices.map((id) => deviceName(model, id));
   const left = [
     limits.pasid ? "" : "requests with a PASID",
     limits.priv ? "" : "privileged requests",
     accesses.length > 0 ? `accesses ${accesses.join(", ")}` : "",
+    types.length > 0 ? `requests of address type ${types.join(", ")}` : "",
     limits.len < NO_LIMITS.len
       ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
       : "",

@@ -79,9 +79,9 @@ function placeText({ line_a, line_b, seq }: DiffRecord): string {
   return places.join(", ");
 }
 
-function requestText({ access, len, addr, dev, pasid, priv }: DiffRecord): string {
+function requestText({ access, len, addr, dev, pasid, priv, at }: DiffRecord): string {
   const who = pasid === undefined ? "without PASID" : `PASID ${pasid}`;
-  return `${ACCESS_WORDS[access]} of ${count(len, "byte")} at ${addr} by ${dev}, ${who}${priv ? ", privileged" : ""}`;
+  return `${ACCESS_WORDS[access]} of ${count(len, "byte")} at ${addr} by ${dev}, ${who}${priv ? ", privileged" : ""}${at === undefined ? "" : `, ${at}`}`;
 }
 
 /** Both answers in columns, a member a line: those that differ are marked. */

@@ -1,9 +1,9 @@
-import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
 import type { DistinctFault } from "../../pipeline/summary/distinct-faults.ts";
 import { ACCESS_WORDS } from "../../pipeline/words/access.ts";
 import { paint } from "../../pipeline/words/paint.ts";
 import { faultLines, faultTitle } from "../../pipeline/words/sentence.ts";
 import { shellWord } from "../../pipeline/words/shell-word.ts";
+import { occurrenceOfWalk } from "../../pipeline/words/walk-causes.ts";
 import { causesOf, hasCode } from "../../walkers/fault.ts";
 import { IOMMUS, MODEL_OWNER } from "../../walkers/models.ts";
 import { NO_LEVEL } from "../../walkers/result.ts";
@@ -14,15 +14,6 @@ const INDENT = "  ";
 /** Pages that are named of one kind. */
 const MAX_PAGES = 8;
 const MAX_KINDS = 50;
-
-function occurrenceOf({ first, reason, stage }: DistinctFault) {
-  return {
-    reasons: [reason],
-    access: ACCESS_BITS[first.access],
-    ...(stage === 0 ? {} : { stage }),
-    ...(first.entry === undefined ? {} : { entryLo: Number(BigInt.asIntN(32, BigInt(first.entry))) }),
-  };
-}
 
 /** Faults of the requests in a log, for a person. @param number of the first kind */
 export function requestFaultLines({ path, faults }: RequestFaults, number: number): string[] {
@@ -48,7 +39,7 @@ function kindLines(path: string, kind: DistinctFault, number: number): string[] 
     ...[
       `${ACCESS_WORDS[first.access]} at ${pages.join(", ")}${blocks.length > MAX_PAGES ? ", …" : ""} (page), ${pasid < 0 ? "without PASID" : `PASID ${pasid}`}`,
       `${faultTitle(fault)}${place}`,
-      ...faultLines(fault, occurrenceOf(kind)),
+      ...faultLines(fault, occurrenceOfWalk(first, fault)),
       ...entry,
       paint("accent", `pasid-replay walk ${shellWord(path)} --line ${first.line}`),
     ].map((line) => INDENT + line),
@@ -80,7 +71,7 @@ export function requestFaultRecords({ faults }: RequestFaults): object[] {
       names: [fault.name],
       text: fault.text,
       history: {},
-      causes: causesOf(fault, occurrenceOf(kind)),
+      causes: causesOf(fault, occurrenceOfWalk(first, fault)),
     };
   });
 }

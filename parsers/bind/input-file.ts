@@ -1,6 +1,9 @@
+import { anyContentOf, HEAD_BYTES, isTar } from "../magic.ts";
+import { OUR_OUTPUT, streamKind } from "../outcomes/stream-kind.ts";
 import type { ByteSource } from "../trace/byte-source.ts";
 import { PeekedSource } from "../trace/decompress.ts";
 import { isTraceError, TraceError, type TraceErrorCode } from "../trace/errors.ts";
+import { isRecordType } from "../trace/schema.ts";
 import { openTrace } from "../trace/source.ts";
 
 const CHUNK_BYTES = 64 * 2 ** 10;
@@ -27,21 +30,17 @@ export async function openInput(path: string, expected: string): Promise<ByteSou
   }
 }
 
-/** Where a tar archive says what it is. */
-const TAR_MAGIC = "ustar";
-const TAR_MAGIC_AT = 257;
-
-/** Opens a log, as `openInput`. @throws TraceError also for a tar archive */
+/** Opens a log, as `openInput`. @throws TraceError also for what is none */
 export async function openLog(path: string): Promise<ByteSource> {
   return logOf(await openInput(path, "a log"));
 }
 
 /**
- * A source of text. An archive of files is none, even though text is in it.
- * @throws TraceError for a tar archive, which is closed
+ * A source of text. An archive of files is none, even though text is in it; nor is a trace.
+ * @throws TraceError for what is known to be none, which is closed
  */
 export async function logOf(source: ByteSource): Promise<ByteSource> {
-  const head = Buffer.alloc(TAR_MAGIC_AT + TAR_MAGIC.length);
+  const head = Buffer.alloc(HEAD_BYTES);
   let n = 0;
   try {
     // Two reads, what has been looked at already and more: of a log that is being written there may be nothing else yet.
@@ -50,14 +49,19 @@ export async function logOf(source: ByteSource): Promise<ByteSource> {
   } catch (error) {
     return new PeekedSource(source, head.subarray(0, n), error);
   }
-  if (head.toString("latin1", TAR_MAGIC_AT) !== TAR_MAGIC)
-    return new PeekedSource(source, head.subarray(0, n));
+  const found = contentOf(head.toString("latin1", 0, n));
+  if (found === undefined) return new PeekedSource(source, head.subarray(0, n));
   await source.close();
-  throw new TraceError(
-    "unreadable",
-    source.path,
-    "expected a log, found a tar archive: unpack it, and name the files in it",
-  );
+  throw new TraceError("unreadable", source.path, `expected a log, found ${found}`);
+}
+
+/** What a file is that is no log, as its beginning says. */
+function contentOf(head: string): string | undefined {
+  if (isTar(head)) return "a tar archive: unpack it, and name the files in it";
+  const type = /^(\xef\xbb\xbf)?\s*\{\s*"type"\s*:\s*"([a-z-]+)"/.exec(head)?.[2];
+  if (type === undefined) return anyContentOf(head);
+  if (streamKind(Buffer.from(head, "latin1")) === "outcomes") return OUR_OUTPUT;
+  return isRecordType(type) ? "a trace: it can be replayed as it is" : undefined;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { anyContentOf, headOf } from "../magic.ts";
+
 /** What a file of a configuration or of capabilities holds: JSON, or bytes, raw or as hex digits. */
 export type Input =
   | { readonly kind: "json"; readonly value: unknown }
@@ -13,6 +15,8 @@ const TEXT = /^[\t\n\r\x20-\uffff]*$/;
  */
 export function readInput(bytes: Uint8Array): Input | string {
   if (bytes.length === 0) return "expected JSON, hex digits or bytes, found nothing";
+  const content = anyContentOf(headOf(bytes));
+  if (content !== undefined) return `expected JSON, hex digits or bytes of a structure, found ${content}`;
   const text = textOf(bytes);
   if (text === undefined) return { kind: "bytes", bytes };
   if (HEX_TEXT.test(text)) return { kind: "bytes", bytes: Buffer.from(text.replace(/\s+/g, ""), "hex") };

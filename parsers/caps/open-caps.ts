@@ -1,13 +1,14 @@
 import { statSync } from "node:fs";
 import { readInput } from "../bind/input.ts";
 import { openInput, readUpTo } from "../bind/input-file.ts";
+import { anyContentOf, headOf } from "../magic.ts";
 import type { ByteSource } from "../trace/byte-source.ts";
 import { isObject } from "../trace/field.ts";
 import { hostsOfJson } from "./caps-json.ts";
 import type { HostCapabilities } from "./host.ts";
 import { hostOfHwInfo } from "./hw-info.ts";
 import { hostsOfDirectory } from "./sysfs-directory.ts";
-import { hostsOfTar, isTar } from "./sysfs-tar.ts";
+import { hostsOfTar, isArchive } from "./sysfs-tar.ts";
 import { hostsOfTrace } from "./trace-hosts.ts";
 
 /** Larger than any description of capabilities: what is larger is a trace. */
@@ -29,11 +30,13 @@ export async function openCapabilities(path: string): Promise<HostCapabilities |
   let taken = false;
   try {
     let head = await readUpTo(source, new Uint8Array(0), MAX_DESCRIPTION_BYTES);
-    if (isTar(head)) {
+    if (isArchive(head)) {
       head = await readUpTo(source, head, MAX_TAR_BYTES);
       if (head.length < MAX_TAR_BYTES) return await hostsOfTar(head);
       return `expected an archive of less than ${MAX_TAR_BYTES} bytes, found a larger one`;
     }
+    const content = anyContentOf(headOf(head));
+    if (content !== undefined) return `expected capabilities of IOMMUs, found ${content}`;
     if (head.length < MAX_DESCRIPTION_BYTES) {
       const hosts = hostsOfDescription(head);
       if (hosts !== undefined) return hosts;

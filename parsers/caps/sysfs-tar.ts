@@ -1,17 +1,14 @@
 import { unpackTar } from "modern-tar";
+import { headOf, isTar } from "../magic.ts";
 import type { HostCapabilities } from "./host.ts";
 import { hostsOfSysfs, MAX_PROPERTY_BYTES } from "./sysfs.ts";
 import { MODEL_FOLDERS } from "./sysfs-properties.ts";
 
 const BLOCK = 512;
-/** Where a header has its magic: "ustar", by POSIX and GNU alike. */
-const MAGIC = "ustar";
-const MAGIC_AT = 257;
 
 /** Whether these are the first bytes of an archive. */
-export function isTar(bytes: Uint8Array): boolean {
-  if (bytes.length < BLOCK) return false;
-  return Buffer.from(bytes.buffer, bytes.byteOffset + MAGIC_AT, MAGIC.length).toString("latin1") === MAGIC;
+export function isArchive(bytes: Uint8Array): boolean {
+  return bytes.length >= BLOCK && isTar(headOf(bytes));
 }
 
 /**

@@ -242,7 +242,9 @@ export function readFailure(error: unknown): string {
   const code = (error as { code?: unknown }).code;
   if (typeof code !== "string") return error instanceof Error ? error.message : String(error);
   const words = REASONS[code];
-  return words === undefined ? code : `${words} (${code})`;
+  if (words === undefined) return code;
+  // What Node itself says is no code of the system.
+  return code.startsWith("ERR_") ? words : `${words} (${code})`;
 }
 
 function closeQuietly(fd: number): void {

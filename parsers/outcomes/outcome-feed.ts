@@ -1,6 +1,6 @@
 /** Reading the output of a replay: its outcomes one by one, and what else is in it. */
 import { isUtf8 } from "node:buffer";
-import { ACCESS_BITS } from "../trace/accesses.ts";
+import { ACCESS_BITS, ADDRESS_TYPE_OF } from "../trace/accesses.ts";
 import { Check, type ErrorCode, isObject, object, oneOf } from "../trace/field.ts";
 import { JsonSyntax, skipSpace } from "../trace/json-syntax.ts";
 import { type Feed, type FeedOptions, LineCutter } from "../trace/line-feed.ts";
@@ -20,10 +20,20 @@ export interface OutcomeHandler {
   error(line: number, code: ErrorCode, message: string): void;
 }
 
-const { dev, addr, pasid, len, access, priv, seq } = RECORDS.dma.fields;
+const { dev, addr, pasid, len, access, priv, at, seq } = RECORDS.dma.fields;
 /** What every outcome has in common with its request, and `result`. */
 const OUTCOME = object(
-  { dev, addr, pasid, len, access, priv, seq, result: oneOf(OBSERVED_RESULTS, "What became of the request") },
+  {
+    dev,
+    addr,
+    pasid,
+    len,
+    access,
+    priv,
+    at,
+    seq,
+    result: oneOf(OBSERVED_RESULTS, "What became of the request"),
+  },
   "An outcome",
 );
 
@@ -106,6 +116,7 @@ export class OutcomeFeed extends LineCutter {
     if (input.len !== undefined) record.len = input.len;
     if (input.access !== undefined) record.access = ACCESS_BITS[input.access];
     if (input.priv !== undefined) record.priv = input.priv;
+    if (input.at !== undefined) record.at = ADDRESS_TYPE_OF[input.at];
     if (input.seq !== undefined) record.seq = input.seq;
     record.start = skipSpace(bytes, start);
     record.end = end;

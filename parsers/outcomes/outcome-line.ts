@@ -1,4 +1,4 @@
-import { NO_PASID, READ } from "../../walkers/request.ts";
+import { NO_PASID, READ, UNTRANSLATED } from "../../walkers/request.ts";
 
 /** One `outcome` record: the request, and the text of the answer to it. Reused: valid during the handler's call only. */
 export class OutcomeLine {
@@ -18,6 +18,8 @@ export class OutcomeLine {
   /** READ, WRITE, READ|WRITE or EXECUTE of walkers/request.ts. */
   access = READ;
   priv = false;
+  /** UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED. */
+  at = UNTRANSLATED;
   /** A safe integer, or NaN where absent. */
   seq = Number.NaN;
   /**
@@ -36,6 +38,7 @@ export class OutcomeLine {
     this.len = 1;
     this.access = READ;
     this.priv = false;
+    this.at = UNTRANSLATED;
     this.seq = Number.NaN;
     this.start = 0;
     this.end = 0;
@@ -56,4 +59,5 @@ export const REQUEST_MEMBERS = [
   "len",
   "access",
   "priv",
+  "at",
 ] as const;

@@ -3,6 +3,7 @@
  * scanner does, it declines whatever is unusual, and accepts nothing that the slower reader would refuse.
  */
 import { EXECUTE, READ, WRITE } from "../../walkers/request.ts";
+import { ADDRESS_TYPES } from "../trace/accesses.ts";
 import {
   CLOSE_BRACE,
   COLON,
@@ -36,6 +37,7 @@ const LEN = wordOf('len"');
 const ACCE = wordOf("acce");
 const SS = wordOf('ss"');
 const PRIV = wordOf("priv");
+const AT = wordOf('at"');
 const RESU = wordOf("resu");
 const LT = wordOf('lt"');
 const VALUE_OUTC = wordOf("outc");
@@ -65,8 +67,9 @@ const F_ACCESS = 64;
 const F_PRIV = 128;
 const F_SEQ = 256;
 const F_LINE = 512;
+const F_AT = 1024;
 /** `ts`, `iommu` and `trace`: about the request, and of no use here. */
-const F_OTHER = 1024;
+const F_OTHER = 2048;
 const REQUIRED = F_TYPE | F_DEV | F_ADDR | F_RESULT;
 const ANSWER = UNKNOWN | F_RESULT;
 
@@ -156,7 +159,11 @@ export class OutcomeScanner extends ObjectScanner {
       case RESU:
         return this.#colon(at, at + 7, (view.getInt32(at + 5, true) & THREE) === LT ? F_RESULT : UNKNOWN);
       default:
-        return this.#colon(at, at + 3, (word & THREE) === TS ? F_OTHER : UNKNOWN);
+        return this.#colon(
+          at,
+          at + 3,
+          (word & THREE) === TS ? F_OTHER : (word & THREE) === AT ? F_AT : UNKNOWN,
+        );
     }
   }
 
@@ -220,6 +227,8 @@ export class OutcomeScanner extends ObjectScanner {
         p = this.boolean(at);
         record.priv = out.number === 1;
         return p;
+      case F_AT:
+        return this.#addressType(at);
       case F_RESULT:
         return this.#result(at);
       default:
@@ -275,6 +284,18 @@ export class OutcomeScanner extends ObjectScanner {
       default:
         return -1;
     }
+  }
+
+  #addressType(at: number): number {
+    const { bytes, out } = this;
+    const end = bytes[at] === QUOTE ? plainTextAt(bytes, at + 1) : -1;
+    if (end < 0) return -1;
+    out.bytes = bytes;
+    out.start = at + 1;
+    out.end = end;
+    const type = ADDRESS_TYPES.findIndex((name) => out.is(name));
+    this.#record.at = type;
+    return type < 0 ? -1 : end + 1;
   }
 
   /** One of the three results there are; which one it is, the answer's text says. */

@@ -5,6 +5,9 @@ import { isRecordType } from "../trace/schema.ts";
 /** A trace, or what a replay said about one. */
 export type StreamKind = "trace" | "outcomes";
 
+/** What it is called where something else was expected. */
+export const OUR_OUTPUT = "the output of a replay, or of another command";
+
 const OUTPUT_TYPES: ReadonlySet<string> = new Set([
   "outcome",
   "error",
@@ -16,6 +19,27 @@ const OUTPUT_TYPES: ReadonlySet<string> = new Set([
   "overview",
   "diff",
   "diff-summary",
+  "walk",
+  "step",
+  "device",
+  "pasid",
+  "map",
+  "shared",
+  "domain",
+  "covers",
+  "inspect-summary",
+  "caps",
+  "command",
+  "structure",
+  "rule",
+  "fault-group",
+  "logs",
+]);
+
+/** Fields that a record of a trace must have, and those of ours of the same type that a trace's has not. */
+const NEEDED: ReadonlyMap<string, readonly [needed: string, ours: string]> = new Map([
+  ["iommu", ["id", "iommu"]],
+  ["fault", ["dev", "vendor"]],
 ]);
 
 /**
@@ -40,16 +64,19 @@ function kindOf(line: string): StreamKind | undefined {
   const named = /"type"\s*:\s*"([a-z-]+)"/.exec(line)?.[1];
   if (named === undefined) return undefined;
   if (OUTPUT_TYPES.has(named)) return "outcomes";
-  if (named === "mark") return markHasLine(line) ? "outcomes" : undefined;
+  if (named === "mark") return typeof objectIn(line)?.line === "number" ? "outcomes" : undefined;
+  const [needed, ours] = NEEDED.get(named) ?? ["", ""];
+  const record = needed === "" ? undefined : objectIn(line);
+  if (record !== undefined && !(needed in record) && ours in record) return "outcomes";
   return isRecordType(named) ? "trace" : undefined;
 }
 
-function markHasLine(line: string): boolean {
+function objectIn(line: string): Record<string, unknown> | undefined {
   try {
     const record: unknown = JSON.parse(line);
-    return isObject(record) && typeof record.line === "number";
+    return isObject(record) ? record : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -19,7 +19,7 @@ export class TraceError extends Error {
 
   /** Says in `message` what was expected and what was found. */
   constructor(code: TraceErrorCode, path: string, message: string) {
-    super(`${path === "-" ? "standard input" : path}: ${message}`);
+    super(`${path === "-" ? "standard input" : path || '""'}: ${message}`);
     this.name = "TraceError";
     this.code = code;
     this.path = path;
@@ -30,6 +30,9 @@ export class TraceError extends Error {
 export function isTraceError(error: unknown): error is TraceError {
   return error instanceof TraceError;
 }
+
+/** Of a path that is too long for a file's, as much as is shown. */
+const LONGEST_SHOWN = 256;
 
 /** The TraceError for what the operating system said. */
 export function systemError(path: string, error: unknown): TraceError {
@@ -45,6 +48,15 @@ export function systemError(path: string, error: unknown): TraceError {
         "permission",
         path,
         "expected a readable trace, found a file that may not be read",
+      );
+    case "ELOOP":
+      return new TraceError("unreadable", path, "expected a trace, found a symbolic link too many");
+    case "ENAMETOOLONG":
+    case "ERR_INVALID_ARG_VALUE":
+      return new TraceError(
+        "missing",
+        path.slice(0, LONGEST_SHOWN),
+        "expected a trace, found a name that no file can have",
       );
     default:
       return new TraceError(

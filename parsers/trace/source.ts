@@ -1,5 +1,5 @@
 /** Where the bytes of a trace come from: a file or standard input, compressed or not. */
-import { constants, openSync, readSync } from "node:fs";
+import { constants, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
@@ -22,8 +22,18 @@ export async function openTrace(path: string): Promise<ByteSource> {
   }
 }
 
+/** @throws TraceError for a folder, which Node takes for an empty input */
 function standardInput(): ByteSource {
+  if (isFolder(0)) throw new TraceError("directory", "-", "expected a trace, found a directory");
   return new ChunkSource("-", process.stdin, () => process.stdin.destroy());
+}
+
+function isFolder(fd: number): boolean {
+  try {
+    return fstatSync(fd).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 async function openFile(path: string): Promise<ByteSource> {

@@ -107,8 +107,12 @@ export interface UnknownName {
   /** The known name that it is close to, if any. */
   readonly near: string | undefined;
   readonly line: number;
+  /** What becomes of it: "it is ignored". */
+  readonly fate: string;
   count: number;
 }
+
+const IGNORED = "it is ignored";
 
 /** Different names that are counted; a trace that has more is another format. */
 const MOST_NAMES = 1000;
@@ -127,14 +131,21 @@ export class UnknownNames {
    * @param known what it could have been meant to be
    * @returns whether it was counted
    */
-  count(line: number, path: string, name: string, known: Iterable<string>, always = false): boolean {
+  count(
+    line: number,
+    path: string,
+    name: string,
+    known: Iterable<string>,
+    always = false,
+    fate = IGNORED,
+  ): boolean {
     if (name.length > LONGEST) return false;
     const whole = `${path}.${name}`;
     let one = this.#near.get(whole);
     if (one === undefined) {
       if (this.#near.size === MOST_NAMES) return false;
       const near = meant(name, known);
-      one = near === undefined && !always ? null : { name: whole, near, line, count: 0 };
+      one = near === undefined && !always ? null : { name: whole, near, line, fate, count: 0 };
       this.#near.set(whole, one);
     }
     if (one !== null) one.count++;

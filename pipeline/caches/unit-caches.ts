@@ -6,7 +6,7 @@ import { TRANSLATED, WalkRequest } from "../../walkers/request.ts";
 import { OK, type WalkResult } from "../../walkers/result.ts";
 import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
-import { DeviceTlbs } from "./filling/device-tlbs.ts";
+import { DeviceTlbs, type DeviceUse } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";
 import { LiveChanges } from "./filling/live-changes.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
@@ -18,6 +18,7 @@ import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type Spares, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
+import { SecondStageDebts } from "./held/second-stage-debts.ts";
 import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -70,7 +71,11 @@ export class UnitCaches {
   readonly #used: UsedTranslations;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
+<<<<<<< HEAD
   readonly #byStage = new StageInvalidations();
+=======
+  readonly #secondStages: SecondStageDebts;
+>>>>>>> house
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -113,6 +118,7 @@ export class UnitCaches {
     this.#memory = memory;
     this.#budgets = budgets;
     this.translations = new Translations(budgets);
+    this.#secondStages = new SecondStageDebts(this.translations, this.#pending);
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
@@ -156,11 +162,12 @@ export class UnitCaches {
 
   set stoppedLine(line: number) {
     this.#stoppedLine = line;
-    this.#pending.behindStop = line === 0 ? null : [];
+    if (line === 0) this.#pending.behindStop = null;
+    else this.#pending.stop();
   }
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
-  staleInDevice: StaleSource | null = null;
+  staleInDevice: DeviceUse | null = null;
 
   /** Which pages stand behind the last-level entries that walks went through. */
   get leafTables(): LeafTables {
@@ -240,9 +247,10 @@ export class UnitCaches {
     this.contexts.clear();
     this.translations.clear();
     this.#structures.clear();
-    this.#deviceTlbs.entries.clear();
+    this.#deviceTlbs.clear();
     for (const iotlb of this.#iotlbs) iotlb.clear();
-    this.#pending.list.length = 0;
+    this.#pending.clear();
+    this.#secondStages.clear();
   }
 
   /**
@@ -255,7 +263,7 @@ export class UnitCaches {
     this.contexts.clear();
     this.translations.forget();
     this.#structures.forget();
-    this.#deviceTlbs.entries.forget();
+    this.#deviceTlbs.forget();
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#unit.engine.drop();
   }
@@ -304,8 +312,8 @@ export class UnitCaches {
     const pending = this.#pending;
     const copy = inv.clone();
     const { behindStop } = pending;
-    if (behindStop !== null && behindStop.length < MOST_PENDING)
-      behindStop.push({ inv: copy, issued: time, line: this.#memory.line });
+    if (behindStop !== null && behindStop.list.length < MOST_PENDING)
+      behindStop.list.push({ inv: copy, issued: time, line: this.#memory.line });
     if (pending.completions === 0) {
       pending.unconfirmed++;
       this.#apply(copy, time);
@@ -317,7 +325,7 @@ export class UnitCaches {
 
   /** Half of the pending invalidations, the first ones, take effect without a completion. */
   #overdue(): void {
-    const first = this.#pending.list.splice(0, MOST_PENDING / 2);
+    const first = this.#pending.takeFirst(MOST_PENDING / 2);
     for (const { inv, issued } of first) this.#apply(inv, issued);
     this.#presumed += first.length;
   }
@@ -365,7 +373,7 @@ export class UnitCaches {
   settle(): void {
     this.#lastEvent = this.#memory.time;
     for (const { inv, issued } of this.#pending.list) this.#apply(inv, issued);
-    this.#pending.list.length = 0;
+    this.#pending.clear();
   }
 
   #apply(inv: Invalidation, issued: number): void {
@@ -376,6 +384,7 @@ export class UnitCaches {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
+    this.#secondStages.note(inv, issued);
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
@@ -518,8 +527,14 @@ export class UnitCaches {
     let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
-    // Nothing more has a part in requests that were translated, but for a second stage, of which nothing is kept for them.
-    if (request.at === TRANSLATED) return mayDiffer;
+    // Nothing more has a part in requests that were translated, but for a second stage.
+    if (request.at === TRANSLATED) {
+      if (walk.status === OK && walk.passthrough)
+        this.staleInDevice = this.#deviceTlbs.translated(request, walk.frame);
+      else if (isOfTables(walk) && this.#noteTranslated(caches, request, deviceVersion, walk, time))
+        mayDiffer = true;
+      return mayDiffer;
+    }
     const history = caches.processes.get(request.pasid)?.history;
     if (this.#anyLeft(caches, request)) mayDiffer = true;
     if (process === null) {
@@ -544,6 +559,21 @@ export class UnitCaches {
     if (kept !== null) this.staleInDevice = kept;
     if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
+  }
+
+  /** A second stage has translated what had been translated by the device. */
+  #noteTranslated(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion,
+    walk: WalkResult,
+    time: number,
+  ): boolean {
+    const process = this.#unit.walker.newPasidContext();
+    const pair = this.contexts.useTranslated(caches, device, process, time);
+    if (pair === null) return false;
+    const differs = this.#used.use(pair, request, walk, time, this.#failures, this.#lastEvent);
+    return this.#structures.use(pair, request, walk, time, this.#lastEvent) || differs;
   }
 
   /** The walk ended before there was a device context, or in it. */
@@ -629,9 +659,18 @@ export class UnitCaches {
     return this.#unflushed?.recorded ?? false;
   }
 
-  /** The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent. */
-  unflushedAnswer(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
-    return this.#unflushed?.find(request, accept) ?? null;
+  /**
+   * The write without which memory would give an answer, where nothing has flushed it and the walks are not coherent.
+   * @param owed it has to be known that nothing has
+   * @param effort walks that it takes are taken off
+   */
+  unflushedAnswer(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    owed: boolean,
+    effort: { left: number },
+  ): UnflushedWrite | null {
+    return this.#unflushed?.find(request, accept, owed, effort) ?? null;
   }
 
   /**
@@ -644,7 +683,20 @@ export class UnitCaches {
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
-    return find("invalidated") ? INVALIDATED : UNEXPLAINED;
+    if (!find("invalidated")) return UNEXPLAINED;
+    const standing = this.#standingSecondStage(request);
+    if (standing === null) return INVALIDATED;
+    this.#explanation.staleSource = standing;
+    return VALID;
+  }
+
+  /** What a dropped translation of both stages has left: a second-stage entry that has changed, and that nothing covers. */
+  #standingSecondStage(request: WalkRequest): StaleSource | null {
+    const source = this.#explanation.staleSource!;
+    const { cache, change, ipaFrame } = source;
+    if (cache !== "iotlb" || change === null || ipaFrame < 0) return null;
+    const structure = this.#past.structureAt(request, change.frame, change.offset);
+    return structure?.stage === 2 ? this.#secondStages.standing(source, request.device) : null;
   }
 }
 

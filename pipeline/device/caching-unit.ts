@@ -6,7 +6,7 @@ import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
 import type { IommuState } from "../../walkers/registers.ts";
 import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
-import { translateAs } from "../../walkers/translation-request.ts";
+import { noteAts, translateAs } from "../../walkers/translation-request.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
 import { deviceTag, processTag } from "../caches/held/context-tags.ts";
 import { TagSet } from "../caches/held/tag-sets.ts";
@@ -55,6 +55,12 @@ export class CachingUnit {
 
   /** What a request gets; a page of it. */
   walk(request: WalkRequest): WalkResult {
+    const out = this.#answer(request);
+    noteAts(this.walker, request, out);
+    return out;
+  }
+
+  #answer(request: WalkRequest): WalkResult {
     const { walker } = this;
     const out = new WalkResult();
     out.reset();

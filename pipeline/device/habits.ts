@@ -15,6 +15,12 @@ export const HABITS = {
   "address-47-bits": { text: "looks at the low 47 bits of an input address alone" },
   "first-page-only": { text: "translates the first page of a request, and takes those after it to follow" },
   "frame-32-bits": { text: "puts out addresses of 44 bits: the frame number has 32" },
+  "address-type-ignored": { text: "takes every request for an untranslated one" },
+  "translation-request-checked": {
+    text: "grants a translation request nothing but the access that it names",
+  },
+  "translated-trusted": { text: "lets translated requests pass, whatever the device is allowed" },
+  "completion-recorded": { text: "records faults that the completion of a translation request tells of" },
   // ── caches ──
   "contexts-kept": { text: "keeps device contexts whatever invalidates them" },
   "pasid-entries-kept": { text: "keeps PASID entries whatever invalidates them" },

@@ -1,7 +1,16 @@
 import type { Fault } from "../../walkers/fault.ts";
 import type { Bug } from "../../walkers/fuzz/bug.ts";
+import { FRAME_MASK, frameOf } from "../../walkers/memory.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import { NO_PASID, READ, WalkRequest, WRITE } from "../../walkers/request.ts";
+import {
+  NO_PASID,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  WalkRequest,
+  WRITE,
+} from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { CachingUnit } from "./caching-unit.ts";
@@ -11,6 +20,15 @@ import { Misreader } from "./misreader.ts";
 /** What is left of a PASID and of an address by those who look at a part of it. */
 const PASID_MASK = 0xff;
 const ADDRESS_HI_MASK = 0x7fff;
+
+/** The address of a request is what it says. */
+function passing({ addrHi, addrLo }: WalkRequest): WalkResult {
+  const walk = new WalkResult();
+  walk.frame = frameOf(addrHi, addrLo);
+  walk.offset = addrLo & FRAME_MASK;
+  walk.passthrough = true;
+  return walk;
+}
 
 /** One IOMMU of the device: a walker that sees what the device's mistakes leave of the world. */
 export class MistakenUnit {
@@ -56,15 +74,18 @@ export class MistakenUnit {
 
   /** What a request of one page gets. */
   walk(request: WalkRequest): WalkResult {
+    if (request.at === TRANSLATED && this.#habits.has("translated-trusted")) return passing(request);
     const asked = this.#asked(request);
     const walk = this.#ordered(asked, this.caches.walk(asked));
     const reported = walk.status === FAULT ? this.#reports[walk.fault!.name] : undefined;
     const cut = walk.status === OK && this.#habits.has("frame-32-bits") && walk.frame >= 2 ** 32;
-    if (reported === undefined && !cut) return walk;
+    const tells = request.at === TRANSLATION_REQUEST && this.#habits.has("completion-recorded");
+    if (reported === undefined && !cut && !tells) return walk;
     const changed = new WalkResult();
     changed.copyFrom(walk);
     if (reported !== undefined) changed.fault = reported;
     changed.frame %= 2 ** 32;
+    changed.recorded ||= tells;
     return changed;
   }
 
@@ -78,6 +99,8 @@ export class MistakenUnit {
     if (habits.has("execute-as-read") && (request.access & (READ | WRITE)) === 0) asked.access = READ;
     if (habits.has("pasid-8-bits") && request.pasid !== NO_PASID) asked.pasid &= PASID_MASK;
     if (habits.has("address-47-bits")) asked.addrHi &= ADDRESS_HI_MASK;
+    const plain = habits.has("translation-request-checked") && request.at === TRANSLATION_REQUEST;
+    if (plain || habits.has("address-type-ignored")) asked.at = UNTRANSLATED;
     return asked;
   }
 

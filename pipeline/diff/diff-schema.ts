@@ -1,3 +1,4 @@
+import { ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import { device, integer, objectSchema, oneOf, optional, text } from "../../parsers/trace/field.ts";
 import { OBSERVED_RESULTS } from "../../parsers/trace/schema.ts";
 import {
@@ -41,6 +42,7 @@ const DIFF: Description<DiffRecord> = {
   len: length,
   access,
   priv: optional(only(true, "A privileged request")),
+  at: optional(oneOf(ADDRESS_TYPES, "Its address type, where it is not untranslated")),
   class: oneOf(DIFF_CLASSES, "How they differ, from the coarsest to the finest"),
   a: optional(answer("the first input")),
   b: optional(answer("the second input")),

@@ -1,8 +1,9 @@
-import { ACCESS_NAMES, type Access } from "../../parsers/trace/accesses.ts";
+import { ACCESS_NAMES, type Access, ADDRESS_TYPES, type AddressType } from "../../parsers/trace/accesses.ts";
 import type { Device } from "../../parsers/trace/devices.ts";
+import { UNTRANSLATED } from "../../walkers/request.ts";
 import type { ErrorRecord } from "../output/records.ts";
 import { ANSWER_CLASSES, type Answer } from "./answer.ts";
-import { ACCESS_MASK, PRIV, type RequestQueue } from "./request-queue.ts";
+import { ACCESS_MASK, AT_SHIFT, PRIV, type RequestQueue } from "./request-queue.ts";
 
 /** Kinds of difference: how two answers to one request differ, or that the streams do not ask for the same. */
 export const DIFF_CLASSES = [...ANSWER_CLASSES, "request", "only-in-a", "only-in-b"] as const;
@@ -23,6 +24,7 @@ export interface DiffRecord {
   readonly len: number;
   readonly access: Access;
   readonly priv?: true;
+  readonly at?: AddressType;
   readonly class: DiffClass;
   /** What the streams say; before it, for class "request", the fields in which the requests differ. */
   readonly a?: Answer;
@@ -64,6 +66,7 @@ export class Place {
     const { queue, index } = this;
     const pasid = queue.pasid[index]!;
     const kind = queue.kind[index]!;
+    const type = kind >>> AT_SHIFT;
     return {
       dev: this.device.text,
       ...(pasid < 0 ? {} : { pasid }),
@@ -71,6 +74,7 @@ export class Place {
       len: queue.len[index]!,
       access: ACCESS_NAMES[kind & ACCESS_MASK]!,
       ...((kind & PRIV) === 0 ? {} : { priv: true as const }),
+      ...(type === UNTRANSLATED ? {} : { at: ADDRESS_TYPES[type]! }),
     };
   }
 }

@@ -2,7 +2,7 @@
  * Known deviations: rules that say which differences are expected, why, and until when. What a rule takes is counted
  * under its name; a rule that takes nothing, or has expired, is reported, so that a list does not outlive its reasons.
  */
-import { ACCESSES } from "../../parsers/trace/accesses.ts";
+import { ACCESSES, ADDRESS_TYPES } from "../../parsers/trace/accesses.ts";
 import { isObject } from "../../parsers/trace/field.ts";
 import { show } from "../../parsers/trace/show.ts";
 import { globMatches } from "../filter/glob.ts";
@@ -17,6 +17,7 @@ export const RULE_FIELDS = {
   pasid: 'PASID, range "1-31", or "none"',
   addr: 'input address, or range "0x1000-0x1fff", both ends included',
   access: "kind of access",
+  at: "address type",
   results: 'result in A and in B: ["ok","fault"]',
   codes: 'fault code in A and in B: ["0x58","0x5*"]; "none" for no code',
   reasons: 'fault reason in A and in B: ["PASID_INVALID","*"]',
@@ -170,15 +171,23 @@ const MATCHERS: Readonly<Record<RuleField, (value: unknown, field: RuleField) =>
     };
   },
   access: (value, field) => {
-    const names = textList(value, field);
-    for (const name of names)
-      if (!(ACCESSES as readonly string[]).includes(name)) fail(field, `one of ${ACCESSES.join(", ")}`, name);
+    const names = namesOf(ACCESSES, value, field);
     return (d) => names.includes(d.place.request().access);
+  },
+  at: (value, field) => {
+    const names = namesOf(ADDRESS_TYPES, value, field);
+    return (d) => names.includes(d.place.request().at ?? "untranslated");
   },
   results: (value, field) => pairMatcher(value, field, "result"),
   codes: (value, field) => pairMatcher(value, field, "code"),
   reasons: (value, field) => pairMatcher(value, field, "reason"),
 };
+
+function namesOf(known: readonly string[], value: unknown, field: RuleField): readonly string[] {
+  const names = textList(value, field);
+  for (const name of names) if (!known.includes(name)) fail(field, `one of ${known.join(", ")}`, name);
+  return names;
+}
 
 /** A pair of patterns, for a member of A's and of B's answer. */
 function pairMatcher(value: unknown, field: RuleField, member: string): Matcher {

@@ -1,6 +1,7 @@
 import { codeText } from "../filter/code-text.ts";
 import { type Answer, parseAnswer } from "./answer.ts";
 import type { AnswerStream } from "./answer-stream.ts";
+import { AT_SHIFT } from "./request-queue.ts";
 
 /** No request of this stream. */
 export const NOBODY = -1;
@@ -34,6 +35,7 @@ function wantsAt(stream: AnswerStream, i: number): boolean {
   return (
     filter.device(queue.deviceAt(i).text) &&
     filter.pasid(queue.pasid[i]!) &&
+    filter.addressType(queue.kind[i]! >>> AT_SHIFT) &&
     filter.iommu(stream.iommuAt(i)) &&
     filter.line(queue.line[i]!) &&
     filter.address(queue.addrHi[i]!, queue.addrLo[i]!, queue.len[i]!) &&

@@ -10,6 +10,8 @@ export interface RequestFields {
   readonly len: number;
   readonly access: number;
   readonly priv: boolean;
+  /** Address type: UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED. */
+  readonly at: number;
   readonly seq: number;
   /** Number of the IOMMU that the request names; negative or absent: it names none. */
   readonly iommu?: number;
@@ -18,6 +20,8 @@ export interface RequestFields {
 /** `priv` in `RequestQueue.kind`, beside the access bits. */
 export const PRIV = 8;
 export const ACCESS_MASK = 7;
+/** Where the address type begins there. */
+export const AT_SHIFT = 4;
 
 const FIRST_CAPACITY = 4096;
 const FIRST_TEXT_BYTES = 1 << 18;
@@ -45,7 +49,7 @@ export class RequestQueue {
   addrHi = new Int32Array(FIRST_CAPACITY);
   addrLo = new Int32Array(FIRST_CAPACITY);
   len = new Float64Array(FIRST_CAPACITY);
-  /** Access bits, and PRIV. */
+  /** Access bits, PRIV, and the address type. */
   kind = new Uint8Array(FIRST_CAPACITY);
   /** Of all that makes two requests the same one. */
   hash = new Int32Array(FIRST_CAPACITY);
@@ -78,7 +82,7 @@ export class RequestQueue {
     this.#reserve(end - start);
     const i = this.tail++;
     const device = this.#devices.get(request.dev);
-    const kind = request.access | (request.priv ? PRIV : 0);
+    const kind = request.access | (request.priv ? PRIV : 0) | (request.at << AT_SHIFT);
     this.line[i] = line;
     this.seq[i] = request.seq;
     this.section[i] = section;
@@ -180,7 +184,7 @@ export class RequestQueue {
   }
 }
 
-/** Whether two requests ask for the same: device, PASID, address, length, access and privilege. */
+/** Whether two requests ask for the same: device, PASID, address, length, access, privilege and address type. */
 export function sameRequest(a: RequestQueue, i: number, b: RequestQueue, j: number): boolean {
   return (
     a.hash[i] === b.hash[j] &&

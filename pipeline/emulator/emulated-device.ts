@@ -50,6 +50,8 @@ export class EmulatedDevice implements DevicePort {
       const regs = await driver.identify(running.machine);
       const limits: Limits = {
         ...NO_LIMITS,
+        // An `edu` device has no ATS.
+        addressTypes: ["untranslated"],
         regs,
         props: driver.props(version),
         devices: driver.devices,

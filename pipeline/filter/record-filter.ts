@@ -1,3 +1,4 @@
+import { ADDRESS_TYPE_OF, ADDRESS_TYPES, type AddressType } from "../../parsers/trace/accesses.ts";
 import { Devices } from "../../parsers/trace/devices.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import { codeText } from "./code-text.ts";
@@ -33,6 +34,7 @@ export class RecordFilter {
   readonly findingsOnly: boolean;
   readonly #iommus: readonly Matcher[] | null;
   readonly #deviceMatchers: readonly ReturnType<typeof deviceMatcher>[] | null;
+  readonly #types: readonly number[] | null;
   readonly #lines: readonly NumberRange[] | null;
   readonly #rules: readonly Matcher[] | null;
   readonly #codes: readonly { readonly code: string | null; readonly name: string }[] | null;
@@ -58,6 +60,7 @@ export class RecordFilter {
     this.pasids = list("pasid", pasidRange);
     this.#iommus = list("iommu", glob);
     this.addresses = list("addr", addressRange);
+    this.#types = list("at", addressType);
     this.#lines = list("line", (field, text) =>
       numberRange(field, text, 'a line, or a range such as "100-200"'),
     );
@@ -134,6 +137,11 @@ export class RecordFilter {
     return this.addresses.some((range) => first <= range[1] && last >= range[0]);
   }
 
+  /** @param at as of a request; undefined: what the record is about has none */
+  addressType(at: number | undefined): boolean {
+    return this.#types === null || (at !== undefined && this.#types.includes(at));
+  }
+
   line(line: number): boolean {
     if (this.times !== null && !this.times.has(line)) return false;
     return this.#lines === null || this.#lines.some(([first, last]) => line >= first && line <= last);
@@ -149,6 +157,11 @@ export class RecordFilter {
   rule(id: string): boolean {
     return this.#rules === null || this.#rules.some((matches) => matches(id));
   }
+}
+
+function addressType(field: string, text: string): number {
+  if (!Object.hasOwn(ADDRESS_TYPE_OF, text)) throw patternError(field, ADDRESS_TYPES.join(", "), text);
+  return ADDRESS_TYPE_OF[text as AddressType];
 }
 
 function isFault(

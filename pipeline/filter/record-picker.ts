@@ -1,3 +1,4 @@
+import { ADDRESS_TYPE_OF, type AddressType } from "../../parsers/trace/accesses.ts";
 import { codeText } from "./code-text.ts";
 import type { RecordFilter } from "./record-filter.ts";
 
@@ -31,6 +32,7 @@ export class RecordPicker {
     const { iommu, dev, pasid, addr, len, code, reason } = record;
     if (!filter.line(line) || !filter.iommu(textOf(iommu)) || !filter.device(textOf(dev))) return false;
     if (!filter.pasid(typeof pasid === "number" ? pasid : -1)) return false;
+    if (!filter.addressType(addressType(type, record.at))) return false;
     if (filter.addresses !== null && !(typeof addr === "string" && this.#covers(addr, len))) return false;
     if (!filter.faultsOnly) return true;
     const native = typeof code === "string" ? (codeText(code) ?? code) : "";
@@ -43,6 +45,11 @@ export class RecordPicker {
     const lo = Number(first & 0xffff_ffffn) | 0;
     return this.#filter.address(hi, lo, typeof len === "number" ? len : 1);
   }
+}
+
+/** A logged fault does not say how the address of its request was. */
+function addressType(type: string, at: unknown): number | undefined {
+  return type === "dma" ? ADDRESS_TYPE_OF[(at ?? "untranslated") as AddressType] : undefined;
 }
 
 function textOf(value: unknown): string | undefined {

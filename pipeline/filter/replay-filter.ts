@@ -16,6 +16,8 @@ export interface FindingPlace {
   readonly addrLo: number;
   /** Bytes from there on; 0: the address is not known. */
   readonly len: number;
+  /** Address type of the request that it is about. */
+  readonly at?: number | undefined;
   /** The fault that was logged, or should have been: its code in hex without padding, "" for none. */
   readonly fault?: { readonly code: string; readonly reason: string };
 }
@@ -59,6 +61,7 @@ export class ReplayFilter {
     this.#request =
       filter.names(names) &&
       filter.pasid(request.pasid) &&
+      filter.addressType(request.at) &&
       filter.line(line) &&
       filter.address(request.addrHi, request.addrLo, request.len);
     return this.#request;
@@ -96,7 +99,7 @@ export class ReplayFilter {
     )
       return false;
     if (iommu === undefined && dev === undefined) return true;
-    if (!filter.iommu(iommu) || !filter.device(dev)) return false;
+    if (!filter.iommu(iommu) || !filter.device(dev) || !filter.addressType(place?.at)) return false;
     const ofPasid = pasids === undefined ? filter.pasid(pasid ?? -1) : filter.pasidsBetween(...pasids);
     if (!ofPasid || filter.addresses === null) return ofPasid;
     return place !== undefined && place.len > 0 && filter.address(place.addrHi, place.addrLo, place.len);

@@ -3,6 +3,7 @@ import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Word64 } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
+import type { DeviceUse } from "../caches/filling/device-tlbs.ts";
 import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { UnflushedWrite } from "../caches/history/line-store.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -60,24 +61,19 @@ export interface Analysis {
     staleSource: StaleSource,
     showing: Showing,
   ): void;
-  /** … and memory as it was before a write that nothing has flushed is what answered it. */
+  /** … and memory as it was before a write that nothing has flushed is, or could be, what answered it. */
   unflushed?(
     line: number,
     route: Route,
     record: DmaRecord,
     request: WalkRequest,
     write: UnflushedWrite,
+    showing: Showing,
   ): void;
   /** … from an entry whose invalidation stands in a queue that has stopped, at a command in a line of the trace. */
   behindStop?(line: number, route: Route, record: DmaRecord, stoppedLine: number): void;
   /** … and its device may keep an entry of its own that was changed. */
-  staleDevice?(
-    line: number,
-    route: Route,
-    record: DmaRecord,
-    request: WalkRequest,
-    staleSource: StaleSource,
-  ): void;
+  staleDevice?(line: number, route: Route, record: DmaRecord, request: WalkRequest, use: DeviceUse): void;
   /** … and page-table entries that it went through are not as they must be, whatever is invalidated. */
   flawed?(line: number, route: Route, record: DmaRecord, request: WalkRequest, flaw: TableFlaw): void;
   /**

@@ -4,16 +4,16 @@ import { decodeCommand, formatCommand } from "../../walkers/commands/command.ts"
 import { ACCEPTED, REJECTED } from "../../walkers/invalidation.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import type { Word64 } from "../../walkers/registers.ts";
-import type { WalkRequest } from "../../walkers/request.ts";
+import { UNTRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { addressText, hex, joined } from "../../walkers/word64.ts";
+import type { DeviceUse } from "../caches/filling/device-tlbs.ts";
 import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { UnflushedWrite } from "../caches/history/line-store.ts";
-import type { StaleSource } from "../caches/history/stale-source.ts";
 import { startOf } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Iommus, Route } from "../iommus/iommus.ts";
-import type { Analysis } from "./analysis.ts";
+import type { Analysis, Showing } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
 import { staleChange } from "./stale-change.ts";
@@ -43,13 +43,14 @@ export class CacheFindings implements Analysis {
     });
   }
 
-  /** An IOMMU whose walks are not coherent has answered from what memory was before a write. */
+  /** An IOMMU whose walks are not coherent has answered, or could have, from what memory was before a write. */
   unflushed(
     line: number,
     { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
     { at, line: written }: UnflushedWrite,
+    showing: Showing,
   ): void {
     const { frame, offset } = startOf(at);
     const address = addressText(frame, offset);
@@ -57,35 +58,60 @@ export class CacheFindings implements Analysis {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const name = unit.caches?.structureAt(request, frame, offset)?.name ?? "table entry";
-    this.#findings.report(line, CACHE_RULES["missing-flush"], `${unit.id}\n${at}:${written}`, {
+    const shown = showing === "answered";
+    const key = `${unit.id}\n${at}:${written}${shown ? "" : ":unseen"}`;
+    const unseen = shown
+      ? `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`
+      : `memory at ${address} (${name}) was written to in line ${written} and not flushed before this request: with ${because} the IOMMU need not see that write before a flush, and could answer as before it`;
+    this.#findings.report(line, CACHE_RULES["missing-flush"], key, {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
       place: record,
-      message: `what was observed is what memory at ${address} (${name}) gave before line ${written}: with ${because} the IOMMU need not see that write before a flush, and the trace has none of it`,
+      message: unseen,
+      ...(showing === "latent" ? { latent: true } : {}),
       changed_line: written,
       entry_addr: address,
     });
   }
 
-  /** A device with ATS has used an entry that was changed, and nothing has invalidated what it keeps by itself. */
+  /** A device with ATS has used an entry that was changed, and may keep, or has used again, what that was. */
   staleDevice(
     line: number,
     { unit, names }: Route,
     record: DmaRecord,
     request: WalkRequest,
-    staleSource: StaleSource,
+    { source, used, invalidated }: DeviceUse,
   ): void {
-    const { change, invalidationPending } = staleSource;
-    if (change === null || invalidationPending) return;
+    const { change, invalidationPending } = source;
+    if (change === null || (invalidationPending && !invalidated)) return;
     const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}\n${request.device}`;
-    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource)!;
-    this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
+    // The entry is about the request that was translated, which may have had a PASID that what came of it has not.
+    request.at = UNTRANSLATED;
+    request.pasid = source.space;
+    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, source)!;
+    const address = hex(joined(record.addrHi, record.addrLo));
+    const about = {
       iommu: unit.id,
       dev: names.device,
       pasid: record.pasid < 0 ? undefined : record.pasid,
       place: record,
-      message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, may still hold the old one${expected}`,
+    };
+    if (invalidated) {
+      const { changed_line, entry_addr, old, new: now, cache } = fields;
+      this.#findings.report(line, CACHE_RULES["invalidated-device-tlb-used"], key, {
+        ...about,
+        message: `${sentence}, and the device's TLB was invalidated since: expected the device to ask again, found a translated request to ${address}, which is what it was told before`,
+        ...{ changed_line, entry_addr, old, new: now, cache },
+      });
+      return;
+    }
+    const what = used
+      ? `has used the old one: a translated request to ${address}`
+      : "may still hold the old one";
+    this.#findings.report(line, CACHE_RULES["missing-device-tlb-invalidation"], key, {
+      ...about,
+      message: `${sentence} and no invalidation of the device's TLB covers it: the device, which has ATS enabled, ${what}${expected}`,
       ...fields,
     });
   }

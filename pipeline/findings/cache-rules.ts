@@ -12,6 +12,11 @@ export const CACHE_RULES = rules({
     text: "A table entry was changed that a device with ATS has used: the device may keep the old translation by itself, and the driver owes an invalidation of its TLB.",
     source: "VT-d 5.10, 6.5.3.3; IHI 0070, 3.9.1 and 4.5.1; AMD 48882, 2.4.4; RISC-V IOMMU 1.0, 3.1.4",
   },
+  "invalidated-device-tlb-used": {
+    severity: "warning",
+    text: "A device with ATS has used a translation that was taken back, although the invalidation of its TLB is complete.",
+    source: "PCIe 6.0, 10.3 (ATS Invalidation); VT-d 5.10, 6.5.3.3; AMD 48882, 2.4.4",
+  },
   "late-invalidation": {
     severity: "error",
     text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",
@@ -30,7 +35,7 @@ export const CACHE_RULES = rules({
   },
   "missing-flush": {
     severity: "warning",
-    text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory: the driver may owe a flush of that write.",
+    text: "The IOMMU's walks are not coherent, and it answered as if a write to a table had not reached memory, or could have: the driver may owe a flush of that write.",
     source:
       "VT-d 5.10, 6.8 and 11.4.3 (ECAP_REG.C, SMPWCS); IHI 0070, 3.15; AMD 48882, MMIO 0018h (Coherent)",
   },

@@ -21,6 +21,8 @@ export const MAPPING_RULES = rules({
 });
 
 const PCI_NAME = /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:/i;
+/** What of the memory limit may go to mappings. */
+const SHARE_OF_MAPPINGS = 1 / 16;
 /** Bytes of a page: what a log may have of an address. */
 const PAGE = 4096n;
 
@@ -28,10 +30,12 @@ const PAGE = 4096n;
 export class MappingFindings implements Analysis {
   readonly #names: TraceNames;
   readonly #findings: Findings;
-  readonly #history = new MappingHistory();
+  readonly #history: MappingHistory;
   #mappings = 0;
 
-  constructor(names: TraceNames, findings: Findings) {
+  /** @param memoryLimit of the replay, in bytes */
+  constructor(names: TraceNames, findings: Findings, memoryLimit: number) {
+    this.#history = new MappingHistory(memoryLimit * SHARE_OF_MAPPINGS);
     this.#names = names;
     this.#findings = findings;
   }

@@ -1,8 +1,11 @@
+import type { DmaRecord } from "../../parsers/trace/records.ts";
 import { didYouMean, type UnknownNames } from "../../parsers/trace/unknown-names.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { isRegister, registersOf } from "../../walkers/register-names.ts";
 import { VENDORS } from "../../walkers/registry.ts";
+import { FAULT } from "../../walkers/result.ts";
 import type { Route } from "../iommus/iommus.ts";
+import type { Outcome } from "../iommus/outcome.ts";
 import type { Analysis } from "./analysis.ts";
 import type { Findings } from "./findings.ts";
 import { NAME_RULES } from "./name-rules.ts";
@@ -23,25 +26,22 @@ export class NameFindings implements Analysis {
     this.#findings = findings;
   }
 
-  faulted(line: number, { unit, binding }: Route): void {
+  /** Whether it faults or not: with AMD-Vi, where there is nothing at the address, a request passes. */
+  request(line: number, { unit, binding }: Route, _record: DmaRecord, { reads, status }: Outcome): void {
     const register = unit.vendor.registerNames.root;
     if (binding !== null || unit.state.registers.has(register)) return;
+    if (reads === 0 && status !== FAULT) return;
     this.#findings.report(line, NAME_RULES["no-root-register"], `${unit.id ?? ""}`, {
       iommu: unit.id,
       message: `${register}: expected an iommu or reg record that gives it before this line, found none: the tables are taken to begin at 0x0`,
     });
   }
 
-  /** It has been said of the first request. */
-  heedful(): boolean {
-    return false;
-  }
-
   finish(): void {
-    for (const { name, near, line, count } of this.names.found) {
+    for (const { name, near, line, fate, count } of this.names.found) {
       const records = count === 1 ? "this record" : `${count} records, this the first`;
       this.#findings.report(line, NAME_RULES["unknown-name"], "", {
-        message: `${name}: expected a known name, found another in ${records}: it is ignored${didYouMean(near)}`,
+        message: `${name}: expected a known name, found another in ${records}: ${fate}${didYouMean(near)}`,
         count,
       });
     }

@@ -9,7 +9,7 @@ export const NAME_RULES = rules({
   },
   "no-root-register": {
     severity: "warning",
-    text: "Nothing says where the IOMMU's tables are: requests of devices without a binding fault for that reason.",
+    text: "Nothing says where the IOMMU's tables are: requests of devices without a binding go by what is at address 0.",
     source: "trace contract, `iommu`",
   },
 });

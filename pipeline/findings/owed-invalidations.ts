@@ -79,8 +79,9 @@ export class OwedInvalidations implements Analysis {
     showing: Showing,
   ): void {
     if (staleSource.change === null && staleSource.root === null) return;
-    const { addrHi, addrLo, len } = record;
-    const problem = this.#follow(line, unit, names.device, request, staleSource, { addrHi, addrLo, len });
+    const { addrHi, addrLo, len, at } = record;
+    const place = { addrHi, addrLo, len, at };
+    const problem = this.#follow(line, unit, names.device, request, staleSource, place);
     if (problem === null || problem.lastLine === line) return;
     if (problem.requests === 0) problem.firstLine = line;
     problem.lastLine = line;
@@ -92,27 +93,22 @@ export class OwedInvalidations implements Analysis {
   /**
    * The memory of a page that was taken away is mapped elsewhere, before the page is invalidated.
    * @param old a request for that page; changed
-   * @param heir the IOMMU behind which it is now
-   * @param request for where it is now
+   * @param heir where it is now: "0x1000 of 00:03.0"
    */
-  reused(
-    line: number,
-    unit: IommuUnit,
-    old: WalkRequest,
-    staleSource: StaleSource,
-    heir: IommuUnit,
-    request: WalkRequest,
-  ): void {
+  reused(line: number, unit: IommuUnit, old: WalkRequest, staleSource: StaleSource, heir: string): void {
     const dev = this.#nameOf(unit, old.device);
     const { addrHi, addrLo } = old;
     const problem = this.#follow(line, unit, dev, old, staleSource, { addrHi, addrLo, len: 1 });
     if (problem === null || problem.reusedLine !== 0) return;
     problem.reusedLine = line;
     const page = addressText(staleSource.answer.frame);
-    const pasid = request.pasid < 0 ? "" : `, PASID ${request.pasid}`;
-    const whose = `${this.#nameOf(heir, request.device)}${pasid}`;
-    const where = addressText(frameOf(request.addrHi, request.addrLo));
-    problem.reused = `the page that it mapped, ${page}, was given to ${where} of ${whose} in line ${line}`;
+    problem.reused = `the page that it mapped, ${page}, was given to ${heir} in line ${line}`;
+  }
+
+  /** What a request is for: "0x1000 of 00:03.0, PASID 5". */
+  placeOf(unit: IommuUnit, { device, pasid, addrHi, addrLo }: WalkRequest): string {
+    const whose = `${this.#nameOf(unit, device)}${pasid < 0 ? "" : `, PASID ${pasid}`}`;
+    return `${addressText(frameOf(addrHi, addrLo))} of ${whose}`;
   }
 
   /**

@@ -1,7 +1,9 @@
 import type { TraceMemory } from "../../parsers/memory/guest-memory.ts";
+import type { RecordOf } from "../../parsers/trace/schema.ts";
 import { FRAME_BYTES, FRAME_SHIFT, frameOf, framesIn } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { OK } from "../../walkers/result.ts";
+import { hex, joined } from "../../walkers/word64.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../caches/history/stale-source.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -42,8 +44,9 @@ interface TakenEntry {
 }
 
 /**
- * Sees where memory that a page was taken from is mapped elsewhere before the page is invalidated: whoever has it now
- * shares it with a device that may still reach it by the old translation. It takes no request to be wrong.
+ * Sees where memory that a page was taken from is mapped elsewhere before the page is invalidated, by a table or, as the
+ * trace tells, by software: whoever has it now shares it with a device that may still reach it by the old translation. It
+ * takes no request to be wrong.
  *
  * Cost: a look-up by frame number per `mem` record, a look at the pages that are new at an invalidation, and walks for the
  * words of last-level tables that change; but none for a page that nobody can hold, nor, where it is only taken away, before
@@ -102,6 +105,42 @@ export class PageReuse implements Analysis {
     this.#past.changedNow((frame, offset) => {
       if (this.#frames.includes(frame)) this.#changed(line, frame, offset);
     });
+  }
+
+  /** Software has mapped memory: what it writes into tables for that need not have been recorded. */
+  mapped(line: number, record: RecordOf<"map">): void {
+    const { pa, addr, size } = record;
+    if (pa === undefined) return;
+    this.#lookAtTaken();
+    if (this.#size === 0) return;
+    const first = frameOf(pa.hi, pa.lo);
+    const offset = pa.lo & (FRAME_BYTES - 1);
+    const frames = Math.ceil((offset + size.hi * 2 ** 32 + (size.lo >>> 0)) / FRAME_BYTES);
+    const moved = frameOf(addr.hi, addr.lo) - first;
+    for (const page of [...this.#within(first, frames)]) {
+      if (page.line === line || !page.source.valid()) continue;
+      const { request, source, unit } = page;
+      const there = frameOf(request.addrHi, request.addrLo) - source.answer.frame === moved;
+      if (there && (record.dev === undefined || record.dev.id === request.device)) continue;
+      this.#close(page);
+      const whose = record.dev === undefined ? "" : ` of ${record.dev.text}`;
+      const heir = `${hex(joined(addr.hi, addr.lo))}${whose}`;
+      this.#owed.reused(line, unit, request, source, heir);
+    }
+  }
+
+  /** The pages that have one of so many frames. */
+  *#within(first: number, frames: number): Iterable<OpenPage> {
+    for (const [size, pages] of this.#open) {
+      const from = numberIn(size, first);
+      const to = numberIn(size, first + frames - 1);
+      if (to - from < pages.size) {
+        for (let number = from; number <= to; number++) {
+          const page = pages.get(number);
+          if (page !== undefined) yield page;
+        }
+      } else for (const [number, page] of pages) if (number >= from && number <= to) yield page;
+    }
   }
 
   replaced(): void {
@@ -243,7 +282,7 @@ export class PageReuse implements Analysis {
         if (page === undefined || page.line === line) continue;
         this.#close(page);
         if (!page.source.valid() || isSame(page, unit, request, now)) continue;
-        this.#owed.reused(line, page.unit, page.request, page.source, unit, request);
+        this.#owed.reused(line, page.unit, page.request, page.source, this.#owed.placeOf(unit, request));
       }
     }
   }

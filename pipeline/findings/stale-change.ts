@@ -28,6 +28,13 @@ const LEFT = {
   uncovered: "invalidated, but not the translations that came from it",
 };
 
+/** Of a second stage under a first one: what both came to has been invalidated. */
+const SECOND_STAGE = {
+  covered: "it in the second stage",
+  uncovered: "no invalidation of the second stage covers it",
+};
+const WHOLE = { covered: "it", uncovered: "no invalidation covers it" };
+
 /**
  * Describes the change that an entry of a cache does not know of, as memory and registers are now.
  * @param request of the device that the entry is for; changed
@@ -62,7 +69,7 @@ function ofEntry(
   const level = structure === null || structure.level === NO_LEVEL ? "" : ` (level ${structure.level})`;
   return {
     sentence: `${what}${level} at ${address} was changed in line ${change.line} from ${old} ${change.again ? `(it is ${now} now)` : `to ${now}`}`,
-    ...(staleSource.left ? LEFT : { covered: "it", uncovered: "no invalidation covers it" }),
+    ...(staleSource.left ? LEFT : staleSource.secondStage ? SECOND_STAGE : WHOLE),
     expected: command === null ? "" : `. Expected ${command.text}`,
     fields: {
       changed_line: change.line,

@@ -157,7 +157,7 @@ class DepartureSink implements ReplaySink {
     if (outcome.status !== FAULT) return;
     coverage.add("fault", outcome.fault!.name);
     coverage.add("page", `${outcome.model} ${outcome.fault!.name} ${outcome.stage} ${outcome.level}`);
-    coverage.add("request", `${outcome.fault!.name} ${request.access} ${request.priv}`);
+    coverage.add("request", `${outcome.fault!.name} ${request.access} ${request.priv} ${request.at}`);
     if (outcome.entryFrame < 0) return;
     const frame = outcome.entryFrame;
     const rule = this.#rules.get(hexHalves((frame / 0x10_0000) | 0, (frame << 12) | outcome.entryOffset));

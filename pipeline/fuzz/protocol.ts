@@ -14,6 +14,9 @@ export const PROTOCOL_VERSION = 1;
 const DEFAULT_WINDOW = 1;
 const MOST_WINDOW = 2 ** 16;
 
+/** Who says nothing of address types knows nothing of them. */
+const UNTRANSLATED_ALONE = ["untranslated"] as const;
+
 export interface Hello {
   readonly name: string;
   readonly model: IommuModel;
@@ -38,6 +41,7 @@ export function helloOfDevice({ name, model, window, limits }: Hello): string {
     memory: { base: hex(base), size: hex(bytes) },
     pages_in_memory: limits.pagesInMemory,
     access: limits.accesses,
+    at: limits.addressTypes,
     pasid: limits.pasid,
     priv: limits.priv,
     untranslated: limits.untranslated,
@@ -75,7 +79,8 @@ function limitsOf(given: Readonly<Record<string, unknown>>): Limits {
     devices: read.devices(),
     memory: read.memory(),
     pagesInMemory: read.flag("pages_in_memory", NO_LIMITS.pagesInMemory),
-    accesses: read.accesses(),
+    accesses: read.kinds("access", NO_LIMITS.accesses, NO_LIMITS.accesses),
+    addressTypes: read.kinds("at", NO_LIMITS.addressTypes, UNTRANSLATED_ALONE),
     pasid: read.flag("pasid", NO_LIMITS.pasid),
     priv: read.flag("priv", NO_LIMITS.priv),
     untranslated: read.flag("untranslated", NO_LIMITS.untranslated),
@@ -116,13 +121,13 @@ class SupportsReader {
     return { base: this.number("memory.base", memory.base), bytes: this.number("memory.size", memory.size) };
   }
 
-  accesses(): Limits["accesses"] {
-    const value = this.#given.access;
-    if (value === undefined) return NO_LIMITS.accesses;
-    const known = NO_LIMITS.accesses;
+  /** A list of some of the kinds that there are. */
+  kinds<T extends string>(name: string, known: readonly T[], absent: readonly T[]): readonly T[] {
+    const value = this.#given[name];
+    if (value === undefined) return absent;
     if (!Array.isArray(value) || value.length === 0 || !value.every((one) => known.includes(one)))
-      throw this.#wrong("access", `a list of ${known.join(", ")}`, value);
-    return value as Limits["accesses"];
+      throw this.#wrong(name, `a list of ${known.join(", ")}`, value);
+    return value as T[];
   }
 
   devices(): readonly number[] {

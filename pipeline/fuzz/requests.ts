@@ -1,5 +1,5 @@
 import type { Random } from "../../walkers/fuzz/random.ts";
-import type { Target, World, WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { FuzzedAddressType, Target, World, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, IOMMUS } from "../../walkers/models.ts";
 import { MAX_PASID_BITS } from "../../walkers/request.ts";
 import { hex } from "../../walkers/word64.ts";
@@ -33,7 +33,7 @@ export class Requests {
     const access = random.pick(limits.accesses);
     const priv = limits.priv && random.oneIn(3);
     const len = this.#length(address);
-    return this.#record(this.#device(target), pasid, address, len, access, priv);
+    return this.#record(this.#device(target), pasid, address, len, access, priv, this.#addressType());
   }
 
   /** One that a driver would have its device make: a byte that is mapped, and the access that is granted most often. */
@@ -41,7 +41,8 @@ export class Requests {
     const random = this.#random;
     const { model, limits } = this.#world;
     const inside = address + (random.bits(52) % bytes);
-    return this.#record(deviceName(model, device), pasid, inside, 1, limits.accesses[0]!, false);
+    const at = this.#addressType();
+    return this.#record(deviceName(model, device), pasid, inside, 1, limits.accesses[0]!, false, at);
   }
 
   #record(
@@ -51,6 +52,7 @@ export class Requests {
     len: number,
     access: string,
     priv: boolean,
+    at: FuzzedAddressType,
   ): WorldRecord {
     return {
       type: "dma",
@@ -62,7 +64,15 @@ export class Requests {
       len,
       access,
       ...(priv ? { priv } : {}),
+      ...(at === "untranslated" ? {} : { at }),
     };
+  }
+
+  #addressType(): FuzzedAddressType {
+    const { addressTypes } = this.#world.limits;
+    return addressTypes.length > 1 && this.#random.oneIn(4)
+      ? this.#random.pick(addressTypes)
+      : addressTypes[0]!;
   }
 
   #anyTarget(): Target {

@@ -94,7 +94,9 @@ class Shrinker<S extends Shown> {
   async #simplerRequests(): Promise<void> {
     for (let i = 0; i < this.best.records.length; i++) {
       if (this.best.records[i]!.type !== "dma") continue;
-      for (const change of [{ len: 1 }, { priv: undefined }, { pasid: undefined }, { access: "r" }])
+      for (const change of [
+        ...[{ len: 1 }, { at: undefined }, { priv: undefined }, { pasid: undefined }, { access: "r" }],
+      ])
         await this.#with(i, change);
       const address = BigInt(this.best.records[i]!.addr as string);
       await this.#with(i, { addr: hex(address & ~0xfffn) });

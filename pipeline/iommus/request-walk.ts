@@ -8,6 +8,12 @@ const PASSING_BYTES = 2 ** PASSING_SHIFT;
 /** Pieces of one page that caches are told of: what these are, all are. */
 const MOST_PIECES = 1 << 16;
 const EVERY_PAGE = { holdNoPages: () => false };
+const UNBOUNDED: Effort = { left: Number.POSITIVE_INFINITY };
+
+/** Pages that may still be looked at. */
+export interface Effort {
+  left: number;
+}
 
 /** What walks a request of one page: an engine, or who takes down what an engine reads. */
 export interface Walks {
@@ -35,6 +41,7 @@ export interface CacheObserver {
  * @param bytes length of the request, 1 to 2^32 - 1; it does not wrap around the address space
  * @param caches told about every page's walk
  * @param time tick of the replay's clock
+ * @param effort pages that may be walked, the walked ones taken off: where none is left, `out` is of no use
  * @returns whether `caches` may hold another answer for one of the pages
  */
 export function walkRequest(
@@ -44,6 +51,7 @@ export function walkRequest(
   out: Outcome,
   caches: CacheObserver | null = null,
   time = 0,
+  effort: Effort = UNBOUNDED,
 ): boolean {
   let walk = walks.walk(request);
   let doubt = caches?.use(request, walk, time) ?? false;
@@ -55,8 +63,8 @@ export function walkRequest(
   let span = Math.min(left, bytesAlike(request, walk, holder));
   out.reads += walk.reads * (walksIn(request, walk, span) - 1);
   out.run(walk.frame, walk.offset, span);
-  if (caches !== null && usePieces(walks, request, walk, span, caches, time)) doubt = true;
-  while (left > span) {
+  if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
+  while (left > span && --effort.left > 0) {
     left -= span;
     advance(request, span);
     walk = walks.walk(request);
@@ -73,7 +81,7 @@ export function walkRequest(
       return doubt;
     }
     out.run(walk.frame, walk.offset, span);
-    if (caches !== null && usePieces(walks, request, walk, span, caches, time)) doubt = true;
+    if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
   }
   return doubt;
 }
@@ -91,6 +99,7 @@ function usePieces(
   span: number,
   caches: CacheObserver,
   time: number,
+  effort: Effort,
 ): boolean {
   if (walk.pageShift <= FRAME_SHIFT || span <= bytesToEnd(request, FRAME_SHIFT)) return false;
   const { addrHi, addrLo } = request;
@@ -98,6 +107,7 @@ function usePieces(
   let doubt = false;
   let piece = bytesToEnd(request, shift);
   for (let left = span, asked = 0; left > piece && asked < MOST_PIECES; asked++) {
+    if (--effort.left <= 0) break;
     left -= piece;
     advance(request, piece);
     if (caches.use(request, walks.walk(request), time)) doubt = true;

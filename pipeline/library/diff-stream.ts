@@ -1,3 +1,4 @@
+import { onlyTrace } from "../../parsers/recognize.ts";
 import { ALIGNMENTS, type Alignment, AlignmentError } from "../diff/aligner.ts";
 import { DEPTHS, type Depth } from "../diff/answer.ts";
 import { TRACE_SIDES, type TraceSide } from "../diff/answer-kinds.ts";
@@ -50,11 +51,13 @@ export async function* diff(
   const ignore = new IgnoreRules((options.ignore ?? []).map(ruleOf), new Date().toISOString().slice(0, 10));
   const filters = words && filtered(() => [new RecordFilter(words), new RecordFilter(words)] as const);
   const replayOf = (input: TraceInput) => ({ directory: traceFolder(input), allowPaths });
-  const sourceA = await sourceOf(a);
-  const sourceB = await sourceOf(b).catch(async (error) => {
-    await sourceA.close();
-    throw error;
-  });
+  const sourceA = await onlyTrace(await sourceOf(a), true);
+  const sourceB = await sourceOf(b)
+    .then((source) => onlyTrace(source, true))
+    .catch(async (error) => {
+      await sourceA.close();
+      throw error;
+    });
   const chunks = handedOn<string>([sourceA, sourceB], async (put) => {
     const hooks = { write: (bytes: Buffer) => put(bytes.toString("utf8")) };
     const compared = {

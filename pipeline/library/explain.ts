@@ -1,4 +1,5 @@
 import { causesOf, type Fault, type FaultReason, hasCode, type Occurrence } from "../../walkers/fault.ts";
+import { occurrenceOf } from "../../walkers/fault-record.ts";
 import type { DecodedField, Layout } from "../../walkers/layout.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { LibraryError, unknownName } from "./library-error.ts";
@@ -83,12 +84,7 @@ export function explainRecord(model: IommuModel, words: readonly bigint[]): Expl
   const { faults, faultRecord } = vendorOf(model);
   const record = bytesOfWords(words, faultRecord.bytes, Math.ceil(faultRecord.bytes / 8));
   const code = faultRecord.code(record);
-  const known: Occurrence = {
-    reasons: faultRecord.reasons?.(record),
-    access: faultRecord.access?.(record),
-    stage: faultRecord.stage?.(record),
-    kind: faultRecord.kind?.(record),
-  };
+  const known = occurrenceOf(faultRecord, record);
   return {
     ...entryOf(faultRecord.layout(code), record),
     code,

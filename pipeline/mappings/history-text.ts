@@ -4,11 +4,16 @@ import type { Moment, SoftwareMapping } from "./mapping-index.ts";
 const DIRECTIONS = { r: "DMA_TO_DEVICE", w: "DMA_FROM_DEVICE", rw: "DMA_BIDIRECTIONAL" };
 
 /** A fault's history as a sentence without its full stop. */
-export function historyText(
-  { cause, mapping, beyond }: FaultHistory,
-  request: RefusedRequest,
-  at: Moment,
-): string {
+export function historyText(history: FaultHistory, request: RefusedRequest, at: Moment): string {
+  const { crowded = false, forgotten = 0 } = history;
+  const bounds = [
+    crowded ? "more mappings of this address stand, and the latest alone are looked at" : "",
+    forgotten > 0 ? `${forgotten} mappings are forgotten for want of memory` : "",
+  ];
+  return [causeText(history, request, at), ...bounds].filter((text) => text !== "").join("; ");
+}
+
+function causeText({ cause, mapping, beyond }: FaultHistory, request: RefusedRequest, at: Moment): string {
   switch (cause) {
     case "use-after-unmap":
       return `use after unmap: ${rangeText(mapping!)} was mapped${direction(mapping!)}${forWhom(mapping!)} until ${before(mapping!.ended!, at)} the fault, then unmapped`;

@@ -44,19 +44,32 @@ export interface FaultHistory {
   readonly mapping: SoftwareMapping | undefined;
   /** `beyond-buffer`: bytes between the end of the buffer and the address. */
   readonly beyond: bigint | undefined;
+  /** More mappings of the address stand than it was told from: the latest alone were looked at. */
+  readonly crowded?: boolean;
+  /** Where nothing tells: mappings that are no longer remembered, of which one may have. */
+  readonly forgotten?: number;
 }
 
 /** How far past a buffer's end a request is still put down to it. */
 const NEAR = 4096n;
 /** Mappings of one address of which a part stands on when it is undone; more of one address are a mistake of the trace. */
-const MAX_CUT = 64;
+const MAX_CUT = 16;
+/** What mappings may take where nobody says. */
+const DEFAULT_BYTES = 2 ** 26;
 /** Devices that are told apart. */
 const MAX_DEVICES = 1 << 16;
+/** Mappings of one address, of a device or of others, that a fault is told from: the latest of those that stand, and that have ended. */
+const MOST_TOLD = 64;
 
 /** Keeps what software mapped and unmapped, in the order of a trace, to tell of a fault what came before it. */
 export class MappingHistory {
-  readonly #index = new MappingIndex();
+  readonly #index: MappingIndex;
   readonly #devices = new Set<string>();
+
+  /** @param bytes that it may take */
+  constructor(bytes = DEFAULT_BYTES) {
+    this.#index = new MappingIndex(bytes);
+  }
 
   /** Mappings that are no longer remembered. */
   get forgotten(): number {
@@ -73,24 +86,20 @@ export class MappingHistory {
   unmap({ dev, addr, size }: MapRecord, at: Moment): void {
     const name = dev === undefined ? "" : deviceKey(dev);
     const end = addr + size;
-    let cut = 0;
-    const hit = [...this.#index.standingNear(addr, end)].filter(
-      (mapping) => mapping.dev === name && overlaps(mapping, addr, end),
-    );
-    // The latest first: of the others it is known that they are undone somewhere.
-    for (const mapping of hit.reverse()) {
-      const whole = mapping.addr >= addr && mapping.addr + mapping.size <= end;
-      if (whole || cut++ < MAX_CUT) this.#cut(mapping, addr, end, at);
+    const hit = this.#index
+      .standing(name, addr, end)
+      .filter((mapping) => overlaps(mapping, addr, end))
+      .sort((a, b) => a.made.line - b.made.line);
+    const isWhole = (mapping: SoftwareMapping) => mapping.addr >= addr && mapping.addr + mapping.size <= end;
+    // Of the latest: of the others it is known that they are undone somewhere.
+    const inPart = new Set(hit.filter((mapping) => !isWhole(mapping)).slice(-MAX_CUT));
+    for (const mapping of hit)
+      if (inPart.has(mapping)) this.#cut(mapping, addr, end, at);
       else this.#index.end(mapping, at);
-    }
   }
 
   #cut(mapping: SoftwareMapping, from: bigint, to: bigint, at: Moment): void {
     const last = mapping.addr + mapping.size;
-    if (mapping.addr >= from && last <= to) {
-      this.#index.end(mapping, at);
-      return;
-    }
     this.#index.remove(mapping);
     const part = (begin: bigint, end: bigint): SoftwareMapping | undefined => {
       if (begin >= end) return undefined;
@@ -112,24 +121,25 @@ export class MappingHistory {
   of({ dev, addr, span, access }: RefusedRequest, at: Moment): FaultHistory {
     const name = deviceKey(dev);
     const end = addr + span;
-    const around = [...this.#index.near(addr - NEAR, end)].flatMap((mapping) => asOf(mapping, at));
-    const own = around.filter((mapping) => mapping.dev === name);
-    const found = ofOwn(own, addr, end, access);
-    if (found !== undefined) return found;
-    const other = around.find(
+    const near = (whose: string | null, from: bigint) => this.#index.latest(whose, from, end, MOST_TOLD);
+    const then = (mappings: readonly SoftwareMapping[]) => mappings.flatMap((one) => asOf(one, at));
+    const own = near(name, addr - NEAR);
+    const crowded = own[MOST_TOLD - 1]?.ended === null;
+    const found = ofOwn(then(own), addr, end, access);
+    if (found !== undefined) return crowded ? { ...found, crowded } : found;
+    const other = then(near(null, addr)).find(
       (m) => m.dev !== name && m.dev !== "" && m.ended === null && overlaps(m, addr, end),
     );
     if (other !== undefined) return history("other-device", other);
     // Changes of page tables that name no device.
-    const nobodys = around.filter((mapping) => mapping.dev === "" && overlaps(mapping, addr, end));
+    const nobodys = then(near("", addr)).filter((mapping) => overlaps(mapping, addr, end));
     const standing = nobodys.find((mapping) => mapping.ended === null);
     if (standing !== undefined) return history("mapped", standing);
     const ended = latest(nobodys);
     if (ended !== undefined) return history("use-after-unmap", ended);
-    return history(
-      this.#devices.has(name) || this.#devices.has("") ? "never-mapped" : "not-traced",
-      undefined,
-    );
+    const traced = this.#devices.has(name) || this.#devices.has("");
+    const none = history(traced ? "never-mapped" : "not-traced", undefined);
+    return this.forgotten === 0 ? none : { ...none, forgotten: this.forgotten };
   }
 }
 
@@ -172,7 +182,7 @@ function grants({ access: may }: SoftwareMapping, access: RefusedRequest["access
 function latest(mappings: readonly SoftwareMapping[]): SoftwareMapping | undefined {
   return mappings.reduce<SoftwareMapping | undefined>(
     (found, mapping) =>
-      mapping.ended !== null && (found === undefined || mapping.ended.line >= found.ended!.line)
+      mapping.ended !== null && (found === undefined || mapping.ended.line > found.ended!.line)
         ? mapping
         : found,
     undefined,

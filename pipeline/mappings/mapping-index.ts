@@ -1,3 +1,5 @@
+import { IntervalTree } from "./interval-tree.ts";
+
 /** What software mapped at some time. Addresses and sizes are bytes. */
 export interface SoftwareMapping {
   /** "ssss:bb:dd.f", or "" where the source does not say for whom. */
@@ -19,115 +21,125 @@ export interface Moment {
   readonly seconds: number | undefined;
 }
 
-/** Mappings are found by the 2 MiB that they lie in. */
-const BUCKET_BITS = 21n;
-/** A mapping of more of them is looked at every time. */
-const MAX_BUCKETS = 64n;
-/** So many of these are looked at: past them, the oldest are forgotten. */
-const MAX_LARGE = 1 << 10;
-/** Mappings that stand, and that have ended: past these, the oldest are forgotten. */
-const MAX_LIVE = 1 << 18;
-const MAX_ENDED = 1 << 16;
+/** What one mapping costs with all that it is found by: an estimate. */
+const MAPPING_BYTES = 512;
+/** As many are always kept. */
+const FEW = 1024;
+/** Of those that are kept, one in so many may have ended. */
+const ENDED_SHARE = 4;
 
 /** Mappings by address: those that stand, and the latest that have ended. */
 export class MappingIndex {
-  /** Mappings that have been forgotten for want of room. */
+  /** Mappings that have been forgotten for want of memory. */
   forgotten = 0;
-  readonly #live = new Mappings(MAX_LIVE);
-  readonly #ended = new Mappings(MAX_ENDED);
+  readonly #standing: Mappings;
+  readonly #ended: Mappings;
+
+  /** @param bytes that they may take */
+  constructor(bytes: number) {
+    const most = Math.max(Math.floor(bytes / MAPPING_BYTES), FEW);
+    this.#standing = new Mappings(most - Math.floor(most / ENDED_SHARE));
+    this.#ended = new Mappings(Math.floor(most / ENDED_SHARE));
+  }
 
   add(mapping: SoftwareMapping): void {
-    this.forgotten += this.#live.add(mapping);
+    this.forgotten += this.#standing.add(mapping);
   }
 
   /** Ends a mapping. */
   end(mapping: SoftwareMapping, at: Moment): void {
+    this.remove(mapping);
     mapping.ended = at;
-    this.#live.remove(mapping);
     this.forgotten += this.#ended.add(mapping);
   }
 
   /** Takes a mapping that stands away, as if it had not been. */
   remove(mapping: SoftwareMapping): void {
-    this.#live.remove(mapping);
+    this.#standing.remove(mapping);
   }
 
-  /** Every mapping that stands and may touch bytes `from` to `to` (exclusive): more than do. */
-  standingNear(from: bigint, to: bigint): Iterable<SoftwareMapping> {
-    return this.#live.near(from, to);
+  /** Every mapping of a device that stands and touches bytes `from` to `to` (exclusive), or comes close. */
+  standing(dev: string, from: bigint, to: bigint): SoftwareMapping[] {
+    return this.#standing.of(dev)?.touching(lowest(from), Number(to - 1n)) ?? [];
   }
 
-  /** Every mapping, standing or ended, that may touch them. */
-  *near(from: bigint, to: bigint): Generator<SoftwareMapping> {
-    yield* this.#live.near(from, to);
-    yield* this.#ended.near(from, to);
+  /**
+   * The latest mappings that touch them, or come close: those that stand, then those that have ended.
+   * @param dev whose; null: whoever they are for
+   */
+  latest(dev: string | null, from: bigint, to: bigint, most: number): SoftwareMapping[] {
+    const first = lowest(from);
+    const last = Number(to - 1n);
+    return [this.#standing, this.#ended].flatMap((these) => these.of(dev)?.latest(first, last, most) ?? []);
   }
 }
 
+/** Mappings by device and address, and in the order of coming. */
 class Mappings {
   readonly #most: number;
-  /** In the order of making, or of ending. */
-  readonly #all = new Set<SoftwareMapping>();
-  readonly #large = new Set<SoftwareMapping>();
-  readonly #buckets = new Map<bigint, Set<SoftwareMapping>>();
+  readonly #all = new IntervalTree<SoftwareMapping>();
+  readonly #byDevice = new Map<string, IntervalTree<SoftwareMapping>>();
+  readonly #orders = new Map<SoftwareMapping, number>();
+  /** In the order of coming, from `#oldest` on; those that are gone stand there until there are as many of them. */
+  #queue: SoftwareMapping[] = [];
+  #oldest = 0;
+  #next = 1;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** @returns how many others were forgotten for it */
-  add(mapping: SoftwareMapping): number {
-    const buckets = bucketsOf(mapping);
-    this.#all.add(mapping);
-    if (buckets.length === 0) this.#large.add(mapping);
-    for (const bucket of buckets) {
-      const set = this.#buckets.get(bucket);
-      if (set === undefined) this.#buckets.set(bucket, new Set([mapping]));
-      else set.add(mapping);
-    }
-    return this.#bound(this.#all, this.#most) + this.#bound(this.#large, MAX_LARGE);
+  /** @param dev whose; null: all */
+  of(dev: string | null): IntervalTree<SoftwareMapping> | undefined {
+    return dev === null ? this.#all : this.#byDevice.get(dev);
   }
 
-  #bound(oldestFirst: Set<SoftwareMapping>, most: number): number {
-    if (oldestFirst.size <= most) return 0;
-    this.remove(oldestFirst.values().next().value!);
+  /** @returns how many others were forgotten for it */
+  add(mapping: SoftwareMapping): number {
+    const order = this.#next++;
+    const [first, last] = ends(mapping);
+    let tree = this.#byDevice.get(mapping.dev);
+    if (tree === undefined) {
+      tree = new IntervalTree();
+      this.#byDevice.set(mapping.dev, tree);
+    }
+    tree.insert(first, last, order, mapping);
+    this.#all.insert(first, last, order, mapping);
+    this.#orders.set(mapping, order);
+    this.#queue.push(mapping);
+    if (this.#queue.length > 2 * this.#orders.size + FEW) this.#tidy();
+    if (this.#orders.size <= this.#most) return 0;
+    this.remove(this.#first());
     return 1;
   }
 
   remove(mapping: SoftwareMapping): void {
-    if (!this.#all.delete(mapping) || this.#large.delete(mapping)) return;
-    for (const bucket of bucketsOf(mapping)) {
-      const set = this.#buckets.get(bucket);
-      set?.delete(mapping);
-      if (set?.size === 0) this.#buckets.delete(bucket);
-    }
+    const order = this.#orders.get(mapping);
+    if (order === undefined) return;
+    const [first] = ends(mapping);
+    const tree = this.#byDevice.get(mapping.dev)!;
+    tree.remove(first, order);
+    if (tree.isEmpty) this.#byDevice.delete(mapping.dev);
+    this.#all.remove(first, order);
+    this.#orders.delete(mapping);
   }
 
-  /** Those that may touch bytes `from` to `to` (exclusive): more than do. */
-  *near(from: bigint, to: bigint): Generator<SoftwareMapping> {
-    const last = (to - 1n) >> BUCKET_BITS;
-    const first = from < 0n ? 0n : from >> BUCKET_BITS;
-    if (last - first >= MAX_BUCKETS) {
-      yield* this.#all;
-      return;
-    }
-    const seen = new Set<SoftwareMapping>();
-    for (let bucket = first; bucket <= last; bucket++)
-      for (const mapping of this.#buckets.get(bucket) ?? [])
-        if (!seen.has(mapping)) {
-          seen.add(mapping);
-          yield mapping;
-        }
-    yield* this.#large;
+  #first(): SoftwareMapping {
+    while (!this.#orders.has(this.#queue[this.#oldest]!)) this.#oldest++;
+    return this.#queue[this.#oldest]!;
+  }
+
+  #tidy(): void {
+    this.#queue = this.#queue.filter((mapping) => this.#orders.has(mapping));
+    this.#oldest = 0;
   }
 }
 
-/** None for one that is too large for them. */
-function bucketsOf({ addr, size }: SoftwareMapping): bigint[] {
-  const first = addr >> BUCKET_BITS;
-  const last = (addr + size - 1n) >> BUCKET_BITS;
-  if (last - first >= MAX_BUCKETS) return [];
-  const buckets: bigint[] = [];
-  for (let bucket = first; bucket <= last; bucket++) buckets.push(bucket);
-  return buckets;
+/** The first and the last byte, as a number has them: of two addresses the greater one is never the smaller number. */
+function ends({ addr, size }: SoftwareMapping): readonly [number, number] {
+  return [Number(addr), Number(addr + size - 1n)];
+}
+
+function lowest(from: bigint): number {
+  return Math.max(Number(from), 0);
 }

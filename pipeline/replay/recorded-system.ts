@@ -123,7 +123,7 @@ export class RecordedSystem {
   #flush({ addr, size, iommu }: RecordOf<"flush">): Problem | null {
     const unit = iommu === undefined ? null : this.iommus.named("flush", iommu);
     if (unit !== null && !(unit instanceof IommuUnit)) return unit;
-    this.unflushed.recorded = true;
+    this.unflushed.recordedLine ||= this.past.line;
     if (addr === undefined) this.unflushed.flushAll();
     else this.unflushed.flush(addr.hi, addr.lo, size?.hi ?? 0, size?.lo ?? 1);
     return null;

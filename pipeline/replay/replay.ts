@@ -1,8 +1,7 @@
 import type { ErrorCode, TraceHandler } from "../../parsers/trace/reader.ts";
 import type { DmaRecord, MemRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { PlainRecord, RecordOf } from "../../parsers/trace/schema.ts";
-import { printableLine, show } from "../../parsers/trace/show.ts";
-import { didYouMean, meant, UnknownNames } from "../../parsers/trace/unknown-names.ts";
+import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import { printableLine } from "../../parsers/trace/show.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK } from "../../walkers/result.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
@@ -16,14 +15,14 @@ import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
-import { NameFindings, unknownSettings } from "../findings/name-findings.ts";
+import { NameFindings } from "../findings/name-findings.ts";
 import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
 import { RecordedFaults } from "../findings/recorded-faults.ts";
 import { RemadeEntries } from "../findings/remade-entries.ts";
 import { TableFindings } from "../findings/table-findings.ts";
-import { IommuUnit } from "../iommus/iommu-unit.ts";
+import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { aim, type Problem, type Route } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { type Walks, walkRequest } from "../iommus/request-walk.ts";
@@ -37,6 +36,8 @@ import { Counters } from "./counters.ts";
 import { Memo } from "./memo/memo.ts";
 import type { ReplayOptions } from "./options.ts";
 import { RecordedSystem } from "./recorded-system.ts";
+import { RequestEffort } from "./request-effort.ts";
+import { StrangeNames } from "./strange-names.ts";
 import { SystemChanges } from "./system-changes.ts";
 import { UndecidedVerdicts } from "./undecided-verdicts.ts";
 
@@ -54,7 +55,7 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #options: ReplayOptions;
   readonly #judge: Judge;
   readonly #other = new OtherReading();
-  readonly #names = new UnknownNames();
+  readonly #strangeNames: StrangeNames;
   readonly #undecided: UndecidedVerdicts;
   readonly #counters: Counters;
   readonly #analyses: Analyses;
@@ -62,6 +63,12 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #comparison: Comparison;
+  readonly #walks = new RequestEffort("of all requests, 2^21 pages are walked", 1 << 8, 1 << 21);
+  readonly #questions = new RequestEffort(
+    "of all requests, 2^20 walks look for a cached answer",
+    1 << 11,
+    1 << 20,
+  );
   /** What requests came to; null: each is walked. */
   readonly #memo: Memo | null;
   /** A record other than a request has come since something was last asked for what is due before one that uses tables. */
@@ -82,6 +89,7 @@ export class Replay implements TraceHandler, MemoOwner {
     batches: BatchReplay | null = null,
   ) {
     this.system = new RecordedSystem(names, options);
+    this.#strangeNames = new StrangeNames(options.strict, names, this.system.iommus);
     const { filter } = options;
     this.#sink = filter === null ? sink : new FilteredSink(sink, filter);
     this.#options = options;
@@ -140,10 +148,14 @@ export class Replay implements TraceHandler, MemoOwner {
       new PageReuse(iommus, owed, memory, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
+<<<<<<< HEAD
       ofRequests(new RecordedFaults(findings)),
       new MappingFindings(names, findings),
+=======
+      new MappingFindings(names, findings, this.#options.memoryLimit),
+>>>>>>> house
       new LossFindings(findings),
-      new NameFindings(this.#names, findings),
+      new NameFindings(this.#strangeNames.counted, findings),
     ];
   }
 
@@ -257,6 +269,17 @@ export class Replay implements TraceHandler, MemoOwner {
       );
       return;
     }
+    for (const effort of [this.#walks, this.#questions]) effort.begin();
+    this.#walk(line, record, route, walks);
+    for (const effort of [this.#walks, this.#questions]) effort.end();
+  }
+
+  #walk(line: number, record: DmaRecord, route: Route, walks: Walks | null): void {
+    const stranger = this.#strangeNames.observed(line, record.observed.reason);
+    if (stranger !== "") {
+      this.error(line, "schema", stranger);
+      return;
+    }
     const { unit } = route;
     const { caches } = unit;
     caches?.makeRoom();
@@ -265,7 +288,19 @@ export class Replay implements TraceHandler, MemoOwner {
     const outcome = this.#outcome;
     const mayDiffer =
       (walks !== null || !this.#walkAsForeseen(unit, record, request, outcome)) &&
-      walkRequest(walks ?? unit.engine, request, record.len, outcome, caches, this.system.past.time);
+      walkRequest(
+        walks ?? unit.engine,
+        request,
+        record.len,
+        outcome,
+        caches,
+        this.system.past.time,
+        this.#walks,
+      );
+    if (this.#walks.isUsedUp) {
+      this.error(line, "range", this.#walks.sentence);
+      return;
+    }
     // A fetch that failed may be a hole, or a snapshot's file that cannot be read any more: the latter is said once.
     const { memory } = this.system;
     let unread = false;
@@ -275,7 +310,11 @@ export class Replay implements TraceHandler, MemoOwner {
     }
     const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other, this.#questions);
+    if (this.#questions.isUsedUp) {
+      this.error(line, "range", this.#questions.sentence);
+      this.#judge.abstain(record, outcome);
+    }
     if (caches !== null && caches.stoppedLine > 0 && !unread)
       this.#behindStop(line, route, record, outcome, caches);
     this.#analyse(line, route, record, outcome, unread);
@@ -311,10 +350,19 @@ export class Replay implements TraceHandler, MemoOwner {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
-    const { unflushed } = this.#judge;
-    if (unflushed !== null && outcome.verdict === "unflushed")
+    const { unflushed, unseen } = this.#judge;
+    const shown = unflushed !== null && outcome.verdict === "unflushed";
+    const write = shown ? unflushed : outcome.verdict === "match" || !record.observed.present ? unseen : null;
+    if (write !== null)
       for (const analysis of analyses.unflushed)
-        analysis.unflushed(line, route, record, this.#request, unflushed);
+        analysis.unflushed(
+          line,
+          route,
+          record,
+          this.#request,
+          write,
+          shown ? "answered" : record.observed.present ? "latent" : "hazard",
+        );
     if (caches !== null && caches.staleInDevice !== null) {
       for (const analysis of analyses.staleDevice)
         analysis.staleDevice(line, route, record, this.#request, caches.staleInDevice);
@@ -377,15 +425,14 @@ export class Replay implements TraceHandler, MemoOwner {
     this.system.past.tick(line);
     this.#due = true;
     this.#memo?.happened();
-    const stranger =
-      record.type === "iommu" || record.type === "reg" ? this.#unknownSetting(line, record) : "";
+    const stranger = this.#strangeNames.inRecord(line, record);
     if (stranger !== "") this.error(line, "schema", stranger);
     else if (record.type === "mark") this.#sink.record({ type: "mark", line, label: record.label });
     else this.#changes.record(line, record);
   }
 
   unknownField(line: number, path: string, name: string, known: readonly string[]): boolean {
-    return this.#names.count(line, path, name, known);
+    return this.#strangeNames.counted.count(line, path, name, known);
   }
 
   unknown(_line: number, type: string): void {
@@ -407,7 +454,7 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#memo?.fold();
     for (const analysis of this.#analyses.finish) analysis.finish(lines);
     const { iommus } = this.system;
-    this.summary.unknownNames = this.#names.found;
+    this.summary.unknownNames = this.#strangeNames.counted.found;
     this.summary.finish(lines, iommus.forgotten);
     this.summary.filtered = this.#options.filter?.leftOut ?? -1;
     if (this.#options.stats) this.#counters.report(this.#sink, iommus.units, this.#options.trace);
@@ -415,23 +462,6 @@ export class Replay implements TraceHandler, MemoOwner {
 
   close(): void {
     this.system.close();
-  }
-
-  /** Counts registers and properties that the IOMMU does not have. @returns what is wrong with that, where it is an error */
-  #unknownSetting(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">): string {
-    let wrong = "";
-    const found = (path: string, name: string, known: readonly string[], always: boolean) => {
-      if (!this.#options.strict) this.#names.count(line, path, name, known, always);
-      else if (wrong === "" && (always || meant(name, known) !== undefined))
-        wrong = `${path}: expected known names, found ${show(name)}${didYouMean(meant(name, known))}`;
-    };
-    if (record.type === "iommu")
-      unknownSettings(record.model, "iommu", record.regs?.keys() ?? [], record.props?.keys() ?? [], found);
-    else {
-      const unit = this.system.iommus.named("reg", record.iommu);
-      if (unit instanceof IommuUnit) unknownSettings(unit.model, "reg", [record.name], [], found);
-    }
-    return wrong;
   }
 
   #fail(line: number, problem: Problem | null): void {

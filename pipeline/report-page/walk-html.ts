@@ -1,11 +1,11 @@
-import { causesOf } from "../../walkers/fault.ts";
 import type { DecodedField, Layout } from "../../walkers/layout.ts";
 import { FAULT } from "../../walkers/result.ts";
-import { hex, joined } from "../../walkers/word64.ts";
+import { hex } from "../../walkers/word64.ts";
 import type { TakenWalk } from "../report/taken-walks.ts";
 import type { PageWalk, WalkStep } from "../walk/page-walk.ts";
 import { sentence } from "../words/sentence.ts";
-import { lastPurpose, occurrenceOf, resultText } from "../words/walk-text.ts";
+import { causesOfWalk, oldValues } from "../words/walk-causes.ts";
+import { lastPurpose, resultText } from "../words/walk-text.ts";
 import { EMPTY, Html, html } from "./html.ts";
 import { structureHtml } from "./structure-html.ts";
 import { answerText, clip, many } from "./words.ts";
@@ -80,9 +80,10 @@ function faultMeaning(walk: TakenWalk): Html {
   const { fault } = walk.page.result;
   const { outcome, changes } = walk;
   if (fault === null || outcome.result !== "fault") return EMPTY;
-  const causes = causesOf(fault, occurrenceOf(walk, fault));
-  const until = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
-  const was = until.length > 0 && html`<p>The entry was ${until.join(", ")}.</p>`;
+  const causes = causesOfWalk(walk, fault);
+  // Of a context or PASID structure the causes say so.
+  const told = outcome.stage === undefined || changes.length === 0;
+  const was = !told && html`<p>The entry was ${oldValues(changes)}.</p>`;
   const likely =
     causes.length > 0 &&
     html`<p>Likely causes:</p><ul>${causes.map((cause) => html`<li>${cause}</li>`)}</ul>`;

@@ -2,6 +2,7 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { RecordOf } from "../../parsers/trace/schema.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
+import type { DeviceUse } from "../caches/filling/device-tlbs.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
 import type { Analysis } from "../findings/analysis.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -131,7 +132,7 @@ export class Collector implements ReplaySink, Analysis {
     { unit }: Route,
     _record: DmaRecord,
     _request: WalkRequest,
-    { change }: StaleSource,
+    { source: { change } }: DeviceUse,
   ): void {
     this.#note(`${unit.id} device ${change?.frame}:${change?.offset}`);
   }

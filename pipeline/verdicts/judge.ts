@@ -10,7 +10,7 @@ import { sameAnswer } from "../caches/history/past-walks.ts";
 import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
-import { advance, bytesToEnd, bytesToPageEnd } from "../iommus/request-walk.ts";
+import { advance, bytesToEnd, bytesToPageEnd, type Effort } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
 
 /** As an answer from a cache (`VALID`, `INVALIDATED`): memory before a write that nothing has flushed gives it. */
@@ -23,6 +23,8 @@ const VERDICT_OF: Readonly<Record<number, Verdict>> = {
 
 /** Pages of one request that caches are asked about where they may hold something else: what these are, all are. */
 const MOST_PAGES = 1 << 16;
+/** What it takes to look for a cached answer of a page, in walks, about. */
+const WALKS_TO_EXPLAIN = 8;
 const NOTHING: readonly StaleSource[] = [];
 
 /**
@@ -41,8 +43,12 @@ export class Judge {
   behindStop = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
+  /** One that it need not have seen either, though its answer does not show that. */
+  unseen: UnflushedWrite | null = null;
   /** Entries that could have answered differently, and that nothing has invalidated: whether one has or not. */
   owed: readonly StaleSource[] = NOTHING;
+
+  #effort: Effort = { left: 0 };
 
   constructor(comparison: Comparison) {
     this.#comparison = comparison;
@@ -56,6 +62,7 @@ export class Judge {
    * @param caches what the IOMMU's caches may hold; null where nobody keeps track
    * @param mayDiffer a cache may hold something else than the walk gave
    * @param other what another reading of the specification gives; null where there is none
+   * @param effort walks that its questions may take, about, those that they take taken off: where none is left, there is no verdict
    */
   judge(
     record: DmaRecord,
@@ -64,12 +71,15 @@ export class Judge {
     caches: UnitCaches | null,
     mayDiffer: boolean,
     other: Outcome | null,
+    effort: Effort,
   ): void {
+    this.#effort = effort;
     this.staleSource = null;
     this.unflushed = null;
     this.behindStop = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
+    this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
     if (!observed.present) {
       if (this.owed.length === 0) return;
       this.staleSource = this.owed[0]!;
@@ -86,6 +96,14 @@ export class Judge {
       outcome.verdict = "not-modelled";
       outcome.difference = "";
     } else if (caches !== null) this.#ask(record, request, outcome, caches);
+  }
+
+  /** The write without which the request's first page would be answered otherwise, and that is known not to have been flushed. */
+  #unseen(record: DmaRecord, request: WalkRequest, caches: UnitCaches): UnflushedWrite | null {
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const now = caches.walkAgain(request);
+    return caches.unflushedAnswer(request, (walk) => !sameAnswer(walk, now), true, this.#effort);
   }
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
@@ -146,6 +164,7 @@ export class Judge {
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
   abstain(record: DmaRecord, outcome: Outcome): void {
     this.staleSource = null;
+    this.unseen = null;
     this.owed = NOTHING;
     outcome.verdict = record.observed.present ? "unknown" : "";
   }
@@ -163,6 +182,7 @@ export class Judge {
       // Where a page faults, the request has its answer: whatever a cache has of those after it changes nothing.
       const goesOn = now.status === FAULT ? false : null;
       if (caches.isAsMemory(request)) return goesOn;
+      this.#effort.left -= WALKS_TO_EXPLAIN;
       owed.push(...caches.uninvalidated(request, (walk) => !sameAnswer(walk, now)));
       return ++asked < MOST_PAGES ? goesOn : false;
     });
@@ -208,9 +228,11 @@ export class Judge {
 
   /** Without flushes in the trace, what an invalidation has covered comes before what memory may have said. */
   #explainPage(request: WalkRequest, caches: UnitCaches, accept: (walk: WalkResult) => boolean): number {
-    const depth = caches.isAsMemory(request) ? UNEXPLAINED : caches.explain(request, accept);
+    const asked = !caches.isAsMemory(request);
+    if (asked) this.#effort.left -= WALKS_TO_EXPLAIN;
+    const depth = asked ? caches.explain(request, accept) : UNEXPLAINED;
     if (depth === UNEXPLAINED || (depth === INVALIDATED && caches.flushesRecorded)) {
-      const write = caches.unflushedAnswer(request, accept);
+      const write = caches.unflushedAnswer(request, accept, false, this.#effort);
       if (write !== null) {
         this.unflushed ??= write;
         return UNFLUSHED;
@@ -243,7 +265,8 @@ export class Judge {
   }
 
   /**
-   * Visits the pages of a request, or the pieces that they may be held in, until `visit` returns an answer other than null.
+   * Visits the pages of a request, or the pieces that they may be held in, until `visit` returns an answer other than null,
+   * or they are too many.
    * @param invalidated also those that they may have been held in
    */
   #pages(
@@ -262,7 +285,7 @@ export class Judge {
       const answer = visit(now);
       if (answer !== null) return answer;
       left -= span;
-      if (left === 0) return null;
+      if (left === 0 || --this.#effort.left <= 0) return null;
       advance(request, span);
     }
   }

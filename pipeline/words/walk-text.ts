@@ -1,9 +1,7 @@
-import { ACCESS_BITS } from "../../parsers/trace/accesses.ts";
-import type { Fault, Occurrence } from "../../walkers/fault.ts";
+import type { Fault } from "../../walkers/fault.ts";
 import type { IommuModel } from "../../walkers/models.ts";
-import { VENDORS } from "../../walkers/registry.ts";
 import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
-import { addressText, hex, joined } from "../../walkers/word64.ts";
+import { addressText, hex } from "../../walkers/word64.ts";
 import { permText } from "../output/perm-text.ts";
 import type { OutcomeRecord } from "../output/records.ts";
 import type { PageWalk, WalkStep } from "../walk/page-walk.ts";
@@ -14,6 +12,7 @@ import { paint, paintAs } from "./paint.ts";
 import { faultLines, faultTitle } from "./sentence.ts";
 import { structureLines } from "./structure.ts";
 import { tagTexts } from "./tags.ts";
+import { causesOfWalk, occurrenceOfWalk } from "./walk-causes.ts";
 
 const INDENT = "  ";
 
@@ -102,31 +101,6 @@ export function resultText(result: WalkResult): string {
   return `${paint("bad", "fault")} ${faultTitle(result.fault!)}`;
 }
 
-/** What a walk knows of its fault. */
-export function occurrenceOf(
-  { outcome, model }: Pick<InspectedRequest, "outcome" | "model">,
-  fault: Fault,
-): Occurrence {
-  const { reason, access, stage, flags, entry } = outcome;
-  const { kindOfFlags } = VENDORS[model].faultRecord;
-  return {
-    reasons: [reason!],
-    access: ACCESS_BITS[access],
-    stage,
-    kind: flags === undefined ? undefined : kindOfFlags?.(fault.code, Number(flags)),
-    entryLo: entry === undefined ? undefined : Number(BigInt.asIntN(32, BigInt(entry))),
-  };
-}
-
-/** Of a structure that served requests before and was changed, no cause is likely that it was never set up. */
-function likelyCauses({ outcome, changes }: InspectedRequest): readonly string[] | undefined {
-  if (outcome.stage !== undefined || changes.length === 0) return undefined;
-  const values = changes.map(({ oldHi, oldLo, line }) => `${hex(joined(oldHi, oldLo))} until line ${line}`);
-  return [
-    `the entry was ${values.join(", ")}: the device was still active when it was removed, or it is being replaced`,
-  ];
-}
-
 function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[] {
   const { outcome, model } = inspected;
   const lines: string[] = [];
@@ -136,7 +110,11 @@ function outcomeLines(inspected: InspectedRequest, fault: Fault | null): string[
     const code = outcome.code === undefined ? "" : ` (${outcome.code})`;
     lines.push(`outcome: ${paint("bad", "fault")} ${paint("strong", outcome.name!)}${code}${place}${level}`);
     if (fault !== null && outcome.reason !== undefined)
-      lines.push(...indented(faultLines(fault, occurrenceOf(inspected, fault), likelyCauses(inspected))));
+      lines.push(
+        ...indented(
+          faultLines(fault, occurrenceOfWalk(inspected.outcome, fault), causesOfWalk(inspected, fault)),
+        ),
+      );
     if (outcome.entry_addr !== undefined)
       lines.push(
         `${INDENT}failing entry at ${outcome.entry_addr}: ${outcome.entry ?? "not in recorded memory"}`,

@@ -1,18 +1,39 @@
 /**
- * tsx test/bench/complexity.ts [kind,…] [largest, default 1000000]: how the time of a replay grows with the number of
- * records of each kind, and what memory it takes under a limit of 64 MiB. An exponent of 1 is linear; n log n is up to
- * 1.1. CPU time of this process, so that others on the machine do not count.
+ * npx tsx test/bench/complexity.ts [kind,…, default all] [largest, default 1000000] [memory limit, default 64M]: how the time and the
+ * memory of a run grow with the number of records of each kind (`record-kinds.ts`). Runs the built command (`npm run build`
+ * first) on its standard input, each size in a process of its own, which alone is measured: user and system CPU seconds, and the
+ * peak of resident memory in MB under the limit, and under the default one at the largest size. The exponent is of the two
+ * largest sizes, without what a run of one record takes: 1 is linear, n log n up to 1.1. A run that takes more than 5 s is not
+ * repeated ten times larger, and ends after 100 s.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ChunkSource } from "../../parsers/trace/source.ts";
-import { replayTrace } from "../../pipeline/replay/run.ts";
-import { KINDS, type Lines } from "./record-kinds.ts";
+import { Readable, type Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Lines } from "./bulk-records.ts";
+import { KINDS, PAIRS } from "./record-kinds.ts";
 
-const MEMORY_LIMIT = 64 * 2 ** 20;
 const SIZES = [10_000, 100_000, 1_000_000];
-async function* chunks(lines: Lines): AsyncGenerator<string> {
+/** CPU seconds: of a run that is not made ten times larger, and of one that is given up. */
+const LONG = 5;
+const MOST = 100;
+/** CPU seconds below which an exponent is noise. */
+const NOISE = 0.05;
+
+/** Run before the command: says in the end what the process has taken. */
+const USAGE = `import { writeSync } from "node:fs";
+process.on("exit", () => writeSync(3, JSON.stringify(process.resourceUsage())));`;
+const COMMAND = join(import.meta.dirname, "../../dist/cli/main.js");
+
+interface Usage {
+  readonly seconds: number;
+  readonly megabytes: number;
+}
+
+function* chunks(lines: Lines): Generator<string> {
   let text = "";
   for (const line of lines) {
     text += `${line}\n`;
@@ -23,30 +44,71 @@ async function* chunks(lines: Lines): AsyncGenerator<string> {
   yield text;
 }
 
-async function seconds(kind: string, n: number, directory: string): Promise<number> {
-  const before = process.cpuUsage();
-  const lines = KINDS[kind]!(n, "memory.raw");
-  await replayTrace(
-    new ChunkSource(kind, chunks(lines), () => {}),
-    { write() {} },
-    { memoryLimit: MEMORY_LIMIT, directory },
-  );
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
+const send = (lines: Lines, to: Writable) => pipeline(Readable.from(chunks(lines)), to);
+
+/** What the command takes; null where it was given up, or did not end by itself. */
+async function run(args: readonly string[], input: Lines, directory: string): Promise<Usage | null> {
+  const usage = `data:text/javascript,${encodeURIComponent(USAGE)}`;
+  const node = [process.execPath, "--import", usage, COMMAND, ...args];
+  const child = spawn("sh", ["-c", `ulimit -t ${MOST}; exec "$@"`, "sh", ...node], {
+    cwd: directory,
+    stdio: ["pipe", "ignore", "ignore", "pipe"],
+  });
+  const ended = once(child, "close");
+  let said = "";
+  (child.stdio[3] as Readable).setEncoding("utf8").on("data", (text) => {
+    said += text;
+  });
+  // A process that ends early takes no more.
+  await send(input, child.stdin!).catch(() => {});
+  await ended;
+  if (said === "") return null;
+  const { userCPUTime, systemCPUTime, maxRSS } = JSON.parse(said) as NodeJS.ResourceUsage;
+  return { seconds: (userCPUTime + systemCPUTime) / 1e6, megabytes: maxRSS / 1000 };
 }
 
-const [kinds = Object.keys(KINDS).join(","), largest = "1000000"] = process.argv.slice(2);
+async function measure(kind: string, n: number, limit: readonly string[], directory: string) {
+  const pair = PAIRS[kind];
+  if (pair === undefined)
+    return run(["replay", "-", "--threads", "1", ...limit], KINDS[kind]!(n, "memory.raw"), directory);
+  for (const [i, lines] of pair(n).entries()) {
+    const file = join(directory, `${i}.ndjson`);
+    await send(lines, createWriteStream(file));
+  }
+  return run(["diff", "0.ndjson", "1.ndjson", ...limit], [], directory);
+}
+
+const text = (usage: Usage | null) =>
+  usage === null
+    ? `> ${MOST} s`.padStart(15)
+    : `${usage.seconds.toFixed(2)} s ${usage.megabytes.toFixed(0).padStart(4)} MB`.padStart(15);
+
+function exponent(usages: readonly (Usage | null)[], start: Usage): string {
+  const [before, last] = usages.slice(-2).map((usage) => (usage?.seconds ?? Number.NaN) - start.seconds);
+  return before! > NOISE && last! > NOISE ? Math.log10(last! / before!).toFixed(2) : "-";
+}
+
+const known = [...Object.keys(KINDS), ...Object.keys(PAIRS)];
+const [kinds = "all", largest = "1000000", limit = "64M"] = process.argv.slice(2);
 const directory = mkdtempSync(join(tmpdir(), "pasid-complexity-"));
 writeFileSync(join(directory, "memory.raw"), Buffer.alloc(8192));
 try {
-  for (const kind of kinds.split(",")) {
-    const times: number[] = [];
-    for (const n of SIZES) if (n <= Number(largest)) times.push(await seconds(kind, n, directory));
-    const growth = times.slice(1).map((time, i) => Math.log10(time / times[i]!).toFixed(2));
-    const memory = (process.memoryUsage().rss / 2 ** 20).toFixed(0);
-    console.log(
-      `${kind.padEnd(14)} ${times.map((time) => `${time.toFixed(2)} s`).join("  ")}  exponents ${growth.join(", ")}  ${memory} MiB`,
-    );
+  const start = (await run(["replay", "-"], ['{"type":"mark"}'], directory))!;
+  const sizes = SIZES.filter((n) => n <= Number(largest));
+  console.log(`limit ${limit}; start-up ${text(start)}`);
+  console.log(
+    ["kind".padEnd(20), ...sizes.map((n) => `${n}`.padStart(15)), " default", " exponent"].join(" "),
+  );
+  for (const kind of kinds === "all" ? known : kinds.split(",")) {
+    const usages: (Usage | null)[] = [];
+    for (const n of sizes) {
+      usages.push(await measure(kind, n, ["--memory-limit", limit], directory));
+      if ((usages.at(-1)?.seconds ?? MOST) > LONG) break;
+    }
+    const plenty = await measure(kind, sizes[usages.length - 1]!, [], directory);
+    const cells = [...usages.map(text), ...Array(sizes.length - usages.length).fill("-".padStart(15))];
+    const most = plenty === null ? "-" : `${plenty.megabytes.toFixed(0)} MB`;
+    console.log([kind.padEnd(20), ...cells, most.padStart(8), exponent(usages, start).padStart(9)].join(" "));
   }
 } finally {
   rmSync(directory, { recursive: true });

@@ -87,6 +87,7 @@ export class Mutations {
   /** The trace with the answers of the IOMMU that caches everything. */
   readonly original: ReturnType<typeof record>;
   readonly #expected: readonly string[];
+  #judged: Promise<Judged> | null = null;
   readonly #commands: readonly Command[];
   readonly #models: ReadonlyMap<unknown, IommuModel>;
   readonly #devices = new Devices();
@@ -111,6 +112,12 @@ export class Mutations {
     });
     this.invalidations = this.#commands.filter((c) => c.invalidates).map((c) => c.index);
     this.#requests = trace.flatMap((r, index) => (r.type === "dma" ? [index] : []));
+  }
+
+  /** What is said of the original. */
+  judgedOriginal(): Promise<Judged> {
+    this.#judged ??= judge(this.original.records);
+    return this.#judged;
   }
 
   /**
@@ -181,7 +188,7 @@ export class Mutations {
   /** Puts the widest invalidation beside one: nothing can be owed that was not before. */
   async widen(count: number, seed: number): Promise<Tally> {
     const tally = newTally();
-    const before = await judge(this.original.records);
+    const before = await this.judgedOriginal();
     const covered = (index: number) => this.original.covered.get(index) ?? 0;
     const widest = this.invalidations.reduce((a, b) => (covered(b) > covered(a) ? b : a));
     for (const at of this.#some(count, seed)) {
@@ -208,7 +215,7 @@ export class Mutations {
     of = this.invalidations,
   ): Promise<Tally> {
     const tally = newTally();
-    const before = (await judge(this.original.records)).verdicts.join();
+    const before = (await this.judgedOriginal()).verdicts.join();
     for (const at of this.#some(count, seed, of)) {
       tally.tried++;
       const { records } = record(mutated(at));

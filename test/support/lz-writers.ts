@@ -8,12 +8,38 @@ export interface Written {
   readonly plain: Buffer;
 }
 
-function plainOf(steps: readonly Step[]): number[] {
-  const out: number[] = [];
-  for (const step of steps)
-    if ("literals" in step) for (const byte of step.literals) out.push(byte);
-    else for (let i = 0; i < step.length; i++) out.push(out[out.length - step.distance]!);
-  return out;
+/** Bytes as they are put together. */
+class Plain {
+  #bytes = new Uint8Array(1 << 12);
+  #length = 0;
+
+  /** What it has so far. */
+  get bytes(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.#length));
+  }
+
+  /** @returns the bytes of this step */
+  add(step: Step): Uint8Array {
+    const start = this.#length;
+    this.#grow("literals" in step ? step.literals.length : step.length);
+    if ("literals" in step) this.#bytes.set(step.literals, start);
+    else for (let at = start; at < this.#length; at++) this.#bytes[at] = this.#bytes[at - step.distance]!;
+    return this.#bytes.subarray(start, this.#length);
+  }
+
+  #grow(bytes: number): void {
+    this.#length += bytes;
+    if (this.#length <= this.#bytes.length) return;
+    const more = new Uint8Array(2 * this.#length);
+    more.set(this.#bytes);
+    this.#bytes = more;
+  }
+}
+
+function plainOf(steps: readonly Step[]): Buffer {
+  const plain = new Plain();
+  for (const step of steps) plain.add(step);
+  return plain.bytes;
 }
 
 const le = (value: number, bytes: number) =>
@@ -29,7 +55,7 @@ function varint(value: number): number[] {
  * @param wide bytes more than are needed for each operand, where the format has a wider form
  */
 export function snappyBlock(steps: readonly Step[], wide = 0): Written {
-  const plain = Buffer.from(plainOf(steps));
+  const plain = plainOf(steps);
   const packed = varint(plain.length);
   for (const step of steps) {
     if ("literals" in step) {
@@ -84,7 +110,7 @@ export function lzoBlock(steps: readonly Step[]): Written {
     state = behind.length;
   });
   packed.push(0x11, 0, 0);
-  return { packed: Buffer.from(packed), plain: Buffer.from(plainOf(steps)) };
+  return { packed: Buffer.from(packed), plain: plainOf(steps) };
 }
 
 function lzoCopy(distance: number, length: number, state: number, behind: number): number[] {
@@ -105,11 +131,11 @@ function lzoCopy(distance: number, length: number, state: number, behind: number
  */
 function mergeLiterals(steps: readonly Step[]): Step[] {
   const out: Step[] = [];
-  const plain: number[] = [];
+  const plain = new Plain();
   for (const given of steps) {
     const last = out.at(-1);
     const literals = last !== undefined && "literals" in last ? last.literals : new Uint8Array(0);
-    const bytes = plainOf([{ literals: Uint8Array.from(plain) }, given]).slice(plain.length);
+    const bytes = plain.add(given);
     const formless =
       "length" in given &&
       given.length === 2 &&
@@ -118,7 +144,6 @@ function mergeLiterals(steps: readonly Step[]): Step[] {
     if ("literals" in step && literals.length > 0)
       out[out.length - 1] = { literals: Uint8Array.from([...literals, ...step.literals]) };
     else out.push(step);
-    for (const byte of bytes) plain.push(byte);
   }
   return out;
 }

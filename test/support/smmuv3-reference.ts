@@ -10,6 +10,8 @@ export interface ReferenceSmmu {
   readonly idr5: bigint;
   /** CR2.E2H. */
   readonly e2h: boolean;
+  /** CR0.ATSCHK. */
+  readonly atsChecked?: boolean;
   /** 64-bit word at a physical address; undefined: a hole. */
   read(address: bigint, bigEndian?: boolean): bigint | undefined;
 }
@@ -21,6 +23,8 @@ export interface ReferenceAsk {
   readonly write: boolean;
   readonly execute: boolean;
   readonly privileged: boolean;
+  /** Absent: untranslated. */
+  readonly at?: "untranslated" | "translation-request" | "translated";
 }
 
 class Refused extends Error {}
@@ -32,6 +36,7 @@ interface Rights {
   readonly w: boolean;
   readonly x: boolean;
 }
+type Wants = Pick<ReferenceAsk, "read" | "write" | "execute">;
 interface Tables {
   readonly granule: number;
   readonly inputBits: number;
@@ -118,6 +123,11 @@ class Reference {
     if (this.ste(0) === 0n) throw new Refused("C_BAD_STE");
     if (this.config < 4n) throw new Refused("STE.Config unrecorded");
     if (this.steIllegal()) throw new Refused("C_BAD_STE");
+    const { at = "untranslated" } = this.ask;
+    const eats = this.eats;
+    if (at !== "untranslated" && eats === 0n)
+      throw new Refused(at === "translated" ? "F_TRANSL_FORBIDDEN" : "F_BAD_ATS_TREQ");
+    if (at === "translated" && this.idr3(16) === 0n) return this.passed(eats);
     const { ssid } = this.ask;
     const substreams = this.first && this.idr1(10, 6) !== 0n ? Number(this.ste(63, 59)) : 0;
     if (ssid !== undefined && (substreams === 0 || ssid >= 2 ** substreams))
@@ -125,10 +135,33 @@ class Reference {
     const dss = this.ste(65, 64);
     if (substreams > 0 && (ssid === undefined ? dss === 0n || dss === 3n : ssid === 0 && dss === 2n))
       throw new Refused("F_STREAM_DISABLED");
+    if (at === "translated") return this.passed(eats);
     const overridden = this.idr1(26) === 1n ? this.ste(113, 112) : 0n;
     this.privileged = overridden > 1n ? overridden === 3n : ssid !== undefined && this.ask.privileged;
     const bypass = !this.first || (substreams > 0 && ssid === undefined && dss === 1n);
     return bypass ? this.bypass() : this.translated(substreams, ssid ?? 0);
+  }
+
+  /** 5.2 EATS: what counts of it. */
+  get eats(): bigint {
+    const eats = this.idr0(10) === 1n && this.config !== 4n ? this.ste(93, 92) : 0n;
+    const checked = this.smmu.atsChecked === true;
+    if (eats === 2n) return checked ? eats : 0n;
+    return eats === 3n && !(checked && this.idr3(15) === 1n) ? 0n : eats;
+  }
+
+  /** 3.9.1.3, 13.6.3: what has been translated; of split-stage ATS, to an IPA. */
+  passed(eats: bigint): string {
+    const { address, ssid, privileged, execute } = this.ask;
+    if (eats !== 2n) return `ok 0x${least(address, this.oas).toString(16)} rwx`;
+    const attributed = this.idr3(16) === 1n && ssid !== undefined;
+    const overridden = this.idr1(26) === 1n ? this.ste(113, 112) : 0n;
+    this.privileged = overridden > 1n ? overridden === 3n : attributed && privileged;
+    if (beyond(address, this.ias)) throw new Refused("F_ADDR_SIZE S1 IN");
+    const need = this.wanted(
+      attributed || !execute ? this.ask : { read: true, write: false, execute: false },
+    );
+    return answer(this.translate2(address, need, "IN"));
   }
 
   structure(address: bigint, count: number, event: string): bigint[] {
@@ -140,8 +173,8 @@ class Reference {
   }
 
   /** What is asked for after STE.INSTCFG. */
-  wanted(): Rights {
-    const { read, write, execute } = this.ask;
+  wanted({ read, write, execute }: Wants = this.ask): Rights {
+    if (!read && !write && !execute) return { r: false, w: false, x: false };
     const cfg = this.idr1(26) === 1n && !write ? this.ste(115, 114) : 0n;
     if (cfg === 2n) return { r: true, w: false, x: false };
     if (cfg === 3n) return { r: false, w: false, x: true };
@@ -242,7 +275,7 @@ class Reference {
     const { address } = this.ask;
     if (beyond(address, this.config === 4n ? this.oas : this.ias)) throw new Refused("F_ADDR_SIZE S1 IN");
     if (!this.second) return `ok 0x${least(address, this.oas).toString(16)} rwx`;
-    return answer(this.translate2(address, this.wanted(), "IN"));
+    return answer(this.completed(address, this.translate2(address, this.wanted(), "IN")));
   }
 
   /** A walk of either stage; `through` is the stage below. */
@@ -390,13 +423,21 @@ class Reference {
     const update = (ha && d(10) === 0n) || (hd && need.w && d(7) === 1n && d(51) === 1n);
     if (update && !leaf.writable) this.translate2(leaf.at, { r: false, w: true, x: false }, "TT");
     const under = this.translate2(leaf.output, need, "IN");
-    return answer({
-      output: under.output,
-      size: Math.min(leaf.size, under.size),
-      r: rights.r && under.r,
-      w: rights.w && under.w,
-      x: rights.x && under.x,
-    });
+    return answer(
+      this.completed(leaf.output, {
+        output: under.output,
+        size: Math.min(leaf.size, under.size),
+        r: rights.r && under.r,
+        w: rights.w && under.w,
+        x: rights.x && under.x,
+      }),
+    );
+  }
+
+  /** 13.6.3, 13.6.5: split-stage ATS tells the IPA. */
+  completed(ipa: bigint, mapped: Mapped): Mapped {
+    const split = this.ask.at === "translation-request" && this.eats === 2n;
+    return split ? { ...mapped, output: ipa } : mapped;
   }
 
   /** AArch64.S1DirectBasePermissions; PAN is of data accesses, WXN of what the page allows. */
@@ -427,6 +468,14 @@ function answer({ output, size, r, w, x }: Mapped): string {
 
 /** "ok", address, rights and log2 of the page; or event, stage, class and level. */
 export function referenceTranslate(smmu: ReferenceSmmu, steAt: bigint, ask: ReferenceAsk): string {
+  if (ask.at !== "translation-request") return attempt(smmu, steAt, ask);
+  // 3.9.1.2: it asks for what is granted; where that is neither reading nor writing, for why a read is refused.
+  const granted = attempt(smmu, steAt, { ...ask, read: false, write: false, execute: false });
+  if (/^ok \S+ (?:r.|.w)/.test(granted)) return granted;
+  return attempt(smmu, steAt, { ...ask, read: true, write: false, execute: false });
+}
+
+function attempt(smmu: ReferenceSmmu, steAt: bigint, ask: ReferenceAsk): string {
   try {
     return new Reference(smmu, ask).translate(steAt);
   } catch (error) {

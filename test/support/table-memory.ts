@@ -43,10 +43,14 @@ export class TableMemory implements GuestMemory {
 
   /** Writes bytes, which may cross frames. */
   write(address: bigint, data: Uint8Array): void {
-    data.forEach((byte, i) => {
-      const a = address + BigInt(i);
-      this.#page(a).setUint8(Number(a & BigInt(FRAME_MASK)), byte);
-    });
+    for (let from = 0; from < data.length; ) {
+      const a = address + BigInt(from);
+      const view = this.#page(a);
+      const at = Number(a & BigInt(FRAME_MASK));
+      const part = data.subarray(from, from + FRAME_BYTES - at);
+      new Uint8Array(view.buffer).set(part, at);
+      from += part.length;
+    }
     this.generation++;
   }
 

@@ -1,6 +1,7 @@
 import type { FaultReason } from "../fault.ts";
 import type { FaultRecordFormat } from "../fault-record.ts";
 import { bits, type Layout, layout } from "../layout.ts";
+import { TRANSLATION_REQUEST } from "../request.ts";
 import {
   DevTabHardwareErrorEvent,
   FLAG_I,
@@ -42,6 +43,9 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
   code: (record) => eventCode(record, 0),
   layout: (code) => LAYOUTS[code] ?? OtherEvent,
   reasons: (record) => (eventCode(record, 0) === IO_PAGE_FAULT.code ? pageFaultReasons(record) : undefined),
+  /** A request that is no translation request may have been translated or not. */
+  at: (record) =>
+    eventCode(record, 0) in LAYOUTS && translationRequest(record, 0) !== 0 ? TRANSLATION_REQUEST : undefined,
   kind: (record) =>
     eventCode(record, 0) === INVALID_DEVICE_REQUEST.code ? requestType(record, 0) : undefined,
   kindOfFlags: (code, flags) =>
@@ -55,6 +59,7 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
   },
 };
 
+const translationRequest = IoPageFaultEvent.reader("TR");
 const requestType = InvalidDeviceRequestEvent.reader("TYPE");
 const REQUEST_TYPES = InvalidDeviceRequestEvent.mask.TYPE.hi >>> (REQUEST_TYPE_SHIFT + 16);
 

@@ -29,6 +29,8 @@ export const DTE_UPDATES: EntryUpdates = {
   read: DeviceTableEntry.bytes,
   store: 16,
   gate: "V",
+  /** 2.2.2: with V=0 requests are forwarded untranslated, with TV=0 those are aborted that need tables. */
+  refusing: "V=1 and TV=0",
   used: (view, at) => (tv(view, at) === 0 ? WITHOUT_TABLES : gv(view, at) === 0 ? HOST_HALF : GUEST_HALF),
   source: "AMD 48882, 2.2.2",
 };

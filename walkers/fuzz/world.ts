@@ -18,6 +18,9 @@ export interface MemoryRange {
   readonly bytes: bigint;
 }
 
+/** Address types of requests: only devices with ATS have others than the first. */
+export type FuzzedAddressType = "untranslated" | "translation-request" | "translated";
+
 /** What the device under test can be asked: everything where it says nothing. */
 export interface Limits {
   /** Registers that it has, and that cannot be changed. */
@@ -31,6 +34,7 @@ export interface Limits {
   /** All memory that there is, zeros in the beginning; absent: there is no other. */
   readonly ram?: readonly MemoryRange[];
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
+  readonly addressTypes: readonly FuzzedAddressType[];
   readonly pasid: boolean;
   readonly priv: boolean;
   /** What becomes of requests that nothing translates can be told. */
@@ -46,6 +50,7 @@ export const NO_LIMITS: Limits = {
   memory: { base: 0x10_0000n, bytes: 0x100_0000n },
   pagesInMemory: false,
   accesses: ["r", "w", "rw", "x"],
+  addressTypes: ["untranslated", "translation-request", "translated"],
   pasid: true,
   priv: true,
   untranslated: true,
@@ -134,6 +139,11 @@ export class World {
   /** Whether the device under test has the register as it is, for good. */
   isFixed(register: string): boolean {
     return this.limits.regs[register] !== undefined;
+  }
+
+  /** Requests of ATS are to be had: devices may be allowed to make them. */
+  get withAts(): boolean {
+    return this.limits.addressTypes.length > 1;
   }
 
   /** Sets fields of a register, unless it is fixed. @param ones those not named are all ones */

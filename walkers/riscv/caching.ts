@@ -21,6 +21,11 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
   },
   placeFields: [],
   hasDeviceTlb: (device) => device.enAts !== 0,
+  /** Process to translate an IOVA, steps 8 and 9: with T2GPA, what was translated is a GPA. */
+  loadTranslated(device, process) {
+    process.bare();
+    return device.t2gpa !== 0;
+  },
 
   /**
    * Caching in-memory data structures: nothing whose V is clear. What is valid and breaks a rule may be held; of page-table

@@ -1,5 +1,6 @@
 import type { FaultRecordFormat } from "../fault-record.ts";
 import { bit, bits, ignored, layout } from "../layout.ts";
+import { EXECUTE, READ, TRANSLATED, TRANSLATION_REQUEST, UNTRANSLATED, WRITE } from "../request.ts";
 
 const CAUSE_BITS = 12;
 
@@ -31,6 +32,17 @@ export const FaultRecord = layout("fault record", "RISC-V IOMMU 1.0, Fault/Event
 });
 
 const cause = FaultRecord.reader("CAUSE");
+const transactionType = FaultRecord.reader("TTYP");
+/** By TTYP; a translation request says no kind of access. */
+const TYPES: Readonly<Record<number, { readonly at: number; readonly access?: number }>> = {
+  1: { at: UNTRANSLATED, access: EXECUTE },
+  2: { at: UNTRANSLATED, access: READ },
+  3: { at: UNTRANSLATED, access: WRITE },
+  5: { at: TRANSLATED, access: EXECUTE },
+  6: { at: TRANSLATED, access: READ },
+  7: { at: TRANSLATED, access: WRITE },
+  8: { at: TRANSLATION_REQUEST },
+};
 
 export const RISCV_FAULT_RECORD: FaultRecordFormat = {
   name: FaultRecord.name,
@@ -39,6 +51,11 @@ export const RISCV_FAULT_RECORD: FaultRecordFormat = {
   // Recorders log the first doubleword as a whole.
   loggedCode: (logged) => logged % 2 ** CAUSE_BITS,
   layout: () => FaultRecord,
+<<<<<<< HEAD
   // iotval2.
   secondStage: { ipaShift: 2, flags: 3 },
+=======
+  access: (record) => TYPES[transactionType(record, 0)]?.access,
+  at: (record) => TYPES[transactionType(record, 0)]?.at,
+>>>>>>> house
 };

@@ -2,8 +2,8 @@
  * Causes of fault records (RISC-V IOMMU 1.0, "Fault/Event-Queue (FQ)", table of CAUSE encodings), and which of them a
  * device context's DTF bit suppresses.
  */
-import type { Cause, Fault, FaultReason } from "../fault.ts";
-import { EXECUTE, WRITE } from "../request.ts";
+import { type Cause, type Fault, type FaultReason, KEPT_BY_DEVICE } from "../fault.ts";
+import { EXECUTE, TRANSLATED, TRANSLATION_REQUEST, WRITE } from "../request.ts";
 
 const SOURCE = "RISC-V IOMMU 1.0, Fault record CAUSE field encodings";
 
@@ -37,6 +37,7 @@ const NOT_MAPPED: readonly Cause[] = [
   },
   { text: "U, R, W or X deny the access", reasons: ["PERMISSION"] },
   { text: "the address is wider than the scheme translates", reasons: ["OOR_ADDRESS"] },
+  KEPT_BY_DEVICE,
 ];
 const CORRUPTED = [
   "the memory that holds it has an uncorrectable error: see what was logged of that address",
@@ -172,7 +173,10 @@ export const TRANSACTION_DISALLOWED = cause(
     "the device_id is wider than ddtp.iommu_mode",
     "a process_id though tc.PDTV is 0, or one wider than pdtp.MODE",
     "a supervisor request though ta.ENS is 0",
-    "a Translated request or an ATS Translation Request though tc.EN_ATS is 0, or ddtp.iommu_mode is Bare: the firmware or an earlier driver left ATS switched on in the device",
+    {
+      text: "a Translated request or an ATS Translation Request though tc.EN_ATS is 0, or ddtp.iommu_mode is Bare: the firmware or an earlier driver left ATS switched on in the device",
+      at: [TRANSLATION_REQUEST, TRANSLATED],
+    },
   ],
   ["SOURCEID_INVALID", "PASID_INVALID"],
 );

@@ -3,6 +3,7 @@ import { REGIME_EL1, REGIME_EL2 } from "../invalidation.ts";
 import { FINAL_LEVEL, granuleGeometry } from "../page-tables/vmsav8-64.ts";
 import type { IommuState } from "../registers.ts";
 import { Idr3 } from "./registers.ts";
+import { EATS_SPLIT_STAGE } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
 import type { SubstreamContext } from "./substream-context.ts";
 
@@ -42,6 +43,11 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
   },
   placeFields: ["cont"],
   hasDeviceTlb: (device) => device.ats,
+  /** 13.6.3: with split-stage ATS, what was translated is an IPA. */
+  loadTranslated(device, process) {
+    process.bypass = true;
+    return device.eats === EATS_SPLIT_STAGE;
+  },
 
   /** 3.21.3: configuration structures whether they are valid or not; 3.21.1: valid translations only. */
   cachedFailures: () => ({ contexts: () => true, firstStage: false, secondStage: false }),

@@ -1,5 +1,5 @@
-import type { Cause, Fault, FaultReason } from "../fault.ts";
-import { EXECUTE, READ, WRITE } from "../request.ts";
+import { type Cause, type Fault, type FaultReason, KEPT_BY_DEVICE } from "../fault.ts";
+import { EXECUTE, READ, TRANSLATION_REQUEST, UNTRANSLATED, WRITE } from "../request.ts";
 import { Cd } from "./cd.ts";
 import { Ste } from "./ste.ts";
 
@@ -145,8 +145,12 @@ export const F_TRANSLATION = event(
   "7.3.13",
   "The address is outside the range of the tables, or no valid descriptor maps it.",
   [
-    "the buffer was never mapped, or was unmapped while the device used it",
-    "EPD0 or EPD1 disables this half",
+    {
+      text: "the buffer was never mapped, or was unmapped while the device used it",
+      at: [UNTRANSLATED, TRANSLATION_REQUEST],
+    },
+    { text: "EPD0 or EPD1 disables this half", at: [UNTRANSLATED, TRANSLATION_REQUEST] },
+    KEPT_BY_DEVICE,
   ],
   ["BAD_PTE", "OOR_ADDRESS", "PERMISSION"],
 );
@@ -183,6 +187,7 @@ export const F_PERMISSION = event(
     { text: "a read of a write-only mapping (S2AP)", access: READ, stage: 2 },
     { text: "an instruction fetch from a mapping that is execute-never", access: EXECUTE },
     { text: "an unprivileged access to a privileged mapping", stage: 1 },
+    KEPT_BY_DEVICE,
   ],
 );
 const F_TLB_CONFLICT = event(

@@ -35,6 +35,8 @@ export class SmmuFeatures {
   checksTranslated = true;
   /** Configuration errors of ATS requests are recorded. */
   recordAtsErrors = true;
+  /** IDR3.PASIDTT: what has been translated may have a SubstreamID. */
+  translatedPasids = false;
   splitStageAts = true;
   asid16 = true;
   vmid16 = true;
@@ -149,9 +151,10 @@ export class SmmuFeatures {
     this.stt = idr3("STT");
     this.e0pd = idr3("E0PD");
     this.epan = idr3("EPAN");
-    const stated = (field: "DPT" | "S1PI" | "S2PI" | "S2PO") =>
+    const stated = (field: "DPT" | "PASIDTT" | "S1PI" | "S2PI" | "S2PO") =>
       state.capability("idr3", Idr3, field, 0) !== 0;
     this.dpt = stated("DPT");
+    this.translatedPasids = stated("PASIDTT");
     this.s1pi = stated("S1PI");
     this.s2pi = stated("S2PI");
     this.s2po = stated("S2PO");
@@ -197,8 +200,9 @@ export class SmmuFeatures {
   }
 }
 
-/** Frame number of an address aligned down to 2^align bytes. */
+/** Frame number of an address aligned down to 2^align bytes; of more bytes than there are addresses, 0. */
 export function alignFrame(frame: number, align: number): number {
+  if (align >= 64) return 0;
   return align > 12 ? frame - (frame % framesIn(align)) : frame;
 }
 

@@ -151,10 +151,17 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       return this.#structures.terminate(fault, out);
     }
     if (request.at === TRANSLATED) {
+      // 3.9.1.3, 7.3.7: without PASIDTT there are no SubstreamIDs, and nothing is made of that.
+      const checked = this.features.translatedPasids && request.binding === null;
+      if (checked && !this.#admitsSubstream(request, device, out)) return false;
       if (device.eats === EATS_SPLIT_STAGE) this.#translateIpa(request, device, out);
       else this.#passTranslated(request, out);
       return false;
     }
+    return this.#admitsSubstream(request, device, out);
+  }
+
+  #admitsSubstream(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
       return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
@@ -178,12 +185,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #translateIpa(request: WalkRequest, device: StreamContext, out: WalkResult): void {
     const second = this.#stage2;
     second.stream = device;
-    // It is presented as if it had no SubstreamID (3.9.1.3).
-    second.privileged = device.privcfg === PRIVILEGED;
+    // 3.9.1.3: without a SubstreamID, or where PASIDTT is 0, it is unprivileged and of data.
+    const asItSays = this.features.translatedPasids && request.pasid !== NO_PASID;
+    second.privileged = asItSays ? privilegeOf(request, device.privcfg) : device.privcfg === PRIVILEGED;
     second.translated = false;
     out.domain = device.vmid;
     if (!this.#bypassStage1(request, device, out)) return;
-    const access = accessOf(request.access, device.instcfg);
+    const given = asItSays || request.access !== EXECUTE ? request.access : READ;
+    const access = accessOf(given, device.instcfg);
     if (!second.translate(request.addrHi, request.addrLo, access, FOR_DATA, out)) return;
     out.frame = second.frame;
     out.offset = request.addrLo & FRAME_MASK;
@@ -194,8 +203,9 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   /** 3.9.1.2 and 3.9.1.3: faults of translation are told in the completion, configuration errors where software asks for it. */
   logsAts(at: number, { fault, stage }: WalkResult): boolean {
     if (fault === faults.F_TRANSL_FORBIDDEN || fault === faults.F_BAD_ATS_TREQ) return true;
-    const translation = stage !== 0 && fault !== faults.F_WALK_EABT;
-    return translation ? at !== TRANSLATION_REQUEST : this.features.recordAtsErrors;
+    if (at === TRANSLATED && stage !== 0) return true;
+    const told = stage !== 0 && fault !== faults.F_WALK_EABT;
+    return !told && this.features.recordAtsErrors;
   }
 
   /** 3.3.2: the context descriptor. */
@@ -264,9 +274,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       out.perm &= second.perm;
     }
     if (groupShift > out.pageShift) out.groupShift = groupShift;
-    // 13.6.3: the completion gives the IPA, with the rights of both stages.
-    if (request.at === TRANSLATION_REQUEST && device.eats === EATS_SPLIT_STAGE && out.ipaFrame >= 0)
-      out.frame = out.ipaFrame;
+    // 13.6.3, 13.6.5: the completion gives the IPA, with the rights of both stages, or of stage 2 where stage 1 is skipped.
+    if (request.at === TRANSLATION_REQUEST && device.eats === EATS_SPLIT_STAGE) out.frame = frameOf(hi, lo);
     out.status = OK;
     out.offset = request.addrLo & FRAME_MASK;
   }

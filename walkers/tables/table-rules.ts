@@ -96,6 +96,11 @@ export const TABLE_RULES = rules({
     text: "The recorded system refused requests while an entry that they use was invalid, which was valid before and is again.",
     source: UPDATES,
   },
+  "passed-while-replaced": {
+    severity: "error",
+    text: "Requests passed untranslated while an entry that they use was not valid, which was before and is again: they could reach all of memory.",
+    source: "AMD 48882, 2.2.2",
+  },
   "unreachable-entry": {
     severity: "warning",
     text: "A valid entry is beyond the PASIDs or device ids that can be looked up: no request ever uses it.",

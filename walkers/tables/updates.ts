@@ -17,6 +17,8 @@ export interface EntryUpdates {
   readonly independent?: true;
   /** The field that makes an entry valid. */
   readonly gate: string;
+  /** An entry that is not valid lets requests pass; this is how one looks that refuses them. */
+  readonly refusing?: string;
   /** Bits that a valid entry, as it is, makes the IOMMU look at; without it, all. */
   used?(view: DataView, at: number): EntryBits;
   /** Document and section. */

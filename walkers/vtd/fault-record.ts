@@ -37,10 +37,12 @@ export const VTD_FAULT_RECORD: FaultRecordFormat = {
   code: (record) => faultReason(record, 0),
   layout: () => FaultRecordingRegister,
   access: (record) => ACCESSES[requestType(record, 0)],
+  at: (record) => addressType(record, 0),
   ofInterrupts: (code) => INTERRUPT_CODES.has(code),
 };
 
 const requestType = FaultRecordingRegister.reader("T");
+const addressType = FaultRecordingRegister.reader("AT");
 /** By T; page requests have none. */
 const ACCESSES: readonly (number | undefined)[] = [WRITE, undefined, READ, READ | WRITE];
 const INTERRUPT_CODES = new Set(VTD_INTERRUPT_FAULTS.map(({ code }) => code));

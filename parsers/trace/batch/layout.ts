@@ -113,8 +113,8 @@ export const PERIOD_AT = DEVICES_AT + NAME_SLOTS * NAME_BYTES;
 export const CONTEXTS_AT = PERIOD_AT + 64;
 export const ANSWERS_AT = CONTEXTS_AT + CONTEXT_SLOTS * MEMO_SLOT_BYTES;
 export const TAILS_AT = ANSWERS_AT + ANSWER_SLOTS * MEMO_SLOT_BYTES;
-/** Where the memo ends: without a batch machine there is no more. */
-export const MEMO_END = TAILS_AT + MAX_TAILS * MEMO_SLOT_BYTES;
+/** Where the memo ends. */
+const MEMO_END = TAILS_AT + MAX_TAILS * MEMO_SLOT_BYTES;
 
 // Words of a context: what it is found by (IOMMU and device as the trace names them, PASID), the period in which it was
 // noted, its class and its own class (0: the slot is free), and its head: the text of its names up to the address.

@@ -1,14 +1,18 @@
 import type { CacheName } from "../../../walkers/advice.ts";
+<<<<<<< HEAD
 import { FIRST, SECOND } from "../../../walkers/caching.ts";
+=======
+>>>>>>> house
 import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
+import { noteAts } from "../../../walkers/translation-request.ts";
 import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
-import { isAnothers, leftPairs } from "../held/left-behind.ts";
+import { isAnothers, isWhole, leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import { type Extent, extentOf, type Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -16,7 +20,6 @@ import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 import { coversStage, type StageInvalidations } from "../invalidations/stage-invalidations.ts";
 
@@ -217,9 +220,9 @@ export class Explanation {
     if (now !== undefined && this.#throughDevice(now, null, caches, request, scope, accept, asked))
       return true;
     for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
-      if (version.context === now || !this.#inScope(version, scope, coversContext)) continue;
+      if (version.context === now || !this.#inScope(version, scope, false)) continue;
       if (version.context instanceof CachedFailure) {
-        const { result } = version.context;
+        const result = this.#refusal(version.context, request);
         if (accept(result) && this.#comesFrom(request, version, "context", result)) return true;
       } else if (this.#throughDevice(version.context, version, caches, request, scope, accept, asked))
         return true;
@@ -229,6 +232,14 @@ export class Explanation {
     const left =
       scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches, request, scope, accept, asked);
+  }
+
+  /** What a cached refusal says to a request: of one of ATS, there may be no record. */
+  #refusal({ result }: CachedFailure, request: WalkRequest): WalkResult {
+    const out = this.#past.reset();
+    out.copyFrom(result);
+    noteAts(this.#unit.walker, request, out);
+    return out;
   }
 
   /** Translations that outlived the context they were made through: an invalidation has covered that one alone. */
@@ -256,6 +267,7 @@ export class Explanation {
     asked: Set<TagSet>,
   ): boolean {
     const { walker, engine } = this.#unit;
+    const { caching } = this.#unit.vendor;
     if (stale === null && engine.process?.tracked)
       return this.#throughEntries(
         device,
@@ -269,12 +281,18 @@ export class Explanation {
       );
     const past = this.#past;
     let out = past.reset();
-    if (!walker.checkRequest(request, device, out))
-      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
-    out = past.reset();
     const process = walker.newPasidContext();
+    if (!walker.checkRequest(request, device, out)) {
+      const translated = request.at === TRANSLATED && caching.loadTranslated?.(device, process) === true;
+      if (translated)
+        return this.#throughPair(device, process, stale, "context", request, scope, accept, asked);
+      noteAts(walker, request, out);
+      return stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out);
+    }
+    out = past.reset();
     if (walker.loadPasidContext(request, device, process, out))
       return this.#throughEntries(device, process, stale, caches, request, scope, accept, asked);
+    noteAts(walker, request, out);
     if (stale !== null && accept(out) && this.#comesFrom(request, stale, "context", out)) return true;
     return this.#throughCachedEntries(device, stale, caches, request, scope, accept, asked);
   }
@@ -311,10 +329,10 @@ export class Explanation {
       ...this.#contexts.sharedPasidEntries(caches, device, request.pasid),
     ];
     for (const entry of entries) {
-      if (!entry.own || !this.#inScope(entry, scope, coversPasidEntry)) continue;
+      if (!entry.own || !this.#inScope(entry, scope, true)) continue;
       if (stale === null && entry.context === engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
-        const { result } = entry.context;
+        const result = this.#refusal(entry.context, request);
         if (accept(result) && this.#comesFrom(request, entry, "pasid", result)) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid", request, scope, accept, asked))
         return true;
@@ -380,9 +398,9 @@ export class Explanation {
         const invalidated =
           entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
         if (invalidated && scope !== "invalidated") continue;
+        const place = (inv: Invalidation) => entries.placeFor(inv, set, hi, lo, region, device);
         const invalidationPending =
-          time <= set.unknownBefore ||
-          this.#pending.some(time, (inv) => entries.wouldCover(inv, set, hi, lo, region, device), this.#asOf);
+          time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
         const sizes = this.#structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
@@ -412,9 +430,7 @@ export class Explanation {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#pending.someBehindStop(time, (inv) =>
-            entries.wouldCover(inv, set, hi, lo, region, device),
-          ),
+          behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
@@ -473,8 +489,17 @@ export class Explanation {
     if (then === null) return false;
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
+<<<<<<< HEAD
+=======
+    if (invalidated && scope !== "invalidated") return false;
+>>>>>>> house
     const extent = extentOf(then);
+    const place = (inv: Invalidation) => translations.placeFor(inv, set, hi, lo, extent, device);
+    const invalidationPending =
+      time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
+    if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
+<<<<<<< HEAD
     const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
     // What the stage says that has changed may have been left.
     const stage = invalidated && apart && change !== null ? this.#past.stageThen(entry, request, change) : 0;
@@ -485,13 +510,18 @@ export class Explanation {
       remains ? coversStage(inv, stage, set) : translations.wouldCover(inv, set, hi, lo, extent, device);
     const invalidationPending = time <= set.unknownBefore || this.#pending.some(time, covers, this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
+=======
+    const missed = read.missedChange();
+    const change = missed ?? this.#changeBehind(request, entry.context);
+    const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
+>>>>>>> house
     return this.#found({
       cache: "iotlb",
       answer,
       filled: time,
       change,
       root: change === null ? this.#roots.since(time) : null,
-      left: left !== null,
+      left: left !== null || outlives,
       domain: set.domain,
       space: set.space,
       regime: set.regime,
@@ -500,10 +530,15 @@ export class Explanation {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
+<<<<<<< HEAD
       behindStop: this.#pending.someBehindStop(time, covers),
       valid: remains
         ? () => !this.#byStage.covered(stage, set, time)
         : this.#validity(set, shift, hi, lo, time, extent, device),
+=======
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+      valid: this.#validity(set, shift, hi, lo, time, extent, device),
+>>>>>>> house
     });
   }
 
@@ -523,7 +558,7 @@ export class Explanation {
     return () => {
       if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
         return false;
-      asked = set.allRanges;
+      asked = set.ranges?.added ?? 0;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
@@ -531,16 +566,16 @@ export class Explanation {
     };
   }
 
-  #inScope(
-    version: ContextVersion,
-    scope: Scope,
-    covers: typeof coversContext | typeof coversPasidEntry,
-  ): boolean {
+  #inScope(version: ContextVersion, scope: Scope, ofPasid: boolean): boolean {
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return (
-      scope === "valid" || !this.#pending.some(version.filled, (inv) => covers(inv, version.tag), this.#asOf)
-    );
+    return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, this.#asOf);
+  }
+
+  /** Whether an invalidation has dropped a context of a translation, which lives on. */
+  #isInvalidated(context: number): boolean {
+    const pair = this.#contexts.pair(context);
+    return pair !== undefined && !isWhole(pair);
   }
 
   /** The write that contexts of a translation do not know of, where memory still says the same through them. */
@@ -578,7 +613,6 @@ export class Explanation {
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(request, through, "context", answer);
-    const covers = ofPasid ? coversPasidEntry : coversContext;
     change ??= this.#changeOf(request, version, ofPasid);
     return this.#found({
       cache,
@@ -594,8 +628,8 @@ export class Explanation {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(filled, (inv) => covers(inv, tag), this.#asOf),
-      behindStop: this.#pending.someBehindStop(filled, (inv) => covers(inv, tag)),
+      invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#asOf),
+      behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
       valid: () => isValid(version),
     });
   }

@@ -27,14 +27,22 @@ export class UnflushedAnswers {
 
   /** The trace records flushes. */
   get recorded(): boolean {
-    return this.#writes.recorded;
+    return this.#writes.recordedLine > 0;
   }
 
   /**
    * Looks for entries on the way of a walk that, as they were, give an answer.
+   * @param owed of the writes those alone that are known not to have been flushed
+   * @param effort walks that it takes are taken off
    * @returns the write that was not seen, the latest where several may be it; null where nothing gives the answer
    */
-  find(request: WalkRequest, accept: (walk: WalkResult) => boolean): UnflushedWrite | null {
+  find(
+    request: WalkRequest,
+    accept: (walk: WalkResult) => boolean,
+    owed: boolean,
+    effort: { left: number },
+  ): UnflushedWrite | null {
+    const since = owed ? this.#writes.recordedLine : 0;
     const { vendor, state } = this.#unit;
     const coherence = vendor.coherence(state);
     if (!this.#writes.any || coherence.because === "") return null;
@@ -45,8 +53,10 @@ export class UnflushedAnswers {
       let latest: UnflushedWrite | null = null;
       for (const at of this.#linesOf(request, lines, coherence.contexts, coherence.pageTables)) {
         for (const write of this.#writes.of(at)) {
+          if (write.line <= since) continue;
           const tried = new Map(lines).set(at, write.before);
           walks++;
+          effort.left--;
           const gives = this.#memory.readWith(tried, () => accept(this.#past.walkAll(request)));
           if (gives && write.line > (latest?.line ?? 0)) latest = write;
           queue.push(tried);

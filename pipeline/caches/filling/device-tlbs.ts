@@ -12,10 +12,21 @@ import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stal
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import { DEVICE_TRANSLATIONS } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
+import { GivenTranslations } from "./given-translations.ts";
+
+/** A translation that a device has used after it was changed. */
+export interface DeviceUse {
+  readonly source: StaleSource;
+  /** The request is one that has been translated: the device has used it, where it otherwise may. */
+  readonly used: boolean;
+  /** An invalidation of the device's TLB has dropped it, and is complete. */
+  readonly invalidated: boolean;
+}
 
 /**
  * What devices with ATS may keep by themselves, by what they have used. It has no part in verdicts: a request
- * of the trace is answered by the IOMMU, whatever the device keeps. It tells where an invalidation of the device's TLB is owed.
+ * of the trace is answered by the IOMMU, whatever the device keeps. It tells where an invalidation of the device's TLB is
+ * owed, and of requests that have been translated, whether what the device was told has been taken back.
  */
 export class DeviceTlbs {
   readonly entries: Translations;
@@ -24,6 +35,7 @@ export class DeviceTlbs {
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
   readonly #now = new WalkResult();
+  readonly #given = new GivenTranslations();
   /** An entry says the same to this request, and another thing to requests of the other privilege: it is not to be entered anew. */
   #keepsOld = false;
 
@@ -45,7 +57,7 @@ export class DeviceTlbs {
    * Notes a walk of one page.
    * @returns an earlier translation that the device may still keep and that is another; null where there is none
    */
-  use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): StaleSource | null {
+  use(pair: TranslationContext, request: WalkRequest, walk: WalkResult, time: number): DeviceUse | null {
     if (!this.#caching.hasDeviceTlb(pair.device.context)) return null;
     const { entries } = this;
     const set = this.#setOf(pair, request);
@@ -53,10 +65,54 @@ export class DeviceTlbs {
     const now = this.#now;
     now.copyFrom(walk);
     this.#keepsOld = false;
-    const staleSource = set.filled === 0 ? null : this.#earlier(set, pair, request, now);
+    const source = set.filled === 0 ? null : this.#earlier(set, pair, request, now);
+    this.#given.note(request, now, set);
     if (now.status === OK && now.pageShift !== 0 && !this.#keepsOld)
       entries.enter(set, now.pageShift, now.firstShift, request.addrHi, request.addrLo, pair.id, time);
-    return staleSource;
+    return source === null ? null : { source, used: false, invalidated: false };
+  }
+
+  /**
+   * A request that has been translated, and passes: where its address comes from.
+   * @returns a translation that has been changed since; null where one that has not leads there, or none is known
+   */
+  translated(request: WalkRequest, frame: number): DeviceUse | null {
+    let right = false;
+    let found: DeviceUse | null = null;
+    this.#given.forEach(request.device, frame, (asked, set) => {
+      if (right) return;
+      const now = this.#past.walkAll(asked);
+      right = now.status === OK && now.frame === frame;
+      if (!right && (found === null || found.invalidated)) found = this.#usedOf(asked, set, frame) ?? found;
+    });
+    return right ? null : found;
+  }
+
+  #usedOf(asked: WalkRequest, set: TagSet, frame: number): DeviceUse | null {
+    const { entries } = this;
+    const { addrHi: hi, addrLo: lo } = asked;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (!entries.find(set, shift, hi, lo)) continue;
+      const { context, time, invalidated } = entries;
+      const old: CachedTranslation = { context, time, invalidated };
+      const read = this.#past.walkAsOf(old, asked);
+      if (read === null || read.value.status !== OK || read.value.frame !== frame) continue;
+      const extent = extentOf(read.value);
+      const source = this.#sourceOf(set, asked, old, extent, staleAnswer(read.value), read.missedChange());
+      const dropped = invalidated || entries.coveredByRange(set, hi, lo, time, extent, set.domain);
+      return { source, used: true, invalidated: dropped };
+    }
+    return null;
+  }
+
+  clear(): void {
+    this.entries.clear();
+    this.#given.clear();
+  }
+
+  forget(): void {
+    this.entries.forget();
+    this.#given.clear();
   }
 
   #earlier(set: TagSet, pair: TranslationContext, request: WalkRequest, now: WalkResult): StaleSource | null {
@@ -105,8 +161,8 @@ export class DeviceTlbs {
       addrHi: set.high(hi),
       addrLo: lo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.some(time, (inv) =>
-        entries.wouldCover(byDevice(inv), set, hi, lo, extent, set.domain),
+      invalidationPending: this.#pending.coverDeviceTlb(set.space, set.domain, time, (inv) =>
+        entries.placeFor(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
       behindStop: false,
       valid: () => false,

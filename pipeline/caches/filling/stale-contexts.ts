@@ -8,7 +8,6 @@ import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import type { PastRead, VersionedMemory } from "../history/versioned-memory.ts";
-import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** Enters what an IOMMU may cache by way of a device context or a PASID entry that it has cached and that is old. */
@@ -55,7 +54,7 @@ export class StaleContexts {
     for (const other of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)]) {
       let own = process;
       if (other !== device) {
-        if (!this.#isUsable(other, coversContext)) continue;
+        if (!this.#isUsable(other, false)) continue;
         own = this.#loadPasidContext(caches, request, other, time);
         if (own !== null) this.#enterPair(this.#contexts.pairOf(caches, pasid, other, own), request, time);
       }
@@ -76,7 +75,7 @@ export class StaleContexts {
     return [
       ...(caches.processes.get(pasid)?.history.versions ?? []),
       ...this.#contexts.sharedPasidEntries(caches, device, pasid),
-    ].filter((version) => version.own && version !== process && this.#isUsable(version, coversPasidEntry));
+    ].filter((version) => version.own && version !== process && this.#isUsable(version, true));
   }
 
   /** The PASID entry that a stale device context leads to; null: it refuses the request. */
@@ -158,8 +157,8 @@ export class StaleContexts {
   }
 
   /** Valid, and no invalidation of it is on its way. */
-  #isUsable(version: ContextVersion, covers: typeof coversContext | typeof coversPasidEntry): boolean {
+  #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
     if (!isValid(version) || version.context instanceof CachedFailure) return false;
-    return !this.#pending.some(version.filled, (inv) => covers(inv, version.tag));
+    return !this.#pending.coverContext(version.tag, ofPasid, version.filled);
   }
 }

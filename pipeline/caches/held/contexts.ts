@@ -35,6 +35,9 @@ const MOST_NAMED = 256;
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
 
+/** In the place of a PASID: requests that have been translated, whatever PASID that was with. */
+const TRANSLATED_REQUESTS = NO_PASID - 1;
+
 const NO_VERSIONS: readonly ContextVersion[] = [];
 
 /** A device context and a PASID entry that translate together, and how their translations are tagged. */
@@ -215,6 +218,18 @@ export class Contexts {
     const pair = this.pairOf(caches, request.pasid, device, process);
     slot.tracked = pair;
     return pair;
+  }
+
+  /** The pair of requests that have been translated, which a second stage translates; null where nothing does. */
+  useTranslated(
+    caches: DeviceCaches,
+    device: ContextVersion,
+    context: object,
+    time: number,
+  ): TranslationContext | null {
+    if (this.#caching.loadTranslated?.(device.context, context) !== true) return null;
+    const process = this.usePasidContext(caches, TRANSLATED_REQUESTS, device, context, time);
+    return this.pairOf(caches, TRANSLATED_REQUESTS, device, process);
   }
 
   /** Notes that a walk at `time` was refused by a device context that a cache may remember. */

@@ -32,6 +32,7 @@ export function isAnothers({ context, time }: CachedTranslation, left: Translati
   return context !== left.id && time > lastUse(left);
 }
 
-function isWhole({ device, process }: TranslationContext): boolean {
+/** Whether nothing has invalidated either context of a pair. */
+export function isWhole({ device, process }: TranslationContext): boolean {
   return isValid(device) && isValid(process);
 }

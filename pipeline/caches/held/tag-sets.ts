@@ -1,16 +1,9 @@
 import { GLOBAL_SPACE, NO_TAG, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
+import type { IssuedInvalidations } from "../invalidations/issued-invalidations.ts";
 import type { CachedTranslation } from "./cached-translation.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { SupersededPages } from "./superseded-pages.ts";
-
-/** An invalidation that is looked at when an entry is in question, and when it was issued. */
-export interface PageRange {
-  readonly inv: Invalidation;
-  readonly issued: number;
-  /** Number of it in its set, from 1: they stand in this order. */
-  readonly number: number;
-}
 
 /** `TagSet.kind`: of several kinds. */
 const SEVERAL = -1;
@@ -46,10 +39,10 @@ export class TagSet implements TranslationTag {
   unknownBefore = 0;
   /** Kind of the contexts that have translated with these tags since all entries were invalidated; 0: none has. */
   #kind = 0;
-  /** Invalidations that are not looked up page by page. */
-  readonly ranges: PageRange[] = [];
-  /** How many there were. */
-  allRanges = 0;
+  /** Invalidations that were not looked up page by page; null: there has been none. */
+  ranges: IssuedInvalidations | null = null;
+  /** `piecesOf` of those that are `inPieces`. */
+  readonly piecesOf = new Set<number>();
   /** Translations that differ from the latest of their pages, which stand in the table of pages. */
   readonly superseded = new SupersededPages();
   /** How many of them are valid, at most. */
@@ -155,7 +148,7 @@ export class TagSet implements TranslationTag {
     this.valid = 0;
     this.superseded.clear();
     this.#validSuperseded = 0;
-    this.ranges.length = 0;
+    this.dropRanges();
     this.#kind = 0;
     this.first = 0;
   }
@@ -169,9 +162,13 @@ export class TagSet implements TranslationTag {
       this.#kind = 0;
       this.first = 0;
     }
-    let kept = 0;
-    for (const range of this.ranges) if (range.issued > issued) this.ranges[kept++] = range;
-    this.ranges.length = kept;
+    // Of the others, those that were issued before are of no entry that may be valid.
+    if (this.ranges !== null && this.ranges.latest <= issued) this.dropRanges();
+  }
+
+  dropRanges(): void {
+    this.ranges?.clear();
+    this.piecesOf.clear();
   }
 }
 

@@ -7,7 +7,8 @@ import {
 } from "../../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
-import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
+import { type Coverage, type CoveredPlace, placeWhere, TRANSLATIONS } from "../invalidations/coverage.ts";
+import { ANYBODY, IssuedInvalidations } from "../invalidations/issued-invalidations.ts";
 import { CachedPages } from "./cached-pages.ts";
 import type { CachedTranslation } from "./cached-translation.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
@@ -16,8 +17,9 @@ import { type TagSet, TagSets } from "./tag-sets.ts";
 
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
-/** Ranges that a tag set keeps before all of its entries are looked at. */
+/** Ranges that a tag set keeps before all of its entries are looked at; of many pages, one for so many pages. */
 const MAX_RANGES = 1024;
+const PAGES_PER_RANGE = 8;
 /** Pages whose earlier translations are kept beside the latest. */
 const MAX_SUPERSEDED_PAGES = 1 << 16;
 /** Result of `invalidate`: perhaps some pages, perhaps none. */
@@ -37,6 +39,11 @@ export type Extent = Pick<WalkResult, "pageShift" | "firstShift" | "ipaFrame">;
 /** A copy: walk results are reused. */
 export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
   return { pageShift, firstShift, ipaFrame };
+}
+
+/** Whose entries one may be about whose tags match. */
+function ownersOf({ anyDevice, device, deviceMask }: Invalidation) {
+  return [anyDevice || deviceMask !== 0 ? ANYBODY : { ...ANYBODY, device }];
 }
 
 /** No pair has this number. */
@@ -219,29 +226,28 @@ export class Translations {
     device: number,
     after = 0,
   ): boolean {
-    const { ranges } = set;
-    for (let i = ranges.length - 1; i >= 0 && ranges[i]!.number > after; i--) {
-      const { inv, issued } = ranges[i]!;
-      if (issued >= time && this.#covers(inv, set, set.high(hi), lo, extent, device)) return true;
-    }
-    return false;
+    if (set.ranges === null || set.ranges.size === 0) return false;
+    const place = (inv: Invalidation) => this.#place(inv, set, set.high(hi), lo, extent, device);
+    return set.ranges.some({ ...ANYBODY, device }, place, time, Number.POSITIVE_INFINITY, after);
   }
 
   /** Whether some of them were of a part only of pages of a size. */
   inPieces(set: TagSet, shift: number): boolean {
-    return shift > FRAME_SHIFT && set.ranges.some(({ inv }) => this.#inPieces(inv, set, shift));
+    if (shift <= FRAME_SHIFT || set.ranges === null || set.ranges.size === 0) return false;
+    return set.leafShift !== 0 || set.piecesOf.has(0) || set.piecesOf.has(shift);
   }
 
-  /** Whether an invalidation would cover a translation. */
-  wouldCover(
+  /** Where an invalidation would have to reach in order to cover a translation. */
+  placeFor(
     inv: Invalidation,
     set: TagSet,
     hi: number,
     lo: number,
     extent: Extent,
     device: number,
-  ): boolean {
-    return this.#coverage.tags(inv, set) && this.#covers(inv, set, set.high(hi), lo, extent, device);
+  ): CoveredPlace {
+    if (!this.#coverage.tags(inv, set)) return placeWhere(false);
+    return this.#place(inv, set, set.high(hi), lo, extent, device);
   }
 
   /**
@@ -359,11 +365,13 @@ export class Translations {
 
   /** @param mayHold the set is not known to be empty */
   #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
+    set.ranges ??= new IssuedInvalidations(ownersOf);
+    const { ranges } = set;
     // The same page sizes of one set may each ask for it.
-    if (set.ranges.at(-1)?.inv !== inv) {
-      set.ranges.push({ inv, issued, number: ++set.allRanges });
-      if (set.ranges.length > MAX_RANGES) this.#sweep(set);
-    }
+    if (ranges.last === inv) return mayHold ? UNKNOWN : 0;
+    ranges.add(inv, issued);
+    if (inv.inPieces && this.#coverage.pieces) set.piecesOf.add(inv.piecesOf);
+    if (ranges.size > Math.max(MAX_RANGES, this.#pages.size / PAGES_PER_RANGE)) this.#sweep(set, ranges);
     return mayHold ? UNKNOWN : 0;
   }
 
@@ -372,7 +380,7 @@ export class Translations {
    * known only by walking what they cover: past the bound the oldest are forgotten, which leaves in the dark what
    * became of the entries before them.
    */
-  #sweep(set: TagSet): void {
+  #sweep(set: TagSet, ranges: IssuedInvalidations): void {
     const covered: number[] = [];
     this.#pages.forEach((tag, hi, lo, _context, time) => {
       if (
@@ -397,22 +405,20 @@ export class Translations {
       const { frame, shift } = pageOf(key);
       return this.#inRange(set, frameHi(frame), frameLo(frame), shift, time);
     });
-    const kept = set.ranges.filter(({ inv }) => this.#needsWalk(inv, set));
-    const gone = kept.length - MAX_RANGES / 2;
-    if (gone > 0) {
-      set.unknownBefore = Math.max(set.unknownBefore, kept[gone - 1]!.issued);
+    const { kept, left } = ranges.latestOf((inv) => this.#needsWalk(inv, set), MAX_RANGES / 2);
+    if (left > 0) {
+      set.unknownBefore = Math.max(set.unknownBefore, left);
       this.forgotten++;
     }
-    set.ranges.length = 0;
-    set.ranges.push(...kept.slice(Math.max(gone, 0)));
+    ranges.clear();
+    for (const { inv, issued } of kept) ranges.add(inv, issued);
   }
 
   /** As `coveredByRange`, by those ranges that need no walk. */
   #inRange(set: TagSet, hi: number, lo: number, shift: number, time: number): boolean {
-    return set.ranges.some(
-      ({ inv, issued }) =>
-        issued >= time && !this.#needsWalk(inv, set) && this.#coverage.page(inv, set, hi, lo, shift, 0, -1),
-    );
+    const place = (inv: Invalidation) =>
+      this.#needsWalk(inv, set) ? placeWhere(false) : this.#coverage.place(inv, set, hi, lo, shift, 0, -1);
+    return set.ranges?.some(ANYBODY, place, time) ?? false;
   }
 
   /** Whether what an invalidation covers in a set can be told only by walking. */
@@ -425,15 +431,22 @@ export class Translations {
     );
   }
 
-  /** Whether an invalidation whose tags match covers a translation. */
-  #covers(inv: Invalidation, set: TagSet, hi: number, lo: number, extent: Extent, device: number): boolean {
-    if (!coversDevice(inv, device)) return false;
+  /** Where an invalidation whose tags match is to reach in order to cover a translation. */
+  #place(
+    inv: Invalidation,
+    set: TagSet,
+    hi: number,
+    lo: number,
+    extent: Extent,
+    device: number,
+  ): CoveredPlace {
+    if (!coversDevice(inv, device)) return placeWhere(false);
     // Of a piece, the stages' leaves do not matter.
     const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;
     const [shift, firstShift] = this.#inPieces(inv, set, leaf)
       ? [set.leafShift || FRAME_SHIFT, 0]
       : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
-    return this.#coverage.page(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
+    return this.#coverage.place(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
   }
 
   /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */

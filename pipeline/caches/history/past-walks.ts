@@ -1,7 +1,7 @@
 import type { Caching } from "../../../walkers/caching.ts";
-import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
+import { NO_PASID, TRANSLATION_REQUEST, UNTRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
-import { translateAs } from "../../../walkers/translation-request.ts";
+import { noteAts, translateAs } from "../../../walkers/translation-request.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
@@ -97,7 +97,13 @@ export class PastWalks {
   translate(request: WalkRequest, device: object, process: object): WalkResult {
     const { walker } = this.#unit;
     const out = this.reset();
-    if (walker.checkRequest(request, device, out)) translateAs(walker, request, device, process, out);
+    const { at } = request;
+    // Whether a device may use ATS is for its own context to say, not for that of whoever has filled a cache.
+    if (at === TRANSLATION_REQUEST) request.at = UNTRANSLATED;
+    const admitted = walker.checkRequest(request, device, out);
+    request.at = at;
+    if (admitted) translateAs(walker, request, device, process, out);
+    else noteAts(walker, request, out);
     return out;
   }
 
@@ -238,6 +244,7 @@ export class PastWalks {
       walker.loadPasidContext(request, device, process, out)
     )
       translateAs(walker, request, device, process, out);
+    else noteAts(walker, request, out);
     return out;
   }
 

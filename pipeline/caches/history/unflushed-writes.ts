@@ -37,8 +37,8 @@ export class UnflushedWrites {
   #earlier = new LineStore(MAX_LINES / 2);
   /** Some IOMMU's walks are not coherent: before, nothing is kept. */
   watching = false;
-  /** The trace records flushes: a write without one is known to be without. */
-  recorded = false;
+  /** Line of the first flush of the trace; 0: it records none. Of a later write without one it is known that there was none. */
+  recordedLine = 0;
 
   constructor(memory: Peeked) {
     this.#memory = memory;

@@ -81,14 +81,62 @@ function selectsIntermediate(inv: Invalidation, tag: TranslationTag): boolean {
   return inv.hasAddress && inv.stage === SECOND_STAGE && (tag.stages & FIRST) !== 0;
 }
 
+/** The pages that an invalidation is to overlap in order to cover an entry: first and last frame. */
+export interface CoveredPlace {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** What every invalidation overlaps, and none. */
+const EVERYWHERE: CoveredPlace = { first: 0, last: Number.POSITIVE_INFINITY };
+const NOWHERE: CoveredPlace = { first: Number.POSITIVE_INFINITY, last: -1 };
+
+export function placeWhere(covers: boolean): CoveredPlace {
+  return covers ? EVERYWHERE : NOWHERE;
+}
+
+/** The page of a size that holds a frame. */
+function pageAround(frame: number, shift: number): CoveredPlace {
+  const frames = framesIn(Math.max(shift, FRAME_SHIFT));
+  const first = frame - (frame % frames);
+  return { first, last: first + frames - 1 };
+}
+
+/** The pages that an invalidation names; all where it has no address. */
+export function pagesOf({ addrHi, addrLo, lastHi, lastLo }: Invalidation): CoveredPlace {
+  return { first: frameOf(addrHi, addrLo), last: frameOf(lastHi, lastLo) };
+}
+
+/** Whether an invalidation overlaps a place. */
+export function reaches(inv: Invalidation, { first, last }: CoveredPlace): boolean {
+  return first <= frameOf(inv.lastHi, inv.lastLo) && last >= frameOf(inv.addrHi, inv.addrLo);
+}
+
 /**
- * Whether one whose tags match covers a translation, by its address, granule and level.
+ * Where one whose tags match is to reach in order to cover a translation, by its granule and level.
  *
  * @param hi high half of its input address, as the tag has it; lo: low half
  * @param shift log2 of what it maps
  * @param firstShift log2 of its first stage's leaf; 0 where only one stage translates
  * @param ipaFrame where its first stage leads to; -1 where only one stage translates
  */
+function placeOf(
+  inv: Invalidation,
+  tag: TranslationTag,
+  hi: number,
+  lo: number,
+  shift: number,
+  firstShift: number,
+  ipaFrame: number,
+): CoveredPlace {
+  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0)) return EVERYWHERE;
+  if (selectsIntermediate(inv, tag))
+    return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 ? pageAround(ipaFrame, shift) : NOWHERE;
+  const leaf = Math.max(firstShift, shift);
+  return fitsGranule(inv, tag.leafShift || leaf) ? pageAround(frameOf(hi, lo), leaf) : NOWHERE;
+}
+
+/** Whether one whose tags match covers a translation, by its address, granule and level: see `placeOf`. */
 export function coversPage(
   inv: Invalidation,
   tag: TranslationTag,
@@ -98,11 +146,7 @@ export function coversPage(
   firstShift: number,
   ipaFrame: number,
 ): boolean {
-  if (!inv.hasAddress || (inv.combined === COMBINED_DROPPED && (tag.stages & FIRST) !== 0)) return true;
-  if (selectsIntermediate(inv, tag))
-    return inv.combined === COMBINED_BY_ADDRESS && ipaFrame >= 0 && overlaps(inv, ipaFrame, shift);
-  const leaf = Math.max(firstShift, shift);
-  return fitsGranule(inv, tag.leafShift || leaf) && overlaps(inv, frameOf(hi, lo), leaf);
+  return reaches(inv, placeOf(inv, tag, hi, lo, shift, firstShift, ipaFrame));
 }
 
 /** IHI 0070, 4.4.1.1: with TG, only leaves of that granule are sure to go, and with TTL only those of that level. */
@@ -121,7 +165,8 @@ export interface Coverage {
   all(inv: Invalidation, tag: TranslationTag): boolean;
   /** Whether what it covers can be told only from where a first stage leads to. */
   intermediate(inv: Invalidation, tag: TranslationTag): boolean;
-  page: typeof coversPage;
+  /** Where one whose tags match is to reach in order to cover an entry. */
+  place: typeof placeOf;
   /** Whether an entry may be kept in pieces (`Invalidation.inPieces`). */
   readonly pieces: boolean;
   /** Whether an entry of this size is of the granule and level that it is about. */
@@ -132,7 +177,7 @@ export const TRANSLATIONS: Coverage = {
   tags: (inv, tag) => coversTags(inv, tag),
   all: coversAll,
   intermediate: selectsIntermediate,
-  page: coversPage,
+  place: placeOf,
   pieces: true,
   granule: fitsGranule,
 };
@@ -146,10 +191,10 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
   all: (inv, tag) =>
     coversAll(inv, tag) || (inv.anyDevice && selectsIntermediate(inv, tag) && inv.combined !== COMBINED_KEPT),
   intermediate: selectsIntermediate,
-  page(inv, tag, hi, lo, shift) {
-    if (PAGING_STRUCTURE_ENTRIES.all(inv, tag)) return true;
-    if (selectsIntermediate(inv, tag)) return false;
-    return this.granule(inv, shift) && overlaps(inv, frameOf(hi, lo), shift);
+  place(inv, tag, hi, lo, shift) {
+    if (PAGING_STRUCTURE_ENTRIES.all(inv, tag)) return EVERYWHERE;
+    if (selectsIntermediate(inv, tag) || !this.granule(inv, shift)) return NOWHERE;
+    return pageAround(frameOf(hi, lo), shift);
   },
   pieces: false,
   /** IHI 0070, 4.4.1.1: with TTL, table descriptors of the levels above that of the leaf. */
@@ -167,9 +212,3 @@ export const DEVICE_TRANSLATIONS: Coverage = {
   ...TRANSLATIONS,
   tags: (inv, tag) => coversTags(inv, tag, DEVICE_TLB),
 };
-
-function overlaps(inv: Invalidation, frame: number, shift: number): boolean {
-  const frames = framesIn(Math.max(shift, FRAME_SHIFT));
-  const base = frame - (frame % frames);
-  return base <= frameOf(inv.lastHi, inv.lastLo) && base + frames - 1 >= frameOf(inv.addrHi, inv.addrLo);
-}

@@ -1,48 +1,132 @@
-import type { Invalidation } from "../../../walkers/invalidation.ts";
+import type { ContextTag, TranslationTag } from "../../../walkers/caching.ts";
+import {
+  ANY,
+  CONTEXT_CACHE,
+  DEVICE_TLB,
+  type Invalidation,
+  IOTLB,
+  NONE,
+  PAGING_STRUCTURES,
+  PASID_CACHE,
+} from "../../../walkers/invalidation.ts";
+import { type CoveredPlace, coversContext, coversPasidEntry, placeWhere } from "./coverage.ts";
+import {
+  deviceOf,
+  domainOf,
+  IssuedInvalidations,
+  type Owner,
+  translationOwners,
+} from "./issued-invalidations.ts";
 
 /** An invalidation that was issued and has not completed. */
-export interface PendingInvalidation {
+interface PendingInvalidation {
   readonly inv: Invalidation;
   readonly issued: number;
   readonly line: number;
+}
+
+/** As domain or PASID of a context that has none: then whatever an invalidation names covers it. */
+const WHATEVER = -3;
+
+/** Invalidations in the order of their issue, and which of the entries of each cache they cover. */
+class IssuedInOrder {
+  readonly list: PendingInvalidation[] = [];
+  readonly #translations = new IssuedInvalidations(translationOwners);
+  readonly #deviceTlbs = new IssuedInvalidations((inv) => translationOwners(inv).map(ofAnyDomain));
+  readonly #contexts = new IssuedInvalidations(contextsOf);
+  /** How many of the list have been sorted into these: none before somebody asks. */
+  #sorted = 0;
+
+  clear(): void {
+    this.list.length = 0;
+    if (this.#sorted === 0) return;
+    this.#sorted = 0;
+    for (const index of [this.#translations, this.#deviceTlbs, this.#contexts]) index.clear();
+  }
+
+  /** @returns the first ones, which are no longer here */
+  takeFirst(count: number): readonly PendingInvalidation[] {
+    const first = this.list.slice(0, count);
+    const rest = this.list.slice(count);
+    this.clear();
+    this.list.push(...rest);
+    return first;
+  }
+
+  /** Whether one covers a translation that was filled at a tick. @param place where one is to reach for that */
+  coverTranslation(
+    { domain, space }: TranslationTag,
+    device: number,
+    filled: number,
+    place: (inv: Invalidation) => CoveredPlace,
+    until?: number,
+  ): boolean {
+    if (this.list.length === 0) return false;
+    this.#sort();
+    const owner = { domain: domain < 0 ? NONE : domain, space, device };
+    return this.#translations.some(owner, place, filled, until);
+  }
+
+  /** The same of one that a device keeps. */
+  coverDeviceTlb(
+    space: number,
+    device: number,
+    filled: number,
+    place: (inv: Invalidation) => CoveredPlace,
+  ): boolean {
+    if (this.list.length === 0) return false;
+    this.#sort();
+    return this.#deviceTlbs.some({ domain: ANY, space, device }, place, filled);
+  }
+
+  /** The same of a device context, or of a PASID entry. */
+  coverContext(tag: ContextTag, ofPasid: boolean, filled: number, until?: number): boolean {
+    if (this.list.length === 0) return false;
+    this.#sort();
+    const covers = ofPasid ? coversPasidEntry : coversContext;
+    const domain = tag.domain < 0 ? WHATEVER : tag.domain;
+    const owner = { domain, space: ofPasid ? tag.pasid : WHATEVER, device: tag.device };
+    return this.#contexts.some(owner, (inv) => placeWhere(covers(inv, tag)), filled, until);
+  }
+
+  #sort(): void {
+    for (; this.#sorted < this.list.length; this.#sorted++) {
+      const { inv, issued } = this.list[this.#sorted]!;
+      if ((inv.caches & (IOTLB | PAGING_STRUCTURES)) !== 0) this.#translations.add(inv, issued);
+      if ((inv.caches & DEVICE_TLB) !== 0) this.#deviceTlbs.add(inv, issued);
+      if ((inv.caches & (CONTEXT_CACHE | PASID_CACHE)) !== 0) this.#contexts.add(inv, issued);
+    }
+  }
 }
 
 /**
  * Invalidations between their issue and their completion. A recorded system that never completes any is taken to act
  * at once; whether it is one shows only at its first completion.
  */
-export class PendingInvalidations {
-  readonly list: PendingInvalidation[] = [];
+export class PendingInvalidations extends IssuedInOrder {
   /** Completions so far: 0 as long as the system is not known to wait for its invalidations. */
   completions = 0;
   /** Native invalidations before the first completion: they may turn out not to have taken effect until then. */
   unconfirmed = 0;
 
   /** Invalidations behind a command at which the queue has stopped; null: it has not. */
-  behindStop: PendingInvalidation[] | null = null;
+  behindStop: IssuedInOrder | null = null;
 
-  /** Whether one of those, issued after a tick, passes a test. */
-  someBehindStop(time: number, test: (inv: Invalidation) => boolean): boolean {
-    return this.behindStop?.some(({ inv, issued }) => issued >= time && test(inv)) ?? false;
+  stop(): void {
+    this.behindStop = new IssuedInOrder();
   }
+}
 
-  /** Whether an invalidation that is pending, and was issued after a tick and up to another one, passes a test. */
-  some(time: number, test: (inv: Invalidation) => boolean, until = Number.POSITIVE_INFINITY): boolean {
-    const { list } = this;
-    for (let i = this.#firstSince(time); i < list.length && list[i]!.issued <= until; i++)
-      if (test(list[i]!.inv)) return true;
-    return false;
-  }
+function ofAnyDomain(owner: Owner): Owner {
+  return { ...owner, domain: ANY };
+}
 
-  /** They stand in the order of their issue. */
-  #firstSince(time: number): number {
-    let from = 0;
-    let to = this.list.length;
-    while (from < to) {
-      const middle = (from + to) >>> 1;
-      if (this.list[middle]!.issued < time) from = middle + 1;
-      else to = middle;
-    }
-    return from;
-  }
+function contextsOf(inv: Invalidation): Owner[] {
+  const device = deviceOf(inv);
+  const domain = domainOf(inv);
+  const space = inv.pasid;
+  const owners: Owner[] = [];
+  for (const a of domain === ANY ? [ANY] : [domain, WHATEVER])
+    for (const b of space === ANY ? [ANY] : [space, WHATEVER]) owners.push({ domain: a, space: b, device });
+  return owners;
 }

@@ -78,7 +78,8 @@ export class UpdateFindings implements UpdateJudge {
   }
 
   reopened(window: UpdateWindow, now: EntryState, until: number): void {
-    const { entry, before, line, refused, firstLine, observed, emptied } = window;
+    const { entry, before, line, refused, firstLine, observed, emptied, passedLine } = window;
+    if (passedLine !== 0) this.#passed(window, until);
     if (refused === 0) return;
     const { kind } = entry.table.spec;
     const avoidable = !emptied && piecesToChange(kind, before, now) === 1;
@@ -94,6 +95,14 @@ export class UpdateFindings implements UpdateJudge {
     const rule = TABLE_RULES[avoidable ? "avoidable-refusal" : "refused-while-replaced"];
     const details = { changed_line: line, until_line: until, request_line: firstLine, requests: refused };
     this.#report(entry, firstLine, { rule, bits: undefined, text, details });
+  }
+
+  #passed({ entry, line, passedLine }: UpdateWindow, until: number): void {
+    const { gate, refusing } = entry.table.spec.kind.updates;
+    const text = `it was made invalid in line ${line} and valid again in line ${until}, and the request in line ${passedLine} passed untranslated in between, as ${gate}=0 has it: expected ${refusing} meanwhile`;
+    const rule = TABLE_RULES["passed-while-replaced"];
+    const details = { changed_line: line, until_line: until, request_line: passedLine };
+    this.#report(entry, passedLine, { rule, bits: undefined, text, details });
   }
 }
 

@@ -142,10 +142,18 @@ export class UpdatedEntries implements StoreWatcher {
 
   /** A request was walked: whether it used an entry that is being changed. */
   request(line: number, route: Route, record: DmaRecord, outcome: Outcome): void {
+    if (outcome.status === OK && outcome.passthrough) this.#passed(line, route);
     const devices = this.#byDevice.get(route.unit);
     if (devices === undefined) return;
     for (const device of [route.id, -1])
       for (const history of devices.get(device) ?? []) this.#use(history, line, route, record, outcome);
+  }
+
+  /** Nothing has translated a request: its device's entry may be one that is being replaced. */
+  #passed(line: number, { unit, id, binding }: Route): void {
+    const window = this.#windows.passing(id);
+    if (window === undefined || binding !== null || window.passedLine !== 0) return;
+    if (this.#unitOf(window.entry.table) === unit) window.passedLine = line;
   }
 
   #use(history: EntryHistory, line: number, route: Route, record: DmaRecord, outcome: Outcome): void {

@@ -1,7 +1,7 @@
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FAULT } from "../../../walkers/result.ts";
 import type { Outcome } from "../../iommus/outcome.ts";
-import type { TableEntry } from "./entry-history.ts";
+import { EntryHistory, type TableEntry } from "./entry-history.ts";
 import type { EntryPlace } from "./request-look.ts";
 import type { EntryState } from "./stores.ts";
 
@@ -20,6 +20,8 @@ export interface UpdateWindow {
   refused: number;
   firstLine: number;
   observed: boolean;
+  /** Line of the first request that passed untranslated; 0: none did. */
+  passedLine: number;
   /** Nothing was left of the entry meanwhile: it was removed, and is another one now. */
   emptied: boolean;
 }
@@ -27,6 +29,8 @@ export interface UpdateWindow {
 /** The windows that are open. */
 export class UpdateWindows {
   readonly #byFrame = new Map<number, Map<number, UpdateWindow>>();
+  /** Those of entries that let requests pass while they are not valid, by device. */
+  readonly #passing = new Map<number, UpdateWindow>();
   #count = 0;
 
   opens(entry: TableEntry, place: EntryPlace, before: EntryState, line: number): void {
@@ -34,11 +38,12 @@ export class UpdateWindows {
       const [oldest] = this.#byFrame.keys();
       this.#count -= this.#byFrame.get(oldest!)!.size;
       this.#byFrame.delete(oldest!);
+      this.#passing.clear();
     }
     const inFrame = this.#byFrame.get(place.frame) ?? new Map<number, UpdateWindow>();
     this.#byFrame.set(place.frame, inFrame);
     if (inFrame.has(place.offset)) return;
-    inFrame.set(place.offset, {
+    const window: UpdateWindow = {
       entry,
       place,
       before,
@@ -46,9 +51,13 @@ export class UpdateWindows {
       refused: 0,
       firstLine: 0,
       observed: false,
+      passedLine: 0,
       emptied: false,
-    });
+    };
+    inFrame.set(place.offset, window);
     this.#count++;
+    if (entry.table.spec.kind.updates.refusing !== undefined)
+      this.#passing.set(EntryHistory.deviceOf(entry), window);
   }
 
   /** An entry that is not valid was written to. */
@@ -69,6 +78,7 @@ export class UpdateWindows {
     inFrame.delete(offset);
     this.#count--;
     if (inFrame.size === 0) this.#byFrame.delete(frame);
+    for (const [device, passing] of this.#passing) if (passing === window) this.#passing.delete(device);
     return window;
   }
 
@@ -87,8 +97,14 @@ export class UpdateWindows {
     }
   }
 
+  /** The window of a device's entry that lets its requests pass; undefined: there is none. */
+  passing(device: number): UpdateWindow | undefined {
+    return this.#passing.size === 0 ? undefined : this.#passing.get(device);
+  }
+
   clear(): void {
     this.#byFrame.clear();
+    this.#passing.clear();
     this.#count = 0;
   }
 }

@@ -12,6 +12,7 @@ import {
   MEMO_SLOT_WORDS,
 } from "../../../parsers/trace/batch/layout.ts";
 import { answerHash } from "./hashes.ts";
+import { firstSlots, firstWord, twiceAsMany } from "./slots.ts";
 
 /** Marks the key of a leaf. */
 const LEAF = 0x800;
@@ -19,22 +20,29 @@ const LEAF = 0x800;
 /** In 4 GiB. */
 const PAGES = 2 ** 20;
 
-const LAST = ANSWER_SLOTS * MEMO_SLOT_WORDS - 1;
-
 /**
  * Answers by the page that was asked for. All accesses that a page grants share a slot; each that it refuses has one of its
  * own, with the access in the low bits of the page's address. Open addressing.
  */
 export class AnswerTable {
-  readonly #words: Int32Array;
+  #words: Int32Array;
+  /** Number of the last word. */
+  #last: number;
   #taken = 0;
 
-  constructor(buffer: ArrayBufferLike) {
-    this.#words = new Int32Array(buffer, ANSWERS_AT, ANSWER_SLOTS * MEMO_SLOT_WORDS);
+  /** @param machine memory of a batch machine that looks into it as well, or null */
+  constructor(machine: ArrayBufferLike | null) {
+    this.#words = firstSlots(machine, ANSWERS_AT, ANSWER_SLOTS);
+    this.#last = this.#words.length - 1;
   }
 
-  get isFull(): boolean {
-    return this.#taken * 2 >= ANSWER_SLOTS;
+  /** Makes room for one more, by more slots where there can be. @returns false where there is none */
+  makeRoom(): boolean {
+    if (this.#taken * (2 * MEMO_SLOT_WORDS) < this.#words.length) return true;
+    if (this.#words.length === ANSWER_SLOTS * MEMO_SLOT_WORDS) return false;
+    this.#words = twiceAsMany(this.#words, ANSWER_GROUP, hashOf);
+    this.#last = this.#words.length - 1;
+    return true;
   }
 
   /**
@@ -44,8 +52,9 @@ export class AnswerTable {
    */
   find(group: number, ownGroup: number, hi: number, lo: number, access: number, period: number): number {
     const words = this.#words;
+    const last = this.#last;
     const page = lo & ~0xfff;
-    for (let slot = this.#first(group, hi, page); words[slot] !== 0; slot = (slot + MEMO_SLOT_WORDS) & LAST)
+    for (let slot = this.#first(group, hi, page); words[slot] !== 0; slot = (slot + MEMO_SLOT_WORDS) & last)
       if (
         words[slot] === group &&
         words[slot + ANSWER_PAGE_LO] === page &&
@@ -58,7 +67,7 @@ export class AnswerTable {
     for (
       let slot = this.#first(ownGroup, hi, page);
       words[slot] !== 0;
-      slot = (slot + MEMO_SLOT_WORDS) & LAST
+      slot = (slot + MEMO_SLOT_WORDS) & last
     )
       if (
         words[slot] === ownGroup &&
@@ -89,7 +98,7 @@ export class AnswerTable {
   }
 
   #first(group: number, hi: number, page: number): number {
-    return answerHash(group, hi, page) * MEMO_SLOT_WORDS;
+    return firstWord(answerHash(group, hi, page), this.#last);
   }
 
   tail(slot: number): number {
@@ -148,12 +157,13 @@ export class AnswerTable {
   /** The slot of an answer, or the free one where it belongs. */
   #search(group: number, hi: number, page: number, key: number): number {
     const words = this.#words;
+    const last = this.#last;
     let slot = this.#first(group, hi, page);
     while (
       words[slot] !== 0 &&
       (words[slot] !== group || words[slot + ANSWER_PAGE_LO] !== key || words[slot + ANSWER_PAGE_HI] !== hi)
     )
-      slot = (slot + MEMO_SLOT_WORDS) & LAST;
+      slot = (slot + MEMO_SLOT_WORDS) & last;
     return slot;
   }
 
@@ -174,6 +184,14 @@ export class AnswerTable {
     this.#words.fill(0);
     this.#taken = 0;
   }
+}
+
+function hashOf(words: Int32Array, slot: number): number {
+  return answerHash(
+    words[slot + ANSWER_GROUP]!,
+    words[slot + ANSWER_PAGE_HI]!,
+    words[slot + ANSWER_PAGE_LO]! & ~0xfff,
+  );
 }
 
 /** Low half of the address of a leaf that is larger than a page, told from every page's and access's. @param shift log2 of its size */

@@ -10,31 +10,42 @@ import {
   MEMO_SLOT_WORDS,
 } from "../../../parsers/trace/batch/layout.ts";
 import { contextHash } from "./hashes.ts";
+import { firstSlots, firstWord, twiceAsMany } from "./slots.ts";
 
 /** Contexts by the numbers that a trace's records name them with: IOMMU, device, PASID. Open addressing. */
 export class ContextTable {
-  readonly #words: Int32Array;
+  #words: Int32Array;
+  /** Number of the last word. */
+  #last: number;
   #taken = 0;
 
-  constructor(buffer: ArrayBufferLike) {
-    this.#words = new Int32Array(buffer, CONTEXTS_AT, CONTEXT_SLOTS * MEMO_SLOT_WORDS);
+  /** @param machine memory of a batch machine that looks into it as well, or null */
+  constructor(machine: ArrayBufferLike | null) {
+    this.#words = firstSlots(machine, CONTEXTS_AT, CONTEXT_SLOTS);
+    this.#last = this.#words.length - 1;
   }
 
-  get isFull(): boolean {
-    return this.#taken * 2 >= CONTEXT_SLOTS;
+  /** Makes room for one more, by more slots where there can be. @returns false where there is none */
+  makeRoom(): boolean {
+    if (this.#taken * (2 * MEMO_SLOT_WORDS) < this.#words.length) return true;
+    if (this.#words.length === CONTEXT_SLOTS * MEMO_SLOT_WORDS) return false;
+    this.#words = twiceAsMany(this.#words, CONTEXT_OWN_CLASS, hashOf);
+    this.#last = this.#words.length - 1;
+    return true;
   }
 
   /** First word of the slot of a context, or of the free one where it belongs. There is a free one. */
   slot(iommu: number, device: number, pasid: number): number {
     const words = this.#words;
-    let slot = contextHash(iommu, device, pasid) * MEMO_SLOT_WORDS;
+    const last = this.#last;
+    let slot = firstWord(contextHash(iommu, device, pasid), last);
     while (
       words[slot + CONTEXT_OWN_CLASS] !== 0 &&
       (words[slot + CONTEXT_DEVICE] !== device ||
         words[slot + CONTEXT_PASID] !== pasid ||
         words[slot + CONTEXT_IOMMU] !== iommu)
     )
-      slot = (slot + MEMO_SLOT_WORDS) & (CONTEXT_SLOTS * MEMO_SLOT_WORDS - 1);
+      slot = (slot + MEMO_SLOT_WORDS) & last;
     return slot;
   }
 
@@ -72,4 +83,12 @@ export class ContextTable {
     this.#words.fill(0);
     this.#taken = 0;
   }
+}
+
+function hashOf(words: Int32Array, slot: number): number {
+  return contextHash(
+    words[slot + CONTEXT_IOMMU]!,
+    words[slot + CONTEXT_DEVICE]!,
+    words[slot + CONTEXT_PASID]!,
+  );
 }

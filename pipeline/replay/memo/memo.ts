@@ -1,4 +1,4 @@
-import { MEMO_END, PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
+import { PERIOD_AT } from "../../../parsers/trace/batch/layout.ts";
 import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import { UNTRANSLATED } from "../../../walkers/request.ts";
@@ -56,14 +56,13 @@ export class Memo {
    * @param fold told in the end, or when the memo begins anew, how often each tail was the answer
    */
   constructor(fold: TailCounts, machine: ArrayBufferLike | null) {
-    const buffer = machine ?? new ArrayBuffer(MEMO_END);
     this.#texts = machine === null ? null : new AnswerTexts(machine);
     this.#fold = fold;
-    this.#period = new Int32Array(buffer, PERIOD_AT, 1);
+    this.#period = machine === null ? new Int32Array(1) : new Int32Array(machine, PERIOD_AT, 1);
     this.#period[0] = 1;
-    this.#contexts = new ContextTable(buffer);
-    this.#answers = new AnswerTable(buffer);
-    this.#tails = new Tails(buffer);
+    this.#contexts = new ContextTable(machine);
+    this.#answers = new AnswerTable(machine);
+    this.#tails = new Tails(machine);
   }
 
   readonly #newTail = (number: number, outcome: Outcome) => this.#texts?.tail(number, outcome);
@@ -105,7 +104,7 @@ export class Memo {
   /** The slot of a page that a leaf grants an access to, entered by what is known of that. */
   #ofLeaf(group: number, { addrHi, addrLo, access }: DmaRecord, period: number): number {
     const answers = this.#answers;
-    if (answers.isFull) return NONE;
+    if (!answers.makeRoom()) return NONE;
     for (const shift of this.#leaves) {
       const leaf = answers.leaf(group, leafHi(addrHi, shift), leafKey(addrLo, shift), access, period);
       if (leaf === NONE) continue;
@@ -270,8 +269,8 @@ export class Memo {
 
   /** Begins anew where one of the tables is full. */
   #makeRoom(): void {
-    if (this.#answers.isFull) this.#answers.clear();
-    const full = this.#contexts.isFull || this.#tails.isFull || this.#texts?.isFull === true;
+    if (!this.#answers.makeRoom()) this.#answers.clear();
+    const full = !this.#contexts.makeRoom() || this.#tails.isFull || this.#texts?.isFull === true;
     if (!full && this.#nextClass < MAX_CLASSES) return;
     this.fold();
     this.#texts?.clear();

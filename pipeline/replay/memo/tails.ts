@@ -1,6 +1,5 @@
 import {
   MAX_TAILS,
-  MEMO_SLOT_BYTES,
   MEMO_SLOT_WORDS,
   TAIL_BYTES,
   TAIL_COUNT,
@@ -10,6 +9,7 @@ import {
 import { FAULT, OK } from "../../../walkers/result.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 import { Outcome } from "../../iommus/outcome.ts";
+import { firstSlots } from "./slots.ts";
 
 /** What requests come to, but for where their bytes are: the same for many of them. */
 export interface Tail {
@@ -25,12 +25,14 @@ export type TailCounts = (tail: Tail, requests: number, matches: number, bytes: 
 export class Tails {
   readonly all: Tail[] = [];
   readonly #byHash = new Map<number, number[]>();
-  readonly #words: Int32Array;
-  readonly #numbers: Float64Array;
+  #words: Int32Array;
+  /** The same, as numbers of 8 bytes. */
+  #numbers: Float64Array;
 
-  constructor(buffer: ArrayBufferLike) {
-    this.#words = new Int32Array(buffer, TAILS_AT, MAX_TAILS * MEMO_SLOT_WORDS);
-    this.#numbers = new Float64Array(buffer, TAILS_AT, (MAX_TAILS * MEMO_SLOT_BYTES) / 8);
+  /** @param machine memory of a batch machine that counts there as well, or null */
+  constructor(machine: ArrayBufferLike | null) {
+    this.#words = firstSlots(machine, TAILS_AT, MAX_TAILS);
+    this.#numbers = numbersOf(this.#words);
   }
 
   get isFull(): boolean {
@@ -49,10 +51,18 @@ export class Tails {
       if (tail.unit === unit && sameTail(tail.outcome, outcome)) return number;
     }
     const number = this.all.length;
+    if (number * MEMO_SLOT_WORDS === this.#words.length) this.#grow();
     this.all.push({ unit, outcome: copyOf(outcome) });
     this.#byHash.set(hash, [...alike, number]);
     made(number, outcome);
     return number;
+  }
+
+  #grow(): void {
+    const words = new Int32Array(2 * this.#words.length);
+    words.set(this.#words);
+    this.#words = words;
+    this.#numbers = numbersOf(words);
   }
 
   /** One more request comes to this. @param bytes its length */
@@ -83,6 +93,10 @@ export class Tails {
     this.all.length = 0;
     this.#byHash.clear();
   }
+}
+
+function numbersOf({ buffer, byteOffset, byteLength }: Int32Array): Float64Array {
+  return new Float64Array(buffer, byteOffset, byteLength / 8);
 }
 
 /** What makes outcomes of one status the same: everything but verdict and runs, which are the request's own. */

@@ -1,5 +1,5 @@
 import { reference } from "../../support/amd-reference.ts";
-import { deviceId, ok, type ReferenceDevice, rights } from "./device.ts";
+import { ADDRESS_TYPES, deviceId, ok, type ReferenceDevice, rights } from "./device.ts";
 
 export const amdDevice: ReferenceDevice = {
   hello: {
@@ -8,7 +8,7 @@ export const amdDevice: ReferenceDevice = {
     name: "AMD-Vi reference",
     model: "amd",
     window: 64,
-    supports: {},
+    supports: { at: ADDRESS_TYPES },
   },
   ask(machine, request, address) {
     const unit = {

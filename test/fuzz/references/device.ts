@@ -8,7 +8,7 @@ export interface TraceRequest {
   readonly len?: number;
   readonly access?: "r" | "w" | "rw" | "x";
   readonly priv?: boolean;
-  readonly at?: "untranslated" | "translation-request" | "translated";
+  readonly at?: (typeof ADDRESS_TYPES)[number];
 }
 
 /** Memory and registers as the records before have left them. */
@@ -33,6 +33,9 @@ export interface ReferenceDevice {
   /** @param address of one page of the request */
   ask(machine: ReferenceMachine, request: TraceRequest, address: bigint): ReferenceAnswer;
 }
+
+/** Of requests of ATS too (`supports.at`). */
+export const ADDRESS_TYPES = ["untranslated", "translation-request", "translated"] as const;
 
 export const SKIPPED: ReferenceAnswer = { result: "skipped" };
 

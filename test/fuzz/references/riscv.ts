@@ -1,5 +1,5 @@
 import { reference } from "../../support/riscv-reference.ts";
-import { deviceId, ok, type ReferenceDevice, type ReferenceMachine } from "./device.ts";
+import { ADDRESS_TYPES, deviceId, ok, type ReferenceDevice, type ReferenceMachine } from "./device.ts";
 
 /** Release of the specification from which on an MSI page table without a second stage is refused. */
 const RELEASE_2026 = 20260222;
@@ -21,7 +21,7 @@ export const riscvDevice: ReferenceDevice = {
     name: "RISC-V reference",
     model: "riscv",
     window: 64,
-    supports: {},
+    supports: { at: ADDRESS_TYPES },
   },
   ask(machine, request, address) {
     const number = (name: string, absent: number) => Number(machine.props.get(name) ?? absent);

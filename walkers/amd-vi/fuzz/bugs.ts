@@ -49,6 +49,12 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     misreads: [misreading(DeviceTableEntry, { IR: 1, IW: 1 })],
   },
   {
+    name: "ats-anyway",
+    text: "takes requests of ATS whatever I says",
+    source: `${SOURCE}, 2.2.2, I`,
+    misreads: [misreading(DeviceTableEntry, { I: 1 })],
+  },
+  {
     name: "translation-invalid",
     text: "translates by a device table entry whose TV is 0",
     source: `${SOURCE}, 2.2.2, table 8`,

@@ -89,6 +89,7 @@ function addDevice(world: World, table: bigint, device: number, domain: Domain):
     ...{ V: 1, TV: 1, MODE: domain.mode, HPTROOT: (domain.host?.tables.root ?? 0n) >> 12n },
     ...{ GV: domain.guest ? 1 : 0, GLX: glx, GIOV: giov ? 1 : 0, GCR3TRP: pointer >> 12n },
     ...{ GUESTPAGINGMODE: domain.guest ? levels - 4 : 0, IR: 1, IW: 1, DOMAINID: domain.id },
+    ...(world.withAts ? { I: random.below(2) } : {}),
     ...{ SA: random.oneIn(6) ? 1 : 0, SYSMGT: random.below(4), IOCTL: random.below(3) },
   });
   const tags = {

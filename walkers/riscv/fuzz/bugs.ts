@@ -164,6 +164,18 @@ export const RISCV_BUGS: readonly Bug[] = [
     registers: capabilities({ ATS: 1 }),
   },
   {
+    name: "ats-anyway",
+    text: "takes requests of ATS whatever EN_ATS says",
+    source: `${SOURCE}, 2.3, step 7`,
+    misreads: inContexts({ EN_ATS: 1 }),
+  },
+  {
+    name: "guest-addresses",
+    text: "takes translated addresses for the system's whatever T2GPA says",
+    source: `${SOURCE}, 2.1.3, T2GPA`,
+    misreads: inContexts({ T2GPA: 0 }),
+  },
+  {
     name: "message-entry-valid",
     text: "uses MSI page-table entries whose V is 0",
     source: `${SOURCE}, 2.3.3`,

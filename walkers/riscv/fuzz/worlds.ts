@@ -102,12 +102,20 @@ function addDevice(world: World, root: bigint, mode: number, device: number): vo
     ...{ iohgatp_MODE: setting.second === null ? 0 : modeOf(setting.second.levels) },
     ...(world.has("capabilities", "AMO_HWAD") ? { SADE: random.below(2), GADE: random.below(2) } : {}),
     ...(msi ? msiFields(world, be) : {}),
+    ...(world.withAts ? atsFields(world, setting) : {}),
   };
   const pdt = withFirst && world.limits.pasid && random.oneIn(2) ? directoryModes(world) : [];
   const entry = world.put(layout, at, common, !be);
   path.push(entry);
   if (pdt.length > 0) addProcesses(world, device, entry, random.pick(pdt), setting, path);
   else addPlainDevice(world, device, entry, withFirst, msi, setting, path);
+}
+
+function atsFields(world: World, { second }: Setting): FieldValues {
+  const { random } = world;
+  if (!world.has("capabilities", "ATS") || random.oneIn(2)) return {};
+  const guests = second !== null && world.has("capabilities", "T2GPA");
+  return { EN_ATS: 1, T2GPA: guests ? random.below(2) : 0 };
 }
 
 function settingOf(world: World, be: boolean, sbe: boolean, withFirst: boolean): Setting {

@@ -3,7 +3,7 @@ import { Stage1Descriptor } from "../../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
 import { Cd } from "../cd.ts";
 import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
-import { Idr0, Idr1, Idr5 } from "../registers.ts";
+import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
 import { L1Std, Ste } from "../ste.ts";
 
 const SPAN_ONES = 31n;
@@ -67,6 +67,24 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "starts a stage 2 walk one level lower than S2SL0 says",
     source: "IHI 0070, 5.2 S2SL0",
     misreads: [misreading(Ste, { S2SL0: (level) => (level === 0n ? 0n : level - 1n) })],
+  },
+  {
+    name: "ats-anyway",
+    text: "takes requests of ATS whatever EATS says",
+    source: "IHI 0070, 5.2 EATS",
+    misreads: [misreading(Ste, { EATS: (eats) => (eats === 0n ? 1n : eats) })],
+  },
+  {
+    name: "split-stage",
+    text: "takes translated addresses for the system's where split-stage ATS makes them intermediate",
+    source: "IHI 0070, 13.6.3",
+    misreads: [misreading(Ste, { EATS: (eats) => (eats === 2n ? 1n : eats) })],
+  },
+  {
+    name: "translated-unchecked",
+    text: "checks no translated requests whatever CR0.ATSCHK says",
+    source: "IHI 0070, 3.9.1.3",
+    registers: { cr0: { layout: Cr0, values: { ATSCHK: 0 } } },
   },
   // ── context descriptors ──
   {

@@ -9,6 +9,8 @@ import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
   CONFIG_STAGE1,
+  EATS_FULL,
+  EATS_SPLIT_STAGE,
   L1Std,
   S1DSS_BYPASS,
   S1DSS_SUBSTREAM0,
@@ -78,7 +80,8 @@ function setRegisters(world: World): void {
   const granules = { GRAN4K: lacks(8), GRAN16K: lacks(5), GRAN64K: lacks(5) };
   world.register("idr5", { OAS: oas, ...granules, DS: oas === 6 ? random.below(2) : 0 });
   world.register("aidr", { ArchMajorRev: 0, ArchMinorRev: random.pick([1, 2, 3]) });
-  world.register("cr0", { SMMUEN: 1, EVENTQEN: 1, CMDQEN: 1 });
+  const checks = world.withAts ? { ATSCHK: random.below(2) } : {};
+  world.register("cr0", { SMMUEN: 1, EVENTQEN: 1, CMDQEN: 1, ...checks });
   world.register("cr2", { RECINVSID: random.below(2), E2H: random.below(2) });
   world.register("gbpa", { ABORT: random.below(2) });
 }
@@ -133,7 +136,16 @@ function steFields(world: World, config: number, { vmid, stage }: Guest): FieldV
     ...{ V: 1, Config: config, SHCFG: 1, S2VMID: vmid, STRW: hypervisor ? STRW_EL2 : STRW_EL1 },
     PRIVCFG: world.has("idr1", "ATTR_PERMS_OVR") && random.oneIn(4) ? random.pick([2, 3]) : 0,
     ...second,
+    ...(world.withAts && world.has("idr0", "ATS") ? { EATS: eats(world, config) } : {}),
   };
+}
+
+/** Full ATS where anything translates; split-stage ATS where both stages do. */
+function eats(world: World, config: number): number {
+  const { random } = world;
+  if (config === CONFIG_BYPASS || world.field("idr0", "STALL_MODEL") === 2) return 0;
+  const split = config === CONFIG_NESTED && !world.has("idr0", "NS1ATS");
+  return random.pick(split ? [0, EATS_FULL, EATS_SPLIT_STAGE] : [0, EATS_FULL]);
 }
 
 function lessOften(world: World): number {

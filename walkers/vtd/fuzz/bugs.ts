@@ -174,6 +174,21 @@ export const VTD_BUGS: readonly Bug[] = [
       misreading(PasidEntry, { FPD: 0 }),
     ],
   },
+  {
+    name: "ats-anyway",
+    text: "takes requests of ATS whatever TT and DTE say",
+    source: `${SOURCE}, LCT.5 and SCT.5`,
+    misreads: [
+      misreading(ContextEntry, { TT: (type) => (type === 0n ? 1n : type) }),
+      misreading(ScalableContextEntry, { DTE: 1 }),
+    ],
+  },
+  {
+    name: "translated-pasid",
+    text: "takes translated requests with a PASID whatever EPTR says",
+    source: `${SOURCE}, SCT.10`,
+    misreads: [misreading(ScalableContextEntry, { EPTR: (on) => on | 1n })],
+  },
   // ── codes ──
   {
     name: "one-pasid-code",

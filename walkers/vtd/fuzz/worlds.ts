@@ -1,6 +1,6 @@
 /** Worlds of a VT-d unit: legacy and scalable mode, devices on several buses, shared domains. */
 import { addTargets, chooseDevices, contextUses } from "../../fuzz/spaces.ts";
-import type { World, WorldEntry } from "../../fuzz/world.ts";
+import type { FieldValues, World, WorldEntry } from "../../fuzz/world.ts";
 import { REGIME_EL1 } from "../../invalidation.ts";
 import { TTM_LEGACY, TTM_SCALABLE } from "../registers.ts";
 import {
@@ -13,6 +13,7 @@ import {
   RootEntry,
   ScalableContextEntry,
   ScalableRootEntry,
+  TT_DEVICE_TLB,
   TT_PASS_THROUGH,
 } from "../structures.ts";
 import { makeSpaces, type Space, widestLevels } from "./spaces.ts";
@@ -55,7 +56,7 @@ function setCapabilities(world: World): void {
   };
   world.register("cap", cap, true);
   const ecap = {
-    ...{ ECS: 0, DIS: 0, MTS: 0, HPTS: 0, PTRS: 0, SSIRWS: 0 },
+    ...{ ECS: 0, DIS: 0, MTS: 0, HPTS: 0, PTRS: world.withAts ? random.below(2) : 0, SSIRWS: 0 },
     PSS: random.pick([19, 19, 15, 9, 7]),
     ERS: random.below(2),
     SMPWCS: random.below(2),
@@ -74,7 +75,7 @@ function addLegacyDevice(world: World, root: bigint, device: number, space: Spac
   const context = world.put(ContextEntry, table + BigInt(ContextEntry.bytes * (device & 0xff)), {
     P: 1,
     FPD: world.random.oneIn(8) ? 1 : 0,
-    TT: through ? TT_PASS_THROUGH : 0,
+    TT: through ? TT_PASS_THROUGH : mayUseAts(world) ? TT_DEVICE_TLB : 0,
     SSPTPTR: (space.second?.root ?? 0n) >> 12n,
     AW: (through ? widestLevels(world) : space.secondLevels) - 2,
     DID: space.domain,
@@ -106,7 +107,7 @@ function addScalableDevice(world: World, root: bigint, device: number, spaces: r
   const context = world.put(ScalableContextEntry, table + BigInt(32 * (device & (UPPER_HALF - 1))), {
     P: 1,
     FPD: random.oneIn(8) ? 1 : 0,
-    DTE: world.has("ecap", "DT") && random.oneIn(4) ? 1 : 0,
+    ...atsFields(world, withPasid),
     PASIDE: withPasid ? 1 : 0,
     PDTS: pdts,
     PASIDDIRPTR: directory >> 12n,
@@ -117,6 +118,17 @@ function addScalableDevice(world: World, root: bigint, device: number, spaces: r
     const path = [rootEntry, context];
     addPasid(world, directory, device, pasid, pasid === ridPasid, withPasid, random.pick(spaces), path);
   }
+}
+
+function mayUseAts(world: World): boolean {
+  return world.withAts && world.has("ecap", "DT") && world.random.oneIn(2);
+}
+
+function atsFields(world: World, withPasid: boolean): FieldValues {
+  const { random } = world;
+  if (!world.withAts) return { DTE: world.has("ecap", "DT") && random.oneIn(4) ? 1 : 0 };
+  const pasids = withPasid && world.has("ecap", "PTRS") && random.oneIn(2);
+  return { DTE: mayUseAts(world) ? 1 : 0, EPTR: pasids ? 1 : 0 };
 }
 
 /** @param rid it is that of requests without PASID */
