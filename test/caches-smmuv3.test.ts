@@ -206,38 +206,6 @@ describe("SMMUv3: what a TLB invalidation covers", () => {
     expect(found.sort()).toEqual([...expected].sort());
   });
 
-  /** 4.4.3.1 and 4.4.2.1: what stage 2 says may be held apart from what both have made. */
-  it.each([
-    ["NH_ALL", [[op(0x10n, 3n), 0n]], []],
-    ["S2_IPA", [[op(0x2an, 3n), 0xc000_0000n]], []],
-    [
-      "both",
-      [
-        [op(0x10n, 3n), 0n],
-        [op(0x2an, 3n), 0xc000_0000n],
-      ],
-      ["page"],
-    ],
-    ["S12_VMALL", [[op(0x28n, 3n), 0n]], ["page"]],
-  ] as [string, [bigint, bigint][], string[]][])(
-    "where stage 2 has changed under stage 1: %s",
-    async (_name, commands, expected) => {
-      const s = new Smmu();
-      const [table, second] = [new Radix(s, FOUR_K), new Radix(s, STAGE2)];
-      for (let gib = 0n; gib < 3n; gib++) second.map(gib << 30n, gib << 30n, 3);
-      second.map(0xc000_0000n, 0x8000_0000n);
-      table.map(A, 0xc000_0000n);
-      s.stream(1, table, 5, { ...stage2Fields(second, 3), Config: 7 });
-      const change = () => second.map(0xc000_0000n, 0x9000_0000n);
-      const page = { request: { dev: "sid:1", addr: A }, old: 0x8000_0000n, change };
-      const found = await covered(s, { page }, () => {
-        for (const words of commands) s.cmd(...words);
-        s.cmd(...SYNC);
-      });
-      expect(found).toEqual(expected);
-    },
-  );
-
   it("a level hint leaves what a block gave, though its pages have given the same since", async () => {
     const s = new Smmu();
     const table = new Radix(s, FOUR_K);

@@ -148,12 +148,8 @@ export class Replay implements TraceHandler, MemoOwner {
       new PageReuse(iommus, owed, memory, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
-<<<<<<< HEAD
       ofRequests(new RecordedFaults(findings)),
-      new MappingFindings(names, findings),
-=======
       new MappingFindings(names, findings, this.#options.memoryLimit),
->>>>>>> house
       new LossFindings(findings),
       new NameFindings(this.#strangeNames.counted, findings),
     ];

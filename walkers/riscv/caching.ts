@@ -47,8 +47,8 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
 
   /** Guidelines for invalidations: Changing device directory table entry, Changing process directory table entry. */
   owesTranslations: true,
-  /** Guidelines for invalidations: IOTINVAL.VMA for the first stage, IOTINVAL.GVMA for the second. */
-  stagesHeldApart: true,
+  /** IOTINVAL.GVMA operands and operations, note. */
+  firstStageApart: true,
   rootRegisters: ["ddtp"],
   reconfigured: () => false,
   repeatedLeaf: NAPOT,

@@ -66,8 +66,6 @@ export const SMMUV3_CACHING: Caching<StreamContext, SubstreamContext> = {
 
   /** 4.3.1, 4.3.3: they are left, and harmless until somebody else has their ASID or VMID. */
   owesTranslations: false,
-  /** 4.4.3.1, 4.4.2.1: commands are by stage. */
-  stagesHeldApart: true,
   rootRegisters: ["strtab_base", "strtab_base_cfg"],
   brokenBeforeMade,
   groupAttributes: GROUP_ATTRIBUTES,

@@ -1,8 +1,4 @@
 import type { CacheName } from "../../../walkers/advice.ts";
-<<<<<<< HEAD
-import { FIRST, SECOND } from "../../../walkers/caching.ts";
-=======
->>>>>>> house
 import { type Invalidation, REGIME_EL1 } from "../../../walkers/invalidation.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
@@ -21,7 +17,6 @@ import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
-import { coversStage, type StageInvalidations } from "../invalidations/stage-invalidations.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
 export const UNEXPLAINED = 0;
@@ -51,7 +46,6 @@ export class Explanation {
   readonly #structures: PagingStructures;
   readonly #past: PastWalks;
   readonly #pending: PendingInvalidations;
-  readonly #byStage: StageInvalidations;
   readonly #roots: RootChanges;
   staleSource: StaleSource | null = null;
   /** Of the invalidations that are pending, later ones do not count. */
@@ -67,7 +61,6 @@ export class Explanation {
     structures: PagingStructures,
     past: PastWalks,
     pending: PendingInvalidations,
-    byStage: StageInvalidations,
     roots: RootChanges,
   ) {
     this.#unit = unit;
@@ -77,7 +70,6 @@ export class Explanation {
     this.#structures = structures;
     this.#past = past;
     this.#pending = pending;
-    this.#byStage = byStage;
     this.#roots = roots;
   }
 
@@ -130,8 +122,8 @@ export class Explanation {
   ): readonly StaleSource[] {
     const { device, process } = this.#unit.engine;
     const pair = scope === "uninvalidated" ? this.#onlyPair(request, device, process) : null;
-    if (pair !== null && !this.#isHeldApart(pair.tags))
-      if (!this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request)) return NOTHING;
+    if (pair !== null && !this.#anyValid(pair.tags, request) && !this.#anyValid(pair.globalTags, request))
+      return NOTHING;
     const all: StaleSource[] = [];
     this.#all = all;
     this.#asOf = asOf;
@@ -143,22 +135,6 @@ export class Explanation {
     this.#all = null;
     this.#asOf = Number.POSITIVE_INFINITY;
     return all;
-  }
-
-  /** Whether what each stage of some translations says may be held apart. */
-  #isHeldApart({ stages }: TagSet): boolean {
-    return this.#unit.vendor.caching.stagesHeldApart === true && stages === (FIRST | SECOND);
-  }
-
-  /** Whether a page that is about to be used has a translation that was invalidated, and that may come about again by stages. */
-  mayBeHeldApart({ tags, globalTags }: TranslationContext, { addrHi, addrLo }: WalkRequest): boolean {
-    if (!this.#isHeldApart(tags)) return false;
-    const translations = this.#translations;
-    for (const set of [tags, globalTags])
-      for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift))
-        if (translations.find(set, shift, addrHi, addrLo))
-          if (translations.invalidated && translations.time < this.#memory.lastChange) return true;
-    return false;
   }
 
   /** Whether it can be told without a walk that nothing is held of a page that an invalidation is owed for. */
@@ -453,13 +429,12 @@ export class Explanation {
     const translations = this.#translations;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      const apart = this.#isHeldApart(set);
-      if (set.anySuperseded || scope === "invalidated" || apart)
+      if (set.anySuperseded || scope === "invalidated")
         for (const entry of translations.earlier(set, shift, hi, lo))
           if (this.#throughEntry(set, shift, entry, request, scope, accept, left)) return true;
       if (!translations.find(set, shift, hi, lo)) continue;
       const { context, time, invalidated } = translations;
-      if (invalidated && scope !== "invalidated" && !apart) continue;
+      if (invalidated && scope !== "invalidated") continue;
       const latest = { context, time, invalidated };
       if (this.#throughEntry(set, shift, latest, request, scope, accept, left)) return true;
     }
@@ -481,40 +456,23 @@ export class Explanation {
     // Entered on the way of this very request, by way of a context that is old: that one is what answers.
     if (time === this.#memory.time || (left !== null && isAnothers(entry, left))) return false;
     let invalidated = entry.invalidated || time <= set.epoch;
-    const apart = this.#isHeldApart(set) && time < this.#memory.lastChange;
-    if (invalidated && scope !== "invalidated" && !apart) return false;
+    if (invalidated && scope !== "invalidated") return false;
     const read = this.#past.walkAsOf(entry, request);
     if (read === null || !accept(read.value)) return false;
     const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
     if (then === null) return false;
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
-<<<<<<< HEAD
-=======
     if (invalidated && scope !== "invalidated") return false;
->>>>>>> house
     const extent = extentOf(then);
     const place = (inv: Invalidation) => translations.placeFor(inv, set, hi, lo, extent, device);
     const invalidationPending =
       time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
-<<<<<<< HEAD
-    const change = read.missedChange() ?? this.#changeBehind(request, entry.context);
-    // What the stage says that has changed may have been left.
-    const stage = invalidated && apart && change !== null ? this.#past.stageThen(entry, request, change) : 0;
-    const remains = stage !== 0 && !this.#byStage.covered(stage, set, time);
-    if (remains) invalidated = false;
-    if (invalidated && scope !== "invalidated") return false;
-    const covers = (inv: Invalidation) =>
-      remains ? coversStage(inv, stage, set) : translations.wouldCover(inv, set, hi, lo, extent, device);
-    const invalidationPending = time <= set.unknownBefore || this.#pending.some(time, covers, this.#asOf);
-    if (invalidationPending && scope === "uninvalidated") return false;
-=======
     const missed = read.missedChange();
     const change = missed ?? this.#changeBehind(request, entry.context);
     const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
->>>>>>> house
     return this.#found({
       cache: "iotlb",
       answer,
@@ -530,15 +488,8 @@ export class Explanation {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-<<<<<<< HEAD
-      behindStop: this.#pending.someBehindStop(time, covers),
-      valid: remains
-        ? () => !this.#byStage.covered(stage, set, time)
-        : this.#validity(set, shift, hi, lo, time, extent, device),
-=======
       behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
->>>>>>> house
     });
   }
 

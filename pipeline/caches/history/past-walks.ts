@@ -177,21 +177,6 @@ export class PastWalks {
     return memory.readAsOf(time, () => walker.loadPasidContext(request, device, process, out)).missedChange();
   }
 
-  /** The stage of the entry that a translation of a past tick has read in a word; 0: of none. */
-  stageThen({ context, time }: CachedTranslation, request: WalkRequest, change: Change): number {
-    const { tables } = this.#unit.walker;
-    let found = 0;
-    tables.observer = {
-      entry({ bytes }, frame, start, _view, _at, stage) {
-        if (frame === change.frame && change.offset + WORD_BYTES > start && change.offset < start + bytes)
-          found = stage;
-      },
-    };
-    this.walkAsOf({ context, time, invalidated: false }, request);
-    tables.observer = null;
-    return found;
-  }
-
   /**
    * Whether what has changed of a device's context since a tick, or of the PASID entry that it led to, is a table above
    * the entry itself.
