@@ -138,7 +138,7 @@ describe("invalidations that are pending", () => {
             const set = translations.tagSet(of);
             const extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
             const place = (inv: Invalidation) =>
-              translations.placeFor(inv, set, 0, page * 4096, extent, device);
+              translations.ranges.place(inv, set, 0, page * 4096, extent, device);
             const within = (line: number) => line >= since && line <= until;
             const some = (covers: (inv: Invalidation) => boolean) =>
               all.some((inv, line) => within(line) && covers(inv));

@@ -1,6 +1,6 @@
 /** Recording stores: which pages are followed, what the log gets, and what is made of it. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { StoreChannel } from "../cli/record/store-channel.ts";
 import { TraceFolder } from "../cli/record/trace-folder.ts";
 import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { QEMU_IOMMUS } from "../parsers/logs/qemu-iommus.ts";
+import { ended, run, start } from "./support/cli.ts";
 import { importLog, replayed } from "./support/logs.ts";
 
 /** The plugin is built before anything is started. */
@@ -284,6 +285,39 @@ describe("an emulator that does not start", () => {
     ],
   ])("%s", async (_, words, message) => {
     await expect(started(...words)).rejects.toThrow(message);
+  });
+});
+
+describe("what a launch leaves behind", () => {
+  test("nothing without a compiler", async () => {
+    const recording = run(["record", "-o", join(folder, "rec"), "--", "qemu-system-x86_64"], {
+      env: { CC: "/nowhere/cc", XDG_CACHE_HOME: folder, TMPDIR: folder },
+    });
+    expect(await recording).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /\/nowhere\/cc: expected a C compiler, to build the plugin that records stores \(set CC\), found no such file or folder \(ENOENT\)/,
+      ),
+    });
+    expect(readdirSync(folder)).toEqual(["pasid-replay"]);
+  });
+
+  test.runIf(hasCompiler)("no QEMU that waits, after Ctrl-C", async () => {
+    const pidFile = join(folder, "pid");
+    const scratch = mkdtempSync(join(tmpdir(), "scratch-"));
+    const waits = ["sh", "-c", `echo $$ > ${pidFile}; exec sleep 600`];
+    const child = start(["record", "-o", join(folder, "rec"), "--", ...waits], {
+      env: { ...process.env, TMPDIR: scratch },
+    });
+    const over = ended(child);
+    while (!existsSync(pidFile) || readFileSync(pidFile, "utf8") === "")
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGINT");
+    expect(await over).toMatchObject({ status: 130 });
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+    expect(readdirSync(scratch)).toEqual([]);
+    rmSync(scratch, { recursive: true });
   });
 });
 

@@ -25,6 +25,10 @@ export interface FaultRecordFormat {
   readonly secondStage?: { readonly ipaShift: number; readonly flags: number };
   /** Address type of the request, as of `WalkRequest.at`, where the record says it. */
   at?(record: DataView): number | undefined;
+  /** Whether the request had a PASID, where the record says it. */
+  withPasid?(record: DataView): boolean | undefined;
+  /** Its flags, as they are logged. */
+  flags?(record: DataView): number | undefined;
   /** Which of several kinds of its code a record is of. */
   kind?(record: DataView): number | undefined;
   /** The same, from the flags that are logged. */
@@ -44,6 +48,8 @@ export function occurrenceOf(format: FaultRecordFormat, record: DataView): Occur
     access: format.access?.(record),
     stage: format.stage?.(record),
     at: format.at?.(record),
+    withPasid: format.withPasid?.(record),
+    flags: format.flags?.(record),
     kind: format.kind?.(record),
   };
 }

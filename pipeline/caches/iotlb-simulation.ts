@@ -1,7 +1,7 @@
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import { frameOf } from "../../walkers/memory.ts";
+import type { Extent } from "./held/page-ranges.ts";
 import type { TagSet } from "./held/tag-sets.ts";
-import type { Extent } from "./held/translations.ts";
 import { coversPage, coversTags } from "./invalidations/coverage.ts";
 
 /** Size of an IOTLB: entries in all, and entries of one set (the associativity). */

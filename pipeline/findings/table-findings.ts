@@ -18,6 +18,7 @@ import {
   type LiveTable,
   type TableFinding,
   TableLinter,
+  type TableRoom,
 } from "./tables/linter.ts";
 import { PeekedMemory } from "./tables/peeked-memory.ts";
 import { EFFORT_RULES, TableEffort } from "./tables/table-effort.ts";
@@ -43,6 +44,11 @@ interface UnitTables {
   /** Entries that were judged when all were last; -1: they were not yet. */
   entries: number;
 }
+
+/** What of the memory limit may go to entries of tables; what one takes, about; and how many are always kept. */
+const SHARE_OF_TABLES = 1 / 16;
+const ENTRY_BYTES = 128;
+const FEW_ENTRIES = 4096;
 
 /**
  * Findings on device, context and PASID tables in the course of a replay.
@@ -71,6 +77,8 @@ export class TableFindings implements Analysis, FrameUser {
   readonly #written: WrittenEntries;
   readonly #lines = new WrittenLines();
   readonly #effort = new TableEffort();
+  /** Of all IOMMUs. */
+  readonly #room: TableRoom;
   readonly #updates: UpdatedEntries;
   readonly #owners = new Map<LiveTable, UnitTables>();
   /** Devices whose binding may have changed, and the line where. */
@@ -97,7 +105,9 @@ export class TableFindings implements Analysis, FrameUser {
     memory: RecordedMemory,
     past: VersionedMemory,
     units: () => readonly IommuUnit[],
+    memoryLimit: number,
   ) {
+    this.#room = { entries: Math.max((memoryLimit * SHARE_OF_TABLES) / ENTRY_BYTES, FEW_ENTRIES) };
     this.#findings = findings;
     this.#names = names;
     this.#recorded = memory;
@@ -197,6 +207,7 @@ export class TableFindings implements Analysis, FrameUser {
       if (owner === undefined) continue;
       this.#attribute(owner, entry.line);
       owner.linter.judge(table, index);
+      this.#sayLeft(owner);
     }
   }
 
@@ -271,6 +282,17 @@ export class TableFindings implements Analysis, FrameUser {
     for (const [device, binding] of bindings) linter.useBinding(binding, this.#names.devices.get(device).id);
     owner.entries = linter.judged - before;
     if (entries >= 0) this.#effort.spend(owner.entries);
+    this.#sayLeft(owner);
+  }
+
+  /** Says once of an IOMMU that not all of its tables are looked through. */
+  #sayLeft({ unit, linter }: UnitTables): void {
+    if (linter.left === 0) return;
+    this.#findings.report(this.#line, EFFORT_RULES["tables-not-judged"], unit.id ?? "", {
+      iommu: unit.id,
+      message:
+        "there are more valid entries of tables than there is memory for: what the rest of them lead to is not looked through",
+    });
   }
 
   #useBindings(): void {
@@ -286,6 +308,7 @@ export class TableFindings implements Analysis, FrameUser {
         if (now !== null) {
           owner.bindings.set(device, now);
           owner.linter.useBinding(now, this.#names.devices.get(device).id);
+          this.#sayLeft(owner);
         } else owner.bindings.delete(device);
         if (before !== undefined) owner.linter.drop(before);
       }
@@ -320,7 +343,15 @@ export class TableFindings implements Analysis, FrameUser {
     if (owner === undefined) {
       const format = VENDORS[unit.model].tables(this.#memory);
       const nameOf = (id: number) => this.#nameOf(unit, id);
-      const linter = new TableLinter(unit.model, format, this.#memory, (f) => this.#report(f), nameOf, this);
+      const linter = new TableLinter(
+        unit.model,
+        format,
+        this.#memory,
+        (f) => this.#report(f),
+        nameOf,
+        this,
+        this.#room,
+      );
       owner = {
         unit,
         format,

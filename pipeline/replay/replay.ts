@@ -10,6 +10,7 @@ import { FilteredSink } from "../filter/filtered-sink.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
+import { DeviceTlbOrder } from "../findings/device-tlb-order.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 
 import { Findings } from "../findings/findings.ts";
@@ -141,11 +142,12 @@ export class Replay implements TraceHandler, MemoOwner {
         : narrowed(analysis, (line, route, record) => filter.request(line, route.names, record));
     const owed = new OwedInvalidations(names, findings, past);
     return [
-      new TableFindings(findings, names, memory, past, () => iommus.units),
+      new TableFindings(findings, names, memory, past, () => iommus.units, this.#options.memoryLimit),
       new BindingFindings(findings, memory),
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
+      new DeviceTlbOrder(names, findings, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       ofRequests(new RecordedFaults(findings)),

@@ -67,7 +67,8 @@ export function* manyDomains(n: number): Lines {
 
 /** As many PASIDs of a bound device as there may be; each is used once. */
 export function* manyPasids(n: number): Lines {
-  yield IOMMU;
+  // With all that is modelled: PASIDs among it.
+  yield '{"type":"iommu","id":"d","model":"intel","regs":{"gsts":"0xc0000000"}}';
   yield RAM;
   for (let i = 0; i < 32; i++) yield mem(0x10_0000 + i * 4096, words(...repeated(512, () => 0x20_0001)));
   yield mem(0x20_0000, words(...repeated(64, () => [0x41, 1, 0x30_0000, 0, 0, 0, 0, 0]).flat()));

@@ -9,8 +9,9 @@ import { CachedFailure, type ContextVersion, isValid } from "../held/context-his
 import { sameValues } from "../held/context-kinds.ts";
 import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
 import { isAnothers, isWhole, leftPairs } from "../held/left-behind.ts";
+import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import { type Extent, extentOf, type Translations } from "../held/translations.ts";
+import type { Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
@@ -372,9 +373,9 @@ export class Explanation {
         const device = pair.deviceId;
         const { time } = entry;
         const invalidated =
-          entry.invalidated || time <= set.epoch || entries.coveredByRange(set, hi, lo, time, region, device);
+          entry.invalidated || time <= set.epoch || entries.ranges.cover(set, hi, lo, time, region, device);
         if (invalidated && scope !== "invalidated") continue;
-        const place = (inv: Invalidation) => entries.placeFor(inv, set, hi, lo, region, device);
+        const place = (inv: Invalidation) => entries.ranges.place(inv, set, hi, lo, region, device);
         const invalidationPending =
           time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
@@ -410,7 +411,7 @@ export class Explanation {
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
-            !entries.coveredByRange(set, hi, lo, time, region, device),
+            !entries.ranges.cover(set, hi, lo, time, region, device),
         };
         if (this.#found(staleSource)) return true;
       }
@@ -462,10 +463,10 @@ export class Explanation {
     const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
     if (then === null) return false;
     const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
-    invalidated ||= translations.coveredByRange(set, hi, lo, time, then, device);
+    invalidated ||= translations.ranges.cover(set, hi, lo, time, then, device);
     if (invalidated && scope !== "invalidated") return false;
     const extent = extentOf(then);
-    const place = (inv: Invalidation) => translations.placeFor(inv, set, hi, lo, extent, device);
+    const place = (inv: Invalidation) => translations.ranges.place(inv, set, hi, lo, extent, device);
     const invalidationPending =
       time <= set.unknownBefore || this.#pending.coverTranslation(set, device, time, place, this.#asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
@@ -505,11 +506,10 @@ export class Explanation {
   ): () => boolean {
     const translations = this.#translations;
     // It is asked at every invalidation: of what has not covered it before, nothing does now.
-    let asked = 0;
+    const asked: AskedRanges = { own: 0, all: 0 };
     return () => {
-      if (time <= set.epoch || translations.coveredByRange(set, hi, lo, time, extent, device, asked))
+      if (time <= set.epoch || translations.ranges.cover(set, hi, lo, time, extent, device, asked))
         return false;
-      asked = set.ranges?.added ?? 0;
       const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
       if (superseded !== undefined) return !superseded.invalidated;
       // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.

@@ -5,8 +5,9 @@ import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { TranslationContext } from "../held/contexts.ts";
 import type { CacheBudgets } from "../held/memory-budget.ts";
+import { type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import { type Extent, extentOf, Translations } from "../held/translations.ts";
+import { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
@@ -99,7 +100,7 @@ export class DeviceTlbs {
       if (read === null || read.value.status !== OK || read.value.frame !== frame) continue;
       const extent = extentOf(read.value);
       const source = this.#sourceOf(set, asked, old, extent, staleAnswer(read.value), read.missedChange());
-      const dropped = invalidated || entries.coveredByRange(set, hi, lo, time, extent, set.domain);
+      const dropped = invalidated || entries.ranges.cover(set, hi, lo, time, extent, set.domain);
       return { source, used: true, invalidated: dropped };
     }
     return null;
@@ -132,7 +133,7 @@ export class DeviceTlbs {
       const extent = extentOf(read.value);
       // It is said once of an entry.
       entries.remove(set, shift, hi, lo);
-      if (entries.coveredByRange(set, hi, lo, old.time, extent, set.domain)) continue;
+      if (entries.ranges.cover(set, hi, lo, old.time, extent, set.domain)) continue;
       return this.#sourceOf(set, request, old, extent, staleAnswer(read.value), read.missedChange());
     }
     return null;
@@ -162,7 +163,7 @@ export class DeviceTlbs {
       addrLo: lo,
       ipaFrame: -1,
       invalidationPending: this.#pending.coverDeviceTlb(set.space, set.domain, time, (inv) =>
-        entries.placeFor(byDevice(inv), set, hi, lo, extent, set.domain),
+        entries.ranges.place(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
       behindStop: false,
       valid: () => false,

@@ -79,7 +79,7 @@ export class LiveChanges {
     if (pair === undefined) return;
     const { addrHi: hi, addrLo: lo } = request;
     const dropped =
-      old.invalidated || this.#translations.coveredByRange(set, hi, lo, old.time, read.value, pair.deviceId);
+      old.invalidated || this.#translations.ranges.cover(set, hi, lo, old.time, read.value, pair.deviceId);
     // Without an invalidation, that one is what is missing.
     if (!dropped) return;
     const structure = this.#past.structureAt(request, change.frame, change.offset);

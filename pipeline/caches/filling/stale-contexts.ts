@@ -140,7 +140,7 @@ export class StaleContexts {
     const then = old.time >= this.#memory.lastChange ? null : this.#past.walkAsOf(old, request);
     if (then !== null && !this.#isSame(old, then, pair, request)) {
       const { value } = this.#past.walkAsOf(old, request)!;
-      old.invalidated ||= translations.coveredByRange(set, hi, lo, old.time, value, pair.deviceId);
+      old.invalidated ||= translations.ranges.cover(set, hi, lo, old.time, value, pair.deviceId);
       translations.supersede(set, now.pageShift, hi, lo, old);
     }
     translations.enter(set, now.pageShift, now.firstShift, hi, lo, pair.id, time);

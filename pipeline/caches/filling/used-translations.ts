@@ -5,8 +5,9 @@ import { FAULT, OK, WalkResult } from "../../../walkers/result.ts";
 import { answerNumber, areComparable, grantsTheSame } from "../held/answer-numbers.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { Extent } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import type { Extent, Translations } from "../held/translations.ts";
+import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameAnswer, sameTranslation } from "../history/past-walks.ts";
 import { NOW, type VersionedMemory } from "../history/versioned-memory.ts";
 import type { LiveChanges } from "./live-changes.ts";
@@ -237,9 +238,9 @@ export class UsedTranslations {
     const same = sameTranslation(then, walk) && this.#past.sameToOthers(old, read, pair, request);
     if (same && !others) return false;
     const device = this.#contexts.pair(old.context)?.deviceId ?? 0;
-    const covered = old.invalidated || translations.coveredByRange(set, hi, lo, old.time, then, device);
+    const covered = old.invalidated || translations.ranges.cover(set, hi, lo, old.time, then, device);
     // Where it may be held in pieces, the others of them are not covered for that.
-    if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
+    if (covered && !translations.ranges.inPieces(set, shift)) old.invalidated = true;
     translations.supersede(set, shift, hi, lo, old);
     return !covered && !sameAnswer(then, walk);
   }
@@ -259,8 +260,8 @@ export class UsedTranslations {
     if (holder === undefined) return false;
     const extent: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
     const covered =
-      old.invalidated || translations.coveredByRange(set, hi, lo, old.time, extent, holder.deviceId);
-    if (covered && !translations.inPieces(set, shift)) old.invalidated = true;
+      old.invalidated || translations.ranges.cover(set, hi, lo, old.time, extent, holder.deviceId);
+    if (covered && !translations.ranges.inPieces(set, shift)) old.invalidated = true;
     translations.supersede(set, shift, hi, lo, old);
     return !covered && !grantsTheSame(then, now, access);
   }

@@ -1,8 +1,8 @@
 import { NO_TAG, translationTag } from "../../../walkers/caching.ts";
-import { FIRST_STAGE, type Invalidation, IOTLB, NONE, SECOND_STAGE } from "../../../walkers/invalidation.ts";
+import { FIRST_STAGE, type Invalidation, IOTLB, SECOND_STAGE } from "../../../walkers/invalidation.ts";
 import { frameHi, frameLo } from "../../../walkers/memory.ts";
 import type { StaleSource } from "../history/stale-source.ts";
-import { IssuedInvalidations, translationOwners } from "../invalidations/issued-invalidations.ts";
+import { IssuedInvalidations, ownerOf, translationOwners } from "../invalidations/issued-invalidations.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 import type { Translations } from "./translations.ts";
 
@@ -67,8 +67,8 @@ export class StageDebts {
     const hi = second ? frameHi(ipaFrame) : source.addrHi;
     const lo = second ? frameLo(ipaFrame) : source.addrLo;
     const extent = { pageShift: answer.pageShift, firstShift: 0, ipaFrame: -1 };
-    const place = (inv: Invalidation) => this.#translations.placeFor(inv, set, hi, lo, extent, device);
-    const owner = { domain: domain < 0 ? NONE : domain, space, device };
+    const place = (inv: Invalidation) => this.#translations.ranges.place(inv, set, hi, lo, extent, device);
+    const owner = ownerOf(set, device);
     const covered = () => this.#issued.some(owner, place, filled);
     if (covered()) return null;
     return {

@@ -278,6 +278,13 @@ export class TagSets {
     else this.#wideOf.set(domain === NONE ? NO_TAG : domain, wide);
   }
 
+  /** How many `candidates` gives, at least. */
+  candidatesOf(inv: Invalidation): number {
+    if (inv.domain === ANY || inv.domainMask !== 0) return this.#held.size;
+    const space = inv.asid !== ANY ? inv.asid : inv.pasid;
+    return space < 0 ? (this.#heldOf.get(inv.domain === NONE ? NO_TAG : inv.domain)?.size ?? 0) : 0;
+  }
+
   /** Sets among which are all that an invalidation covers something of. */
   *candidates(inv: Invalidation): Iterable<TagSet> {
     if (inv.domain === ANY || inv.domainMask !== 0) {

@@ -1,25 +1,18 @@
 import { GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
-import {
-  COMBINED_KEPT,
-  coversDevice,
-  type Invalidation,
-  SECOND_STAGE,
-} from "../../../walkers/invalidation.ts";
-import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
-import type { WalkResult } from "../../../walkers/result.ts";
-import { type Coverage, type CoveredPlace, placeWhere, TRANSLATIONS } from "../invalidations/coverage.ts";
-import { ANYBODY, IssuedInvalidations } from "../invalidations/issued-invalidations.ts";
+import { COMBINED_KEPT, type Invalidation } from "../../../walkers/invalidation.ts";
+import { frameHi, frameLo, frameOf, framesIn } from "../../../walkers/memory.ts";
+import { type Coverage, TRANSLATIONS } from "../invalidations/coverage.ts";
 import { CachedPages } from "./cached-pages.ts";
 import type { CachedTranslation } from "./cached-translation.ts";
 import type { CacheBudgets } from "./memory-budget.ts";
-import { baseHi, baseLo, pageKey, pageOf, SHIFT_BITS } from "./page-keys.ts";
+import { baseHi, baseLo, pageKey, SHIFT_BITS } from "./page-keys.ts";
+import { PageRanges } from "./page-ranges.ts";
 import { type TagSet, TagSets } from "./tag-sets.ts";
 
+/** An invalidation that is about more tag sets than this is written down once, and asked for each entry. */
+const MOST_SETS = 64;
 /** A range of more pages than this is not looked up page by page. */
 const MAX_LOOKUPS = 4096;
-/** Ranges that a tag set keeps before all of its entries are looked at; of many pages, one for so many pages. */
-const MAX_RANGES = 1024;
-const PAGES_PER_RANGE = 8;
 /** Pages whose earlier translations are kept beside the latest. */
 const MAX_SUPERSEDED_PAGES = 1 << 16;
 /** Result of `invalidate`: perhaps some pages, perhaps none. */
@@ -33,19 +26,6 @@ export interface TableHistory {
   readonly wideChange: number;
 }
 
-/** What a translation maps, as `WalkResult` has it: whose leaf, how large, and through which intermediate page. */
-export type Extent = Pick<WalkResult, "pageShift" | "firstShift" | "ipaFrame">;
-
-/** A copy: walk results are reused. */
-export function extentOf({ pageShift, firstShift, ipaFrame }: Extent): Extent {
-  return { pageShift, firstShift, ipaFrame };
-}
-
-/** Whose entries one may be about whose tags match. */
-function ownersOf({ anyDevice, device, deviceMask }: Invalidation) {
-  return [anyDevice || deviceMask !== 0 ? ANYBODY : { ...ANYBODY, device }];
-}
-
 /** No pair has this number. */
 const NOBODY = -1;
 
@@ -57,6 +37,8 @@ export class Translations {
   readonly tags: TagSets;
   readonly #pages: CachedPages;
   readonly #coverage: Coverage;
+  /** What covered entries without being looked up page by page. */
+  readonly ranges: PageRanges;
   /** Pages with superseded translations, of all tag sets. */
   #supersededPages = 0;
   /** Translations that were dropped for want of memory while nothing had invalidated them. */
@@ -79,6 +61,7 @@ export class Translations {
       if (time > set.epoch && set.valid > 0) set.valid--;
     });
     this.#coverage = coverage;
+    this.ranges = new PageRanges(this.tags, this.#pages, coverage);
   }
 
   get size(): number {
@@ -95,7 +78,7 @@ export class Translations {
   }
 
   get evicted(): number {
-    return this.#pages.evicted + this.forgotten;
+    return this.#pages.evicted + this.forgotten + this.ranges.forgotten;
   }
 
   tagSet(tag: TranslationTag): TagSet {
@@ -212,45 +195,6 @@ export class Translations {
   }
 
   /**
-   * Whether one of the invalidations that are not looked up page by page has covered a translation.
-   * @param extent what it maps
-   * @param device that it was made for
-   * @param after number of the last one that is known not to have
-   */
-  coveredByRange(
-    set: TagSet,
-    hi: number,
-    lo: number,
-    time: number,
-    extent: Extent,
-    device: number,
-    after = 0,
-  ): boolean {
-    if (set.ranges === null || set.ranges.size === 0) return false;
-    const place = (inv: Invalidation) => this.#place(inv, set, set.high(hi), lo, extent, device);
-    return set.ranges.some({ ...ANYBODY, device }, place, time, Number.POSITIVE_INFINITY, after);
-  }
-
-  /** Whether some of them were of a part only of pages of a size. */
-  inPieces(set: TagSet, shift: number): boolean {
-    if (shift <= FRAME_SHIFT || set.ranges === null || set.ranges.size === 0) return false;
-    return set.leafShift !== 0 || set.piecesOf.has(0) || set.piecesOf.has(shift);
-  }
-
-  /** Where an invalidation would have to reach in order to cover a translation. */
-  placeFor(
-    inv: Invalidation,
-    set: TagSet,
-    hi: number,
-    lo: number,
-    extent: Extent,
-    device: number,
-  ): CoveredPlace {
-    if (!this.#coverage.tags(inv, set)) return placeWhere(false);
-    return this.#place(inv, set, set.high(hi), lo, extent, device);
-  }
-
-  /**
    * An invalidation that was issued at a tick takes effect: what was filled later stays.
    * @param inv kept as it is; not to be changed later
    * @returns pages that it covered; UNKNOWN where only walking would tell
@@ -261,6 +205,10 @@ export class Translations {
       dropped = pages < 0 || dropped < 0 ? UNKNOWN : dropped + pages;
     };
     const coverage = this.#coverage;
+    const byTags = !inv.hasAddress && inv.anyDevice;
+    // One by one, very many invalidations would be written down in very many sets.
+    if (!byTags && this.tags.candidatesOf(inv) > MOST_SETS)
+      return this.ranges.addToAll(inv, issued) ? UNKNOWN : 0;
     const whole: TagSet[] = [];
     for (const set of this.tags.candidates(inv)) {
       if (!coverage.tags(inv, set)) continue;
@@ -273,8 +221,7 @@ export class Translations {
         if (inv.combined !== COMBINED_KEPT) add(this.#range(set, inv, issued, mayHold));
       } else add(this.#page(set, inv, issued));
     }
-    if (!inv.hasAddress && inv.anyDevice)
-      this.tags.invalidated({ inv, issued, changes: history?.changes ?? 0 }, whole);
+    if (byTags) this.tags.invalidated({ inv, issued, changes: history?.changes ?? 0 }, whole);
     return dropped;
   }
 
@@ -298,6 +245,7 @@ export class Translations {
   /** Everything is gone: memory as a whole was replaced. */
   clear(): void {
     this.#pages.clear();
+    this.ranges.clear();
     this.#supersededPages = 0;
     for (const set of this.tags.all) set.clear();
   }
@@ -318,7 +266,8 @@ export class Translations {
       const set = sets[tag - 1]!;
       // A group holds no page that has not its own entry.
       if (set.leafShift !== 0) return;
-      if (time > set.epoch && !this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)) valid++;
+      if (time > set.epoch && !this.ranges.coverPage(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time))
+        valid++;
     });
     return valid;
   }
@@ -340,13 +289,20 @@ export class Translations {
         continue;
       }
       for (let frame = base; frame <= last; frame += step) {
-        if (this.#inPieces(inv, set, shift) && (frame < first || frame + step - 1 > last)) inPart = true;
+        if (this.ranges.isInPieces(inv, set, shift) && (frame < first || frame + step - 1 > last))
+          inPart = true;
         else if (this.#drop(set, shift, frameHi(frame), frameLo(frame), issued)) dropped++;
       }
     }
     if (inPart && this.#range(set, inv, issued, mayHold) < 0) unknown = true;
     if (set.leafShift === 0) this.coveredPages += dropped;
     return unknown && dropped === 0 ? UNKNOWN : dropped;
+  }
+
+  /** @param mayHold the set is not known to be empty */
+  #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
+    this.ranges.add(set, inv, issued);
+    return mayHold ? UNKNOWN : 0;
   }
 
   #drop(set: TagSet, shift: number, hi: number, lo: number, issued: number): boolean {
@@ -362,110 +318,4 @@ export class Translations {
     if (set.dropSuperseded(pageKey(hi, lo, shift), issued)) dropped = true;
     return dropped;
   }
-
-  /** @param mayHold the set is not known to be empty */
-  #range(set: TagSet, inv: Invalidation, issued: number, mayHold: boolean): number {
-    set.ranges ??= new IssuedInvalidations(ownersOf);
-    const { ranges } = set;
-    // The same page sizes of one set may each ask for it.
-    if (ranges.last === inv) return mayHold ? UNKNOWN : 0;
-    ranges.add(inv, issued);
-    if (inv.inPieces && this.#coverage.pieces) set.piecesOf.add(inv.piecesOf);
-    if (ranges.size > Math.max(MAX_RANGES, this.#pages.size / PAGES_PER_RANGE)) this.#sweep(set, ranges);
-    return mayHold ? UNKNOWN : 0;
-  }
-
-  /**
-   * Applies ranges of input pages to every entry, so that there is nothing left of them to look at. Of the others, it is
-   * known only by walking what they cover: past the bound the oldest are forgotten, which leaves in the dark what
-   * became of the entries before them.
-   */
-  #sweep(set: TagSet, ranges: IssuedInvalidations): void {
-    const covered: number[] = [];
-    this.#pages.forEach((tag, hi, lo, _context, time) => {
-      if (
-        tag === set.id &&
-        time > set.epoch &&
-        this.#inRange(set, hi, lo & ~SHIFT_BITS, lo & SHIFT_BITS, time)
-      )
-        covered.push(hi, lo);
-    });
-    for (let i = 0; i < covered.length; i += 2)
-      if (this.#pages.find(set.id, covered[i]!, covered[i + 1]!))
-        this.#pages.set(
-          set.id,
-          covered[i]!,
-          covered[i + 1]!,
-          this.#pages.context,
-          -this.#pages.time,
-          this.#pages.answer,
-        );
-    if (set.valid > 0) set.valid = Math.max(0, set.valid - covered.length / 2);
-    set.dropAllSuperseded((key, time) => {
-      const { frame, shift } = pageOf(key);
-      return this.#inRange(set, frameHi(frame), frameLo(frame), shift, time);
-    });
-    const { kept, left } = ranges.latestOf((inv) => this.#needsWalk(inv, set), MAX_RANGES / 2);
-    if (left > 0) {
-      set.unknownBefore = Math.max(set.unknownBefore, left);
-      this.forgotten++;
-    }
-    ranges.clear();
-    for (const { inv, issued } of kept) ranges.add(inv, issued);
-  }
-
-  /** As `coveredByRange`, by those ranges that need no walk. */
-  #inRange(set: TagSet, hi: number, lo: number, shift: number, time: number): boolean {
-    const place = (inv: Invalidation) =>
-      this.#needsWalk(inv, set) ? placeWhere(false) : this.#coverage.place(inv, set, hi, lo, shift, 0, -1);
-    return set.ranges?.some(ANYBODY, place, time) ?? false;
-  }
-
-  /** Whether what an invalidation covers in a set can be told only by walking. */
-  #needsWalk(inv: Invalidation, set: TagSet): boolean {
-    return (
-      set.split ||
-      !inv.anyDevice ||
-      this.#anyInPieces(inv, set) ||
-      (inv.stage === SECOND_STAGE && this.#coverage.intermediate(inv, set))
-    );
-  }
-
-  /** Where an invalidation whose tags match is to reach in order to cover a translation. */
-  #place(
-    inv: Invalidation,
-    set: TagSet,
-    hi: number,
-    lo: number,
-    extent: Extent,
-    device: number,
-  ): CoveredPlace {
-    if (!coversDevice(inv, device)) return placeWhere(false);
-    // Of a piece, the stages' leaves do not matter.
-    const leaf = coveredByFirst(inv, extent) ? extent.firstShift || extent.pageShift : extent.pageShift;
-    const [shift, firstShift] = this.#inPieces(inv, set, leaf)
-      ? [set.leafShift || FRAME_SHIFT, 0]
-      : [Math.max(extent.pageShift, FRAME_SHIFT), extent.firstShift];
-    return this.#coverage.place(inv, set, hi, lo, shift, firstShift, extent.ipaFrame);
-  }
-
-  /** DDI 0487 D8.17.6: of a group, too, only the leaves that an invalidation names are sure to go. */
-  #inPieces(inv: Invalidation, set: TagSet, shift: number): boolean {
-    const { inPieces, piecesOf } = inv;
-    const may = inPieces && this.#coverage.pieces && (piecesOf === 0 || piecesOf === shift);
-    return may || set.leafShift !== 0;
-  }
-
-  /** Whether an entry of a set may be in pieces. */
-  #anyInPieces(inv: Invalidation, set: TagSet): boolean {
-    if (set.leafShift === 0 && !(inv.inPieces && this.#coverage.pieces)) return false;
-    const { piecesOf } = inv;
-    if (piecesOf === 0 || set.leafShift !== 0) return set.nextShift(FRAME_SHIFT) !== 0;
-    return set.nextShift(piecesOf - 1) === piecesOf;
-  }
-}
-
-/** Whether the address of an invalidation is one of the first stage's, where there is one. */
-function coveredByFirst(inv: Invalidation, { ipaFrame }: Extent): boolean {
-  return ipaFrame < 0 || inv.stage !== SECOND_STAGE;
 }

@@ -160,6 +160,8 @@ function fitsGranule(inv: Invalidation, leafShift: number): boolean {
 
 /** What an invalidation covers of one of the caches that are tagged and looked up by address. */
 export interface Coverage {
+  /** Kinds of cache, as `Invalidation.caches` has them. */
+  readonly caches: number;
   /** Whether it is about entries with these tags; the others are asked only where it is. */
   tags(inv: Invalidation, tag: TranslationTag): boolean;
   all(inv: Invalidation, tag: TranslationTag): boolean;
@@ -174,6 +176,7 @@ export interface Coverage {
 }
 
 export const TRANSLATIONS: Coverage = {
+  caches: IOTLB,
   tags: (inv, tag) => coversTags(inv, tag),
   all: coversAll,
   intermediate: selectsIntermediate,
@@ -184,6 +187,7 @@ export const TRANSLATIONS: Coverage = {
 
 /** Entries above the last level; the size of one is that of the region below it. */
 export const PAGING_STRUCTURE_ENTRIES: Coverage = {
+  caches: PAGING_STRUCTURES,
   // Where leaves alone are meant and these are nevertheless, it is those of the first stage (VT-d 5.10, Table 23).
   tags: (inv, tag) =>
     coversTags(inv, tag, PAGING_STRUCTURES) && (!inv.leafOnly || (tag.stages & FIRST) !== 0),
@@ -210,5 +214,6 @@ export const PAGING_STRUCTURE_ENTRIES: Coverage = {
 /** Translations in a device, in whose tags the device stands in the place of the domain. */
 export const DEVICE_TRANSLATIONS: Coverage = {
   ...TRANSLATIONS,
+  caches: DEVICE_TLB,
   tags: (inv, tag) => coversTags(inv, tag, DEVICE_TLB),
 };

@@ -1,4 +1,4 @@
-import { GLOBAL_SPACE } from "../../../walkers/caching.ts";
+import { GLOBAL_SPACE, type TranslationTag } from "../../../walkers/caching.ts";
 import { ANY, type Invalidation, NONE } from "../../../walkers/invalidation.ts";
 import { type CoveredPlace, pagesOf, reaches } from "./coverage.ts";
 import { IssuedRanges } from "./issued-ranges.ts";
@@ -150,6 +150,11 @@ export function deviceOf({ anyDevice, device, deviceMask }: Invalidation): numbe
   return anyDevice || deviceMask !== 0 ? ANY : device;
 }
 
+/** What translations with some tags, made for a device, are found by. */
+export function ownerOf({ domain, space }: TranslationTag, device: number): Owner {
+  return { domain: domain < 0 ? NONE : domain, space, device };
+}
+
 /** An address space, which that of global translations may be beside; of those without, whatever space there is. */
 export function translationOwners(inv: Invalidation): Owner[] {
   const named = inv.asid !== ANY ? inv.asid : inv.pasid;
@@ -171,6 +176,13 @@ function keysOf({ domain, space, device }: Owner): Set<string> {
 
 /** All that an invalidation says but for its pages. */
 function keyOf(inv: Invalidation): string {
-  const { addrHi, addrLo, lastHi, lastLo, status, ...rest } = inv;
-  return Object.values(rest).join();
+  const { anyDevice, global, hasAddress, inPieces, leafOnly } = inv;
+  const flags =
+    Number(anyDevice) +
+    2 * Number(global) +
+    4 * Number(hasAddress) +
+    8 * Number(inPieces) +
+    16 * Number(leafOnly);
+  const who = `${inv.domain}:${inv.domainMask}:${inv.asid}:${inv.pasid}:${inv.device}:${inv.deviceMask}:${inv.regime}`;
+  return `${flags}:${who}:${inv.caches}:${inv.piecesOf}:${inv.stage}:${inv.combined}:${inv.granule}:${inv.level}`;
 }

@@ -5,7 +5,6 @@ import {
   DEVICE_TLB,
   type Invalidation,
   IOTLB,
-  NONE,
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
@@ -15,6 +14,7 @@ import {
   domainOf,
   IssuedInvalidations,
   type Owner,
+  ownerOf,
   translationOwners,
 } from "./issued-invalidations.ts";
 
@@ -55,7 +55,7 @@ class IssuedInOrder {
 
   /** Whether one covers a translation that was filled at a tick. @param place where one is to reach for that */
   coverTranslation(
-    { domain, space }: TranslationTag,
+    tag: TranslationTag,
     device: number,
     filled: number,
     place: (inv: Invalidation) => CoveredPlace,
@@ -63,8 +63,7 @@ class IssuedInOrder {
   ): boolean {
     if (this.list.length === 0) return false;
     this.#sort();
-    const owner = { domain: domain < 0 ? NONE : domain, space, device };
-    return this.#translations.some(owner, place, filled, until);
+    return this.#translations.some(ownerOf(tag, device), place, filled, until);
   }
 
   /** The same of one that a device keeps. */

@@ -80,6 +80,11 @@ export interface LiveTable {
   readonly held: Map<number, { readonly tables: readonly LiveTable[]; readonly tags: readonly Tag[] }>;
 }
 
+/** Valid entries of tables that may still be kept: of one linter, or of several that share it. */
+export interface TableRoom {
+  entries: number;
+}
+
 /** Told which frames hold tables: the n-th frame of a table is `table.frames[n]`. */
 export interface FrameUser {
   tableComes(table: LiveTable): void;
@@ -104,6 +109,9 @@ export class TableLinter {
   readonly #roots = new Map<Binding | null, LiveTable[]>();
   /** Valid entries that were judged so far; of others, which take hardly any time, some count as one. */
   judged = 0;
+  /** Entries whose tables and tags were not looked at, since there was no room to keep them. */
+  left = 0;
+  readonly #room: TableRoom;
 
   constructor(
     model: IommuModel,
@@ -112,7 +120,9 @@ export class TableLinter {
     report: (finding: TableFinding) => void,
     nameOf: (device: number) => string = (device) => deviceName(model, device),
     frames: FrameUser | null = null,
+    room: TableRoom = { entries: Number.POSITIVE_INFINITY },
   ) {
+    this.#room = room;
     this.#nameOf = nameOf;
     this.#format = format;
     this.#memory = memory;
@@ -161,7 +171,7 @@ export class TableLinter {
     const valid =
       memory.fetch(place.frame, place.offset, kind.layout.bytes) && kind.valid(memory.view, memory.at);
     const before = table.held.get(index);
-    table.held.delete(index);
+    if (table.held.delete(index)) this.#room.entries++;
     for (const tag of before?.tags ?? []) this.#tags.remove(tag);
     if (valid) this.#judgeValid(table, index, place.frame, place.offset);
     for (const below of before?.tables ?? []) this.#release(below);
@@ -234,6 +244,7 @@ export class TableLinter {
       for (const tag of tags) this.#tags.remove(tag);
       for (const below of tables) this.#release(below);
     }
+    this.#room.entries += table.held.size;
     table.held.clear();
   }
 
@@ -280,8 +291,13 @@ export class TableLinter {
     }
     judge(entry);
     for (const complaint of entry.complaints) this.#complain(table, index, complaint, wordsOf(entry));
-    for (const tag of entry.tags) this.#addTag(table, index, entry, tag);
     if (entry.tables.length === 0 && entry.tags.length === 0) return;
+    if (this.#room.entries <= 0) {
+      this.left++;
+      return;
+    }
+    this.#room.entries--;
+    for (const tag of entry.tags) this.#addTag(table, index, entry, tag);
     const tables = entry.tables
       .map((below) => this.#acquire(below, table.depth + 1))
       .filter((below) => below !== null);

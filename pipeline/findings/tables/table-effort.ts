@@ -1,10 +1,10 @@
 import { rules } from "../../../walkers/tables/rule.ts";
 
-/** What is not looked at for want of time. */
+/** What is not looked at for want of time or memory. */
 export const EFFORT_RULES = rules({
   "tables-not-judged": {
     severity: "info",
-    text: "Registers that say where tables are, or what they mean, have changed so often that all tables are no longer looked through after each change.",
+    text: "Registers that say where tables are, or what they mean, have changed so often that all tables are no longer looked through after each change; or there are more valid entries than there is memory for.",
     source: "pasid-replay: the work grows with the trace",
   },
 });
