@@ -71,6 +71,8 @@ export class UnitCaches {
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
   readonly #secondStages: SecondStageDebts;
+  /** Some request was translated by both stages. */
+  #nested = false;
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -162,6 +164,11 @@ export class UnitCaches {
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: DeviceUse | null = null;
+
+  /** A device may keep translations by itself. */
+  get anyDeviceTlb(): boolean {
+    return this.#deviceTlbs.entries.tags.all.length > 0;
+  }
 
   /** Which pages stand behind the last-level entries that walks went through. */
   get leafTables(): LeafTables {
@@ -378,7 +385,7 @@ export class UnitCaches {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
-    this.#secondStages.note(inv, issued);
+    if (this.#nested) this.#secondStages.note(inv, issued);
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
@@ -541,6 +548,7 @@ export class UnitCaches {
       return mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
+    if (walk.ipaFrame >= 0) this.#nested = true;
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
       if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
