@@ -40,11 +40,13 @@ interface Waiting {
   readonly fail: (error: QmpError) => void;
 }
 
+const LAST_PORT = 65_535;
+
 /** Where a socket is: a path, or host and port of one of TCP ("unix:PATH", "tcp:HOST:PORT" and "HOST:PORT" as well). */
 export function socketAddress(text: string): { path: string } | { host: string; port: number } {
   const plain = text.replace(/^unix:/, "").replace(/^tcp:/, "");
   const match = /^([^/]*):(\d{1,5})$/.exec(plain);
-  if (match === null) return { path: plain };
+  if (match === null || Number(match[2]) > LAST_PORT) return { path: plain };
   return { host: match[1] === "" ? "localhost" : match[1]!, port: Number(match[2]) };
 }
 
