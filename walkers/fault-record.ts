@@ -18,8 +18,17 @@ export interface FaultRecordFormat {
   access?(record: DataView): number | undefined;
   /** The stage that faulted, where the record says it. */
   stage?(record: DataView): number | undefined;
+  /**
+   * What a record of a second-stage fault says of it: log2 of the bytes that its intermediate address names, and which of the
+   * logged flags tell of that fault.
+   */
+  readonly secondStage?: { readonly ipaShift: number; readonly flags: number };
   /** Address type of the request, as of `WalkRequest.at`, where the record says it. */
   at?(record: DataView): number | undefined;
+  /** Whether the request had a PASID, where the record says it. */
+  withPasid?(record: DataView): boolean | undefined;
+  /** Its flags, as they are logged. */
+  flags?(record: DataView): number | undefined;
   /** Which of several kinds of its code a record is of. */
   kind?(record: DataView): number | undefined;
   /** The same, from the flags that are logged. */
@@ -39,6 +48,8 @@ export function occurrenceOf(format: FaultRecordFormat, record: DataView): Occur
     access: format.access?.(record),
     stage: format.stage?.(record),
     at: format.at?.(record),
+    withPasid: format.withPasid?.(record),
+    flags: format.flags?.(record),
     kind: format.kind?.(record),
   };
 }

@@ -10,7 +10,9 @@ import { FilteredSink } from "../filter/filtered-sink.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
+import { DeviceTlbOrder } from "../findings/device-tlb-order.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
+
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
@@ -18,6 +20,7 @@ import { NameFindings } from "../findings/name-findings.ts";
 import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
+import { RecordedFaults } from "../findings/recorded-faults.ts";
 import { RemadeEntries } from "../findings/remade-entries.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -144,8 +147,10 @@ export class Replay implements TraceHandler, MemoOwner {
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
+      new DeviceTlbOrder(names, findings, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
+      ofRequests(new RecordedFaults(findings)),
       new MappingFindings(names, findings, this.#options.memoryLimit),
       new LossFindings(findings),
       new NameFindings(this.#strangeNames.counted, findings),
