@@ -73,6 +73,8 @@ export class UnitCaches {
   readonly #secondStages: StageDebts;
   /** Null where what the first stage says goes with what both have made. */
   readonly #firstStages: StageDebts | null;
+  /** Some request was translated by both stages. */
+  #nested = false;
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -167,6 +169,11 @@ export class UnitCaches {
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: DeviceUse | null = null;
+
+  /** A device may keep translations by itself. */
+  get anyDeviceTlb(): boolean {
+    return this.#deviceTlbs.entries.tags.all.length > 0;
+  }
 
   /** Which pages stand behind the last-level entries that walks went through. */
   get leafTables(): LeafTables {
@@ -384,8 +391,10 @@ export class UnitCaches {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
-    this.#secondStages.note(inv, issued);
-    this.#firstStages?.note(inv, issued);
+    if (this.#nested) {
+      this.#secondStages.note(inv, issued);
+      this.#firstStages?.note(inv, issued);
+    }
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
@@ -548,6 +557,7 @@ export class UnitCaches {
       return mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
+    if (walk.ipaFrame >= 0) this.#nested = true;
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
       if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
