@@ -1,5 +1,5 @@
 import type { CachedFailures } from "../../walkers/caching.ts";
-import { DEVICE_TLB, Invalidation } from "../../walkers/invalidation.ts";
+import { DEVICE_TLB, FIRST_STAGE, Invalidation, SECOND_STAGE } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import { TRANSLATED, WalkRequest } from "../../walkers/request.ts";
@@ -18,7 +18,7 @@ import { contextTag } from "./held/context-tags.ts";
 import { Contexts, type DeviceCaches, type Spares, type TranslationContext } from "./held/contexts.ts";
 import { lastUse, leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
-import { SecondStageDebts } from "./held/second-stage-debts.ts";
+import { StageDebts } from "./held/stage-debts.ts";
 import type { TagSet } from "./held/tag-sets.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
@@ -70,7 +70,11 @@ export class UnitCaches {
   readonly #used: UsedTranslations;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
-  readonly #secondStages: SecondStageDebts;
+  readonly #secondStages: StageDebts;
+  /** Null where what the first stage says goes with what both have made. */
+  readonly #firstStages: StageDebts | null;
+  /** Some request was translated by both stages. */
+  #nested = false;
   readonly #stale: StaleContexts;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #explanation: Explanation;
@@ -113,7 +117,10 @@ export class UnitCaches {
     this.#memory = memory;
     this.#budgets = budgets;
     this.translations = new Translations(budgets);
-    this.#secondStages = new SecondStageDebts(this.translations, this.#pending);
+    this.#secondStages = new StageDebts(this.translations, this.#pending, SECOND_STAGE);
+    this.#firstStages = unit.vendor.caching.firstStageApart
+      ? new StageDebts(this.translations, this.#pending, FIRST_STAGE)
+      : null;
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
@@ -162,6 +169,11 @@ export class UnitCaches {
 
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   staleInDevice: DeviceUse | null = null;
+
+  /** A device may keep translations by itself. */
+  get anyDeviceTlb(): boolean {
+    return this.#deviceTlbs.entries.tags.all.length > 0;
+  }
 
   /** Which pages stand behind the last-level entries that walks went through. */
   get leafTables(): LeafTables {
@@ -245,6 +257,7 @@ export class UnitCaches {
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.clear();
     this.#secondStages.clear();
+    this.#firstStages?.clear();
   }
 
   /**
@@ -378,7 +391,10 @@ export class UnitCaches {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
-    this.#secondStages.note(inv, issued);
+    if (this.#nested) {
+      this.#secondStages.note(inv, issued);
+      this.#firstStages?.note(inv, issued);
+    }
     const pages = this.translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.contexts.invalidate(inv, issued, this.#spares);
@@ -541,6 +557,7 @@ export class UnitCaches {
       return mayDiffer;
     }
     const pair = contexts.usePair(caches, request, deviceVersion, process, time);
+    if (walk.ipaFrame >= 0) this.#nested = true;
     if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
     for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
       if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
@@ -676,18 +693,19 @@ export class UnitCaches {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;
-    const standing = this.#standingSecondStage(request);
+    const standing = this.#standingStage(request);
     if (standing === null) return INVALIDATED;
     this.#explanation.staleSource = standing;
     return VALID;
   }
 
-  /** What a dropped translation of both stages has left: a second-stage entry that has changed, and that nothing covers. */
-  #standingSecondStage(request: WalkRequest): StaleSource | null {
+  /** What a dropped translation of both stages has left: an entry of one that has changed, and that nothing covers. */
+  #standingStage(request: WalkRequest): StaleSource | null {
     const source = this.#explanation.staleSource!;
     const { cache, change, ipaFrame } = source;
     if (cache !== "iotlb" || change === null || ipaFrame < 0) return null;
     const structure = this.#past.structureAt(request, change.frame, change.offset);
+    if (structure?.stage === 1) return this.#firstStages?.standing(source, request.device) ?? null;
     return structure?.stage === 2 ? this.#secondStages.standing(source, request.device) : null;
   }
 }

@@ -33,6 +33,7 @@ export class RunningEmulator {
   readonly #server: Server;
   readonly #requests: DeviceRequests;
   readonly #log: number;
+  readonly #piece = Buffer.alloc(LOG_PIECE);
   #logged = 0;
   #partial = "";
   #stderr = "";
@@ -160,7 +161,7 @@ export class RunningEmulator {
 
   /** Lines of the log since the last call. */
   #lines(): string[] {
-    const piece = Buffer.alloc(LOG_PIECE);
+    const piece = this.#piece;
     for (;;) {
       const read = readSync(this.#log, piece, 0, LOG_PIECE, this.#logged);
       if (read === 0) break;
