@@ -8,6 +8,7 @@ import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
+import { endWithUs } from "../fuzz/orphans.ts";
 import { DeviceFailure } from "../fuzz/port.ts";
 import { DeviceRequests } from "./device-requests.ts";
 import { Qtest } from "./qtest.ts";
@@ -97,6 +98,7 @@ export class RunningEmulator {
       stdio: ["ignore", "ignore", "pipe"],
       detached: true,
     });
+    endWithUs(child);
     const running = new RunningEmulator(machine, driver, folder, child, server, steps);
     try {
       await machine.connected();
