@@ -267,3 +267,10 @@ describe("a device context that refuses a request", () => {
     expect(await verdicts([...records(0n), asked("0x102")])).toEqual(["match", "mismatch"]);
   });
 });
+
+it("Sv32: entries that are the last of their frames change", async () => {
+  const verdicts: unknown[] = [];
+  for await (const record of replay("test/fixtures/riscv-sv32-last-entries.ndjson"))
+    if (record.type === "outcome") verdicts.push(record.verdict);
+  expect(verdicts).toEqual(["match", "stale", "stale"]);
+});

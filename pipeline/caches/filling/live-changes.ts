@@ -1,4 +1,5 @@
 import type { LiveChange } from "../../../walkers/caching.ts";
+import { highHalf, lowHalf } from "../../../walkers/entry-halves.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
@@ -195,10 +196,10 @@ export class LiveChanges {
     const leaves = this.#leaves;
     leaves.fill(0);
     tables.observer = {
-      entry(_layout, _frame, _offset, view, at, stage, _level, littleEndian) {
+      entry(layout, _frame, _offset, view, at, stage, _level, littleEndian) {
         if (view === null) return;
-        leaves[2 * stage] = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
-        leaves[2 * stage + 1] = view.getInt32(littleEndian ? at : at + 4, littleEndian);
+        leaves[2 * stage] = highHalf(layout, view, at, littleEndian);
+        leaves[2 * stage + 1] = lowHalf(layout, view, at, littleEndian);
       },
     };
     const walk = this.#past.translate(request, pair.device.context, pair.process.context);
