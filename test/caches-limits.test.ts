@@ -118,7 +118,7 @@ describe("more devices than there is memory for", () => {
         yield value;
       }
     } as typeof values);
-    const { summary } = await replay([...smmu, ...requests, ...invalidations, valid, stale], {
+    const { summary } = await replay([...smmu, ...requests, valid, ...invalidations, stale], {
       findings: false,
     });
     vi.restoreAllMocks();

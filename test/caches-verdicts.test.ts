@@ -313,6 +313,49 @@ describe("who owes what", () => {
   });
 });
 
+describe("an invalidation that comes before the change", () => {
+  const GLOBAL_CONTEXT = [0x11n, 0n] as const;
+  const of = async (...steps: ((s: Scenario, table: Radix) => unknown)[]) => {
+    const { s, table } = legacy();
+    s.cmd(...WAIT);
+    table.map(A, FIRST_PA);
+    s.dma(AT_A, FIRST_PA);
+    for (const step of steps) step(s, table);
+    const seq = s.dma(AT_A, FIRST_PA);
+    const run = await s.run();
+    return [run.verdict(seq), ...run.rules()];
+  };
+  const TOO_EARLY = ["stale", "invalidated-too-early"];
+
+  it("may be followed by another read of the old entry: the driver owes one more", async () => {
+    const early = (s: Scenario, table: Radix) => {
+      s.cmd(...GLOBAL_IOTLB).cmd(...WAIT);
+      table.map(A, SECOND_PA);
+    };
+    expect(await of(early)).toEqual(TOO_EARLY);
+    const another = [0x9_0032n, B] as const;
+    expect(await of(early, (s) => s.cmd(...another).cmd(...WAIT))).toEqual(TOO_EARLY);
+    const late = await of(early, (s) => s.cmd(0x9_0032n, A).cmd(...WAIT));
+    expect(late).toEqual(["stale-after-invalidation"]);
+    const others = (s: Scenario) => {
+      for (let i = 0n; i < 64n; i++) s.cmd(0x9_0032n, B + (i << 12n));
+      s.cmd(...WAIT);
+    };
+    expect(await of(early, others)).toEqual(["stale-after-invalidation"]);
+  });
+
+  it("is no better for a context entry", async () => {
+    const moved = (s: Scenario) => context(s, new Radix(s, VTD_SECOND).map(A, SECOND_PA), 10n);
+    const invalidate = (s: Scenario) =>
+      s
+        .cmd(...GLOBAL_CONTEXT)
+        .cmd(...GLOBAL_IOTLB)
+        .cmd(...WAIT);
+    expect(await of(invalidate, moved)).toEqual(TOO_EARLY);
+    expect(await of(moved, invalidate)).toEqual(["stale-after-invalidation"]);
+  });
+});
+
 describe("a request of several pages", () => {
   const both = { ...AT_A, len: 0x2000 };
 

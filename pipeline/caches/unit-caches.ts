@@ -390,6 +390,7 @@ export class UnitCaches {
   /** @returns whether there was, or may have been, something of the IOMMU's own to drop */
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
+    this.#pending.effective.add(inv, issued);
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
     if (this.#nested) {
       this.#secondStages.note(inv, issued);

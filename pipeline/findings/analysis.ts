@@ -72,6 +72,14 @@ export interface Analysis {
   ): void;
   /** … from an entry whose invalidation stands in a queue that has stopped, at a command in a line of the trace. */
   behindStop?(line: number, route: Route, record: DmaRecord, stoppedLine: number): void;
+  /** … from an entry that was changed after the invalidation which covers it. */
+  changedLater?(
+    line: number,
+    route: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+  ): void;
   /** … and its device may keep an entry of its own that was changed. */
   staleDevice?(line: number, route: Route, record: DmaRecord, request: WalkRequest, use: DeviceUse): void;
   /** … and page-table entries that it went through are not as they must be, whatever is invalidated. */
@@ -127,6 +135,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   stale: true,
   unflushed: true,
   behindStop: true,
+  changedLater: true,
   staleDevice: true,
   flawed: true,
   command: true,

@@ -9,6 +9,7 @@ import { addressText, hex, joined } from "../../walkers/word64.ts";
 import type { DeviceUse } from "../caches/filling/device-tlbs.ts";
 import type { TableFlaw } from "../caches/filling/live-changes.ts";
 import type { UnflushedWrite } from "../caches/history/line-store.ts";
+import type { StaleSource } from "../caches/history/stale-source.ts";
 import { startOf } from "../caches/history/unflushed-writes.ts";
 import type { VersionedMemory } from "../caches/history/versioned-memory.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -40,6 +41,27 @@ export class CacheFindings implements Analysis {
       place: record,
       message: `the invalidation of what answered stands behind the command that the IOMMU refuses in line ${stoppedLine}: expected the queue to be restarted${restart === null ? "" : ` (${restart.text})`}, found nothing that does so`,
       issued_line: stoppedLine,
+    });
+  }
+
+  /** What was changed after its invalidation was answered as it had been. */
+  changedLater(
+    line: number,
+    { unit, names }: Route,
+    record: DmaRecord,
+    request: WalkRequest,
+    staleSource: StaleSource,
+  ): void {
+    const change = staleSource.change!;
+    const key = `${unit.id}\n${change.frame}:${change.offset}:${change.line}`;
+    const { sentence, expected, fields } = staleChange(unit, this.#memory, request, staleSource)!;
+    this.#findings.report(line, CACHE_RULES["invalidated-too-early"], key, {
+      iommu: unit.id,
+      dev: names.device,
+      pasid: record.pasid < 0 ? undefined : record.pasid,
+      place: record,
+      message: `${sentence}, and the invalidation that covers it came before that: the IOMMU may have read the old one again in between, and has answered from it${expected}${expected === "" ? "" : ` after line ${change.line}`}`,
+      ...fields,
     });
   }
 

@@ -27,6 +27,11 @@ export const CACHE_RULES = rules({
     text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",
     source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
   },
+  "invalidated-too-early": {
+    severity: "error",
+    text: "A table entry was changed after the invalidation that covers it, and the old one has answered since: the IOMMU may have read it again in between.",
+    source: "VT-d 5.10, 6.5; IHI 0070, 3.21 and 4; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1 and 7",
+  },
   "break-before-make": {
     severity: "warning",
     text: "A page-table entry was changed from one valid value to another where the architecture asks for an invalid one, and its invalidation, in between: what becomes of caches that hold both is not defined, whatever is invalidated afterwards.",

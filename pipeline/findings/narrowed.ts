@@ -7,6 +7,7 @@ const OF_REQUESTS: ReadonlySet<Hook> = new Set<Hook>([
   "stale",
   "unflushed",
   "behindStop",
+  "changedLater",
   "staleDevice",
   "flawed",
 ]);

@@ -348,6 +348,9 @@ export class Replay implements TraceHandler, MemoOwner {
       for (const analysis of analyses.stale)
         analysis.stale(line, route, record, this.#request, source, showing);
     }
+    if (this.#judge.changedLater)
+      for (const analysis of analyses.changedLater)
+        analysis.changedLater(line, route, record, this.#request, staleSource!);
     const { unflushed, unseen } = this.#judge;
     const shown = unflushed !== null && outcome.verdict === "unflushed";
     const write = shown ? unflushed : outcome.verdict === "match" || !record.observed.present ? unseen : null;

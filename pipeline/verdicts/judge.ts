@@ -41,6 +41,8 @@ export class Judge {
   staleSource: StaleSource | null = null;
   /** The answer was invalidated, by what stands behind a command at which the queue has stopped. */
   behindStop = false;
+  /** The answer was invalidated, but the change that it does not show came later: it may have been read again until then. */
+  changedLater = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** One that it need not have seen either, though its answer does not show that. */
@@ -77,6 +79,7 @@ export class Judge {
     this.staleSource = null;
     this.unflushed = null;
     this.behindStop = false;
+    this.changedLater = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
@@ -109,8 +112,12 @@ export class Judge {
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
   #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
     let verdict = this.#explain(record, request, caches, this.#comparison);
-    this.behindStop = verdict === "stale-after-invalidation" && this.staleSource?.behindStop === true;
-    if (this.behindStop) verdict = "stale";
+    if (verdict === "stale-after-invalidation") {
+      const { change, behindStop, coveredSince } = this.staleSource!;
+      this.behindStop = behindStop;
+      this.changedLater = !behindStop && change !== null && !coveredSince(change.time);
+      if (behindStop || this.changedLater) verdict = "stale";
+    }
     if (verdict !== "mismatch") {
       outcome.verdict = verdict;
       outcome.difference = "";
@@ -124,7 +131,7 @@ export class Judge {
       return;
     }
     outcome.changedLine = this.#changedLine();
-    if (verdict !== "stale-after-invalidation" && !this.behindStop)
+    if (verdict !== "stale-after-invalidation" && !this.behindStop && !this.changedLater)
       this.owed = withSource(this.owed, this.staleSource);
   }
 

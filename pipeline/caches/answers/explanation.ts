@@ -17,7 +17,7 @@ import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import { type Change, NOW, type VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../invalidations/pending.ts";
+import { type PendingInvalidations, placeOfContext } from "../invalidations/pending.ts";
 
 /** What explains an answer: nothing, what nothing has invalidated, or what an invalidation had covered. */
 export const UNEXPLAINED = 0;
@@ -408,6 +408,7 @@ export class Explanation {
           ipaFrame: -1,
           invalidationPending,
           behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+          coveredSince: this.#pending.coveredSince(place),
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&
@@ -493,6 +494,7 @@ export class Explanation {
       ipaFrame: extent.ipaFrame,
       invalidationPending,
       behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+      coveredSince: this.#pending.coveredSince(place),
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });
   }
@@ -598,6 +600,7 @@ export class Explanation {
       ipaFrame: -1,
       invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#asOf),
       behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
+      coveredSince: this.#pending.coveredSince((inv) => placeOfContext(inv, tag, ofPasid)),
       valid: () => isValid(version),
     });
   }

@@ -166,6 +166,7 @@ export class DeviceTlbs {
         entries.ranges.place(byDevice(inv), set, hi, lo, extent, set.domain),
       ),
       behindStop: false,
+      coveredSince: () => true,
       valid: () => false,
     };
   }

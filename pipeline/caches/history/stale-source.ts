@@ -68,6 +68,8 @@ export interface StaleSource {
   readonly invalidationPending: boolean;
   /** An invalidation that covers it stands behind a command at which the queue has stopped. */
   readonly behindStop: boolean;
+  /** Whether an invalidation that was issued from a tick on, and has taken effect, covers it, or may. */
+  readonly coveredSince: (tick: number) => boolean;
   /** Whether nothing has invalidated it yet. */
   readonly valid: () => boolean;
 }

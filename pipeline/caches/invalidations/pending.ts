@@ -8,7 +8,7 @@ import {
   PAGING_STRUCTURES,
   PASID_CACHE,
 } from "../../../walkers/invalidation.ts";
-import { type CoveredPlace, coversContext, coversPasidEntry, placeWhere } from "./coverage.ts";
+import { type CoveredPlace, coversContext, coversPasidEntry, placeWhere, reaches } from "./coverage.ts";
 import {
   deviceOf,
   domainOf,
@@ -82,10 +82,9 @@ class IssuedInOrder {
   coverContext(tag: ContextTag, ofPasid: boolean, filled: number, until?: number): boolean {
     if (this.list.length === 0) return false;
     this.#sort();
-    const covers = ofPasid ? coversPasidEntry : coversContext;
     const domain = tag.domain < 0 ? WHATEVER : tag.domain;
     const owner = { domain, space: ofPasid ? tag.pasid : WHATEVER, device: tag.device };
-    return this.#contexts.some(owner, (inv) => placeWhere(covers(inv, tag)), filled, until);
+    return this.#contexts.some(owner, (inv) => placeOfContext(inv, tag, ofPasid), filled, until);
   }
 
   #sort(): void {
@@ -98,15 +97,44 @@ class IssuedInOrder {
   }
 }
 
+/** As many are remembered. */
+const MOST_EFFECTIVE = 64;
+
+/** The latest invalidations that have taken effect, for whoever asks whether one came after a change. */
+class EffectiveInvalidations {
+  readonly #invs: Invalidation[] = [];
+  readonly #issued: number[] = [];
+  #next = 0;
+
+  /** @param inv kept as it is */
+  add(inv: Invalidation, issued: number): void {
+    this.#invs[this.#next] = inv;
+    this.#issued[this.#next] = issued;
+    this.#next = (this.#next + 1) % MOST_EFFECTIVE;
+  }
+
+  /** Whether one that was issued from a tick on covers something; where it may have been and is forgotten, too. */
+  mayCover(since: number, covers: (inv: Invalidation) => boolean): boolean {
+    if (this.#invs.length === MOST_EFFECTIVE && this.#issued[this.#next]! >= since) return true;
+    return this.#invs.some((inv, n) => this.#issued[n]! >= since && covers(inv));
+  }
+}
+
 /**
  * Invalidations between their issue and their completion. A recorded system that never completes any is taken to act
  * at once; whether it is one shows only at its first completion.
  */
 export class PendingInvalidations extends IssuedInOrder {
+  readonly effective = new EffectiveInvalidations();
   /** Completions so far: 0 as long as the system is not known to wait for its invalidations. */
   completions = 0;
   /** Native invalidations before the first completion: they may turn out not to have taken effect until then. */
   unconfirmed = 0;
+
+  /** Tells whether one that has taken effect reaches a place. @param place where one is to reach */
+  coveredSince(place: (inv: Invalidation) => CoveredPlace): (tick: number) => boolean {
+    return (tick) => this.effective.mayCover(tick, (inv) => reaches(inv, place(inv)));
+  }
 
   /** Invalidations behind a command at which the queue has stopped; null: it has not. */
   behindStop: IssuedInOrder | null = null;
@@ -114,6 +142,11 @@ export class PendingInvalidations extends IssuedInOrder {
   stop(): void {
     this.behindStop = new IssuedInOrder();
   }
+}
+
+/** Where an invalidation is to reach in order to cover a device context, or a PASID entry: anywhere, or nowhere. */
+export function placeOfContext(inv: Invalidation, tag: ContextTag, ofPasid: boolean): CoveredPlace {
+  return placeWhere((ofPasid ? coversPasidEntry : coversContext)(inv, tag));
 }
 
 function ofAnyDomain(owner: Owner): Owner {
