@@ -1,4 +1,4 @@
-import { DEVICE_TLB, type Invalidation } from "../../walkers/invalidation.ts";
+import { ANY, BOTH_STAGES, DEVICE_TLB, type Invalidation, REGIME_ANY } from "../../walkers/invalidation.ts";
 import { WalkRequest } from "../../walkers/request.ts";
 import type { DeviceTlbs } from "./filling/device-tlbs.ts";
 import type { NotedRequests } from "./filling/noted-requests.ts";
@@ -63,6 +63,8 @@ export class TakenInvalidations {
   #contextsDropped = 0;
   /** Invalidations that covered nothing. */
   #redundant = 0;
+  /** When all that some caches hold was dropped last. */
+  #emptied = { time: -1, caches: 0 };
   /** Invalidations that were taken to have happened although nothing said so. */
   presumed = 0;
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
@@ -134,7 +136,7 @@ export class TakenInvalidations {
   invalidated(inv: Invalidation, time: number): void {
     this.#settled = true;
     this.settle();
-    if (this.#isEmpty) {
+    if (this.#isEmpty || this.#isEmptied(inv)) {
       if (inv.caches !== DEVICE_TLB) this.#redundant++;
       return;
     }
@@ -144,6 +146,13 @@ export class TakenInvalidations {
     let dropped = false;
     for (const part of parts) if (this.#drop(part, time)) dropped = true;
     if (!dropped && inv.caches !== DEVICE_TLB) this.#redundant++;
+    if (isOfAll(inv)) this.#emptied = { time, caches: inv.caches };
+  }
+
+  /** All of its caches were dropped before, and no request has filled any since: of very many IOMMUs, most rest. */
+  #isEmptied(inv: Invalidation): boolean {
+    const { time, caches } = this.#emptied;
+    return this.#noted.lastNoted <= time && (inv.caches & ~caches) === 0 && this.#iotlbs.length === 0;
   }
 
   /** Whether nothing has ever been entered: of a trace with very many IOMMUs, most are not used. */
@@ -216,4 +225,19 @@ export class TakenInvalidations {
       ...(this.#iotlbs.length === 0 ? {} : { iotlb: this.#iotlbs.map((iotlb) => iotlb.result()) }),
     };
   }
+}
+
+/** Whether an invalidation covers all that its caches hold, whoever it is of. */
+function isOfAll({
+  anyDevice,
+  domain,
+  asid,
+  pasid,
+  hasAddress,
+  stage,
+  regime,
+  leafOnly,
+}: Invalidation): boolean {
+  const ofAnybody = anyDevice && domain === ANY && asid === ANY && pasid === ANY;
+  return ofAnybody && !hasAddress && stage === BOTH_STAGES && regime === REGIME_ANY && !leafOnly;
 }

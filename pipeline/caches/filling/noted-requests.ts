@@ -50,6 +50,8 @@ export class NotedRequests {
    * contexts there are and what tags they share: what was noted before is to be noted again.
    */
   lastEvent = 0;
+  /** Tick at which a walk has last been entered. */
+  lastNoted = 0;
   #rotations = 0;
   #contextChanges = 0;
 
@@ -77,6 +79,7 @@ export class NotedRequests {
     const { engine } = this.#unit;
     const noted = engine.noteOf(walk);
     if (noted <= this.lastEvent || noted <= this.#memory.lastChange) {
+      this.lastNoted = time;
       mayDiffer = this.#note(request, walk, time);
       this.#rotate(time);
       if (!mayDiffer && this.isAlone(engine.process?.tracked)) engine.note(walk, time);
@@ -176,27 +179,43 @@ export class NotedRequests {
         mayDiffer = true;
       return mayDiffer;
     }
-    const history = caches.processes.get(request.pasid)?.history;
-    if (this.#anyLeft(caches, request)) mayDiffer = true;
-    if (process === null) {
-      if (comesFromEntry(walk) && this.failures.contexts(walk.fault!)) {
-        const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
-        if (admitted) contexts.refusedPasidContext(caches, request.pasid, deviceVersion, walk, time);
-      }
-      const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
-      if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
-      if (mayDiffer) this.#stale.enter(caches, request, deviceVersion, null, time);
-      return mayDiffer;
+    let pair = process === null ? null : contexts.useOnlyPair(caches, request, deviceVersion, process, time);
+    if (pair === null) {
+      if (this.#anyLeft(caches, request)) mayDiffer = true;
+      if (process === null)
+        return this.#noteRefusedPasid(caches, request, deviceVersion, walk, time, mayDiffer);
+      pair = contexts.usePair(caches, request, deviceVersion, process, time);
+      if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
+      for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
+        if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     }
-    const pair = contexts.usePair(caches, request, deviceVersion, process, time);
-    if (othersValid(caches.processes.get(request.pasid)!.history.versions, pair.process)) mayDiffer = true;
-    for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
-      if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     if (this.#used.use(pair, request, walk, time, this.failures, this.lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.lastEvent)) mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.staleInDevice = kept;
     if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
+    return mayDiffer;
+  }
+
+  /** The walk ended between the device context and the end of the PASID entry. */
+  #noteRefusedPasid(
+    caches: DeviceCaches,
+    request: WalkRequest,
+    device: ContextVersion,
+    walk: WalkResult,
+    time: number,
+    known: boolean,
+  ): boolean {
+    const contexts = this.#contexts;
+    const history = caches.processes.get(request.pasid)?.history;
+    let mayDiffer = known;
+    if (comesFromEntry(walk) && this.failures.contexts(walk.fault!)) {
+      const admitted = this.#unit.walker.checkRequest(request, device.context, this.#past.reset());
+      if (admitted) contexts.refusedPasidContext(caches, request.pasid, device, walk, time);
+    }
+    const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
+    if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
+    if (mayDiffer) this.#stale.enter(caches, request, device, null, time);
     return mayDiffer;
   }
 
