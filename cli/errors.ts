@@ -20,6 +20,7 @@ export class ClosedPipe extends Error {}
 /** What messages call the system's error codes. */
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: "no permission",
+  EEXIST: "a file of that name",
   EDQUOT: "a disk quota that is used up",
   EFBIG: "a file that would become too large",
   EIO: "an input/output error",

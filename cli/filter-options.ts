@@ -1,5 +1,10 @@
 import type { Options } from "yargs";
-import { FILTER_WORDS, type FilterWord, type FilterWords } from "../pipeline/filter/filter-words.ts";
+import {
+  FILTER_WORDS,
+  type FilterWord,
+  type FilterWords,
+  optionOf,
+} from "../pipeline/filter/filter-words.ts";
 
 /** The words of a filter as options of a command. */
 function optionsOf<W extends FilterWord>(words: readonly W[]): Record<W, Options> {
@@ -9,7 +14,7 @@ function optionsOf<W extends FilterWord>(words: readonly W[]): Record<W, Options
     requiresArg: true,
     group: "Filters, lists each; all that are given must hold:",
   });
-  return Object.fromEntries(words.map((word) => [word, option(word)])) as Record<W, Options>;
+  return Object.fromEntries(words.map((word) => [optionOf(word), option(word)])) as Record<W, Options>;
 }
 
 const ALL = Object.keys(FILTER_WORDS) as FilterWord[];

@@ -39,13 +39,11 @@ const OTHER_MAGICS: readonly (readonly [magic: string, what: string])[] = [
   ["\xcf\xfa\xed\xfe", "a Mach-O file"],
   ["MZ\x90\0", "a Windows or EFI program"],
   ["\xd0\x0d\xfe\xed", "a device tree blob"],
-  ["DMAR", "an ACPI DMAR table"],
-  ["IORT", "an ACPI IORT table"],
-  ["IVRS", "an ACPI IVRS table"],
-  ["RIMT", "an ACPI RIMT table"],
   ["trace,line,", "a table that a replay wrote"],
   ["<?xml", "an XML document"],
 ];
+/** A signature and a length below 64 KiB: a log has the signature alone. */
+const ACPI = /^(DMAR|IORT|IVRS|RIMT)[\s\S]{2}\0\0/;
 const HTML = /^\s*<(!doctype\s+html|html)\b/i;
 
 /** Where a tar archive says what it is. */
@@ -76,5 +74,7 @@ export function anyContentOf(head: string): string | undefined {
     return `${memory}: guest memory is named by a snapshot record, or by import --memory`;
   if (isTar(head)) return "a tar archive: unpack it first (caps reads one of sysfs)";
   if (HTML.test(head)) return "an HTML page";
+  const acpi = ACPI.exec(head)?.[1];
+  if (acpi !== undefined) return `an ACPI ${acpi} table`;
   return contentOf(head) ?? OTHER_MAGICS.find(([magic]) => head.startsWith(magic))?.[1];
 }

@@ -394,7 +394,7 @@ describe("requests of one address are told apart by their type", () => {
     const input = Buffer.from(text(...s.lines));
     const left = async (at: string) => {
       const found: string[] = [];
-      for await (const r of replay(input, { filter: { at } })) {
+      for await (const r of replay(input, { filter: { addressType: at } })) {
         if (r.type === "outcome") found.push(r.at ?? "");
         if (r.type === "finding") found.push(r.rule);
       }
@@ -409,8 +409,10 @@ describe("requests of one address are told apart by their type", () => {
       asked,
       asked,
     ]);
-    await expect(left("translate")).rejects.toThrow(/--at: expected untranslated, .* found "translate"/);
-    const picker = new RecordPicker(new RecordFilter({ at: "untranslated" }));
+    await expect(left("translate")).rejects.toThrow(
+      /--address-type: expected untranslated, .* found "translate"/,
+    );
+    const picker = new RecordPicker(new RecordFilter({ addressType: "untranslated" }));
     const wants = (record: object, type: string) => picker.wants(1, type, JSON.stringify(record));
     expect(wants({ type: "dma", dev: "sid:1", addr: "0x0" }, "dma")).toBe(true);
     expect(wants({ type: "dma", dev: "sid:1", addr: "0x0", at: asked }, "dma")).toBe(false);

@@ -106,6 +106,28 @@ describe("the address of a translated request is what the device was told", () =
       expect(found[0]).not.toHaveProperty("command");
     });
 
+    it("the device's TLB is invalidated before what the IOMMU holds, and not again", async () => {
+      const played = async (...order: ("devtlb" | "drop" | "wait")[]) => {
+        const subject = make();
+        const { s, table, wait } = subject;
+        wait();
+        table.map(A, PA);
+        ask(subject, "translation-request", A, PA);
+        s.put(table.entry(A), 0n);
+        for (const what of order) subject[what]();
+        wait();
+        return (await s.run()).rules();
+      };
+      expect(await played("devtlb", "drop")).toEqual(["device-tlb-invalidated-first"]);
+      expect(await played("devtlb", "wait", "drop")).toEqual(["device-tlb-invalidated-first"]);
+      for (const order of [
+        ["drop", "devtlb"],
+        ["devtlb", "drop", "devtlb"],
+        ["devtlb", "wait", "drop", "devtlb"],
+      ] as const)
+        expect(await played(...order)).toEqual([]);
+    });
+
     it("another address still leads there, or nobody knows of it", async () => {
       const subject = make();
       const { s, table, drop } = subject;

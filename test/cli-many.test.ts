@@ -106,7 +106,7 @@ describe("many traces", () => {
       "unusable",
       "trace",
     ]);
-    expect(lines[2]!.trim().split(/ +/).slice(0, 6)).toEqual(["1200", "196", "0", "2", "0", "702"]);
+    expect(lines[2]!.trim().split(/ +/).slice(0, 6)).toEqual(["1200", "196", "0", "2", "1", "702"]);
     expect(lines[3]!.trim().split(/ +/).slice(0, 6)).toEqual(["766", "5", "21", "18", "1", "315"]);
     const rows = lines.slice(2).map((line) => line.trim().split(/ +/));
     expect(rows.map((row) => row.at(-1)!.split("/").at(-1))).toEqual([

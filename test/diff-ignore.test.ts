@@ -137,7 +137,10 @@ test("the form of the command line says the same", async () => {
 describe("a rule is refused", () => {
   test.each([
     [{ class: "code" }, "reason: expected why the difference is expected, found nothing"],
-    [{ reason: "x" }, "expected one of class, dev, pasid, addr, access, results, codes, reasons, found none"],
+    [
+      { reason: "x" },
+      "expected one of class, dev, pasid, addr, access, at, results, codes, reasons, found none",
+    ],
     [{ class: "codes", reason: "x" }, 'class: expected "*" or one of result, address'],
     [{ clas: "code", reason: "x" }, 'found a field "clas"'],
     [{ dev: "00:03", reason: "x" }, 'dev: expected a device, or a pattern with "*", found "00:03"'],

@@ -4,7 +4,8 @@ import { openElfCore } from "../parsers/memory/elf-core.ts";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import type { SegmentImage } from "../parsers/memory/segment-image.ts";
 import { SnapshotFile } from "../parsers/memory/snapshot-file.ts";
-import { type ElfSegment, elfCore, SnapshotFolder } from "./support/elf-writer.ts";
+import { type ElfSegment, elfCore } from "./support/elf-writer.ts";
+import { SnapshotFolder } from "./support/snapshot-folder.ts";
 
 let folder: SnapshotFolder;
 beforeAll(() => {

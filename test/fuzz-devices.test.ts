@@ -124,6 +124,21 @@ describe("the protocol", () => {
       "hello.supports.devices: expected names",
     ],
     ['{"type":"hello","protocol":1,"model":"amd","supports":{"access":["rwx"]}}', "hello.supports.access"],
+    ['{"type":"hello","protocol":1,"model":"amd","suports":{}}', 'found "suports"; did you mean supports?'],
+    ['{"type":"hello","protocol":1,"model":"amd","supports":{"pasids":true}}', "did you mean pasid?"],
+    ['{"type":"hello","protocol":1,"model":"amd","supports":{"len":0}}', "hello.supports.len: expected 1 to"],
+    [
+      '{"type":"hello","protocol":1,"model":"amd","supports":{"props":{"pasid_bits":1000}}}',
+      "hello.supports.props.pasid_bits: expected an integer 0 to 64",
+    ],
+    [
+      '{"type":"hello","protocol":1,"model":"amd","supports":{"memory":{"base":"0x0","size":"0x1000"}}}',
+      "hello.supports.memory.size: expected at least 0x10000",
+    ],
+    [
+      '{"type":"hello","protocol":1,"model":"amd","supports":{"memory":{"base":"0xffffffffff000","size":"0x10000"}}}',
+      "hello.supports.memory: expected an end at 0x10000000000000 at most",
+    ],
   ])("refuses the hello %s", (line, message) => {
     expect(() => readHello(line)).toThrow(message);
   });

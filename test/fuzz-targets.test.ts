@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { mutated, Random } from "./fuzz/mutate.ts";
+import { Random } from "../walkers/fuzz/random.ts";
+import { mutated } from "./fuzz/mutate.ts";
 import { shrunk } from "./fuzz/shrink.ts";
 import { TARGETS } from "./fuzz/targets.ts";
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TraceMemory } from "../parsers/memory/guest-memory.ts";
-import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
+import type { TraceMemory } from "../parsers/memory/guest-memory.ts";
+import type { SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { avmlRange, chunk, dataChunk, IDENTIFIER } from "./support/avml-writer.ts";
-import { SnapshotFolder } from "./support/elf-writer.ts";
+import { SnapshotFolder } from "./support/snapshot-folder.ts";
 
 let folder: SnapshotFolder;
 beforeAll(() => {
@@ -13,17 +13,12 @@ afterAll(() => folder.remove());
 
 function open(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory | string {
   folder.write("vm.lime", bytes);
-  const opened = openSnapshot("vm.lime", folder.path, options);
-  if (!opened.ok) return opened.error;
-  const memory = new TraceMemory();
-  memory.replace(opened.image);
-  return memory;
+  return folder.open("vm.lime", options);
 }
 
 function memoryOf(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory {
-  const memory = open(bytes, options);
-  if (typeof memory === "string") throw new Error(memory);
-  return memory;
+  folder.write("vm.lime", bytes);
+  return folder.memoryOf("vm.lime", options);
 }
 
 const byte = (memory: TraceMemory, frame: number, offset = 0): number | null =>

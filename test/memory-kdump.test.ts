@@ -1,13 +1,13 @@
 import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { TraceMemory } from "../parsers/memory/guest-memory.ts";
-import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
+import type { TraceMemory } from "../parsers/memory/guest-memory.ts";
+import type { SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SnapshotFile } from "../parsers/memory/snapshot-file.ts";
 import { readyZstd } from "../parsers/zstd.ts";
-import { SnapshotFolder } from "./support/elf-writer.ts";
 import { type DumpedPage, flattened, kdump } from "./support/kdump-writer.ts";
 import { lzoBlock, snappyBlock } from "./support/lz-writers.ts";
+import { SnapshotFolder } from "./support/snapshot-folder.ts";
 
 let folder: SnapshotFolder;
 beforeAll(async () => {
@@ -18,17 +18,12 @@ afterAll(() => folder.remove());
 
 function open(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory | string {
   folder.write("vm.kdump", bytes);
-  const opened = openSnapshot("vm.kdump", folder.path, options);
-  if (!opened.ok) return opened.error;
-  const memory = new TraceMemory();
-  memory.replace(opened.image);
-  return memory;
+  return folder.open("vm.kdump", options);
 }
 
 function memoryOf(bytes: Uint8Array, options: SnapshotOptions = {}): TraceMemory {
-  const memory = open(bytes, options);
-  if (typeof memory === "string") throw new Error(memory);
-  return memory;
+  folder.write("vm.kdump", bytes);
+  return folder.memoryOf("vm.kdump", options);
 }
 
 const read = (memory: TraceMemory, frame: number, offset = 0, bytes = 8): string | null =>

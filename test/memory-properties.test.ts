@@ -3,7 +3,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot } from "../parsers/memory/open-snapshot.ts";
 import { ByteOracle } from "./support/byte-oracle.ts";
-import { elfCore, SnapshotFolder } from "./support/elf-writer.ts";
+import { elfCore } from "./support/elf-writer.ts";
+import { SnapshotFolder } from "./support/snapshot-folder.ts";
 
 const folder = new SnapshotFolder();
 afterAll(() => folder.remove());

@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TraceMemory } from "../parsers/memory/guest-memory.ts";
 import { openSnapshot, type SnapshotOptions } from "../parsers/memory/open-snapshot.ts";
 import { SegmentImage } from "../parsers/memory/segment-image.ts";
-import { elfCore, SnapshotFolder } from "./support/elf-writer.ts";
+import { elfCore } from "./support/elf-writer.ts";
+import { SnapshotFolder } from "./support/snapshot-folder.ts";
 
 /** Set by a test: every further read of a file fails with this code. */
 let failReads: string | null = null;
@@ -43,11 +44,7 @@ afterEach(() => {
 const page = (fill: number, size = 4096) => new Uint8Array(size).fill(fill);
 
 function memoryOf(name: string, options: SnapshotOptions = {}): TraceMemory {
-  const opened = openSnapshot(name, folder.path, options);
-  if (!opened.ok) throw new Error(opened.error);
-  const memory = new TraceMemory();
-  memory.replace(opened.image);
-  return memory;
+  return folder.memoryOf(name, options);
 }
 
 function errorOf(name: string, options: SnapshotOptions = {}): string {

@@ -127,6 +127,34 @@ describe("merge", () => {
     })),
   ];
 
+  const SUMMARY = { type: "summary", lines: 1, records: {}, errors: 0, findings: {}, verdicts: {} };
+  it.each([
+    [{ type: "summary" }, "summary.lines: expected a value, found none"],
+    [{ ...SUMMARY, lines: null }, "summary.lines: expected a number of at least 0, found null"],
+    [{ ...SUMMARY, errors: "5" }, 'summary.errors: expected a number of at least 0, found "5"'],
+    [{ ...SUMMARY, findings: { x: -1 } }, "summary.findings.x: expected a number of at least 0, found -1"],
+    [
+      { ...SUMMARY, lines: 2 ** 53 },
+      "summary.lines: expected a number of at least 0, found 9007199254740992",
+    ],
+    [{ type: "trace", path: 5 }, "trace.path: expected a text, found 5"],
+    [{ type: "stats", model: "amd", requests: 1 }, "stats.reads: expected a value, found none"],
+  ])("adds up nothing that is no counter: %j", async (record, message) => {
+    await expect(mergeFiles([put("wrong", [record])], PLAIN, new Collected())).rejects.toThrow(
+      `:1: ${message}`,
+    );
+  });
+
+  it("goes by the last of two types", async () => {
+    writeFileSync(path("twice"), '{"type":"trace","type":"__proto__"}\n');
+    await expect(mergeFiles([path("twice")], PLAIN, new Collected())).rejects.toThrow('found "__proto__"');
+  });
+
+  it("keeps nothing of a line that does not count, however long it is", async () => {
+    writeFileSync(path("long"), `${"\0".repeat(3 << 20)}\n${JSON.stringify(SUMMARY)}\n`);
+    expect(await mergeFiles([path("long")], PLAIN, new Collected())).toBe(true);
+  });
+
   it("counts each trace once, and names those that are missing", async () => {
     const two = put("two", [
       ...labelled("a", 0),

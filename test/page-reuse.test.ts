@@ -65,6 +65,29 @@ describe("a page that is mapped elsewhere before it is invalidated", () => {
     ]);
   });
 
+  it("with the whole table that maps it, by the entry above", async () => {
+    const { s, table, other } = used();
+    s.put(table.entry(A, 2), 0n);
+    const unlinked = s.lines.length;
+    other.map(B, PA);
+    const reused = s.lines.length;
+    s.cmd(0x12n, 0n).cmd(...WAIT);
+    expect((await s.run()).of("finding")).toMatchObject([
+      {
+        rule: "late-invalidation",
+        latent: true,
+        changed_line: unlinked,
+        reused_line: reused,
+        entry_addr: hex(table.entry(A, 2)),
+      },
+    ]);
+    const { s: first, table: gone, other: heir } = used();
+    first.put(gone.entry(A, 2), 0n);
+    first.cmd(0x12n, 0n).cmd(...WAIT);
+    heir.map(B, PA);
+    expect((await first.run()).rules()).toEqual([]);
+  });
+
   it("and that a request meets as well: one finding", async () => {
     const { s, table, other } = used();
     s.put(table.entry(A), 0n);

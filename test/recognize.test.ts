@@ -102,6 +102,14 @@ describe("a file that is no trace", () => {
     );
   });
 
+  test("a log that begins like a table of ACPI", async () => {
+    const text = Buffer.from("DMAR: [DMA Read NO_PASID] Request device [00:1f.2] fault addr 0x1000\n");
+    await expect(logOf(bytesSource(text))).resolves.toBeDefined();
+    await expect(logOf(bytesSource(Buffer.from("DMAR\x98\0\0\0\x01", "latin1")))).rejects.toThrow(
+      "an ACPI DMAR table",
+    );
+  });
+
   test("as a configuration, as capabilities and as a list of paths", async () => {
     const picture = Buffer.from("89504e470d0a1a0a0000000d49484452", "hex");
     expect(readRequest(picture)).toContain("found a PNG picture");

@@ -202,6 +202,79 @@ describe("a machine that runs", () => {
   });
 });
 
+describe("a machine that is not left as it was found", () => {
+  const isAsBefore = () => {
+    expect(fake!.running).toBe(true);
+    expect([...fake!.machine.events]).toEqual([...machine().events]);
+  };
+
+  test("goes on where the connection ends while it stands still", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    let once = true;
+    fake.override = (_, line) => {
+      if (!once || !line.startsWith("xp /512gx")) return undefined;
+      once = false;
+      fake!.crash();
+      return null;
+    };
+    await expect(record()).rejects.toThrow(/expected QEMU to answer, found the connection closed$/);
+    isAsBefore();
+  });
+
+  test("has its events switched off where the connection ends, or says nonsense, while it runs", async () => {
+    for (const [name, happens] of [
+      ["closed", () => fake!.crash()],
+      ["nonsense", () => fake!.send("(qemu) what?\r\n")],
+    ] as const) {
+      fake = await FakeQemu.open(socket, machine());
+      let once = true;
+      fake.onCont = () => {
+        if (once) setTimeout(happens, 5);
+        once = false;
+      };
+      const { recording } = await record(60_000);
+      expect(recording.why, name).toBe("gone");
+      expect(recording.notes).toEqual([]);
+      isAsBefore();
+      expect(fake.logfile).toBe("/dev/null");
+      await fake.close();
+      rmSync(join(folder, "rec"), { recursive: true });
+    }
+  });
+
+  test("goes on although its events cannot be switched off, and the recording says so", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    let asked = 0;
+    fake.override = (command) =>
+      command === "trace-event-set-state" && ++asked > 2
+        ? { error: { class: "GenericError", desc: "no" } }
+        : undefined;
+    const { recording, target } = await record();
+    expect(fake.running).toBe(true);
+    expect(fake.logfile).toBe("/dev/null");
+    expect(recording.notes).toEqual([
+      expect.stringMatching(/^QEMU is not as it was \(.*trace-event-set-state: QEMU says: no$/),
+    ]);
+    expect(await verdicts(target)).toEqual(["ok match", "fault match"]);
+  });
+
+  test("is gone for good: there is nothing to restore, and nothing to say", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.onCont = () => setTimeout(() => fake!.close(), 5);
+    const { recording } = await record(60_000);
+    expect(recording).toMatchObject({ why: "gone", notes: [] });
+    fake = null;
+  });
+
+  test("ends the recording when its guest resets, and goes on", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    fake.onCont = () => setTimeout(() => fake!.send('{"event":"RESET","data":{"guest":true}}\r\n'), 5);
+    const { recording } = await record(60_000);
+    expect(recording.why).toBe("guest");
+    isAsBefore();
+  });
+});
+
 /** As `info mtree -o` has it; without an id, the owner is the platform's. */
 function riscvRegion(base: number, id?: string): string {
   const at = (address: number) => address.toString(16).padStart(16, "0");
@@ -428,6 +501,11 @@ describe("what cannot be recorded", () => {
     const refuse: FakeQemu["override"] = (command) =>
       command === "stop" ? { error: { class: "GenericError", desc: "not now" } } : undefined;
     await expect(failure({}, refuse)()).rejects.toThrow(/stop: QEMU says: not now$/);
+  });
+
+  test("a folder that cannot be made", async () => {
+    writeFileSync(join(folder, "rec"), "");
+    await expect(record()).rejects.toThrow(/rec: expected to make a folder, found .*\(EEXIST\)|EEXIST$/);
   });
 
   test("a folder with something in it", async () => {

@@ -1,6 +1,6 @@
 /** Recording stores: which pages are followed, what the log gets, and what is made of it. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,9 +11,11 @@ import { launch } from "../cli/record/launch.ts";
 import { ASKED, LOGGED, PageMap } from "../cli/record/page-map.ts";
 import { selfCheck, selfCheckText } from "../cli/record/self-check.ts";
 import { StoreChannel } from "../cli/record/store-channel.ts";
+import { writeTrace } from "../cli/record/trace.ts";
 import { TraceFolder } from "../cli/record/trace-folder.ts";
 import { KnownMemory } from "../parsers/logs/known-memory.ts";
 import { QEMU_IOMMUS } from "../parsers/logs/qemu-iommus.ts";
+import { ended, run, start } from "./support/cli.ts";
 import { importLog, replayed } from "./support/logs.ts";
 
 /** The plugin is built before anything is started. */
@@ -284,6 +286,84 @@ describe("an emulator that does not start", () => {
     ],
   ])("%s", async (_, words, message) => {
     await expect(started(...words)).rejects.toThrow(message);
+  });
+});
+
+describe("what a launch leaves behind", () => {
+  test("nothing without a compiler", async () => {
+    const recording = run(["record", "-o", join(folder, "rec"), "--", "qemu-system-x86_64"], {
+      env: { CC: "/nowhere/cc", XDG_CACHE_HOME: folder, TMPDIR: folder },
+    });
+    expect(await recording).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /\/nowhere\/cc: expected a C compiler, to build the plugin that records stores \(set CC\), found no such file or folder \(ENOENT\)/,
+      ),
+    });
+    expect(readdirSync(folder)).toEqual(["pasid-replay"]);
+  });
+
+  test.runIf(hasCompiler)("no QEMU that waits, after Ctrl-C", async () => {
+    const pidFile = join(folder, "pid");
+    const scratch = mkdtempSync(join(tmpdir(), "scratch-"));
+    const waits = ["sh", "-c", `echo $$ > ${pidFile}; exec sleep 600`];
+    const child = start(["record", "-o", join(folder, "rec"), "--", ...waits], {
+      env: { ...process.env, TMPDIR: scratch },
+    });
+    const over = ended(child);
+    while (!existsSync(pidFile) || readFileSync(pidFile, "utf8") === "")
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGINT");
+    expect(await over).toMatchObject({ status: 130 });
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+    expect(readdirSync(scratch)).toEqual([]);
+    rmSync(scratch, { recursive: true });
+  });
+});
+
+describe("the trace of a launch", () => {
+  const STORES = [
+    "iotab_page 0x1000000 zero",
+    "iotab_store 0x1000008 8 0x1001001",
+    "iotab_store 0x1000010 4 0x7",
+  ];
+
+  /** What is made of a log, where memory ends as if it had all stores. */
+  async function written(log: readonly string[]) {
+    const target = new TraceFolder(join(folder, "rec"));
+    writeFileSync(target.log, `${["iotab_begin 1", ...log].join("\n")}\n`);
+    const iommu = { id: "dmar0", model: "intel", registers: new Map([["rtaddr", 0x1000000n]]) } as const;
+    const captured = { iommus: [iommu], pages: new Map(), tables: new Map(), spent: false };
+    const page = Buffer.alloc(4096);
+    page.writeBigUInt64LE(0x1001001n, 8);
+    page.writeUInt32LE(7, 16);
+    const { check } = await writeTrace(target, {
+      ...{ version: { major: 11, minor: 1, micro: 0 }, machine: [], start: captured, end: captured },
+      ...{ notes: [], why: "time", stores: { pages: new Map([[0x1000, page]]) } },
+    });
+    const text = readFileSync(target.trace, "utf8");
+    rmSync(target.path, { recursive: true });
+    return { check, text };
+  }
+
+  test("is exact with every store, and says of each one that is lost that it is not", async () => {
+    const whole = await written(STORES);
+    expect(whole.check).toEqual({ pages: 1, bytes: 0, frames: [] });
+    expect(whole.text).toContain(
+      '"label":"self-check: memory at the start and the recorded stores give all 1 pages',
+    );
+    for (const [i, bytes] of [
+      [1, 3],
+      [2, 1],
+    ] as const) {
+      const torn = await written(STORES.toSpliced(i, 1));
+      expect(torn.check).toEqual({ pages: 1, bytes, frames: [0x1000] });
+      expect(torn.text).toMatch(/"type":"loss","what":"stores","severity":"error".*not exact: /);
+      expect(torn.text).not.toContain("self-check");
+    }
+    const late = await written([STORES[0]!, STORES[2]!, STORES[1]!, "iotab_store 0x1000008 8 0x0"]);
+    expect(late.check).toMatchObject({ bytes: 3 });
   });
 });
 

@@ -5,7 +5,7 @@ import { IommuState } from "../walkers/registers.ts";
 import { EXECUTE, NO_PASID, READ, WalkRequest, WRITE } from "../walkers/request.ts";
 import { FAULT } from "../walkers/result.ts";
 import { RISCV_FAULTS, RiscvWalker } from "../walkers/riscv/index.ts";
-import { atMost } from "./support/many.ts";
+import { atMost, identical, matching } from "./support/many.ts";
 import {
   A,
   D,
@@ -246,7 +246,7 @@ class Machine {
     if (first !== null) {
       const m = first.find(iova)!;
       if (stops(m, access, this.supervisor, this.updates1)) {
-        expect(out, where).toMatchObject({ result: "fault", code: PAGE_FAULT[access], stage: 1 });
+        matching(out, { result: "fault", code: PAGE_FAULT[access], stage: 1 }, where);
         return;
       }
       gpa = m.pa + (iova - m.base);
@@ -255,14 +255,14 @@ class Machine {
     if (second !== null) {
       const m = second.find(gpa);
       if (stops(m, access, false, this.updates2)) {
-        expect(out, where).toMatchObject({ result: "fault", code: GUEST_FAULT[access], stage: 2 });
-        if (first !== null) expect(out.faultAddr).toBe(gpa);
+        matching(out, { result: "fault", code: GUEST_FAULT[access], stage: 2 }, where);
+        if (first !== null) identical(out.faultAddr, gpa);
         return;
       }
       gpa = m!.pa + (gpa - m!.base);
       if (BigInt(m!.shift) < size) size = BigInt(m!.shift);
     }
-    expect(out, where).toMatchObject({ result: "ok", pa: gpa, page: 1n << size });
+    matching(out, { result: "ok", pa: gpa, page: 1n << size }, where);
     this.translated++;
   }
 
@@ -392,7 +392,8 @@ describe("any bytes", () => {
               const out = engine.walk(request);
               atMost(out.reads, LONGEST);
               atMost(memory.fetches - before, LONGEST);
-              if (out.status === FAULT) expect(codes).toContain(out.fault!.code);
+              if (out.status === FAULT && !codes.has(out.fault!.code))
+                expect(codes).toContain(out.fault!.code);
             }
         },
       ),

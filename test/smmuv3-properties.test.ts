@@ -108,12 +108,12 @@ function mapRandomly(
 function check(machine: Machine, m: Mapping, inside: bigint, address: bigint): void {
   const read = machine.walk(address + inside);
   if (m.readable) {
-    expect([read.status, outputOf(read)]).toEqual([0, m.output + inside]);
-    expect(1n << BigInt(read.pageShift)).toBe(m.span);
-  } else expect(read.fault!.name).toBe("F_PERMISSION");
+    equal([read.status, outputOf(read)], [0, m.output + inside]);
+    identical(1n << BigInt(read.pageShift), m.span);
+  } else identical(read.fault!.name, "F_PERMISSION");
   const write = machine.walk(address + inside, { access: WRITE });
-  if (m.writable) expect([write.status, outputOf(write)]).toEqual([0, m.output + inside]);
-  else expect(write.fault!.name).toBe("F_PERMISSION");
+  if (m.writable) equal([write.status, outputOf(write)], [0, m.output + inside]);
+  else identical(write.fault!.name, "F_PERMISSION");
 }
 
 let walked = 0;
@@ -201,11 +201,11 @@ describe("random tables walk back to the mappings they were built from", () => {
           const writable = random.below(2) === 1;
           s2.map(ipaPage, output, 3, AF | NORMAL | S2_READ | (writable ? S2_WRITE : 0n));
           const r = machine.walk(m.input + inside);
-          expect([r.status, outputOf(r)]).toEqual([0, output + (ipa % page)]);
-          expect(1n << BigInt(r.pageShift)).toBe(m.span < page ? m.span : page);
+          equal([r.status, outputOf(r)], [0, output + (ipa % page)]);
+          identical(1n << BigInt(r.pageShift), m.span < page ? m.span : page);
           const w = machine.walk(m.input + inside, { access: WRITE });
-          expect(w.status === 0).toBe(m.writable && writable);
-          if (w.status !== 0) expect(w.stage).toBe(m.writable ? 2 : 1);
+          identical(w.status === 0, m.writable && writable);
+          if (w.status !== 0) identical(w.stage, m.writable ? 2 : 1);
           walked++;
         }
       }),
@@ -263,7 +263,7 @@ describe("random bytes", () => {
             identical(Number.isInteger(r.frame) && r.frame >= 0 && r.frame < 2 ** 40, true);
             seen.add("ok");
           } else {
-            expect(names).toContain(r.fault!.name);
+            if (!names.has(r.fault!.name)) expect(names).toContain(r.fault!.name);
             seen.add(r.fault!.name);
           }
         }

@@ -263,10 +263,11 @@ describe("an entry is complained about if and only if the IOMMU refuses it", () 
           const decisive = complaints.filter((f) => refuses || f.rule.id !== "address-too-wide");
           if (refuses) refused++;
           else accepted++;
-          expect({ refuses, says: decisive.map((f) => f.message) }).toEqual({
-            refuses,
-            says: refuses ? expect.arrayContaining([expect.anything()]) : [],
-          });
+          if (refuses !== decisive.length > 0)
+            expect({ refuses, says: decisive.map((f) => f.message) }).toEqual({
+              refuses,
+              says: refuses ? expect.arrayContaining([expect.anything()]) : [],
+            });
         },
       ),
       // So many that the rarer of the two happens often: of a device table entry, one time in thirteen.

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { equal, identical } from "./support/many.ts";
 import { AW4, PASIDS, pasidEntry, scalableMachine, type VtdMachine } from "./support/vtd-machine.ts";
 import { type ReferenceEntry, referenceWalk } from "./support/vtd-reference.ts";
 
@@ -123,14 +124,12 @@ it("agrees with the reference walk on random tables of both stages", () => {
           const seen = m.ask(at, { pasid: 1, access, priv: privileged });
           if ("fault" in expected) {
             seenFaults.add(expected.fault);
-            expect(seen.name).toBe(expected.fault);
-            expect({ stage: seen.stage, level: seen.level }).toEqual({
-              stage: expected.stage,
-              level: expected.level,
-            });
+            identical(seen.name, expected.fault);
+            const { stage, level } = expected;
+            equal({ stage: seen.stage, level: seen.level }, { stage, level });
           } else {
             mapped++;
-            expect({ pa: seen.pa, page: seen.page, perm: seen.perm }).toEqual(expected);
+            equal({ pa: seen.pa, page: seen.page, perm: seen.perm }, expected);
           }
         }
       },

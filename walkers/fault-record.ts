@@ -20,6 +20,10 @@ export interface FaultRecordFormat {
   stage?(record: DataView): number | undefined;
   /** Address type of the request, as of `WalkRequest.at`, where the record says it. */
   at?(record: DataView): number | undefined;
+  /** Whether the request had a PASID, where the record says it. */
+  withPasid?(record: DataView): boolean | undefined;
+  /** Its flags, as they are logged. */
+  flags?(record: DataView): number | undefined;
   /** Which of several kinds of its code a record is of. */
   kind?(record: DataView): number | undefined;
   /** The same, from the flags that are logged. */
@@ -39,6 +43,8 @@ export function occurrenceOf(format: FaultRecordFormat, record: DataView): Occur
     access: format.access?.(record),
     stage: format.stage?.(record),
     at: format.at?.(record),
+    withPasid: format.withPasid?.(record),
+    flags: format.flags?.(record),
     kind: format.kind?.(record),
   };
 }

@@ -34,6 +34,10 @@ export interface Occurrence {
   readonly stage?: number | undefined;
   /** UNTRANSLATED, TRANSLATION_REQUEST or TRANSLATED. */
   readonly at?: number | undefined;
+  /** Whether it had a PASID. */
+  readonly withPasid?: boolean | undefined;
+  /** Flags of the native record. */
+  readonly flags?: number | undefined;
   /** Which of several kinds of one code, where its record says so (`FaultRecordFormat.kind`). */
   readonly kind?: number | undefined;
   /** First 32 bits of the failing entry. */
@@ -51,6 +55,9 @@ interface ConditionalCause {
   readonly at?: readonly number[];
   /** It is said only where the address type is known: few requests are of these. */
   readonly rare?: true;
+  readonly withPasid?: boolean;
+  /** Flags of the native record, and what they are. */
+  readonly flags?: { readonly mask: number; readonly value: number };
   readonly kinds?: readonly number[];
   /** Bits of the failing entry's first 32, and what they are. */
   readonly entry?: { readonly mask: number; readonly value: number };
@@ -73,11 +80,13 @@ export function causesOf({ causes = [] }: Pick<Fault, "causes">, known: Occurren
 }
 
 function isPossible(cause: ConditionalCause, known: Occurrence): boolean {
-  const { reasons, access, stage, at, rare, kinds, entry } = cause;
+  const { reasons, access, stage, at, rare, withPasid, flags, kinds, entry } = cause;
   if (reasons && known.reasons && !reasons.some((reason) => known.reasons!.includes(reason))) return false;
   if (access !== undefined && known.access !== undefined && (access & known.access) === 0) return false;
   if (stage !== undefined && known.stage !== undefined && stage !== known.stage) return false;
   if (at && (known.at === undefined ? rare : !at.includes(known.at))) return false;
+  if (withPasid !== undefined && known.withPasid !== undefined && withPasid !== known.withPasid) return false;
+  if (flags && known.flags !== undefined && (known.flags & flags.mask) !== flags.value) return false;
   if (kinds && known.kind !== undefined && !kinds.includes(known.kind)) return false;
   return !entry || known.entryLo === undefined || (known.entryLo & entry.mask) === entry.value;
 }

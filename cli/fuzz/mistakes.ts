@@ -13,7 +13,7 @@ export async function mistakesNamed(model: IommuModel, given: readonly string[])
   const names = [...bugs.map(({ name }) => name), ...habits];
   for (const name of given) {
     if (names.includes(name)) continue;
-    if (immune[name] !== undefined)
+    if (Object.hasOwn(immune, name))
       throw new CliError(`--bug: ${name} is none that ${model} can make: ${immune[name]}`, true);
     const near = nearest(name, names);
     const hint = near === undefined ? "" : `; did you mean ${near}?`;

@@ -5,8 +5,9 @@ import type { Ending } from "./ending.ts";
 import { openEventLog } from "./log-file.ts";
 import { GuestMachine } from "./machine.ts";
 import type { Recording } from "./recording.ts";
+import { leftText, undoAll } from "./restoration.ts";
 import { TraceEvents } from "./trace-events.ts";
-import type { TraceFolder } from "./trace-folder.ts";
+import { NO_ROOM, type TraceFolder } from "./trace-folder.ts";
 
 /**
  * Records a QEMU that runs: registers and tables before and after, its trace events between.
@@ -24,7 +25,7 @@ export async function attach(
   let machine: GuestMachine | null = null;
   try {
     machine = await GuestMachine.of(client, name);
-    return await recordMachine(machine, folder, ending, say);
+    return await recordMachine(machine, name, folder, ending, say);
   } finally {
     machine?.close();
     client.close();
@@ -33,6 +34,7 @@ export async function attach(
 
 async function recordMachine(
   machine: GuestMachine,
+  name: string,
   folder: TraceFolder,
   ending: Ending,
   say: (text: string) => void,
@@ -44,12 +46,18 @@ async function recordMachine(
   let start: Capture;
   let log: Awaited<ReturnType<typeof openEventLog>> | null = null;
   // Whatever goes wrong from here on: the machine goes on as it did before.
-  const restore = async (goOn = running) => {
-    await events.off();
-    await log?.end();
-    if (goOn) await client.execute("cont");
-  };
-  const cancel = onInterrupt(() => restore().catch(() => {}));
+  const restore = (goOn = running) =>
+    undoAll(client, name, [
+      (by) => events.off(by),
+      async (by) => log?.end(by),
+      async (by) => (goOn ? by.execute("cont") : null),
+    ]);
+  const restoreOrSay = (goOn: boolean, tell: (text: string) => void) =>
+    restore(goOn).catch((error) => {
+      const text = leftText(error);
+      if (text !== "") tell(text);
+    });
+  const cancel = onInterrupt(() => restoreOrSay(running, say));
   const began = performance.now();
   try {
     if (running) await client.execute("stop");
@@ -61,7 +69,7 @@ async function recordMachine(
     if (running) await client.execute("cont");
   } catch (error) {
     cancel();
-    if (!client.gone) await restore().catch(() => {});
+    await restoreOrSay(running, say);
     throw error;
   }
   if (log.note !== "") notes.push(log.note);
@@ -83,11 +91,9 @@ async function recordMachine(
     notes.push(`no memory at the end: ${error.message}`);
   } finally {
     cancel();
-    if (!client.gone)
-      await restore(running && why !== "guest").catch((error) =>
-        notes.push(`QEMU is not as it was: ${error.message}`),
-      );
+    await restoreOrSay(running && why !== "guest", (text) => notes.push(text));
   }
+  if (!folder.hasRoom()) notes.push(NO_ROOM);
   notes.push(...changes(machine, start, end));
   return { version: client.version, machine: machine.iommus, start, end, notes, why, stores: null };
 }

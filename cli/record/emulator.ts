@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
 import { QmpClient, QmpError } from "../../parsers/qemu/qmp.ts";
 import { CliError, reasonOf } from "../errors.ts";
+import { onInterrupt } from "../signals.ts";
 
 /** How long a QEMU may take until its QMP socket answers, in milliseconds, and how often it is tried. */
 const START_MS = 60_000;
@@ -56,22 +57,24 @@ export class Emulator {
         resolve();
       });
     });
-    const until = performance.now() + START_MS;
-    for (;;) {
-      if (ended !== null) throw startError(words, ended, stderr);
-      try {
-        const client = await QmpClient.open(socket);
-        child.stderr!.on("data", (data: Buffer) => process.stderr.write(data));
-        process.stderr.write(stderr);
-        return new Emulator(client, child);
-      } catch (error) {
-        if (!(error instanceof QmpError)) throw error;
-        if (performance.now() > until) {
-          child.kill("SIGKILL");
-          throw startError(words, `no answer on its QMP socket within ${START_MS / 1000} s`, stderr);
-        }
-        await Promise.race([gone, setTimeout(TRY_MS)]);
+    // Nobody else would end a QEMU that waits to be told to begin.
+    const cancel = onInterrupt(() => {
+      child.kill("SIGKILL");
+      return gone;
+    });
+    try {
+      const client = await answer(socket, gone, () => {
+        if (ended !== null) throw startError(words, ended, stderr);
+      });
+      if (client === null) {
+        child.kill("SIGKILL");
+        throw startError(words, `no answer on its QMP socket within ${START_MS / 1000} s`, stderr);
       }
+      child.stderr!.on("data", (data: Buffer) => process.stderr.write(data));
+      process.stderr.write(stderr);
+      return new Emulator(client, child);
+    } finally {
+      cancel();
     }
   }
 
@@ -83,6 +86,26 @@ export class Emulator {
     this.client.execute("quit").catch(() => {});
     if (!(await Promise.race([closed, setTimeout(QUIT_MS, false)]))) child.kill("SIGKILL");
     this.client.close();
+  }
+}
+
+/**
+ * Tries a QMP socket until it answers.
+ * @param gone settles when it never will
+ * @param check throws where that is so
+ * @returns null: it took too long
+ */
+async function answer(socket: string, gone: Promise<void>, check: () => void): Promise<QmpClient | null> {
+  const until = performance.now() + START_MS;
+  for (;;) {
+    check();
+    try {
+      return await QmpClient.open(socket);
+    } catch (error) {
+      if (!(error instanceof QmpError)) throw error;
+      if (performance.now() > until) return null;
+      await Promise.race([gone, setTimeout(TRY_MS)]);
+    }
   }
 }
 

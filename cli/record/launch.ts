@@ -14,7 +14,7 @@ import { builtPlugin, PLUGIN_APIS, type PluginApi } from "./plugin-build.ts";
 import type { Recording } from "./recording.ts";
 import { StoreChannel } from "./store-channel.ts";
 import { TraceEvents } from "./trace-events.ts";
-import type { TraceFolder } from "./trace-folder.ts";
+import { NO_ROOM, type TraceFolder } from "./trace-folder.ts";
 
 /** Guest memory may be anywhere below this: the file that says which pages are watched is empty but for those. */
 const WATCHED_END = 1n << 40n;
@@ -40,6 +40,7 @@ export async function launch(
   if (words.includes("-daemonize"))
     throw new CliError("expected a QEMU that stays in the foreground, found -daemonize", true);
   const scratch = mkdtempSync(join(tmpdir(), "pasid-replay-"));
+  const forget = onInterrupt(() => rmSync(scratch, { recursive: true, force: true }));
   const map = new PageMap(join(scratch, "pages"), WATCHED_END);
   let attachments: Attachments | null = null;
   try {
@@ -49,10 +50,7 @@ export async function launch(
     );
     attachments = { folder: scratch, map, channel, follower: null };
     const emulator = await started(words, attachments, folder);
-    const cancel = onInterrupt(async () => {
-      await emulator.quit();
-      rmSync(scratch, { recursive: true, force: true });
-    });
+    const cancel = onInterrupt(() => emulator.quit());
     try {
       return await recordFromStart(words, emulator, attachments, folder, ending, say);
     } finally {
@@ -61,6 +59,7 @@ export async function launch(
       await emulator.quit();
     }
   } finally {
+    forget();
     attachments?.channel.close();
     map.close();
     rmSync(scratch, { recursive: true, force: true });
@@ -166,6 +165,7 @@ async function recordFromStart(
     if (!(error instanceof QmpError)) throw error;
     notes.push(`no memory at the end: ${error.message}`);
   }
+  if (!folder.hasRoom()) notes.push(NO_ROOM);
   if (map.unseen > 0) notes.push(`${map.unseen} stores crossed a page's end, or were to no RAM`);
   return { version: client.version, machine: machine.iommus, start, end, notes, why, stores: { pages } };
 }

@@ -11,7 +11,7 @@ export interface EventLog {
   /** What has become different for whoever runs the QEMU, or "". */
   readonly note: string;
   /** QEMU writes no more: the log stands whole at the path that was asked for, and QEMU's is what it was. */
-  end(): Promise<void>;
+  end(client: QmpClient): Promise<void>;
 }
 
 /**
@@ -26,7 +26,7 @@ export async function openEventLog(machine: GuestMachine, path: string): Promise
     throw new CliError(
       `${path}: expected QEMU to write its log there (its user, AppArmor, SELinux or -sandbox may forbid it), found: ${text.trim() || "no file"}`,
     );
-  return new OwnLog(machine.client, machine.commandLine);
+  return new OwnLog(machine.commandLine);
 }
 
 /** The log file of a command line: of `-D`, or `file=` of `-trace`. */
@@ -46,10 +46,8 @@ function resolveOf({ pid }: GuestMachine, path: string): string {
 
 class OwnLog implements EventLog {
   readonly note: string;
-  readonly #client: QmpClient;
 
-  constructor(client: QmpClient, words: readonly string[]) {
-    this.#client = client;
+  constructor(words: readonly string[]) {
     const logging = words.length === 0 || words.some((word) => /^--?(?:d|trace)$/.test(word));
     // Opening standard error again would cut a file that it is off: that is no way to give it back.
     this.note = logging
@@ -57,8 +55,8 @@ class OwnLog implements EventLog {
       : "";
   }
 
-  async end(): Promise<void> {
-    await this.#client.monitor("logfile /dev/null");
+  async end(client: QmpClient): Promise<void> {
+    await client.monitor("logfile /dev/null");
   }
 }
 
@@ -82,17 +80,35 @@ class CopiedLog implements EventLog {
   }
 
   async end(): Promise<void> {
-    const from = openSync(this.#from, "r");
-    const to = openSync(this.#to, "wx");
-    const chunk = Buffer.alloc(CHUNK);
-    const { size } = fstatSync(from);
-    for (let at = this.#start; at < size; ) {
-      const bytes = readSync(from, chunk, 0, Math.min(CHUNK, size - at), at);
-      if (bytes === 0) break;
-      writeSync(to, chunk, 0, bytes);
-      at += bytes;
+    try {
+      this.#copy();
+    } catch (error) {
+      throw new CliError(`${this.#to}: expected a copy of ${this.#from}, found ${reasonOf(error)}`);
     }
-    closeSync(from);
-    closeSync(to);
+  }
+
+  #copy(): void {
+    const from = openSync(this.#from, "r");
+    try {
+      const to = openSync(this.#to, "w");
+      try {
+        copyBytes(from, to, this.#start);
+      } finally {
+        closeSync(to);
+      }
+    } finally {
+      closeSync(from);
+    }
+  }
+}
+
+function copyBytes(from: number, to: number, start: number): void {
+  const chunk = Buffer.alloc(CHUNK);
+  const { size } = fstatSync(from);
+  for (let at = start; at < size; ) {
+    const bytes = readSync(from, chunk, 0, Math.min(CHUNK, size - at), at);
+    if (bytes === 0) return;
+    writeSync(to, chunk, 0, bytes);
+    at += bytes;
   }
 }

@@ -37,7 +37,7 @@ export function builtPlugin(api: PluginApi): string {
   const { status, error, stderr } = spawnSync(compiler, words, { encoding: "utf8", timeout: COMPILE_MS });
   if (error !== undefined)
     throw new CliError(
-      `${compiler}: expected a C compiler, to build the plugin that records stores (set CC), found ${error.message}`,
+      `${compiler}: expected a C compiler, to build the plugin that records stores (set CC), found ${reasonOf(error)}`,
     );
   if (status !== 0) throw new CliError(`${compiler}: expected ${source} to compile, found: ${stderr.trim()}`);
   renameSync(partial, path);

@@ -25,8 +25,9 @@ export class TraceEvents {
     await this.#switch(true);
   }
 
-  async off(): Promise<void> {
-    await this.#switch(false);
+  /** @param client that answers, where the one that has switched them on does not any more */
+  async off(client = this.#client): Promise<void> {
+    await this.#switch(false, client);
     this.#switched = [];
   }
 
@@ -35,9 +36,9 @@ export class TraceEvents {
     return Array.isArray(states) ? states : [];
   }
 
-  async #switch(enable: boolean): Promise<void> {
+  async #switch(enable: boolean, client = this.#client): Promise<void> {
     await Promise.all(
-      this.#switched.map((name) => this.#client.execute("trace-event-set-state", { name, enable })),
+      this.#switched.map((name) => client.execute("trace-event-set-state", { name, enable })),
     );
   }
 }

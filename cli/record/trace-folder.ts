@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { limeFile } from "../../parsers/memory/lime-writer.ts";
 import { CliError, reasonOf } from "../errors.ts";
 import type { Capture } from "./capture.ts";
+
+export const NO_ROOM = "no room is left where the recording is written: events may be missing";
 
 /** The folder of a recording. All of it is in `trace.ndjson`, and the memory that this names. */
 export class TraceFolder {
@@ -16,7 +18,7 @@ export class TraceFolder {
     } catch (error) {
       throw new CliError(`${path}: expected to make a folder, found ${reasonOf(error)}`);
     }
-    const found = readdirSync(path);
+    const found = this.#contents(path);
     if (found.length > 0)
       throw new CliError(`${path}: expected an empty folder, or none, found ${found.slice(0, 3).join(", ")}`);
   }
@@ -46,6 +48,20 @@ export class TraceFolder {
     for (const path of [this.trace, this.log, this.start, this.end, this.registers])
       rmSync(path, { force: true });
     if (readdirSync(this.path).length === 0) rmdirSync(this.path);
+  }
+
+  #contents(path: string): string[] {
+    try {
+      return readdirSync(path);
+    } catch (error) {
+      throw new CliError(`${path}: expected a folder to write into, found ${reasonOf(error)}`);
+    }
+  }
+
+  /** Whether anything more can be written there. */
+  hasRoom(): boolean {
+    const { bavail } = statfsSync(this.path);
+    return bavail > 0;
   }
 
   has(path: string): boolean {

@@ -5,11 +5,14 @@ import { connect, type Socket } from "node:net";
 export class QmpError extends Error {
   /** The emulator is gone: nothing can be asked of it any more. */
   readonly gone: boolean;
+  /** Nobody listens there: no emulator is left. */
+  readonly absent: boolean;
 
-  constructor(message: string, gone = false) {
+  constructor(message: string, gone = false, absent = false) {
     super(message);
     this.name = "QmpError";
     this.gone = gone;
+    this.absent = absent;
   }
 }
 
@@ -37,11 +40,13 @@ interface Waiting {
   readonly fail: (error: QmpError) => void;
 }
 
+const LAST_PORT = 65_535;
+
 /** Where a socket is: a path, or host and port of one of TCP ("unix:PATH", "tcp:HOST:PORT" and "HOST:PORT" as well). */
 export function socketAddress(text: string): { path: string } | { host: string; port: number } {
   const plain = text.replace(/^unix:/, "").replace(/^tcp:/, "");
   const match = /^([^/]*):(\d{1,5})$/.exec(plain);
-  if (match === null) return { path: plain };
+  if (match === null || Number(match[2]) > LAST_PORT) return { path: plain };
   return { host: match[1] === "" ? "localhost" : match[1]!, port: Number(match[2]) };
 }
 
@@ -212,6 +217,7 @@ function connectionError(name: string, error: Error): QmpError {
   return new QmpError(
     `${name}: expected the QMP socket of a running QEMU, found ${REASONS[code] ?? code}`,
     true,
+    code === "ENOENT" || code === "ECONNREFUSED",
   );
 }
 

@@ -4,7 +4,7 @@ export const FILTER_WORDS = {
   pasid: 'Only with this PASID, or range 1-31, or "none"',
   iommu: 'Only behind this IOMMU; "*" and "?" as for --dev',
   addr: "Only at input addresses of this range: 0x1000-0x1fff, 0x1000+0x1000, 0x1000-",
-  at: "Only requests of this address type: untranslated, translation-request, translated",
+  addressType: "Only requests of this address type: untranslated, translation-request, translated",
   line: "Only from lines of this range: 100-200, 100+50, 100-",
   time: "Only from this range of time: 12.5-13.7, 12.5+0.2, 2026-11-30T02:38..2026-11-30T02:39",
   rule: 'Only findings of this rule; "*" and "?" as for --dev',
@@ -12,6 +12,11 @@ export const FILTER_WORDS = {
   reason: 'Only faults for this reason, such as PTE_FETCH; "*" and "?" as for --dev',
 } as const;
 export type FilterWord = keyof typeof FILTER_WORDS;
+
+/** As it stands on a command line. */
+export function optionOf(word: FilterWord): string {
+  return word === "addressType" ? "address-type" : word;
+}
 
 /** What is asked for, as on a command line, separated by commas. */
 export type FilterWords = { readonly [W in FilterWord]?: string | readonly string[] | undefined };

@@ -2,7 +2,7 @@ import { ADDRESS_TYPE_OF, ADDRESS_TYPES, type AddressType } from "../../parsers/
 import { Devices } from "../../parsers/trace/devices.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
 import { codeText } from "./code-text.ts";
-import type { FilterWord, FilterWords } from "./filter-words.ts";
+import { type FilterWord, type FilterWords, optionOf } from "./filter-words.ts";
 import { globMatches } from "./glob.ts";
 import {
   type AddressRange,
@@ -49,8 +49,8 @@ export class RecordFilter {
       const given = words[word];
       if (given === undefined) return null;
       const texts = partsOf(given);
-      if (texts.length === 0) throw patternError(`--${word}`, "a value", "");
-      return texts.map((text) => make(`--${word}`, text));
+      if (texts.length === 0) throw patternError(`--${optionOf(word)}`, "a value", "");
+      return texts.map((text) => make(`--${optionOf(word)}`, text));
     };
     const glob =
       (_field: string, text: string): Matcher =>
@@ -60,7 +60,7 @@ export class RecordFilter {
     this.pasids = list("pasid", pasidRange);
     this.#iommus = list("iommu", glob);
     this.addresses = list("addr", addressRange);
-    this.#types = list("at", addressType);
+    this.#types = list("addressType", addressType);
     this.#lines = list("line", (field, text) =>
       numberRange(field, text, 'a line, or a range such as "100-200"'),
     );

@@ -17,6 +17,11 @@ export const CACHE_RULES = rules({
     text: "A device with ATS has used a translation that was taken back, although the invalidation of its TLB is complete.",
     source: "PCIe 6.0, 10.3 (ATS Invalidation); VT-d 5.10, 6.5.3.3; AMD 48882, 2.4.4",
   },
+  "device-tlb-invalidated-first": {
+    severity: "warning",
+    text: "A device's TLB was invalidated before what its IOMMU held of a changed entry, and not again after that: the device may have been told the old translation once more.",
+    source: "PCIe 6.0, 10.3 (ATS Invalidation); VT-d 5.10, 6.5.2.5; IHI 0070, 3.9.1; AMD 48882, 2.4.4",
+  },
   "late-invalidation": {
     severity: "error",
     text: "A table entry was changed and used again while a cache could still hold the old one, and the invalidation that the driver owes came after the use.",

@@ -1,6 +1,5 @@
 import type { DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
 import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
-import { deviceName } from "../../walkers/models.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import { addressText } from "../../walkers/word64.ts";
 import type { StaleSource } from "../caches/history/stale-source.ts";
@@ -11,6 +10,7 @@ import type { Route } from "../iommus/iommus.ts";
 import type { Analysis, Showing } from "./analysis.ts";
 import { CACHE_RULES } from "./cache-rules.ts";
 import type { Findings } from "./findings.ts";
+import { spelledDevice } from "./spelled-device.ts";
 import { type StaleChange, staleChange } from "./stale-change.ts";
 
 /** Problems that are followed at a time; past it the oldest are reported as they stand. */
@@ -96,7 +96,7 @@ export class OwedInvalidations implements Analysis {
    * @param heir where it is now: "0x1000 of 00:03.0"
    */
   reused(line: number, unit: IommuUnit, old: WalkRequest, staleSource: StaleSource, heir: string): void {
-    const dev = this.#nameOf(unit, old.device);
+    const dev = spelledDevice(this.#names, unit.model, old.device);
     const { addrHi, addrLo } = old;
     const problem = this.#follow(line, unit, dev, old, staleSource, { addrHi, addrLo, len: 1 });
     if (problem === null || problem.reusedLine !== 0) return;
@@ -107,7 +107,7 @@ export class OwedInvalidations implements Analysis {
 
   /** What a request is for: "0x1000 of 00:03.0, PASID 5". */
   placeOf(unit: IommuUnit, { device, pasid, addrHi, addrLo }: WalkRequest): string {
-    const whose = `${this.#nameOf(unit, device)}${pasid < 0 ? "" : `, PASID ${pasid}`}`;
+    const whose = `${spelledDevice(this.#names, unit.model, device)}${pasid < 0 ? "" : `, PASID ${pasid}`}`;
     return `${addressText(frameOf(addrHi, addrLo))} of ${whose}`;
   }
 
@@ -118,7 +118,7 @@ export class OwedInvalidations implements Analysis {
    */
   remade(line: number, unit: IommuUnit, request: WalkRequest, staleSource: StaleSource, why: string): void {
     const { addrHi, addrLo } = request;
-    const dev = this.#nameOf(unit, request.device);
+    const dev = spelledDevice(this.#names, unit.model, request.device);
     const problem = this.#follow(line, unit, dev, request, staleSource, { addrHi, addrLo, len: 1 });
     if (problem === null || problem.remadeLine !== 0) return;
     problem.remadeLine = line;
@@ -163,13 +163,6 @@ export class OwedInvalidations implements Analysis {
     if (sources.length < MAX_SOURCES && !sources.some((known) => sameEntry(known.staleSource, staleSource)))
       sources.push({ staleSource, change: staleChange(unit, this.#memory, request, staleSource)! });
     return problem;
-  }
-
-  /** A device as the trace spells it. */
-  #nameOf(unit: IommuUnit, id: number): string {
-    const { devices } = this.#names;
-    for (let i = 0; i < devices.size; i++) if (devices.get(i).id === id) return devices.get(i).text;
-    return deviceName(unit.model, id);
   }
 
   /** A logged fault is what the old entry of a problem gives. */

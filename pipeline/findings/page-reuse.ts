@@ -95,8 +95,10 @@ export class PageReuse implements Analysis {
     }
   }
 
+  /** Whether last-level entries stand in a frame, or entries that lead to tables of such. */
   #isLeafTable(frame: number): boolean {
-    for (const { caches } of this.#iommus.units) if (caches?.leafTables.has(frame)) return true;
+    for (const { caches } of this.#iommus.units)
+      if (caches?.leafTables.has(frame) || caches?.leafTables.hasParents(frame)) return true;
     return false;
   }
 
@@ -167,6 +169,7 @@ export class PageReuse implements Analysis {
     const empty = this.#isZero(frame, offset);
     if (!empty) this.#lookAtTaken();
     for (const unit of this.#iommus.units) {
+      if (unit.caches?.leafTables.hasParents(frame)) this.#unlinked(unit, line, frame, offset);
       if (!unit.caches?.leafTables.has(frame)) continue;
       const entry: TakenEntry = { unit, frame, offset, line, time: this.#past.time };
       if (!empty) this.#entryChanged(entry);
@@ -174,6 +177,16 @@ export class PageReuse implements Analysis {
         if (this.#taken.length === MAX_TAKEN) this.#lookAtTaken();
         this.#taken.push(entry);
       }
+    }
+  }
+
+  /** An entry that led to a table of last-level entries does no longer: what these mapped has been taken away with it. */
+  #unlinked(unit: IommuUnit, line: number, from: number, at: number): void {
+    const frame = unit.caches!.leafTables.behind(from, at);
+    if (frame < 0) return;
+    for (let offset = 0; offset < FRAME_BYTES; offset += WORD_BYTES) {
+      const entry: TakenEntry = { unit, frame, offset, line, time: this.#past.time };
+      if (this.#mayBeHeld(entry)) this.#entryChanged(entry);
     }
   }
 

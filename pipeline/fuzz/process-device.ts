@@ -8,6 +8,8 @@ import { type Hello, helloOfFuzzer, ProtocolError, readAnswer, readHello, readRe
 
 /** Longest line of a device. */
 const MOST_LINE = 2 ** 20;
+/** Lines that wait to be read: more than any window has requests. */
+const MOST_AHEAD = 2 ** 17;
 /** What is kept of what a device says on standard error. */
 const MOST_STDERR = 2000;
 /** How long a process that was asked to end may take for it, in milliseconds. */
@@ -42,6 +44,7 @@ export class ProcessDevice implements DevicePort {
   }
 
   async #connect(): Promise<Conversation> {
+    if (this.#command.trim() === "") throw new DeviceFailure("start", "expected a command, found none");
     const conversation = new Conversation(this.#command, this.#timeout);
     try {
       await conversation.write(helloOfFuzzer());
@@ -151,8 +154,14 @@ class Conversation {
       this.#end(
         new DeviceFailure("nonsense", `expected lines of at most ${MOST_LINE} bytes, found a longer one`),
       );
-    for (const line of lines) if (line.trim() !== "") this.#lines.push(line);
-    this.#wake();
+    const said = lines.filter((line) => line.trim() !== "");
+    for (const line of said) this.#lines.push(line);
+    if (this.#lines.length > MOST_AHEAD)
+      this.#end(
+        new DeviceFailure("nonsense", `expected an answer to each request, found ${MOST_AHEAD} lines more`),
+      );
+    // A line of nothing is no sign of life.
+    if (said.length > 0 || this.#ended !== null) this.#wake();
   }
 
   /** @throws DeviceFailure where the program has ended */

@@ -4,10 +4,12 @@ import { isObject } from "../../parsers/trace/field.ts";
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { TraceNames } from "../../parsers/trace/records.ts";
 import { show } from "../../parsers/trace/show.ts";
+import { didYouMean, meant } from "../../parsers/trace/unknown-names.ts";
 import { type Limits, NO_LIMITS } from "../../walkers/fuzz/world.ts";
 import { deviceName, IOMMU_MODELS, type IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
+import { propertyProblem } from "../iommus/model-limits.ts";
 
 export const PROTOCOL_VERSION = 1;
 /** Requests without an answer that a device takes at once, where it does not say. */
@@ -61,16 +63,40 @@ export function readHello(line: string): Hello {
     throw new ProtocolError(`hello.model: expected one of ${IOMMU_MODELS.join(", ")}, found ${show(model)}`);
   if (window !== undefined && !isCount(window, MOST_WINDOW))
     throw new ProtocolError(`hello.window: expected 1 to ${MOST_WINDOW}, found ${show(window)}`);
+  refuseMisspelt("hello", given, ["type", "protocol", "name", "model", "window", "supports"]);
   return {
     name: typeof name === "string" ? name : "a device",
     model: model as IommuModel,
     window: (window as number | undefined) ?? DEFAULT_WINDOW,
-    limits: limitsOf(isObject(supports) ? supports : {}),
+    limits: limitsOf(model as IommuModel, isObject(supports) ? supports : {}),
   };
 }
 
-function limitsOf(given: Readonly<Record<string, unknown>>): Limits {
+/** What a device says beside what is asked is its own affair, unless it is most likely meant to be heard. */
+function refuseMisspelt(what: string, given: object, known: readonly string[]): void {
+  for (const name of Object.keys(given)) {
+    const near = known.includes(name) ? undefined : meant(name, known);
+    if (near !== undefined)
+      throw new ProtocolError(`${what}: expected known fields, found ${show(name)}${didYouMean(near)}`);
+  }
+}
+
+const SUPPORTS = "regs props devices memory pages_in_memory access pasid priv untranslated len".split(" ");
+/** Least memory that the tables of a world fit in, and where all memory ends: physical addresses have 52 bits at most. */
+const LEAST_MEMORY = 2n ** 16n;
+const MEMORY_END = 2n ** 52n;
+const MOST_LENGTH = 2 ** 32 - 1;
+
+function limitsOf(model: IommuModel, given: Readonly<Record<string, unknown>>): Limits {
+  refuseMisspelt("hello.supports", given, SUPPORTS);
   const read = new SupportsReader(given);
+  const { regs, props } = given;
+  const problem = problemOf({ type: "iommu", id: "iommu", model, regs, props });
+  if (problem !== "") throw new ProtocolError(`hello.supports.${problem.replace(/^iommu\./, "")}`);
+  for (const [name, value] of Object.entries(read.object("props"))) {
+    const wrong = propertyProblem(name, value);
+    if (wrong !== null) throw new ProtocolError(`hello.supports.props.${name}: ${wrong}`);
+  }
   return {
     regs: Object.fromEntries(
       Object.entries(read.object("regs")).map(([name, value]) => [name, read.number(`regs.${name}`, value)]),
@@ -84,7 +110,7 @@ function limitsOf(given: Readonly<Record<string, unknown>>): Limits {
     pasid: read.flag("pasid", NO_LIMITS.pasid),
     priv: read.flag("priv", NO_LIMITS.priv),
     untranslated: read.flag("untranslated", NO_LIMITS.untranslated),
-    len: isCount(given.len, 2 ** 32 - 1) ? given.len : NO_LIMITS.len,
+    len: read.length(),
   };
 }
 
@@ -118,7 +144,19 @@ class SupportsReader {
   memory(): Limits["memory"] {
     const memory = this.object("memory");
     if (this.#given.memory === undefined) return NO_LIMITS.memory;
-    return { base: this.number("memory.base", memory.base), bytes: this.number("memory.size", memory.size) };
+    const base = this.number("memory.base", memory.base);
+    const bytes = this.number("memory.size", memory.size);
+    if (bytes < LEAST_MEMORY) throw this.#wrong("memory.size", `at least ${hex(LEAST_MEMORY)}`, hex(bytes));
+    if (base + bytes > MEMORY_END)
+      throw this.#wrong("memory", `an end at ${hex(MEMORY_END)} at most`, hex(base + bytes));
+    return { base, bytes };
+  }
+
+  length(): number {
+    const { len } = this.#given;
+    if (len === undefined) return NO_LIMITS.len;
+    if (!isCount(len, MOST_LENGTH)) throw this.#wrong("len", `1 to ${MOST_LENGTH}`, len);
+    return len;
   }
 
   /** A list of some of the kinds that there are. */
@@ -158,6 +196,15 @@ export function readAnswer(line: string, seq: number): DeviceAnswer | undefined 
   if (type !== "observed") throw wrong(`the answer to request ${seq}`, line);
   if (answered !== seq) throw new ProtocolError(`observed.seq: expected ${seq}, found ${show(answered)}`);
   if (observed.result === "skipped") return undefined;
+  const problem = problemOf({ type: "dma", dev: "devid:0", addr: "0x0", observed });
+  if (problem !== "") throw new ProtocolError(problem.replace(/^dma\./, ""));
+  if (observed.result === "ok" && observed.pa === undefined)
+    throw new ProtocolError(`observed.pa: expected an address, found none in ${show(line)}`);
+  return observed as unknown as DeviceAnswer;
+}
+
+/** What is wrong with a record of a trace, "" where nothing is. */
+function problemOf(record: object): string {
   let problem = "";
   const handler = {
     dma() {},
@@ -168,16 +215,8 @@ export function readAnswer(line: string, seq: number): DeviceAnswer | undefined 
       problem = message;
     },
   };
-  new RecordTeller(new TraceNames(), handler).validated(1, {
-    type: "dma",
-    dev: "devid:0",
-    addr: "0x0",
-    observed,
-  });
-  if (problem !== "") throw new ProtocolError(problem.replace(/^dma\./, ""));
-  if (observed.result === "ok" && observed.pa === undefined)
-    throw new ProtocolError(`observed.pa: expected an address, found none in ${show(line)}`);
-  return observed as unknown as DeviceAnswer;
+  new RecordTeller(new TraceNames(), handler).validated(1, record);
+  return problem;
 }
 
 /** @throws ProtocolError */

@@ -10,6 +10,7 @@ import { FilteredSink } from "../filter/filtered-sink.ts";
 import { type Analyses, type Analysis, analysesOf, type Showing } from "../findings/analysis.ts";
 import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
+import { DeviceTlbOrder } from "../findings/device-tlb-order.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
@@ -144,6 +145,7 @@ export class Replay implements TraceHandler, MemoOwner {
       new FaultPairing(names, findings, owed, this.#options.codeAliases),
       ofRequests(owed),
       new PageReuse(iommus, owed, memory, past),
+      new DeviceTlbOrder(names, findings, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
       new MappingFindings(names, findings, this.#options.memoryLimit),

@@ -8,13 +8,15 @@ import type { InspectedRequest } from "../walk/walk-trace.ts";
 
 /** What a walk knows of its fault. */
 export function occurrenceOfWalk(outcome: OutcomeRecord, fault: Fault): Occurrence {
-  const { reason, access, stage, at, flags, entry, model } = outcome;
+  const { reason, access, stage, at, pasid, flags, entry, model } = outcome;
   const { kindOfFlags } = VENDORS[MODEL_OWNER[model]].faultRecord;
   return {
     reasons: [reason!],
     access: ACCESS_BITS[access],
     stage,
     at: ADDRESS_TYPE_OF[at ?? "untranslated"],
+    withPasid: pasid !== undefined,
+    flags: flags === undefined ? undefined : Number(flags),
     kind: flags === undefined ? undefined : kindOfFlags?.(fault.code, Number(flags)),
     entryLo: entry === undefined ? undefined : Number(BigInt.asIntN(32, BigInt(entry))),
   };

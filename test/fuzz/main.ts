@@ -4,7 +4,8 @@
  * was found becomes a test of that parser; test/fuzz-targets.test.ts feeds a few inputs to every target.
  */
 import { parseArgs } from "node:util";
-import { mutated, Random } from "./mutate.ts";
+import { Random } from "../../walkers/fuzz/random.ts";
+import { mutated } from "./mutate.ts";
 import { shrunk } from "./shrink.ts";
 import { TARGETS, type Target } from "./targets.ts";
 

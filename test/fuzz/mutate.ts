@@ -1,30 +1,5 @@
 /** Random bytes from seeds: what the mutators of all targets have in common. The same seed gives the same inputs. */
-
-/** mulberry32: small, and good enough to choose mutations by. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  /** A uint32. */
-  word(): number {
-    this.#state = (this.#state + 0x6d2b_79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (t ^ (t >>> 14)) >>> 0;
-  }
-
-  /** 0 to n - 1. */
-  below(n: number): number {
-    return this.word() % n;
-  }
-
-  of<T>(items: readonly T[]): T {
-    return items[this.below(items.length)]!;
-  }
-}
+import type { Random } from "../../walkers/fuzz/random.ts";
 
 /** Longest input: longer ones find no more, and take longer. */
 const MOST_BYTES = 1 << 16;
@@ -71,7 +46,7 @@ const WORDS: readonly Uint8Array[] = [
 
 /** Changes an input in a few places, or splices it with another one. */
 export function mutated(random: Random, seeds: readonly Uint8Array[]): Uint8Array {
-  let bytes: Uint8Array = random.of(seeds);
+  let bytes: Uint8Array = random.pick(seeds);
   for (let n = 1 + random.below(MOST_MUTATIONS); n > 0; n--) bytes = mutation(random, bytes, seeds);
   return bytes.slice(0, MOST_BYTES);
 }
@@ -89,9 +64,9 @@ function mutation(random: Random, bytes: Uint8Array, seeds: readonly Uint8Array[
     case 3:
       return spliced(bytes, at, at, bytes.subarray(at, at + length));
     case 4:
-      return spliced(bytes, at, at + length, random.of(WORDS));
+      return spliced(bytes, at, at + length, random.pick(WORDS));
     case 5: {
-      const other = random.of(seeds);
+      const other = random.pick(seeds);
       const from = random.below(other.length + 1);
       return spliced(bytes, at, at + length, other.subarray(from, from + random.below(256)));
     }
@@ -119,7 +94,7 @@ function spliced(bytes: Uint8Array, from: number, to: number, insert: Uint8Array
 function withNumber(random: Random, bytes: Uint8Array, at: number): Uint8Array {
   const width = 1 << random.below(4);
   const number = Buffer.alloc(8);
-  number.writeBigUInt64LE(BigInt(random.of(NUMBERS)) << BigInt(random.below(2) * 32));
+  number.writeBigUInt64LE(BigInt(random.pick(NUMBERS)) << BigInt(random.below(2) * 32));
   const little = number.subarray(0, width);
   return spliced(bytes, at, at + width, random.below(2) === 0 ? little : Buffer.from(little).reverse());
 }
@@ -128,7 +103,7 @@ function withNumber(random: Random, bytes: Uint8Array, at: number): Uint8Array {
 function withDigits(random: Random, bytes: Uint8Array, at: number): Uint8Array {
   let end = at;
   while (end < bytes.length && isDigit(bytes[end]!)) end++;
-  const number = random.of(NUMBERS);
+  const number = random.pick(NUMBERS);
   return spliced(bytes, at, end, Buffer.from(random.below(2) === 0 ? `${number}` : number.toString(16)));
 }
 

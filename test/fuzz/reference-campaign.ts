@@ -1,6 +1,6 @@
 /**
  * Fuzzes our own walkers against the reference walkers, in this process:
- * `npx tsx test/fuzz/reference-campaign.ts [--model M] [--worlds N] [--seed S]`. What departs is wrong in the one or in the other.
+ * `npx tsx test/fuzz/reference-campaign.ts [--model M] [--worlds N] [--seed S] [--keep]`. What departs is wrong in the one or in the other.
  */
 import { parseArgs } from "node:util";
 import { fuzz } from "../../pipeline/fuzz/campaign.ts";
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     model: { type: "string", multiple: true, default: Object.keys(REFERENCES) },
     worlds: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
+    keep: { type: "boolean", default: false },
   },
 });
 
@@ -19,7 +20,7 @@ for (const model of values.model) {
   if (device === undefined)
     throw new Error(`expected one of ${Object.keys(REFERENCES).join(", ")}, found ${model}`);
   const began = process.cpuUsage();
-  const report = await fuzz(new ReferencePort(device), {
+  const report = await fuzz(new ReferencePort(device, values.keep), {
     seed: Number(values.seed),
     worlds: Number(values.worlds),
     goesOn: () => true,

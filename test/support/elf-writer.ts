@@ -1,7 +1,3 @@
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
 /** A program header; what is not given follows from `data`, or is zero. */
 export interface ElfSegment {
   paddr: bigint;
@@ -69,33 +65,4 @@ export function elfCore(segments: readonly ElfSegment[], options: ElfOptions = {
     if (s.data !== undefined) file.set(s.data, placed[i]!);
   });
   return file;
-}
-
-/** A temporary folder for snapshot files; `remove` it in the end. */
-export class SnapshotFolder {
-  readonly path = mkdtempSync(join(tmpdir(), "pasid-replay-"));
-
-  write(name: string, bytes: Uint8Array): string {
-    const path = join(this.path, name);
-    writeFileSync(path, bytes);
-    return path;
-  }
-
-  /** A file of `size` bytes, holes but for the given pieces. */
-  writeSparse(
-    name: string,
-    size: number,
-    pieces: readonly (readonly [at: number, bytes: Uint8Array])[],
-  ): string {
-    const path = join(this.path, name);
-    const fd = openSync(path, "w");
-    ftruncateSync(fd, size);
-    for (const [at, bytes] of pieces) writeSync(fd, bytes, 0, bytes.length, at);
-    closeSync(fd);
-    return path;
-  }
-
-  remove(): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
 }

@@ -15,6 +15,12 @@ export function identical(actual: unknown, expected: unknown): void {
   if (!Object.is(actual, expected)) expect(actual).toBe(expected);
 }
 
+/** As `expect(actual, where).toMatchObject(expected)`, of members that are no objects. */
+export function matching<T extends object>(actual: T, expected: Partial<T>, where: string): void {
+  for (const name in expected)
+    if (!Object.is(actual[name], expected[name])) expect(actual, where).toMatchObject(expected);
+}
+
 /** As `expect(actual).toBeLessThanOrEqual(most)`. */
 export function atMost(actual: number, most: number): void {
   if (!(actual <= most)) expect(actual).toBeLessThanOrEqual(most);

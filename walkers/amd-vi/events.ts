@@ -1,6 +1,7 @@
 import { bit, bits, layout, requester } from "../layout.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
+  FLAGS_BIT,
   ILLEGAL_DEV_TABLE_ENTRY,
   INTERRUPT_BLOCKED,
   INTERRUPT_READ,
@@ -11,6 +12,7 @@ import {
   PAGE_TAB_HARDWARE_ERROR,
   PORT_IO,
   RESERVED_INTERRUPT,
+  RZ_BIT,
   SYSTEM_MANAGEMENT,
   TRANSLATED_REQUEST,
 } from "./faults.ts";
@@ -25,7 +27,7 @@ const PASID_LO = bits(47, 32, "PASID bits 15:0");
 const GN = bit(48, "The address is a guest-virtual address");
 const I = bit(51, "Interrupt request");
 const RW = bit(53, "Write");
-const RZ = bit(55, "Reserved bits are not zero (0: invalid level encoding)");
+const RZ = bit(RZ_BIT, "Reserved bits are not zero (0: invalid level encoding)");
 const TR = bit(56, "Translation request");
 const HARDWARE_ERROR = bits(58, 57, "Type of error", {
   1: "master abort",
@@ -108,8 +110,6 @@ export const InvalidDeviceRequestEvent = layout("INVALID_DEVICE_REQUEST event", 
   ADDRESS,
 });
 
-/** Where the flags start in the first doubleword. */
-const FLAGS_BIT = 48;
 const fields = IoPageFaultEvent.fields;
 const flag = (name: keyof typeof fields): number => 1 << (fields[name].parts[0]![1] - FLAGS_BIT);
 

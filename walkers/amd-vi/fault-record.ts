@@ -11,7 +11,13 @@ import {
   PageTabHardwareErrorEvent,
   REQUEST_TYPE_SHIFT,
 } from "./events.ts";
-import { AMD_VI_FAULTS, INTERRUPT_BLOCKED, INVALID_DEVICE_REQUEST, IO_PAGE_FAULT } from "./faults.ts";
+import {
+  AMD_VI_FAULTS,
+  FLAGS_BIT,
+  INTERRUPT_BLOCKED,
+  INVALID_DEVICE_REQUEST,
+  IO_PAGE_FAULT,
+} from "./faults.ts";
 
 /** An entry of the event log that no device request causes: what all entries share. */
 const OtherEvent = layout("event log entry", "AMD 48882, 2.5", 16, {
@@ -46,6 +52,7 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
   /** A request that is no translation request may have been translated or not. */
   at: (record) =>
     eventCode(record, 0) in LAYOUTS && translationRequest(record, 0) !== 0 ? TRANSLATION_REQUEST : undefined,
+  flags: (record) => (eventCode(record, 0) in LAYOUTS ? eventFlags(record) : undefined),
   kind: (record) =>
     eventCode(record, 0) === INVALID_DEVICE_REQUEST.code ? requestType(record, 0) : undefined,
   kindOfFlags: (code, flags) =>
@@ -58,6 +65,11 @@ export const AMD_VI_FAULT_RECORD: FaultRecordFormat = {
     return interrupt && (flags & FLAG_I) !== 0;
   },
 };
+
+/** Bits 59:48. */
+function eventFlags(record: DataView): number {
+  return (record.getUint32(4, true) >>> (FLAGS_BIT - 32)) & 0xfff;
+}
 
 const translationRequest = IoPageFaultEvent.reader("TR");
 const requestType = InvalidDeviceRequestEvent.reader("TYPE");

@@ -1,4 +1,5 @@
 import type { Fault } from "../fault.ts";
+import { TRANSLATED, TRANSLATION_REQUEST } from "../request.ts";
 
 // Types of INVALID_DEVICE_REQUEST.
 export const INTERRUPT_READ = 0;
@@ -9,6 +10,11 @@ export const INVALID_READ = 4;
 export const INTERRUPT_BLOCKED = 5;
 export const RESERVED_INTERRUPT = 6;
 export const SYSTEM_MANAGEMENT = 7;
+
+/** Where the flags start in the first doubleword of an event, and RZ of them. */
+export const FLAGS_BIT = 48;
+export const RZ_BIT = 55;
+const RESERVED_NOT_ZERO = 1 << (RZ_BIT - FLAGS_BIT);
 
 /** The event log's names and codes (AMD 48882, 2.5) of what a request can cause. */
 export const ILLEGAL_DEV_TABLE_ENTRY: Fault = {
@@ -38,17 +44,27 @@ export const IO_PAGE_FAULT: Fault = {
       reasons: ["PTE_FETCH"],
     },
     {
-      text: "PR=0: TV=0, or the guest CR3 table has no entry for this PASID",
-      reasons: ["PASID_INVALID", "BAD_DEVICE_CONTEXT"],
+      text: "PR=0: TV=0: the device is blocked, or not attached yet",
+      reasons: ["BAD_DEVICE_CONTEXT"],
+    },
+    {
+      text: "PR=0: the guest CR3 table has no entry for this PASID: it is not bound, or no longer",
+      reasons: ["PASID_INVALID"],
+      withPasid: true,
     },
     {
       text: "PE=1: IR, IW, R/W, U/S or NX on some level, or IR, IW of the device table entry, deny the access",
       reasons: ["PERMISSION"],
     },
-    { text: "RZ=1: reserved bits in an entry", reasons: ["BAD_PTE"] },
+    {
+      text: "RZ=1: reserved bits in an entry",
+      reasons: ["BAD_PTE"],
+      flags: { mask: RESERVED_NOT_ZERO, value: RESERVED_NOT_ZERO },
+    },
     {
       text: "PR=1, PE=0, RZ=0: an invalid next level or page size, or address bits beyond the tables",
       reasons: ["BAD_PTE", "OOR_ADDRESS"],
+      flags: { mask: RESERVED_NOT_ZERO, value: 0 },
     },
     { text: "the device id is beyond the device table", reasons: ["SOURCEID_INVALID"] },
   ],
@@ -94,14 +110,18 @@ export const INVALID_DEVICE_REQUEST: Fault = {
     {
       text: "a translated request (ATS) of a device whose entry has V=0 or I=0: the device has ATS enabled, and its entry not",
       kinds: [TRANSLATED_REQUEST],
+      reasons: ["OOR_ADDRESS"],
+      at: [TRANSLATION_REQUEST, TRANSLATED],
     },
     {
       text: "an address in the HyperTransport range FD_0000_0000h to FF_FFFF_FFFFh: a stray pointer, or memory placed there",
       kinds: [PORT_IO, INVALID_WRITE, INVALID_READ, RESERVED_INTERRUPT, SYSTEM_MANAGEMENT],
+      reasons: ["OOR_ADDRESS"],
     },
     {
       text: "an interrupt of a device whose entry has IntCtl=0: interrupt remapping was not set up for it (an I/O APIC that the IVRS table does not name)",
       kinds: [INTERRUPT_BLOCKED],
+      reasons: ["OOR_ADDRESS"],
     },
   ],
 };

@@ -97,7 +97,7 @@ export const TABLE_RULES = rules({
     source: UPDATES,
   },
   "passed-while-replaced": {
-    severity: "error",
+    severity: "warning",
     text: "Requests passed untranslated while an entry that they use was not valid, which was before and is again: they could reach all of memory.",
     source: "AMD 48882, 2.2.2",
   },

@@ -38,11 +38,13 @@ export const VTD_FAULT_RECORD: FaultRecordFormat = {
   layout: () => FaultRecordingRegister,
   access: (record) => ACCESSES[requestType(record, 0)],
   at: (record) => addressType(record, 0),
+  withPasid: (record) => pasidPresent(record, 0) !== 0,
   ofInterrupts: (code) => INTERRUPT_CODES.has(code),
 };
 
 const requestType = FaultRecordingRegister.reader("T");
 const addressType = FaultRecordingRegister.reader("AT");
+const pasidPresent = FaultRecordingRegister.reader("PP");
 /** By T; page requests have none. */
 const ACCESSES: readonly (number | undefined)[] = [WRITE, undefined, READ, READ | WRITE];
 const INTERRUPT_CODES = new Set(VTD_INTERRUPT_FAULTS.map(({ code }) => code));

@@ -23,6 +23,8 @@ interface LeafTable {
 /** Which addresses stand behind the last-level entries that walks went through: a change of one is a change of a page. */
 export class LeafTables {
   readonly #byFrame = new Map<number, LeafTable[]>();
+  /** Entries that lead to them, by frame and offset: the frame of the table that is behind. */
+  readonly #parents = new Map<number, Map<number, number>>();
   readonly #asked = new WalkRequest();
 
   get size(): number {
@@ -33,12 +35,33 @@ export class LeafTables {
     return this.#byFrame.has(frame);
   }
 
-  clear(): void {
-    this.#byFrame.clear();
+  /** Whether entries lead to such tables from a frame. */
+  hasParents(frame: number): boolean {
+    return this.#parents.has(frame);
   }
 
-  /** @param step the first of `sizes` that maps more than the entry does */
-  add(request: WalkRequest, { frame, offset }: PathEntry, sizes: LevelSizes, step: number): void {
+  /** The frame of the table that a word of a frame has led to; -1: none that is known. */
+  behind(frame: number, offset: number): number {
+    return this.#parents.get(frame)?.get(offset) ?? -1;
+  }
+
+  clear(): void {
+    this.#byFrame.clear();
+    this.#parents.clear();
+  }
+
+  /**
+   * @param step the first of `sizes` that maps more than the entry does
+   * @param parent the entry that leads to the table; undefined: none does that is kept
+   */
+  add(
+    request: WalkRequest,
+    { frame, offset }: PathEntry,
+    sizes: LevelSizes,
+    step: number,
+    parent: PathEntry | undefined,
+  ): void {
+    if (parent !== undefined) this.#adopt(parent, frame);
     let tables = this.#byFrame.get(frame);
     if (tables === undefined) {
       if (this.#byFrame.size >= MAX_FRAMES) return;
@@ -51,6 +74,16 @@ export class LeafTables {
     if (tables.length >= MAX_SHARING || tables.some((t) => sameSpace(t.request, request))) return;
     const { entryBytes } = sizes;
     tables.push({ request: request.clone(), entryOffset: offset, entryBytes, index, entries, shift });
+  }
+
+  #adopt({ frame: from, offset }: PathEntry, frame: number): void {
+    let parents = this.#parents.get(from);
+    if (parents === undefined) {
+      if (this.#parents.size >= MAX_FRAMES) return;
+      parents = new Map();
+      this.#parents.set(from, parents);
+    }
+    parents.set(offset, frame);
   }
 
   /**

@@ -182,7 +182,8 @@ export class PagingStructures {
   ): Path {
     const path = this.#path(pair, request, sizes, NOW)!;
     const { pathEnd } = this.#past;
-    if (ok && pathEnd !== null && first < sizes.count) this.leafTables.add(request, pathEnd, sizes, first);
+    if (ok && pathEnd !== null && first < sizes.count)
+      this.leafTables.add(request, pathEnd, sizes, first, path.get(sizes.level(first)));
     return path;
   }
 

@@ -1,5 +1,14 @@
-import { type ReferenceEntry, referenceWalk } from "../../support/vtd-reference.ts";
 import {
+  CAP,
+  type Context,
+  contextOf,
+  ECAP,
+  HOST_WIDTH,
+  type Refusal,
+} from "../../support/vtd-context-reference.ts";
+import { type ReferenceAsk, referenceWalk } from "../../support/vtd-reference.ts";
+import {
+  ADDRESS_TYPES,
   deviceId,
   ok,
   type ReferenceAnswer,
@@ -10,7 +19,7 @@ import {
   type TraceRequest,
 } from "./device.ts";
 
-/** VT-d 5.10, 7.1.3, Table 37: codes of the conditions that the reference knows. */
+/** VT-d 5.10, 7.1.3, Table 37: codes of the conditions of page tables. */
 const CODES: Readonly<Record<string, number>> = {
   "SPT.6": 0x5d,
   "SFS.1": 0x70,
@@ -32,57 +41,59 @@ const CODES: Readonly<Record<string, number>> = {
   "SGN.7": 0x86,
   "SGN.8.1": 0x87,
 };
-const KINDS = { 1: "first", 2: "second", 3: "nested" } as const;
-/** Bits of host-physical addresses; pointers beyond are for the checks before the reference's. */
-const HOST_WIDTH = 46;
-const ADDRESS = (1n << BigInt(HOST_WIDTH)) - 0x1000n;
+/** The same in legacy mode: LSS, LGN, LCT.4.3. What grants nothing is named by the access (SSS.2). */
+const LEGACY_CODES: Readonly<Record<string, number>> = {
+  "SSS.1": 0x7,
+  "SSS.3": 0xc,
+  "SSS.4": 0x3,
+  "SGN.5": 0x4,
+  "SGN.6": 0x5,
+  "SGN.7": 0x6,
+  "SGN.8.1": 0xe,
+};
+/** What a completion tells, so that nothing is recorded: nothing is mapped, or no right is granted. */
+const TOLD: readonly string[] = ["SFS.2", "SSS.2", "SGN.2", "SGN.6", "SGN.7"];
 
-/**
- * The PASID table entry that a request comes to (9.2 to 9.6), and null where something on the way to it, or in it, is
- * other than the reference has it: it begins with an entry that translates.
- */
-function entryOf(machine: ReferenceMachine, request: TraceRequest): ReferenceEntry | null {
-  const rid = deviceId(request.dev);
-  const rtaddr = machine.reg("rtaddr");
-  if (((rtaddr >> 10n) & 3n) !== 1n || ((machine.reg("gsts") >> 31n) & 1n) === 0n) return null;
-  const root = (rtaddr & ADDRESS) + 16n * BigInt(rid >> 8);
-  const halves = [machine.read(root), machine.read(root + 8n)];
-  if (halves.some((half) => half === undefined || (half & ~ADDRESS & ~1n) !== 0n)) return null;
-  const table = halves[(rid & 0x80) === 0 ? 0 : 1]!;
-  if ((table & 1n) === 0n) return null;
-  const at = (table & ADDRESS) + 32n * BigInt(rid & 0x7f);
-  const [context, second, third, fourth] = [0n, 8n, 16n, 24n].map((byte) => machine.read(at + byte));
-  if (context === undefined || second === undefined || third !== 0n || fourth !== 0n) return null;
-  // P, and what takes no part: FPD, PASIDE, PDTS.
-  if ((context & 1n) === 0n || (context & 0x1f4n) !== 0n || second >> 20n !== 0n) return null;
-  if (request.pasid !== undefined && ((context & 8n) === 0n || BigInt(request.pasid) === second)) return null;
-  const pasid = BigInt(request.pasid ?? second);
-  const limit = 1n << (((context >> 9n) & 7n) + 13n);
-  if (pasid >= limit || second >= limit) return null;
-  const directory = machine.read((context & ADDRESS) + 8n * (pasid >> 6n));
-  if (directory === undefined || (directory & ~ADDRESS) !== 1n) return null;
-  return decoded(machine, (directory & ADDRESS) + 64n * (pasid & 63n));
+/** Whether a completion or a record tells that supervisor requests are not enabled is not in the reference. */
+const SPT_6 = 0x5d;
+const UNSAID: ReferenceAnswer = { result: "fault", code: "0x5d" };
+
+function fault({ code, recorded }: Refusal, stage?: number): ReferenceAnswer {
+  return {
+    result: "fault",
+    code: `0x${code.toString(16)}`,
+    recorded,
+    ...(stage === undefined ? {} : { stage }),
+  };
 }
 
-function decoded(machine: ReferenceMachine, at: bigint): ReferenceEntry | null {
-  const words = Array.from({ length: 8 }, (_, i) => machine.read(at + BigInt(8 * i)));
-  const [w0, w1, w2] = words as [bigint, bigint, bigint];
-  if (words.some((word, i) => word === undefined || (i > 2 && word !== 0n))) return null;
-  const kind = KINDS[Number((w0 >> 6n) & 7n) as keyof typeof KINDS];
-  const aw = Number((w0 >> 2n) & 7n);
-  // SSEE, SSADE and bits 11:10; what PWSNP is not part of; ERE, EAFE and reserved bits; 6 levels.
-  if (kind === undefined || (w0 & 1n) === 0n || (w0 & 0xe20n) !== 0n || aw < 1 || aw > 3) return null;
-  if ((w1 & ~0x80_ffffn) !== 0n || (w2 & 0xfean) !== 0n) return null;
-  if ((w0 | w2) >> BigInt(HOST_WIDTH) !== 0n) return null;
-  return {
-    kind,
-    firstRoot: w2 & ADDRESS,
-    firstLevels: (w2 & 4n) === 0n ? 4 : 5,
-    secondRoot: w0 & ADDRESS,
-    secondLevels: aw + 2,
-    supervisor: (w2 & 1n) === 1n,
-    writeProtect: (w2 & 0x10n) === 0x10n,
-  };
+/** 3.9, 4: an address that is not translated, of the host's width and not of interrupts (LGN.1, LGN.4, SGN.4, SGN.8). */
+function passed(address: bigint, { legacy, fpd }: Context): ReferenceAnswer {
+  if (address >> BigInt(HOST_WIDTH) !== 0n) return fault({ code: legacy ? 0x4 : 0x83, recorded: !fpd });
+  if (address >> 20n === 0xfeen) return fault({ code: legacy ? 0xe : 0x87, recorded: !fpd });
+  return ok(address);
+}
+
+/** Tables; of a translation request, whether they grant reading or writing. */
+function walked(
+  machine: ReferenceMachine,
+  context: Extract<Context, { entry: unknown }>,
+  ask: ReferenceAsk,
+  at: TraceRequest["at"],
+): ReferenceAnswer {
+  const unit = { read: (address: bigint) => machine.read(address), hostWidth: HOST_WIDTH, guestWidth: 52 };
+  const walk = (needs: Pick<ReferenceAsk, "read" | "write">) =>
+    referenceWalk(unit, context.entry, { ...ask, ...needs });
+  const asks = at === "translation-request";
+  const reading = walk(asks ? { read: true, write: false } : ask);
+  if ("pa" in reading) return ok(reading.pa);
+  const writing = asks ? walk({ read: false, write: true }) : reading;
+  if ("pa" in writing) return ok(writing.pa);
+  const { fault: name, stage } = reading;
+  const nothing = context.legacy && name === "SSS.2" ? (ask.write && !asks ? "SGN.6" : "SGN.7") : name;
+  const code = (context.legacy ? LEGACY_CODES : CODES)[nothing];
+  if (code === undefined) throw new Error(`no code of ${name}`);
+  return fault({ code, recorded: !context.fpd && !(asks && TOLD.includes(name)) }, stage);
 }
 
 export const vtdDevice: ReferenceDevice = {
@@ -93,27 +104,32 @@ export const vtdDevice: ReferenceDevice = {
     model: "intel",
     window: 64,
     supports: {
-      // MGAW 52, SAGAW 3 to 5 levels, SSLPS both, FS1GP, FS5LP, PSI; MAMV 18. Of ECAP: SMTS, FSTS, SSTS, NEST, SRS, PASID
-      // and 20 bits of it, RPS, SC, QI; walks are coherent.
-      regs: { cap: "0x1112008c00330e06", ecap: "0x3c99884000083" },
+      regs: { cap: CAP, ecap: ECAP },
       props: { output_bits: HOST_WIDTH },
       access: ["r", "w", "rw"],
+      at: ADDRESS_TYPES,
     },
   },
   ask(machine, request, address): ReferenceAnswer {
-    const entry = entryOf(machine, request);
-    // Without PASID the interrupt range is none of the tables' (3.15).
-    if (entry === null || address >> 20n === 0xfeen) return SKIPPED;
-    const unit = { read: (at: bigint) => machine.read(at), hostWidth: HOST_WIDTH, guestWidth: 52 };
-    const privileged = request.priv === true && request.pasid !== undefined;
-    const answer = referenceWalk(unit, entry, { address, ...rights(request.access), privileged });
-    if ("pa" in answer) return ok(answer.pa);
-    const code = CODES[answer.fault];
-    if (code === undefined) throw new Error(`no code of ${answer.fault}`);
-    return {
-      result: "fault",
-      code: `0x${code.toString(16)}`,
-      ...(answer.stage === undefined ? {} : { stage: answer.stage }),
-    };
+    const { pasid, at = "untranslated" } = request;
+    const enabled = ((machine.reg("gsts") >> 31n) & 1n) === 1n;
+    // 3.15: without PASID the interrupt range is none of the tables'.
+    if (pasid === undefined && address >> 20n === 0xfeen && at !== "translated") {
+      if (at === "translation-request") return SKIPPED;
+      if (request.access === "w") return { result: "msi" };
+      if (enabled) return fault({ code: 0x29, recorded: true });
+    }
+    if (!enabled) return ok(address);
+    const privileged = request.priv === true && pasid !== undefined;
+    const context = contextOf(
+      { rtaddr: machine.reg("rtaddr"), read: (where) => machine.read(where) },
+      { device: deviceId(request.dev), pasid, privileged, at },
+    );
+    if ("code" in context)
+      return at === "translation-request" && context.code === SPT_6 ? UNSAID : fault(context);
+    if ("passes" in context) return passed(address, context);
+    // What walks that are not snooped may set in memory (3.10) is not in the reference.
+    if (!context.snooped) return SKIPPED;
+    return walked(machine, context, { address, ...rights(request.access), privileged }, request.at);
   },
 };

@@ -36,11 +36,13 @@ export function fault(
 }
 
 // What often brings several of them about.
-export const NOT_MAPPED = [
-  "the driver unmapped the buffer, or never mapped it, before the device used it",
-  "the device uses an address of another address space (a physical address, or another PASID's)",
-  "the firmware still has the device use the memory (integrated graphics 00:02.0 its stolen memory, a management controller), and its DMAR table has no RMRR for it",
-];
+const UNMAPPED = "the driver unmapped the buffer, or never mapped it, before the device used it";
+const OTHER_SPACE =
+  "the device uses an address of another address space (a physical address, or another PASID's)";
+/** It knows nothing of PASIDs. */
+const FIRMWARE =
+  "the firmware still has the device use the memory (integrated graphics 00:02.0 its stolen memory, a management controller), and its DMAR table has no RMRR for it";
+export const NOT_MAPPED: readonly Cause[] = [UNMAPPED, OTHER_SPACE, { text: FIRMWARE, withPasid: false }];
 export const READ_ONLY: readonly Cause[] = [
   {
     text: "the buffer was mapped for the other direction (DMA_TO_DEVICE, DMA_FROM_DEVICE)",
@@ -48,7 +50,7 @@ export const READ_ONLY: readonly Cause[] = [
   },
 ];
 /** Where one code stands for entries that are not present and for missing rights. */
-export const NOT_MAPPED_AT_ALL: readonly Cause[] = NOT_MAPPED.map((text) => ({
+export const NOT_MAPPED_AT_ALL: readonly Cause[] = [UNMAPPED, OTHER_SPACE, FIRMWARE].map((text) => ({
   text,
   reasons: ["PTE_FETCH"],
 }));

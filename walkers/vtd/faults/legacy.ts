@@ -57,6 +57,7 @@ export const LCT_4_1 = fault(
   Q,
   "BAD_DEVICE_CONTEXT",
   "AW of the context entry is not an address width that CAP.SAGAW reports",
+  ["the page tables have more levels, or fewer, than this IOMMU walks"],
 );
 export const LCT_4_2 = fault(
   0x3,
@@ -64,6 +65,10 @@ export const LCT_4_2 = fault(
   Q,
   "BAD_DEVICE_CONTEXT",
   "TT of the context entry is a translation type that ECAP does not report",
+  [
+    "pass-through (iommu=pt) on an IOMMU without ECAP.PT",
+    "a device with ATS behind an IOMMU without ECAP.DT",
+  ],
 );
 export const LCT_4_3 = fault(
   0x3,
@@ -97,6 +102,7 @@ export const LGN_1_1 = fault(
   Q,
   "OOR_ADDRESS",
   "the address is beyond the smaller of CAP.MGAW and the context entry's AW",
+  ["the device uses a physical address, or a pointer with a tag or a sign, where it should use a mapped one"],
 );
 export const LGN_1_3 = fault(
   0x4,
@@ -131,6 +137,7 @@ export const LGN_4 = fault(
   Q,
   "OOR_ADDRESS",
   "the output address is in the interrupt address range FEEx_xxxxh",
+  ["a driver mapped the interrupt addresses as memory"],
 );
 
 // ── Interrupt address range, and the extended mode of revisions 2.x ──

@@ -32,6 +32,7 @@ export const RTA_2 = fault(
   N,
   "PASID_INVALID",
   "a request with PASID in legacy mode, which has no PASIDs",
+  ["PASIDs are switched on in the device, and the driver runs the IOMMU in legacy mode (intel_iommu=sm_off)"],
 );
 export const RTA_4 = fault(0x33, "RTA.4", N, "BAD_DEVICE_CONTEXT", "RTADDR.TTM is abort DMA mode", [
   "the driver is still setting up the tables",
@@ -119,6 +120,7 @@ export const SCT_6 = fault(
   Q,
   "PASID_INVALID",
   "a request with PASID, and PASIDE of the context entry is clear",
+  ["PASIDs are switched on in the device, and no driver has enabled them in its context entry"],
 );
 export const SCT_7 = fault(
   0x46,
@@ -180,6 +182,7 @@ export const SPT_4_1 = fault(
   Q,
   "BAD_PASID_ENTRY",
   "AW of the PASID table entry is not an address width that CAP.SAGAW reports",
+  ["the page tables have more levels, or fewer, than this IOMMU walks"],
 );
 export const SPT_4_2 = fault(
   0x5b,

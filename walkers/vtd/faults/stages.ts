@@ -125,6 +125,7 @@ export const SGN_1 = fault(
   Q,
   "OOR_ADDRESS",
   "the address is not canonical for the first stage's number of levels",
+  ["the pointer has a tag, or is not sign-extended", "the process has 5-level tables, and FSPM says 4"],
 );
 export const SGN_2 = fault(
   0x81,
@@ -132,6 +133,7 @@ export const SGN_2 = fault(
   Q,
   "PERMISSION",
   "a user request met a first-stage entry with U/S clear (supervisor)",
+  ["an address of the kernel was given to the device of a process"],
 );
 export const SGN_3 = fault(
   0x82,
@@ -155,6 +157,7 @@ export const SGN_5 = fault(
   Q,
   "OOR_ADDRESS",
   "the address of a second-stage request is beyond the smaller of CAP.MGAW and AW",
+  ["the device uses a physical address, or a pointer with a tag or a sign, where it should use a mapped one"],
 );
 export const SGN_6 = fault(
   0x85,
@@ -178,5 +181,6 @@ export const SGN_8_1 = fault(
   Q,
   "OOR_ADDRESS",
   "the output address is in the interrupt address range FEEx_xxxxh",
+  ["a driver mapped the interrupt addresses as memory"],
 );
 export const SGN_10 = fault(0x89, "SGN.10", Q, "PASID_INVALID", "the PASID is wider than ECAP.PSS reports");
