@@ -29,7 +29,11 @@ export class UndecidedVerdicts {
 
   /** Whether a verdict must wait. */
   concerns(unit: IommuUnit, outcome: Outcome): boolean {
-    return outcome.verdict === "stale-after-invalidation" && unit.caches !== null && unit.caches.invalidations.undecided;
+    return (
+      outcome.verdict === "stale-after-invalidation" &&
+      unit.caches !== null &&
+      unit.caches.invalidations.undecided
+    );
   }
 
   /** One more is held. @param counted the summary counts it: no filter has left it out */
