@@ -24,7 +24,7 @@ const native = zlib as {
 const hasWasm = "WebAssembly" in globalThis;
 
 function withoutZstd(): never {
-  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly");
+  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly, or no memory for it");
 }
 
 /** What makes decompressors of streams. */
@@ -32,10 +32,10 @@ export async function zstd(): Promise<MakeDecompressor> {
   const { createZstdDecompress } = native;
   if (createZstdDecompress !== undefined) return (emit) => new NativeZstd(createZstdDecompress, emit);
   if (!hasWasm) return () => new NoZstd();
-  const { ZSTDDecoder } = await import("zstddec/stream");
-  const decoder = new ZSTDDecoder();
-  await decoder.init();
-  return (emit) => new WasmZstd((chunks) => decoder.decodeStreaming(chunks), emit);
+  const { WasmZstd, zstdExports } = await import("./zstd-wasm.ts");
+  const exports = await zstdExports().catch(() => null);
+  if (exports === null) return () => new NoZstd();
+  return (emit) => new WasmZstd(exports, emit);
 }
 
 let wasm: ZSTDDecoder | null = null;
@@ -45,8 +45,12 @@ export async function readyZstd(): Promise<void> {
   if (native.zstdDecompressSync !== undefined || wasm !== null || !hasWasm) return;
   const { ZSTDDecoder } = await import("zstddec");
   const decoder = new ZSTDDecoder();
-  await decoder.init();
-  wasm = decoder;
+  try {
+    await decoder.init();
+    wasm = decoder;
+  } catch {
+    // There is no address space for it (`ulimit -v`): who needs it is told.
+  }
 }
 
 /**
@@ -56,7 +60,7 @@ export async function readyZstd(): Promise<void> {
 export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
   if (native.zstdDecompressSync !== undefined)
     return native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
-  const out = (hasWasm ? wasm! : withoutZstd()).decode(bytes, maxBytes);
+  const out = (wasm ?? withoutZstd()).decode(bytes, maxBytes);
   // Where it fails, it gives nothing.
   if (out.length === 0) throw new Error("damaged data");
   return out;
@@ -126,72 +130,3 @@ class NativeZstd implements Decompressor {
 
 /** What a decompressor puts out at once. */
 const CHUNK_BYTES = 256 * 1024;
-
-/**
- * zstd by WebAssembly: a generator that pulls chunks and yields what they become, one block at most at a time. It must
- * not come for a chunk that is not there yet, so it is resumed only while one is waiting. The last byte of what is
- * pushed is a chunk of its own: what it completes is one block, and comes at the first step.
- */
-class WasmZstd implements Decompressor {
-  readonly #emit: (bytes: Uint8Array) => void;
-  readonly #output: Generator<Uint8Array>;
-  readonly #waiting: Uint8Array[] = [];
-  #ended = false;
-  /** Bytes that the last chunks had, and steps since that gave nothing: each of an intact stream takes a byte. */
-  #pulled = 0;
-  #idle = 0;
-
-  constructor(
-    decode: (chunks: Iterable<Uint8Array>) => Generator<Uint8Array>,
-    emit: (bytes: Uint8Array) => void,
-  ) {
-    this.#emit = emit;
-    this.#output = decode(this.#chunks());
-  }
-
-  async push(bytes: Uint8Array): Promise<void> {
-    const last = bytes.length - 1;
-    if (last > 0) this.#waiting.push(bytes.subarray(0, last));
-    this.#waiting.push(bytes.subarray(last));
-    while (this.#waiting.length > 0) this.#step();
-  }
-
-  async finish(): Promise<void> {
-    this.#ended = true;
-    try {
-      while (this.#step());
-    } catch (error) {
-      throw (error as Error).message.startsWith("Incomplete")
-        ? new Error("unexpected end of file, or damaged data")
-        : error;
-    }
-  }
-
-  /** The decoder keeps what it has of a stream that has not ended: it is too little to matter, and cannot be had back. */
-  close(): void {}
-
-  /** @returns false at the end */
-  #step(): boolean {
-    const { done, value } = this.#output.next();
-    if (done) return false;
-    if (value.length > 0) {
-      this.#idle = 0;
-      this.#emit(value);
-    } else if (++this.#idle > this.#pulled + 1)
-      throw new Error("damaged data, or a window of more than 128 MiB");
-    return true;
-  }
-
-  *#chunks(): Generator<Uint8Array, void> {
-    for (;;) {
-      const next = this.#waiting.shift();
-      if (next === undefined) {
-        if (this.#ended) return;
-        throw new Error("a chunk was wanted that is not there");
-      }
-      this.#pulled = next.length;
-      this.#idle = 0;
-      yield next;
-    }
-  }
-}

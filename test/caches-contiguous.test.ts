@@ -311,13 +311,13 @@ describe("entries that caches may hold in two ways at once", () => {
   });
 
   it("a group whose entries are not alike", async () => {
-    const group = async (third: bigint | null, base = OLD) => {
+    const group = async (third: bigint | null, base = OLD, asked = 0n) => {
       const s = new Smmu();
       const table = new Radix(s, stage1(4, 9, 12));
       s.stream(5, table);
       for (let page = 0n; page < 16n; page++) table.map(BASE + (page << 12n), base + (page << 12n));
       if (third !== null) s.put(table.entry(BASE + 0x3000n), third);
-      s.ask(BASE);
+      s.ask(BASE + asked);
       s.ask(BASE + 0x1000n);
       return (await s.run()).of("finding");
     };
@@ -340,5 +340,8 @@ describe("entries that caches may hold in two ways at once", () => {
       expect(findings[0]).toMatchObject({ rule: "inconsistent-group", severity: "error" });
       expect(findings[0]!.message).toContain(`entry 3 of them ${why}`);
     }
+    // The odd one is asked for itself.
+    const [own] = await group(entry + 0x1000n, OLD, 0x3000n);
+    expect(own!.message).toContain("entry 3 of them leads to an address that does not follow theirs");
   });
 });

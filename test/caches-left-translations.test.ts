@@ -302,3 +302,22 @@ describe("SMMUv3", () => {
     expect(missing(run)).toMatchObject({ command: "CMD_TLBI_S12_VMALL VMID 1" });
   });
 });
+
+it("a domain id that another device gets: what is changed is the entry of the device that had it", async () => {
+  const s = new Scenario("intel", { rtaddr: ROOT });
+  const table = new Radix(s, VTD_SECOND).map(A, OLD);
+  const heir = new Radix(s, VTD_SECOND).map(A, NEW);
+  s.put(ROOT, CONTEXTS | 1n).put(CONTEXTS + 0x180n, table.root | 1n, 0x902n);
+  s.dma({ dev: DEV, addr: A }, OLD);
+  s.put(CONTEXTS + 0x180n, 0n, 0n);
+  const removed = s.lines.length;
+  s.cmd(0x18_0009_0031n, 0n).cmd(0x25n, 0n);
+  s.put(CONTEXTS + 0x200n, heir.root | 1n, 0x902n);
+  const old = s.dma({ dev: OTHER, addr: A }, OLD);
+  const run = await s.run();
+  expect(run.verdict(old)).toBe("stale");
+  const owed = run.of("finding").find(({ rule }) => rule === "missing-invalidation")!;
+  expect(owed).toMatchObject({ changed_line: removed, dev: OTHER, cache: "iotlb" });
+  expect(owed.message).toContain("VT-d context entry at 0x101188 was changed");
+  expect(owed.message).toContain("invalidated, but not the translations that came from it");
+});

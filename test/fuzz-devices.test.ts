@@ -1,7 +1,9 @@
+import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { KnownFindings } from "../cli/fuzz/known-findings.ts";
 import type { DeviceFailure } from "../pipeline/fuzz/port.ts";
 import { ProcessDevice } from "../pipeline/fuzz/process-device.ts";
 import { helloOfDevice, readAnswer, readHello } from "../pipeline/fuzz/protocol.ts";
@@ -83,6 +85,12 @@ it("skips what it cannot do", async () => {
   await port.close();
 });
 
+it.each(readdirSync("samples/fuzz"))("what is known of QEMU names sections: samples/fuzz/%s", (name) => {
+  const known = new KnownFindings([join("samples/fuzz", name)]);
+  for (const pattern of known.unused) expect(known.reasonOf(pattern)).toMatch(/\(.*(\d\.\d|Sv39|tr_).*\)$/);
+  expect(known.has("SMMUv3 stream table entry.S2R: mismatch: ok → 0x13")).toBe(false);
+});
+
 describe("the protocol", () => {
   it("says all limits, and reads them again", () => {
     const hello = {
@@ -149,7 +157,7 @@ describe.concurrent("at the command line", () => {
 
   it("finds a planted bug, keeps its trace and its walk; then it is known", async () => {
     const out = join(folder, "found");
-    const args = ["fuzz", "--dut", dut, "--seed", "3", "--worlds", "2"];
+    const args = ["fuzz", "--dut", dut, "--seed", "3", "--worlds", "6"];
     const ran = await cli([...args, "--out", out]);
     expect(ran).toMatchObject({ status: 1, stderr: "" });
     expect(ran.stdout).toMatch(/^seed 3; pasid-replay dut, amd\n/);
@@ -174,6 +182,21 @@ describe.concurrent("at the command line", () => {
     expect(ran.stderr).toContain(
       `world 1 of seed 3: the device ended with status 1; kept in ${join(folder, "world-3-1.ndjson")}`,
     );
+  });
+
+  it("a device ends with us, even where we are killed and it does not listen", async () => {
+    const said = join(folder, "pid");
+    const command = device(
+      "stays",
+      `await import("node:fs").then((fs) => fs.writeFileSync(${JSON.stringify(said)}, String(process.pid)));
+       setInterval(() => {}, 1000); await new Promise(() => {});`,
+    );
+    const args = ["dist/cli/main.js", "fuzz", "--dut", command, "--worlds", "1", "--timeout", "60s"];
+    const fuzzer = spawn(process.execPath, args, { stdio: "ignore" });
+    await vi.waitFor(() => expect(readFileSync(said, "utf8")).not.toBe(""), 20_000);
+    fuzzer.kill("SIGKILL");
+    const pid = Number(readFileSync(said, "utf8"));
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), 20_000);
   });
 
   it("the reference walkers, which cache nothing, depart nowhere", async () => {

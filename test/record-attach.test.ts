@@ -18,6 +18,7 @@ import { TraceFolder } from "../cli/record/trace-folder.ts";
 import { QmpClient, socketAddress } from "../parsers/qemu/qmp.ts";
 import { openTrace } from "../parsers/trace/source.ts";
 import { replayTrace } from "../pipeline/replay/run.ts";
+import { ended, start } from "./support/cli.ts";
 import { type FakeMachine, FakeQemu } from "./support/fake-qemu.ts";
 
 let folder: string;
@@ -256,6 +257,24 @@ describe("a machine that is not left as it was found", () => {
       expect.stringMatching(/^QEMU is not as it was \(.*trace-event-set-state: QEMU says: no$/),
     ]);
     expect(await verdicts(target)).toEqual(["ok match", "fault match"]);
+  });
+
+  test("goes on although a second Ctrl-C comes while it is restored", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    const child = start(["record", "--qmp", socket, "-o", join(folder, "rec")]);
+    const over = ended(child);
+    let asked = 0;
+    fake.override = (command) => {
+      // Two are switched on, and then off again.
+      if (command !== "trace-event-set-state" || ++asked !== 3) return undefined;
+      child.kill("SIGINT");
+      setTimeout(() => fake!.send('{"return":{}}\r\n'), 100);
+      fake!.machine.events.set("vtd_dmar_translate", false);
+      return null;
+    };
+    fake.onCont = () => setTimeout(() => asked === 2 && child.kill("SIGINT"), 300);
+    expect(await over).toMatchObject({ status: 130 });
+    isAsBefore();
   });
 
   test("is gone for good: there is nothing to restore, and nothing to say", async () => {

@@ -285,7 +285,11 @@ const MOVED: Readonly<Record<string, () => Moved>> = {
     });
     return {
       scenario,
-      move: () => write(scenario, "ddtp", ddtp(next)),
+      move: () => {
+        // By way of Off.
+        write(scenario, "ddtp", ddtp(root) & ~0xfn);
+        write(scenario, "ddtp", ddtp(next));
+      },
       invalidate: () => scenario.cmd(3n, 0n).cmd(1n, 0n).cmd(0x81n, 0n).cmd(2n, 0n),
       register: "ddtp",
       expected: "IODIR.INVAL_DDT, then IOTINVAL.VMA, then IOTINVAL.GVMA",
@@ -335,5 +339,63 @@ describe.each(Object.entries(MOVED))("a root pointer that moves: %s", (_name, ma
     const run = await scenario.run();
     expect(run.verdict(seq)).toBe("match");
     expect(run.rules()).toEqual([]);
+  });
+});
+
+describe("registers that may not be changed as the IOMMU is", () => {
+  /** @returns message of what is found when a register is written once or more often */
+  async function found(model: string, regs: Readonly<Record<string, bigint>>, writes: [string, bigint][]) {
+    const s = new Scenario(model, regs);
+    for (const [name, value] of writes) write(s, name, value);
+    return (await s.run())
+      .of("finding")
+      .filter(({ rule }) => rule === "guarded-register")
+      .map(({ line, message }) => [(line as number) - 2, (message as string).replace(/^.*: expected /, "")]);
+  }
+
+  it("SMMUv3, IHI 0070 6.3.24, 6.3.25, 6.3.12: only while SMMUEN is 0", async () => {
+    const on = { cr0: 1n, cr2: 0n, strtab_base: 0x1_0000n, strtab_base_cfg: 8n };
+    for (const [name, value] of [
+      ["strtab_base", 0x2_0000n],
+      ["strtab_base_cfg", 7n],
+      ["cr2", 1n],
+    ] as const) {
+      expect(await found("arm-smmuv3", on, [[name, value]])).toMatchObject([
+        [1, expect.stringMatching(/^CR0.SMMUEN to be 0 before it is changed/)],
+      ]);
+      expect(await found("arm-smmuv3", { ...on, cr0: 0n }, [[name, value]])).toEqual([]);
+      expect(await found("arm-smmuv3", on, [[name, on[name]]])).toEqual([]);
+      // A trace says what there is, before it begins.
+      expect(await found("arm-smmuv3", { cr0: 1n }, [[name, value]])).toEqual([]);
+    }
+    const off: [string, bigint][] = [
+      ["cr0", 0n],
+      ["strtab_base", 0x2_0000n],
+      ["cr0", 1n],
+    ];
+    expect(await found("arm-smmuv3", on, off)).toEqual([]);
+  });
+
+  it("RISC-V, ddtp and fctl", async () => {
+    const on = { ddtp: 0x4002n, fctl: 0n };
+    const directory = "ddtp.iommu_mode to be Off or Bare before another directory is in use";
+    for (const [writes, expected] of [
+      [[["ddtp", 0x4003n]], [[1, directory]]],
+      [[["ddtp", 0x8002n]], [[1, directory]]],
+      // Bit 4 is busy.
+      [[["ddtp", 0x4012n]], []],
+      [[["ddtp", 1n]], [[1, "ddtp.iommu_mode to be Off before it becomes Bare"]]],
+      [[["fctl", 4n]], [[1, "ddtp.iommu_mode to be Off before fctl is changed"]]],
+      [
+        [
+          ["ddtp", 0x4000n],
+          ["fctl", 4n],
+          ["ddtp", 1n],
+          ["ddtp", 0x4003n],
+        ],
+        [],
+      ],
+    ] as [[string, bigint][], unknown[]][])
+      expect(await found("riscv", on, writes)).toEqual(expected);
   });
 });

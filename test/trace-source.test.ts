@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { unpacked } from "../parsers/trace/decompress.ts";
 import { isTraceError } from "../parsers/trace/errors.ts";
 import { readTrace } from "../parsers/trace/reader.ts";
-import { openTrace } from "../parsers/trace/source.ts";
+import { bytesSource, openTrace } from "../parsers/trace/source.ts";
 
 let directory = "";
 beforeAll(() => {
@@ -151,6 +152,23 @@ describe("an input that is damaged gives what stands before the damage, and an e
       expect((await read("window.zst", frame(descriptor))).errors).toEqual([
         expect.stringMatching(/^1 io \/window.zst: expected zstd data to its end, found: .*memory|128 MiB/),
       ]);
+  });
+
+  test("damaged zstd leaves nothing behind: whatever windows it had, the next is read", async () => {
+    // RFC 8878, 3.1.1.1.2: a window of 64 MiB; one raw block of one byte.
+    const frame = Buffer.from("28b52ffd0080080000000a", "hex");
+    const whole = Buffer.from("28b52ffd00800900000a", "hex");
+    const drained = async (bytes: Buffer) => {
+      const raw = bytesSource(bytes);
+      delete raw.reopen;
+      const source = await unpacked(raw);
+      const n = await source.read(new Uint8Array(16), 0, 16).catch(() => -1);
+      await source.close();
+      return n;
+    };
+    for (let i = 0; i < 48; i++)
+      await drained(i % 2 === 0 ? frame : Buffer.concat([frame, Buffer.alloc(9, 0xff)]));
+    expect(await drained(whole)).toBe(1);
   });
 
   test("zstd with something behind it", async () => {

@@ -157,6 +157,8 @@ export interface Caching<D extends object = object, P extends object = object> {
    * in use now are others. Otherwise it is owed before the tags are used again.
    */
   readonly owesTranslations: boolean;
+  /** What the first stage says under a second one may be held apart from what both have made: commands of the second leave it. */
+  readonly firstStageApart?: boolean;
   /** Registers that say where the tables of devices are, by their names in traces. */
   readonly rootRegisters: readonly string[];
   /**

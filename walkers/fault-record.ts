@@ -18,6 +18,11 @@ export interface FaultRecordFormat {
   access?(record: DataView): number | undefined;
   /** The stage that faulted, where the record says it. */
   stage?(record: DataView): number | undefined;
+  /**
+   * What a record of a second-stage fault says of it: log2 of the bytes that its intermediate address names, and which of the
+   * logged flags tell of that fault.
+   */
+  readonly secondStage?: { readonly ipaShift: number; readonly flags: number };
   /** Address type of the request, as of `WalkRequest.at`, where the record says it. */
   at?(record: DataView): number | undefined;
   /** Whether the request had a PASID, where the record says it. */

@@ -68,6 +68,11 @@ export interface Vendor<D extends object = object, P extends object = object> {
   readonly registerCommands: Readonly<Record<string, RegisterCommand>>;
   /** What a write of a register does beside giving it a value; undefined: nothing. */
   readonly writeRegister?: (state: IommuState, name: string, value: Word64) => void;
+  /**
+   * Why a register may not be given a value in the state that the IOMMU is in, where what becomes of it is not defined; null:
+   * it may. Absent: nothing is known.
+   */
+  readonly guardedWrite?: (state: IommuState, name: string, value: Word64) => string | null;
   /** Which of them is owed for a stale cache entry; null where it is not known. */
   readonly advice: Advise | null;
   /** And those that are owed where a register that says where tables are has changed. */

@@ -89,7 +89,7 @@ class Findings {
     await this.#out.write(`  ${join(this.#settings.out, `${name}.txt`)}\n`);
   }
 
-  failure(failure: DeviceFailure, { number, records }: WorldCase): void {
+  failure(failure: Error, { number, records }: WorldCase): void {
     const name = `world-${this.#settings.seed}-${number}.ndjson`;
     const folder = this.#settings.out ?? ".";
     keep(folder, name, traceText(records, `${this.#comment(number)}; ${failure.message}`));

@@ -68,8 +68,8 @@ async function recordMachine(
     await events.on(machine.iommus.map(({ kind }) => kind));
     if (running) await client.execute("cont");
   } catch (error) {
-    cancel();
     await restoreOrSay(running, say);
+    cancel();
     throw error;
   }
   if (log.note !== "") notes.push(log.note);
@@ -90,8 +90,9 @@ async function recordMachine(
     if (!(error instanceof QmpError)) throw error;
     notes.push(`no memory at the end: ${error.message}`);
   } finally {
-    cancel();
+    // A signal does not cut it off.
     await restoreOrSay(running && why !== "guest", (text) => notes.push(text));
+    cancel();
   }
   if (!folder.hasRoom()) notes.push(NO_ROOM);
   notes.push(...changes(machine, start, end));

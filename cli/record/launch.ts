@@ -54,9 +54,9 @@ export async function launch(
     try {
       return await recordFromStart(words, emulator, attachments, folder, ending, say);
     } finally {
-      cancel();
       attachments.follower?.end();
       await emulator.quit();
+      cancel();
     }
   } finally {
     forget();

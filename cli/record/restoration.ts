@@ -27,6 +27,7 @@ export async function undoAll(client: QmpClient, name: string, undos: readonly U
 
 /** What to say of a machine that is not as it was; "": there is none any more. */
 export function leftText(error: unknown): string {
+  // One that dies drops its connections first.
   if (error instanceof QmpError && error.absent) return "";
   const message = error instanceof Error ? error.message : String(error);
   return `QEMU is not as it was (look at "info status", "info trace-events" and "logfile" in its monitor): ${message}`;

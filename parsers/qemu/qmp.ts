@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 export class QmpError extends Error {
   /** The emulator is gone: nothing can be asked of it any more. */
   readonly gone: boolean;
-  /** Nobody listens there: no emulator is left. */
+  /** Nobody listens there, or is about to: no emulator is left. */
   readonly absent: boolean;
 
   constructor(message: string, gone = false, absent = false) {
@@ -217,7 +217,7 @@ function connectionError(name: string, error: Error): QmpError {
   return new QmpError(
     `${name}: expected the QMP socket of a running QEMU, found ${REASONS[code] ?? code}`,
     true,
-    code === "ENOENT" || code === "ECONNREFUSED",
+    ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(code),
   );
 }
 

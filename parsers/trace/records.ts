@@ -47,6 +47,10 @@ export class ObservedRecord {
   recorded = ABSENT;
   /** Flag bits of the native record, or ABSENT. */
   flags = ABSENT;
+  /** Intermediate address of a second-stage fault. */
+  hasIpa = false;
+  ipaHi = 0;
+  ipaLo = 0;
   /** The JSON text of `observed`, in the record's `bytes`: it may hold further fields. */
   start = 0;
   end = 0;
@@ -64,6 +68,9 @@ export class ObservedRecord {
     this.faultClass = "";
     this.recorded = ABSENT;
     this.flags = ABSENT;
+    this.hasIpa = false;
+    this.ipaHi = 0;
+    this.ipaLo = 0;
     this.start = 0;
     this.end = 0;
   }
@@ -82,6 +89,9 @@ export class ObservedRecord {
     this.faultClass = from.faultClass;
     this.recorded = from.recorded;
     this.flags = from.flags;
+    this.hasIpa = from.hasIpa;
+    this.ipaHi = from.ipaHi;
+    this.ipaLo = from.ipaLo;
   }
 }
 

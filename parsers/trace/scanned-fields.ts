@@ -189,7 +189,14 @@ export const OBSERVED_FIELDS: ScannedFields<ObservedRecord, typeof OBSERVED> = {
     },
     batch: "asText",
   },
-  ipa: { take() {}, batch: "asText" },
+  ipa: {
+    take(observed, { hi, lo }) {
+      observed.hasIpa = true;
+      observed.ipaHi = hi;
+      observed.ipaLo = lo;
+    },
+    batch: "asText",
+  },
   flags: {
     // Those beyond 31 bits are no flags of any record.
     take(observed, { hi, lo }) {

@@ -4,7 +4,7 @@ import type { DeviceTlbs } from "./filling/device-tlbs.ts";
 import type { NotedRequests } from "./filling/noted-requests.ts";
 import type { PagingStructures } from "./filling/paging-structures.ts";
 import type { Contexts, Spares } from "./held/contexts.ts";
-import type { SecondStageDebts } from "./held/second-stage-debts.ts";
+import type { StageDebts } from "./held/stage-debts.ts";
 import type { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { PastWalks } from "./history/past-walks.ts";
@@ -40,7 +40,8 @@ interface Caches {
   readonly translations: Translations;
   readonly structures: PagingStructures;
   readonly deviceTlbs: DeviceTlbs;
-  readonly secondStages: SecondStageDebts;
+  readonly secondStages: StageDebts;
+  readonly firstStages: StageDebts | null;
   readonly iotlbs: readonly IotlbSimulation[];
 }
 
@@ -55,7 +56,8 @@ export class TakenInvalidations {
   readonly #translations: Translations;
   readonly #structures: PagingStructures;
   readonly #deviceTlbs: DeviceTlbs;
-  readonly #secondStages: SecondStageDebts;
+  readonly #secondStages: StageDebts;
+  readonly #firstStages: StageDebts | null;
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Invalidations by name. */
   readonly #invalidations = new Map<string, number>();
@@ -88,6 +90,7 @@ export class TakenInvalidations {
     this.#structures = caches.structures;
     this.#deviceTlbs = caches.deviceTlbs;
     this.#secondStages = caches.secondStages;
+    this.#firstStages = caches.firstStages;
     this.#iotlbs = caches.iotlbs;
   }
 
@@ -187,7 +190,10 @@ export class TakenInvalidations {
   #drop(inv: Invalidation, issued: number): boolean {
     const { changes, lastStructural } = this.#memory;
     const history = { changes, wideChange: Math.max(lastStructural, this.#contextsDropped) };
-    this.#secondStages.note(inv, issued);
+    if (this.#noted.nested) {
+      this.#secondStages.note(inv, issued);
+      this.#firstStages?.note(inv, issued);
+    }
     const pages = this.#translations.invalidate(inv, issued, history);
     const tables = this.#structures.invalidate(inv, issued);
     const contexts = this.#contexts.invalidate(inv, issued, this.#spares);

@@ -1,4 +1,4 @@
-import { Invalidation } from "../../walkers/invalidation.ts";
+import { FIRST_STAGE, Invalidation, SECOND_STAGE } from "../../walkers/invalidation.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
@@ -14,7 +14,7 @@ import { UsedTranslations } from "./filling/used-translations.ts";
 import { Contexts, type TranslationContext } from "./held/contexts.ts";
 import { leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
-import { SecondStageDebts } from "./held/second-stage-debts.ts";
+import { StageDebts } from "./held/stage-debts.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { UnflushedWrite } from "./history/line-store.ts";
@@ -43,7 +43,9 @@ export class UnitCaches {
   readonly #past: PastWalks;
   readonly #structures: PagingStructures;
   readonly #pending = new PendingInvalidations();
-  readonly #secondStages: SecondStageDebts;
+  readonly #secondStages: StageDebts;
+  /** Null where what the first stage says goes with what both have made. */
+  readonly #firstStages: StageDebts | null;
   readonly #deviceTlbs: DeviceTlbs;
   readonly #noted: NotedRequests;
   readonly invalidations: TakenInvalidations;
@@ -68,7 +70,10 @@ export class UnitCaches {
     this.#memory = memory;
     this.#budgets = budgets;
     this.translations = new Translations(budgets);
-    this.#secondStages = new SecondStageDebts(this.translations, this.#pending);
+    this.#secondStages = new StageDebts(this.translations, this.#pending, SECOND_STAGE);
+    this.#firstStages = unit.vendor.caching.firstStageApart
+      ? new StageDebts(this.translations, this.#pending, FIRST_STAGE)
+      : null;
     this.contexts = new Contexts(unit.vendor.caching, this.translations, budgets.contexts);
     this.#roots = new RootChanges(unit.vendor.caching.rootRegisters);
     this.#past = new PastWalks(unit, memory, this.contexts);
@@ -103,6 +108,7 @@ export class UnitCaches {
       structures: this.#structures,
       deviceTlbs: this.#deviceTlbs,
       secondStages: this.#secondStages,
+      firstStages: this.#firstStages,
       iotlbs: this.#iotlbs,
     });
   }
@@ -130,6 +136,11 @@ export class UnitCaches {
 
   set staleInDevice(use: DeviceUse | null) {
     this.#noted.staleInDevice = use;
+  }
+
+  /** A device may keep translations by itself. */
+  get anyDeviceTlb(): boolean {
+    return this.#deviceTlbs.entries.tags.all.length > 0;
   }
 
   /** Which pages stand behind the last-level entries that walks went through. */
@@ -210,6 +221,7 @@ export class UnitCaches {
     for (const iotlb of this.#iotlbs) iotlb.clear();
     this.#pending.clear();
     this.#secondStages.clear();
+    this.#firstStages?.clear();
   }
 
   /**
@@ -359,18 +371,19 @@ export class UnitCaches {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;
-    const standing = this.#standingSecondStage(request);
+    const standing = this.#standingStage(request);
     if (standing === null) return INVALIDATED;
     this.#explanation.staleSource = standing;
     return VALID;
   }
 
-  /** What a dropped translation of both stages has left: a second-stage entry that has changed, and that nothing covers. */
-  #standingSecondStage(request: WalkRequest): StaleSource | null {
+  /** What a dropped translation of both stages has left: an entry of one that has changed, and that nothing covers. */
+  #standingStage(request: WalkRequest): StaleSource | null {
     const source = this.#explanation.staleSource!;
     const { cache, change, ipaFrame } = source;
     if (cache !== "iotlb" || change === null || ipaFrame < 0) return null;
     const structure = this.#past.structureAt(request, change.frame, change.offset);
+    if (structure?.stage === 1) return this.#firstStages?.standing(source, request.device) ?? null;
     return structure?.stage === 2 ? this.#secondStages.standing(source, request.device) : null;
   }
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { show } from "../../parsers/trace/show.ts";
 import type { EmulatorDriver } from "../../walkers/fuzz/emulator.ts";
 import { type Limits, NO_LIMITS, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
@@ -113,6 +114,9 @@ function versionOf(path: string): { readonly version: number; readonly text: str
   }
   const [, text, number] = /version ((\d+\.\d+)\S*)/.exec(said) ?? [];
   if (text === undefined)
-    throw new DeviceFailure("start", `${path} --version: expected a QEMU, found ${JSON.stringify(said)}`);
+    throw new DeviceFailure(
+      "start",
+      `${path} --version: expected a QEMU, found ${show(said.split("\n")[0])}`,
+    );
   return { version: Number(number), text };
 }

@@ -8,6 +8,7 @@ import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
+import { endWithUs } from "../fuzz/orphans.ts";
 import { DeviceFailure } from "../fuzz/port.ts";
 import { DeviceRequests } from "./device-requests.ts";
 import { Qtest } from "./qtest.ts";
@@ -33,6 +34,7 @@ export class RunningEmulator {
   readonly #server: Server;
   readonly #requests: DeviceRequests;
   readonly #log: number;
+  readonly #piece = Buffer.alloc(LOG_PIECE);
   #logged = 0;
   #partial = "";
   #stderr = "";
@@ -96,6 +98,7 @@ export class RunningEmulator {
       stdio: ["ignore", "ignore", "pipe"],
       detached: true,
     });
+    endWithUs(child);
     const running = new RunningEmulator(machine, driver, folder, child, server, steps);
     try {
       await machine.connected();
@@ -160,7 +163,7 @@ export class RunningEmulator {
 
   /** Lines of the log since the last call. */
   #lines(): string[] {
-    const piece = Buffer.alloc(LOG_PIECE);
+    const piece = this.#piece;
     for (;;) {
       const read = readSync(this.#log, piece, 0, LOG_PIECE, this.#logged);
       if (read === 0) break;

@@ -27,6 +27,8 @@ export interface Analysis {
   replaced?(line: number): void;
   /** Registers, properties or bindings are about to change. */
   reconfiguring?(): void;
+  /** … one register of an IOMMU, by a `reg` record. */
+  registerWriting?(line: number, unit: IommuUnit, record: RecordOf<"reg">): void;
   /** An `iommu` or `reg` record has changed what is known of an IOMMU. */
   configured?(line: number, unit: IommuUnit): void;
   /** A table was bound to a device, or was refused. */
@@ -113,6 +115,7 @@ const HOOKS: Readonly<Record<Hook, true>> = {
   replacing: true,
   replaced: true,
   reconfiguring: true,
+  registerWriting: true,
   configured: true,
   bound: true,
   unbound: true,

@@ -169,6 +169,17 @@ export class CacheFindings implements Analysis {
     this.#refused(line, unit, unit.commands.status, data);
   }
 
+  /** A register is changed in a state of the IOMMU in which it may not be. */
+  registerWriting(line: number, unit: IommuUnit, { name, value }: RecordOf<"reg">): void {
+    const why = unit.vendor.guardedWrite?.(unit.state, name, value) ?? null;
+    if (why === null) return;
+    this.#findings.report(line, CACHE_RULES["guarded-register"], "", {
+      iommu: unit.id,
+      message: `register ${name} is changed from ${hex(joined(unit.state.hi(name), unit.state.lo(name)))} to ${hex(joined(value.hi, value.lo))}: ${why}`,
+      register: name,
+    });
+  }
+
   registerCommand(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void {
     this.#refused(line, unit, unit.registerCommands.get(register)!.status, words, register);
   }

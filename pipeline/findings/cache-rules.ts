@@ -64,6 +64,11 @@ export const CACHE_RULES = rules({
     text: "The command sets bits that are reserved, or has an effect that is not defined: the IOMMU is free to refuse it.",
     source: "VT-d 5.10, 6.5.2; IHI 0070, 4.1.2; AMD 48882, 2.4; RISC-V IOMMU 1.0, 3.1",
   },
+  "guarded-register": {
+    severity: "warning",
+    text: "A register is changed while the IOMMU is in a state in which it may not be: what becomes of the new value is not defined.",
+    source: "IHI 0070, 6.3.12, 6.3.24 and 6.3.25; RISC-V IOMMU 1.0, fctl and ddtp",
+  },
   "memory-limit": {
     severity: "warning",
     text: "The memory limit made the replay drop entries that a cache could still hold: verdicts may be incomplete.",
@@ -73,6 +78,11 @@ export const CACHE_RULES = rules({
     severity: "warning",
     text: "A fault was logged that no request before it explains.",
     source: "trace contract, `fault`",
+  },
+  "fault-record-differs": {
+    severity: "warning",
+    text: "A second-stage fault is the one that is expected, and its record gives another intermediate address, or other flags, than that fault has.",
+    source: "IHI 0070, 7.3 (IPA); RISC-V IOMMU 1.0, Fault/Event-Queue (iotval2)",
   },
   "logged-fault": {
     severity: "info",

@@ -52,8 +52,9 @@ export class DeviceTlbOrder implements Analysis {
   }
 
   command(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void {
+    if (unit.caches?.anyDeviceTlb !== true) return;
     const inv = unit.commands.invalidation(record.data);
-    if (unit.caches === null || inv === null || inv.status !== ACCEPTED || inv.caches !== DEVICE_TLB) return;
+    if (inv === null || inv.status !== ACCEPTED || inv.caches !== DEVICE_TLB) return;
     for (const [key, early] of this.#open)
       if (early.unit === unit && covers(inv, early.request) && !isHeld(early)) this.#open.delete(key);
     if (inv.anyDevice || inv.deviceMask !== 0) return;

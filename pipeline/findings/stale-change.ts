@@ -60,6 +60,7 @@ function ofEntry(
 ): StaleChange {
   request.addrHi = staleSource.addrHi;
   request.addrLo = staleSource.addrLo;
+  if (staleSource.from !== undefined && request.binding === null) request.device = staleSource.from;
   const structure = unit.caches?.structureAt(request, change.frame, change.offset) ?? null;
   const command = owedCommand(unit.vendor, unit.state, request, staleSource, change, structure);
   const address = addressText(change.frame, change.offset);

@@ -6,7 +6,7 @@ import { FuzzCoverage } from "./coverage.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { type Shown, shrink } from "./shrink.ts";
-import { kindOf, type Signature, signatureOf } from "./signature.ts";
+import { kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
 
 export interface CampaignOptions {
@@ -20,8 +20,8 @@ export interface CampaignOptions {
   readonly shrinks: boolean;
   /** Told of each kind of departure when it is found for the first time. */
   readonly onFinding: (finding: Finding) => void | Promise<void>;
-  /** Told of a world that the device did not survive. */
-  readonly onFailure: (failure: DeviceFailure, world: WorldCase) => void | Promise<void>;
+  /** Told of a world that the device did not survive; or that we did not, with another error, which is thrown then. */
+  readonly onFailure: (failure: Error, world: WorldCase) => void | Promise<void>;
 }
 
 /** A kind of departure. */
@@ -66,6 +66,7 @@ export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<
       await campaign.world(world, coverage);
       inRow = 0;
     } catch (error) {
+      if (!(error instanceof DeviceFailure)) await options.onFailure(error as Error, world);
       if (!(error instanceof DeviceFailure) || error.kind === "start") throw error;
       inRow++;
       campaign.failures++;
@@ -117,12 +118,13 @@ class Campaign {
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    for (const departure of judgeWorld(observed, coverage))
-      await this.#departs(number, { records, answers, departure, line: departure.line }, observed);
+    const departures = judgeWorld(observed, coverage);
+    const signatures = signaturesOf(observed, departures);
+    for (const [i, departure] of departures.entries())
+      await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
 
-  async #departs(world: number, shown: Departing, observed: readonly WorldRecord[]): Promise<void> {
-    const first = signatureOf(observed, shown.departure);
+  async #departs(world: number, shown: Departing, first: Signature): Promise<void> {
     const known = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
     if (known !== undefined) {
       known.requests++;
@@ -132,7 +134,7 @@ class Campaign {
     const expected = this.#options.isKnown(first.text);
     const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signatureOf(records, small.shown.departure);
+    const signature = signaturesOf(records, [small.shown.departure])[0]!;
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;

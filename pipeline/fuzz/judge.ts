@@ -48,9 +48,11 @@ export function judgeWorld(
 ): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
-  // Worlds say all that happens: what has stopped stays so, and an entry that is not there any more shows nothing.
+  // Worlds say all that happens: what has stopped stays so, and an entry that is not there any more shows nothing. What
+  // makes long traces fast takes longer to set up than a world takes to replay.
   const options = {
     ...DEFAULT_OPTIONS,
+    fast: false,
     findings: coverage !== null,
     stats: false,
     restartsRecorded: true,

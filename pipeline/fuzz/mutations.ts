@@ -5,10 +5,11 @@ import { allOnes, type World, type WorldEntry, widthOf } from "../../walkers/fuz
 import type { Layout } from "../../walkers/layout.ts";
 import { type FuzzCoverage, fieldOfRule } from "./coverage.ts";
 import { classOf, fieldClasses, reservedBitsOf } from "./field-classes.ts";
+import { roleOf, type Tries } from "./tries.ts";
 
 const FRAME = 12n;
-/** Tries to find a value of a kind that was not seen yet. */
-const TRIES = 6;
+/** What is changed where that is no field. */
+const RESERVED = null;
 
 /** Changes something in a structure's bytes, unless it is not defined what that means. */
 export function mutateEntry(
@@ -17,42 +18,45 @@ export function mutateEntry(
   fuzzing: VendorFuzzing,
   coverage: FuzzCoverage,
   random: Random,
+  tries: Tries,
 ): void {
   const { layout, littleEndian } = entry;
   const bytes = Uint8Array.from(world.bytes(entry));
   const view = new DataView(bytes.buffer);
   if (fuzzing.ambiguous?.(layout, view, littleEndian)) return;
-  const reserved = reservedBitsOf(layout);
-  if (reserved.length > 0 && random.oneIn(8)) flip(layout, view, random.pick(reserved), littleEndian);
+  const role = roleOf(entry);
+  const field = changedField(layout, role, world, coverage, random, tries);
+  if (field === RESERVED) flip(layout, view, random.pick(reservedBitsOf(layout)), littleEndian);
   else {
-    const [field, value] = changedField(layout, view, littleEndian, world, coverage, random);
+    const now = layout.extract(field, view, 0, littleEndian);
+    const value = tries.choose(
+      () => otherValue(layout, field, now, world, random),
+      (drawn) => `${role}.${field}=${classOf(layout, field, drawn)}`,
+    );
     encode(layout, field, value, view, littleEndian);
   }
   if (!fuzzing.ambiguous?.(layout, view, littleEndian)) world.setBytes(entry, bytes);
 }
 
-/** A field and another value for it: one of a kind that was not reached yet, where such a one is found. */
+/** What of a structure to change: rather what breaks a rule that none has broken yet, and what was changed least. */
 function changedField(
   layout: Layout,
-  view: DataView,
-  littleEndian: boolean,
+  role: string,
   world: World,
   coverage: FuzzCoverage,
   random: Random,
-): [string, bigint] {
+  tries: Tries,
+): string | typeof RESERVED {
   const broken = coverage.missing("rule").map((name) => fieldOfRule(layout, name));
   const wanted = layout.names().filter((name) => broken.includes(name));
-  const usual = random.oneIn(3) ? layout.names() : world.named(layout);
+  if (reservedBitsOf(layout).length > 0 && random.oneIn(8)) return RESERVED;
+  // Most fields are of no use to most worlds: what was never tried is not what matters most.
+  const usual = random.oneIn(4) ? layout.names() : world.named(layout);
   const fields = wanted.length > 0 && random.oneIn(2) ? wanted : usual;
-  let field = random.pick(fields);
-  let value = 0n;
-  for (let tries = 0; tries < TRIES; tries++) {
-    field = random.pick(fields);
-    const now = layout.extract(field, view, 0, littleEndian);
-    value = otherValue(layout, field, now, world, random);
-    if (!coverage.has("field", `${layout.name}.${field}=${classOf(layout, field, value)}`)) break;
-  }
-  return [field, value];
+  return tries.choose(
+    () => random.pick(fields),
+    (field) => `${role}.${field}`,
+  );
 }
 
 function otherValue(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
@@ -106,6 +110,10 @@ function flip(layout: Layout, view: DataView, bit: number, littleEndian: boolean
   view.setBigUint64(at, view.getBigUint64(at, littleEndian) ^ (1n << BigInt(bit & 63)), littleEndian);
 }
 
+function idOf({ register, field }: { readonly register: string; readonly field: string }): string {
+  return `${register}.${field}`;
+}
+
 /** Writes the bits of a field. */
 export function encode(
   layout: Layout,
@@ -120,7 +128,7 @@ export function encode(
 }
 
 /**
- * Changes a field of one of the registers that are not fixed.
+ * Changes a field of one of the registers that are not fixed: rather one that the world was built upon.
  * @returns its name; undefined: all are fixed
  */
 export function mutateRegister(
@@ -128,16 +136,25 @@ export function mutateRegister(
   names: readonly string[],
   layouts: Readonly<Record<string, Layout>>,
   random: Random,
+  tries: Tries,
 ): string | undefined {
   const free = names.filter((name) => !world.isFixed(name) && world.registers.has(name));
   if (free.length === 0) return undefined;
-  const name = random.pick(free);
-  const layout = layouts[name]!;
-  const field = random.pick(random.oneIn(3) ? layout.names() : world.named(layout));
+  const needed = world.needed.filter(({ register }) => free.includes(register));
+  const anyOf = (register: string) => {
+    const names = random.oneIn(3) ? layouts[register]!.names() : world.named(layouts[register]!);
+    return { register, field: random.pick(names) };
+  };
+  const { register, field } =
+    needed.length > 0 && !random.oneIn(4)
+      ? tries.choose(() => random.pick(needed), idOf)
+      : anyOf(random.pick(free));
+  const layout = layouts[register]!;
   const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, world.registers.get(name)!, true);
+  view.setBigUint64(0, world.registers.get(register)!, true);
   const now = layout.extract(field, view, 0);
   encode(layout, field, otherValue(layout, field, now, world, random), view, true);
-  world.setRegister(name, layout.bytes > 4 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true)));
-  return name;
+  const value = layout.bytes > 4 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true));
+  world.setRegister(register, value);
+  return register;
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
+import { endWithUs } from "./orphans.ts";
 import { DeviceFailure, type DeviceIdentity, type DevicePort } from "./port.ts";
 import { type Hello, helloOfFuzzer, ProtocolError, readAnswer, readHello, readReset } from "./protocol.ts";
 
@@ -124,6 +125,7 @@ class Conversation {
     // A group of its own: what the shell starts ends with it.
     const child = spawn(command, { shell: true, stdio: ["pipe", "pipe", "pipe"], detached: true });
     this.#child = child;
+    endWithUs(child);
     child.on("error", (error) => this.#end(new DeviceFailure("start", error.message)));
     child.on("close", (code, signal) => {
       const how = signal !== null ? `was ended by ${signal}` : `ended with status ${code}`;

@@ -37,12 +37,33 @@ export class Requests {
   }
 
   /** One that a driver would have its device make: a byte that is mapped, and the access that is granted most often. */
-  plain({ device, pasid, address, bytes }: Target): WorldRecord {
-    const random = this.#random;
+  plain(target: Target): WorldRecord {
     const { model, limits } = this.#world;
-    const inside = address + (random.bits(52) % bytes);
+    const { device, pasid } = target;
+    const address = this.#inside(target);
     const at = this.#addressType();
-    return this.#record(deviceName(model, device), pasid, inside, 1, limits.accesses[0]!, false, at);
+    return this.#record(deviceName(model, device), pasid, address, 1, limits.accesses[0]!, false, at);
+  }
+
+  /** Another access to the page of a request. */
+  otherwise({ access, priv, ...request }: WorldRecord): WorldRecord {
+    const random = this.#random;
+    const { limits } = this.#world;
+    const others = limits.accesses.filter((other) => other !== access);
+    const toggled = others.length === 0 || (limits.priv && random.oneIn(3));
+    return {
+      ...request,
+      seq: this.number(),
+      access: toggled ? access : random.pick(others),
+      ...((priv === true) !== (toggled && limits.priv) ? { priv: true } : {}),
+    };
+  }
+
+  /** A byte of what is mapped, said in any of the ways that mean it. */
+  #inside({ address, bytes, ignored = 0n }: Target): bigint {
+    const random = this.#random;
+    const inside = address + (random.bits(52) % bytes);
+    return ignored !== 0n && random.oneIn(2) ? inside ^ (random.bits(64) & ignored) : inside;
   }
 
   #record(
@@ -81,10 +102,11 @@ export class Requests {
     return { device: this.#world.limits.devices[0] ?? 8, pasid: undefined, address: 0x1000n, bytes: 0x1000n };
   }
 
-  #address({ address, bytes }: Target): bigint {
+  #address(target: Target): bigint {
     const random = this.#random;
     const { landmarks } = this.#world;
-    const inside = address + (random.bits(52) % bytes);
+    const { address, bytes } = target;
+    const inside = this.#inside(target);
     let asked: bigint;
     switch (random.below(12)) {
       case 0:

@@ -56,42 +56,47 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
   return answer.code ?? answer.reason ?? "fault";
 }
 
-/** @param records with what was observed, up to the departure at least */
-export function signatureOf(records: readonly WorldRecord[], departure: Departure): Signature {
-  const where = new Attribution(records, departure).where();
-  const kind = kindOf(departure);
-  const expected = expectedOf(departure);
-  const observed = observedOf(departure);
-  return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+/**
+ * Of departures of one world, in the order of their lines.
+ * @param records with what was observed, up to the last of them at least
+ */
+export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+  if (departures.length === 0) return [];
+  const places = new Attribution(records, departures).places();
+  return departures.map((departure) => {
+    const where = places.get(departure)!;
+    const kind = kindOf(departure);
+    const [expected, observed] = [expectedOf(departure), observedOf(departure)];
+    return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+  });
 }
 
 class Attribution implements TraceHandler {
   readonly #names = new TraceNames();
   readonly #system = new RecordedSystem(this.#names, { ...DEFAULT_OPTIONS, caches: false, findings: false });
   readonly #records: readonly WorldRecord[];
-  readonly #departure: Departure;
+  /** By their lines. */
+  readonly #departures: ReadonlyMap<number, Departure>;
+  readonly #places = new Map<Departure, string>();
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
-  #found = "";
+  /** What was invalidated last; "": nothing. */
+  #invalidated = "";
 
-  constructor(records: readonly WorldRecord[], departure: Departure) {
+  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
     this.#records = records;
-    this.#departure = departure;
+    this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
-  where(): string {
-    const { outcome, line } = this.#departure;
+  places(): ReadonlyMap<Departure, string> {
+    const last = Math.max(...this.#departures.keys());
     const teller = new RecordTeller(this.#names, this);
     try {
-      this.#records.slice(0, line).forEach((record, i) => {
+      this.#records.slice(0, last).forEach((record, i) => {
+        if (record.type === "cmd") this.#invalidated = this.#nameOf(record) || this.#invalidated;
         teller.parsed(i + 1, record);
       });
-      // Who ignores a field looks like somebody who has kept what was there before it changed.
-      const byField = this.#found.includes(".");
-      if (byField || outcome.verdict !== "stale-after-invalidation") return this.#found;
-      const commands = this.#records.slice(0, line).filter(({ type }) => type === "cmd");
-      const name = commands.map((command) => this.#nameOf(command)).findLast((one) => one !== "");
-      return name === undefined ? this.#found : `after ${name}`;
+      return this.#places;
     } finally {
       this.#system.close();
     }
@@ -108,7 +113,12 @@ class Attribution implements TraceHandler {
   }
 
   dma(line: number, record: DmaRecord): void {
-    if (line === this.#departure.line && record.observed.present) this.#found = this.#decide(record);
+    const departure = this.#departures.get(line);
+    if (departure === undefined) return;
+    const found = record.observed.present ? this.#decide(record) : "";
+    // Who ignores a field looks like somebody who has kept what was there before it changed.
+    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
+    this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
   }
 
   mem(_line: number, record: MemRecord): void {

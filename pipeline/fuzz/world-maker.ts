@@ -13,6 +13,7 @@ import type { FuzzCoverage } from "./coverage.ts";
 import { Invalidations } from "./invalidations.ts";
 import { mutateEntry, mutateRegister } from "./mutations.ts";
 import { Requests } from "./requests.ts";
+import { anyEntry, Tries } from "./tries.ts";
 
 /** What a world was made of: enough to make it again, and others from it. */
 export interface Recipe {
@@ -48,6 +49,7 @@ export class WorldMaker {
   readonly #coverage: FuzzCoverage;
   readonly #random: Random;
   readonly #kept: Recipe[] = [];
+  readonly #tries = new Tries();
   #number = 0;
 
   constructor(
@@ -77,6 +79,7 @@ export class WorldMaker {
       this.#fuzzing,
       this.#coverage,
       random.fork(),
+      this.#tries,
     ).records();
     return { number: ++this.#number, recipe, world, records };
   }
@@ -100,22 +103,15 @@ export class WorldMaker {
     for (let i = 0; i < changes; i++)
       if (random.oneIn(3)) {
         const names = random.oneIn(8) ? Object.keys(layouts) : capabilities;
-        const name = mutateRegister(world, names, layouts, random);
+        const name = mutateRegister(world, names, layouts, random, this.#tries);
         if (name !== undefined) registers.set(name, world.registers.get(name)!);
       } else if (world.entries.length > 0 && entries.size < MOST_CHANGED) {
-        const entry = anyEntry(world.entries, random);
-        mutateEntry(world, entry, this.#fuzzing, this.#coverage, random);
+        const entry = anyEntry(world.entries, random, this.#tries);
+        mutateEntry(world, entry, this.#fuzzing, this.#coverage, random, this.#tries);
         entries.set(entry.address, world.bytes(entry));
       }
     return { world, recipe: { seed: from.seed, entries, registers } };
   }
-}
-
-/** A structure of any sort: of some there are few, and of page-table entries many. */
-function anyEntry(entries: readonly WorldEntry[], random: Random): WorldEntry {
-  const layouts = [...new Set(entries.map(({ layout }) => layout))];
-  const layout = random.pick(layouts);
-  return random.pick(entries.filter((entry) => entry.layout === layout));
 }
 
 function frameOfRequest({ addr }: WorldRecord): number {
@@ -147,17 +143,26 @@ class Happenings {
   readonly #fuzzing: VendorFuzzing;
   readonly #coverage: FuzzCoverage;
   readonly #random: Random;
+  readonly #tries: Tries;
   readonly #requests: Requests;
   readonly #invalidations: Invalidations;
   /** Walks see what processors have written only where that is flushed. */
   readonly #flushes: boolean;
   readonly #records: WorldRecord[];
 
-  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, coverage: FuzzCoverage, random: Random) {
+  constructor(
+    world: World,
+    vendor: Vendor,
+    fuzzing: VendorFuzzing,
+    coverage: FuzzCoverage,
+    random: Random,
+    tries: Tries,
+  ) {
     this.#world = world;
     this.#fuzzing = fuzzing;
     this.#coverage = coverage;
     this.#random = random;
+    this.#tries = tries;
     this.#requests = new Requests(world, random);
     this.#invalidations = new Invalidations(world, vendor, fuzzing, random);
     this.#flushes = vendor.coherence(world.state).because !== "";
@@ -167,18 +172,23 @@ class Happenings {
 
   records(): readonly WorldRecord[] {
     const random = this.#random;
-    for (let i = 12 + random.below(24); i > 0; i--) this.#ask();
+    for (let i = 9 + random.below(18); i > 0; i--) this.#ask();
     const used = this.#world.entries.filter(({ uses, targets }) => uses.length + targets.length > 0);
     const leaves = leavesOf(used);
     for (let i = used.length > 0 ? random.below(10) : 0; i > 0; i--)
       this.#change(
-        leaves.length > 0 && random.oneIn(2) ? random.pick(random.pick(leaves)) : anyEntry(used, random),
+        leaves.length > 0 && random.oneIn(2)
+          ? random.pick(random.pick(leaves))
+          : anyEntry(used, random, this.#tries),
       );
     return this.#records;
   }
 
+  /** What is cached of the one request must not grant more to another one. */
   #ask(target?: Target): void {
-    this.#records.push(this.#requests.next(target));
+    const request = this.#requests.next(target);
+    this.#records.push(request);
+    if (this.#random.oneIn(3)) this.#records.push(this.#requests.otherwise(request));
   }
 
   #change(entry: WorldEntry): void {
@@ -194,7 +204,7 @@ class Happenings {
     const was = this.#world.bytes(entry);
     // What software does most is to remove an entry.
     if (random.oneIn(3)) this.#world.setBytes(entry, new Uint8Array(entry.layout.bytes));
-    else mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random);
+    else mutateEntry(this.#world, entry, this.#fuzzing, this.#coverage, random, this.#tries);
     this.#write(entry);
     if (random.oneIn(3)) this.#again(before);
     this.#invalidate(entry, before);
@@ -221,16 +231,16 @@ class Happenings {
   #invalidate(entry: WorldEntry, before: readonly WorldRecord[]): void {
     const random = this.#random;
     const invalidations = this.#invalidations;
-    const kind = random.below(10);
+    const kind = random.below(12);
     if (kind === 0) return;
     const commands =
       kind < 3
         ? invalidations.right(entry)
-        : kind < 6
+        : kind < 8
           ? invalidations.equivalent(entry, before.map(frameOfRequest))
-          : kind < 7
+          : kind < 9
             ? invalidations.wide(entry)
-            : kind < 9
+            : kind < 11
               ? invalidations.narrow(entry)
               : invalidations.any();
     this.#records.push(...invalidations.records(commands));

@@ -12,6 +12,7 @@ import { BindingFindings } from "../findings/bind-findings.ts";
 import { CacheFindings } from "../findings/cache-findings.ts";
 import { DeviceTlbOrder } from "../findings/device-tlb-order.ts";
 import { FaultPairing } from "../findings/fault-pairing.ts";
+
 import { Findings } from "../findings/findings.ts";
 import { LossFindings } from "../findings/loss-findings.ts";
 import { MappingFindings } from "../findings/mapping-findings.ts";
@@ -19,6 +20,7 @@ import { NameFindings } from "../findings/name-findings.ts";
 import { narrowed } from "../findings/narrowed.ts";
 import { OwedInvalidations } from "../findings/owed-invalidations.ts";
 import { PageReuse } from "../findings/page-reuse.ts";
+import { RecordedFaults } from "../findings/recorded-faults.ts";
 import { RemadeEntries } from "../findings/remade-entries.ts";
 import { TableFindings } from "../findings/table-findings.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
@@ -148,6 +150,7 @@ export class Replay implements TraceHandler, MemoOwner {
       new DeviceTlbOrder(names, findings, past),
       new RemadeEntries(findings, iommus, owed, past),
       ofRequests(new CacheFindings(findings, iommus, past)),
+      ofRequests(new RecordedFaults(findings)),
       new MappingFindings(names, findings, this.#options.memoryLimit),
       new LossFindings(findings),
       new NameFindings(this.#strangeNames.counted, findings),

@@ -37,6 +37,7 @@ export class SystemChanges {
         break;
       case "reg":
         this.#reconfiguring();
+        this.#registerWriting(line, record);
         this.#configure(line, record, record.iommu);
         this.#writeRegister(line, record);
         break;
@@ -81,6 +82,12 @@ export class SystemChanges {
 
   #reconfiguring(): void {
     for (const analysis of this.#analyses.reconfiguring) analysis.reconfiguring();
+  }
+
+  #registerWriting(line: number, record: RecordOf<"reg">): void {
+    const unit = this.#system.iommus.named("reg", record.iommu);
+    if (unit instanceof IommuUnit)
+      for (const analysis of this.#analyses.registerWriting) analysis.registerWriting(line, unit, record);
   }
 
   #configure(line: number, record: RecordOf<"iommu"> | RecordOf<"reg">, id: string): void {

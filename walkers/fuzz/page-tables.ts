@@ -16,6 +16,8 @@ export interface EntryFormat {
   /** Levels that may have leaves, the smallest pages first. */
   readonly leafLevels: readonly number[];
   layout(level: number, leaf: boolean): Layout;
+  /** The level of the tables that entries of a level point to. Absent: the one below, always. */
+  next?(level: number): number;
   /** A sound entry that points to a table. @param address of the table, as the entry has it */
   table(address: bigint, level: number): Values;
   /** A sound entry that maps a page with all rights. */
@@ -75,7 +77,7 @@ export class BuiltTables {
     const { geometry } = this.format;
     const path: Placed[] = [];
     let table = this.root;
-    for (let at = this.shape.level; ; at = levelBelow(geometry, at)) {
+    for (let at = this.shape.level; ; at = this.format.next?.(at) ?? levelBelow(geometry, at)) {
       const bits = at === this.shape.level ? this.shape.indexBits : geometry.bits;
       const index = (iova >> BigInt(entryShift(geometry, at))) & ((1n << BigInt(bits)) - 1n);
       const address = table + index * BigInt(entryBytes(geometry));

@@ -9,6 +9,8 @@ const MOST_PAGES = 16n;
 export interface Mapped {
   readonly iova: bigint;
   readonly bytes: bigint;
+  /** Bits of an address in it that make no difference; absent: all do. */
+  readonly ignored?: bigint;
 }
 
 /**
@@ -116,8 +118,8 @@ export function addTargets(
   path: readonly WorldEntry[],
 ): ReadonlyMap<bigint, Target> {
   const targets = new Map<bigint, Target>();
-  for (const { iova, bytes } of mapped) {
-    const target = { device, pasid, address: iova, bytes };
+  for (const { iova, ...rest } of mapped) {
+    const target = { device, pasid, address: iova, ...rest };
     targets.set(iova, target);
     world.targets.push(target);
     for (const entry of path) entry.targets.push(target);

@@ -64,6 +64,8 @@ export interface Target {
   /** First byte, and how many there are. */
   readonly address: bigint;
   readonly bytes: bigint;
+  /** Bits of the address that make no difference; absent: all do. */
+  readonly ignored?: bigint;
 }
 
 /** What caches may have of a structure, and how much one entry of it stands for. */
@@ -103,6 +105,8 @@ export class World {
   /** Input addresses that something was to be mapped at, in whichever space. */
   readonly addresses: bigint[] = [];
   readonly landmarks: readonly bigint[];
+  /** Capabilities that what was built may have need of: it was asked for them, and they were there. */
+  readonly needed: { readonly register: string; readonly field: string }[] = [];
   readonly #layouts: RegisterLayouts;
   readonly #entryAt = new Map<bigint, WorldEntry>();
   readonly #bytes = new Map<bigint, Uint8Array>();
@@ -159,7 +163,10 @@ export class World {
 
   /** A field of a register: of a capability, a property decides where there is one. */
   field(register: string, field: string): number {
-    return this.state.capability(register, this.#layouts[register]!, field, 0);
+    const value = this.state.capability(register, this.#layouts[register]!, field, 0);
+    if (value !== 0 && !this.needed.some((one) => one.register === register && one.field === field))
+      this.needed.push({ register, field });
+    return value;
   }
 
   has(register: string, field: string): boolean {
@@ -260,13 +267,20 @@ export class World {
     this.#bytes.set(address, bytes);
   }
 
-  /** An id that nothing else of its kind has, 1 to limit - 1, mostly a small one. @param kind with what it is unique in */
+  /**
+   * An id that nothing else of its kind has, 1 to limit - 1: often one that another kind has, since who looks at the one
+   * tag alone takes it for the same. @param kind with what it is unique in
+   */
   freshId(kind: string, limit: number): number {
+    const { random } = this;
     const used = this.#ids.get(kind) ?? new Set<number>();
+    const others = [...new Set([...this.#ids.values()].flatMap((ids) => [...ids]))].filter(
+      (other) => other < limit && !used.has(other),
+    );
     this.#ids.set(kind, used);
-    let id = 0;
-    do id = 1 + this.random.below(this.random.oneIn(2) ? Math.min(16, limit - 1) : limit - 1);
-    while (used.has(id));
+    let id = others.length > 0 && random.oneIn(2) ? random.pick(others) : 0;
+    while (id === 0 || used.has(id))
+      id = 1 + random.below(random.oneIn(2) ? Math.min(16, limit - 1) : limit - 1);
     used.add(id);
     return id;
   }

@@ -47,6 +47,8 @@ export const RISCV_CACHING: Caching<RiscvDevice, RiscvPasidContext> = {
 
   /** Guidelines for invalidations: Changing device directory table entry, Changing process directory table entry. */
   owesTranslations: true,
+  /** IOTINVAL.GVMA operands and operations, note. */
+  firstStageApart: true,
   rootRegisters: ["ddtp"],
   reconfigured: () => false,
   repeatedLeaf: NAPOT,

@@ -51,6 +51,8 @@ export const RISCV_FAULT_RECORD: FaultRecordFormat = {
   // Recorders log the first doubleword as a whole.
   loggedCode: (logged) => logged % 2 ** CAUSE_BITS,
   layout: () => FaultRecord,
+  // iotval2.
+  secondStage: { ipaShift: 2, flags: 3 },
   access: (record) => TYPES[transactionType(record, 0)]?.access,
   at: (record) => TYPES[transactionType(record, 0)]?.at,
 };

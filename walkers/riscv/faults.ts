@@ -39,6 +39,9 @@ const NOT_MAPPED: readonly Cause[] = [
   { text: "the address is wider than the scheme translates", reasons: ["OOR_ADDRESS"] },
   KEPT_BY_DEVICE,
 ];
+const CORRUPTED = [
+  "the memory that holds it has an uncorrectable error: see what was logged of that address",
+];
 const REFUSED: readonly FaultReason[] = ["PERMISSION", "BAD_PTE", "ACCESS", "OOR_ADDRESS"];
 const TABLE_UNREADABLE = [
   "a page-table page is outside memory or beyond capabilities.PAS",
@@ -184,18 +187,26 @@ export const MSI_PTE_LOAD_ACCESS_FAULT = cause(
   "An MSI page-table entry could not be read.",
   ["msiptp.PPN points outside memory, or msi_addr_mask selects more interrupt files than the table has"],
 );
-export const MSI_PTE_NOT_VALID = cause(262, "MSI PTE not valid", "PTE_FETCH", "An MSI PTE has V = 0.");
+export const MSI_PTE_NOT_VALID = cause(262, "MSI PTE not valid", "PTE_FETCH", "An MSI PTE has V = 0.", [
+  "the hypervisor has not entered the interrupt file of this virtual hart, or has removed it while the device still uses it",
+  "msi_addr_mask and msi_addr_pattern take in pages that are no interrupt files",
+]);
 export const MSI_PTE_MISCONFIGURED = cause(
   263,
   "MSI PTE misconfigured",
   "BAD_PTE",
   "An MSI PTE has a reserved mode or reserved bits, or MRIF mode without capabilities.MSI_MRIF.",
+  [
+    "M is 0 or 2, or the entry was written in the format of a page-table entry",
+    "MRIF mode of an IOMMU without capabilities.MSI_MRIF",
+  ],
 );
 const MRIF_ACCESS_FAULT = cause(
   264,
   "MRIF access fault",
   "WALK_EABT",
   "A memory-resident interrupt file could not be accessed.",
+  ["MRIF_Address points outside memory"],
 );
 export const PDT_LOAD_ACCESS_FAULT = cause(
   265,
@@ -216,30 +227,38 @@ export const PDT_MISCONFIGURED = cause(
   "PDT entry misconfigured",
   "BAD_PASID_ENTRY",
   "A process-directory entry or the process context has reserved bits or an unsupported scheme.",
+  [
+    "fsc.MODE is a scheme that capabilities does not have, or is not one of tc.SXL",
+    "the byte order of the directory is not what tc.SBE says",
+  ],
 );
 const DDT_DATA_CORRUPTION = cause(
   268,
   "DDT data corruption",
   "DEVICE_CONTEXT_FETCH",
   "A device-directory access met corrupted data.",
+  CORRUPTED,
 );
 const PDT_DATA_CORRUPTION = cause(
   269,
   "PDT data corruption",
   "PASID_FETCH",
   "A process-directory access met corrupted data.",
+  CORRUPTED,
 );
 const MSI_PT_DATA_CORRUPTION = cause(
   270,
   "MSI PT data corruption",
   "WALK_EABT",
   "An MSI page-table access met corrupted data.",
+  CORRUPTED,
 );
 const MSI_MRIF_DATA_CORRUPTION = cause(
   271,
   "MSI MRIF data corruption",
   "WALK_EABT",
   "An access to a memory-resident interrupt file met corrupted data.",
+  CORRUPTED,
 );
 const INTERNAL_DATA_PATH_ERROR = cause(
   272,
@@ -252,12 +271,14 @@ const MSI_WRITE_ACCESS_FAULT = cause(
   "IOMMU MSI write access fault",
   "UNKNOWN",
   "An interrupt of the IOMMU itself could not be written.",
+  ["msi_cfg_tbl has an address that no interrupt file is at, or the vector of icvec has no entry there"],
 );
 const PT_DATA_CORRUPTION = cause(
   274,
   "First/second-stage PT data corruption",
   "WALK_EABT",
   "A page-table access met corrupted data.",
+  CORRUPTED,
 );
 
 /** All causes, by number: what a fault record may show, whether or not a replay can produce it. */

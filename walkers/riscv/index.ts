@@ -27,6 +27,7 @@ import {
   PdtEntry,
   ProcessContextLayout,
 } from "./layouts.ts";
+import { riscvGuardedWrite } from "./register-writes.ts";
 import { Capabilities, DeviceDirectoryPointer, FeaturesControl } from "./registers.ts";
 
 /** Every structure and register that this walker reads. */
@@ -62,6 +63,7 @@ export const RISCV = {
   /** In-memory queue interface: cqcsr.cmd_ill is cleared by writing 1 to it, or by cqen going from 0 to 1. */
   restart: { text: "cqcsr.cmd_ill cleared", byWrite: (name) => name === "cqcsr" },
   registerCommands: {},
+  guardedWrite: riscvGuardedWrite,
   advice: RISCV_ADVICE,
   rootAdvice: RISCV_ROOT_ADVICE,
   // No register says so: it is a matter of the platform's PMAs, which a host publishes ("dma-coherent" of its node).

@@ -44,7 +44,7 @@ export const FeaturesControl = layout("fctl", "RISC-V IOMMU 1.0, Features-contro
 });
 
 /** ddtp.iommu_mode. */
-const DDTP_OFF = 0;
+export const DDTP_OFF = 0;
 export const DDTP_BARE = 1;
 export const DDTP_1LVL = 2;
 export const DDTP_2LVL = 3;

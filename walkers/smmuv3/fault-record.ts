@@ -96,6 +96,7 @@ export const SMMUV3_FAULT_RECORD: FaultRecordFormat = {
   bytes: BYTES,
   code: (record) => eventNumber(record, 0),
   layout: (code) => LAYOUTS[code] ?? ConfigurationEvent,
+  secondStage: { ipaShift: TranslationEvent.fields.IPA.parts[0]![1] % 64, flags: 0 },
   access(record) {
     if (!("RNW" in this.layout(this.code(record)).fields)) return undefined;
     if (read(record, 0) === 0) return WRITE;

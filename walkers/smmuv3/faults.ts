@@ -32,6 +32,9 @@ const F_UUT = event(
   "UNKNOWN",
   "7.3.2",
   "The bus carried a transaction of a type that the SMMU does not support.",
+  [
+    "the device, or the interconnect before it, issues transactions that this SMMU is not made for: no table has a part in it",
+  ],
 );
 export const C_BAD_STREAMID = event(
   0x02,
@@ -168,6 +171,10 @@ export const F_ACCESS = event(
   "ACCESS",
   "7.3.15",
   "The leaf's access flag is clear, and neither HTTU nor AFFD makes up for it.",
+  [
+    "software cleared AF to see whether the page is used, and nobody handles the fault or sets it again",
+    "CD.HA (STE.S2HA) is 0 while the tables, shared with a processor, rely on hardware that sets AF",
+  ],
 );
 export const F_PERMISSION = event(
   0x13,
@@ -189,6 +196,10 @@ const F_TLB_CONFLICT = event(
   "INTERNAL",
   "7.3.17",
   "More than one TLB entry matched.",
+  [
+    "a block was replaced by a table, or a table by a block, without break-before-make, and IDR3.BBML is below 2",
+    "entries of a contiguous group are not alike, or some of them lack the bit",
+  ],
 );
 const F_CFG_CONFLICT = event(
   0x21,
@@ -196,6 +207,10 @@ const F_CFG_CONFLICT = event(
   "INTERNAL",
   "7.3.18",
   "More than one cached configuration matched.",
+  [
+    "STE.CONT spans entries that are not alike",
+    "an STE was changed, and not all streams of its span were invalidated",
+  ],
 );
 const E_PAGE_REQUEST = event(
   0x24,
@@ -210,6 +225,7 @@ const F_VMS_FETCH = event(
   "DEVICE_CONTEXT_FETCH",
   "7.3.20",
   "The virtual machine structure could not be read.",
+  ["STE.VMSPtr points outside memory"],
 );
 
 /** Terminations that the specification gives no event: code 0, never recorded. */

@@ -14,6 +14,7 @@ import { SMMUV3_HOST } from "./host.ts";
 import { SMMUV3_HWPT } from "./hwpt.ts";
 import { SMMUV3_PASID_TABLES } from "./pasid-tables.ts";
 import { SMMUV3_REGISTER_NAMES } from "./register-names.ts";
+import { smmuv3GuardedWrite } from "./register-writes.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 import { L1Std, Ste } from "./ste.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -61,6 +62,7 @@ export const SMMUV3 = {
   /** 7.1: by acknowledging GERROR.CMDQ_ERR. */
   restart: { text: "GERROR.CMDQ_ERR acknowledged in SMMU_GERRORN", byWrite: (name) => name === "gerrorn" },
   registerCommands: {},
+  guardedWrite: smmuv3GuardedWrite,
   advice: SMMUV3_ADVICE,
   rootAdvice: SMMUV3_ROOT_ADVICE,
   // IHI 0070, 6.3.1: translation table walks, and fetches of STEs and CDs.

@@ -472,8 +472,10 @@ export class Explanation {
     if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
     const missed = read.missedChange();
-    const change = missed ?? this.#changeBehind(request, entry.context);
-    const outlives = missed === null && change !== null && this.#isInvalidated(entry.context);
+    const behind = missed === null ? this.#changeBehind(request, entry.context) : null;
+    const change = missed ?? behind?.change ?? null;
+    // Where it is the request's own device that has come to tags which another one still uses, nothing outlives anything.
+    const outlives = behind?.device === device && this.#isInvalidated(entry.context);
     return this.#found({
       cache: "iotlb",
       answer,
@@ -481,6 +483,7 @@ export class Explanation {
       change,
       root: change === null ? this.#roots.since(time) : null,
       left: left !== null || outlives,
+      from: behind?.device,
       domain: set.domain,
       space: set.space,
       regime: set.regime,
@@ -529,12 +532,26 @@ export class Explanation {
     return pair !== undefined && !isWhole(pair);
   }
 
-  /** The write that contexts of a translation do not know of, where memory still says the same through them. */
-  #changeBehind(request: WalkRequest, context: number): Change | null {
+  /**
+   * The write that contexts of a translation do not know of, where memory still says the same through them: to entries of
+   * the device that it was made for, or else to those of the request's.
+   */
+  #changeBehind(
+    request: WalkRequest,
+    context: number,
+  ): { readonly device: number; readonly change: Change } | null {
     const pair = this.#contexts.pair(context);
     if (pair === undefined) return null;
-    const { device, process } = pair;
-    return this.#changeOf(request, device, false) ?? this.#changeOf(request, process, true);
+    const asked = request.device;
+    const made = request.binding === null ? pair.deviceId : asked;
+    for (const device of made === asked ? [asked] : [made, asked]) {
+      request.device = device;
+      const change =
+        this.#changeOf(request, pair.device, false) ?? this.#changeOf(request, pair.process, true);
+      request.device = asked;
+      if (change !== null) return { device, change };
+    }
+    return null;
   }
 
   /** The write that a stale context does not know of: found by reading the context as it was then. */

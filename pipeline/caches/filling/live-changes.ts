@@ -1,4 +1,5 @@
 import type { LiveChange } from "../../../walkers/caching.ts";
+import { highHalf, lowHalf } from "../../../walkers/entry-halves.ts";
 import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
@@ -137,41 +138,56 @@ export class LiveChanges {
 
   /** A group is about to be entered for the first time, or after one of its pages has changed. */
   enteringGroup(pair: TranslationContext, request: WalkRequest, walk: WalkResult): void {
-    const { groupShift, pageShift, frame, perm } = walk;
+    const { groupShift, pageShift } = walk;
     const { addrHi, addrLo, access } = request;
     const own = frameOf(addrHi, addrLo);
     const size = 2 ** (groupShift - FRAME_SHIFT);
     const first = own - (own % size);
-    const output = frame - (own - first);
+    const step = 2 ** (pageShift - FRAME_SHIFT);
     const pages = 2 ** (groupShift - pageShift);
+    const asked: Member = {
+      page: Math.floor((own - first) / step),
+      ...member(walk, own - first),
+      leaves: [],
+    };
     request.access = 0;
     this.#translate(pair, request);
-    const leaves = this.#leaves.slice();
-    let why = output % size === 0 ? null : "lead to addresses that are not aligned to its size";
-    let text = why === null ? "" : `${pages} entries are marked as one contiguous group, and ${why}`;
-    for (let page = 0; page < pages && why === null; page++) {
-      const at = first + page * 2 ** (pageShift - FRAME_SHIFT);
+    asked.leaves.push(...this.#leaves);
+    // As long as they are like the one that was asked for, none is kept; of those that are not, two decide which is the odd one.
+    const odd: Member[] = [];
+    for (let page = 0; page < pages && odd.length < 2; page++) {
+      const at = first + page * step;
       request.addrHi = frameHi(at);
       request.addrLo = frameLo(at);
       const other = this.#translate(pair, request);
       // A page that is not mapped is no contradiction (DDI 0487 D8.7.1.1).
       if (other.status !== OK) continue;
-      why =
-        other.groupShift !== groupShift
-          ? "is not marked as one of them"
-          : other.frame !== output + (at - first)
-            ? "leads to an address that does not follow theirs"
-            : other.perm !== perm
-              ? "has other permissions"
-              : this.#haveOtherAttributes(leaves)
-                ? "has other attributes"
-                : null;
-      text = `${pages} entries are marked as one contiguous group, and entry ${page} of them ${why}`;
+      const found = { page, ...member(other, at - first), leaves: [...this.#leaves] };
+      if (this.#unlike(found, asked) !== null) odd.push(found);
     }
-    if (why !== null) this.flaw = { kind: "group", shift: groupShift, first, text };
     request.addrHi = addrHi;
     request.addrLo = addrLo;
     request.access = access;
+    const [one, two] = odd;
+    const of = `${pages} entries are marked as one contiguous group, and`;
+    if (one === undefined) {
+      if (asked.base % size === 0) return;
+      const text = `${of} lead to addresses that are not aligned to its size`;
+      this.flaw = { kind: "group", shift: groupShift, first, text };
+      return;
+    }
+    const [unlike, others] =
+      two !== undefined && this.#unlike(one, two) === null ? [asked, one] : [one, asked];
+    const text = `${of} entry ${unlike.page} of them ${this.#unlike(unlike, others)}`;
+    this.flaw = { kind: "group", shift: groupShift, first, text };
+  }
+
+  /** What the first of two entries of a group has that the other has not. */
+  #unlike(one: Member, other: Member): string | null {
+    if (one.groupShift !== other.groupShift) return "is not marked as one of them";
+    if (one.base !== other.base) return "leads to an address that does not follow theirs";
+    if (one.perm !== other.perm) return "has other permissions";
+    return this.#haveOtherAttributes(one.leaves, other.leaves) ? "has other attributes" : null;
   }
 
   /** Translates through contexts, and notes the leaf of each stage. */
@@ -180,10 +196,10 @@ export class LiveChanges {
     const leaves = this.#leaves;
     leaves.fill(0);
     tables.observer = {
-      entry(_layout, _frame, _offset, view, at, stage, _level, littleEndian) {
+      entry(layout, _frame, _offset, view, at, stage, _level, littleEndian) {
         if (view === null) return;
-        leaves[2 * stage] = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
-        leaves[2 * stage + 1] = view.getInt32(littleEndian ? at : at + 4, littleEndian);
+        leaves[2 * stage] = highHalf(layout, view, at, littleEndian);
+        leaves[2 * stage + 1] = lowHalf(layout, view, at, littleEndian);
       },
     };
     const walk = this.#past.translate(request, pair.device.context, pair.process.context);
@@ -191,13 +207,25 @@ export class LiveChanges {
     return walk;
   }
 
-  /** Whether the leaves of the last translation have other attributes than some. */
-  #haveOtherAttributes(leaves: Int32Array): boolean {
+  #haveOtherAttributes(one: readonly number[], other: readonly number[]): boolean {
     const { groupAttributes = [] } = this.#unit.vendor.caching;
     return groupAttributes.some(
       ([hi, lo], stage) =>
-        ((leaves[2 * stage]! ^ this.#leaves[2 * stage]!) & hi) !== 0 ||
-        ((leaves[2 * stage + 1]! ^ this.#leaves[2 * stage + 1]!) & lo) !== 0,
+        ((one[2 * stage]! ^ other[2 * stage]!) & hi) !== 0 ||
+        ((one[2 * stage + 1]! ^ other[2 * stage + 1]!) & lo) !== 0,
     );
   }
+}
+
+/** An entry of a group: where it lets the group begin, and what it says of its own. */
+interface Member {
+  readonly page: number;
+  readonly base: number;
+  readonly groupShift: number;
+  readonly perm: number;
+  readonly leaves: number[];
+}
+
+function member({ frame, groupShift, perm }: WalkResult, offset: number): Omit<Member, "page" | "leaves"> {
+  return { base: frame - offset, groupShift, perm };
 }

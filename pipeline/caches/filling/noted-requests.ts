@@ -50,6 +50,8 @@ export class NotedRequests {
    * contexts there are and what tags they share: what was noted before is to be noted again.
    */
   lastEvent = 0;
+  /** Some request was translated by both stages. */
+  nested = false;
   /** Tick at which a walk has last been entered. */
   lastNoted = 0;
   #rotations = 0;
@@ -189,6 +191,7 @@ export class NotedRequests {
       for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
         if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     }
+    if (walk.ipaFrame >= 0) this.nested = true;
     if (this.#used.use(pair, request, walk, time, this.failures, this.lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.lastEvent)) mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);

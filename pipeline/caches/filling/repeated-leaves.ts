@@ -1,4 +1,5 @@
 import type { RepeatedLeaf } from "../../../walkers/caching.ts";
+import { highHalf, lowHalf } from "../../../walkers/entry-halves.ts";
 import { FRAME_BYTES, frameHi, frameLo } from "../../../walkers/memory.ts";
 import { hex, joined } from "../../../walkers/word64.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
@@ -44,10 +45,11 @@ export class RepeatedLeaves {
     if (rule === undefined) return [];
     const leaves: Leaf[] = [];
     tables.observer = {
-      entry({ name, bytes }, frame, offset, view, at, stage, level, littleEndian) {
+      entry(layout, frame, offset, view, at, stage, level, littleEndian) {
+        const { name, bytes } = layout;
         if (stage === 0 || view === null || bytes !== ENTRY_BYTES) return;
-        const lo = view.getInt32(littleEndian ? at : at + 4, littleEndian);
-        const hi = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
+        const lo = lowHalf(layout, view, at, littleEndian);
+        const hi = highHalf(layout, view, at, littleEndian);
         const log2 = rule.entries(stage, level, hi, lo);
         if (log2 === 0) return;
         const count = 2 ** log2;

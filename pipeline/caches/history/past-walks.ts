@@ -1,4 +1,5 @@
 import type { Caching } from "../../../walkers/caching.ts";
+import { highHalf, lowHalf } from "../../../walkers/entry-halves.ts";
 import { NO_PASID, TRANSLATION_REQUEST, UNTRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import { noteAts, translateAs } from "../../../walkers/translation-request.ts";
@@ -119,10 +120,10 @@ export class PastWalks {
     const path = new Map<number, PathEntry>();
     let last = 0;
     tables.observer = {
-      entry(_layout, frame, offset, view, at, entryStage, level, littleEndian) {
+      entry(layout, frame, offset, view, at, entryStage, level, littleEndian) {
         if (entryStage !== stage || view === null) return;
-        const lo = view.getInt32(littleEndian ? at : at + 4, littleEndian);
-        const hi = view.getInt32(littleEndian ? at + 4 : at, littleEndian);
+        const lo = lowHalf(layout, view, at, littleEndian);
+        const hi = highHalf(layout, view, at, littleEndian);
         path.set(level, { frame, offset, hi, lo });
         last = level;
       },

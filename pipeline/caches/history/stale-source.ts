@@ -49,6 +49,8 @@ export interface StaleSource {
   readonly root: RootChange | null;
   /** The context that it was made through is gone, by an invalidation that did not cover what it translated. */
   readonly left: boolean;
+  /** Device whose context or PASID entry has changed; absent: a page table has, or that of the request's device. */
+  readonly from?: number | undefined;
   /** What was made of both stages has been dropped; what the second stage says, which has changed, may be held by itself. */
   readonly secondStage?: boolean;
   /** Tags of the entry, as in `TranslationTag`. */

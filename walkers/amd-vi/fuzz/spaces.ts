@@ -34,28 +34,61 @@ const HOST: EntryFormat = {
   }),
 };
 
+/** Levels that no table is of: entries of `from` point to tables of `to` (2.2.3). */
+interface Skip {
+  readonly from: number;
+  readonly to: number;
+}
+
+function skippedLevels({ random }: World, mode: number): Skip {
+  const from = 3 + random.below(mode - 2);
+  return { from, to: 1 + random.below(from - 2) };
+}
+
+/** Bits of an address that the skipped levels would resolve: they have to be zero. */
+function skippedBits(skip: Skip | null): bigint {
+  if (skip === null) return 0n;
+  return (1n << BigInt(radix512Shift(skip.from))) - (1n << BigInt(radix512Shift(skip.to + 1)));
+}
+
+function formatOf(mode: number, skip: Skip | null): EntryFormat {
+  const leafLevels = LEAF_LEVELS.filter((level) => level <= mode);
+  if (skip === null) return { ...HOST, leafLevels };
+  const { from, to } = skip;
+  const next = (level: number) => (level === from ? to : level - 1);
+  return {
+    ...HOST,
+    leafLevels: leafLevels.filter((level) => level <= to || level >= from),
+    next,
+    table: (address, level) => ({ ...HOST.table(address, level), NEXT_LEVEL: next(level) }),
+  };
+}
+
 /** Tables of a mode, 1 to 6. @param alone requests go to what they map */
 export function hostTables(
   world: World,
   mode: number,
   alone: boolean,
 ): { tables: BuiltTables; mapped: Mapped[] } {
-  const format = { ...HOST, leafLevels: LEAF_LEVELS.filter((level) => level <= mode) };
+  const skip = alone && mode > 2 && world.random.oneIn(3) ? skippedLevels(world, mode) : null;
+  const format = formatOf(mode, skip);
   const tables = new BuiltTables(world, format, { level: mode, indexBits: INDEX_BITS, stage: 2 });
   if (!alone) return { tables, mapped: [] };
   const width = amdV1InputBits(mode);
-  const addresses = nearbyAddresses(world, width, levelShifts(PAGE_SHIFT, INDEX_BITS, mode));
+  const addresses = nearbyAddresses(world, width, levelShifts(PAGE_SHIFT, INDEX_BITS, mode)).map(
+    (address) => address & ~skippedBits(skip),
+  );
   const mapped = mapPages(tables, addresses, radix512Shift, hostWidth(world), null);
-  if (world.random.oneIn(2)) mapped.push(...sizedPage(world, tables, width));
+  if (world.random.oneIn(2)) mapped.push(...sizedPage(world, tables, width, skippedBits(skip)));
   return { tables, mapped };
 }
 
 /** A page of 8 to 64 KiB: every entry of the level that it covers says so. */
-function sizedPage(world: World, tables: BuiltTables, width: number): Mapped[] {
+function sizedPage(world: World, tables: BuiltTables, width: number, skipped: bigint): Mapped[] {
   const { random } = world;
   const shift = PAGE_SHIFT + 1 + random.below(4);
   const align = (address: bigint) => (address >> BigInt(shift)) << BigInt(shift);
-  const iova = align(random.bits(width));
+  const iova = align(random.bits(width)) & ~skipped;
   // 2.2.3: the address bits below the page's size are ones, up to a zero that is the highest of them.
   const size = (1n << BigInt(shift - 1)) - (1n << BigInt(PAGE_SHIFT));
   const page = world.page(shift, hostWidth(world)) | size | SIZED_MARK;
@@ -75,7 +108,8 @@ function guestFormat({ random }: World): EntryFormat {
     table: (address) => ({ ...GUEST_FLAGS, ADDR: address >> 12n }),
     leaf: (address, level) => ({
       ...GUEST_FLAGS,
-      ...{ D: 1, G: random.oneIn(6) ? 1 : 0, XD: 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 },
+      ...{ RW: random.oneIn(6) ? 0 : 1, XD: random.oneIn(6) ? 1 : 0, US: random.oneIn(8) ? 0 : 1 },
+      ...{ D: 1, G: random.oneIn(6) ? 1 : 0, ADDR: address >> 12n, PS: level > 1 ? 1 : 0 },
     }),
   };
 }

@@ -46,16 +46,15 @@ export interface ArmStage {
   readonly mapped: readonly Mapped[];
 }
 
-function format(layout: Layout, granule: number, start: number, leaf: Fields): EntryFormat {
+/** @param table fields of descriptors of tables @param leaf and of those that map */
+function format(layout: Layout, granule: number, start: number, table: Fields, leaf: Fields): EntryFormat {
   const blocks = granule === GRANULE_4K ? [FINAL_LEVEL, 2, 1] : [FINAL_LEVEL, 2];
-  const above: Readonly<Record<string, number>> =
-    layout === Stage1Descriptor ? { APTABLE: 0, UXNTABLE: 0, PXNTABLE: 0 } : {};
   return {
     geometry: granuleGeometry(granule),
     littleEndian: true,
     leafLevels: blocks.filter((level) => level >= start),
     layout: () => layout,
-    table: (address) => ({ VALID: 1, TYPE: 1, ADDR: address >> 12n, ...above }),
+    table: (address) => ({ VALID: 1, TYPE: 1, ADDR: address >> 12n, ...table() }),
     leaf: (address, level) => ({
       ...leaf(),
       VALID: 1,
@@ -69,6 +68,12 @@ function format(layout: Layout, granule: number, start: number, leaf: Fields): E
 
 type Fields = () => Readonly<Record<string, number>>;
 
+/** Rights that a descriptor of a stage 1 table leaves to all below it: mostly all. */
+function tableRights({ random }: World): Readonly<Record<string, number>> {
+  const rarely = (most: number) => (random.oneIn(10) ? 1 + random.below(most) : 0);
+  return { APTABLE: rarely(3), UXNTABLE: rarely(1), PXNTABLE: rarely(1) };
+}
+
 function pageTables(
   world: World,
   layout: Layout,
@@ -81,7 +86,8 @@ function pageTables(
   const indexBits = inputBits - entryShift(granuleGeometry(granule), level);
   const stage = layout === Stage1Descriptor ? 1 : 2;
   const shape = { level, indexBits, stage } as const;
-  return new BuiltTables(world, format(layout, granule, level, leaf), shape, below);
+  const table = () => (stage === 1 ? tableRights(world) : {});
+  return new BuiltTables(world, format(layout, granule, level, table, leaf), shape, below);
 }
 
 function shiftsOf(granule: number, inputBits: number, level: number): number[] {
@@ -117,7 +123,10 @@ export function secondArmStage(world: World, alone: boolean): ArmStage & { reado
     startLevels(world, granule, bits),
   );
   const shape = random.pick(shapes);
-  const leaf = () => ({ S2AP: 3, MEMATTR: random.oneIn(4) ? 1 : 0xf, XN: 0, DBM: 0 });
+  const leaf = () => ({
+    ...{ S2AP: random.oneIn(8) ? 1 + random.below(2) : 3, XN: random.oneIn(8) ? 1 + random.below(3) : 0 },
+    ...{ MEMATTR: random.oneIn(4) ? 1 : 0xf, DBM: 0 },
+  });
   const { inputBits, level, sl0 } = shape;
   const tables = pageTables(world, Stage2Descriptor, granule, inputBits, level, leaf, null);
   const shiftOf = (at: number) => entryShift(granuleGeometry(granule), at);

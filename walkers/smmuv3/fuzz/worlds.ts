@@ -27,6 +27,7 @@ const TG0 = (granule: number) => (granule === GRANULE_4K ? 0 : granule === GRANU
 const TG1 = (granule: number) => (granule === GRANULE_4K ? 2 : granule === GRANULE_16K ? 1 : 3);
 /** SubstreamIDs of a world are below this, so that linear tables stay small. */
 const MOST_SSID_BITS = 7;
+const TOP_BYTE = 0xffn << 56n;
 const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
 
 /** A second stage under a VMID of its own. */
@@ -226,7 +227,10 @@ function addContext(
   const tags = { device: sid, pasid: ssid, domain, space: el2 ? -1 : asid, regime, nested };
   entry.uses.push(...contextUses(tags, "pasid", 1));
   for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));
-  const mapped = [...low.mapped, ...(high?.mapped ?? [])];
+  const mapped = [
+    ...taggedWith(low, world.read(at, "TBI0")),
+    ...(high === null ? [] : taggedWith(high, world.read(at, "TBI1"))),
+  ];
   for (const pasid of asked) {
     const targets = addTargets(world, sid, pasid, mapped, [...above, entry]);
     for (const half of [low, high])
@@ -234,6 +238,17 @@ function addContext(
     const first = [...targets.values()][0];
     guest.stage?.tables.usedBy(tags, () => first);
   }
+}
+
+/** With CD.TBI0 or TBI1, the top byte of an address may be anything (3.4.1). */
+function taggedWith({ mapped }: ArmStage, tbi: bigint): readonly Mapped[] {
+  return tbi === 0n ? mapped : mapped.map((page) => ({ ...page, ignored: TOP_BYTE }));
+}
+
+/** CD.IPS: mostly all that the SMMU has, and sometimes less than its pages need. */
+function outputSize(world: World): number {
+  const most = world.field("idr5", "OAS");
+  return world.random.oneIn(6) ? world.random.below(most + 1) : most;
 }
 
 function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | null): FieldValues {
@@ -244,11 +259,11 @@ function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | nu
       ? { EPD1: 1 }
       : { T1SZ: 64 - high.inputBits, TG1: TG1(high.granule), TTB1: high.tables.rootPointer, TBI1: rarely(4) };
   return {
-    ...{ V: 1, AA64: 1, A: 1, R: random.oneIn(4) ? 0 : 1, ASID: asid, IPS: world.field("idr5", "OAS") },
+    ...{ V: 1, AA64: 1, A: 1, R: random.oneIn(4) ? 0 : 1, ASID: asid, IPS: outputSize(world) },
     ...{ T0SZ: 64 - low.inputBits, TG0: TG0(low.granule), TTB0: low.tables.rootPointer, TBI0: rarely(4) },
     ...{ S: world.field("idr0", "STALL_MODEL") === 2 ? 1 : 0, AFFD: random.below(2), ASET: 1 },
     ...{
-      EPD0: 0,
+      EPD0: high === null ? 0 : rarely(6),
       E0PD0: 0,
       DS: 0,
       ENDI: 0,

@@ -44,39 +44,43 @@ class Queue {
   #tail = 0;
 
   put(machine: EmulatedMachine, words: readonly bigint[]): void {
-    const at = QUEUE + BigInt(this.#tail);
-    for (let i = 0; i < this.#bytes / 8; i++) machine.write64(at + BigInt(8 * i), words[i] ?? 0n);
+    machine.write(QUEUE + BigInt(this.#tail), descriptorHex(words, this.#bytes));
     this.#tail = (this.#tail + this.#bytes) % QUEUE_BYTES;
     // IQT_REG counts bytes, whatever a descriptor has.
     machine.write64(IQT, BigInt(this.#tail));
   }
 
-  /** Begins anew. @param wide descriptors have 256 bits */
-  begin(machine: EmulatedMachine, wide: boolean): void {
+  /** Begins anew. @param wide descriptors have 256 bits @param kept of GCMD_REG */
+  begin(machine: EmulatedMachine, wide: boolean, kept: number): void {
     this.#bytes = wide ? 32 : 16;
     this.#tail = 0;
     machine.write64(IQT, 0n);
     machine.write64(IQA, QUEUE | (wide ? DW : 0n));
-    machine.write32(GCMD, QIE.lo);
+    machine.write32(GCMD, QIE.lo | kept);
   }
 
   /** Comes to its end, whatever it has stopped at: only then can it be disabled. */
   async end(machine: EmulatedMachine): Promise<void> {
     if (this.#bytes === 0) return;
-    machine.write32(GCMD, QIE.lo);
     const stopped = ((await machine.read32(FSTS)) & IQE) !== 0;
-    if (stopped)
-      for (let at = 0; at < QUEUE_BYTES; at += this.#bytes)
-        for (let i = 0; i < this.#bytes / 8; i++)
-          machine.write64(QUEUE + BigInt(at + 8 * i), WAIT[i as 0 | 1] ?? 0n);
+    if (stopped) machine.write(QUEUE, descriptorHex(WAIT, this.#bytes).repeat(QUEUE_BYTES / this.#bytes));
     machine.write32(FSTS, FSTS_CLEAR);
     if (stopped) machine.write64(IQT, BigInt(this.#tail));
     this.put(machine, WAIT);
   }
 }
 
+/** The bytes of a descriptor. */
+function descriptorHex(words: readonly bigint[], bytes: number): string {
+  const view = new DataView(new ArrayBuffer(bytes));
+  for (let i = 0; i < bytes / 8; i++) view.setBigUint64(8 * i, words[i] ?? 0n, true);
+  return Buffer.from(view.buffer).toString("hex");
+}
+
 export function qemuVtd(): EmulatorDriver {
   const queue = new Queue();
+  /** TE of GCMD_REG as it was given last: changing it costs QEMU more than the whole of a world. */
+  let translates = 0;
   return {
     architecture: "x86_64",
     name: "intel-iommu",
@@ -104,7 +108,7 @@ export function qemuVtd(): EmulatorDriver {
 
     async reset(machine) {
       await queue.end(machine);
-      machine.write32(GCMD, 0);
+      machine.write32(GCMD, translates);
     },
 
     configure(machine, { rtaddr = 0n, gsts = 0n }) {
@@ -112,12 +116,12 @@ export function qemuVtd(): EmulatorDriver {
       view.setBigUint64(0, rtaddr, true);
       const scalable = RootTableAddressRegister.reader("TTM")(view, 0) === TTM_SCALABLE;
       view.setBigUint64(0, gsts, true);
-      const translates = GlobalStatusRegister.reader("TES")(view, 0) !== 0;
-      queue.begin(machine, scalable);
+      queue.begin(machine, scalable, translates);
       machine.write64(RTADDR, rtaddr);
       // Setting the root table pointer drops all that was cached.
-      machine.write32(GCMD, QIE.lo | SRTP.lo);
-      if (translates) machine.write32(GCMD, QIE.lo | TE.lo);
+      machine.write32(GCMD, QIE.lo | SRTP.lo | translates);
+      translates = GlobalStatusRegister.reader("TES")(view, 0) !== 0 ? TE.lo : 0;
+      machine.write32(GCMD, QIE.lo | translates);
     },
 
     command: (machine, words) => queue.put(machine, words),

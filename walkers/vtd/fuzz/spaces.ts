@@ -17,7 +17,17 @@ export interface Space {
   readonly secondLevels: number;
   readonly first: BuiltTables | null;
   readonly firstLevels: number;
+  /** The second stage below a first one; null: there is none. */
+  readonly under: Under | null;
   readonly mapped: readonly Mapped[];
+}
+
+interface Under {
+  readonly second: BuiltTables;
+  readonly secondLevels: number;
+  /** Bits of an address that it translates. */
+  readonly width: number;
+  readonly stage: ShiftedStage;
 }
 
 const USUAL_LEVELS = 4;
@@ -27,9 +37,21 @@ export function makeSpaces(world: World, scalable: boolean): Space[] {
   const { random } = world;
   const ids = 2 ** (2 * world.field("cap", "ND") + 4);
   const types = scalable ? scalableTypes(world) : legacyTypes(world);
-  return Array.from({ length: 2 + random.below(3) }, () =>
-    makeSpace(world, world.freshId("DID", ids), random.pick(types)),
-  );
+  const spaces: Space[] = [];
+  for (let i = 2 + random.below(3); i > 0; i--) {
+    const type = random.pick(types);
+    const alike = spaces.filter((space) => space.type === type && space.first !== null);
+    // What a first stage translates is told apart by PASIDs within a domain (6.2.1); the second stage below it is one.
+    if (alike.length > 0 && random.oneIn(2)) spaces.push(beside(world, random.pick(alike)));
+    else spaces.push(makeSpace(world, world.freshId("DID", ids), type));
+  }
+  return spaces;
+}
+
+/** Another first stage in the domain of a space. */
+function beside(world: World, { type, domain, secondLevels, under }: Space): Space {
+  const start = { type, domain, second: null, secondLevels, first: null, under: null };
+  return firstStage(world, start, under);
 }
 
 function legacyTypes(world: World): number[] {
@@ -53,12 +75,18 @@ function scalableTypes(world: World): number[] {
 }
 
 function makeSpace(world: World, domain: number, type: number): Space {
-  const none = { type, domain, second: null, secondLevels: widestLevels(world), first: null };
+  const none = { type, domain, second: null, secondLevels: widestLevels(world), first: null, under: null };
   if (type === PGTT_PASS_THROUGH) {
     const mapped = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
     return { ...none, firstLevels: USUAL_LEVELS, mapped };
   }
-  return type === PGTT_SECOND_STAGE ? secondStage(world, none) : firstStage(world, none);
+  if (type === PGTT_SECOND_STAGE) return secondStage(world, none);
+  return firstStage(world, none, type === PGTT_NESTED ? underOf(world) : null);
+}
+
+function underOf(world: World): Under {
+  const tables = secondTables(world);
+  return { ...tables, stage: new ShiftedStage(tables.second, tables.width, 12) };
 }
 
 /** Levels of second stages that CAP.SAGAW has. */
@@ -86,7 +114,7 @@ function secondTables(world: World): { second: BuiltTables; secondLevels: number
     table: (address) => ({ R: 1, W: 1, A: 1, ADDR: address >> 12n }),
     leaf: (address, level) => ({
       R: 1,
-      W: 1,
+      W: world.random.oneIn(6) ? 0 : 1,
       A: 1,
       D: 1,
       SNP: 0,
@@ -99,7 +127,7 @@ function secondTables(world: World): { second: BuiltTables; secondLevels: number
   return { second, secondLevels, width };
 }
 
-type Start = Pick<Space, "type" | "domain" | "first">;
+type Start = Pick<Space, "type" | "domain" | "first" | "second" | "secondLevels" | "under">;
 
 function secondStage(world: World, start: Start): Space {
   const { second, secondLevels, width } = secondTables(world);
@@ -108,9 +136,8 @@ function secondStage(world: World, start: Start): Space {
   return { ...start, second, secondLevels, firstLevels: USUAL_LEVELS, mapped };
 }
 
-function firstStage(world: World, start: Start): Space {
-  const nested = start.type === PGTT_NESTED ? secondTables(world) : null;
-  const below = nested && new ShiftedStage(nested.second, nested.width, 12);
+function firstStage(world: World, start: Start, under: Under | null): Space {
+  const below = under?.stage ?? null;
   const firstLevels = world.has("cap", "FS5LP") && world.random.oneIn(3) ? 5 : USUAL_LEVELS;
   const shape = { level: firstLevels, indexBits: INDEX_BITS, stage: 1 } as const;
   const first = new BuiltTables(world, firstFormat(world), shape, below);
@@ -119,14 +146,15 @@ function firstStage(world: World, start: Start): Space {
   const addresses = nearbyAddresses(world, signBit, levelShifts(12, INDEX_BITS, firstLevels)).map((iova) =>
     world.random.oneIn(4) ? BigInt.asUintN(64, iova | (-1n << BigInt(signBit))) : iova,
   );
-  const width = nested === null ? hostWidth(world) : Math.min(hostWidth(world), nested.width);
+  const width = Math.min(hostWidth(world), under?.width ?? 64);
   const mapped = mapPages(first, addresses, radix512Shift, width, below);
   return {
     ...start,
-    second: nested?.second ?? null,
-    secondLevels: nested?.secondLevels ?? widestLevels(world),
+    second: under?.second ?? null,
+    secondLevels: under?.secondLevels ?? start.secondLevels,
     first,
     firstLevels,
+    under,
     mapped,
   };
 }

@@ -34,8 +34,9 @@ export function buildVtdWorld(world: World): void {
   const buses = [0, random.oneIn(2) ? 0 : random.below(256)];
   const anywhere = () =>
     (random.pick(buses) << 8) | (random.below(32) << 3) | (random.oneIn(3) ? random.below(8) : 0);
+  const tagged = new Map<string, Space>();
   for (const device of chooseDevices(world, 3, 2 ** 16, anywhere))
-    if (scalable) addScalableDevice(world, root, device, spaces);
+    if (scalable) addScalableDevice(world, root, device, spaces, tagged);
     else addLegacyDevice(world, root, device, random.pick(spaces));
 }
 
@@ -89,7 +90,14 @@ function addLegacyDevice(world: World, root: bigint, device: number, space: Spac
   space.second?.usedBy(tags, (iova) => targets.get(iova));
 }
 
-function addScalableDevice(world: World, root: bigint, device: number, spaces: readonly Space[]): void {
+/** @param tagged which space a domain and a PASID have */
+function addScalableDevice(
+  world: World,
+  root: bigint,
+  device: number,
+  spaces: readonly Space[],
+  tagged: Map<string, Space>,
+): void {
   const { random } = world;
   const half = (device & UPPER_HALF) !== 0 ? "U" : "L";
   const rootAt = root + BigInt(ScalableRootEntry.bytes * (device >> 8));
@@ -116,8 +124,17 @@ function addScalableDevice(world: World, root: bigint, device: number, spaces: r
   });
   for (const pasid of pasids) {
     const path = [rootEntry, context];
-    addPasid(world, directory, device, pasid, pasid === ridPasid, withPasid, random.pick(spaces), path);
+    const space = spaceOf(pasid, random.pick(spaces), tagged);
+    addPasid(world, directory, device, pasid, pasid === ridPasid, withPasid, space, path);
   }
+}
+
+/** 6.2.1: what a domain and a PASID tag is the same for all devices. The space that they have already, or the one drawn. */
+function spaceOf(pasid: number, drawn: Space, tagged: Map<string, Space>): Space {
+  const tag = `${drawn.domain} ${pasid}`;
+  const space = tagged.get(tag) ?? drawn;
+  tagged.set(tag, space);
+  return space;
 }
 
 function mayUseAts(world: World): boolean {

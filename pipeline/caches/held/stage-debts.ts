@@ -1,5 +1,5 @@
 import { NO_TAG, translationTag } from "../../../walkers/caching.ts";
-import { FIRST_STAGE, type Invalidation, IOTLB } from "../../../walkers/invalidation.ts";
+import { FIRST_STAGE, type Invalidation, IOTLB, SECOND_STAGE } from "../../../walkers/invalidation.ts";
 import { frameHi, frameLo } from "../../../walkers/memory.ts";
 import type { StaleSource } from "../history/stale-source.ts";
 import { IssuedInvalidations, ownerOf, translationOwners } from "../invalidations/issued-invalidations.ts";
@@ -10,26 +10,36 @@ import type { Translations } from "./translations.ts";
 const MOST_INVALIDATIONS = 1 << 10;
 
 /**
- * Which second-stage translations under a first stage an invalidation has covered. A cache may hold what the second stage
+ * Which translations of one of two stages an invalidation has covered. A cache may hold what the second stage
  * says of an intermediate page by itself, beside what both stages come to: an invalidation by the first stage's address,
  * ASID or PASID drops only the latter (IHI 0070, 4.4; AMD 48882, 2.4.3, GN; RISC-V IOMMU 1.0, IOTINVAL.GVMA), and the
- * guidance for a changed second stage asks for one of the second stage (VT-d 5.10, 6.5.3.3, Table 28).
+ * guidance for a changed second stage asks for one of the second stage (VT-d 5.10, 6.5.3.3, Table 28). The other way round,
+ * a cache of a RISC-V IOMMU that leads from virtual to guest addresses need not heed IOTINVAL.GVMA (its operands and
+ * operations, note).
  */
-export class SecondStageDebts {
+export class StageDebts {
   readonly #translations: Translations;
   readonly #pending: PendingInvalidations;
+  readonly #stage: typeof FIRST_STAGE | typeof SECOND_STAGE;
   readonly #issued = new IssuedInvalidations(translationOwners);
   /** Ticks up to which it is not known what came. */
   #unknownUntil = 0;
 
-  constructor(translations: Translations, pending: PendingInvalidations) {
+  constructor(
+    translations: Translations,
+    pending: PendingInvalidations,
+    stage: typeof FIRST_STAGE | typeof SECOND_STAGE,
+  ) {
     this.#translations = translations;
     this.#pending = pending;
+    this.#stage = stage;
   }
 
   /** An invalidation takes effect. @param inv kept; not to be changed later */
   note(inv: Invalidation, issued: number): void {
-    if ((inv.caches & IOTLB) === 0 || inv.stage === FIRST_STAGE || inv.pasid >= 0 || inv.asid >= 0) return;
+    const second = this.#stage === SECOND_STAGE;
+    if ((inv.caches & IOTLB) === 0 || inv.stage === (second ? FIRST_STAGE : SECOND_STAGE)) return;
+    if (second && (inv.pasid >= 0 || inv.asid >= 0)) return;
     const all = this.#issued;
     all.add(inv, issued);
     if (all.size <= MOST_INVALIDATIONS) return;
@@ -44,16 +54,18 @@ export class SecondStageDebts {
   }
 
   /**
-   * What is left of a translation of both stages that an invalidation has dropped, and of which the second stage has changed.
-   * @returns null where the second stage was invalidated as well
+   * What is left of a translation of both stages that an invalidation has dropped, and of which this stage has changed.
+   * @returns null where this stage was invalidated as well
    */
   standing(source: StaleSource, device: number): StaleSource | null {
     const { domain, regime, filled, ipaFrame, answer } = source;
     if (filled <= this.#unknownUntil) return null;
-    const tag = { ...translationTag(domain, NO_TAG, false, true), regime };
+    const second = this.#stage === SECOND_STAGE;
+    const space = second ? NO_TAG : source.space;
+    const tag = { ...translationTag(domain, space, !second, true), regime };
     const set = this.#translations.tagSet(tag);
-    const hi = frameHi(ipaFrame);
-    const lo = frameLo(ipaFrame);
+    const hi = second ? frameHi(ipaFrame) : source.addrHi;
+    const lo = second ? frameLo(ipaFrame) : source.addrLo;
     const extent = { pageShift: answer.pageShift, firstShift: 0, ipaFrame: -1 };
     const place = (inv: Invalidation) => this.#translations.ranges.place(inv, set, hi, lo, extent, device);
     const owner = ownerOf(set, device);
@@ -61,7 +73,7 @@ export class SecondStageDebts {
     if (covered()) return null;
     return {
       ...source,
-      secondStage: true,
+      secondStage: second,
       invalidationPending: this.#pending.coverTranslation(set, device, filled, place),
       behindStop: this.#pending.behindStop?.coverTranslation(set, device, filled, place) ?? false,
       valid: () => filled > this.#unknownUntil && !covered(),
