@@ -42,7 +42,7 @@ export interface DiffFilesOptions extends MemoryLimits {
  * @throws CliError for a rule that cannot be understood, or an alignment that cannot be had
  */
 export async function diffFiles(a: string, b: string, options: DiffFilesOptions): Promise<ExitStatus> {
-  const ignore = readIgnoreRules(options.ignore, options.ignoreFiles, options.today);
+  const ignore = await readIgnoreRules(options.ignore, options.ignoreFiles, options.today);
   const filters = await loadFilters(options.filter);
   for (const path of [a, b]) refuseSameFile(path, options.outputPath);
   const sourceA = await onlyTrace(await openTrace(a), true);

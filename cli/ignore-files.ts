@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { openInput } from "../parsers/bind/input-file.ts";
 import {
   type IgnoreRule,
   IgnoreRuleError,
@@ -6,30 +6,27 @@ import {
   ignoreRule,
   ignoreRuleFromText,
 } from "../pipeline/diff/ignore-rules.ts";
-import { CliError, reasonOf } from "./errors.ts";
+import { CliError } from "./errors.ts";
+import { textOfInput } from "./input-text.ts";
 
 /**
  * The rules of `--ignore` and `--ignore-file`.
- * @throws CliError with the rule's place
+ * @throws CliError with the rule's place, TraceError where a file cannot be read
  */
-export function readIgnoreRules(
+export async function readIgnoreRules(
   texts: readonly string[],
   paths: readonly string[],
   today: string,
-): IgnoreRules {
+): Promise<IgnoreRules> {
   const rules = texts.map((text) => placed("--ignore", () => ignoreRuleFromText(text)));
-  for (const path of paths) rules.push(...rulesOf(path));
+  for (const path of paths) rules.push(...(await rulesOf(path)));
   return placed("--ignore", () => new IgnoreRules(rules, today));
 }
 
 /** One rule a line, or an array of rules; lines that begin with # or // are comments. */
-function rulesOf(path: string): IgnoreRule[] {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new CliError(`${path}: expected a file of ignore rules, found ${reasonOf(error)}`);
-  }
+async function rulesOf(path: string): Promise<IgnoreRule[]> {
+  const expected = "a file of ignore rules";
+  const text = await textOfInput(await openInput(path, expected), expected);
   const lines = text.split("\n").map((line) => (/^\s*(?:#|\/\/)/.test(line) ? "" : line));
   // Lines of comments stay, empty: what is wrong is told by its place.
   const rest = lines.join("\n");

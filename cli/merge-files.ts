@@ -33,7 +33,7 @@ export async function mergeFiles(
   const wanted =
     expected === undefined
       ? undefined
-      : new Set(listedPaths("--expect", expected).map((path) => normalize(path)));
+      : new Set((await listedPaths("--expect", expected)).map((path) => normalize(path)));
   const merge = new Merge();
   for (const path of paths) await merge.add(path);
   const missing = [...(wanted ?? [])].filter((trace) => !merge.has(trace));

@@ -24,7 +24,7 @@ const native = zlib as {
 const hasWasm = "WebAssembly" in globalThis;
 
 function withoutZstd(): never {
-  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly");
+  throw new Error("a Node.js with neither zstd (22.15 has it) nor WebAssembly, or no memory for it");
 }
 
 /** What makes decompressors of streams. */
@@ -33,7 +33,8 @@ export async function zstd(): Promise<MakeDecompressor> {
   if (createZstdDecompress !== undefined) return (emit) => new NativeZstd(createZstdDecompress, emit);
   if (!hasWasm) return () => new NoZstd();
   const { WasmZstd, zstdExports } = await import("./zstd-wasm.ts");
-  const exports = await zstdExports();
+  const exports = await zstdExports().catch(() => null);
+  if (exports === null) return () => new NoZstd();
   return (emit) => new WasmZstd(exports, emit);
 }
 
@@ -44,8 +45,12 @@ export async function readyZstd(): Promise<void> {
   if (native.zstdDecompressSync !== undefined || wasm !== null || !hasWasm) return;
   const { ZSTDDecoder } = await import("zstddec");
   const decoder = new ZSTDDecoder();
-  await decoder.init();
-  wasm = decoder;
+  try {
+    await decoder.init();
+    wasm = decoder;
+  } catch {
+    // There is no address space for it (`ulimit -v`): who needs it is told.
+  }
 }
 
 /**
@@ -55,7 +60,7 @@ export async function readyZstd(): Promise<void> {
 export function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
   if (native.zstdDecompressSync !== undefined)
     return native.zstdDecompressSync(bytes, { maxOutputLength: maxBytes });
-  const out = (hasWasm ? wasm! : withoutZstd()).decode(bytes, maxBytes);
+  const out = (wasm ?? withoutZstd()).decode(bytes, maxBytes);
   // Where it fails, it gives nothing.
   if (out.length === 0) throw new Error("damaged data");
   return out;

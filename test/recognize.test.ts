@@ -120,10 +120,10 @@ describe("a file that is no trace", () => {
     };
     writeFileSync(path, picture);
     expect(await openCapabilities(path)).toContain("found a PNG picture");
-    expect(listed("a\r\n\nb c")()).toEqual(["a", "b c"]);
-    expect(listed(picture)).toThrow("a byte that no path has in line 3");
-    expect(listed("x".repeat(5000))).toThrow("more than 4096 characters in line 1");
-    expect(() => listedPaths("--files-from", "/dev/zero")).toThrow("a byte that no path has in line 1");
+    expect(await listed("a\r\n\nb c")()).toEqual(["a", "b c"]);
+    await expect(listed(picture)()).rejects.toThrow("a byte that no path has in line 3");
+    await expect(listed("x".repeat(5000))()).rejects.toThrow("more than 4096 characters in line 1");
+    await expect(listedPaths("--files-from", "/dev/zero")).rejects.toThrow("bytes or more");
   });
 
   test("the beginning is looked at a bounded number of times, however it comes", async () => {

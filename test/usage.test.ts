@@ -92,25 +92,27 @@ describe("what was meant", () => {
   });
 });
 
-test("files of ignore rules have comments; places are still those of the file", () => {
+test("files of ignore rules have comments; places are still those of the file", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pasid-replay-rules-"));
-  const write = (text: string) => {
+  const write = async (text: string) => {
     const path = join(folder, "known.json");
     writeFileSync(path, text);
-    return readIgnoreRules([], [path], "2026-01-01").rules.map(({ name, reason }) => [
+    return (await readIgnoreRules([], [path], "2026-01-01")).rules.map(({ name, reason }) => [
       name.split(":").at(-1),
       reason,
     ]);
   };
   try {
     expect(
-      write('# why\n{"class":"code","reason":"#1"}\n  // more\n\n{"dev":"00:*","reason":"//"}\n'),
+      await write('# why\n{"class":"code","reason":"#1"}\n  // more\n\n{"dev":"00:*","reason":"//"}\n'),
     ).toEqual([
       ["2", "#1"],
       ["5", "//"],
     ]);
-    expect(write('# an array\n[\n# of one\n{"class":"code","reason":"x"}\n]\n')).toHaveLength(1);
-    expect(() => write('# a\n{"class":"nope","reason":"x"}\n')).toThrow("known.json:2: class: expected");
+    expect(await write('# an array\n[\n# of one\n{"class":"code","reason":"x"}\n]\n')).toHaveLength(1);
+    await expect(write('# a\n{"class":"nope","reason":"x"}\n')).rejects.toThrow(
+      "known.json:2: class: expected",
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }

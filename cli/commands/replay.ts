@@ -251,7 +251,7 @@ function threadsOf(given: string, jobs: number): ReplayOptions["threads"] {
 async function listed(filesFrom: string | string[]): Promise<string[]> {
   const { listedPaths } = await import("../path-list.ts");
   const file = once("--files-from", filesFrom);
-  const paths = listedPaths("--files-from", file);
+  const paths = await listedPaths("--files-from", file);
   if (paths.length === 0) throw new CliError(`--files-from: ${file}: expected paths of traces, found none`);
   return paths;
 }

@@ -114,6 +114,9 @@ function versionOf(path: string): { readonly version: number; readonly text: str
   }
   const [, text, number] = /version ((\d+\.\d+)\S*)/.exec(said) ?? [];
   if (text === undefined)
-    throw new DeviceFailure("start", `${path} --version: expected a QEMU, found ${show(said)}`);
+    throw new DeviceFailure(
+      "start",
+      `${path} --version: expected a QEMU, found ${show(said.split("\n")[0])}`,
+    );
   return { version: Number(number), text };
 }
