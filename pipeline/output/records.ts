@@ -5,7 +5,7 @@ import type { FaultReason } from "../../walkers/fault.ts";
 import type { TableModel } from "../../walkers/models.ts";
 import type { FaultClass } from "../../walkers/result.ts";
 import type { Severity } from "../../walkers/tables/rule.ts";
-import type { CacheStatistics } from "../caches/unit-caches.ts";
+import type { CacheStatistics } from "../caches/taken-invalidations.ts";
 import type { Difference, Verdict } from "../iommus/outcome.ts";
 import type { ModelCounters, ReplayCounters } from "./statistics.ts";
 

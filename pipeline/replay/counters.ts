@@ -84,7 +84,7 @@ export class Counters implements Analysis {
     for (const unit of units)
       this.#byUnit.get(unit)?.forEach((statistics, i) => {
         // The caches are those of the IOMMU: they stand once, whatever table formats it walked.
-        const caches = i === 0 ? unit.caches?.statistics() : undefined;
+        const caches = i === 0 ? unit.caches?.invalidations.statistics() : undefined;
         sink.record({ ...statistics.record(), ...caches, ...label });
       });
     sink.record({ ...this.#summary.record(), ...label });

@@ -134,9 +134,9 @@ export class SystemChanges {
     for (const analysis of this.#analyses.registerCommand) analysis.registerCommand(line, unit, name, words);
     const { caches } = unit;
     if (caches === null || invalidation === null) return;
-    caches.count(decoder.spec!.name);
+    caches.invalidations.count(decoder.spec!.name);
     if (invalidation.status !== ACCEPTED) return;
-    caches.invalidateAtOnce(invalidation, this.#system.past.time);
+    caches.invalidations.invalidateAtOnce(invalidation, this.#system.past.time);
     this.#invalidated(line, unit, invalidation);
   }
 
@@ -151,12 +151,12 @@ export class SystemChanges {
     if (caches === null) return null;
     if (commands.status === REJECTED && unit.vendor.restart !== null && caches.stoppedLine === 0)
       caches.stoppedLine = line;
-    if (invalidation !== null && commands.spec !== null) caches.count(commands.spec.name);
+    if (invalidation !== null && commands.spec !== null) caches.invalidations.count(commands.spec.name);
     if (commands.completion) {
-      if (caches.undecided) this.#undecided.decide(unit, true);
-      caches.complete();
+      if (caches.invalidations.undecided) this.#undecided.decide(unit, true);
+      caches.invalidations.complete();
     } else if (invalidation !== null && invalidation.status === ACCEPTED)
-      caches.invalidate(invalidation, this.#system.past.time);
+      caches.invalidations.invalidate(invalidation, this.#system.past.time);
     else return null;
     this.#invalidated(line, unit, null);
     return null;
@@ -167,8 +167,8 @@ export class SystemChanges {
     if ("code" in given) return given;
     for (const unit of given.units) {
       // The neutral form has no completion of its own: it says what has happened.
-      unit.caches?.invalidated(given.invalidation, this.#system.past.time);
-      unit.caches?.count(`inv ${record.cache} ${record.granularity}`);
+      unit.caches?.invalidations.invalidated(given.invalidation, this.#system.past.time);
+      unit.caches?.invalidations.count(`inv ${record.cache} ${record.granularity}`);
       this.#invalidated(line, unit, given.invalidation);
     }
     return null;

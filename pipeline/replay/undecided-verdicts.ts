@@ -29,7 +29,11 @@ export class UndecidedVerdicts {
 
   /** Whether a verdict must wait. */
   concerns(unit: IommuUnit, outcome: Outcome): boolean {
-    return outcome.verdict === "stale-after-invalidation" && unit.caches !== null && unit.caches.undecided;
+    return (
+      outcome.verdict === "stale-after-invalidation" &&
+      unit.caches !== null &&
+      unit.caches.invalidations.undecided
+    );
   }
 
   /** One more is held. @param counted the summary counts it: no filter has left it out */
@@ -46,7 +50,7 @@ export class UndecidedVerdicts {
 
   /** It is known now whether an IOMMU waits for its invalidations. */
   decide(unit: IommuUnit, waits: boolean): void {
-    unit.caches?.decide();
+    unit.caches?.invalidations.decide();
     const count = this.#counts.get(unit);
     if (count === undefined) return;
     this.#counts.delete(unit);

@@ -41,7 +41,7 @@ export async function addCacheTasks(bench: Bench): Promise<void> {
   });
   bench.add("caches: 1000 requests, tracked, each iteration after an invalidation", () => {
     let doubt = 0;
-    caches.invalidate(other, ++time);
+    caches.invalidations.invalidate(other, ++time);
     time++;
     for (const c of some) doubt |= track(c);
     return doubt;

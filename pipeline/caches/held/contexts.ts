@@ -220,6 +220,28 @@ export class Contexts {
     return pair;
   }
 
+  /**
+   * As `usePair`, where a request's PASID has had no other pair than that of a slot, valid all along, and shares its entry
+   * with no other requests: then nothing else may answer by way of contexts. Null: there may be more.
+   */
+  useOnlyPair(
+    caches: DeviceCaches,
+    { pasid }: WalkRequest,
+    device: ContextVersion,
+    { tracked: pair }: PasidSlot<TranslationContext>,
+    time: number,
+  ): TranslationContext | null {
+    if (pair === null || pair.gone || pair.device !== device || !isValid(pair.process)) return null;
+    const { processes } = caches;
+    const known = processes.get(pasid);
+    if (known === undefined || known.pairs.length !== 1 || known.history.versions.length !== 1) return null;
+    if (known.history.versions[0] !== pair.process) return null;
+    if (processes.size !== 1 && this.sharedPasidEntries(caches, device.context, pasid).length > 0)
+      return null;
+    pair.process.filled = time;
+    return pair;
+  }
+
   /** The pair of requests that have been translated, which a second stage translates; null where nothing does. */
   useTranslated(
     caches: DeviceCaches,

@@ -7,7 +7,7 @@ import type { PendingInvalidations } from "../invalidations/pending.ts";
 import type { Translations } from "./translations.ts";
 
 /** Invalidations that are remembered: past it, what was held before them is not known. */
-const MOST_INVALIDATIONS = 1 << 14;
+const MOST_INVALIDATIONS = 1 << 10;
 
 /**
  * Which translations of one of two stages an invalidation has covered. A cache may hold what the second stage

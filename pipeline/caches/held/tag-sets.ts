@@ -193,6 +193,8 @@ export class TagSets {
   readonly #byTag = new Map<string, TagSet>();
   readonly #held = new Set<TagSet>();
   readonly #heldOf = new Map<number, Set<TagSet>>();
+  /** Of those that are held, by address space. */
+  readonly #heldWith = new Map<number, Set<TagSet>>();
   /** By domain and address space: a domain may have very many spaces. */
   readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
   /** The latest of whatever domain, and of each. */
@@ -210,6 +212,7 @@ export class TagSets {
     this.#byTag.clear();
     this.#held.clear();
     this.#heldOf.clear();
+    this.#heldWith.clear();
     this.#bySpace.clear();
   }
 
@@ -248,9 +251,11 @@ export class TagSets {
   hold(set: TagSet, covers: (inv: Invalidation, set: TagSet) => boolean): void {
     set.held = true;
     this.#held.add(set);
-    const ofDomain = this.#heldOf.get(set.domain);
-    if (ofDomain === undefined) this.#heldOf.set(set.domain, new Set([set]));
-    else ofDomain.add(set);
+    for (const [held, key] of this.#indexesOf(set)) {
+      const sets = held.get(key);
+      if (sets === undefined) held.set(key, new Set([set]));
+      else sets.add(set);
+    }
     // What it was spared while there was nothing to drop.
     if (set.epoch === 0) return;
     for (const wide of [this.#wide, this.#wideOf.get(set.domain) ?? null]) {
@@ -264,9 +269,18 @@ export class TagSets {
   #spend(set: TagSet): void {
     set.held = false;
     this.#held.delete(set);
-    const ofDomain = this.#heldOf.get(set.domain)!;
-    ofDomain.delete(set);
-    if (ofDomain.size === 0) this.#heldOf.delete(set.domain);
+    for (const [held, key] of this.#indexesOf(set)) {
+      const sets = held.get(key)!;
+      sets.delete(set);
+      if (sets.size === 0) held.delete(key);
+    }
+  }
+
+  #indexesOf({ domain, space }: TagSet): readonly (readonly [Map<number, Set<TagSet>>, number])[] {
+    return [
+      [this.#heldOf, domain],
+      [this.#heldWith, space],
+    ];
   }
 
   /** An invalidation of all that has some tags has taken effect in those of its `candidates` that it is about. */
@@ -280,19 +294,21 @@ export class TagSets {
 
   /** How many `candidates` gives, at least. */
   candidatesOf(inv: Invalidation): number {
-    if (inv.domain === ANY || inv.domainMask !== 0) return this.#held.size;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
+    if (inv.domain === ANY || inv.domainMask !== 0)
+      return space < 0 ? this.#held.size : (this.#heldWith.get(space)?.size ?? 0);
     return space < 0 ? (this.#heldOf.get(inv.domain === NONE ? NO_TAG : inv.domain)?.size ?? 0) : 0;
   }
 
   /** Sets among which are all that an invalidation covers something of. */
   *candidates(inv: Invalidation): Iterable<TagSet> {
+    const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (inv.domain === ANY || inv.domainMask !== 0) {
-      yield* this.#held;
+      if (space < 0) yield* this.#held;
+      else for (const of of [space, GLOBAL_SPACE]) yield* this.#heldWith.get(of) ?? [];
       return;
     }
     const domain = inv.domain === NONE ? NO_TAG : inv.domain;
-    const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (space < 0) {
       yield* this.#heldOf.get(domain) ?? [];
       return;

@@ -105,6 +105,8 @@ class EffectiveInvalidations {
   readonly #invs: Invalidation[] = [];
   readonly #issued: number[] = [];
   #next = 0;
+  /** Tick of the latest one that had nothing to drop and is not among them. */
+  latestUnseen = 0;
 
   /** @param inv kept as it is */
   add(inv: Invalidation, issued: number): void {
@@ -115,6 +117,7 @@ class EffectiveInvalidations {
 
   /** Whether one that was issued from a tick on covers something; where it may have been and is forgotten, too. */
   mayCover(since: number, covers: (inv: Invalidation) => boolean): boolean {
+    if (this.latestUnseen >= since) return true;
     if (this.#invs.length === MOST_EFFECTIVE && this.#issued[this.#next]! >= since) return true;
     return this.#invs.some((inv, n) => this.#issued[n]! >= since && covers(inv));
   }

@@ -54,7 +54,8 @@ function steOf(machine: ReferenceMachine, sid: bigint): bigint | string {
   // 6.3.25: other values are reserved, and behave as 6.
   const given = (cfg >> 6n) & 0x1fn;
   const split = given === 8n || given === 10n ? given : 6n;
-  if (sid >= 1n << size) return "C_BAD_STREAMID";
+  // 6.3.2, 6.3.25: no more than IDR1.SIDSIZE counts; FMT 2 and 3 are reserved, and behave as 0.
+  if (sid >= 1n << size || sid >> (machine.reg("idr1") & 0x3fn) !== 0n) return "C_BAD_STREAMID";
   // 6.3.24, 6.3.25: the base is aligned to the table's size; where IDR0.ST_LEVEL is 0 there is one level.
   const aligned = (log2: bigint) => (pointer >> log2) << log2;
   const twoLevel = ((cfg >> 16n) & 3n) === 1n && ((machine.reg("idr0") >> 27n) & 3n) !== 0n;
@@ -114,9 +115,7 @@ export const smmuv3Device: ReferenceDevice = {
     const atsChecked = regs.bit("cr0", 4);
     if (at === "translated" && !atsChecked) return ok(regs.truncated(address));
     const sid = BigInt(deviceId(request.dev));
-    const cfg = machine.reg("strtab_base_cfg");
-    // How table and base fit each other is not in the reference; nor are contexts of what has been translated.
-    if (((cfg >> 16n) & 3n) > 1n || sid >> (machine.reg("idr1") & 0x3fn) !== 0n) return SKIPPED;
+    // Contexts of what has been translated are not in the reference.
     if (at === "translated" && regs.bit("idr3", 16) && request.pasid !== undefined) return SKIPPED;
     const ste = steOf(machine, sid);
     if (typeof ste === "string") return refused(regs, [ste], at);
