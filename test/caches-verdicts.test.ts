@@ -337,6 +337,8 @@ describe("an invalidation that comes before the change", () => {
     expect(await of(early, (s) => s.cmd(...another).cmd(...WAIT))).toEqual(TOO_EARLY);
     const late = await of(early, (s) => s.cmd(0x9_0032n, A).cmd(...WAIT));
     expect(late).toEqual(["stale-after-invalidation"]);
+    // One that has not completed is enough for nobody to owe another.
+    expect(await of(early, (s) => s.cmd(...GLOBAL_IOTLB))).toEqual(["stale", "missing-completion"]);
     const others = (s: Scenario) => {
       for (let i = 0n; i < 64n; i++) s.cmd(0x9_0032n, B + (i << 12n));
       s.cmd(...WAIT);

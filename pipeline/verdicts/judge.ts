@@ -112,11 +112,13 @@ export class Judge {
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
   #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
     let verdict = this.#explain(record, request, caches, this.#comparison);
-    if (verdict === "stale-after-invalidation") {
-      const { change, behindStop, coveredSince } = this.staleSource!;
+    const wasInvalidated = verdict === "stale-after-invalidation";
+    if (wasInvalidated) {
+      const { change, behindStop, coveredSince, invalidationPending } = this.staleSource!;
       this.behindStop = behindStop;
-      this.changedLater = !behindStop && change !== null && !coveredSince(change.time);
-      if (behindStop || this.changedLater) verdict = "stale";
+      const changedLater = !behindStop && change !== null && !coveredSince(change.time);
+      if (behindStop || changedLater) verdict = "stale";
+      this.changedLater = changedLater && !invalidationPending;
     }
     if (verdict !== "mismatch") {
       outcome.verdict = verdict;
@@ -131,8 +133,7 @@ export class Judge {
       return;
     }
     outcome.changedLine = this.#changedLine();
-    if (verdict !== "stale-after-invalidation" && !this.behindStop && !this.changedLater)
-      this.owed = withSource(this.owed, this.staleSource);
+    if (!wasInvalidated) this.owed = withSource(this.owed, this.staleSource);
   }
 
   /**
