@@ -260,7 +260,8 @@ describe("a machine that is not left as it was found", () => {
   });
 
   test("goes on although a second Ctrl-C comes while it is restored", async () => {
-    fake = await FakeQemu.open(socket, machine());
+    const qemu = await FakeQemu.open(socket, machine());
+    fake = qemu;
     const child = start(["record", "--qmp", socket, "-o", join(folder, "rec")]);
     const over = ended(child);
     let asked = 0;
@@ -268,8 +269,8 @@ describe("a machine that is not left as it was found", () => {
       // Two are switched on, and then off again.
       if (command !== "trace-event-set-state" || ++asked !== 3) return undefined;
       child.kill("SIGINT");
-      setTimeout(() => fake!.send('{"return":{}}\r\n'), 100);
-      fake!.machine.events.set("vtd_dmar_translate", false);
+      setTimeout(() => qemu.send('{"return":{}}\r\n'), 100);
+      qemu.machine.events.set("vtd_dmar_translate", false);
       return null;
     };
     fake.onCont = () => setTimeout(() => asked === 2 && child.kill("SIGINT"), 300);
