@@ -404,6 +404,17 @@ describe("VT-d with CAP_REG.CM", () => {
     expect([before, hazard, after].map((seq) => run.verdict(seq))).toEqual(expected);
   });
 
+  it("a page for writes alone outlives the read that finds no page there, denied by the same code", async () => {
+    const { s, table } = legacy({ cap: CAP });
+    const asked = { ...AT_A, access: "w" } as const;
+    s.put(table.entry(A), FIRST_PA | 2n);
+    s.dma(asked, FIRST_PA);
+    s.put(table.entry(A), 0n);
+    s.dma(AT_A, { code: 6n });
+    const seq = s.dma(asked, FIRST_PA);
+    expect((await s.run()).verdict(seq)).toBe("stale");
+  });
+
   it("a context entry that is not present", async () => {
     const s = new Scenario("intel", { rtaddr: ROOT, cap: CAP });
     const table = new Radix(s, VTD_SECOND).map(A, FIRST_PA);

@@ -258,7 +258,8 @@ export function sameAnswer(a: WalkResult, b: WalkResult): boolean {
  * the same invalidations.
  */
 export function sameTranslation(a: WalkResult, b: WalkResult): boolean {
-  if (a.status !== OK || b.status !== OK) return sameAnswer(a, b);
+  // A page that is denied to a request serves others; one that is not there serves none, though the code may be the same.
+  if (a.status !== OK || b.status !== OK) return sameAnswer(a, b) && a.reason === b.reason;
   return (
     a.frame === b.frame &&
     a.perm === b.perm &&
