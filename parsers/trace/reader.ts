@@ -100,6 +100,6 @@ export async function traceFeed(
     const logFeed = await loadLogFeed();
     return logFeed(layout, handler, options);
   }
-  const { DocumentFeed } = await import("./document-feed.ts");
-  return new DocumentFeed(handler, options);
+  const { documentFeed } = await import("./document-feed.ts");
+  return documentFeed(handler, options);
 }

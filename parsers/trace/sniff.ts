@@ -1,6 +1,5 @@
 import { sniffLog } from "../log-input.ts";
 import { JsonSyntax, NEWLINE, skipSpace } from "./json-syntax.ts";
-import { isRecord, RecordCutter } from "./record-cutter.ts";
 import { afterMark } from "./utf8.ts";
 
 /**
@@ -16,15 +15,16 @@ const OPEN_BRACKET = 0x5b;
 /**
  * Tells line-delimited records from an array of records, from pretty-printed ones and from ones that stand
  * behind one another without newlines. A broken first line must not make a document of a line-delimited trace:
- * where the first line is only the beginning of something, what follows decides: whether it ends it.
+ * where the first line is only the beginning of something, the second one decides.
  *
  * It is asked again each time that more of the input is there, and goes on where it was: no byte is looked at more
  * than a few times, however the input comes.
  */
 export class LayoutSniffer {
   readonly #first = new LineFinder();
-  readonly #second = new LineFinder();
-  #document: DocumentProbe | null = null;
+  #second: LineFinder | null = null;
+  /** The line behind one that may begin an array. */
+  readonly #behind = new LineFinder();
 
   /**
    * @param bytes the start of the input, of which `length` bytes are there; a byte behind them is written to
@@ -32,84 +32,47 @@ export class LayoutSniffer {
    * @returns undefined where more is needed to tell
    */
   sniff(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
-    if (this.#document !== null) return this.#byDocument(this.#document, bytes, length, atEnd);
+    if (this.#second !== null) return this.#bySecond(this.#second, bytes, length, atEnd);
     const first = this.#first;
     if (first.from === 0 && bytes[0] === 0xef && length < 3 && !atEnd) return undefined;
     if (first.from === 0) first.from = afterMark(bytes, 0);
     if (!first.begins(bytes, length)) return atEnd ? "lines" : undefined;
     if (bytes[first.from] === OPEN_BRACKET) {
       if (length < first.from + LONGEST_STAMP && !atEnd) return undefined;
-      if (isStamp(bytes, first.from, length)) return sniffLog(bytes, first.from, length, atEnd);
-    } else {
-      if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
-      if (!first.ends(bytes, length, atEnd)) return undefined;
-      const syntax = new JsonSyntax();
-      const after = syntax.value(bytes, first.from);
-      if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
-      if (syntax.failedAt !== first.end || syntax.inString) return "lines";
+      if (!isStamp(bytes, first.from, length)) return this.#byArray(bytes, length, atEnd);
     }
-    this.#document = new DocumentProbe(first.from);
-    return this.#byDocument(this.#document, bytes, length, atEnd);
-  }
-
-  #byDocument(
-    document: DocumentProbe,
-    bytes: Uint8Array,
-    length: number,
-    atEnd: boolean,
-  ): StreamLayout | undefined {
-    const isOne = document.look(bytes, length, atEnd);
-    if (isOne === undefined) return undefined;
-    if (isOne) return "document";
-    const first = this.#first;
-    const inObject = bytes[first.from] === OPEN_BRACE;
+    if (bytes[first.from] !== OPEN_BRACE) return sniffLog(bytes, first.from, length, atEnd);
     if (!first.ends(bytes, length, atEnd)) return undefined;
-    const second = this.#second;
-    second.from = Math.max(second.from, first.end + 1);
-    if (!second.begins(bytes, length)) return atEnd ? (inObject ? "lines" : "document") : undefined;
-    if (inObject) {
-      const next = skipSpace(bytes, second.from + 1);
-      if (next >= length && !atEnd) return undefined;
-      // An object and a name: nothing that is pretty-printed begins a line so.
-      return bytes[second.from] === OPEN_BRACE && bytes[next] === QUOTE ? "lines" : "document";
-    }
-    if (!second.ends(bytes, length, atEnd)) return undefined;
-    if (isRecord(new JsonSyntax(), bytes, second.from, second.end)) return "lines";
-    return sniffLog(bytes, first.from, length, true) === "log" ? "log" : "document";
-  }
-}
-
-/** Looks whether records are those of a document: by the first one that ends, or does not. */
-class DocumentProbe {
-  readonly #cutter: RecordCutter;
-  #at: number;
-  #found: boolean | undefined;
-
-  constructor(from: number) {
-    this.#at = from;
     const syntax = new JsonSyntax();
-    this.#cutter = new RecordCutter(
-      {
-        value: (_line, bytes, end) => {
-          this.#found ??= bytes[0] !== OPEN_BRACE || isRecord(syntax, bytes, 0, end);
-        },
-        wrong: () => {
-          this.#found ??= false;
-        },
-      },
-      Number.POSITIVE_INFINITY,
-    );
+    const after = syntax.value(bytes, first.from);
+    if (after >= 0) return bytes[skipSpace(bytes, after)] === OPEN_BRACE ? "document" : "lines";
+    if (syntax.failedAt !== first.end || syntax.inString) return "lines";
+    this.#second = new LineFinder();
+    this.#second.from = first.end + 1;
+    return this.#bySecond(this.#second, bytes, length, atEnd);
   }
 
-  look(bytes: Uint8Array, length: number, atEnd: boolean): boolean | undefined {
-    while (this.#found === undefined && this.#at < length)
-      this.#at = this.#cutter.push(bytes, this.#at, length);
-    if (this.#found === undefined && atEnd) {
-      this.#cutter.finish();
-      // An array without records, if anything.
-      this.#found ??= true;
-    }
-    return this.#found;
+  #bySecond(second: LineFinder, bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
+    if (!second.begins(bytes, length)) return atEnd ? "lines" : undefined;
+    const next = skipSpace(bytes, second.from + 1);
+    if (next >= length && !atEnd) return undefined;
+    // An object and a name: nothing that is pretty-printed begins a line so.
+    return bytes[second.from] === OPEN_BRACE && bytes[next] === QUOTE ? "lines" : "document";
+  }
+
+  /** The first line begins as an array does: one, unless nothing of an array follows the bracket. */
+  #byArray(bytes: Uint8Array, length: number, atEnd: boolean): StreamLayout | undefined {
+    const first = this.#first;
+    const next = skipBlanks(bytes, first.from + 1, length);
+    if (next === length) return atEnd ? "document" : undefined;
+    if (ELEMENT.has(bytes[next]!)) return "document";
+    if (!first.ends(bytes, length, atEnd)) return undefined;
+    const second = this.#behind;
+    second.from = Math.max(second.from, first.end + 1);
+    if (!second.begins(bytes, length)) return atEnd ? "document" : undefined;
+    if (!second.ends(bytes, length, atEnd)) return undefined;
+    if (isRecord(bytes, second.from, second.end)) return "lines";
+    return sniffLog(bytes, first.from, length, true) === "log" ? "log" : "document";
   }
 }
 
@@ -143,6 +106,15 @@ class LineFinder {
   }
 }
 
+/** What an array of records may have behind its bracket. */
+const ELEMENT: ReadonlySet<number> = new Set([OPEN_BRACE, OPEN_BRACKET, 0x5d]);
+
+function skipBlanks(bytes: Uint8Array, from: number, to: number): number {
+  let p = from;
+  while (p < to && isBlank(bytes[p]!)) p++;
+  return p;
+}
+
 function isBlank(byte: number): boolean {
   return byte === 0x20 || byte === NEWLINE || byte === 0x09 || byte === 0x0d;
 }
@@ -156,3 +128,13 @@ function isStamp(bytes: Uint8Array, start: number, length: number): boolean {
 /** Seconds since boot, or the day and time that `dmesg --ctime` makes of them. */
 const STAMP = /^\[(?: *\d+\.\d{6}\]|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z])/;
 const LONGEST_STAMP = 24;
+
+/** A whole object with a `type`. */
+function isRecord(bytes: Uint8Array, start: number, end: number): boolean {
+  const syntax = new JsonSyntax();
+  return (
+    bytes[start] === OPEN_BRACE &&
+    syntax.explain(bytes, start, end) === null &&
+    syntax.member(bytes, start, "type") >= 0
+  );
+}

@@ -30,7 +30,7 @@ function beginsWell(bytes: Uint8Array): boolean {
 }
 
 /** How many bytes before `length` are the beginning of a character that goes on behind it. */
-function cutCharacter(bytes: Uint8Array, length: number): number {
+export function cutCharacter(bytes: Uint8Array, length: number): number {
   for (let n = 1; n <= 3 && n <= length; n++) {
     const c = bytes[length - n]!;
     if (c < 0x80) return 0;

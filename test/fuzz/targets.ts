@@ -12,7 +12,7 @@ import { OutcomeFeed } from "../../parsers/outcomes/outcome-feed.ts";
 import { hostAddressOf, memoryWords, ramOf, regionsNamed } from "../../parsers/qemu/monitor-text.ts";
 import { onlyTrace } from "../../parsers/recognize.ts";
 import { unpacked } from "../../parsers/trace/decompress.ts";
-import { DocumentFeed } from "../../parsers/trace/document-feed.ts";
+import { documentFeed } from "../../parsers/trace/document-feed.ts";
 import { isTraceError } from "../../parsers/trace/errors.ts";
 import { type Feed, LineFeed } from "../../parsers/trace/line-feed.ts";
 import { MAX_LINE_BYTES, type TraceHandler } from "../../parsers/trace/reader.ts";
@@ -261,12 +261,12 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       traceSeeds().map((seed) =>
         Buffer.from(`[${Buffer.from(seed).toString("utf8").trim().replaceAll("\n", ",\n")}]`),
       ),
-    run(bytes) {
+    async run(bytes) {
       const said: string[] = [];
       const names = new TraceNames();
       const note = (line: number) => said.push(`${line}`);
       const handler: TraceHandler = { dma: note, mem: note, record: note, unknown: note, error: note };
-      fed(new DocumentFeed(handler, { names, maxLineBytes: MAX_LINE_BYTES }), bytes);
+      fed(await documentFeed(handler, { names, maxLineBytes: MAX_LINE_BYTES }), bytes);
     },
   },
   replay: {
