@@ -42,7 +42,7 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     name: "substream-range",
     text: "takes SubstreamIDs beyond S1CDMax",
     source: "IHI 0070, 5.2 S1CDMax",
-    misreads: [misreading(Ste, { S1CDMax: (max) => (max === 0n ? max : max + 2n) })],
+    misreads: [misreading(Ste, { S1CDMax: (max) => (max === 0n || max > 29n ? max : max + 2n) })],
   },
   {
     name: "vmid-8-bits",
