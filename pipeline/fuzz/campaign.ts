@@ -1,3 +1,4 @@
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -57,8 +58,8 @@ const MOST_FINDINGS = 200;
 /** Asks a device about one world after another, and finds out where it is wrong. */
 export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<CampaignReport> {
   const { model, limits } = port.identity;
-  const { maker, coverage } = await newWorldMaker(model, limits, options.seed);
-  const campaign = new Campaign(port, options);
+  const { maker, coverage, fuzzing } = await newWorldMaker(model, limits, options.seed);
+  const campaign = new Campaign(port, fuzzing, options);
   let inRow = 0;
   for (let worlds = 0; worlds < options.worlds && options.goesOn() && inRow < MOST_FAILURES; worlds++) {
     const world = maker.next();
@@ -83,11 +84,11 @@ export async function newWorldMaker(
   model: IommuModel,
   limits: DevicePort["identity"]["limits"],
   seed: number,
-): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage }> {
+): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage; readonly fuzzing: VendorFuzzing }> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
   const coverage = new FuzzCoverage(vendor, fuzzing);
-  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage };
+  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage, fuzzing };
 }
 
 /** A world that a device departs from. */
@@ -99,6 +100,7 @@ interface Departing extends Shown {
 class Campaign {
   failures = 0;
   readonly #port: DevicePort;
+  readonly #fuzzing: VendorFuzzing;
   readonly #options: CampaignOptions;
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
@@ -107,8 +109,9 @@ class Campaign {
   #requests = 0;
   #unanswered = 0;
 
-  constructor(port: DevicePort, options: CampaignOptions) {
+  constructor(port: DevicePort, fuzzing: VendorFuzzing, options: CampaignOptions) {
     this.#port = port;
+    this.#fuzzing = fuzzing;
     this.#options = options;
   }
 
@@ -119,7 +122,7 @@ class Campaign {
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = judgeWorld(observed, coverage);
-    const signatures = signaturesOf(observed, departures);
+    const signatures = signaturesOf(observed, departures, this.#fuzzing);
     for (const [i, departure] of departures.entries())
       await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
@@ -132,9 +135,9 @@ class Campaign {
     }
     if (this.#findings.size >= MOST_FINDINGS) return;
     const expected = this.#options.isKnown(first.text);
-    const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
+    const small = this.#options.shrinks && !expected ? await this.#shrink(shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signaturesOf(records, [small.shown.departure])[0]!;
+    const signature = signaturesOf(records, [small.shown.departure], this.#fuzzing)[0]!;
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -155,14 +158,18 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #shrink(found: Departing) {
+  #shrink(found: Departing, { where, decided }: Signature) {
     const kind = kindOf(found.departure);
     const { regs } = this.#port.identity.limits;
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       try {
         const answers = await this.#port.run(records);
-        const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
-        return departure === undefined ? null : { records, answers, departure, line: departure.line };
+        const observed = observedRecords(records, answers);
+        const departure = judgeWorld(observed).find((one) => kindOf(one) === kind);
+        if (departure === undefined) return null;
+        // What one field decides is not to become what another one does.
+        if (decided && signaturesOf(observed, [departure], this.#fuzzing)[0]!.where !== where) return null;
+        return { records, answers, departure, line: departure.line };
       } catch (error) {
         if (error instanceof DeviceFailure && error.kind !== "start") return null;
         throw error;

@@ -7,6 +7,7 @@ import type { TraceHandler } from "../../parsers/trace/record-source.ts";
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
@@ -22,12 +23,17 @@ import { fieldClasses, hasReserved } from "./field-classes.ts";
 import type { Departure } from "./judge.ts";
 import { encode } from "./mutations.ts";
 
+/** In the place of a field. */
+const RESERVED_BITS = "reserved bits";
+
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
   /** The whole of it, for an ignore file. */
   readonly text: string;
   /** "VT-d context entry.TT"; "" where no field decides. */
   readonly where: string;
+  /** It names a field: the answer depends on that. */
+  readonly decided: boolean;
   /** What a correct IOMMU answers, and what the device did. */
   readonly expected: string;
   readonly observed: string;
@@ -38,17 +44,20 @@ interface ReadEntry {
   readonly layout: Layout;
   readonly frame: number;
   readonly offset: number;
+  readonly level: number;
   readonly littleEndian: boolean;
 }
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
-export function kindOf({ outcome, answer }: Departure): string {
-  return `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}${outcome.diff === "record" ? " (record)" : ""}`;
+export function kindOf(departure: Departure): string {
+  const { verdict, diff } = departure.outcome;
+  return `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}${diff === "record" ? " (record)" : ""}`;
 }
 
-function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
+function expectedOf({ outcome, condition }: Pick<Departure, "outcome" | "condition">): string {
   if (outcome.result !== "fault") return outcome.result;
-  return outcome.code === undefined ? outcome.name! : `${outcome.name} (${outcome.code})`;
+  const { code, name } = outcome;
+  return `${code === undefined ? name! : `${name} (${code})`}${condition === "" ? "" : `, ${condition}`}`;
 }
 
 function observedOf({ answer }: Pick<Departure, "answer">): string {
@@ -60,14 +69,19 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  fuzzing: VendorFuzzing,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, fuzzing).places();
   return departures.map((departure) => {
     const where = places.get(departure)!;
     const kind = kindOf(departure);
     const [expected, observed] = [expectedOf(departure), observedOf(departure)];
-    return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+    const text = where === "" ? kind : `${where}: ${kind}`;
+    return { text, where, decided: where.includes("."), expected, observed };
   });
 }
 
@@ -75,6 +89,7 @@ class Attribution implements TraceHandler {
   readonly #names = new TraceNames();
   readonly #system = new RecordedSystem(this.#names, { ...DEFAULT_OPTIONS, caches: false, findings: false });
   readonly #records: readonly WorldRecord[];
+  readonly #usual: NonNullable<VendorFuzzing["usual"]>;
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
@@ -83,8 +98,13 @@ class Attribution implements TraceHandler {
   /** What was invalidated last; "": nothing. */
   #invalidated = "";
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(
+    records: readonly WorldRecord[],
+    departures: readonly Departure[],
+    { usual }: Pick<VendorFuzzing, "usual">,
+  ) {
     this.#records = records;
+    this.#usual = usual ?? (() => null);
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
@@ -115,7 +135,7 @@ class Attribution implements TraceHandler {
   dma(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
-    const found = record.observed.present ? this.#decide(record) : "";
+    const found = record.observed.present ? this.#decide(record, departure) : "";
     // Who ignores a field looks like somebody who has kept what was there before it changed.
     const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
     this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
@@ -138,10 +158,18 @@ class Attribution implements TraceHandler {
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
-  #decide(record: DmaRecord): string {
+  #decide(record: DmaRecord, departure: Departure): string {
     const entries = this.#entriesOf(record);
-    for (const entry of entries.toReversed()) {
-      const field = this.#fieldOf(entry, record);
+    // A field that would suppress the record explains why there is none, though it does not say so.
+    if (lacksRecord(departure)) return entries.at(-1)?.layout.name ?? "";
+    const ways = [
+      (entry: ReadEntry) => this.#rareFieldOf(entry, record),
+      (entry: ReadEntry) => this.#fieldOf(entry, record),
+    ];
+    for (const [way, entry] of ways.flatMap((way) =>
+      entries.toReversed().map((entry) => [way, entry] as const),
+    )) {
+      const field = way(entry);
       if (field !== "") return `${entry.layout.name}.${field}`;
     }
     return entries.at(-1)?.layout.name ?? "";
@@ -159,8 +187,8 @@ class Attribution implements TraceHandler {
   #entriesOf(record: DmaRecord): ReadEntry[] {
     const entries: ReadEntry[] = [];
     const observer: WalkObserver = {
-      entry(layout, frame, offset, view, _at, _stage, _level, littleEndian) {
-        if (view !== null) entries.push({ layout, frame, offset, littleEndian });
+      entry(layout, frame, offset, view, _at, _stage, level, littleEndian) {
+        if (view !== null) entries.push({ layout, frame, offset, level, littleEndian });
       },
     };
     const route = this.#system.iommus.route(record);
@@ -170,6 +198,17 @@ class Attribution implements TraceHandler {
     this.#walk(record);
     tables.observer = null;
     return entries;
+  }
+
+  /** The field whose rarer meaning the device does not know. */
+  #rareFieldOf(entry: ReadEntry, record: DmaRecord): string {
+    const { layout, level, littleEndian } = entry;
+    const was = this.#bytesOf(entry);
+    const values = was && this.#usual(layout, new DataView(was.buffer), level);
+    if (was === null || values === null) return "";
+    const usual = Uint8Array.from(was);
+    layout.encode(values, new DataView(usual.buffer), 0, littleEndian);
+    return this.#explains(entry, usual, was, record) ? Object.keys(values).join() : "";
   }
 
   /** The first field of an entry with which, had it another value, the device would be right. */
@@ -182,8 +221,14 @@ class Attribution implements TraceHandler {
       change(new DataView(bytes.buffer));
       return this.#explains(entry, bytes, was, record);
     };
-    if (hasReserved(layout) && explains((view) => clearReserved(layout, view, entry.littleEndian)))
-      return "reserved bits";
+    if (hasReserved(layout) && explains((view) => setReserved(layout, view, entry.littleEndian, false)))
+      return RESERVED_BITS;
+    // Who checks more of them than there are to check is right as soon as all are set.
+    if (
+      layout.reservedSet(new DataView(was.buffer), 0, entry.littleEndian).length > 0 &&
+      explains((view) => setReserved(layout, view, entry.littleEndian, true))
+    )
+      return RESERVED_BITS;
     for (const field of layout.names())
       for (const value of valuesOf(layout, field))
         if (explains((view) => encode(layout, field, value, view, entry.littleEndian))) return field;
@@ -217,11 +262,17 @@ function valuesOf(layout: Layout, field: string): bigint[] {
   return [0n, allOnes(layout, field)];
 }
 
-function clearReserved(layout: Layout, view: DataView, littleEndian: boolean): void {
+function lacksRecord({ outcome, answer }: Departure): boolean {
+  return outcome.diff === "record" && answer.recorded === false;
+}
+
+/** Sets or clears all reserved bits. */
+function setReserved(layout: Layout, view: DataView, littleEndian: boolean, set: boolean): void {
   if (layout.bytes < 8) return;
   const words = layout.reserved();
   for (let at = 0; at < layout.bytes; at += 8) {
     const mask = (BigInt(words[at / 4 + 1]!) << 32n) | BigInt(words[at / 4]!);
-    view.setBigUint64(at, view.getBigUint64(at, littleEndian) & ~mask, littleEndian);
+    const word = view.getBigUint64(at, littleEndian);
+    view.setBigUint64(at, set ? word | mask : word & ~mask, littleEndian);
   }
 }
