@@ -23,6 +23,7 @@ import { fieldClasses, hasReserved } from "./field-classes.ts";
 import type { Departure } from "./judge.ts";
 import { encode } from "./mutations.ts";
 
+const PAGE_SHIFT = 12n;
 /** In the place of a field. */
 const RESERVED_BITS = "reserved bits";
 
@@ -76,13 +77,31 @@ export function signaturesOf(
 ): Signature[] {
   if (departures.length === 0) return [];
   const places = new Attribution(records, departures, fuzzing).places();
+  const held = new Map<string, Signature>();
   return departures.map((departure) => {
-    const where = places.get(departure)!;
-    const kind = kindOf(departure);
-    const [expected, observed] = [expectedOf(departure), observedOf(departure)];
-    const text = where === "" ? kind : `${where}: ${kind}`;
-    return { text, where, decided: where.includes("."), expected, observed };
+    const translation = translationOf(records[departure.line - 1]!, departure);
+    const earlier = held.get(translation);
+    if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
+    const signature = signatureOf(places.get(departure)!, departure);
+    if (translation !== "") held.set(translation, signature);
+    return signature;
   });
+}
+
+function signatureOf(where: string, departure: Departure): Signature {
+  const kind = kindOf(departure);
+  const text = where === "" ? kind : `${where}: ${kind}`;
+  const [expected, observed] = [expectedOf(departure), observedOf(departure)];
+  return { text, where, decided: where.includes("."), expected, observed };
+}
+
+/**
+ * The translation that a device has used: where there should be none, it has it in a cache from then on, and what it
+ * answers from that is no other mistake. "": it has used none.
+ */
+function translationOf({ dev, pasid, addr }: WorldRecord, { answer }: Departure): string {
+  if (answer.result !== "ok" || answer.pa === undefined) return "";
+  return [dev, pasid, BigInt(addr as string) >> PAGE_SHIFT, BigInt(answer.pa) >> PAGE_SHIFT].join();
 }
 
 class Attribution implements TraceHandler {
