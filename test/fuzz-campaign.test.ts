@@ -94,6 +94,17 @@ it("makes the same worlds of the same seed, and others of another", async () => 
   expect(new Set(one).size).toBe(6);
 });
 
+it("asks for no PASID below the smallest one that a device can have, and for those above and for none", async () => {
+  const { maker } = await newWorldMaker("riscv", { ...NO_LIMITS, leastPasid: 1 }, 1);
+  const asked = Array.from({ length: 60 }, () => maker.next().records)
+    .flat()
+    .filter(({ type }) => type === "dma");
+  const pasids = asked.map(({ pasid }) => pasid as number | undefined);
+  expect(pasids).not.toContain(0);
+  expect(pasids).toContain(1);
+  expect(pasids).toContain(undefined);
+});
+
 it("shrinks what it finds to a few lines that still show it, and names the field", async () => {
   const { found } = await campaign("intel", await mistake("intel", "one-pasid-code"), {
     worlds: 60,
