@@ -2,8 +2,8 @@ import { FIRST_STAGE, Invalidation, SECOND_STAGE } from "../../walkers/invalidat
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
+import type { Scope } from "./answers/cache-question.ts";
 import { Explanation, INVALIDATED, UNEXPLAINED, VALID } from "./answers/explanation.ts";
-import type { Scope } from "./answers/question.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs, type DeviceUse } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";

@@ -12,11 +12,11 @@ import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, staleAnswer } from "../history/stale-source.ts";
 import type { Change } from "../history/versioned-memory.ts";
 import { type PendingInvalidations, placeOfContext } from "../invalidations/pending.ts";
-import type { Question } from "./question.ts";
+import type { CacheQuestion } from "./cache-question.ts";
 
 /** Answers that come from cached device contexts and PASID entries. */
 export class ContextAnswers {
-  readonly #question: Question;
+  readonly #question: CacheQuestion;
   readonly #unit: CachedIommu;
   readonly #contexts: Contexts;
   readonly #past: PastWalks;
@@ -24,7 +24,7 @@ export class ContextAnswers {
   readonly #roots: RootChanges;
 
   constructor(
-    question: Question,
+    question: CacheQuestion,
     unit: CachedIommu,
     contexts: Contexts,
     past: PastWalks,

@@ -14,9 +14,9 @@ import type { RootChanges } from "../history/root-changes.ts";
 import type { StaleSource } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
+import { type Accept, CacheQuestion, type Scope } from "./cache-question.ts";
 import { ContextAnswers } from "./context-answers.ts";
 import { NeedToAsk } from "./need-to-ask.ts";
-import { type Accept, Question, type Scope } from "./question.ts";
 import { StructureAnswers } from "./structure-answers.ts";
 import { TranslationAnswers } from "./translation-answers.ts";
 
@@ -36,7 +36,7 @@ export class Explanation {
   readonly #translations: Translations;
   readonly #structures: PagingStructures;
   readonly #past: PastWalks;
-  readonly #question = new Question();
+  readonly #question = new CacheQuestion();
   readonly #ofContexts: ContextAnswers;
   readonly #ofTranslations: TranslationAnswers;
   readonly #ofStructures: StructureAnswers;

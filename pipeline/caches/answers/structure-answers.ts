@@ -9,11 +9,11 @@ import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleSource, staleAnswer } from "../history/stale-source.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
-import type { Question } from "./question.ts";
+import type { CacheQuestion } from "./cache-question.ts";
 
 /** Answers of walks that go on from a table entry above the last level, as it was. */
 export class StructureAnswers {
-  readonly #question: Question;
+  readonly #question: CacheQuestion;
   readonly #contexts: Contexts;
   readonly #structures: PagingStructures;
   readonly #past: PastWalks;
@@ -21,7 +21,7 @@ export class StructureAnswers {
   readonly #roots: RootChanges;
 
   constructor(
-    question: Question,
+    question: CacheQuestion,
     contexts: Contexts,
     structures: PagingStructures,
     past: PastWalks,

@@ -11,12 +11,12 @@ import type { RootChanges } from "../history/root-changes.ts";
 import { staleAnswer } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
+import type { CacheQuestion } from "./cache-question.ts";
 import type { ContextAnswers } from "./context-answers.ts";
-import type { Question } from "./question.ts";
 
 /** Answers that come from translations of pages. */
 export class TranslationAnswers {
-  readonly #question: Question;
+  readonly #question: CacheQuestion;
   readonly #memory: VersionedMemory;
   readonly #contexts: Contexts;
   readonly #translations: Translations;
@@ -26,7 +26,7 @@ export class TranslationAnswers {
   readonly #ofContexts: ContextAnswers;
 
   constructor(
-    question: Question,
+    question: CacheQuestion,
     memory: VersionedMemory,
     contexts: Contexts,
     translations: Translations,

@@ -16,7 +16,7 @@ export type Scope =
 export type Accept = (walk: WalkResult) => boolean;
 
 /** What is asked of the caches of one IOMMU: which entries give an answer to a request. One is reused for every request. */
-export class Question {
+export class CacheQuestion {
   request!: WalkRequest;
   scope: Scope = "valid";
   accept!: Accept;
