@@ -14,7 +14,7 @@ import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
 import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { RecordedSystem } from "../replay/recorded-system.ts";
-import { fieldClasses, hasReserved } from "./field-classes.ts";
+import { fieldClasses } from "./field-classes.ts";
 import { encode } from "./mutations.ts";
 
 /** In the place of a field. */
@@ -137,33 +137,35 @@ export class RequestWalks implements TraceHandler {
 }
 
 /** What a device would take an entry for that looks at one of its fields in another way. */
-export function* readingsOf({ layout, bytes: was, littleEndian }: ReadEntry): Generator<Reading> {
-  const changed = (field: string, change: (view: DataView) => void): Reading => {
-    const bytes = Uint8Array.from(was);
-    change(new DataView(bytes.buffer));
-    return { field, bytes };
-  };
-  if (hasReserved(layout)) {
-    yield changed(RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, false));
-    // Who checks more of them than there are to check is right as soon as all are set.
-    if (layout.reservedSet(new DataView(was.buffer), 0, littleEndian).length > 0)
-      yield changed(RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, true));
-  }
+export function* readingsOf(entry: ReadEntry): Generator<Reading> {
+  const { layout, littleEndian } = entry;
+  yield* reservedReadings(entry);
   for (const field of layout.names())
     for (const value of valuesOf(layout, field))
-      yield changed(field, (view) => encode(layout, field, value, view, littleEndian));
+      yield reading(entry, field, (view) => encode(layout, field, value, view, littleEndian));
 }
 
-/** What a device would take an entry for that knows only the usual meaning of its fields; null: there is nothing rare in it. */
-export function usualReading(
-  { layout, bytes: was, level, littleEndian }: ReadEntry,
-  { usual }: Pick<VendorFuzzing, "usual">,
-): Reading | null {
-  const values = usual?.(layout, new DataView(was.buffer), level) ?? null;
-  if (values === null) return null;
+/** The same of what is rare in an entry: it is rather that than a field which every entry has. */
+export function* rareReadings(entry: ReadEntry, { usual }: Pick<VendorFuzzing, "usual">): Generator<Reading> {
+  const { layout, bytes, level, littleEndian } = entry;
+  const values = usual?.(layout, new DataView(bytes.buffer), level) ?? null;
+  if (values !== null)
+    yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
+  yield* reservedReadings(entry);
+}
+
+function* reservedReadings(entry: ReadEntry): Generator<Reading> {
+  const { layout, bytes, littleEndian } = entry;
+  if (layout.reservedSet(new DataView(bytes.buffer), 0, littleEndian).length === 0) return;
+  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, false));
+  // Who checks more of them than there are to check is right as soon as all are set.
+  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, true));
+}
+
+function reading({ bytes: was }: ReadEntry, field: string, change: (view: DataView) => void): Reading {
   const bytes = Uint8Array.from(was);
-  layout.encode(values, new DataView(bytes.buffer), 0, littleEndian);
-  return { field: Object.keys(values).join(), bytes };
+  change(new DataView(bytes.buffer));
+  return { field, bytes };
 }
 
 /** The record that writes other bytes in an entry's place. */

@@ -43,6 +43,8 @@ const INVALIDATE_ENTRY = 2n << 60n;
 
 /** Since when translation has to be asked for. */
 const REMAP_VERSION = 10.1;
+/** Events are put into the log, but its tail does not move. */
+const LAST_UNLOGGED = 10.0;
 const ENABLED = BigInt(ControlRegister.mask.IOMMUEN.lo);
 const COMMANDS_ON = BigInt(ControlRegister.mask.CMDBUFEN.lo);
 /** What a trace that says nothing of the register means. */
@@ -114,6 +116,7 @@ export function qemuAmd(): EmulatorDriver {
       ];
     },
     props: () => ({}),
+    logsFaults: (version) => version > LAST_UNLOGGED,
     // Events do not tell pages from each other, and none tells of what V=0 lets through.
     limits: { untranslated: false, len: 1, registers: X86_REGISTERS },
     events: [
@@ -178,7 +181,9 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
   if (!result) return null;
   const page = BigInt(`0x${result[1]}`);
   const passes = page !== 0n && page === (address & ~0xfffn);
-  if (events.some((event) => DENIED.test(event)) || !(passes || events.some((event) => HELD.test(event))))
+  // Before 11 an entry with V=0 is told of as one that is invalid, and lets all through.
+  const denied = events.some((event) => DENIED.test(event));
+  if (!passes && (denied || !events.some((event) => HELD.test(event))))
     return { result: "fault", recorded: false };
   return { result: "ok", places: placesOf(page, address) };
 }
