@@ -145,21 +145,24 @@ export function* readingsOf(entry: ReadEntry): Generator<Reading> {
       yield reading(entry, field, (view) => encode(layout, field, value, view, littleEndian));
 }
 
-/** The same of what is rare in an entry: it is rather that than a field which every entry has. */
-export function* rareReadings(entry: ReadEntry, { usual }: Pick<VendorFuzzing, "usual">): Generator<Reading> {
-  const { layout, bytes, level, littleEndian } = entry;
-  const values = usual?.(layout, new DataView(bytes.buffer), level) ?? null;
-  if (values !== null)
-    yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
-  yield* reservedReadings(entry);
-}
-
-function* reservedReadings(entry: ReadEntry): Generator<Reading> {
+/** The same of its reserved bits, where any are set: it is rather these than a field, which every entry has. */
+export function* reservedReadings(entry: ReadEntry): Generator<Reading> {
   const { layout, bytes, littleEndian } = entry;
   if (layout.reservedSet(new DataView(bytes.buffer), 0, littleEndian).length === 0) return;
   yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, false));
   // Who checks more of them than there are to check is right as soon as all are set.
   yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, true));
+}
+
+/** And where it says something rare, of what that usually is. */
+export function* usualReadings(
+  entry: ReadEntry,
+  { usual }: Pick<VendorFuzzing, "usual">,
+): Generator<Reading> {
+  const { layout, bytes, level, littleEndian } = entry;
+  const values = usual?.(layout, new DataView(bytes.buffer), level) ?? null;
+  if (values === null) return;
+  yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
 }
 
 function reading({ bytes: was }: ReadEntry, field: string, change: (view: DataView) => void): Reading {

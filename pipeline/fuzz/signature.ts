@@ -8,7 +8,14 @@ import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { type ReadEntry, type Reading, RequestWalks, rareReadings, readingsOf } from "./request-walks.ts";
+import {
+  type ReadEntry,
+  type Reading,
+  RequestWalks,
+  readingsOf,
+  reservedReadings,
+  usualReadings,
+} from "./request-walks.ts";
 
 const PAGE_SHIFT = 12n;
 
@@ -120,7 +127,8 @@ class Attribution {
     // A field that would suppress the record explains why there is none, though it does not say so.
     if (lacksRecord(departure)) return last;
     return (
-      this.#placeIn(entries, record, (entry) => rareReadings(entry, this.#fuzzing)) ??
+      this.#placeIn(entries, record, reservedReadings) ??
+      this.#placeIn(entries, record, (entry) => usualReadings(entry, this.#fuzzing)) ??
       this.#placeIn(entries, record, readingsOf) ??
       last
     );
