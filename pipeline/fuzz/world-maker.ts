@@ -189,6 +189,7 @@ class Happenings {
     const request = this.#requests.next(target);
     this.#records.push(request);
     if (this.#random.oneIn(3)) this.#records.push(this.#requests.otherwise(request));
+    if (this.#random.oneIn(4)) this.#records.push(this.#requests.elsewhere(request));
   }
 
   #change(entry: WorldEntry): void {

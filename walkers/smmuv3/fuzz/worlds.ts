@@ -30,11 +30,24 @@ const MOST_SSID_BITS = 7;
 const TOP_BYTE = 0xffn << 56n;
 const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
 
-/** A second stage under a VMID of its own. */
+/** A VMID, and the second stage under it where there is one: of one stream, or of several. */
 interface Guest {
+  readonly config: number;
   readonly vmid: number;
   readonly stage: (ArmStage & { readonly sl0: number }) | null;
   readonly below: Below | null;
+  /** Fields of its second stage: equal in all STEs that have it. */
+  readonly second: FieldValues;
+  readonly spaces: Space[];
+}
+
+/** What context descriptors of one ASID have in common. */
+interface Space {
+  readonly el2: boolean;
+  readonly asid: number;
+  readonly low: ArmStage;
+  readonly high: ArmStage | null;
+  readonly fields: FieldValues;
 }
 
 export function buildSmmuWorld(world: World): void {
@@ -51,7 +64,7 @@ export function buildSmmuWorld(world: World): void {
     FMT: twoLevel ? 1 : 0,
   });
   const sids = 2 ** Math.min(log2size, world.field("idr1", "SIDSIZE"));
-  const streams: Streams = { table, split: twoLevel ? split : 0 };
+  const streams: Streams = { table, split: twoLevel ? split : 0, guests: [] };
   const configs = configsOf(world);
   for (const sid of chooseDevices(world, 3, sids, () => random.below(random.oneIn(2) ? 64 : sids)))
     addStream(world, streams, sid, random.pick(configs));
@@ -61,6 +74,8 @@ interface Streams {
   readonly table: bigint;
   /** 0: linear. */
   readonly split: number;
+  /** Those of the streams so far. */
+  readonly guests: Guest[];
 }
 
 function setRegisters(world: World): void {
@@ -94,7 +109,23 @@ function configsOf(world: World): number[] {
   return configs;
 }
 
-function addStream(world: World, { table, split }: Streams, sid: number, config: number): void {
+/** A guest that an earlier stream of the same configuration has, or a new one. */
+function guestOf(world: World, { guests }: Streams, config: number): Guest {
+  const { random } = world;
+  const alike = guests.filter((guest) => guest.config === config);
+  if (alike.length > 0 && random.oneIn(2)) return random.pick(alike);
+  const vmid = world.freshId("VMID", world.has("idr0", "VMID16") ? 2 ** 16 : 2 ** 8);
+  const nested = config === CONFIG_NESTED;
+  const stage = nested || config === CONFIG_STAGE2 ? secondArmStage(world, !nested) : null;
+  const below = nested ? shiftedBy(stage!) : null;
+  const second = stage === null ? {} : secondFields(world, stage);
+  const guest = { config, vmid, stage, below, second, spaces: [] };
+  guests.push(guest);
+  return guest;
+}
+
+function addStream(world: World, streams: Streams, sid: number, config: number): void {
+  const { table, split } = streams;
   const path: WorldEntry[] = [];
   let at = table + BigInt(Ste.bytes * sid);
   if (split !== 0) {
@@ -103,11 +134,9 @@ function addStream(world: World, { table, split }: Streams, sid: number, config:
     path.push(world.put(L1Std, l1At, { Span: split + 1, L2Ptr: array }));
     at = array + BigInt(Ste.bytes * (sid % 2 ** split));
   }
-  const vmids = world.has("idr0", "VMID16") ? 2 ** 16 : 2 ** 8;
-  const vmid = world.freshId("VMID", vmids);
   const nested = config === CONFIG_NESTED;
-  const stage = nested || config === CONFIG_STAGE2 ? secondArmStage(world, !nested) : null;
-  const guest: Guest = { vmid, stage, below: nested ? shiftedBy(stage!) : null };
+  const guest = guestOf(world, streams, config);
+  const { vmid, stage } = guest;
   const ste = world.put(Ste, at, steFields(world, config, guest));
   path.push(ste);
   const domain = world.has("idr0", "S2P") ? vmid : -1;
@@ -121,17 +150,18 @@ function addStream(world: World, { table, split }: Streams, sid: number, config:
   stage?.tables.usedBy(tags, (iova) => targets.get(iova));
 }
 
-function steFields(world: World, config: number, { vmid, stage }: Guest): FieldValues {
+function secondFields(world: World, stage: ArmStage & { readonly sl0: number }): FieldValues {
   const { random } = world;
   const stallOnly = world.field("idr0", "STALL_MODEL") === 2;
-  const second =
-    stage === null
-      ? {}
-      : {
-          ...{ S2T0SZ: 64 - stage.inputBits, S2SL0: stage.sl0, S2TG: TG0(stage.granule), S2AA64: 1 },
-          ...{ S2PS: world.field("idr5", "OAS"), S2TTB: stage.tables.root, S2R: lessOften(world) },
-          ...{ S2AFFD: random.below(2), S2PTW: random.oneIn(4) ? 1 : 0, S2S: stallOnly ? 1 : 0 },
-        };
+  return {
+    ...{ S2T0SZ: 64 - stage.inputBits, S2SL0: stage.sl0, S2TG: TG0(stage.granule), S2AA64: 1 },
+    ...{ S2PS: world.field("idr5", "OAS"), S2TTB: stage.tables.root, S2R: lessOften(world) },
+    ...{ S2AFFD: random.below(2), S2PTW: random.oneIn(4) ? 1 : 0, S2S: stallOnly ? 1 : 0 },
+  };
+}
+
+function steFields(world: World, config: number, { vmid, second }: Guest): FieldValues {
+  const { random } = world;
   const hypervisor = config === CONFIG_STAGE1 && world.has("idr0", "HYP") && random.oneIn(6);
   return {
     ...{ V: 1, Config: config, SHCFG: 1, S2VMID: vmid, STRW: hypervisor ? STRW_EL2 : STRW_EL1 },
@@ -204,6 +234,22 @@ function leaves(world: World): Map<bigint, bigint> {
   return known;
 }
 
+/** The address space of an earlier context descriptor under the VMID, or a new one. */
+function spaceOf(world: World, guest: Guest, el2: boolean): Space {
+  const { random } = world;
+  const alike = guest.spaces.filter((space) => space.el2 === el2);
+  if (alike.length > 0 && random.oneIn(4)) return random.pick(alike);
+  const asids = world.has("idr0", "ASID16") ? 2 ** 16 : 2 ** 8;
+  const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
+  const asid = world.freshId(`ASID of ${domain}`, asids);
+  const width = Math.min(armOutputBits(world), guest.stage?.inputBits ?? 64);
+  const low = firstArmStage(world, false, guest.below, width);
+  const high = !el2 && random.oneIn(3) ? firstArmStage(world, true, guest.below, width) : null;
+  const space = { el2, asid, low, high, fields: cdFields(world, asid, low, high) };
+  guest.spaces.push(space);
+  return space;
+}
+
 function addContext(
   world: World,
   sid: number,
@@ -214,16 +260,11 @@ function addContext(
   el2: boolean,
   above: readonly WorldEntry[],
 ): void {
-  const { random } = world;
-  const asids = world.has("idr0", "ASID16") ? 2 ** 16 : 2 ** 8;
   const regime = el2 ? REGIME_EL2 : REGIME_EL1;
   const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
-  const asid = world.freshId(`ASID of ${domain}`, asids);
+  const { asid, low, high, fields } = spaceOf(world, guest, el2);
   const nested = guest.stage !== null;
-  const width = Math.min(armOutputBits(world), nested ? guest.stage!.inputBits : 64);
-  const low = firstArmStage(world, false, guest.below, width);
-  const high = !el2 && random.oneIn(3) ? firstArmStage(world, true, guest.below, width) : null;
-  const entry = world.put(Cd, at, cdFields(world, asid, low, high));
+  const entry = world.put(Cd, at, fields);
   const tags = { device: sid, pasid: ssid, domain, space: el2 ? -1 : asid, regime, nested };
   entry.uses.push(...contextUses(tags, "pasid", 1));
   for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));
