@@ -102,8 +102,10 @@ export class DeviceRequests {
   ): Promise<EmulatedAnswer | null> {
     const machine = this.#machine;
     await device.request(machine, address, bytes, write, this.#steps);
-    const record = (await this.#driver.faultRecord?.(machine)) ?? null;
-    await machine.flush();
+    const { faultRecord } = this.#driver;
+    // Whoever has read the fault log has waited for the request as well.
+    const record = faultRecord === undefined ? null : await faultRecord(machine);
+    if (faultRecord === undefined) await machine.flush();
     return this.#driver.answer(this.#lines(), address, record);
   }
 

@@ -35,10 +35,8 @@ const TR_RESPONSE = UNIT + 0x268n;
 
 /** cqen and fqen; what stopped a queue is cleared when it is switched on. */
 const QUEUE_ON = 1;
-/** tr_req_ctl: Go, Priv, Exe, NW, PID, PV, DID. */
+/** tr_req_ctl: Go, NW, PID, PV, DID. */
 const GO = 1n;
-const PRIV = 1n << 1n;
-const EXE = 1n << 2n;
 const NW = 1n << 3n;
 const PID_SHIFT = 12n;
 const PV = 1n << 32n;
@@ -50,6 +48,8 @@ const PPN_MASK = (1n << 44n) - 1n;
 
 const RAM = 0x8000_0000n;
 const MEMORY = { base: RAM + 0x140_0000n, bytes: 0x2c0_0000n } as const;
+/** What its cache has invalidated stays in it until it is full, and each command looks at all of it. */
+const IOATC_ENTRIES = 1024;
 /** Where it boots from. */
 const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
 /** Memory that is no world's: both queues. */
@@ -98,12 +98,15 @@ class Queues {
     machine.write32(CQT, this.#tail);
   }
 
-  /** The first fault since the last call. */
+  /** The first fault since the last call. Where there would be one is read at once, since waiting takes longer. */
   async fault(machine: EmulatedMachine): Promise<DataView | null> {
-    const tail = (await machine.read32(FQT)) % 2 ** FAULTS_LOG2;
-    if (tail === this.#head) return null;
     const { bytes } = RISCV_FAULT_RECORD;
-    const record = await machine.readBytes(FAULTS + BigInt(bytes * this.#head), bytes);
+    const [pointer, record] = await Promise.all([
+      machine.read32(FQT),
+      machine.readBytes(FAULTS + BigInt(bytes * this.#head), bytes),
+    ]);
+    const tail = pointer % 2 ** FAULTS_LOG2;
+    if (tail === this.#head) return null;
     this.#head = tail;
     machine.write32(FQH, tail);
     return new DataView(record.buffer, record.byteOffset, bytes);
@@ -115,13 +118,14 @@ export function qemuRiscv(): EmulatorDriver {
   return {
     architecture: "riscv64",
     name: "riscv-iommu-pci",
-    machine: () => ["-M", "virt", "-device", "riscv-iommu-pci,addr=1.0"],
+    machine: () => ["-M", "virt", "-device", `riscv-iommu-pci,addr=1.0,ioatc-limit=${IOATC_ENTRIES}`],
     props: () => ({}),
     limits: {
       devices: [...FUNCTIONS, ...WIDE_IDS],
-      accesses: ["r", "w", "rw", "x"],
+      // Its translations know of neither privilege nor execution, and take process_id 0 for none.
+      accesses: ["r", "w", "rw"],
       pasid: true,
-      priv: true,
+      leastPasid: 1,
     },
     events: ["riscv_iommu_dma"],
     devices: FUNCTIONS,
@@ -165,8 +169,7 @@ export function qemuRiscv(): EmulatorDriver {
       if (control === null) return null;
       machine.write64(TR_REQ_IOVA, request.address);
       machine.write64(TR_REQ_CTL, control);
-      const response = await machine.read64(TR_RESPONSE);
-      const record = await queues.fault(machine);
+      const [response, record] = await Promise.all([machine.read64(TR_RESPONSE), queues.fault(machine)]);
       if ((response & FAULT) === 0n)
         return { result: "ok", pa: (((response >> PPN_SHIFT) & PPN_MASK) << 12n) | (request.address & PAGE) };
       // "tr_response": whether the fault queue has a record of it is not said.
@@ -176,12 +179,10 @@ export function qemuRiscv(): EmulatorDriver {
 }
 
 /** The operands of a request of one page, or null where there are none for it: writes alone. */
-function controlOf({ device, pasid, address, bytes, access, priv }: EmulatedRequest): bigint | null {
+function controlOf({ device, pasid, address, bytes, access }: EmulatedRequest): bigint | null {
   if (access === "w" || (address & PAGE) + BigInt(bytes) > PAGE + 1n) return null;
   return (
     GO |
-    (priv ? PRIV : 0n) |
-    (access === "x" ? EXE : 0n) |
     (access === "rw" ? 0n : NW) |
     (pasid === undefined ? 0n : PV | (BigInt(pasid) << PID_SHIFT)) |
     (BigInt(device) << DID_SHIFT)
