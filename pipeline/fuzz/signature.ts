@@ -7,7 +7,8 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import { PastInvalidations } from "./past-invalidations.ts";
+import { placeOf, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -56,8 +57,7 @@ class Attribution {
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
-  /** What was invalidated last; "": nothing. */
-  #invalidated = "";
+  readonly #invalidated = new PastInvalidations();
 
   constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
     this.#records = records;
@@ -67,7 +67,8 @@ class Attribution {
   places(): ReadonlyMap<Departure, string> {
     const last = Math.max(...this.#departures.keys());
     this.#walks.run(this.#records.slice(0, last), (command) => {
-      this.#invalidated = this.#walks.nameOf(command) || this.#invalidated;
+      const found = this.#walks.invalidationOf(command);
+      if (found !== null) this.#invalidated.add(found.name, found.invalidation);
     });
     return this.#places;
   }
@@ -76,9 +77,34 @@ class Attribution {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record) : "";
-    // Who ignores a field looks like somebody who has kept what was there before it changed.
-    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
-    this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
+    const after =
+      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    this.#places.set(departure, after || found);
+  }
+
+  /**
+   * The invalidation that did not do what it should; "" where the answer is rather another one's. Who ignores a field looks
+   * like somebody who has kept what was there before it changed: it is the field, unless something is special about what
+   * was to be invalidated, and it is what was there before that the device goes by.
+   */
+  #after(line: number, record: DmaRecord, found: string): string {
+    const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
+    if (name === "") return "";
+    const special = how !== "" && (!found.includes(".") || this.#isFormer(line, record));
+    if (special) return `after ${name} (${how})`;
+    return found.includes(".") ? "" : `after ${name}`;
+  }
+
+  /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
+  #isFormer(line: number, record: DmaRecord): boolean {
+    const before = this.#records.slice(0, line - 1);
+    return this.#walks.entriesOf(record).some((entry) => {
+      const place = placeOf(entry);
+      const formers = new Set(
+        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
+      );
+      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
+    });
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
@@ -93,11 +119,13 @@ class Attribution {
 
   /** The first field of an entry with which, had it another value, the device would be right. */
   #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    for (const { field, bytes } of readingsOf(entry)) {
-      const outcome = this.#walks.walkWith(entry, bytes, record);
-      const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-      if (outcome !== null && comparison.difference(outcome, record.observed) === "") return field;
-    }
+    for (const { field, bytes } of readingsOf(entry)) if (this.#explains(entry, bytes, record)) return field;
     return "";
+  }
+
+  #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
+    const outcome = this.#walks.walkWith(entry, bytes, record);
+    const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
+    return outcome !== null && comparison.difference(outcome, record.observed) === "";
   }
 }
