@@ -164,7 +164,7 @@ class Happenings {
     this.#random = random;
     this.#tries = tries;
     this.#requests = new Requests(world, random);
-    this.#invalidations = new Invalidations(world, vendor, fuzzing, random);
+    this.#invalidations = new Invalidations(world, vendor, fuzzing, coverage, random, tries);
     this.#flushes = vendor.coherence(world.state).because !== "";
     this.#records = world.setup();
     if (this.#flushes) this.#records.splice(-1, 0, { type: "flush" });
