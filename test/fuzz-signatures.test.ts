@@ -1,7 +1,7 @@
 /** What departures are told apart by, in small worlds of an SMMUv3 (IHI 0070, 3.4.1, 4.4.2, 5.2, 5.4; DDI 0487, D8.3.1). */
 import { expect, it } from "vitest";
-import { judgeWorld } from "../pipeline/fuzz/judge.ts";
-import { signaturesOf } from "../pipeline/fuzz/signature.ts";
+import { type Departure, judgeWorld } from "../pipeline/fuzz/judge.ts";
+import { kindOf, signaturesOf } from "../pipeline/fuzz/signature.ts";
 import type { WorldRecord } from "../walkers/fuzz/world.ts";
 
 const words = (...numbers: bigint[]) => {
@@ -88,4 +88,24 @@ it("another invalidation that comes after it and does not cover the page is not 
   expect(signatures([...records, cmd("0x9000000000011", "0x0"), SYNC, last])).toEqual([
     `after CMD_TLBI_NH_VA: ${STALE}`,
   ]);
+});
+
+it("a large page that survives the invalidation of another address in it", () => {
+  const block = 0x20_0741n | NOT_GLOBAL;
+  const pa = { result: "ok", pa: "0x205000" };
+  const records = [
+    ...[...world(NOT_GLOBAL), mem("0x31000", block), dma(1, "0x5000", pa), mem("0x31000", 0n)],
+    ...[cmd(ASID_5, "0x9000"), SYNC, dma(2, "0x5000", pa)],
+  ];
+  expect(signatures(records)).toEqual([`after CMD_TLBI_NH_VA (another address): ${STALE}`]);
+});
+
+it("a fault that is met elsewhere", () => {
+  const outcome = { verdict: "mismatch", result: "fault", name: "F_PERMISSION", code: "0x13", stage: 2 };
+  const kind = (answer: object, expected = "IN") =>
+    kindOf({ outcome: { ...outcome, class: expected }, answer } as unknown as Departure);
+  const answer = { result: "fault", code: "0x10", stage: 2 };
+  expect(kind({ ...answer, class: "TT" })).toBe("mismatch: F_PERMISSION (0x13) → 0x10 (stage 2, TT)");
+  expect(kind({ ...answer, class: "IN" })).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
+  expect(kind(answer)).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
 });

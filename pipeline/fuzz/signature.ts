@@ -23,7 +23,15 @@ export interface Signature {
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
 export function kindOf({ outcome, answer }: Departure): string {
-  return `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}${outcome.diff === "record" ? " (record)" : ""}`;
+  const kind = `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}`;
+  return kind + elsewhere({ outcome, answer }) + (outcome.diff === "record" ? " (record)" : "");
+}
+
+/** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
+function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): string {
+  if (answer.class === undefined || answer.stage === undefined) return "";
+  const same = answer.stage === outcome.stage && answer.class === outcome.class;
+  return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
 function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
