@@ -170,8 +170,10 @@ static void about_to_write(unsigned int vcpu, void *data)
         size = -size;
     }
     uint64_t first = start & ~(uint64_t)(PAGE - 1);
-    for (uint64_t i = 0; i < MAX_SPAN && size > 0 && first + i * PAGE < start + size; i++) {
-        keep(own, first + i * PAGE);
+    uint64_t ahead = start - first;
+    uint64_t span = size < MAX_SPAN * PAGE ? (uint64_t)size : MAX_SPAN * PAGE;
+    for (uint64_t at = 0; size > 0 && at < ahead + span; at += PAGE) {
+        keep(own, first + at);
     }
 }
 

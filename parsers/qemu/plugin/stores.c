@@ -214,6 +214,7 @@ static void stored(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t virtu
     finish_bulk(vcpu);
     struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, virtual_address);
     if (where == NULL) {
+        __atomic_fetch_add(&shared->unseen, 1, __ATOMIC_RELAXED);
         return;
     }
     uint64_t address = qemu_plugin_hwaddr_phys_addr(where);
