@@ -56,8 +56,9 @@ const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
 const COMMANDS = RAM + 0x10_0000n;
 const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
-const FAULTS = RAM + 0x11_0000n;
-const FAULTS_LOG2 = 7;
+const FAULTS = RAM + 0x20_0000n;
+/** Room for all of one request: a copy that is refused goes on, with a record for each of its bytes at worst. */
+const FAULTS_LOG2 = 12;
 const queueBase = (address: bigint, log2: number) => ((address >> 12n) << 10n) | BigInt(log2 - 1);
 
 /** IODIR.INVAL_DDT, IOTINVAL.VMA and IOTINVAL.GVMA without operands: of everything. */
@@ -191,7 +192,7 @@ function controlOf({ device, pasid, address, bytes, access }: EmulatedRequest): 
 
 const TRANSLATED = /^riscv_iommu_dma .* 0x(\w+) -> 0x(\w+)/;
 
-/** The event is of faults as well: these have a record, or lead nowhere. */
+/** The event is of faults as well: these have a record, or lead nowhere, or since 11 where they came from. */
 function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
   if (record !== null) return { result: "fault", code: RISCV_FAULT_RECORD.code(record), recorded: true };
   const pages = lines
@@ -203,5 +204,5 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
     });
   const [pa, ...furtherPages] = pages;
   if (pa === undefined || pages.some((page) => page <= PAGE)) return null;
-  return { result: "ok", pa, furtherPages, cached: true };
+  return { result: "ok", pa, furtherPages, cached: true, unsure: pa === address };
 }
