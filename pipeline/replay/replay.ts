@@ -230,7 +230,8 @@ export class Replay implements TraceHandler, MemoOwner {
     }
     if (!memo.isWorthIt()) return;
     const { verdict, status, hole, hasFaultAddr, disputed, sharesEntry } = outcome;
-    const plain = !disputed && !sharesEntry && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
+    const plain =
+      !disputed && !sharesEntry && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
     if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
     const pair = caches?.settledPair(this.#request) ?? null;
