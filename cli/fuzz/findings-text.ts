@@ -60,6 +60,7 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
   const devices = limits.devices.map((id) => deviceName(model, id));
   const left = [
     limits.pasid ? "" : "requests with a PASID",
+    limits.pasid && limits.leastPasid > 0 ? `requests with a PASID below ${limits.leastPasid}` : "",
     limits.priv ? "" : "privileged requests",
     accesses.length > 0 ? `accesses ${accesses.join(", ")}` : "",
     types.length > 0 ? `requests of address type ${types.join(", ")}` : "",

@@ -139,14 +139,16 @@ export class Requests {
 
   #pasid(target: Target): number | undefined {
     const random = this.#random;
-    if (!this.#world.limits.pasid) return undefined;
+    const { limits } = this.#world;
+    if (!limits.pasid) return undefined;
     if (!random.oneIn(12)) return target.pasid;
-    return random.pick([
+    const other = random.pick([
       undefined,
       0,
       random.below(2 ** MAX_PASID_BITS),
       (target.pasid ?? 0) ^ (1 << random.below(MAX_PASID_BITS)),
     ]);
+    return other !== undefined && other < limits.leastPasid ? limits.leastPasid : other;
   }
 
   #device(target: Target): string {
