@@ -1,5 +1,5 @@
 /**
- * Several SMMUv3s of one QEMU (-device arm-smmuv3, since 10.1), whose events name none of them. Whose they are:
+ * Several SMMUv3s of one QEMU (-device arm-smmuv3; as of 11.1), whose events name none of them. Whose they are:
  *
  * - Registers and commands are written, and executed, inside of a store of a processor, under QEMU's global lock. The event
  *   memory_region_ops_write before them has the address of the store.
