@@ -251,6 +251,32 @@ describe("VT-d: 7.1.3, LCT.5, SCT.5, SCT.10, SGN.4.1, SGN.8.3", () => {
     expect(found["translation-request"]).toMatchObject({ code: code(6), recorded: false });
   });
 
+  // Table 30: what its column for translation requests calls Success is no fault (7.1.2), whatever the reason is.
+  it.each([
+    { name: "SPT.2", recorded: false, entry: [0x40n], pte: 0n },
+    { name: "SPT.3", recorded: undefined, entry: [0x41n, 1n << 16n], pte: 0n },
+    { name: "SFS.3", recorded: false, entry: [0x41n], pte: (1n << 51n) | 0x67n },
+    { name: "SGN.1", recorded: false, entry: [0x41n], pte: 0n, addr: 1n << 50n },
+    { name: "SGN.5", recorded: false, entry: [0x89n], pte: 0n, addr: 1n << 50n },
+    { name: "SSS.3", recorded: undefined, entry: [0x89n], pte: (1n << 51n) | 3n },
+    { name: "SGN.4.2", recorded: false, entry: [0x101n], pte: 0n, addr: 1n << 60n },
+  ])("$name, told by the completion alone: $recorded", async ({ name, recorded, entry, pte, addr = A }) => {
+    const first = (entry[0]! & 0x40n) !== 0n;
+    const s = new Scenario("intel", { rtaddr: 0x10_0400n }, { output_bits: 46 });
+    const table = new Radix(s, first ? X86_64 : VTD_SECOND);
+    s.put(table.entry(A), pte);
+    s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, 0x10_2005n, 0n, 0n, 0n).put(0x10_2000n, 0x10_3001n);
+    const words = first
+      ? [entry[0]!, entry[1] ?? 0n, table.root]
+      : [entry[0]! | table.root, entry[1] ?? 0n, 0n];
+    s.put(0x10_3000n, ...words, 0n, 0n, 0n, 0n, 0n);
+    const found = await answers(s, "00:03.0", { addr });
+    expect(found.untranslated).toMatchObject({ name });
+    expect(found.untranslated!.recorded).toBeUndefined();
+    expect(found["translation-request"]).toMatchObject({ name });
+    expect(found["translation-request"]!.recorded).toBe(recorded);
+  });
+
   it("what was translated is no interrupt, and lies within the host address width", async () => {
     const found = await answers(legacy(1n), "00:03.0", { addr: 0xfee0_0000n, access: "w" });
     expect(found.untranslated).toMatchObject({ result: "msi" });

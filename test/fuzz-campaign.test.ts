@@ -5,7 +5,9 @@ import { compareDevices } from "../pipeline/fuzz/against.ts";
 import { type CampaignOptions, type Finding, fuzz, newWorldMaker } from "../pipeline/fuzz/campaign.ts";
 import { judgeWorld } from "../pipeline/fuzz/judge.ts";
 import { LocalDevice } from "../pipeline/fuzz/local-device.ts";
-import { NO_LIMITS } from "../walkers/fuzz/world.ts";
+import { DeviceFailure } from "../pipeline/fuzz/port.ts";
+import { RequestWalks } from "../pipeline/fuzz/request-walks.ts";
+import { NO_LIMITS, type WorldRecord } from "../walkers/fuzz/world.ts";
 import { IOMMU_MODELS, type IommuModel } from "../walkers/models.ts";
 import { VENDORS } from "../walkers/registry.ts";
 
@@ -14,7 +16,13 @@ const NO_MISTAKES: Mistakes = { bugs: [], habits: new Set() };
 /** Mistakes of each sort, that a few worlds show: of reserved bits, fields, capabilities, codes, order, caches. */
 const PLANTED = {
   intel: ["root-reserved", "rid-pasid", "translations-kept"],
-  "arm-smmuv3": ["default-substream", "top-byte", "stage-1-alone"],
+  "arm-smmuv3": [
+    "default-substream",
+    "top-byte",
+    "stage-1-alone",
+    "page-invalidation-first",
+    "hit-in-other-domain",
+  ],
   amd: ["suppress-all", "large-page-as-small"],
   riscv: ["user-pages", "misconfigured-as-invalid", "contexts-kept"],
 } as const satisfies Record<IommuModel, readonly string[]>;
@@ -92,6 +100,17 @@ it("makes the same worlds of the same seed, and others of another", async () => 
   expect(new Set(one).size).toBe(6);
 });
 
+it("asks for no PASID below the smallest one that a device can have, and for those above and for none", async () => {
+  const { maker } = await newWorldMaker("riscv", { ...NO_LIMITS, leastPasid: 1 }, 1);
+  const asked = Array.from({ length: 60 }, () => maker.next().records)
+    .flat()
+    .filter(({ type }) => type === "dma");
+  const pasids = asked.map(({ pasid }) => pasid as number | undefined);
+  expect(pasids).not.toContain(0);
+  expect(pasids).toContain(1);
+  expect(pasids).toContain(undefined);
+});
+
 it("shrinks what it finds to a few lines that still show it, and names the field", async () => {
   const { found } = await campaign("intel", await mistake("intel", "one-pasid-code"), {
     worlds: 60,
@@ -125,4 +144,81 @@ it("says where two devices differ, and which of them is right", async () => {
   expect(found.length).toBeGreaterThan(0);
   expect(found[0]).toMatchObject({ right: "first", pair: expect.stringContaining("recorded by the second") });
   expect(found[0]!.records[0].length).toBeLessThanOrEqual(6);
+});
+
+/** A device that asserts where a request meets a device table entry of six levels. */
+class Asserting extends LocalDevice {
+  override async run(records: readonly WorldRecord[]) {
+    const walks = new RequestWalks((line, record) => {
+      for (const { layout, bytes, littleEndian } of walks.entriesOf(record)) {
+        if (layout.name !== "Device table entry") continue;
+        const mode = layout.extract("MODE", new DataView(bytes.buffer), 0, littleEndian);
+        if (Number(mode) === 6) throw new DeviceFailure("died", `0x7f00${line}: assertion failed`);
+      }
+    });
+    walks.run(records);
+    return super.run(records);
+  }
+}
+
+describe("a device that dies of a field's value", () => {
+  const options: CampaignOptions = {
+    seed: 3,
+    worlds: 60,
+    goesOn: () => true,
+    isKnown: () => false,
+    shrinks: true,
+    onFinding: () => {},
+    onFailure: () => {},
+  };
+
+  it("is a finding of few lines with that field; the other worlds are asked all the same", async () => {
+    const kept: number[] = [];
+    const onFailure: CampaignOptions["onFailure"] = (_failure, { number }) => void kept.push(number);
+    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...options, onFailure });
+    const [first, ...others] = report.findings;
+    expect(others).toEqual([]);
+    expect(first!.signature).toMatchObject({
+      where: "Device table entry.MODE",
+      text: expect.stringMatching(/^Device table entry\.MODE: died: #: assertion failed$/),
+    });
+    expect(first!.records.length).toBeLessThanOrEqual(4);
+    expect(kept).toEqual([first!.world]);
+    expect(report.worlds + report.failures).toBe(60);
+    expect(report.failures).toBe(first!.requests);
+    expect(report.failures).toBeGreaterThan(1);
+    expect(report.gaveUp).toBeNull();
+  });
+
+  it("may be known", async () => {
+    const isKnown = (signature: string) => signature.includes("assertion failed");
+    const onFailure: CampaignOptions["onFailure"] = () => expect.unreachable("it is known");
+    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...options, isKnown, onFailure });
+    expect(report.findings).toMatchObject([{ known: true, runs: 0 }]);
+  });
+
+  it("differs from one that lives", async () => {
+    const [one, other] = [new Asserting("amd", NO_MISTAKES), new LocalDevice("amd", NO_MISTAKES)];
+    const { found, worlds } = await compareDevices(one, other, { ...options, onFinding: () => {} });
+    expect(worlds).toBe(60);
+    expect(found).toMatchObject([{ right: "second", pair: expect.stringMatching(/^died: .* → an answer$/) }]);
+  });
+});
+
+it("a device that fails at every world is given up, with what was found until then", async () => {
+  class Dead extends LocalDevice {
+    override async run(): Promise<never> {
+      throw new DeviceFailure("died", "no tables");
+    }
+  }
+  const dead = await fuzz(new Dead("amd", NO_MISTAKES), {
+    seed: 3,
+    worlds: 60,
+    goesOn: () => true,
+    isKnown: () => false,
+    shrinks: true,
+    onFinding: () => {},
+    onFailure: () => {},
+  });
+  expect(dead).toMatchObject({ failures: 5, worlds: 0, gaveUp: { message: "no tables" } });
 });

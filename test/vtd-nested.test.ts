@@ -128,8 +128,9 @@ describe("nested translation (3.8)", () => {
     const gpa = FS + 0x3000n;
     m.put(secondLeaf(gpa), (gpa + shift) | 1n);
     expect(m.ask(IOVA, { access: "w" })).toMatchObject({ result: "ok" });
+    expect(m.ask(IOVA)).toMatchObject({ result: "ok", perm: "rw-" });
     m.put(leaf, GPA | 0x27n); // D clear: only writing needs it
-    expect(m.ask(IOVA)).toMatchObject({ result: "ok" });
+    expect(m.ask(IOVA)).toMatchObject({ result: "ok", perm: "r--" });
     expect(m.ask(IOVA, { access: "w" })).toMatchObject({ name: "SFS.8", level: 1, entry: leaf });
     m.put(leaf, GPA | 0x47n); // A clear
     expect(m.ask(IOVA)).toMatchObject({ name: "SFS.8", code: 0x77, level: 1, entry: leaf });

@@ -42,8 +42,10 @@ export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: 
   });
   await out.write(summaryText(report, settings.known));
   await out.write(leftOutText(port.identity.model, port.identity.limits));
-  if (report.failures > 0) return EXIT_TROUBLE;
-  return report.findings.some(({ known }) => !known) ? EXIT_FOUND : EXIT_OK;
+  const fresh = report.findings.filter(({ known }) => !known);
+  if (report.gaveUp !== null) throw new CliError(`the device was given up: ${report.gaveUp.message}`);
+  if (fresh.some(({ failure }) => failure !== null)) return EXIT_TROUBLE;
+  return fresh.length > 0 ? EXIT_FOUND : EXIT_OK;
 }
 
 /** What stops a campaign before it has begun. */
@@ -63,17 +65,13 @@ class Findings {
     this.#out = out;
   }
 
-  async finding(finding: Finding): Promise<void> {
-    const { signature, world, records, departure, runs } = finding;
+  async finding({ signature, known, world, records, line, runs }: Finding): Promise<void> {
+    if (known) return;
     const number = ++this.#count;
-    if (finding.known) {
-      const why = this.#settings.known.reasonOf(signature.text);
-      await this.#out.write(`\n${number}. ${signature.text}\n  known: ${why}\n`);
-      return;
-    }
     const name = fileName(number, signature.text);
     const trace = traceText(records, `${this.#comment(world)}; ${signature.text}`);
-    const walk = await walkOf(`${name}.ndjson`, trace, departure.line);
+    const isRequest = records[line - 1]!.type === "dma";
+    const walk = isRequest ? await walkOf(`${name}.ndjson`, trace, line) : "";
     const requests = records.filter(({ type }) => type === "dma").length;
     const text =
       `${number}. ${signature.text}\n` +
@@ -116,16 +114,30 @@ function indented(text: string): string {
 }
 
 function summaryText(report: CampaignReport, known: KnownFindings): string {
-  const { worlds, requests, unanswered, findings, failures, coverage } = report;
-  const fresh = findings.filter((finding) => !finding.known).length;
+  const { worlds, requests, unanswered, findings, further, failures, coverage } = report;
+  const fresh = findings.filter((finding) => !finding.known);
+  const expected = findings.filter((finding) => finding.known);
   const lines = [
     "",
     `${worlds} worlds, ${requests} requests${unanswered > 0 ? `, ${unanswered} of them not made` : ""}: ` +
-      `${fresh} kinds of departure${findings.length > fresh ? `, and ${findings.length - fresh} known ones` : ""}`,
+      `${fresh.length} kinds of departure${expected.length > 0 ? `, and ${expected.length} known ones` : ""}`,
   ];
-  for (const { signature, requests: count } of findings) lines.push(`  ${count} × ${signature.text}`);
+  for (const { signature, requests: count } of fresh) lines.push(`  ${count} × ${signature.text}`);
+  if (further > 0) lines.push(`  ${further} × others: more kinds than ${fresh.length} are not kept`);
   if (failures > 0) lines.push(`${failures} worlds that the device did not survive`);
+  if (expected.length > 0) lines.push("known:");
+  for (const [reason, count] of byReason(expected, known)) lines.push(`  ${count} × ${reason}`);
   for (const unused of known.unused) lines.push(`known, but not found: ${unused}`);
   lines.push("reached:");
   return `${lines.join("\n")}\n${coverageText(coverage.reached())}`;
+}
+
+/** How many requests there were for each reason to expect them. */
+function byReason(findings: readonly Finding[], known: KnownFindings): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { signature, requests } of findings) {
+    const reason = known.reasonOf(signature.text);
+    counts.set(reason, (counts.get(reason) ?? 0) + requests);
+  }
+  return counts;
 }

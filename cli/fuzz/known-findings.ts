@@ -17,7 +17,8 @@ export class KnownFindings {
         throw new CliError(`${path}: expected a file of known findings, found ${reasonOf(error)}`);
       }
       text.split("\n").forEach((line, i) => {
-        if (line.trim() !== "") this.#rules.push({ ...ruleOf(`${path}:${i + 1}`, line), used: false });
+        if (!/^\s*(#|\/\/|$)/.test(line))
+          this.#rules.push({ ...ruleOf(`${path}:${i + 1}`, line), used: false });
       });
     }
   }

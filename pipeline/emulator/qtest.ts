@@ -10,14 +10,26 @@ const CONFIG_ENABLE = 0x8000_0000;
 /** PCI Express: of each function, where all of it is mapped. */
 const CONFIG_BYTES = 4096;
 
+/** Commands that were sent at once, and the answers to them that have come. */
+interface Exchange {
+  readonly commands: readonly string[];
+  readonly replies: string[];
+  readonly settle: () => void;
+  readonly fail: (failure: DeviceFailure) => void;
+}
+
 /** QEMU's qtest protocol: commands as lines, each answered by one. */
 export class Qtest implements EmulatedMachine {
   readonly #timeout: number;
   readonly #ecam: bigint | null;
   #socket: Socket | null = null;
   #partial = "";
-  readonly #replies: string[] = [];
-  #waiting: string[] = [];
+  /** Commands that have not been sent. */
+  readonly #waiting: string[] = [];
+  /** What is sent as soon as the caller waits: whoever asks until then is answered with it. */
+  #next: Promise<readonly string[]> | null = null;
+  /** Sent, and not yet answered, in their order. */
+  readonly #sent: Exchange[] = [];
   #wake: () => void = () => {};
   #ended: DeviceFailure | null = null;
 
@@ -55,28 +67,49 @@ export class Qtest implements EmulatedMachine {
   /** There will be no more answers. */
   end(failure: DeviceFailure): void {
     this.#ended ??= failure;
+    for (const { fail } of this.#sent.splice(0)) fail(this.#ended);
     this.#wake();
   }
 
   #take(text: string): void {
     const lines = (this.#partial + text).split("\n");
     this.#partial = lines.pop()!;
-    // Interrupt lines may be told in between.
-    this.#replies.push(...lines.filter((line) => !line.startsWith("IRQ")));
-    this.#wake();
+    for (const line of lines) {
+      // Interrupt lines may be told in between.
+      if (!line.startsWith("IRQ")) this.#reply(line);
+    }
+  }
+
+  #reply(line: string): void {
+    const [first] = this.#sent;
+    // What nobody has asked for is no answer.
+    if (first === undefined) return;
+    first.replies.push(line);
+    if (first.replies.length < first.commands.length) return;
+    this.#sent.shift();
+    first.settle();
   }
 
   #change(): Promise<void> {
+    return this.#inTime((settle) => {
+      this.#wake = settle;
+    });
+  }
+
+  /** @throws DeviceFailure where it takes too long */
+  #inTime(begin: (settle: () => void, fail: (failure: DeviceFailure) => void) => void): Promise<void> {
     return new Promise((settle, fail) => {
-      const late = setTimeout(
-        () =>
-          fail(new DeviceFailure("hung", `expected an answer within ${this.#timeout / 1000} s, found none`)),
-        this.#timeout,
-      );
-      this.#wake = () => {
-        clearTimeout(late);
-        settle();
-      };
+      const seconds = this.#timeout / 1000;
+      const hung = () =>
+        fail(new DeviceFailure("hung", `expected an answer within ${seconds} s, found none`));
+      const late = setTimeout(hung, this.#timeout);
+      const ending =
+        <T>(end: (value: T) => void) =>
+        (value: T) => {
+          clearTimeout(late);
+          end(value);
+        };
+      begin(ending<void>(settle), ending(fail));
     });
   }
 
@@ -133,25 +166,31 @@ export class Qtest implements EmulatedMachine {
   }
 
   async #text(command: string): Promise<string> {
-    this.send(command);
-    const reply = (await this.flush()).at(-1)!;
+    const place = this.#waiting.push(command) - 1;
+    const reply = (await this.flush())[place]!;
     const value = /^OK (0x[0-9a-f]+)$/i.exec(reply)?.[1];
     if (value === undefined)
       throw new DeviceFailure("nonsense", `${command}: expected a value, found ${JSON.stringify(reply)}`);
     return value;
   }
 
-  /** Carries out what was sent. @returns the answers to it */
-  async flush(): Promise<readonly string[]> {
-    const commands = this.#waiting;
-    this.#waiting = [];
+  /** Carries out what was sent: by the time that this is waited for. @returns the answers to it */
+  flush(): Promise<readonly string[]> {
+    this.#next ??= Promise.resolve().then(() => {
+      this.#next = null;
+      return this.#exchange(this.#waiting.splice(0));
+    });
+    return this.#next;
+  }
+
+  async #exchange(commands: readonly string[]): Promise<readonly string[]> {
     if (commands.length === 0) return [];
-    this.#socket!.write(commands.map((command) => `${command}\n`).join(""));
-    while (this.#replies.length < commands.length) {
-      if (this.#ended !== null) throw this.#ended;
-      await this.#change();
-    }
-    const replies = this.#replies.splice(0, commands.length);
+    const replies: string[] = [];
+    await this.#inTime((settle, fail) => {
+      if (this.#ended !== null) return fail(this.#ended);
+      this.#sent.push({ commands, replies, settle, fail });
+      this.#socket!.write(commands.map((command) => `${command}\n`).join(""));
+    });
     const wrong = replies.findIndex((reply) => !reply.startsWith("OK"));
     if (wrong >= 0)
       throw new DeviceFailure(

@@ -2,11 +2,13 @@
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { newWorldMaker } from "./campaign.ts";
+import { ask, kindOfFailure, lastRequest } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
-import type { DevicePort } from "./port.ts";
+import { DeviceFailure, type DevicePort } from "./port.ts";
 import { type Shown, shrink } from "./shrink.ts";
 
-type Answers = readonly (DeviceAnswer | undefined)[];
+/** Or how a device failed to answer. */
+type Answers = readonly (DeviceAnswer | undefined)[] | DeviceFailure;
 
 /** A world in which two devices differ. */
 interface Differing extends Shown {
@@ -17,12 +19,12 @@ interface Differing extends Shown {
 
 /** A kind of difference between two devices. */
 export interface Disagreement {
-  /** "ok → fault 0x58". */
+  /** "ok → fault 0x58"; "an answer → died: …". */
   readonly pair: string;
   /** Which device answers as a correct one may: "first", "second", "both" or "neither". */
   readonly right: string;
   readonly world: number;
-  /** The smallest world that shows it, with what the first and what the second device answered. */
+  /** The smallest world that shows it, with what the first and what the second device answered, if it did. */
   readonly records: readonly [readonly WorldRecord[], readonly WorldRecord[]];
   readonly line: number;
   requests: number;
@@ -48,9 +50,9 @@ export async function compareDevices(
   let requests = 0;
   for (; worlds < options.worlds && options.goesOn(); worlds++) {
     const world = maker.next();
-    const answers: [Answers, Answers] = [await first.run(world.records), await second.run(world.records)];
-    requests += answers[0].length;
-    judgeWorld(observedRecords(world.records, answers[0]), coverage);
+    const answers = await askBoth(first, second, world.records);
+    requests += world.records.filter(({ type }) => type === "dma").length;
+    judgeWorld(observed(world.records, answers[0]), coverage);
     if (coverage.takeNews().length > 0) maker.keep(world);
     for (const differing of differencesOf(world.records, answers)) {
       const known = found.get(differing.pair);
@@ -66,12 +68,29 @@ export async function compareDevices(
   return { worlds, requests, found: [...found.values()] };
 }
 
+async function askBoth(
+  first: DevicePort,
+  second: DevicePort,
+  records: readonly WorldRecord[],
+): Promise<[Answers, Answers]> {
+  return [await ask(first, records), await ask(second, records)];
+}
+
+function observed(records: readonly WorldRecord[], answers: Answers): readonly WorldRecord[] {
+  return answers instanceof DeviceFailure ? records : observedRecords(records, answers);
+}
+
 function differencesOf(records: readonly WorldRecord[], answers: readonly [Answers, Answers]): Differing[] {
+  const [one, other] = answers;
+  if (one instanceof DeviceFailure || other instanceof DeviceFailure) {
+    const [a, b] = answers.map((said) => (said instanceof DeviceFailure ? kindOfFailure(said) : "an answer"));
+    return a === b ? [] : [{ records, answers, line: lastRequest(records), pair: `${a} → ${b}` }];
+  }
   const out: Differing[] = [];
   let asked = 0;
   records.forEach((record, i) => {
     if (record.type !== "dma") return;
-    const [a, b] = [answers[0][asked], answers[1][asked]];
+    const [a, b] = [one[asked], other[asked]];
     asked++;
     if (a === undefined || b === undefined) return;
     const pair = pairOf(a, b);
@@ -97,13 +116,16 @@ async function shrunk(
   world: number,
 ): Promise<Disagreement> {
   const shows = async (records: readonly WorldRecord[]): Promise<Differing | null> => {
-    const answers: [Answers, Answers] = [await first.run(records), await second.run(records)];
+    const answers = await askBoth(first, second, records);
     return differencesOf(records, answers).find(({ pair }) => pair === differing.pair) ?? null;
   };
   const { regs } = first.identity.limits;
   const { shown } = await shrink(differing, shows, (register) => regs[register] !== undefined);
-  const both = shown.answers.map((answers) => observedRecords(shown.records, answers));
-  const right = both.map((records) => !judgeWorld(records).some(({ line }) => line === shown.line));
+  const both = shown.answers.map((answers) => observed(shown.records, answers));
+  const right = shown.answers.map(
+    (answers, i) =>
+      !(answers instanceof DeviceFailure) && !judgeWorld(both[i]!).some(({ line }) => line === shown.line),
+  );
   return {
     pair: differing.pair,
     right: right[0] ? (right[1] ? "both" : "first") : right[1] ? "second" : "neither",

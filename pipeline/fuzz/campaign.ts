@@ -3,8 +3,10 @@ import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { FuzzCoverage } from "./coverage.ts";
+import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
+import { refusedCommands } from "./refused-commands.ts";
 import { type Shown, shrink } from "./shrink.ts";
 import { kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
@@ -20,22 +22,28 @@ export interface CampaignOptions {
   readonly shrinks: boolean;
   /** Told of each kind of departure when it is found for the first time. */
   readonly onFinding: (finding: Finding) => void | Promise<void>;
-  /** Told of a world that the device did not survive; or that we did not, with another error, which is thrown then. */
+  /**
+   * Told of a world that the device did not survive, before what it failed at is looked for, unless that was found before
+   * or is known; or of a world that we did not survive, with another error, which is thrown then.
+   */
   readonly onFailure: (failure: Error, world: WorldCase) => void | Promise<void>;
 }
 
-/** A kind of departure. */
+/** A kind of departure, or of failing to answer. */
 export interface Finding {
   readonly signature: Signature;
   readonly known: boolean;
   /** Of the world that showed it first. */
   readonly world: number;
-  /** The smallest trace that shows it, with what was observed. */
+  /** The smallest trace that shows it, with what was observed where the device answered. */
   readonly records: readonly WorldRecord[];
-  readonly departure: Departure;
+  /** Line of the request that shows it: its record's index, plus one. */
+  readonly line: number;
+  /** What the device did in place of answering; null: it answered. */
+  readonly failure: DeviceFailure | null;
   /** Runs of the device that shrinking took. */
   readonly runs: number;
-  /** Requests that showed it. */
+  /** Requests that showed it; worlds, where the device did not answer. */
   requests: number;
 }
 
@@ -45,38 +53,40 @@ export interface CampaignReport {
   /** Requests that the device could not make. */
   readonly unanswered: number;
   readonly findings: readonly Finding[];
+  /** Requests of departures that no finding was kept of. */
+  readonly further: number;
+  /** Worlds that the device did not survive. */
   readonly failures: number;
+  /** What ended the campaign before its time; null: nothing did. */
+  readonly gaveUp: DeviceFailure | null;
   readonly coverage: FuzzCoverage;
 }
 
-/** Failures in a row after which a device is given up. */
+/** Failures in a row that nobody expected, after which a device is given up. */
 const MOST_FAILURES = 5;
-/** Findings that are kept: a device that is wrong in more ways than these is to be mended first. */
+/** New findings that are kept: a device that is wrong in more ways than these is to be mended first. */
 const MOST_FINDINGS = 200;
 
 /** Asks a device about one world after another, and finds out where it is wrong. */
 export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<CampaignReport> {
   const { model, limits } = port.identity;
   const { maker, coverage } = await newWorldMaker(model, limits, options.seed);
-  const campaign = new Campaign(port, options);
-  let inRow = 0;
-  for (let worlds = 0; worlds < options.worlds && options.goesOn() && inRow < MOST_FAILURES; worlds++) {
+  const campaign = new Campaign(port, options, coverage);
+  for (let worlds = 0; worlds < options.worlds && options.goesOn(); worlds++) {
     const world = maker.next();
     try {
-      await campaign.world(world, coverage);
-      inRow = 0;
+      await campaign.world(world);
     } catch (error) {
-      if (!(error instanceof DeviceFailure)) await options.onFailure(error as Error, world);
-      if (!(error instanceof DeviceFailure) || error.kind === "start") throw error;
-      inRow++;
-      campaign.failures++;
-      // What it reaches counts all the same.
-      judgeWorld(world.records, coverage);
-      await options.onFailure(error, world);
+      if (!(error instanceof DeviceFailure)) {
+        await options.onFailure(error as Error, world);
+        throw error;
+      }
+      campaign.gaveUp = error;
     }
+    if (campaign.gaveUp !== null) break;
     if (coverage.takeNews().length > 0) maker.keep(world);
   }
-  return { ...campaign.report(), coverage };
+  return campaign.report();
 }
 
 export async function newWorldMaker(
@@ -86,7 +96,7 @@ export async function newWorldMaker(
 ): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage }> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
-  const coverage = new FuzzCoverage(vendor, fuzzing);
+  const coverage = new FuzzCoverage(vendor, fuzzing, refusedCommands(model, limits));
   return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage };
 }
 
@@ -97,31 +107,75 @@ interface Departing extends Shown {
 }
 
 class Campaign {
-  failures = 0;
+  gaveUp: DeviceFailure | null = null;
   readonly #port: DevicePort;
   readonly #options: CampaignOptions;
+  readonly #coverage: FuzzCoverage;
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
   #worlds = 0;
   #requests = 0;
   #unanswered = 0;
+  #further = 0;
+  #failures = 0;
+  #failuresInRow = 0;
 
-  constructor(port: DevicePort, options: CampaignOptions) {
+  constructor(port: DevicePort, options: CampaignOptions, coverage: FuzzCoverage) {
     this.#port = port;
     this.#options = options;
+    this.#coverage = coverage;
   }
 
-  async world({ number, records }: WorldCase, coverage: FuzzCoverage): Promise<void> {
-    const answers = await this.#port.run(records);
+  /** @throws DeviceFailure where the device cannot be asked any more */
+  async world(world: WorldCase): Promise<void> {
+    const { number, records } = world;
+    const answers = await ask(this.#port, records);
+    if (answers instanceof DeviceFailure) {
+      // What it reaches counts all the same.
+      judgeWorld(records, this.#coverage);
+      return this.#fails(world, answers);
+    }
+    this.#failuresInRow = 0;
     this.#worlds++;
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    const departures = judgeWorld(observed, coverage);
+    const departures = judgeWorld(observed, this.#coverage);
     const signatures = signaturesOf(observed, departures);
     for (const [i, departure] of departures.entries())
       await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
+  }
+
+  async #fails(world: WorldCase, failure: DeviceFailure): Promise<void> {
+    this.#failures++;
+    const kind = kindOfFailure(failure);
+    const expected = this.#options.isKnown(kind);
+    const again = this.#aliases.get(kind);
+    if (!expected && !again?.known && ++this.#failuresInRow >= MOST_FAILURES) this.gaveUp = failure;
+    if (again !== undefined) {
+      again.requests++;
+      return;
+    }
+    if (!expected) await this.#options.onFailure(failure, world);
+    const failing = failingWorld(world.records, failure);
+    const shrinks = this.#options.shrinks && !expected;
+    const { shown, runs } = shrinks ? await shrinkFailing(this.#port, failing) : { shown: failing, runs: 0 };
+    const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
+    const text = where === "" ? kind : `${where}: ${kind}`;
+    const finding: Finding = {
+      signature: { text, where, expected: "an answer", observed: kind },
+      known: expected || this.#options.isKnown(text),
+      world: world.number,
+      records: shown.records,
+      line: shown.line,
+      failure,
+      runs,
+      requests: 1,
+    };
+    this.#findings.set(text, finding);
+    this.#aliases.set(kind, finding);
+    await this.#options.onFinding(finding);
   }
 
   async #departs(world: number, shown: Departing, first: Signature): Promise<void> {
@@ -130,8 +184,11 @@ class Campaign {
       known.requests++;
       return;
     }
-    if (this.#findings.size >= MOST_FINDINGS) return;
     const expected = this.#options.isKnown(first.text);
+    if (!expected && [...this.#findings.values()].filter((one) => !one.known).length >= MOST_FINDINGS) {
+      this.#further++;
+      return;
+    }
     const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
     const signature = signaturesOf(records, [small.shown.departure])[0]!;
@@ -146,7 +203,8 @@ class Campaign {
       known: this.#options.isKnown(signature.text) || expected,
       world,
       records,
-      departure: small.shown.departure,
+      line: small.shown.line,
+      failure: null,
       runs: small.runs,
       requests: 1,
     };
@@ -159,25 +217,24 @@ class Campaign {
     const kind = kindOf(found.departure);
     const { regs } = this.#port.identity.limits;
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
-      try {
-        const answers = await this.#port.run(records);
-        const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
-        return departure === undefined ? null : { records, answers, departure, line: departure.line };
-      } catch (error) {
-        if (error instanceof DeviceFailure && error.kind !== "start") return null;
-        throw error;
-      }
+      const answers = await ask(this.#port, records);
+      if (answers instanceof DeviceFailure) return null;
+      const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
+      return departure === undefined ? null : { records, answers, departure, line: departure.line };
     };
     return shrink(found, shows, (register) => regs[register] !== undefined);
   }
 
-  report(): Omit<CampaignReport, "coverage"> {
+  report(): CampaignReport {
     return {
       worlds: this.#worlds,
       requests: this.#requests,
       unanswered: this.#unanswered,
       findings: [...this.#findings.values()],
-      failures: this.failures,
+      further: this.#further,
+      failures: this.#failures,
+      gaveUp: this.gaveUp,
+      coverage: this.#coverage,
     };
   }
 }

@@ -108,6 +108,7 @@ function limitsOf(model: IommuModel, given: Readonly<Record<string, unknown>>): 
     accesses: read.kinds("access", NO_LIMITS.accesses, NO_LIMITS.accesses),
     addressTypes: read.kinds("at", NO_LIMITS.addressTypes, UNTRANSLATED_ALONE),
     pasid: read.flag("pasid", NO_LIMITS.pasid),
+    leastPasid: NO_LIMITS.leastPasid,
     priv: read.flag("priv", NO_LIMITS.priv),
     untranslated: read.flag("untranslated", NO_LIMITS.untranslated),
     len: read.length(),

@@ -59,6 +59,17 @@ export class Requests {
     };
   }
 
+  /** The same request of another device or PASID, whose space it means something else in, or the same. */
+  elsewhere({ pasid, ...request }: WorldRecord): WorldRecord {
+    const other = this.#anyTarget();
+    return {
+      ...request,
+      seq: this.number(),
+      dev: deviceName(this.#world.model, other.device),
+      ...(other.pasid === undefined ? {} : { pasid: other.pasid }),
+    };
+  }
+
   /** A byte of what is mapped, said in any of the ways that mean it. */
   #inside({ address, bytes, ignored = 0n }: Target): bigint {
     const random = this.#random;
@@ -139,14 +150,16 @@ export class Requests {
 
   #pasid(target: Target): number | undefined {
     const random = this.#random;
-    if (!this.#world.limits.pasid) return undefined;
+    const { limits } = this.#world;
+    if (!limits.pasid) return undefined;
     if (!random.oneIn(12)) return target.pasid;
-    return random.pick([
+    const other = random.pick([
       undefined,
       0,
       random.below(2 ** MAX_PASID_BITS),
       (target.pasid ?? 0) ^ (1 << random.below(MAX_PASID_BITS)),
     ]);
+    return other !== undefined && other < limits.leastPasid ? limits.leastPasid : other;
   }
 
   #device(target: Target): string {

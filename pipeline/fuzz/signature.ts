@@ -3,24 +3,12 @@
  * answers as a correct one would if the field had another value; so the fields of all that the walk reads are tried.
  */
 
-import type { TraceHandler } from "../../parsers/trace/record-source.ts";
-import { RecordTeller } from "../../parsers/trace/record-teller.ts";
-import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
-import type { PlainRecord } from "../../parsers/trace/schema.ts";
-import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
-import type { Layout } from "../../walkers/layout.ts";
-import { frameHi, frameLo } from "../../walkers/memory.ts";
-import { WalkRequest } from "../../walkers/request.ts";
-import type { WalkObserver } from "../../walkers/table-reader.ts";
-import { aim } from "../iommus/iommus.ts";
-import { Outcome } from "../iommus/outcome.ts";
-import { walkRequest } from "../iommus/request-walk.ts";
-import { DEFAULT_OPTIONS } from "../replay/options.ts";
-import { RecordedSystem } from "../replay/recorded-system.ts";
+import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
-import { fieldClasses, hasReserved } from "./field-classes.ts";
 import type { Departure } from "./judge.ts";
-import { encode } from "./mutations.ts";
+import { PastInvalidations } from "./past-invalidations.ts";
+import { placeOf, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -33,17 +21,17 @@ export interface Signature {
   readonly observed: string;
 }
 
-/** An entry that a walk read. */
-interface ReadEntry {
-  readonly layout: Layout;
-  readonly frame: number;
-  readonly offset: number;
-  readonly littleEndian: boolean;
-}
-
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
 export function kindOf({ outcome, answer }: Departure): string {
-  return `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}${outcome.diff === "record" ? " (record)" : ""}`;
+  const kind = `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}`;
+  return kind + elsewhere({ outcome, answer }) + (outcome.diff === "record" ? " (record)" : "");
+}
+
+/** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
+function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): string {
+  if (answer.class === undefined || answer.stage === undefined) return "";
+  const same = answer.stage === outcome.stage && answer.class === outcome.class;
+  return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
 function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
@@ -71,17 +59,13 @@ export function signaturesOf(records: readonly WorldRecord[], departures: readon
   });
 }
 
-class Attribution implements TraceHandler {
-  readonly #names = new TraceNames();
-  readonly #system = new RecordedSystem(this.#names, { ...DEFAULT_OPTIONS, caches: false, findings: false });
+class Attribution {
   readonly #records: readonly WorldRecord[];
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
-  readonly #request = new WalkRequest();
-  readonly #outcome = new Outcome();
-  /** What was invalidated last; "": nothing. */
-  #invalidated = "";
+  readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
+  readonly #invalidated = new PastInvalidations();
 
   constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
     this.#records = records;
@@ -90,56 +74,50 @@ class Attribution implements TraceHandler {
 
   places(): ReadonlyMap<Departure, string> {
     const last = Math.max(...this.#departures.keys());
-    const teller = new RecordTeller(this.#names, this);
-    try {
-      this.#records.slice(0, last).forEach((record, i) => {
-        if (record.type === "cmd") this.#invalidated = this.#nameOf(record) || this.#invalidated;
-        teller.parsed(i + 1, record);
-      });
-      return this.#places;
-    } finally {
-      this.#system.close();
-    }
-  }
-
-  /** What an invalidation is called; "" for another command. */
-  #nameOf(command: WorldRecord): string {
-    const unit = this.#system.iommus.units[0];
-    const words = (command.data as string[]).map((word) => {
-      const value = BigInt(word);
-      return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
+    this.#walks.run(this.#records.slice(0, last), (command) => {
+      const found = this.#walks.invalidationOf(command);
+      if (found !== null) this.#invalidated.add(found.name, found.invalidation);
     });
-    return unit?.commands.invalidation(words) ? unit.commands.spec!.name : "";
+    return this.#places;
   }
 
-  dma(line: number, record: DmaRecord): void {
+  #request(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record) : "";
-    // Who ignores a field looks like somebody who has kept what was there before it changed.
-    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
-    this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
+    const after =
+      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    this.#places.set(departure, after || found);
   }
 
-  mem(_line: number, record: MemRecord): void {
-    this.#system.write(record);
+  /**
+   * The invalidation that did not do what it should; "" where the answer is rather another one's. Who ignores a field looks
+   * like somebody who has kept what was there before it changed: it is the field, unless something is special about what
+   * was to be invalidated, and it is what was there before that the device goes by.
+   */
+  #after(line: number, record: DmaRecord, found: string): string {
+    const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
+    if (name === "") return "";
+    const special = how !== "" && (!found.includes(".") || this.#isFormer(line, record));
+    if (special) return `after ${name} (${how})`;
+    return found.includes(".") ? "" : `after ${name}`;
   }
 
-  record(_line: number, record: PlainRecord): void {
-    this.#system.take(record);
-  }
-
-  unknown(): void {
-    // Means nothing here either.
-  }
-
-  error(): void {
-    // A replay has said it.
+  /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
+  #isFormer(line: number, record: DmaRecord): boolean {
+    const before = this.#records.slice(0, line - 1);
+    return this.#walks.entriesOf(record).some((entry) => {
+      const place = placeOf(entry);
+      const formers = new Set(
+        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
+      );
+      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
+    });
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
   #decide(record: DmaRecord): string {
-    const entries = this.#entriesOf(record);
+    const entries = this.#walks.entriesOf(record);
     for (const entry of entries.toReversed()) {
       const field = this.#fieldOf(entry, record);
       if (field !== "") return `${entry.layout.name}.${field}`;
@@ -147,81 +125,15 @@ class Attribution implements TraceHandler {
     return entries.at(-1)?.layout.name ?? "";
   }
 
-  #walk(record: DmaRecord): Outcome | null {
-    const route = this.#system.iommus.route(record);
-    if ("code" in route) return null;
-    route.unit.engine.drop();
-    aim(this.#request, route, record);
-    walkRequest(route.unit.engine, this.#request, record.len, this.#outcome);
-    return this.#outcome;
-  }
-
-  #entriesOf(record: DmaRecord): ReadEntry[] {
-    const entries: ReadEntry[] = [];
-    const observer: WalkObserver = {
-      entry(layout, frame, offset, view, _at, _stage, _level, littleEndian) {
-        if (view !== null) entries.push({ layout, frame, offset, littleEndian });
-      },
-    };
-    const route = this.#system.iommus.route(record);
-    if ("code" in route) return entries;
-    const { tables } = route.unit.walker;
-    tables.observer = observer;
-    this.#walk(record);
-    tables.observer = null;
-    return entries;
-  }
-
   /** The first field of an entry with which, had it another value, the device would be right. */
   #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    const { layout } = entry;
-    const was = this.#bytesOf(entry);
-    if (was === null) return "";
-    const explains = (change: (view: DataView) => void) => {
-      const bytes = Uint8Array.from(was);
-      change(new DataView(bytes.buffer));
-      return this.#explains(entry, bytes, was, record);
-    };
-    if (hasReserved(layout) && explains((view) => clearReserved(layout, view, entry.littleEndian)))
-      return "reserved bits";
-    for (const field of layout.names())
-      for (const value of valuesOf(layout, field))
-        if (explains((view) => encode(layout, field, value, view, entry.littleEndian))) return field;
+    for (const { field, bytes } of readingsOf(entry)) if (this.#explains(entry, bytes, record)) return field;
     return "";
   }
 
-  #explains({ frame, offset }: ReadEntry, bytes: Uint8Array, was: Uint8Array, record: DmaRecord): boolean {
-    const { memory } = this.#system;
-    const hi = frameHi(frame);
-    const lo = frameLo(frame) | offset;
-    memory.write(hi, lo, bytes);
-    const outcome = this.#walk(record);
-    const comparison = new Comparison(this.#names, "record", "exact", NO_ALIASES);
-    const same = outcome !== null && comparison.difference(outcome, record.observed) === "";
-    memory.write(hi, lo, was);
-    return same;
-  }
-
-  #bytesOf({ layout, frame, offset }: ReadEntry): Uint8Array | null {
-    const { memory } = this.#system;
-    if (!memory.peek(frame, offset, layout.bytes)) return null;
-    const { view, at } = memory;
-    return Uint8Array.from({ length: layout.bytes }, (_, i) => view.getUint8(at + i));
-  }
-}
-
-/** Other values that a device may take a field for. */
-function valuesOf(layout: Layout, field: string): bigint[] {
-  const classes = fieldClasses(layout, field);
-  if (!classes.includes("other")) return classes.map((value) => BigInt(value));
-  return [0n, allOnes(layout, field)];
-}
-
-function clearReserved(layout: Layout, view: DataView, littleEndian: boolean): void {
-  if (layout.bytes < 8) return;
-  const words = layout.reserved();
-  for (let at = 0; at < layout.bytes; at += 8) {
-    const mask = (BigInt(words[at / 4 + 1]!) << 32n) | BigInt(words[at / 4]!);
-    view.setBigUint64(at, view.getBigUint64(at, littleEndian) & ~mask, littleEndian);
+  #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
+    const outcome = this.#walks.walkWith(entry, bytes, record);
+    const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
+    return outcome !== null && comparison.difference(outcome, record.observed) === "";
   }
 }

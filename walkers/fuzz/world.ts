@@ -36,6 +36,8 @@ export interface Limits {
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly addressTypes: readonly FuzzedAddressType[];
   readonly pasid: boolean;
+  /** Smallest PASID of a request. */
+  readonly leastPasid: number;
   readonly priv: boolean;
   /** What becomes of requests that nothing translates can be told. */
   readonly untranslated: boolean;
@@ -52,6 +54,7 @@ export const NO_LIMITS: Limits = {
   accesses: ["r", "w", "rw", "x"],
   addressTypes: ["untranslated", "translation-request", "translated"],
   pasid: true,
+  leastPasid: 0,
   priv: true,
   untranslated: true,
   len: 2 ** 16,

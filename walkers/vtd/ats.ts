@@ -5,7 +5,40 @@ import { exceeds } from "../page-tables/vtd-second-stage.ts";
 import { TRANSLATION_REQUEST, UNTRANSLATED, type WalkRequest } from "../request.ts";
 import type { WalkResult } from "../result.ts";
 import { SCALABLE_CONTEXT, type VtdDevice } from "./context.ts";
-import { LGN_1_2, LGN_4, SGN_4_1, SGN_8_3, type VtdFault } from "./faults.ts";
+import {
+  EXT_ERE,
+  EXT_EXECUTE,
+  EXT_SRE,
+  LGN_1_1,
+  LGN_1_2,
+  LGN_2,
+  LGN_3,
+  LGN_4,
+  SFS_1,
+  SFS_2,
+  SFS_3,
+  SFS_4,
+  SFS_5,
+  SFS_6,
+  SFS_7,
+  SFS_8,
+  SFS_9,
+  SGN_1,
+  SGN_2,
+  SGN_3,
+  SGN_4_1,
+  SGN_4_2,
+  SGN_5,
+  SGN_6,
+  SGN_7,
+  SGN_8_3,
+  SPD_2,
+  SPT_2,
+  SPT_5,
+  SPT_6,
+  SSS_2,
+  type VtdFault,
+} from "./faults.ts";
 import { refuse, refuseSource } from "./refusals.ts";
 import { identity } from "./translate.ts";
 import type { VtdUnit } from "./unit.ts";
@@ -38,7 +71,19 @@ export function passTranslated(
   else identity(request, out);
 }
 
-/** What a completion tells (nothing is mapped, or no right is granted) has no record. */
-export function logsAts(at: number, { reason }: WalkResult): boolean {
-  return at !== TRANSLATION_REQUEST || (reason !== "PTE_FETCH" && reason !== "PERMISSION");
+/**
+ * 7.1.2, and the columns of translation requests in Table 30: what is told by a successful completion that grants less than
+ * was asked for, or nothing, is no fault for software. Extended mode: VT-d 2.5, 7.2.2.
+ */
+const RECOVERABLE: ReadonlySet<unknown> = new Set<VtdFault>([
+  ...[LGN_1_1, LGN_2, LGN_3],
+  ...[SPD_2, SPT_2, SPT_5, SPT_6],
+  ...[SFS_1, SFS_2, SFS_3, SFS_4, SFS_5, SFS_6, SFS_7, SFS_8, SFS_9],
+  ...[SSS_2, SGN_1, SGN_2, SGN_3, SGN_4_2, SGN_5, SGN_6, SGN_7],
+  ...[EXT_EXECUTE, EXT_ERE, EXT_SRE],
+]);
+
+/** Whether a fault of a request of ATS is recorded. */
+export function logsAts(at: number, { fault }: WalkResult): boolean {
+  return at !== TRANSLATION_REQUEST || !RECOVERABLE.has(fault);
 }

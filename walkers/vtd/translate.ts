@@ -186,7 +186,8 @@ function firstStage(
 
   let frame = first.frame;
   out.pageShift = first.pageShift;
-  out.perm = perm;
+  // Of what a read maps, a write is refused where its flag cannot be set.
+  out.perm = canBeDirty(first) ? perm : perm & ~WRITE;
   if (nested) {
     out.ipaFrame = frame;
     out.firstShift = first.pageShift;
@@ -194,7 +195,7 @@ function firstStage(
     if (!second.translate(frameHi(frame), lo, access, FOR_DATA, out)) return;
     frame = second.frame;
     out.pageShift = Math.min(first.pageShift, second.pageShift);
-    out.perm = perm & second.perm;
+    out.perm &= second.perm;
   }
   if (!reachesMemory(frame, process, out)) return;
   out.frame = frame;
@@ -287,10 +288,14 @@ function updatesDirty(
   out: WalkResult,
 ): boolean {
   const { tables, first } = unit;
-  if ((access & WRITE) === 0 || first.dirty || first.leafUpdatable) return true;
+  if ((access & WRITE) === 0 || canBeDirty(first)) return true;
   out.stage = 1;
   out.level = first.level;
   return refuseEntry(tables, out, updateFault(unit, process), process.fpd);
+}
+
+function canBeDirty({ dirty, leafUpdatable }: X8664Walk): boolean {
+  return dirty || leafUpdatable;
 }
 
 /** 3.15: a request may not come out in the interrupt address range. */

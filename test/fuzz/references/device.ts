@@ -13,8 +13,8 @@ export interface TraceRequest {
 
 /** Memory and registers as the records before have left them. */
 export interface ReferenceMachine {
-  /** A register; 0: it was not given. */
-  reg(name: string): bigint;
+  /** A register. @param absent what it reads as where it was not given, by default 0 */
+  reg(name: string, absent?: bigint): bigint;
   readonly props: ReadonlyMap<string, unknown>;
   /** 64-bit word at a physical address; undefined: there is no memory. */
   read(address: bigint, bigEndian?: boolean): bigint | undefined;

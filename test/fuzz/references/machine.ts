@@ -25,8 +25,8 @@ export class Machine implements ReferenceMachine {
   readonly #frames = new Map<bigint, Uint8Array>();
   readonly #ram: { readonly from: bigint; readonly to: bigint }[] = [];
 
-  reg(name: string): bigint {
-    return this.regs.get(name) ?? 0n;
+  reg(name: string, absent = 0n): bigint {
+    return this.regs.get(name) ?? absent;
   }
 
   ram(from: bigint, size: bigint): void {

@@ -51,26 +51,29 @@ const LEGACY_CODES: Readonly<Record<string, number>> = {
   "SGN.7": 0x6,
   "SGN.8.1": 0xe,
 };
-/** What a completion tells, so that nothing is recorded: nothing is mapped, or no right is granted. */
-const TOLD: readonly string[] = ["SFS.2", "SSS.2", "SGN.2", "SGN.6", "SGN.7"];
+/**
+ * 7.1.2, Table 30: conditions that a successful completion tells of a translation request, so that nothing is recorded:
+ * LGN.1.1, LGN.2, LGN.3, SPD.2, SPT.2, SPT.6, SFS.1 to SFS.9, SSS.2, SGN.1, SGN.2, SGN.4.2, SGN.5, SGN.6, SGN.7.
+ */
+const TOLD: readonly number[] = [
+  ...[0x4, 0x5, 0x6, 0x51, 0x59, 0x5d],
+  ...[0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x90],
+  ...[0x79, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86],
+];
 
-/** Whether a completion or a record tells that supervisor requests are not enabled is not in the reference. */
-const SPT_6 = 0x5d;
-const UNSAID: ReferenceAnswer = { result: "fault", code: "0x5d" };
-
-function fault({ code, recorded }: Refusal, stage?: number): ReferenceAnswer {
+function fault({ code, recorded }: Refusal, at: TraceRequest["at"], stage?: number): ReferenceAnswer {
   return {
     result: "fault",
     code: `0x${code.toString(16)}`,
-    recorded,
+    recorded: recorded && !(at === "translation-request" && TOLD.includes(code)),
     ...(stage === undefined ? {} : { stage }),
   };
 }
 
 /** 3.9, 4: an address that is not translated, of the host's width and not of interrupts (LGN.1, LGN.4, SGN.4, SGN.8). */
-function passed(address: bigint, { legacy, fpd }: Context): ReferenceAnswer {
-  if (address >> BigInt(HOST_WIDTH) !== 0n) return fault({ code: legacy ? 0x4 : 0x83, recorded: !fpd });
-  if (address >> 20n === 0xfeen) return fault({ code: legacy ? 0xe : 0x87, recorded: !fpd });
+function passed(address: bigint, { legacy, fpd }: Context, at: TraceRequest["at"]): ReferenceAnswer {
+  if (address >> BigInt(HOST_WIDTH) !== 0n) return fault({ code: legacy ? 0x4 : 0x83, recorded: !fpd }, at);
+  if (address >> 20n === 0xfeen) return fault({ code: legacy ? 0xe : 0x87, recorded: !fpd }, at);
   return ok(address);
 }
 
@@ -93,7 +96,7 @@ function walked(
   const nothing = context.legacy && name === "SSS.2" ? (ask.write && !asks ? "SGN.6" : "SGN.7") : name;
   const code = (context.legacy ? LEGACY_CODES : CODES)[nothing];
   if (code === undefined) throw new Error(`no code of ${name}`);
-  return fault({ code, recorded: !context.fpd && !(asks && TOLD.includes(name)) }, stage);
+  return fault({ code, recorded: !context.fpd }, at, stage);
 }
 
 export const vtdDevice: ReferenceDevice = {
@@ -112,12 +115,13 @@ export const vtdDevice: ReferenceDevice = {
   },
   ask(machine, request, address): ReferenceAnswer {
     const { pasid, at = "untranslated" } = request;
-    const enabled = ((machine.reg("gsts") >> 31n) & 1n) === 1n;
+    // A trace that does not tell of TES is of a unit that translates (docs/trace-format.md).
+    const enabled = ((machine.reg("gsts", 1n << 31n) >> 31n) & 1n) === 1n;
     // 3.15: without PASID the interrupt range is none of the tables'.
     if (pasid === undefined && address >> 20n === 0xfeen && at !== "translated") {
       if (at === "translation-request") return SKIPPED;
       if (request.access === "w") return { result: "msi" };
-      if (enabled) return fault({ code: 0x29, recorded: true });
+      if (enabled) return fault({ code: 0x29, recorded: true }, at);
     }
     if (!enabled) return ok(address);
     const privileged = request.priv === true && pasid !== undefined;
@@ -125,9 +129,8 @@ export const vtdDevice: ReferenceDevice = {
       { rtaddr: machine.reg("rtaddr"), read: (where) => machine.read(where) },
       { device: deviceId(request.dev), pasid, privileged, at },
     );
-    if ("code" in context)
-      return at === "translation-request" && context.code === SPT_6 ? UNSAID : fault(context);
-    if ("passes" in context) return passed(address, context);
+    if ("code" in context) return fault(context, at);
+    if ("passes" in context) return passed(address, context, at);
     // What walks that are not snooped may set in memory (3.10) is not in the reference.
     if (!context.snooped) return SKIPPED;
     return walked(machine, context, { address, ...rights(request.access), privileged }, request.at);

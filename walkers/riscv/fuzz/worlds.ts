@@ -284,7 +284,8 @@ function addProcess(
   for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));
   entry.uses.push(...contextUses(tags, "pasid", 1));
   const path = [...above, entry];
-  for (const asked of plain ? [undefined, pid] : [pid]) {
+  const named = pid < world.limits.leastPasid ? [] : [pid];
+  for (const asked of plain ? [undefined, ...named] : named) {
     const targets = addTargets(world, device, asked, first?.mapped ?? ANY_ADDRESS, path);
     first?.tables.usedBy(tags, (iova) => targets.get(iova));
     const [any] = targets.values();
