@@ -8,7 +8,7 @@ import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { PastInvalidations } from "./past-invalidations.ts";
-import { placeOf, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -107,7 +107,7 @@ class Attribution {
   #isFormer(line: number, record: DmaRecord): boolean {
     const before = this.#records.slice(0, line - 1);
     return this.#walks.entriesOf(record).some((entry) => {
-      const place = placeOf(entry);
+      const place = addressOfEntry(entry);
       const formers = new Set(
         before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
       );
