@@ -5,7 +5,7 @@
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
+import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
@@ -38,10 +38,17 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
 /**
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
+ * @param codeAliases codes that the device gives for others
+ * @param shrunk what is from a cache by its verdict is known to be so
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  codeAliases = NO_ALIASES,
+  shrunk = false,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk).places();
   return departures.map((departure) => {
     const where = places.get(departure)!;
     const kind = kindOf(departure);
@@ -56,10 +63,19 @@ class Attribution {
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
+  readonly #comparison: Comparison;
+  readonly #shrunk: boolean;
   /** What was invalidated last; "": nothing. */
   #invalidated = "";
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(
+    records: readonly WorldRecord[],
+    departures: readonly Departure[],
+    codeAliases: CodeAliases,
+    shrunk: boolean,
+  ) {
+    this.#shrunk = shrunk;
+    this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
@@ -76,8 +92,9 @@ class Attribution {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record) : "";
-    // Who ignores a field looks like somebody who has kept what was there before it changed.
-    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
+    // Who ignores a field looks like somebody who has kept what was there before it changed, until there was nothing before.
+    const stale = departure.outcome.verdict === "stale-after-invalidation";
+    const kept = stale && (this.#shrunk || !found.includes("."));
     this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
   }
 
@@ -95,8 +112,7 @@ class Attribution {
   #fieldOf(entry: ReadEntry, record: DmaRecord): string {
     for (const { field, bytes } of readingsOf(entry)) {
       const outcome = this.#walks.walkWith(entry, bytes, record);
-      const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-      if (outcome !== null && comparison.difference(outcome, record.observed) === "") return field;
+      if (outcome !== null && this.#comparison.difference(outcome, record.observed) === "") return field;
     }
     return "";
   }
