@@ -311,3 +311,36 @@ describe("AMD-Vi: a page larger than its level's", () => {
     expect(findings[0]).toMatchObject({ rule: "inconsistent-group" });
   });
 });
+
+/** Svnapot: a cache may take one entry "for any or all" of the range; or each page is read from its own. */
+describe.each([
+  ["RISC-V: NAPOT", riscv, napot(OLD), "did:1", 0xdn],
+  ["AMD-Vi: Next Level 7", amd, sized(OLD), "devid:1", 2n],
+] as const)(
+  "%s: a request that runs on behind an entry whose neighbour is not valid",
+  (_name, make, entry, dev, code) => {
+    const over = async (observed: bigint | { code: bigint }, neighbour = 0n) => {
+      const u = make();
+      u.s.put(u.table.entry(A), entry).put(u.table.entry(A + 0x1000n), neighbour);
+      const seq = u.s.dma({ dev, addr: A + 0xff8n, len: 16 }, observed);
+      return (await u.s.run()).outcome(seq);
+    };
+    const ok = { result: "ok", pa: "0x80000ff8" };
+
+    it("may succeed by the one entry, or fault by the other", async () => {
+      for (const observed of [OLD + 0xff8n, { code }])
+        expect(await over(observed)).toMatchObject({ ...ok, other_result: "fault", verdict: "match" });
+    });
+
+    it("goes nowhere else, and has no other fault", async () => {
+      expect(await over(NEW + 0xff8n)).toMatchObject({ ...ok, verdict: "mismatch", diff: "pa" });
+      expect(await over({ code: 0x1234n })).toMatchObject({ ...ok, verdict: "mismatch", diff: "result" });
+    });
+
+    it("has one answer where all entries say the same", async () => {
+      const outcome = await over({ code }, entry);
+      expect(outcome).toMatchObject({ ...ok, verdict: "mismatch", diff: "result" });
+      expect(outcome).not.toHaveProperty("other_result");
+    });
+  },
+);

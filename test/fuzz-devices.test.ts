@@ -202,6 +202,60 @@ describe.concurrent("at the command line", () => {
     expect(again.stdout).toMatch(/known:\n {2}\d+ × SA is not implemented\n/);
   });
 
+  it("asks again about traces that were kept: of a device that is mended, and of one that is not", async () => {
+    const out = join(folder, "again");
+    const found = await cli([
+      "fuzz",
+      "--dut",
+      dut,
+      "--seed",
+      "3",
+      "--worlds",
+      "6",
+      "--no-shrink",
+      "--out",
+      out,
+    ]);
+    expect(found.status).toBe(1);
+    const traces = readdirSync(out)
+      .filter((name) => name.endsWith(".ndjson"))
+      .map((name) => join(out, name));
+    const again = await run(["fuzz", "--dut", dut, ...traces]);
+    expect(again).toMatchObject({ status: 1, stderr: "" });
+    expect(again.stdout).toMatch(/^pasid-replay dut, amd\n\S+01-\S+: .*\(record\)/);
+    const mended = await run(["fuzz", "--dut", "dist/cli/main.js dut --model amd", ...traces]);
+    expect(mended).toMatchObject({ status: 0, stderr: "" });
+    expect(mended.stdout).toContain(
+      `${traces.length} traces, ${mended.stdout.match(/\d+(?= requests:)/)} requests: ${traces.length} right, 0 that`,
+    );
+    const dead = await run(["fuzz", "--dut", device("dies-thrice", "process.exit(1);"), traces[0]!]);
+    expect(dead).toMatchObject({ status: 2, stderr: "" });
+    expect(dead.stdout).toContain(`${traces[0]}: died: the device ended with status 1\n`);
+  });
+
+  it("names what it cannot ask about", async () => {
+    const [spoilt, other, none] = ["spoilt", "other", "none"].map((name) => join(folder, `${name}.ndjson`));
+    writeFileSync(spoilt!, '{"type":"ram","addr":"0x0","size":"0x1000"}\n{"type":\n');
+    writeFileSync(other!, '{"type":"iommu","id":"a","model":"riscv"}\n');
+    writeFileSync(
+      none!,
+      '{"type":"iommu","id":"a","model":"amd"}\n{"type":"mem","addr":"zero","data":"00"}\n',
+    );
+    const args = ["fuzz", "--dut", "dist/cli/main.js dut --model amd"];
+    const ran = await run([...args, spoilt!, other!, none!, join(folder, "absent.ndjson")]);
+    expect(ran.status).toBe(2);
+    expect(ran.stderr.split("\n")).toMatchObject([
+      expect.stringContaining(`${spoilt}:2: expected a record`),
+      `pasid-replay: ${other}: line 1: iommu.model: expected "amd", found "riscv"`,
+      expect.stringMatching(/none.ndjson: line 2: mem.addr: expected .*, found "zero"/),
+      expect.stringContaining("absent.ndjson: "),
+      "",
+    ]);
+    expect(ran.stdout).toContain("0 right, 0 that depart, 0 known, 0 not answered, 4 not asked");
+    const usage = await run([...args, "--seed", "1", spoilt!]);
+    expect(usage.stderr).toContain("--seed: expected none beside traces");
+  });
+
   it("a device that fails: status 2, and where its world is", async () => {
     const command = device("dies-again", "process.exit(1);");
     const ran = await cli(["fuzz", "--dut", command, "--seed", "3", "--worlds", "1", "--out", folder]);

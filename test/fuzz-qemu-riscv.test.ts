@@ -1,5 +1,6 @@
 /** How a QEMU with a RISC-V IOMMU is driven, on a machine that only keeps what is written (RISC-V IOMMU 1.0, chapters 3 to 5). */
 import { beforeEach, describe, expect, it } from "vitest";
+import { EDU_BYTES } from "../pipeline/emulator/edu.ts";
 import type { EmulatedRequest, EmulatorDriver } from "../walkers/fuzz/emulator.ts";
 import { VENDORS } from "../walkers/registry.ts";
 import { FakeMachine } from "./support/fake-machine.ts";
@@ -44,6 +45,14 @@ it("worlds begin with translation off, fresh queues, and after everything was in
   expect(machine.written.at(-1)).toBe("41000010 = 20500003");
 });
 
+it("has a fault queue that takes a record of each byte of the longest copy", async () => {
+  await driver.reset(machine);
+  // fqb: LOG2SZ - 1 in bits 4:0; the queue is full with one record less.
+  const records = 2 ** (Number((await machine.read64(UNIT + 0x28n)) & 0x1fn) + 1) - 1;
+  expect(records).toBeGreaterThanOrEqual(EDU_BYTES);
+  expect((await queueAt(0x28n)) % BigInt(32 * (records + 1))).toBe(0n);
+});
+
 it("is asked nothing that it takes for something else: privilege, execution, process_id 0", () => {
   expect(driver.limits.priv ?? false).toBe(false);
   expect(driver.limits.accesses).not.toContain("x");
@@ -56,6 +65,7 @@ describe("the translation-request interface", () => {
     ["an atomic", { access: "rw" }, 0x0123_4500_0000_0001n],
     ["a read with a process_id", { pasid: 0xabcde }, 0x0123_4501_abcd_e009n],
   ])("%s", async (_name, given, control) => {
+    machine.set(TR_RESPONSE, 0x12345n << 10n, 8);
     await driver.ask!(machine, { ...REQUEST, ...given });
     expect(await machine.read64(TR_REQ_CTL)).toBe(control);
     expect(await machine.read64(UNIT + 0x258n)).toBe(REQUEST.address);
@@ -70,6 +80,39 @@ describe("the translation-request interface", () => {
   it("gives a page", async () => {
     machine.set(TR_RESPONSE, 0x12345n << 10n, 8);
     expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "ok", pa: 0x1234_5456n });
+  });
+
+  it("gives where a large page begins: how large it is shows in what is answered around the address", async () => {
+    const ADDRESS = 0x12_3456_7abcn;
+    for (const [shift, pa] of [
+      [12n, 0x8000_0abcn],
+      [16n, 0x8000_7abcn],
+      [21n, 0x8016_7abcn],
+      [22n, 0x8016_7abcn],
+      [30n, 0xb456_7abcn],
+    ] as const) {
+      const mapped = new (class extends FakeMachine {
+        override async read64(address: bigint): Promise<bigint> {
+          const asked = await super.read64(UNIT + 0x258n);
+          if (address !== TR_RESPONSE) return super.read64(address);
+          return asked >> shift === ADDRESS >> shift ? 0x8_0000n << 10n : 1n;
+        }
+      })();
+      await driver.reset(mapped);
+      expect(await driver.ask!(mapped, { ...REQUEST, address: ADDRESS, bytes: 1 })).toEqual({
+        result: "ok",
+        pa,
+      });
+    }
+  });
+
+  it("gives 56 bits: an address that passes is the same above them", async () => {
+    machine.set(TR_RESPONSE, (0xff12_3456_7123_4000n >> 2n) & 0x3f_ffff_ffff_fc00n, 8);
+    for (const [address, pa] of [
+      [0xff12_3456_7123_4010n, 0xff12_3456_7123_4010n],
+      [0xff99_3456_7123_4010n, 0x12_3456_7123_4010n],
+    ] as const)
+      expect(await driver.ask!(machine, { ...REQUEST, address })).toEqual({ result: "ok", pa });
   });
 
   it("gives a fault, whose cause is in the queue where there is a record", async () => {
@@ -90,7 +133,12 @@ describe("what became of a device's request", () => {
     [
       "two pages",
       [line("0x7f123456", "0x81450000"), line("0x7f124000", "0x81471000")],
-      { result: "ok", pa: 0x8145_0456n, furtherPages: [0x8147_1000n], cached: true },
+      { result: "ok", pa: 0x8145_0456n, furtherPages: [0x8147_1000n], cached: true, unsure: false },
+    ],
+    [
+      "the same address: passed, or refused without a record",
+      [line("0x7f123456", "0x7f123456")],
+      { result: "ok", pa: 0x7f12_3456n, furtherPages: [], cached: true, unsure: true },
     ],
     ["one that leads nowhere: a fault without a record", [line("0x7f123456", "0x0")], null],
     ["nothing: it did not come to the IOMMU", [], null],

@@ -8,6 +8,7 @@ import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
 
 interface FuzzArguments {
+  traces: string[];
   dut?: string;
   qemu?: string;
   emit?: string;
@@ -31,6 +32,13 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 function builder(yargs: Argv): Argv {
   const text = { type: "string", requiresArg: true } as const;
   return yargs
+    .positional("traces", {
+      describe:
+        "Traces that were kept or emitted: ask the device about these again, in the place of new worlds",
+      type: "string",
+      array: true,
+      default: [],
+    })
     .options({
       dut: {
         ...text,
@@ -65,6 +73,7 @@ function builder(yargs: Argv): Argv {
     .example("$0 fuzz --dut './my-iommu --dut' --time 10m --out found", "Look for mistakes for ten minutes")
     .example("$0 fuzz --dut './my-iommu --dut' --seed 7 --worlds 100", "The same every time")
     .example("$0 fuzz --qemu qemu-system-x86_64 --time 10m --out found", "An emulator as it is installed")
+    .example("$0 fuzz --qemu ./new/qemu-system-x86_64 found/*.ndjson", "Whether a newer one is mended")
     .example("$0 fuzz --emit vectors --model riscv --seed 1", "A suite for whoever cannot be talked with")
     .example("$0 fuzz --dut './old' --against './new' --seed 7", "Where two devices differ")
     .example("$0 fuzz --dut '$0 dut --model intel --bug upper-write'", "Try it on a device that is wrong")
@@ -90,6 +99,19 @@ async function run(args: FuzzArguments): Promise<ExitStatus> {
   const ways = [args.dut, args.qemu, args.emit].filter((way) => way !== undefined);
   if (ways.length !== 1)
     throw new CliError("expected a device to look at, one of --dut and --qemu, or --emit", true);
+  for (const [option, value] of Object.entries({
+    emit: args.emit,
+    against: args.against,
+    seed: args.seed,
+    worlds: args.worlds,
+    time: args.time,
+    out: args.out,
+  }))
+    if (args.traces.length > 0 && value !== undefined)
+      throw new CliError(
+        `--${option}: expected none beside traces, as they are asked about as they are`,
+        true,
+      );
   const worlds = args.worlds === undefined ? undefined : once("--worlds", args.worlds);
   const time = args.time ?? (worlds === undefined ? DEFAULT_TIME : undefined);
   const seed =
@@ -125,11 +147,11 @@ async function run(args: FuzzArguments): Promise<ExitStatus> {
     against: args.against === undefined ? undefined : once("--against", args.against),
     timeout: duration("--timeout", once("--timeout", args.timeout)),
   };
-  return fuzzDevices(devices, settings, standardOutput());
+  return fuzzDevices(devices, settings, args.traces, standardOutput());
 }
 
 export const fuzzCommand = command({
-  names: ["fuzz"],
+  names: ["fuzz [traces..]"],
   describe: "Look for where a device under test departs from the specification",
   builder,
   run,

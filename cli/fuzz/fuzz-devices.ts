@@ -9,6 +9,7 @@ import type { Output } from "../output.ts";
 import { onInterrupt } from "../signals.ts";
 import { fuzzAgainst } from "./compare-text.ts";
 import { type FuzzSettings, fuzzDevice, startFailure } from "./fuzz-device.ts";
+import { askAboutTraces } from "./kept-traces.ts";
 
 /** Which devices to look at: one of `dut` and `qemu` is given. */
 export interface DeviceChoice {
@@ -23,10 +24,14 @@ export interface DeviceChoice {
   readonly timeout: number;
 }
 
-/** Fuzzes a device, or two of them against each other. */
+/**
+ * Fuzzes a device, or two of them against each other.
+ * @param traces kept worlds to ask the device about, in the place of new ones
+ */
 export async function fuzzDevices(
   choice: DeviceChoice,
   settings: FuzzSettings,
+  traces: readonly string[],
   out: Output,
 ): Promise<ExitStatus> {
   const ports: DevicePort[] = [];
@@ -38,6 +43,7 @@ export async function fuzzDevices(
     for (const given of [choice.dut ?? choice.qemu!, choice.against])
       if (given !== undefined) ports.push(await started(given, choice));
     const [first, second] = ports;
+    if (traces.length > 0) return await askAboutTraces(first!, traces, settings.known, out);
     return second === undefined
       ? await fuzzDevice(first!, settings, out)
       : await fuzzAgainst(first!, second, settings, out);

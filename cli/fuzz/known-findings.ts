@@ -21,7 +21,7 @@ export class KnownFindings {
         throw new CliError(`${path}: expected a file of known findings, found ${reasonOf(error)}`);
       }
       text.split("\n").forEach((line, i) => {
-        if (line.trim() !== "") this.#take(`${path}:${i + 1}`, line);
+        if (!/^\s*(#|\/\/|$)/.test(line)) this.#take(`${path}:${i + 1}`, line);
       });
     }
   }

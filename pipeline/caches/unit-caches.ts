@@ -2,7 +2,8 @@ import { FIRST_STAGE, Invalidation, SECOND_STAGE } from "../../walkers/invalidat
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
-import { Explanation, INVALIDATED, type Scope, UNEXPLAINED, VALID } from "./answers/explanation.ts";
+import type { Scope } from "./answers/cache-question.ts";
+import { Explanation, INVALIDATED, UNEXPLAINED, VALID } from "./answers/explanation.ts";
 import { UnflushedAnswers } from "./answers/unflushed-answers.ts";
 import { DeviceTlbs, type DeviceUse } from "./filling/device-tlbs.ts";
 import type { LeafTables } from "./filling/leaf-tables.ts";
@@ -303,7 +304,7 @@ export class UnitCaches {
 
   /** Whether all that is cached of the page that was walked last says what memory says: then there is nothing to ask. */
   isAsMemory(request: WalkRequest): boolean {
-    return this.#explanation.isAsMemory(request);
+    return this.#explanation.need.isAsMemory(request);
   }
 
   /**
@@ -333,7 +334,7 @@ export class UnitCaches {
 
   /** Whether it can be told without a walk that no invalidation is owed for a page. */
   owesNothing(request: WalkRequest): boolean {
-    return this.#explanation.holdsNothing(request);
+    return this.#explanation.need.holdsNothing(request);
   }
 
   /** Whether an entry that an invalidation has covered gives an answer. */

@@ -61,6 +61,7 @@ export class DeviceRequests {
     const answer = await this.#answer(device, address, bytes, write);
     if (answer === null) return undefined;
     if (answer.result === "fault") return faultAnswer(answer);
+    if (answer.unsure === true && (await this.#denied(record, model, address))) return NOT_THERE;
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
     if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
@@ -93,6 +94,14 @@ export class DeviceRequests {
     });
     if (answer === null) return undefined;
     return answer.result === "fault" ? faultAnswer(answer) : { result: "ok", pa: hex(answer.pa!) };
+  }
+
+  /** Whether the IOMMU refuses what a device has asked for. */
+  async #denied(record: WorldRecord, model: IommuModel, address: bigint): Promise<boolean> {
+    // It may be asked for no write alone; who may write may read, in the tables of all vendors that can be asked.
+    const access = record.access === "w" ? "rw" : record.access;
+    const answer = await this.#askIommu({ ...record, access }, model, address, 1);
+    return answer?.result === "fault";
   }
 
   async #answer(

@@ -30,6 +30,8 @@ export class Outcome {
   reads = 0;
   /** As in WalkResult, of any page. */
   disputed = false;
+  /** A page that stands in several entries was taken from one of them for bytes that others have as well (`WalkResult.repeated`). */
+  sharesEntry = false;
   /** By another reading of the specification, as right: OK, FAULT or MSI; -1: it is the same, or none is known. */
   otherStatus = -1;
 
@@ -78,6 +80,7 @@ export class Outcome {
     this.model = walk.model;
     this.reads = walk.reads;
     this.disputed = walk.disputed;
+    this.sharesEntry = false;
     this.otherStatus = -1;
     this.runs = 0;
     this.pageShift = walk.pageShift;

@@ -63,6 +63,7 @@ export function walkRequest(
   let span = Math.min(left, bytesAlike(request, walk, holder));
   out.reads += walk.reads * (walksIn(request, walk, span) - 1);
   out.run(walk.frame, walk.offset, span);
+  if (sharesEntry(request, walk, span)) out.sharesEntry = true;
   if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
   while (left > span && --effort.left > 0) {
     left -= span;
@@ -81,6 +82,7 @@ export function walkRequest(
       return doubt;
     }
     out.run(walk.frame, walk.offset, span);
+    if (sharesEntry(request, walk, span)) out.sharesEntry = true;
     if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
   }
   return doubt;
@@ -130,6 +132,11 @@ function bytesAlike(
   if (!walk.passesAround || (caches !== null && !caches.holdNoPages(request)))
     return bytesToPageEnd(request, walk);
   return PASSING_BYTES - (request.addrLo & (PASSING_BYTES - 1));
+}
+
+/** Whether one of a page's entries was read for bytes of which another one speaks as well. */
+function sharesEntry(request: WalkRequest, { repeated }: WalkResult, span: number): boolean {
+  return repeated && span > bytesToEnd(request, FRAME_SHIFT);
 }
 
 /** Walks that one stands for over so many bytes: where nothing is translated, one for each frame. */

@@ -229,8 +229,9 @@ export class Replay implements TraceHandler, MemoOwner {
       return;
     }
     if (!memo.isWorthIt()) return;
-    const { verdict, status, hole, hasFaultAddr, disputed } = outcome;
-    const plain = !disputed && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
+    const { verdict, status, hole, hasFaultAddr, disputed, sharesEntry } = outcome;
+    const plain =
+      !disputed && !sharesEntry && (status === OK || (status === FAULT && !hole && !hasFaultAddr));
     if (doubt || !plain || (verdict !== "" && verdict !== "match") || engine.process === null) return;
     if (this.#analyses.attentive.some((analysis) => analysis.attentive(unit))) return;
     const pair = caches?.settledPair(this.#request) ?? null;
@@ -306,9 +307,9 @@ export class Replay implements TraceHandler, MemoOwner {
       unread = memory.isUnread(outcome.entryFrame);
       this.#fail(line, memory.takeError());
     }
-    const other = outcome.disputed ? this.#other.walk(unit, record, request, outcome) : null;
+    const others = this.#other.walk(unit, record, request, outcome);
     if (unread) this.#judge.abstain(record, outcome);
-    else this.#judge.judge(record, request, outcome, caches, mayDiffer, other, this.#questions);
+    else this.#judge.judge(record, request, outcome, caches, mayDiffer, others, this.#questions);
     if (this.#questions.isUsedUp) {
       this.error(line, "range", this.#questions.sentence);
       this.#judge.abstain(record, outcome);

@@ -63,7 +63,7 @@ export class Judge {
    * @param request as walked last; moved along its pages
    * @param caches what the IOMMU's caches may hold; null where nobody keeps track
    * @param mayDiffer a cache may hold something else than the walk gave
-   * @param other what another reading of the specification gives; null where there is none
+   * @param others what other readings of the specification give
    * @param effort walks that its questions may take, about, those that they take taken off: where none is left, there is no verdict
    */
   judge(
@@ -72,7 +72,7 @@ export class Judge {
     outcome: Outcome,
     caches: UnitCaches | null,
     mayDiffer: boolean,
-    other: Outcome | null,
+    others: readonly Outcome[],
     effort: Effort,
   ): void {
     this.#effort = effort;
@@ -91,8 +91,9 @@ export class Judge {
       return;
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
-    if (outcome.difference !== "" && other !== null && this.#comparison.difference(other, observed) === "")
-      outcome.difference = "";
+    if (outcome.difference !== "")
+      for (const other of others)
+        if (this.#comparison.difference(other, observed) === "") outcome.difference = "";
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
     else if (ofInterrupts(outcome, observed)) {

@@ -1,4 +1,5 @@
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import { FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { Outcome } from "../iommus/outcome.ts";
@@ -6,28 +7,54 @@ import { walkRequest } from "../iommus/request-walk.ts";
 
 /** A request of more bytes is not walked a second time. */
 const MOST_BYTES = 1 << 24;
+const NONE: readonly Outcome[] = [];
 
-/** What requests come to where the specification is read in another way, which is as right. */
+/**
+ * What requests come to where the specification is read in another way, which is as right; and where a page that stands in
+ * several entries is read from each of them, for its own bytes: the IOMMU may take any for all, and need not (Privileged
+ * specification, Svnapot: "for any or all j"; AMD-Vi 2.2.3, page sizes by Next Level 7).
+ */
 export class OtherReading {
-  readonly #outcome = new Outcome();
+  readonly #outcomes = [new Outcome(), new Outcome(), new Outcome()] as const;
 
   /**
-   * Walks a request whose outcome is disputed, and notes in that what the other reading gives, if it is another result.
+   * Walks a request whose outcome is disputed, and notes in that what another reading gives, if it is another result.
    * @param request as walked last; left where it was walked to
-   * @returns what it gives, until the next call; null: there is no other
+   * @returns what others give, until the next call
    */
-  walk(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): Outcome | null {
-    const { walker, engine } = unit;
-    if (walker.otherReading === undefined || record.len > MOST_BYTES) return null;
-    const other = this.#outcome;
+  walk(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): readonly Outcome[] {
+    const { disputed, sharesEntry } = outcome;
+    if ((!disputed && !sharesEntry) || record.len > MOST_BYTES) return NONE;
+    const read = disputed && unit.walker.otherReading !== undefined;
+    const readings: [otherwise: boolean, ownEntries: boolean][] = [];
+    if (read) readings.push([true, false]);
+    if (sharesEntry) readings.push([false, true]);
+    if (read && sharesEntry) readings.push([true, true]);
+    return readings.map(([otherwise, ownEntries], i) => {
+      const other = this.#outcomes[i]!;
+      this.#walk(unit, record, request, other, otherwise, ownEntries);
+      if (outcome.otherStatus < 0 && other.status !== outcome.status) outcome.otherStatus = other.status;
+      return other;
+    });
+  }
+
+  #walk(
+    { walker, engine }: IommuUnit,
+    record: DmaRecord,
+    request: WalkRequest,
+    out: Outcome,
+    otherwise: boolean,
+    ownEntries: boolean,
+  ): void {
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
-    walker.otherReading = true;
-    const walk = (page: WalkRequest) =>
-      engine.walkUncached(page, walker.newDevice(), walker.newPasidContext());
-    walkRequest({ walk }, request, record.len, other);
-    walker.otherReading = false;
-    if (other.status !== outcome.status) outcome.otherStatus = other.status;
-    return other;
+    if (otherwise) walker.otherReading = true;
+    const walk = (page: WalkRequest) => {
+      const result = engine.walkUncached(page, walker.newDevice(), walker.newPasidContext());
+      if (ownEntries && result.repeated) result.pageShift = FRAME_SHIFT;
+      return result;
+    };
+    walkRequest({ walk }, request, record.len, out);
+    if (otherwise) walker.otherReading = false;
   }
 }

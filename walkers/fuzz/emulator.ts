@@ -47,6 +47,8 @@ export interface EmulatedAnswer {
   readonly faultClass?: string;
   /** It came from a cache, which checks rights without telling: whether bytes arrived is to be looked at. */
   readonly cached?: boolean;
+  /** A request that was refused without a record would look the same: the IOMMU is to be asked once more. */
+  readonly unsure?: boolean;
 }
 
 export interface EmulatorDriver {

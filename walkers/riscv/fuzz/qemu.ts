@@ -5,12 +5,12 @@
 import {
   type EmulatedAnswer,
   type EmulatedMachine,
-  type EmulatedRequest,
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
 import { RISCV_FAULT_RECORD } from "../fault-record.ts";
 import { DDTP_BARE } from "../registers.ts";
+import { askForTranslation } from "./translation-requests.ts";
 
 /** Function 00:01.0, and where its registers are put. */
 const FUNCTION = 0x8;
@@ -29,23 +29,9 @@ const FQH = UNIT + 0x30n;
 const FQT = UNIT + 0x34n;
 const CQCSR = UNIT + 0x48n;
 const FQCSR = UNIT + 0x4cn;
-const TR_REQ_IOVA = UNIT + 0x258n;
-const TR_REQ_CTL = UNIT + 0x260n;
-const TR_RESPONSE = UNIT + 0x268n;
 
 /** cqen and fqen; what stopped a queue is cleared when it is switched on. */
 const QUEUE_ON = 1;
-/** tr_req_ctl: Go, NW, PID, PV, DID. */
-const GO = 1n;
-const NW = 1n << 3n;
-const PID_SHIFT = 12n;
-const PV = 1n << 32n;
-const DID_SHIFT = 40n;
-/** tr_response: fault, and the PPN from bit 10 on. */
-const FAULT = 1n;
-const PPN_SHIFT = 10n;
-const PPN_MASK = (1n << 44n) - 1n;
-
 const RAM = 0x8000_0000n;
 const MEMORY = { base: RAM + 0x140_0000n, bytes: 0x2c0_0000n } as const;
 /** What its cache has invalidated stays in it until it is full, and each command looks at all of it. */
@@ -56,8 +42,9 @@ const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
 const COMMANDS = RAM + 0x10_0000n;
 const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
-const FAULTS = RAM + 0x11_0000n;
-const FAULTS_LOG2 = 7;
+const FAULTS = RAM + 0x20_0000n;
+/** Room for all of one request: a copy that is refused goes on, with a record for each of its bytes at worst. */
+const FAULTS_LOG2 = 12;
 const queueBase = (address: bigint, log2: number) => ((address >> 12n) << 10n) | BigInt(log2 - 1);
 
 /** IODIR.INVAL_DDT, IOTINVAL.VMA and IOTINVAL.GVMA without operands: of everything. */
@@ -164,34 +151,13 @@ export function qemuRiscv(): EmulatorDriver {
     faultRecord: (machine) => queues.fault(machine),
     answer,
 
-    async ask(machine, request) {
-      const control = controlOf(request);
-      if (control === null) return null;
-      machine.write64(TR_REQ_IOVA, request.address);
-      machine.write64(TR_REQ_CTL, control);
-      const [response, record] = await Promise.all([machine.read64(TR_RESPONSE), queues.fault(machine)]);
-      if ((response & FAULT) === 0n)
-        return { result: "ok", pa: (((response >> PPN_SHIFT) & PPN_MASK) << 12n) | (request.address & PAGE) };
-      // "tr_response": whether the fault queue has a record of it is not said.
-      return { result: "fault", ...(record === null ? {} : { code: RISCV_FAULT_RECORD.code(record) }) };
-    },
+    ask: (machine, request) => askForTranslation(machine, UNIT, request, () => queues.fault(machine)),
   };
-}
-
-/** The operands of a request of one page, or null where there are none for it: writes alone. */
-function controlOf({ device, pasid, address, bytes, access }: EmulatedRequest): bigint | null {
-  if (access === "w" || (address & PAGE) + BigInt(bytes) > PAGE + 1n) return null;
-  return (
-    GO |
-    (access === "rw" ? 0n : NW) |
-    (pasid === undefined ? 0n : PV | (BigInt(pasid) << PID_SHIFT)) |
-    (BigInt(device) << DID_SHIFT)
-  );
 }
 
 const TRANSLATED = /^riscv_iommu_dma .* 0x(\w+) -> 0x(\w+)/;
 
-/** The event is of faults as well: these have a record, or lead nowhere. */
+/** The event is of faults as well: these have a record, or lead nowhere, or since 11 where they came from. */
 function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
   if (record !== null) return { result: "fault", code: RISCV_FAULT_RECORD.code(record), recorded: true };
   const pages = lines
@@ -203,5 +169,5 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
     });
   const [pa, ...furtherPages] = pages;
   if (pa === undefined || pages.some((page) => page <= PAGE)) return null;
-  return { result: "ok", pa, furtherPages, cached: true };
+  return { result: "ok", pa, furtherPages, cached: true, unsure: pa === address };
 }

@@ -35,7 +35,7 @@ const ecap = (values: Readonly<Record<string, number>>) => ({
 
 /** Capabilities that fields of context and PASID table entries switch on, or choose from. */
 const CONTROLLED = [
-  ...["DT", "PASID", "PRS", "RPS", "RPRIVS"],
+  ...["DT", "PASID", "PRS", "RPRIVS"],
   ...["SSADS", "SMPWCS", "SC", "MTS", "SRS", "ERS", "EAFS", "HPTS"],
 ];
 

@@ -1,0 +1,152 @@
+import type { Invalidation } from "../../../walkers/invalidation.ts";
+import { OK, type WalkResult } from "../../../walkers/result.ts";
+import type { CachedTranslation } from "../held/cached-translation.ts";
+import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import { isAnothers } from "../held/left-behind.ts";
+import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts";
+import type { TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
+import type { PastWalks } from "../history/past-walks.ts";
+import type { RootChanges } from "../history/root-changes.ts";
+import { staleAnswer } from "../history/stale-source.ts";
+import type { VersionedMemory } from "../history/versioned-memory.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
+import type { CacheQuestion } from "./cache-question.ts";
+import type { ContextAnswers } from "./context-answers.ts";
+
+/** Answers that come from translations of pages. */
+export class TranslationAnswers {
+  readonly #question: CacheQuestion;
+  readonly #memory: VersionedMemory;
+  readonly #contexts: Contexts;
+  readonly #translations: Translations;
+  readonly #past: PastWalks;
+  readonly #pending: PendingInvalidations;
+  readonly #roots: RootChanges;
+  readonly #ofContexts: ContextAnswers;
+
+  constructor(
+    question: CacheQuestion,
+    memory: VersionedMemory,
+    contexts: Contexts,
+    translations: Translations,
+    past: PastWalks,
+    pending: PendingInvalidations,
+    roots: RootChanges,
+    ofContexts: ContextAnswers,
+  ) {
+    this.#question = question;
+    this.#memory = memory;
+    this.#contexts = contexts;
+    this.#translations = translations;
+    this.#past = past;
+    this.#pending = pending;
+    this.#roots = roots;
+    this.#ofContexts = ofContexts;
+  }
+
+  /** With some tags, and with those of their groups of leaves. */
+  search(set: TagSet): boolean {
+    return this.searchOnly(set) || set.groups.some((groups) => this.searchOnly(groups));
+  }
+
+  /** @param left where nothing leads to the tags any more: the contexts that did, until they were used last */
+  searchOnly(set: TagSet, left: TranslationContext | null = null): boolean {
+    const translations = this.#translations;
+    const { request, scope } = this.#question;
+    const { addrHi: hi, addrLo: lo } = request;
+    for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
+      if (set.anySuperseded || scope === "invalidated")
+        for (const entry of translations.earlier(set, shift, hi, lo))
+          if (this.#tell(set, shift, entry, left)) return true;
+      if (!translations.find(set, shift, hi, lo)) continue;
+      const { context, time, invalidated } = translations;
+      if (invalidated && scope !== "invalidated") continue;
+      const latest = { context, time, invalidated };
+      if (this.#tell(set, shift, latest, left)) return true;
+    }
+    return false;
+  }
+
+  #tell(set: TagSet, shift: number, entry: CachedTranslation, left: TranslationContext | null): boolean {
+    const translations = this.#translations;
+    const { request, scope, accept } = this.#question;
+    const { addrHi: hi, addrLo: lo } = request;
+    const { time } = entry;
+    // Entered on the way of this very request, by way of a context that is old: that one is what answers.
+    if (time === this.#memory.time || (left !== null && isAnothers(entry, left))) return false;
+    let invalidated = entry.invalidated || time <= set.epoch;
+    if (invalidated && scope !== "invalidated") return false;
+    const read = this.#past.walkAsOf(entry, request);
+    if (read === null || !accept(read.value)) return false;
+    const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
+    if (then === null) return false;
+    const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
+    invalidated ||= translations.ranges.cover(set, hi, lo, time, then, device);
+    if (invalidated && scope !== "invalidated") return false;
+    const extent = extentOf(then);
+    const place = (inv: Invalidation) => translations.ranges.place(inv, set, hi, lo, extent, device);
+    const invalidationPending =
+      time <= set.unknownBefore ||
+      this.#pending.coverTranslation(set, device, time, place, this.#question.asOf);
+    if (invalidationPending && scope === "uninvalidated") return false;
+    const answer = staleAnswer(read.value);
+    const missed = read.missedChange();
+    const behind = missed === null ? this.#ofContexts.changeBehind(entry.context) : null;
+    const change = missed ?? behind?.change ?? null;
+    // Where it is the request's own device that has come to tags which another one still uses, nothing outlives anything.
+    const outlives = behind?.device === device && this.#ofContexts.isInvalidated(entry.context);
+    return this.#question.found({
+      cache: "iotlb",
+      answer,
+      filled: time,
+      change,
+      root: change === null ? this.#roots.since(time) : null,
+      left: left !== null || outlives,
+      from: behind?.device,
+      domain: set.domain,
+      space: set.space,
+      regime: set.regime,
+      stages: set.stages,
+      addrHi: set.high(hi),
+      addrLo: lo,
+      ipaFrame: extent.ipaFrame,
+      invalidationPending,
+      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+      coveredSince: this.#pending.coveredSince(place),
+      valid: this.#validity(set, shift, hi, lo, time, extent, device),
+    });
+  }
+
+  /** Tells later whether a translation of that time may still be cached. */
+  #validity(
+    set: TagSet,
+    shift: number,
+    hi: number,
+    lo: number,
+    time: number,
+    extent: Extent,
+    device: number,
+  ): () => boolean {
+    const translations = this.#translations;
+    // It is asked at every invalidation: of what has not covered it before, nothing does now.
+    const asked: AskedRanges = { own: 0, all: 0 };
+    return () => {
+      if (time <= set.epoch || translations.ranges.cover(set, hi, lo, time, extent, device, asked))
+        return false;
+      const superseded = translations.earlier(set, shift, hi, lo).find((entry) => entry.time === time);
+      if (superseded !== undefined) return !superseded.invalidated;
+      // Memory may say the same again: then the entry was entered anew. It may be forgotten, too.
+      return !translations.find(set, shift, hi, lo) || !translations.invalidated;
+    };
+  }
+}
+
+/** A group of leaves that a page belonged to, as a translation that maps all of it; null: it did not. */
+function groupOf(
+  { status, reason, groupShift, firstShift, ipaFrame }: WalkResult,
+  shift: number,
+): Extent | null {
+  const belongs = status === OK ? groupShift === shift : reason === "PERMISSION";
+  return belongs ? { pageShift: shift, firstShift, ipaFrame } : null;
+}

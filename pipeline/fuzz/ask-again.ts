@@ -1,0 +1,95 @@
+/** Worlds that were kept, asked about again: of a device that was mended, of another version, of another device. */
+import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
+import { deviceName, type IommuModel } from "../../walkers/models.ts";
+import { hex } from "../../walkers/word64.ts";
+import { ask, kindOfFailure } from "./failing-worlds.ts";
+import { judgeWorld, observedRecords } from "./judge.ts";
+import { DeviceFailure, type DevicePort } from "./port.ts";
+import { signaturesOf } from "./signature.ts";
+
+export interface Answered {
+  readonly requests: number;
+  /** Requests that the device could not make. */
+  readonly unanswered: number;
+  /** What it departs in, one signature for each request that shows it; or how it failed. */
+  readonly signatures: readonly string[];
+  readonly failed: boolean;
+}
+
+/** Why a device cannot be asked about a world: "line 3: mem.addr: expected …, found …". */
+export class NotForDevice extends Error {}
+
+/**
+ * Asks a device about a world that was made before; what was observed then does not count.
+ * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
+ * cannot be asked any more
+ */
+export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): Promise<Answered> {
+  const { model, limits } = port.identity;
+  checkModel(model, kept);
+  const records = kept.filter(({ type }) => type !== "header").map((record) => forDevice(record, limits));
+  checkRecords(records);
+  checkFor(model, limits, kept);
+  const requests = records.filter(({ type }) => type === "dma").length;
+  const answers = await ask(port, records);
+  if (answers instanceof DeviceFailure)
+    return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
+  const observed = observedRecords(records, answers);
+  const signatures = signaturesOf(observed, judgeWorld(observed)).map(({ text }) => text);
+  const unanswered = answers.filter((answer) => answer === undefined).length;
+  return { requests, unanswered, signatures, failed: false };
+}
+
+/** A record without what another device has answered; the registers that this one cannot change are its own. */
+function forDevice(record: WorldRecord, { regs, props }: Limits): WorldRecord {
+  if (record.type === "dma") {
+    const { observed: _gone, ...request } = record;
+    return request as WorldRecord;
+  }
+  if (record.type !== "iommu") return record;
+  const fixed = Object.fromEntries(Object.entries(regs).map(([name, value]) => [name, hex(value)]));
+  return {
+    ...record,
+    regs: { ...(record.regs as object | undefined), ...fixed },
+    props: { ...(record.props as object | undefined), ...props },
+  };
+}
+
+/** A record that is none is told of before the device hears of it. */
+function checkRecords(records: readonly WorldRecord[]): void {
+  try {
+    judgeWorld(records);
+  } catch (error) {
+    throw new NotForDevice((error as Error).message);
+  }
+}
+
+function checkModel(model: IommuModel, records: readonly WorldRecord[]): void {
+  for (const [i, record] of records.entries())
+    if (record.type === "iommu" && record.model !== model)
+      throw unfit(record, i, "model", JSON.stringify(model));
+}
+
+function checkFor(
+  model: IommuModel,
+  { memory, pagesInMemory, devices }: Limits,
+  records: readonly WorldRecord[],
+) {
+  const end = memory.base + memory.bytes;
+  const names = devices.map((id) => deviceName(model, id));
+  for (const [i, record] of records.entries()) {
+    if (record.type === "mem" && pagesInMemory) {
+      const at = BigInt(record.addr as string);
+      if (at < memory.base || at >= end)
+        throw unfit(record, i, "addr", `memory of the device, ${hex(memory.base)} to ${hex(end - 1n)}`);
+    }
+    if (record.type !== "dma" || devices.length === 0) continue;
+    if (!names.some((name) => name === record.dev || `0000:${name}` === record.dev))
+      throw unfit(record, i, "dev", `one of ${names.join(", ")}`);
+  }
+}
+
+function unfit(record: WorldRecord, index: number, field: string, expected: string): NotForDevice {
+  const found = JSON.stringify(record[field]) ?? "none";
+  return new NotForDevice(`line ${index + 1}: ${record.type}.${field}: expected ${expected}, found ${found}`);
+}
