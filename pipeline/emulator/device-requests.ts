@@ -65,6 +65,7 @@ export class DeviceRequests {
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
     if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
+    if (write && answer.cached === true && !this.#memory.has(pa)) return undefined;
     if (write && this.#memory.has(pa)) {
       const arrived = (await this.#machine.read8(pa)) === MARK;
       this.#restore(pa, address, bytes, answer.furtherPages ?? []);
