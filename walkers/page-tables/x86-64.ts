@@ -144,7 +144,7 @@ export class X8664Walk {
       if ((entryLo & P) === 0) return NOT_PRESENT;
       const leaf = level === 1 || (entryLo & PS) !== 0;
       if ((entryHi & this.reservedHi) !== 0 || (leaf && level > 1 && this.#malformed(level, entryLo))) {
-        this.#trail.keep(level, tables);
+        TRAIL.keep(level, tables);
         return RESERVED;
       }
       const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
@@ -187,8 +187,8 @@ export class X8664Walk {
    * @returns which right is missing first; "": none
    */
   withheld(write: boolean): "" | "RW" | "US" {
-    const user = this.#trail.levelOf(X86Entry.mask.US.hi, US, 0);
-    const writable = write ? this.#trail.levelOf(X86Entry.mask.RW.hi, RW, 0) : 0;
+    const user = TRAIL.levelOf(X86Entry.mask.US.hi, US, 0);
+    const writable = write ? TRAIL.levelOf(X86Entry.mask.RW.hi, RW, 0) : 0;
     if (user === 0 && writable === 0) return "";
     return writable > user ? "RW" : "US";
   }
