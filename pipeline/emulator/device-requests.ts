@@ -116,7 +116,7 @@ export class DeviceRequests {
     // Whoever has read the fault log has waited for the request as well.
     const record = faultRecord === undefined ? null : await faultRecord(machine);
     if (faultRecord === undefined) await machine.flush();
-    return this.#driver.answer(this.#lines(), address, record);
+    return this.#driver.answer(this.#lines(), address, record, write);
   }
 
   /** Puts back what a device has written over: the bytes of each page where they went. */
