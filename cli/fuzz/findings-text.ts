@@ -68,6 +68,7 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
       ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
       : "",
     devices.length > 0 ? `devices but ${devices.join(", ")}` : "",
+    limits.unlogged ? "whether faults are recorded" : "",
     limits.untranslated ? "" : "what becomes of requests that nothing translates",
     ...Object.entries(limits.regs).map(([name, value]) => `other values of ${name} than ${hex(value)}`),
     ...Object.entries(limits.props).map(([name, value]) => `other values of ${name} than ${value}`),

@@ -64,7 +64,9 @@ export class DeviceRequests {
     if (answer.unsure === true && (await this.#denied(record, model, address))) return NOT_THERE;
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
-    if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
+    // Where it may have gone out of memory, nobody can tell.
+    if (pa === undefined)
+      return places.length > 0 && places.every((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
     if (write && this.#memory.has(pa)) {
       const arrived = (await this.#machine.read8(pa)) === MARK;
       this.#restore(pa, address, bytes, answer.furtherPages ?? []);

@@ -35,7 +35,9 @@ export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): 
   if (answers instanceof DeviceFailure)
     return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
   const observed = observedRecords(records, answers);
-  const signatures = signaturesOf(observed, judgeWorld(observed)).map(({ text }) => text);
+  const signatures = signaturesOf(observed, judgeWorld(observed), await VENDORS[model].fuzzing()).map(
+    ({ text }) => text,
+  );
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, signatures, failed: false };
 }

@@ -1,3 +1,4 @@
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -69,8 +70,8 @@ const MOST_FINDINGS = 200;
 /** Asks a device about one world after another, and finds out where it is wrong. */
 export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<CampaignReport> {
   const { model, limits } = port.identity;
-  const { maker, coverage } = await newWorldMaker(model, limits, options.seed);
-  const campaign = new Campaign(port, options, coverage);
+  const { maker, coverage, fuzzing } = await newWorldMaker(model, limits, options.seed);
+  const campaign = new Campaign(port, fuzzing, options, coverage);
   for (let worlds = 0; worlds < options.worlds && options.goesOn(); worlds++) {
     const world = maker.next();
     try {
@@ -92,11 +93,15 @@ export async function newWorldMaker(
   model: IommuModel,
   limits: DevicePort["identity"]["limits"],
   seed: number,
-): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage }> {
+): Promise<{
+  readonly maker: WorldMaker;
+  readonly coverage: FuzzCoverage;
+  readonly fuzzing: VendorFuzzing;
+}> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
   const coverage = new FuzzCoverage(vendor, fuzzing);
-  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage };
+  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage, fuzzing };
 }
 
 /** A world that a device departs from. */
@@ -108,6 +113,7 @@ interface Departing extends Shown {
 class Campaign {
   gaveUp: DeviceFailure | null = null;
   readonly #port: DevicePort;
+  readonly #fuzzing: VendorFuzzing;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
   readonly #findings = new Map<string, Finding>();
@@ -120,8 +126,9 @@ class Campaign {
   #failures = 0;
   #failuresInRow = 0;
 
-  constructor(port: DevicePort, options: CampaignOptions, coverage: FuzzCoverage) {
+  constructor(port: DevicePort, fuzzing: VendorFuzzing, options: CampaignOptions, coverage: FuzzCoverage) {
     this.#port = port;
+    this.#fuzzing = fuzzing;
     this.#options = options;
     this.#coverage = coverage;
   }
@@ -141,7 +148,7 @@ class Campaign {
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = judgeWorld(observed, this.#coverage);
-    const signatures = signaturesOf(observed, departures);
+    const signatures = signaturesOf(observed, departures, this.#fuzzing);
     for (const [i, departure] of departures.entries())
       await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
@@ -163,7 +170,7 @@ class Campaign {
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
-      signature: { text, where, expected: "an answer", observed: kind },
+      signature: { text, where, decided: where.includes("."), expected: "an answer", observed: kind },
       known: expected || this.#options.isKnown(text),
       world: world.number,
       records: shown.records,
@@ -188,9 +195,9 @@ class Campaign {
       this.#further++;
       return;
     }
-    const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
+    const small = this.#options.shrinks && !expected ? await this.#shrink(shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signaturesOf(records, [small.shown.departure])[0]!;
+    const signature = signaturesOf(records, [small.shown.departure], this.#fuzzing)[0]!;
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -212,14 +219,18 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #shrink(found: Departing) {
+  #shrink(found: Departing, { where, decided }: Signature) {
     const kind = kindOf(found.departure);
     const { regs } = this.#port.identity.limits;
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
-      const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
-      return departure === undefined ? null : { records, answers, departure, line: departure.line };
+      const observed = observedRecords(records, answers);
+      const departure = judgeWorld(observed).find((one) => kindOf(one) === kind);
+      if (departure === undefined) return null;
+      // What one field decides is not to become what another one does.
+      if (decided && signaturesOf(observed, [departure], this.#fuzzing)[0]!.where !== where) return null;
+      return { records, answers, departure, line: departure.line };
     };
     return shrink(found, shows, (register) => regs[register] !== undefined);
   }

@@ -81,12 +81,28 @@ function otherValue(layout: Layout, field: string, now: bigint, world: World, ra
   }
 }
 
-/** A pointer: to another table, out of memory, beyond a width, not aligned. */
+/** A pointer: to another table, out of memory, beyond a width, not aligned; but to no registers. */
 function otherPointer(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
-  const ones = allOnes(layout, field);
   const { kind, parts } = layout.fields[field]!;
   // An address field holds the bits of the address from its lowest one on.
   const shift = kind === "address" ? BigInt(parts[0]![1] % 64) : FRAME;
+  for (;;) {
+    const drawn = anyPointer(layout, field, now, shift, world, random);
+    const { registers = [] } = world.limits;
+    const at = drawn << shift;
+    if (!registers.some(({ base, bytes }) => at >= base && at < base + bytes)) return drawn;
+  }
+}
+
+function anyPointer(
+  layout: Layout,
+  field: string,
+  now: bigint,
+  shift: bigint,
+  world: World,
+  random: Random,
+): bigint {
+  const ones = allOnes(layout, field);
   switch (random.below(7)) {
     case 0:
       return world.landmarks.length > 0 ? (random.pick(world.landmarks) >> shift) & ones : 0n;

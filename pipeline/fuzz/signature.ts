@@ -4,10 +4,13 @@
  */
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import { type ReadEntry, type Reading, RequestWalks, rareReadings, readingsOf } from "./request-walks.ts";
+
+const PAGE_SHIFT = 12n;
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -15,19 +18,23 @@ export interface Signature {
   readonly text: string;
   /** "VT-d context entry.TT"; "" where no field decides. */
   readonly where: string;
+  /** It names a field: the answer depends on that. */
+  readonly decided: boolean;
   /** What a correct IOMMU answers, and what the device did. */
   readonly expected: string;
   readonly observed: string;
 }
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
-export function kindOf({ outcome, answer }: Departure): string {
-  return `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}${outcome.diff === "record" ? " (record)" : ""}`;
+export function kindOf(departure: Departure): string {
+  const { verdict, diff } = departure.outcome;
+  return `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}${diff === "record" ? " (record)" : ""}`;
 }
 
-function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
+function expectedOf({ outcome, condition }: Pick<Departure, "outcome" | "condition">): string {
   if (outcome.result !== "fault") return outcome.result;
-  return outcome.code === undefined ? outcome.name! : `${outcome.name} (${outcome.code})`;
+  const { code, name } = outcome;
+  return `${code === undefined ? name! : `${name} (${code})`}${condition === "" ? "" : `, ${condition}`}`;
 }
 
 function observedOf({ answer }: Pick<Departure, "answer">): string {
@@ -39,19 +46,43 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  fuzzing: VendorFuzzing,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, fuzzing).places();
+  const held = new Map<string, Signature>();
   return departures.map((departure) => {
-    const where = places.get(departure)!;
-    const kind = kindOf(departure);
-    const [expected, observed] = [expectedOf(departure), observedOf(departure)];
-    return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+    const translation = translationOf(records[departure.line - 1]!, departure);
+    const earlier = held.get(translation);
+    if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
+    const signature = signatureOf(places.get(departure)!, departure);
+    if (translation !== "") held.set(translation, signature);
+    return signature;
   });
+}
+
+function signatureOf(where: string, departure: Departure): Signature {
+  const kind = kindOf(departure);
+  const text = where === "" ? kind : `${where}: ${kind}`;
+  const [expected, observed] = [expectedOf(departure), observedOf(departure)];
+  return { text, where, decided: where.includes("."), expected, observed };
+}
+
+/**
+ * The translation that a device has used: where there should be none, it has it in a cache from then on, and what it
+ * answers from that is no other mistake. "": it has used none.
+ */
+function translationOf({ dev, pasid, addr }: WorldRecord, { answer }: Departure): string {
+  if (answer.result !== "ok" || answer.pa === undefined) return "";
+  return [dev, pasid, BigInt(addr as string) >> PAGE_SHIFT, BigInt(answer.pa) >> PAGE_SHIFT].join();
 }
 
 class Attribution {
   readonly #records: readonly WorldRecord[];
+  readonly #fuzzing: VendorFuzzing;
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
@@ -59,8 +90,9 @@ class Attribution {
   /** What was invalidated last; "": nothing. */
   #invalidated = "";
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(records: readonly WorldRecord[], departures: readonly Departure[], fuzzing: VendorFuzzing) {
     this.#records = records;
+    this.#fuzzing = fuzzing;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
@@ -75,29 +107,42 @@ class Attribution {
   #request(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
-    const found = record.observed.present ? this.#decide(record) : "";
+    const found = record.observed.present ? this.#decide(record, departure) : "";
     // Who ignores a field looks like somebody who has kept what was there before it changed.
     const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
     this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
-  #decide(record: DmaRecord): string {
+  #decide(record: DmaRecord, departure: Departure): string {
     const entries = this.#walks.entriesOf(record);
-    for (const entry of entries.toReversed()) {
-      const field = this.#fieldOf(entry, record);
-      if (field !== "") return `${entry.layout.name}.${field}`;
-    }
-    return entries.at(-1)?.layout.name ?? "";
+    const last = entries.at(-1)?.layout.name ?? "";
+    // A field that would suppress the record explains why there is none, though it does not say so.
+    if (lacksRecord(departure)) return last;
+    return (
+      this.#placeIn(entries, record, (entry) => rareReadings(entry, this.#fuzzing)) ??
+      this.#placeIn(entries, record, readingsOf) ??
+      last
+    );
   }
 
-  /** The first field of an entry with which, had it another value, the device would be right. */
-  #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    for (const { field, bytes } of readingsOf(entry)) {
-      const outcome = this.#walks.walkWith(entry, bytes, record);
-      const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-      if (outcome !== null && comparison.difference(outcome, record.observed) === "") return field;
-    }
-    return "";
+  /** The first field, of the entry read last at first, with which, had it another value, the device would be right. */
+  #placeIn(
+    entries: readonly ReadEntry[],
+    record: DmaRecord,
+    readings: (entry: ReadEntry) => Iterable<Reading>,
+  ): string | undefined {
+    for (const entry of entries.toReversed())
+      for (const { field, bytes } of readings(entry)) {
+        const outcome = this.#walks.walkWith(entry, bytes, record);
+        const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
+        if (outcome !== null && comparison.difference(outcome, record.observed) === "")
+          return `${entry.layout.name}.${field}`;
+      }
+    return undefined;
   }
+}
+
+function lacksRecord({ outcome, answer }: Departure): boolean {
+  return outcome.diff === "record" && answer.recorded === false;
 }

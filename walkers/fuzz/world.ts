@@ -33,6 +33,10 @@ export interface Limits {
   readonly pagesInMemory: boolean;
   /** All memory that there is, zeros in the beginning; absent: there is no other. */
   readonly ram?: readonly MemoryRange[];
+  /** Whether faults are recorded cannot be told; absent: it can. */
+  readonly unlogged?: boolean;
+  /** Where registers of other devices lie, and read-only memory: what a walk finds there is not defined. Absent: nowhere. */
+  readonly registers?: readonly MemoryRange[];
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly addressTypes: readonly FuzzedAddressType[];
   readonly pasid: boolean;

@@ -1,5 +1,5 @@
 import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
-import { AmdV1Entry } from "../../page-tables/amd-v1.ts";
+import { AmdV1Directory, AmdV1Entry } from "../../page-tables/amd-v1.ts";
 import { X86Entry } from "../../page-tables/x86-64.ts";
 import { DeviceTableEntry, Gcr3Entry } from "../device-table-entry.ts";
 import { ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "../faults.ts";
@@ -22,7 +22,7 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     name: "page-entry-reserved",
     text: "ignores reserved bits of host page table entries",
     source: `${SOURCE}, 2.2.3`,
-    misreads: [withoutReserved(AmdV1Entry)],
+    misreads: [withoutReserved(AmdV1Entry), withoutReserved(AmdV1Directory)],
   },
   {
     name: "page-size-encoding",
@@ -40,7 +40,7 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     name: "upper-permissions",
     text: "does not accumulate the permissions of upper host levels",
     source: `${SOURCE}, 2.2.3`,
-    misreads: [misreading(AmdV1Entry, { IR: 1, IW: 1 }, [2, 3, 4, 5, 6])],
+    misreads: [misreading(AmdV1Directory, { IR: 1, IW: 1 })],
   },
   {
     name: "device-entry-permissions",

@@ -5,7 +5,7 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import { haltingFirmware, X86_MEMORY, X86_RAM, X86_REGISTERS, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import {
   GlobalCommandRegister,
   GlobalStatusRegister,
@@ -92,7 +92,7 @@ export function qemuVtd(): EmulatorDriver {
     },
     /** Before 11, RID_PASID is used although ECAP_REG.RPS is clear. */
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
-    limits: { untranslated: false },
+    limits: { untranslated: false, registers: X86_REGISTERS },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
     devices: FUNCTIONS,
     memory: X86_MEMORY,
