@@ -152,6 +152,17 @@ export function* rareReadings(entry: ReadEntry, { usual }: Pick<VendorFuzzing, "
   if (values !== null)
     yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
   yield* reservedReadings(entry);
+  yield* unknownReadings(entry);
+}
+
+/** Who does not know an extension takes what it has put there for reserved bits. */
+function* unknownReadings(entry: ReadEntry): Generator<Reading> {
+  const { layout, bytes, littleEndian } = entry;
+  for (const field of layout.names()) {
+    if (layout.fields[field]!.needs === undefined) continue;
+    if (layout.extract(field, new DataView(bytes.buffer), 0, littleEndian) === 0n) continue;
+    yield reading(entry, field, (view) => setReserved(layout, view, littleEndian, true));
+  }
 }
 
 function* reservedReadings(entry: ReadEntry): Generator<Reading> {

@@ -34,7 +34,7 @@ export interface EmulatedRequest {
 /** What an emulator did with a request, by its trace events and what it wrote into its fault log. */
 export interface EmulatedAnswer {
   readonly result: "ok" | "fault";
-  /** ok: where the first byte went. */
+  /** ok: where the first byte went; absent: nobody can tell, unless `places` are given. */
   readonly pa?: bigint;
   /** ok, instead of `pa`: where it may have gone, as it is not told how large the page is. */
   readonly places?: readonly bigint[];
@@ -47,8 +47,8 @@ export interface EmulatedAnswer {
   readonly faultClass?: string;
   /** It came from a cache, which checks rights without telling: whether bytes arrived is to be looked at. */
   readonly cached?: boolean;
-  /** A request that was refused without a record would look the same: the IOMMU is to be asked once more. */
-  readonly unsure?: boolean;
+  /** An address that a refusal without a record would say the same of: the IOMMU is to be asked for it once more. */
+  readonly unsure?: bigint;
 }
 
 export interface EmulatorDriver {
