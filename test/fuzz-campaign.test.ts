@@ -16,7 +16,13 @@ const NO_MISTAKES: Mistakes = { bugs: [], habits: new Set() };
 /** Mistakes of each sort, that a few worlds show: of reserved bits, fields, capabilities, codes, order, caches. */
 const PLANTED = {
   intel: ["root-reserved", "rid-pasid", "translations-kept"],
-  "arm-smmuv3": ["default-substream", "top-byte", "stage-1-alone"],
+  "arm-smmuv3": [
+    "default-substream",
+    "top-byte",
+    "stage-1-alone",
+    "page-invalidation-first",
+    "hit-in-other-domain",
+  ],
   amd: ["suppress-all", "large-page-as-small"],
   riscv: ["user-pages", "misconfigured-as-invalid", "contexts-kept"],
 } as const satisfies Record<IommuModel, readonly string[]>;

@@ -42,6 +42,8 @@ describe("worlds", () => {
   it("with a linear stream table share no machine with those of two levels", () => {
     expect(driver.imprint!(WORLD)).not.toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x1_0188n }));
     expect(driver.imprint!(WORLD)).toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x188n }));
+    // A reserved format does not make it take two levels (6.3.25).
+    expect(driver.imprint!(WORLD)).toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x2_0188n }));
   });
 
   it("have all that a trace says nothing of enabled", () => {

@@ -39,7 +39,7 @@ function guest() {
   };
   const isMemory = (frame: number) => frame >= 0x1000 && frame < 0x2000;
   const machine: FollowedMachine = {
-    iommus: [{ kind: QEMU_IOMMUS[0]!, id: "dmar0", base: DMAR }],
+    iommus: [{ kind: QEMU_IOMMUS[0]!, id: "dmar0", base: DMAR, config: null }],
     isMemory,
     pageNow: (frame) => (isMemory(frame) ? Buffer.from(page(frame)) : null),
   };

@@ -63,9 +63,9 @@ async function recordMachine(
     if (running) await client.execute("stop");
     start = await capture(machine);
     folder.memory(folder.start, start.pages);
-    folder.iommus(start);
+    folder.iommus(start.iommus);
     log = await openEventLog(machine, folder.log);
-    await events.on(machine.iommus.map(({ kind }) => kind));
+    await events.on(machine.iommus);
     if (running) await client.execute("cont");
   } catch (error) {
     await restoreOrSay(running, say);

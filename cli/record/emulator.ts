@@ -70,8 +70,8 @@ export class Emulator {
         child.kill("SIGKILL");
         throw startError(words, `no answer on its QMP socket within ${START_MS / 1000} s`, stderr);
       }
-      child.stderr!.on("data", (data: Buffer) => process.stderr.write(data));
-      process.stderr.write(stderr);
+      child.stderr!.on("data", (data: Buffer) => process.stderr.write(ownWords(data.toString())));
+      process.stderr.write(ownWords(stderr));
       return new Emulator(client, child);
     } finally {
       cancel();
@@ -107,6 +107,11 @@ async function answer(socket: string, gone: Promise<void>, check: () => void): P
       await Promise.race([gone, setTimeout(TRY_MS)]);
     }
   }
+}
+
+/** Without what it says of the plugin for each store that it cannot place: these are counted. */
+function ownWords(text: string): string {
+  return text.replace(/^.*: invalid use of qemu_plugin_get_hwaddr\r?\n/gm, "");
 }
 
 function startError(words: readonly string[], found: string, stderr: string): StartError {

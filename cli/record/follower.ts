@@ -66,6 +66,11 @@ export class TableFollower {
     return this.#taken();
   }
 
+  /** The guest has given the registers of an IOMMU a place, where they have these values. */
+  placed(index: number, registers: ReadonlyMap<string, bigint>): void {
+    this.#registers[index] = new Map(registers);
+  }
+
   /** The plugin has seen a store. @returns lines for the log */
   stored(store: AskedStore): string {
     this.#memory.forget();
@@ -99,7 +104,8 @@ export class TableFollower {
   }
 
   #register({ address, bytes, value }: AskedStore): void {
-    for (const [index, { kind, base, id }] of this.#machine.iommus.entries())
+    for (const [index, { kind, base, id }] of this.#machine.iommus.entries()) {
+      if (base === null) continue;
       for (const register of kind.leading) {
         const at = address - base - BigInt(register.offset);
         if (at < 0n || at >= BigInt(register.bytes)) continue;
@@ -115,6 +121,7 @@ export class TableFollower {
             `iotab_register ${id} ${register.name} 0x${registers.get(register.name)!.toString(16)}\n`,
           );
       }
+    }
   }
 
   /** All tables of an IOMMU. */

@@ -10,6 +10,7 @@ import type { Ending } from "./ending.ts";
 import { TableFollower } from "./follower.ts";
 import { GuestMachine } from "./machine.ts";
 import { type HostRam, PageMap } from "./page-map.ts";
+import { askedRegisters, Placement } from "./placement.ts";
 import { builtPlugin, PLUGIN_APIS, type PluginApi } from "./plugin-build.ts";
 import type { Recording } from "./recording.ts";
 import { StoreChannel } from "./store-channel.ts";
@@ -25,6 +26,7 @@ interface Attachments {
   readonly map: PageMap;
   readonly channel: StoreChannel;
   follower: TableFollower | null;
+  placement: Placement | null;
 }
 
 /**
@@ -44,11 +46,11 @@ export async function launch(
   const map = new PageMap(join(scratch, "pages"), WATCHED_END);
   let attachments: Attachments | null = null;
   try {
-    const channel = await StoreChannel.open(
-      join(scratch, "stores"),
-      (store) => attachments?.follower?.stored(store) ?? "",
-    );
-    attachments = { folder: scratch, map, channel, follower: null };
+    const channel = await StoreChannel.open(join(scratch, "stores"), async (store) => {
+      await attachments?.placement?.stored(store);
+      return attachments?.follower?.stored(store) ?? "";
+    });
+    attachments = { folder: scratch, map, channel, follower: null, placement: null };
     const emulator = await started(words, attachments, folder);
     const cancel = onInterrupt(() => emulator.quit());
     try {
@@ -124,26 +126,28 @@ async function recordFromStart(
   ending: Ending,
   say: (text: string) => void,
 ): Promise<Recording> {
-  const machine = await GuestMachine.of(client, join(own.folder, "qmp"));
+  const machine = await GuestMachine.of(client, join(own.folder, "qmp"), true);
   const { map } = own;
   if (machine.kvm)
     throw new CliError("expected a QEMU under TCG (-accel tcg), found one under KVM: attach with --qmp");
   map.describe(ramOf(machine), askedRegisters(machine));
   const start = await capture(machine);
   folder.memory(folder.start, start.pages);
-  folder.iommus(start);
   const follower = new TableFollower(machine, map, start.iommus);
+  const placement = new Placement(machine, map, follower, start);
   own.follower = follower;
+  own.placement = placement;
   follower.begin();
   map.enable(true);
   const events = new TraceEvents(client);
-  await events.on(machine.iommus.map(({ kind }) => kind));
+  await events.on(machine.iommus);
   const { major, minor, micro } = client.version;
   say(
     `QEMU ${major}.${minor}.${micro}: ${machine.iommus.map(({ id }) => id).join(", ")}; recording from power-on`,
   );
   if (!words.includes("-S")) await client.execute("cont");
   const why = await ending.of(client);
+  folder.iommus(placement.iommus);
   const notes: string[] = [];
   let end: Capture | null = null;
   const pages = new Map<number, Uint8Array>();
@@ -166,8 +170,19 @@ async function recordFromStart(
     notes.push(`no memory at the end: ${error.message}`);
   }
   if (!folder.hasRoom()) notes.push(NO_ROOM);
-  if (map.unseen > 0) notes.push(`${map.unseen} stores crossed a page's end, or were to no RAM`);
-  return { version: client.version, machine: machine.iommus, start, end, notes, why, stores: { pages } };
+  if (map.unseen > 0)
+    notes.push(
+      `${map.unseen} stores may be missing: they crossed a page's end, were to no RAM, or QEMU did not say where they went`,
+    );
+  return {
+    version: client.version,
+    machine: machine.iommus,
+    start: { ...start, iommus: placement.iommus },
+    end,
+    notes,
+    why,
+    stores: { pages },
+  };
 }
 
 function ramOf(machine: GuestMachine): HostRam[] {
@@ -182,12 +197,4 @@ function ramOf(machine: GuestMachine): HostRam[] {
       "expected to read QEMU's memory by /proc/PID/mem, found that this is not allowed (ptrace_scope, another user)",
     );
   return ram;
-}
-
-/** Registers that say where tables are, of all IOMMUs: their 64-bit words. */
-function askedRegisters({ iommus }: GuestMachine): bigint[] {
-  const words = iommus.flatMap(({ base, kind }) =>
-    kind.leading.map(({ offset }) => (base + BigInt(offset)) & ~7n),
-  );
-  return [...new Set(words)];
 }

@@ -1,14 +1,24 @@
-import { QEMU_IOMMUS, type QemuIommu, type RegisterPlace } from "../../parsers/logs/qemu-iommus.ts";
+import type { UnitPlace } from "../../parsers/caps/host.ts";
+import {
+  QEMU_IOMMUS,
+  type QemuIommu,
+  type RegisterPlace,
+  type SeveralUnits,
+} from "../../parsers/logs/qemu-iommus.ts";
 import { commandLineOf, ProcessMemory, processBehind } from "../../parsers/qemu/host-process.ts";
 import {
+  configSpaceOf,
+  functionsOf,
   hostAddressOf,
   type MemoryRegion,
   memoryWords,
   ramOf,
+  regionsFrom,
   regionsNamed,
 } from "../../parsers/qemu/monitor-text.ts";
 import { type QmpClient, QmpError, socketAddress } from "../../parsers/qemu/qmp.ts";
 import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
+import { pciName } from "../../walkers/pci.ts";
 import { hex } from "../../walkers/word64.ts";
 import { CliError } from "../errors.ts";
 
@@ -19,8 +29,6 @@ const MIN_RAM = 1n << 16n;
 const PAGE_WORDS = FRAME_BYTES / 8;
 /** The monitor's list of regions, each with the device that it belongs to. */
 const REGIONS = "info mtree -o";
-/** What `info pci` calls riscv-iommu-pci: its registers are nowhere before the guest has mapped its BAR. */
-const UNMAPPED_DEVICE = "PCI device 1b36:0014";
 /** Questions that wait for their answers at the same time. */
 const IN_FLIGHT = 64;
 
@@ -28,8 +36,12 @@ const IN_FLIGHT = 64;
 export interface MachineIommu {
   readonly kind: QemuIommu;
   readonly id: string;
-  /** Where its registers are. */
-  readonly base: bigint;
+  /** Where its registers are; null: the guest has given them no place yet. */
+  readonly base: bigint | null;
+  /** Of one that is a PCI function, its configuration space; null where it is none, or that is not in memory. */
+  readonly config: bigint | null;
+  /** Of one of several that no event names: by what its events are known. */
+  readonly place?: UnitPlace;
 }
 
 /** RAM, and where it lies in QEMU's own memory. */
@@ -40,7 +52,7 @@ interface Ram extends MemoryRegion {
 /** A running QEMU: its IOMMUs, their registers, its memory. */
 export class GuestMachine {
   readonly client: QmpClient;
-  readonly iommus: readonly MachineIommu[];
+  iommus: readonly MachineIommu[];
   readonly pid: number | undefined;
   readonly kvm: boolean;
   readonly #ram: readonly Ram[];
@@ -65,17 +77,20 @@ export class GuestMachine {
   /**
    * Looks at the machine.
    * @param name of the socket
+   * @param early also IOMMUs whose registers the guest has given no place yet
    * @throws CliError where it has no IOMMU that is known, QmpError
    */
-  static async of(client: QmpClient, name: string, ownPid?: number): Promise<GuestMachine> {
+  static async of(client: QmpClient, name: string, early = false): Promise<GuestMachine> {
     const { major, minor, micro } = client.version;
     if (major < OLDEST)
       throw new CliError(`${name}: expected QEMU ${OLDEST}.2 or later, found ${major}.${minor}.${micro}`);
-    const iommus = iommusOf(await client.monitor(REGIONS));
+    const regions = await client.monitor(REGIONS);
+    const placed = iommusOf(regions);
+    const pending = unplaced(placed, regions, await client.monitor("info pci"));
+    const iommus = early ? [...placed, ...pending.filter(({ config }) => config !== null)] : placed;
     expectDistinct(iommus, name);
     if (iommus.length === 0) {
-      const pending = (await client.monitor("info pci")).includes(UNMAPPED_DEVICE);
-      if (pending)
+      if (pending.length > 0)
         throw new CliError(
           `${name}: expected a machine with an IOMMU, found a riscv-iommu-pci whose registers the guest has given no place yet: attach with --qmp once it has`,
         );
@@ -83,7 +98,7 @@ export class GuestMachine {
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
     const address = socketAddress(name);
-    const pid = ownPid ?? ("path" in address ? processBehind(address.path) : undefined);
+    const pid = "path" in address ? processBehind(address.path) : undefined;
     const memory = pid === undefined ? null : ProcessMemory.open(pid);
     const ram: Ram[] = [];
     for (const region of ramOf(await client.monitor("info mtree -f"))) {
@@ -110,6 +125,25 @@ export class GuestMachine {
     return this.#ram;
   }
 
+  /**
+   * Looks where registers are that had no place.
+   * @returns the IOMMUs that have got one
+   * @throws QmpError
+   */
+  async place(): Promise<MachineIommu[]> {
+    if (this.iommus.every(({ base }) => base !== null)) return [];
+    const now = iommusOf(await this.client.monitor(REGIONS));
+    const found: MachineIommu[] = [];
+    this.iommus = this.iommus.map((iommu) => {
+      const base = iommu.base ?? now.find(({ id }) => id === iommu.id)?.base ?? null;
+      if (base === iommu.base) return iommu;
+      const placed = { ...iommu, base };
+      found.push(placed);
+      return placed;
+    });
+    return found;
+  }
+
   /** A sentence for each IOMMU whose registers the guest has given a place since. @throws QmpError */
   async moved(): Promise<string[]> {
     const now = iommusOf(await this.client.monitor(REGIONS));
@@ -118,7 +152,7 @@ export class GuestMachine {
       .filter(({ base }) => !known.has(base))
       .map(
         ({ id, base }) =>
-          `the guest gave the registers of ${id} their place (${hex(base)}) while recording: they were not read, and what it translates is not known`,
+          `the guest gave the registers of ${id} their place (${hex(base!)}) while recording: they were not read, and what it translates is not known`,
       );
   }
 
@@ -150,8 +184,9 @@ export class GuestMachine {
     return page;
   }
 
-  /** The registers of an IOMMU that say where its tables are, and what it can do. @throws QmpError */
+  /** The registers of an IOMMU that say where its tables are, and what it can do; none before they have a place. @throws QmpError */
   async registers({ kind, base }: MachineIommu): Promise<Map<string, bigint>> {
+    if (base === null) return new Map();
     const values = await Promise.all(kind.registers.map((register) => this.#register(base, register)));
     return new Map(kind.registers.map(({ name }, i) => [name, values[i]!]));
   }
@@ -171,13 +206,44 @@ export class GuestMachine {
 }
 
 function iommusOf(text: string): MachineIommu[] {
-  return QEMU_IOMMUS.flatMap((kind) =>
-    regionsNamed(text, [kind.region]).map(({ first: base, owner }) => ({
+  return QEMU_IOMMUS.flatMap((kind) => {
+    const regions = regionsNamed(text, [kind.region]);
+    if (kind.several !== undefined && regions.length > 1) return severalOf(text, kind, kind.several, regions);
+    return regions.map(({ first: base, owner }) => {
+      const id = (kind.named === true ? owner : undefined) ?? kind.id;
+      return { kind, id, base, config: null };
+    });
+  });
+}
+
+/** Several whose events do not name them, by the ids of their devices, or by the addresses of their registers. */
+function severalOf(
+  text: string,
+  kind: QemuIommu,
+  { space }: SeveralUnits,
+  regions: readonly MemoryRegion[],
+): MachineIommu[] {
+  const spaces = regionsFrom(text, space);
+  return regions.map(({ first, last, owner, device }) => {
+    const own = spaces.filter((each) => each.device === device).map(({ name }) => name);
+    const id = owner ?? `${kind.id}@${first.toString(16)}`;
+    return { kind, id, base: first, config: null, place: { first, last, spaces: own } };
+  });
+}
+
+/** IOMMUs that are functions of bus 0, and whose registers have no place. @param regions, functions what the monitor says */
+function unplaced(placed: readonly MachineIommu[], regions: string, functions: string): MachineIommu[] {
+  const space = configSpaceOf(regions);
+  return QEMU_IOMMUS.flatMap((kind) => {
+    if (kind.pci === undefined) return [];
+    return functionsOf(functions, kind.pci).map(({ slot, fn }) => ({
       kind,
-      id: (kind.named === true ? owner : undefined) ?? kind.id,
-      base,
-    })),
-  );
+      // QEMU names it by its place, too.
+      id: pciName((slot << 3) | fn),
+      base: null,
+      config: space === null ? null : space + (BigInt((slot << 3) | fn) << 12n),
+    }));
+  }).filter(({ id }) => !placed.some((other) => other.id === id));
 }
 
 /** @throws CliError for IOMMUs that events do not tell from each other */
@@ -185,12 +251,16 @@ function expectDistinct(iommus: readonly MachineIommu[], name: string): void {
   for (const [i, { id, kind, base }] of iommus.entries()) {
     const same = iommus.findIndex((other) => other.id === id);
     if (same === i) continue;
-    if (kind.named !== true)
+    if (kind.named !== true && kind.several === undefined)
       throw new CliError(
-        `${name}: expected one IOMMU, found ${iommus.length} (${kind.region}): ${kind.several ?? "QEMU's events name none of them"}`,
+        `${name}: expected one IOMMU, found ${iommus.length} (${kind.region}): QEMU's events name none of them`,
       );
     throw new CliError(
-      `${name}: expected IOMMUs that QEMU's events tell apart, found two that they call ${id} (registers at ${hex(iommus[same]!.base)} and ${hex(base)}): QEMU names one by its slot and the number that its bus has as QEMU starts, behind a bridge 0: give them different slots`,
+      `${name}: expected IOMMUs that QEMU's events tell apart, found two that they call ${id} (registers at ${placeText(iommus[same]!)} and ${placeText({ base })}): QEMU names one by its slot and the number that its bus has as QEMU starts, behind a bridge 0: give them different slots`,
     );
   }
+}
+
+function placeText({ base }: Pick<MachineIommu, "base">): string {
+  return base === null ? "no place yet" : hex(base);
 }

@@ -53,15 +53,20 @@ export class PageMap {
 
   /** Where RAM is, and which registers the plugin asks about. @throws CliError for more than there is room for */
   describe(ram: readonly HostRam[], registers: readonly bigint[]): void {
-    if (ram.length > MAX_RAM || registers.length > MAX_REGISTERS)
-      throw new CliError(
-        `expected at most ${MAX_RAM} stretches of RAM and ${MAX_REGISTERS} registers, found ${ram.length} and ${registers.length}`,
-      );
+    if (ram.length > MAX_RAM)
+      throw new CliError(`expected at most ${MAX_RAM} stretches of RAM, found ${ram.length}`);
     for (const [i, { first, last, host }] of ram.entries())
       for (const [k, value] of [first, last - first + 1n, host].entries())
         this.#word(AT.ram + 24 * i + 8 * k, value);
-    for (const [i, address] of registers.entries()) this.#word(AT_REGISTERS + 8 * i, address & ~7n);
     this.#word(AT.ramCount, BigInt(ram.length));
+    this.ask(registers);
+  }
+
+  /** Which registers the plugin asks about from here on: others are none any more. */
+  ask(registers: readonly bigint[]): void {
+    if (registers.length > MAX_REGISTERS)
+      throw new CliError(`expected at most ${MAX_REGISTERS} registers, found ${registers.length}`);
+    for (const [i, address] of registers.entries()) this.#word(AT_REGISTERS + 8 * i, address & ~7n);
     this.#word(AT.registerCount, BigInt(registers.length));
     for (const address of registers) this.watch(Number(address >> BigInt(FRAME_SHIFT)), REGISTERS);
   }

@@ -11,6 +11,7 @@ export const PLUGIN_APIS = [7, 4] as const;
 export type PluginApi = (typeof PLUGIN_APIS)[number];
 
 const SOURCE = "parsers/qemu/plugin/stores.c";
+const SOURCES = [SOURCE, "parsers/qemu/plugin/bulk.h"];
 const COMPILE_MS = 60_000;
 
 /**
@@ -20,7 +21,8 @@ const COMPILE_MS = 60_000;
  */
 export function builtPlugin(api: PluginApi): string {
   const source = packagePath(SOURCE);
-  const hash = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 12);
+  const text = SOURCES.map((name) => readFileSync(packagePath(name), "utf8")).join("");
+  const hash = createHash("sha256").update(text).digest("hex").slice(0, 12);
   const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pasid-replay");
   const path = join(folder, `stores-${api}-${hash}.so`);
   if (existsSync(path)) return path;

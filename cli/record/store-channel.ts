@@ -8,6 +8,8 @@ export interface AskedStore {
   readonly value: bigint;
 }
 
+export type Answer = (store: AskedStore) => string | Promise<string>;
+
 const QUESTION_BYTES = 32;
 
 /** Where the plugin asks: a virtual processor waits for each answer. */
@@ -20,8 +22,8 @@ export class StoreChannel {
     this.#server = server;
   }
 
-  /** @param answer lines for the log, each with its newline */
-  static async open(path: string, answer: (store: AskedStore) => string): Promise<StoreChannel> {
+  /** @param answer lines for the log, each with its newline; the plugin waits until they are there, and asks no other */
+  static async open(path: string, answer: Answer): Promise<StoreChannel> {
     const server = createServer();
     const channel = new StoreChannel(server);
     server.on("connection", (socket) => channel.#serve(socket, answer));
@@ -37,7 +39,14 @@ export class StoreChannel {
     this.#server.close();
   }
 
-  #serve(socket: Socket, answer: (store: AskedStore) => string): void {
+  #serve(socket: Socket, answer: Answer): void {
+    let before = Promise.resolve();
+    const reply = (text: string) => {
+      const bytes = Buffer.from(text);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(bytes.length);
+      socket.write(Buffer.concat([length, bytes]));
+    };
     let rest: Buffer = Buffer.alloc(0);
     this.#sockets.add(socket);
     socket.on("error", () => {});
@@ -47,12 +56,12 @@ export class StoreChannel {
       for (; rest.length >= QUESTION_BYTES; rest = rest.subarray(QUESTION_BYTES)) {
         this.questions++;
         const address = rest.readBigUInt64LE(0);
-        const text = Buffer.from(
-          answer({ address, bytes: Number(rest.readBigUInt64LE(8)), value: rest.readBigUInt64LE(16) }),
-        );
-        const length = Buffer.alloc(4);
-        length.writeUInt32LE(text.length);
-        socket.write(Buffer.concat([length, text]));
+        const store = { address, bytes: Number(rest.readBigUInt64LE(8)), value: rest.readBigUInt64LE(16) };
+        before = before
+          .then(async () => reply(await answer(store)))
+          .catch(() => {
+            socket.destroy();
+          });
       }
     });
   }

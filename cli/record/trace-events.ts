@@ -1,6 +1,7 @@
-import { eventMatches, type QemuIommu } from "../../parsers/logs/qemu-iommus.ts";
+import { eventMatches } from "../../parsers/logs/qemu-iommus.ts";
 import type { QmpClient } from "../../parsers/qemu/qmp.ts";
 import { CliError } from "../errors.ts";
+import type { MachineIommu } from "./machine.ts";
 
 /** QEMU's trace events: switches those on that tell of IOMMUs, and later off again those that were off. */
 export class TraceEvents {
@@ -12,9 +13,11 @@ export class TraceEvents {
   }
 
   /** @throws QmpError; CliError where this QEMU has no such events */
-  async on(kinds: readonly QemuIommu[]): Promise<void> {
+  async on(iommus: readonly MachineIommu[]): Promise<void> {
     const switched: string[] = [];
-    for (const { events, quiet, model } of new Set(kinds)) {
+    const apart = new Set(iommus.flatMap(({ kind, place }) => (place && kind.several?.event) ?? []));
+    for (const name of apart) await this.#ifOff(name, switched);
+    for (const { events, quiet, model } of new Set(iommus.map(({ kind }) => kind))) {
       const known = (await Promise.all(events.map((pattern) => this.#states(pattern)))).flat();
       if (known.length === 0)
         throw new CliError(`expected a QEMU with trace events ${events.join(", ")} (${model}), found none`);
@@ -23,6 +26,16 @@ export class TraceEvents {
     }
     this.#switched = switched;
     await this.#switch(true);
+  }
+
+  /** @throws CliError where there is no event of this name */
+  async #ifOff(name: string, switched: string[]): Promise<void> {
+    const states = await this.#states(name);
+    if (states.length === 0)
+      throw new CliError(
+        `expected a QEMU with the trace event ${name}, to tell its IOMMUs apart, found none`,
+      );
+    if (states[0]!.state === "disabled") switched.push(name);
   }
 
   /** @param client that answers, where the one that has switched them on does not any more */

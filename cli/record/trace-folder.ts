@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, writ
 import { join, resolve } from "node:path";
 import { limeFile } from "../../parsers/memory/lime-writer.ts";
 import { CliError, reasonOf } from "../errors.ts";
-import type { Capture } from "./capture.ts";
+import type { CapturedIommu } from "./capture.ts";
 
 export const NO_ROOM = "no room is left where the recording is written: events may be missing";
 
@@ -74,7 +74,7 @@ export class TraceFolder {
   }
 
   /** Registers as `iommu` records: what `import --iommu` takes. */
-  iommus({ iommus }: Capture): void {
+  iommus(iommus: readonly CapturedIommu[]): void {
     const lines = iommus.map(({ id, model, registers }) => {
       const regs = Object.fromEntries(
         [...registers].map(([name, value]) => [name, `0x${value.toString(16)}`]),

@@ -1,4 +1,5 @@
 import { type HostIommu, stateOf } from "../../parsers/caps/host.ts";
+import { QEMU_REGION_WRITES } from "../../parsers/logs/qemu-smmuv3-units.ts";
 import { lossText, recordText } from "../../parsers/logs/record-text.ts";
 import { LOG_FORMATS } from "../../parsers/logs/registry.ts";
 import type { AddedRecord, ImportReport } from "../../pipeline/import/import-logs.ts";
@@ -38,9 +39,12 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
     return [...untold.map(declaration), ...endRecords(recording, check)];
   };
   const options = {
-    formats: LOG_FORMATS.filter(
-      ({ model, name }) => name === STORES || (model !== undefined && models.has(model)),
-    ),
+    formats: [
+      ...LOG_FORMATS.filter(
+        ({ model, name }) => name === STORES || (model !== undefined && models.has(model)),
+      ),
+      ...(recording.machine.some(({ place }) => place !== undefined) ? [QEMU_REGION_WRITES] : []),
+    ],
     hosts: hostsOf(recording),
     memory,
     boot: [],
@@ -57,8 +61,9 @@ export async function writeTrace(folder: TraceFolder, recording: Recording): Pro
 /** The format of the plugin's lines. */
 const STORES = "qemu-stores";
 
-function hostsOf({ start }: Recording): HostIommu[] {
-  return start.iommus.map(({ id, model, registers }) => ({
+function hostsOf({ start, machine }: Recording): HostIommu[] {
+  return start.iommus.map(({ id, model, registers }, i) => ({
+    ...(machine[i]?.place === undefined ? {} : { place: machine[i].place }),
     id,
     model,
     state: stateOf(Object.fromEntries(registers)),

@@ -1,6 +1,15 @@
 import type { IommuModel } from "../../walkers/models.ts";
 import { IommuState } from "../../walkers/registers.ts";
 
+/** By what the log of an emulator tells one IOMMU from another, where its lines do not name it. */
+export interface UnitPlace {
+  /** Addresses of its registers. */
+  readonly first: bigint;
+  readonly last: bigint;
+  /** Names of its devices' address spaces. */
+  readonly spaces: readonly string[];
+}
+
 /** One IOMMU of a host, as far as its capabilities are known. */
 export interface HostIommu {
   /** Its name in sysfs, or the id of its `iommu` record; "" where it has none. */
@@ -13,6 +22,7 @@ export interface HostIommu {
   readonly notes: readonly string[];
   /** Its id is the one that the log has for it: an IOMMU of another id is another one, and has not its registers. */
   readonly exact?: boolean;
+  readonly place?: UnitPlace;
 }
 
 /** What a source of capabilities holds. */

@@ -23,14 +23,23 @@ export interface QemuIommu {
   readonly leading: readonly RegisterPlace[];
   /** Its events name it: by the id of the device that its registers belong to, where that has one. */
   readonly named?: boolean;
-  /** Why several in a machine cannot be recorded. */
-  readonly several?: string;
+  /** Vendor and device as `info pci` prints them, of one that is a PCI function: its registers are where the guest says. */
+  readonly pci?: string;
+  /** Its events do not name it, but tell several from each other: by the store that they are in, and by the address spaces of devices. */
+  readonly several?: SeveralUnits;
   /** Not every version has an event of registers that are written. */
   readonly silent?: boolean;
   /** Switches translation on: tables are written before, and looked at as if it were. */
   readonly enable: { readonly register: string; readonly bits: bigint };
   /** Where its commands lie: the register with base and size. */
   readonly queue: QueuePlace;
+}
+
+export interface SeveralUnits {
+  /** The event of a store to registers, whose address tells which. */
+  readonly event: string;
+  /** What the names of devices' address spaces begin with. */
+  readonly space: string;
 }
 
 /** A register that holds a queue's address in its bits 51:12 (or what `mask` says), and the log2 of its size. */
@@ -77,8 +86,7 @@ export const QEMU_IOMMUS: readonly QemuIommu[] = [
       place("cmdq_prod", 0x98, 4),
       place("cmdq_cons", 0x9c, 4),
     ],
-    several:
-      "QEMU up to 11.1 names none in the events of registers (smmuv3_write_mmio), commands (smmuv3_cmdq_*, smmuv3_range_inval) and lookups (smmu_iotlb_lookup_*): give the machine one for all buses (-machine virt,iommu=smmuv3)",
+    several: { event: "memory_region_ops_write", space: "smmuv3-iommu-memory-region-" },
     leading: [place("strtab_base", 0x80), place("strtab_base_cfg", 0x88, 4), place("cmdq_base", 0x90)],
     enable: { register: "cr0", bits: 1n },
     queue: { register: "cmdq_base", mask: 0x000f_ffff_ffff_ffe0n, size: { shift: 0, bits: 5, unit: 16 } },
@@ -117,7 +125,8 @@ export const QEMU_IOMMUS: readonly QemuIommu[] = [
       place("cqh", 0x20, 4),
       place("cqt", 0x24, 4),
     ],
-    leading: [place("ddtp", 0x10)],
+    leading: [place("fctl", 0x8, 4), place("ddtp", 0x10)],
+    pci: "1b36:0014",
     named: true,
     silent: true,
     enable: { register: "ddtp", bits: 0n },

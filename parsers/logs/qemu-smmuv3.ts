@@ -5,12 +5,15 @@
  * What they do not say: the direction of a request (is_write of translate_bypass and its like is the rights as a truth
  * value) and its length; SubstreamIDs, which QEMU does not have. QEMU walks for all requests as privileged ones.
  */
+
 import { SMMUV3_FAULTS } from "../../walkers/smmuv3/faults.ts";
+import type { UnitPlace } from "../caps/host.ts";
 import type { LogFormat, LogLine, LogOutput, LogReader } from "./format.ts";
 import { LogIommu } from "./log-iommu.ts";
 import { EventReader, hexField, numberField, optionalField, optionalNumber, partsOf } from "./qemu-events.ts";
 import { SmmuCommands } from "./qemu-smmuv3-commands.ts";
 import { SmmuStructures } from "./qemu-smmuv3-structures.ts";
+import { SmmuUnits } from "./qemu-smmuv3-units.ts";
 import { dmaText, observedFault, observedOk, timed } from "./record-text.ts";
 import { SMMUV3_REGISTERS } from "./smmuv3-registers.ts";
 import { hexOfBig, TableBuilder } from "./table-builder.ts";
@@ -19,9 +22,15 @@ export const QEMU_SMMUV3: LogFormat = {
   name: "qemu-smmuv3",
   title: "QEMU 7.2 to 11.1: trace events smmuv3_* and smmu_* of the log backend (Arm SMMUv3)",
   model: "arm-smmuv3",
-  needles: ["smmu_", "smmuv3_"],
-  detect: (text) => /^smmu(?:v3)?_[a-z]/.test(text),
-  open: (output) => new SmmuEvents(output),
+  needles: ["smmu_", "smmuv3_", "'arm-smmuv3'"],
+  detect: (text) => /^(?:smmu(?:v3)?_[a-z]|memory_region_ops_write .*'arm-smmuv3'$)/.test(text),
+  open: (output) => {
+    const places = new Map<string, UnitPlace>();
+    for (const { id, model, place } of output.hosts)
+      if (model === "arm-smmuv3" && place !== undefined) places.set(id, place);
+    const reader = (id: string) => new SmmuEvents(output, id);
+    return places.size > 1 ? new SmmuUnits(output, places, reader) : reader(SMMUV3_ID);
+  },
 };
 
 const SMMUV3_ID = "smmuv3";
@@ -67,9 +76,9 @@ class SmmuEvents implements LogReader {
   /** The translation under way. */
   #walk: Walk = newWalk(-1);
 
-  constructor(output: LogOutput) {
+  constructor(output: LogOutput, id: string) {
     this.#output = output;
-    this.#iommu = new LogIommu(output, SMMUV3_ID, "arm-smmuv3");
+    this.#iommu = new LogIommu(output, id, "arm-smmuv3");
     this.#tables = new TableBuilder(output).ofReads();
     this.#structures = new SmmuStructures(output, this.#iommu, this.#tables);
     this.#commands = new SmmuCommands(output, this.#iommu);

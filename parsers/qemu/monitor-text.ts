@@ -7,18 +7,29 @@ export interface MemoryRegion {
   readonly last: bigint;
   /** The id of the device that it belongs to, as `info mtree -o` has it; undefined where that has none. */
   readonly owner?: string;
+  /** The device that it belongs to, by its id or its path. */
+  readonly device?: string;
 }
 
 const REGION = /^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]+)\): (.*)$/;
 
 /** Regions of one name in what `info mtree` prints, or `info mtree -o`, each address once. */
 export function regionsNamed(text: string, names: readonly string[]): MemoryRegion[] {
+  return regionsThat(text, (name) => names.includes(name)).sort((a, b) => (a.first < b.first ? -1 : 1));
+}
+
+/** The same of names that begin with something. */
+export function regionsFrom(text: string, prefix: string): MemoryRegion[] {
+  return regionsThat(text, (name) => name.startsWith(prefix));
+}
+
+function regionsThat(text: string, wanted: (name: string) => boolean): MemoryRegion[] {
   const found = new Map<string, MemoryRegion>();
   for (const line of text.split("\n")) {
     const region = regionOf(line);
-    if (region !== null && names.includes(region.name)) found.set(`${region.first} ${region.name}`, region);
+    if (region !== null && wanted(region.name)) found.set(`${region.first} ${region.name}`, region);
   }
-  return [...found.values()].sort((a, b) => (a.first < b.first ? -1 : 1));
+  return [...found.values()];
 }
 
 function regionOf(line: string): (MemoryRegion & { readonly kind: string }) | null {
@@ -28,8 +39,40 @@ function regionOf(line: string): (MemoryRegion & { readonly kind: string }) | nu
   const text = match[4]!.replace(/ (?:owner|parent):\{.*$/, "");
   const name = text.replace(/ @[0-9a-f]+.*$/, "").replace(/ (?:KVM|\[.*)$/, "");
   const owner = / owner:\{dev id=([^}]+)\}/.exec(match[4]!)?.[1];
-  const known = owner === undefined ? {} : { owner };
+  const device = / owner:\{dev ([^}]+)\}/.exec(match[4]!)?.[1];
+  const known = { ...(owner === undefined ? {} : { owner }), ...(device === undefined ? {} : { device }) };
   return { name, kind: match[3]!, first: BigInt(`0x${match[1]}`), last: BigInt(`0x${match[2]}`), ...known };
+}
+
+/** A function on a root bus, by what `info pci` prints. */
+export interface PciFunction {
+  readonly slot: number;
+  readonly fn: number;
+}
+
+const FUNCTION = /^ +Bus +(\d+), device +(\d+), function (\d):/;
+
+/**
+ * The functions on bus 0 with an id of vendor and device as `info pci` prints it ("1b36:0014"). Those behind bridges are not
+ * among them before a guest has given their buses numbers.
+ */
+export function functionsOf(text: string, id: string): PciFunction[] {
+  const found: PciFunction[] = [];
+  let at: RegExpExecArray | null = null;
+  for (const line of text.split("\n")) {
+    at = FUNCTION.exec(line) ?? at;
+    if (at !== null && at[1] === "0" && line.includes(`: PCI device ${id}`))
+      found.push({ slot: Number(at[2]), fn: Number(at[3]) });
+  }
+  return found;
+}
+
+const ECAM = /^\s+([0-9a-f]{16})-[0-9a-f]{16} \(prio -?\d+, [^)]+\): alias \S+ @pcie-mmcfg-mmio /m;
+
+/** Where the configuration space of bus 0 lies in the memory of a machine without ports; null where it lies nowhere. */
+export function configSpaceOf(text: string): bigint | null {
+  const match = ECAM.exec(text);
+  return match === null ? null : BigInt(`0x${match[1]}`);
 }
 
 /** Readable and writable memory of the flat view of the address space that processors see, of `info mtree -f`. */

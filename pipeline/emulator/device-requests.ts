@@ -143,8 +143,8 @@ export class DeviceRequests {
   ): Promise<bigint | undefined> {
     const reachable = places.filter((place) => this.#memory.has(place));
     if (!write) return this.#fetched(device, address, reachable);
-    for (const place of reachable) if ((await this.#machine.read8(place)) === MARK) return place;
-    return undefined;
+    const bytes = await Promise.all(reachable.map((place) => this.#machine.read8(place)));
+    return reachable[bytes.indexOf(MARK)];
   }
 
   /** The same of a read: each place has another byte for a while, and what the device has then is looked at. */

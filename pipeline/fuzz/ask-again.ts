@@ -1,6 +1,7 @@
 /** Worlds that were kept, asked about again: of a device that was mended, of another version, of another device. */
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../../walkers/word64.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";

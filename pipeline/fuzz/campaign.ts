@@ -7,6 +7,7 @@ import { FuzzCoverage } from "./coverage.ts";
 import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
+import { refusedCommands } from "./refused-commands.ts";
 import { type Shown, shrink } from "./shrink.ts";
 import { kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
@@ -100,7 +101,7 @@ export async function newWorldMaker(
 }> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
-  const coverage = new FuzzCoverage(vendor, fuzzing);
+  const coverage = new FuzzCoverage(vendor, fuzzing, refusedCommands(model, limits));
   return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage, fuzzing };
 }
 

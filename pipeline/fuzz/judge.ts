@@ -22,8 +22,8 @@ export interface Departure {
   /** Line of the request: its record's index, plus one. */
   readonly line: number;
   readonly outcome: OutcomeRecord;
-  /** What the fault is for, where its code says too little of that; "": it says enough. */
-  readonly condition: string;
+  /** What the fault is for, where its code says too little of that; absent: it says enough. */
+  readonly condition?: string;
   readonly answer: DeviceAnswer;
 }
 
@@ -149,8 +149,8 @@ class DepartureSink implements ReplaySink {
 
   #departure(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): Departure {
     const answer = this.current.observed as DeviceAnswer;
-    const condition = outcome.status === FAULT && outcome.fault!.coarse ? outcome.reason! : "";
-    return { line, outcome: outcomeRecord(line, names, request, outcome), condition, answer };
+    const condition = outcome.status === FAULT && outcome.fault!.coarse ? { condition: outcome.reason! } : {};
+    return { line, outcome: outcomeRecord(line, names, request, outcome), ...condition, answer };
   }
 
   #cover(request: DmaRecord, outcome: Outcome): void {

@@ -4,9 +4,11 @@ import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import { WalkRequest } from "../../walkers/request.ts";
+import { WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
 import { hexHalves } from "../../walkers/word64.ts";
 import { aim } from "../iommus/iommus.ts";
@@ -16,6 +18,7 @@ import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { RecordedSystem } from "../replay/recorded-system.ts";
 import { fieldClasses } from "./field-classes.ts";
 import { encode } from "./mutations.ts";
+import type { LookUp } from "./past-invalidations.ts";
 
 /** In the place of a field. */
 const RESERVED_BITS = "reserved bits";
@@ -65,14 +68,32 @@ export class RequestWalks implements TraceHandler {
     }
   }
 
-  /** What an invalidation is called; "" for another command. */
-  nameOf(command: WorldRecord): string {
+  /** What a command invalidates, until the next command is looked at; null: it is none that does. */
+  invalidationOf(
+    command: WorldRecord,
+  ): { readonly name: string; readonly invalidation: Invalidation } | null {
     const unit = this.#system.iommus.units[0];
     const words = (command.data as string[]).map((word) => {
       const value = BigInt(word);
       return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
     });
-    return unit?.commands.invalidation(words) ? unit.commands.spec!.name : "";
+    const invalidation = unit?.commands.invalidation(words);
+    return invalidation ? { name: unit!.commands.spec!.name, invalidation } : null;
+  }
+
+  /** How a cache would look up what a request asks for, by the contexts as they are; null: they lead nowhere. */
+  lookUpOf(record: DmaRecord): LookUp | null {
+    const route = this.#system.iommus.route(record);
+    if ("code" in route) return null;
+    const { walker, vendor } = route.unit;
+    const request = this.#request;
+    aim(request, route, record);
+    const [out, device, process] = [new WalkResult(), walker.newDevice(), walker.newPasidContext()];
+    out.reset();
+    if (!walker.loadDevice(request, device, out) || !walker.loadPasidContext(request, device, process, out))
+      return null;
+    const tag = vendor.caching.translationTag(device, process, request.pasid);
+    return { tag, addrHi: record.addrHi, addrLo: record.addrLo };
   }
 
   /** @returns the outcome of a request, which is valid until the next walk; null: it is of no IOMMU */
@@ -145,32 +166,30 @@ export function* readingsOf(entry: ReadEntry): Generator<Reading> {
       yield reading(entry, field, (view) => encode(layout, field, value, view, littleEndian));
 }
 
-/** The same of what is rare in an entry: it is rather that than a field which every entry has. */
-export function* rareReadings(entry: ReadEntry, { usual }: Pick<VendorFuzzing, "usual">): Generator<Reading> {
+/** The same of its reserved bits, where any are set: it is rather these than a field, which every entry has. */
+export function* reservedReadings(entry: ReadEntry): Generator<Reading> {
+  const { layout, bytes, littleEndian } = entry;
+  const view = new DataView(bytes.buffer);
+  if (layout.reservedSet(view, 0, littleEndian).length > 0) {
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, false));
+    // Who checks more of them than there are to check is right as soon as all are set.
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, true));
+  }
+  // Who does not know an extension takes what it has put there for reserved bits.
+  for (const field of layout.names())
+    if (layout.fields[field]!.needs !== undefined && layout.extract(field, view, 0, littleEndian) !== 0n)
+      yield reading(entry, field, (other) => setReserved(layout, other, littleEndian, true));
+}
+
+/** And where it says something rare, of what that usually is. */
+export function* usualReadings(
+  entry: ReadEntry,
+  { usual }: Pick<VendorFuzzing, "usual">,
+): Generator<Reading> {
   const { layout, bytes, level, littleEndian } = entry;
   const values = usual?.(layout, new DataView(bytes.buffer), level) ?? null;
-  if (values !== null)
-    yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
-  yield* reservedReadings(entry);
-  yield* unknownReadings(entry);
-}
-
-/** Who does not know an extension takes what it has put there for reserved bits. */
-function* unknownReadings(entry: ReadEntry): Generator<Reading> {
-  const { layout, bytes, littleEndian } = entry;
-  for (const field of layout.names()) {
-    if (layout.fields[field]!.needs === undefined) continue;
-    if (layout.extract(field, new DataView(bytes.buffer), 0, littleEndian) === 0n) continue;
-    yield reading(entry, field, (view) => setReserved(layout, view, littleEndian, true));
-  }
-}
-
-function* reservedReadings(entry: ReadEntry): Generator<Reading> {
-  const { layout, bytes, littleEndian } = entry;
-  if (layout.reservedSet(new DataView(bytes.buffer), 0, littleEndian).length === 0) return;
-  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, false));
-  // Who checks more of them than there are to check is right as soon as all are set.
-  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, true));
+  if (values === null) return;
+  yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
 }
 
 function reading({ bytes: was }: ReadEntry, field: string, change: (view: DataView) => void): Reading {
@@ -179,10 +198,14 @@ function reading({ bytes: was }: ReadEntry, field: string, change: (view: DataVi
   return { field, bytes };
 }
 
+/** Where an entry is, as records have it. */
+export function placeOf({ frame, offset }: ReadEntry): string {
+  return hexHalves(frameHi(frame), frameLo(frame) | offset);
+}
+
 /** The record that writes other bytes in an entry's place. */
-export function written({ frame, offset }: ReadEntry, bytes: Uint8Array): WorldRecord {
-  const addr = hexHalves(frameHi(frame), frameLo(frame) | offset);
-  return { type: "mem", addr, data: Buffer.from(bytes).toString("hex") };
+export function written(entry: ReadEntry, bytes: Uint8Array): WorldRecord {
+  return { type: "mem", addr: placeOf(entry), data: Buffer.from(bytes).toString("hex") };
 }
 
 /** Other values that a device may take a field for. */

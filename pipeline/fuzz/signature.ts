@@ -8,9 +8,21 @@ import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { type ReadEntry, type Reading, RequestWalks, rareReadings, readingsOf } from "./request-walks.ts";
+import { PastInvalidations } from "./past-invalidations.ts";
+import {
+  placeOf,
+  type ReadEntry,
+  type Reading,
+  RequestWalks,
+  readingsOf,
+  reservedReadings,
+  usualReadings,
+} from "./request-walks.ts";
 
 const PAGE_SHIFT = 12n;
+
+/** What a vendor knows of the rarer meanings of entries. */
+type Rarities = Pick<VendorFuzzing, "usual">;
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -28,13 +40,21 @@ export interface Signature {
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
 export function kindOf(departure: Departure): string {
   const { verdict, diff } = departure.outcome;
-  return `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}${diff === "record" ? " (record)" : ""}`;
+  const kind = `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}`;
+  return kind + elsewhere(departure) + (diff === "record" ? " (record)" : "");
+}
+
+/** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
+function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): string {
+  if (answer.class === undefined || answer.stage === undefined) return "";
+  const same = answer.stage === outcome.stage && answer.class === outcome.class;
+  return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
 function expectedOf({ outcome, condition }: Pick<Departure, "outcome" | "condition">): string {
   if (outcome.result !== "fault") return outcome.result;
   const { code, name } = outcome;
-  return `${code === undefined ? name! : `${name} (${code})`}${condition === "" ? "" : `, ${condition}`}`;
+  return `${code === undefined ? name! : `${name} (${code})`}${condition === undefined ? "" : `, ${condition}`}`;
 }
 
 function observedOf({ answer }: Pick<Departure, "answer">): string {
@@ -49,7 +69,7 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
 export function signaturesOf(
   records: readonly WorldRecord[],
   departures: readonly Departure[],
-  fuzzing: VendorFuzzing,
+  fuzzing: Rarities = {},
 ): Signature[] {
   if (departures.length === 0) return [];
   const places = new Attribution(records, departures, fuzzing).places();
@@ -82,15 +102,14 @@ function translationOf({ dev, pasid, addr }: WorldRecord, { answer }: Departure)
 
 class Attribution {
   readonly #records: readonly WorldRecord[];
-  readonly #fuzzing: VendorFuzzing;
+  readonly #fuzzing: Rarities;
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
-  /** What was invalidated last; "": nothing. */
-  #invalidated = "";
+  readonly #invalidated = new PastInvalidations();
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[], fuzzing: VendorFuzzing) {
+  constructor(records: readonly WorldRecord[], departures: readonly Departure[], fuzzing: Rarities) {
     this.#records = records;
     this.#fuzzing = fuzzing;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
@@ -99,7 +118,8 @@ class Attribution {
   places(): ReadonlyMap<Departure, string> {
     const last = Math.max(...this.#departures.keys());
     this.#walks.run(this.#records.slice(0, last), (command) => {
-      this.#invalidated = this.#walks.nameOf(command) || this.#invalidated;
+      const found = this.#walks.invalidationOf(command);
+      if (found !== null) this.#invalidated.add(found.name, found.invalidation);
     });
     return this.#places;
   }
@@ -108,9 +128,34 @@ class Attribution {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record, departure) : "";
-    // Who ignores a field looks like somebody who has kept what was there before it changed.
-    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
-    this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
+    const after =
+      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    this.#places.set(departure, after || found);
+  }
+
+  /**
+   * The invalidation that did not do what it should; "" where the answer is rather another one's. Who ignores a field looks
+   * like somebody who has kept what was there before it changed: it is the field, unless something is special about what
+   * was to be invalidated, and it is what was there before that the device goes by.
+   */
+  #after(line: number, record: DmaRecord, found: string): string {
+    const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
+    if (name === "") return "";
+    const special = how !== "" && (!found.includes(".") || this.#isFormer(line, record));
+    if (special) return `after ${name} (${how})`;
+    return found.includes(".") ? "" : `after ${name}`;
+  }
+
+  /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
+  #isFormer(line: number, record: DmaRecord): boolean {
+    const before = this.#records.slice(0, line - 1);
+    return this.#walks.entriesOf(record).some((entry) => {
+      const place = placeOf(entry);
+      const formers = new Set(
+        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
+      );
+      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
+    });
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
@@ -120,7 +165,8 @@ class Attribution {
     // A field that would suppress the record explains why there is none, though it does not say so.
     if (lacksRecord(departure)) return last;
     return (
-      this.#placeIn(entries, record, (entry) => rareReadings(entry, this.#fuzzing)) ??
+      this.#placeIn(entries, record, reservedReadings) ??
+      this.#placeIn(entries, record, (entry) => usualReadings(entry, this.#fuzzing)) ??
       this.#placeIn(entries, record, readingsOf) ??
       last
     );
@@ -133,13 +179,15 @@ class Attribution {
     readings: (entry: ReadEntry) => Iterable<Reading>,
   ): string | undefined {
     for (const entry of entries.toReversed())
-      for (const { field, bytes } of readings(entry)) {
-        const outcome = this.#walks.walkWith(entry, bytes, record);
-        const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-        if (outcome !== null && comparison.difference(outcome, record.observed) === "")
-          return `${entry.layout.name}.${field}`;
-      }
+      for (const { field, bytes } of readings(entry))
+        if (this.#explains(entry, bytes, record)) return `${entry.layout.name}.${field}`;
     return undefined;
+  }
+
+  #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
+    const outcome = this.#walks.walkWith(entry, bytes, record);
+    const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
+    return outcome !== null && comparison.difference(outcome, record.observed) === "";
   }
 }
 

@@ -31,7 +31,7 @@ typedef uint32_t qemu_plugin_meminfo_t;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 struct qemu_plugin_hwaddr;
-enum { NO_REGISTERS = 0, WRITES = 2 };
+enum { NO_REGISTERS = 0, READS_REGISTERS = 1, WRITES = 2 };
 typedef struct {
     int type;
     union {
@@ -45,10 +45,12 @@ typedef struct {
     } data;
 } qemu_plugin_mem_value;
 typedef void (*mem_callback)(unsigned int, qemu_plugin_meminfo_t, uint64_t, void *);
+typedef void (*exec_callback)(unsigned int, void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, mem_callback, int flags, int rw, void *);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, exec_callback, int flags, void *);
 struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t, uint64_t);
 bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *);
 uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *);
@@ -95,6 +97,7 @@ static struct shared *shared;
 static uint8_t *map;
 static uint64_t map_frames;
 static int channel = -1;
+static enum { OTHER, X86_64, AARCH64, RISCV64 } arch;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool transfer(void *data, size_t bytes, bool out)
@@ -187,14 +190,31 @@ static bool is_register(uint64_t address)
 static char pair;
 #define PAIR ((void *)&pair)
 
+/* A store to a page of this kind has been carried out. */
+static void take(uint64_t address, unsigned bytes, uint64_t value, uint64_t high, uint8_t kind)
+{
+    pthread_mutex_lock(&lock);
+    if (kind & (ASKED | REGISTERS)) {
+        struct question question = {address, bytes, value, high};
+        ask(&question);
+    }
+    if (kind & LOGGED) {
+        log_store(address, bytes);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+#include "bulk.h"
+
 static void stored(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t virtual_address, void *data)
 {
-    (void)vcpu;
     if (!shared->enabled) {
         return;
     }
+    finish_bulk(vcpu);
     struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, virtual_address);
     if (where == NULL) {
+        __atomic_fetch_add(&shared->unseen, 1, __ATOMIC_RELAXED);
         return;
     }
     uint64_t address = qemu_plugin_hwaddr_phys_addr(where);
@@ -215,27 +235,24 @@ static void stored(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t virtu
     if ((kind & REGISTERS) && !is_register(address)) {
         return;
     }
-    pthread_mutex_lock(&lock);
+    if (!(kind & REGISTERS)) {
+        learn(virtual_address, address);
+    }
+    qemu_plugin_mem_value value = {0};
     if (kind & (ASKED | REGISTERS)) {
-        qemu_plugin_mem_value value = qemu_plugin_mem_get_value(info);
-        uint64_t mask = bytes >= 8 ? ~0ull : (1ull << (8 * bytes)) - 1;
-        struct question question = {address, bytes, value.data.u64 & mask, bytes == 16 ? value.data.u128.high : 0};
-        ask(&question);
+        value = qemu_plugin_mem_get_value(info);
     }
-    if (kind & LOGGED) {
-        log_store(address, bytes);
-    }
-    pthread_mutex_unlock(&lock);
+    uint64_t mask = bytes >= 8 ? ~0ull : (1ull << (8 * bytes)) - 1;
+    take(address, bytes, value.data.u64 & mask, bytes == 16 ? value.data.u128.high : 0, kind);
 }
 
-static bool x86;
 
 /* CMPXCHG16B: 0F C7 /1 behind its prefixes, with REX.W (SDM 2A). */
 static bool is_pair(const struct qemu_plugin_insn *insn)
 {
     uint8_t code[8];
     bool wide = false;
-    size_t n = x86 ? qemu_plugin_insn_data(insn, code, sizeof code) : 0;
+    size_t n = arch == X86_64 ? qemu_plugin_insn_data(insn, code, sizeof code) : 0;
     for (size_t i = 0; i + 2 < n; i++) {
         if (code[i] == 0x0f) {
             return wide && code[i + 1] == 0xc7 && ((code[i + 2] >> 3) & 7) == 1;
@@ -254,6 +271,7 @@ static void instrument(struct qemu_plugin_tb *tb)
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         qemu_plugin_register_vcpu_mem_cb(insn, stored, NO_REGISTERS, WRITES, is_pair(insn) ? PAIR : NULL);
+        watch_bulk(insn);
     }
 }
 
@@ -305,7 +323,11 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const char *const *info, int
 {
     bool ready = false;
     const char *socket_path = NULL;
-    x86 = strcmp(*info, "x86_64") == 0;
+    arch = strcmp(*info, "x86_64") == 0    ? X86_64
+           : strcmp(*info, "aarch64") == 0 ? AARCH64
+           : strcmp(*info, "riscv64") == 0 ? RISCV64
+                                           : OTHER;
+    list_operands();
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "map=", 4) == 0) {
             ready = open_map(argv[i] + 4);

@@ -31,6 +31,17 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     misreads: [misreading(AmdV1Entry, { NEXT_LEVEL: (next) => (next === 7n ? 0n : next) })],
   },
   {
+    name: "skipped-levels",
+    text: "walks the levels that Next Level of a host entry skips",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [
+      {
+        layout: AmdV1Directory,
+        change: (view, _littleEndian, level) => AmdV1Directory.encode({ NEXT_LEVEL: level - 1 }, view, 0),
+      },
+    ],
+  },
+  {
     name: "leaf-present",
     text: "does not look whether the last host entry is present",
     source: `${SOURCE}, 2.2.3`,

@@ -183,8 +183,10 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
   const passes = page !== 0n && page === (address & ~0xfffn);
   // Before 11 an entry with V=0 is told of as one that is invalid, and lets all through.
   const denied = events.some((event) => DENIED.test(event));
-  if (!passes && (denied || !events.some((event) => HELD.test(event))))
-    return { result: "fault", recorded: false };
+  const held = events.some((event) => HELD.test(event));
+  // Where nothing is translated, nothing can be told of the first page: a fault has address 0 as well.
+  if (page === 0n && address < 0x1000n && !held) return null;
+  if (!passes && (denied || !held)) return { result: "fault", recorded: false };
   return { result: "ok", places: placesOf(page, address) };
 }
 
