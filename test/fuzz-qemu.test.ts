@@ -187,7 +187,7 @@ for (const [model, path, version] of OTHERS)
         const { maker } = await newWorldMaker(model, port.identity.limits, 3);
         const right = { ok: 0, fault: 0, msi: 0 };
         let asked = 0;
-        for (let world = 0; world < 2; world++) {
+        for (let world = 0; world < 6; world++) {
           const { records } = maker.next();
           const observed = observedRecords(records, await port.run(records));
           const wrong = new Set(judgeWorld(observed).map(({ line }) => line));

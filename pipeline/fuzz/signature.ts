@@ -10,7 +10,7 @@ import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { PastInvalidations } from "./past-invalidations.ts";
 import {
-  placeOf,
+  addressOfEntry,
   type ReadEntry,
   type Reading,
   RequestWalks,
@@ -150,7 +150,7 @@ class Attribution {
   #isFormer(line: number, record: DmaRecord): boolean {
     const before = this.#records.slice(0, line - 1);
     return this.#walks.entriesOf(record).some((entry) => {
-      const place = placeOf(entry);
+      const place = addressOfEntry(entry);
       const formers = new Set(
         before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
       );

@@ -63,6 +63,9 @@ const XD = X86Entry.mask.XD.hi;
 const PAT = X86LargeEntry.mask.PAT.lo;
 const ADDR_HI = X86Entry.mask.ADDR.hi;
 
+/** Of the last walk that began: no two are under way at once. */
+const TRAIL = new EntryTrail();
+
 /** A walker of one set of x86-64 tables. Reused: its fields hold the result of the last walk. */
 export class X8664Walk {
   /** Bits 63:32 that are reserved in every entry (address bits beyond the host address width; XD without NXE). */
@@ -92,7 +95,6 @@ export class X8664Walk {
   leafUpdatable = true;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
-  readonly #trail = new EntryTrail();
 
   /**
    * Walks from a root table to a leaf. Checks presence and reserved bits level by level; the caller checks the
@@ -123,7 +125,7 @@ export class X8664Walk {
       if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
     } else if (hi >>> (bits - 32) !== 0) return OUT_OF_RANGE;
 
-    this.#trail.clear();
+    TRAIL.clear();
     let writable = RW;
     let user = US;
     let executeDisable = 0;
@@ -151,7 +153,7 @@ export class X8664Walk {
       if (next >= this.frameLimit) return ADDRESS_SIZE;
       const updatable = this.updatesFlags && (second === null || (second.perm & WRITE) !== 0);
       if (!updatable && (~entryLo & this.usedFlags) !== 0) return FLAG_UPDATE;
-      if ((entryLo & RIGHTS) !== RIGHTS || (entryHi & XD) !== 0) this.#trail.keep(level, tables);
+      if ((entryLo & RIGHTS) !== RIGHTS || (entryHi & XD) !== 0) TRAIL.keep(level, tables);
       writable &= entryLo;
       user &= entryLo;
       executeDisable |= entryHi;
@@ -181,9 +183,7 @@ export class X8664Walk {
   blame(tables: TableReader, right: "RW" | "US" | "XD"): void {
     const mask = X86Entry.mask[right];
     const level =
-      right === "XD"
-        ? this.#trail.find(tables, 0, 0, mask.hi)
-        : this.#trail.find(tables, mask.hi, mask.lo, 0);
+      right === "XD" ? TRAIL.find(tables, 0, 0, mask.hi) : TRAIL.find(tables, mask.hi, mask.lo, 0);
     if (level !== 0) this.level = level;
   }
 }
