@@ -108,6 +108,8 @@ describe("the translation-request interface", () => {
   });
 
   it("before 10.1 does not tell where it leads", async () => {
+    expect(driver.untold!(10)).toEqual([expect.stringContaining("tr_response")]);
+    expect(driver.untold!(11.1)).toEqual([]);
     driver.machine(10);
     machine.set(TR_RESPONSE, 0x12345n << 10n, 8);
     expect(await driver.ask!(machine, REQUEST)).toEqual({ result: "ok" });

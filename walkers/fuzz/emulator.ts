@@ -56,6 +56,8 @@ export interface EmulatorDriver {
   readonly architecture: string;
   /** What the emulated IOMMU is called. */
   readonly name: string;
+  /** First version that has it; absent: any. */
+  readonly since?: number;
   /** Words of the command line, but for memory, accelerator and devices. @param version 7.2 is 7.2 */
   machine(version: number): readonly string[];
   /** Properties that the machine has and no register tells. */
@@ -64,6 +66,8 @@ export interface EmulatorDriver {
   logsFaults?(version: number): boolean;
   /** What its requests can be, where that is not what an `edu` device makes of bytes in memory. */
   readonly limits: Partial<Limits>;
+  /** What it does not tell of its answers, in words. Absent: nothing more than the limits say. */
+  untold?(version: number): readonly string[];
   /** Trace events that tell what became of a request. */
   readonly events: readonly string[];
   /** Requester ids of its devices, on bus 0. */

@@ -109,6 +109,7 @@ export function qemuRiscv(): EmulatorDriver {
   return {
     architecture: "riscv64",
     name: "riscv-iommu-pci",
+    since: 9.2,
     machine(version) {
       tells = version >= TELLS_PPN;
       return ["-M", "virt", "-device", `riscv-iommu-pci,addr=1.0,ioatc-limit=${IOATC_ENTRIES}`];
@@ -121,6 +122,8 @@ export function qemuRiscv(): EmulatorDriver {
       pasid: true,
       leastPasid: 1,
     },
+    untold: (version) =>
+      version < TELLS_PPN ? ["where requests lead that no device makes: tr_response has not all of it"] : [],
     events: ["riscv_iommu_dma"],
     devices: FUNCTIONS,
     memory: MEMORY,
