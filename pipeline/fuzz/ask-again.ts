@@ -3,6 +3,7 @@ import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../../walkers/word64.ts";
+import { NO_ALIASES } from "../verdicts/comparison.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
@@ -22,10 +23,15 @@ export class NotForDevice extends Error {}
 
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
+ * @param codeAliases codes that the device gives for others
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
-export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): Promise<Answered> {
+export async function askAgain(
+  port: DevicePort,
+  kept: readonly WorldRecord[],
+  codeAliases = NO_ALIASES,
+): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
   const records = kept.filter(({ type }) => type !== "header").map((record) => forDevice(record, limits));
@@ -36,9 +42,9 @@ export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): 
   if (answers instanceof DeviceFailure)
     return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
   const observed = observedRecords(records, answers);
-  const signatures = signaturesOf(observed, judgeWorld(observed), await VENDORS[model].fuzzing()).map(
-    ({ text }) => text,
-  );
+  const departures = judgeWorld(observed, null, codeAliases);
+  const fuzzing = await VENDORS[model].fuzzing();
+  const signatures = signaturesOf(observed, departures, codeAliases, true, fuzzing).map(({ text }) => text);
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, signatures, failed: false };
 }

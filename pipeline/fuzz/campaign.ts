@@ -4,6 +4,7 @@ import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { FuzzCoverage } from "./coverage.ts";
+import { type Expectations, ExpectedDepartures, NOTHING_EXPECTED } from "./expected-departures.ts";
 import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
@@ -20,6 +21,8 @@ export interface CampaignOptions {
   readonly goesOn: () => boolean;
   /** Departures whose signature it accepts are expected: they are counted, and not shrunk. */
   readonly isKnown: (signature: string) => boolean;
+  /** What else is known of the device; absent: nothing. */
+  readonly expected?: Expectations;
   readonly shrinks: boolean;
   /** Told of each kind of departure when it is found for the first time. */
   readonly onFinding: (finding: Finding) => void | Promise<void>;
@@ -56,6 +59,8 @@ export interface CampaignReport {
   readonly findings: readonly Finding[];
   /** Requests of departures that no finding was kept of. */
   readonly further: number;
+  /** Requests that expected mistakes explain. */
+  readonly excused: number;
   /** Worlds that the device did not survive. */
   readonly failures: number;
   /** What ended the campaign before its time; null: nothing did. */
@@ -117,6 +122,8 @@ class Campaign {
   readonly #fuzzing: VendorFuzzing;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
+  readonly #expected: ExpectedDepartures;
+  readonly #codeAliases: Expectations["codeAliases"];
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
@@ -132,11 +139,14 @@ class Campaign {
     this.#fuzzing = fuzzing;
     this.#options = options;
     this.#coverage = coverage;
+    const expected = options.expected ?? NOTHING_EXPECTED;
+    this.#expected = new ExpectedDepartures(expected, port.identity.limits);
+    this.#codeAliases = expected.codeAliases;
   }
 
   /** @throws DeviceFailure where the device cannot be asked any more */
   async world(world: WorldCase): Promise<void> {
-    const { number, records } = world;
+    const { records } = world;
     const answers = await ask(this.#port, records);
     if (answers instanceof DeviceFailure) {
       // What it reaches counts all the same.
@@ -148,10 +158,10 @@ class Campaign {
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    const departures = judgeWorld(observed, this.#coverage);
-    const signatures = signaturesOf(observed, departures, this.#fuzzing);
+    const departures = this.#expected.judge(observed, world.world, this.#coverage);
+    const signatures = signaturesOf(observed, departures, this.#codeAliases, false, this.#fuzzing);
     for (const [i, departure] of departures.entries())
-      await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
+      await this.#departs(world, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
 
   async #fails(world: WorldCase, failure: DeviceFailure): Promise<void> {
@@ -185,7 +195,7 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  async #departs(world: number, shown: Departing, first: Signature): Promise<void> {
+  async #departs(world: WorldCase, shown: Departing, first: Signature): Promise<void> {
     const known = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
     if (known !== undefined) {
       known.requests++;
@@ -196,9 +206,10 @@ class Campaign {
       this.#further++;
       return;
     }
-    const small = this.#options.shrinks && !expected ? await this.#shrink(shown, first) : { shown, runs: 0 };
+    const small =
+      this.#options.shrinks && !expected ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signaturesOf(records, [small.shown.departure], this.#fuzzing)[0]!;
+    const signature = this.#signatureOf(records, small.shown.departure, small.runs > 0);
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -208,7 +219,7 @@ class Campaign {
     const finding: Finding = {
       signature,
       known: this.#options.isKnown(signature.text) || expected,
-      world,
+      world: world.number,
       records,
       line: small.shown.line,
       failure: null,
@@ -220,20 +231,27 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #shrink(found: Departing, { where, decided }: Signature) {
+  #signatureOf(records: readonly WorldRecord[], departure: Departure, shrunk: boolean): Signature {
+    return signaturesOf(records, [departure], this.#codeAliases, shrunk, this.#fuzzing)[0]!;
+  }
+
+  #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {
+    // What the device answers so even where nothing was there before is no answer from a cache.
     const kind = kindOf(found.departure);
-    const { regs } = this.#port.identity.limits;
+    let kinds = [kind, kind.replace(/^stale-after-invalidation/, "mismatch")];
+    const { regs, props } = this.#port.identity.limits;
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
       const observed = observedRecords(records, answers);
-      const departure = judgeWorld(observed).find((one) => kindOf(one) === kind);
+      const departure = this.#expected.judge(observed, world).find((one) => kinds.includes(kindOf(one)));
       if (departure === undefined) return null;
       // What one field decides is not to become what another one does.
-      if (decided && signaturesOf(observed, [departure], this.#fuzzing)[0]!.where !== where) return null;
+      if (decided && this.#signatureOf(observed, departure, false).where !== where) return null;
+      if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
       return { records, answers, departure, line: departure.line };
     };
-    return shrink(found, shows, (register) => regs[register] !== undefined);
+    return shrink(found, shows, (name) => regs[name] !== undefined || props[name] !== undefined);
   }
 
   report(): CampaignReport {
@@ -243,6 +261,7 @@ class Campaign {
       unanswered: this.#unanswered,
       findings: [...this.#findings.values()],
       further: this.#further,
+      excused: this.#expected.excused,
       failures: this.#failures,
       gaveUp: this.gaveUp,
       coverage: this.#coverage,

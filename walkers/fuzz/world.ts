@@ -35,8 +35,10 @@ export interface Limits {
   readonly ram?: readonly MemoryRange[];
   /** Whether faults are recorded cannot be told; absent: it can. */
   readonly unlogged?: boolean;
-  /** Where registers of other devices lie, and read-only memory: what a walk finds there is not defined. Absent: nowhere. */
-  readonly registers?: readonly MemoryRange[];
+  /** Where something else than memory answers: what comes of tables there is not known. Absent: nowhere. */
+  readonly foreign?: readonly MemoryRange[];
+  /** Largest values of fields of commands, by the command's name: it refuses what is larger. Absent: it takes what it should. */
+  readonly commands?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly addressTypes: readonly FuzzedAddressType[];
   readonly pasid: boolean;

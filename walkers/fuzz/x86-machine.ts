@@ -15,10 +15,10 @@ export const X86_RAM: readonly MemoryRange[] = [
   { base: 0n, bytes: 0xa_0000n },
   { base: 0x10_0000n, bytes: X86_MEMORY.base + X86_MEMORY.bytes - 0x10_0000n },
 ];
-/** What else there is: video memory and firmware, and below 4 GiB registers and the firmware's other copy. */
-export const X86_REGISTERS: readonly MemoryRange[] = [
-  { base: 0xa_0000n, bytes: 0x6_0000n },
-  { base: 0xb000_0000n, bytes: 0x5000_0000n },
-];
 /** Where registers of devices may be placed. */
 export const X86_WINDOW = 0xe000_0000n;
+/** Video memory and option ROMs; registers of all kinds and the firmware, up to 4 GiB. */
+export const X86_FOREIGN: readonly MemoryRange[] = [
+  { base: 0xa_0000n, bytes: 0x6_0000n },
+  { base: X86_WINDOW, bytes: 0x1_0000_0000n - X86_WINDOW },
+];

@@ -5,7 +5,7 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_MEMORY, X86_RAM, X86_REGISTERS, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import { AMD_VI_FAULT_RECORD } from "../fault-record.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
@@ -118,7 +118,7 @@ export function qemuAmd(): EmulatorDriver {
     props: () => ({}),
     logsFaults: (version) => version > LAST_UNLOGGED,
     // Events do not tell pages from each other, and none tells of what V=0 lets through.
-    limits: { untranslated: false, len: 1, registers: X86_REGISTERS },
+    limits: { untranslated: false, len: 1, foreign: X86_FOREIGN },
     events: [
       "amdvi_translation_result",
       "amdvi_cache_update",
