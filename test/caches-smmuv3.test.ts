@@ -364,3 +364,21 @@ describe("SMMUv3: what a configuration invalidation covers", () => {
     expect((await s.run()).verdict(seq)).toBe("mismatch");
   });
 });
+
+it("SMMUv3: a translation of another stream's serves one that has substreams which that one has not", async () => {
+  const s = new Smmu();
+  const [mine, others] = [new Radix(s, FOUR_K), new Radix(s, FOUR_K)];
+  others.map(A, 0x9000_0000n);
+  mine.map(X, 0xa000_0000n);
+  const cds = s.allocate(1024n);
+  s.cd(cds + 64n * 9n, mine, 5);
+  s.ste(2, { Config: 5, S1ContextPtr: cds, S1CDMax: 4, S1DSS: 2 });
+  // Without substreams, and of the same ASID and VMID (IHI 0070, 3.17).
+  s.stream(1, others, 5);
+  s.dma({ dev: "sid:1", addr: A }, 0x9000_0000n);
+  const hit = s.dma({ dev: "sid:2", pasid: 9, addr: A }, 0x9000_0000n);
+  const refused = s.dma({ dev: "sid:1", pasid: 9, addr: A }, 0x9000_0000n);
+  const run = await s.run();
+  expect(run.outcome(hit)).toMatchObject({ result: "fault", verdict: "stale" });
+  expect(run.verdict(refused)).toBe("mismatch");
+});

@@ -42,6 +42,8 @@ describe("worlds", () => {
   it("with a linear stream table share no machine with those of two levels", () => {
     expect(driver.imprint!(WORLD)).not.toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x1_0188n }));
     expect(driver.imprint!(WORLD)).toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x188n }));
+    // A reserved format does not make it take two levels (6.3.25).
+    expect(driver.imprint!(WORLD)).toBe(driver.imprint!({ ...WORLD, strtab_base_cfg: 0x2_0188n }));
   });
 
   it("have all that a trace says nothing of enabled", () => {
@@ -80,7 +82,7 @@ describe("what became of a request", () => {
     ],
     ["nothing: it did not come to the SMMU", [], null],
   ])("%s", (_name, lines, answer) => {
-    expect(driver.answer(lines, 0x1234n, null)).toEqual(answer);
+    expect(driver.answer(lines, 0x1234n, null, false)).toEqual(answer);
   });
 
   it.each([
@@ -101,7 +103,7 @@ describe("what became of a request", () => {
     // Of two pages that fault, the first one counts.
     machine.set(EVENTQ_PROD, 2n, 4);
     const record = await driver.faultRecord!(machine);
-    expect(driver.answer([MISS, OK], 0x1234n, record)).toEqual({
+    expect(driver.answer([MISS, OK], 0x1234n, record, false)).toEqual({
       result: "fault",
       recorded: true,
       ...answer,

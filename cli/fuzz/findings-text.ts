@@ -2,6 +2,7 @@ import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
 import type { Reached } from "../../pipeline/fuzz/coverage.ts";
 import { COVERAGE_KINDS } from "../../pipeline/fuzz/coverage.ts";
+import { refusedCommands } from "../../pipeline/fuzz/refused-commands.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { inspectTrace } from "../../pipeline/walk/walk-trace.ts";
 import { walkText } from "../../pipeline/words/walk-text.ts";
@@ -58,6 +59,7 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
   const accesses = NO_LIMITS.accesses.filter((access) => !limits.accesses.includes(access));
   const types = NO_LIMITS.addressTypes.filter((type) => !limits.addressTypes.includes(type));
   const devices = limits.devices.map((id) => deviceName(model, id));
+  const refused = refusedCommands(model, limits);
   const left = [
     limits.pasid ? "" : "requests with a PASID",
     limits.pasid && limits.leastPasid > 0 ? `requests with a PASID below ${limits.leastPasid}` : "",
@@ -68,6 +70,11 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
       ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
       : "",
     devices.length > 0 ? `devices but ${devices.join(", ")}` : "",
+    limits.foreign === undefined ? "" : "tables in what is no memory of the machine's",
+    ...Object.entries(limits.commands ?? {}).flatMap(([name, fields]) =>
+      Object.entries(fields).map(([field, most]) => `${name} with ${field} above ${most}`),
+    ),
+    refused.length > 0 ? `commands that it does not take: ${refused.join(", ")}` : "",
     limits.untranslated ? "" : "what becomes of requests that nothing translates",
     ...Object.entries(limits.regs).map(([name, value]) => `other values of ${name} than ${hex(value)}`),
     ...Object.entries(limits.props).map(([name, value]) => `other values of ${name} than ${value}`),

@@ -38,12 +38,13 @@ export class FuzzCoverage {
   /** Features that were new since the last `takeNews`. */
   #news: string[] = [];
 
-  constructor(vendor: Vendor, fuzzing: VendorFuzzing) {
+  /** @param refused invalidations that the device does not take */
+  constructor(vendor: Vendor, fuzzing: VendorFuzzing, refused: readonly string[]) {
     this.#reachable = {
       fault: new Set(fuzzing.faults.map(({ name }) => name)),
       rule: new Set(fuzzing.rules.flatMap(({ layout, rules }) => ruleNames(layout, rules))),
       field: new Set(fuzzing.structures.flatMap(fieldNames)),
-      command: new Set(vendor.commands?.specs.filter(({ invalidate }) => invalidate).map(({ name }) => name)),
+      command: new Set(invalidationsOf(vendor).filter((name) => !refused.includes(name))),
       page: undefined,
       request: undefined,
       cache: undefined,
@@ -51,7 +52,7 @@ export class FuzzCoverage {
   }
 
   add(kind: CoverageKind, name: string): void {
-    if (this.#reachable[kind]?.has(name) === false) return;
+    if (!this.can(kind, name)) return;
     const key = `${kind}:${name}`;
     if (this.#names.has(key)) return;
     this.#names.add(key);
@@ -71,6 +72,11 @@ export class FuzzCoverage {
     }
     if (hasReserved(layout) && layout.reservedSet(view, at, littleEndian).length > 0)
       this.add("field", `${layout.name}.reserved`);
+  }
+
+  /** Whether it is among what can be reached. */
+  can(kind: CoverageKind, name: string): boolean {
+    return this.#reachable[kind]?.has(name) !== false;
   }
 
   has(kind: CoverageKind, name: string): boolean {
@@ -97,6 +103,10 @@ export class FuzzCoverage {
   missing(kind: CoverageKind): string[] {
     return [...(this.#reachable[kind] ?? [])].filter((name) => !this.has(kind, name));
   }
+}
+
+function invalidationsOf({ commands }: Vendor): string[] {
+  return commands?.specs.filter(({ invalidate }) => invalidate).map(({ name }) => name) ?? [];
 }
 
 function ruleNames(layout: Layout, rules: EntryRules<never>): string[] {

@@ -47,7 +47,8 @@ export class Equivalents {
     const used = asked.filter((frame) => frame >= use.frame && frame <= last);
     let found = command;
     for (let tries = 0; tries < TRIES; tries++) {
-      const other = this.#changed(command, use, spec, free, used);
+      // From one that does as well to the next: the operands that name a range come one after another.
+      const other = this.#changed(found, use, spec, free, used);
       const inv = this.#covers(other, use, tag);
       if (!inv?.hasAddress) continue;
       found = other;

@@ -14,7 +14,9 @@ import {
 import type { Word64 } from "../../walkers/registers.ts";
 import type { Vendor } from "../../walkers/vendor.ts";
 import { hexHalves } from "../../walkers/word64.ts";
+import type { FuzzCoverage } from "./coverage.ts";
 import { Equivalents } from "./equivalents.ts";
+import type { Tries } from "./tries.ts";
 
 /** Most commands for one change: a structure may be used under very many tags. */
 const MOST_COMMANDS = 12;
@@ -25,12 +27,24 @@ export class Invalidations {
   readonly #fuzzing: VendorFuzzing;
   readonly #random: Random;
   readonly #equivalents: Equivalents;
+  readonly #coverage: FuzzCoverage;
+  readonly #tries: Tries;
 
-  constructor(world: World, vendor: Vendor, fuzzing: VendorFuzzing, random: Random) {
+  /** @param tries of which kinds of commands there have been how many */
+  constructor(
+    world: World,
+    vendor: Vendor,
+    fuzzing: VendorFuzzing,
+    coverage: FuzzCoverage,
+    random: Random,
+    tries: Tries,
+  ) {
     this.#fuzzing = fuzzing;
     this.#world = world;
     this.#vendor = vendor;
     this.#random = random;
+    this.#coverage = coverage;
+    this.#tries = tries;
     this.#equivalents = new Equivalents(world, random, (command) => this.#encoded(command));
   }
 
@@ -83,12 +97,17 @@ export class Invalidations {
     return commands.with(index, { name, fields: changed, ...rest });
   }
 
-  /** One command with any operands. */
+  /** One command with any operands: rarely one that the device refuses, after which a queue may stop. */
   any(): OwedCommand[] {
     const random = this.#random;
-    const specs = this.#vendor.commands?.specs.filter(({ invalidate }) => invalidate) ?? [];
-    if (specs.length === 0) return [];
-    const spec = random.pick(specs);
+    const all = this.#vendor.commands?.specs.filter(({ invalidate }) => invalidate) ?? [];
+    if (all.length === 0) return [];
+    const taken = all.filter(({ name }) => this.#coverage.can("command", name));
+    const specs = taken.length > 0 && !random.oneIn(8) ? taken : all;
+    const spec = this.#tries.choose(
+      () => random.pick(specs),
+      ({ name }) => name,
+    );
     const fields: Record<string, number> = {};
     for (const field of spec.layout.names())
       if (spec.fixed[field] === undefined && random.oneIn(3)) fields[field] = this.#value(spec, field, 0);
@@ -141,8 +160,13 @@ export class Invalidations {
   }
 
   #encoded({ name, fields, words }: OwedCommand): Word64[] | null {
+    const most = this.#world.limits.commands?.[name] ?? {};
+    const within = Object.entries(fields).map(([field, value]) => [
+      field,
+      Math.min(value, most[field] ?? value),
+    ]);
     try {
-      return encodeCommand(this.#world.model, name, fields, words ?? this.#words());
+      return encodeCommand(this.#world.model, name, Object.fromEntries(within), words ?? this.#words());
     } catch (error) {
       // A value that its field cannot hold: there is no such command.
       if (error instanceof RangeError) return null;

@@ -3,9 +3,11 @@ import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import { WalkRequest } from "../../walkers/request.ts";
+import { WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
 import { hexHalves } from "../../walkers/word64.ts";
 import { aim } from "../iommus/iommus.ts";
@@ -15,6 +17,7 @@ import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { RecordedSystem } from "../replay/recorded-system.ts";
 import { fieldClasses, hasReserved } from "./field-classes.ts";
 import { encode } from "./mutations.ts";
+import type { LookUp } from "./past-invalidations.ts";
 
 /** An entry that a walk read. */
 export interface ReadEntry {
@@ -59,14 +62,32 @@ export class RequestWalks implements TraceHandler {
     }
   }
 
-  /** What an invalidation is called; "" for another command. */
-  nameOf(command: WorldRecord): string {
+  /** What a command invalidates, until the next command is looked at; null: it is none that does. */
+  invalidationOf(
+    command: WorldRecord,
+  ): { readonly name: string; readonly invalidation: Invalidation } | null {
     const unit = this.#system.iommus.units[0];
     const words = (command.data as string[]).map((word) => {
       const value = BigInt(word);
       return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
     });
-    return unit?.commands.invalidation(words) ? unit.commands.spec!.name : "";
+    const invalidation = unit?.commands.invalidation(words);
+    return invalidation ? { name: unit!.commands.spec!.name, invalidation } : null;
+  }
+
+  /** How a cache would look up what a request asks for, by the contexts as they are; null: they lead nowhere. */
+  lookUpOf(record: DmaRecord): LookUp | null {
+    const route = this.#system.iommus.route(record);
+    if ("code" in route) return null;
+    const { walker, vendor } = route.unit;
+    const request = this.#request;
+    aim(request, route, record);
+    const [out, device, process] = [new WalkResult(), walker.newDevice(), walker.newPasidContext()];
+    out.reset();
+    if (!walker.loadDevice(request, device, out) || !walker.loadPasidContext(request, device, process, out))
+      return null;
+    const tag = vendor.caching.translationTag(device, process, request.pasid);
+    return { tag, addrHi: record.addrHi, addrLo: record.addrLo };
   }
 
   /** @returns the outcome of a request, which is valid until the next walk; null: it is of no IOMMU */
@@ -144,10 +165,14 @@ export function* readingsOf({ layout, bytes: was, littleEndian }: ReadEntry): Ge
       yield changed(field, (view) => encode(layout, field, value, view, littleEndian));
 }
 
+/** Where an entry is, as records have it. */
+export function addressOfEntry({ frame, offset }: ReadEntry): string {
+  return hexHalves(frameHi(frame), frameLo(frame) | offset);
+}
+
 /** The record that writes other bytes in an entry's place. */
-export function written({ frame, offset }: ReadEntry, bytes: Uint8Array): WorldRecord {
-  const addr = hexHalves(frameHi(frame), frameLo(frame) | offset);
-  return { type: "mem", addr, data: Buffer.from(bytes).toString("hex") };
+export function written(entry: ReadEntry, bytes: Uint8Array): WorldRecord {
+  return { type: "mem", addr: addressOfEntry(entry), data: Buffer.from(bytes).toString("hex") };
 }
 
 /** Other values that a device may take a field for. */

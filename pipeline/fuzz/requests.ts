@@ -59,6 +59,17 @@ export class Requests {
     };
   }
 
+  /** The same request of another device or PASID, whose space it means something else in, or the same. */
+  elsewhere({ pasid, ...request }: WorldRecord): WorldRecord {
+    const other = this.#anyTarget();
+    return {
+      ...request,
+      seq: this.number(),
+      dev: deviceName(this.#world.model, other.device),
+      ...(other.pasid === undefined ? {} : { pasid: other.pasid }),
+    };
+  }
+
   /** A byte of what is mapped, said in any of the ways that mean it. */
   #inside({ address, bytes, ignored = 0n }: Target): bigint {
     const random = this.#random;

@@ -5,9 +5,10 @@
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
+import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import { PastInvalidations } from "./past-invalidations.ts";
+import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -22,7 +23,15 @@ export interface Signature {
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
 export function kindOf({ outcome, answer }: Departure): string {
-  return `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}${outcome.diff === "record" ? " (record)" : ""}`;
+  const kind = `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}`;
+  return kind + elsewhere({ outcome, answer }) + (outcome.diff === "record" ? " (record)" : "");
+}
+
+/** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
+function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): string {
+  if (answer.class === undefined || answer.stage === undefined) return "";
+  const same = answer.stage === outcome.stage && answer.class === outcome.class;
+  return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
 function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
@@ -38,10 +47,17 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
 /**
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
+ * @param codeAliases codes that the device gives for others
+ * @param shrunk what is from a cache by its verdict is known to be so
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  codeAliases = NO_ALIASES,
+  shrunk = false,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk).places();
   return departures.map((departure) => {
     const where = places.get(departure)!;
     const kind = kindOf(departure);
@@ -56,10 +72,18 @@ class Attribution {
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
-  /** What was invalidated last; "": nothing. */
-  #invalidated = "";
+  readonly #comparison: Comparison;
+  readonly #shrunk: boolean;
+  readonly #invalidated = new PastInvalidations();
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(
+    records: readonly WorldRecord[],
+    departures: readonly Departure[],
+    codeAliases: CodeAliases,
+    shrunk: boolean,
+  ) {
+    this.#shrunk = shrunk;
+    this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
@@ -67,7 +91,8 @@ class Attribution {
   places(): ReadonlyMap<Departure, string> {
     const last = Math.max(...this.#departures.keys());
     this.#walks.run(this.#records.slice(0, last), (command) => {
-      this.#invalidated = this.#walks.nameOf(command) || this.#invalidated;
+      const found = this.#walks.invalidationOf(command);
+      if (found !== null) this.#invalidated.add(found.name, found.invalidation);
     });
     return this.#places;
   }
@@ -76,9 +101,36 @@ class Attribution {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record) : "";
-    // Who ignores a field looks like somebody who has kept what was there before it changed.
-    const kept = departure.outcome.verdict === "stale-after-invalidation" && !found.includes(".");
-    this.#places.set(departure, kept && this.#invalidated !== "" ? `after ${this.#invalidated}` : found);
+    const after =
+      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    this.#places.set(departure, after || found);
+  }
+
+  /**
+   * The invalidation that did not do what it should; "" where the answer is rather another one's. Who ignores a field looks
+   * like somebody who has kept what was there before it changed: it is the field, unless something is special about what
+   * was to be invalidated, and it is what was there before that the device goes by.
+   */
+  #after(line: number, record: DmaRecord, found: string): string {
+    const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
+    if (name === "") return "";
+    // Once it is shrunk, there is no other answer without what was there before.
+    const field = found.includes(".") && !this.#shrunk;
+    const special = how !== "" && (!field || this.#isFormer(line, record));
+    if (special) return `after ${name} (${how})`;
+    return field ? "" : `after ${name}`;
+  }
+
+  /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
+  #isFormer(line: number, record: DmaRecord): boolean {
+    const before = this.#records.slice(0, line - 1);
+    return this.#walks.entriesOf(record).some((entry) => {
+      const place = addressOfEntry(entry);
+      const formers = new Set(
+        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
+      );
+      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
+    });
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
@@ -93,11 +145,12 @@ class Attribution {
 
   /** The first field of an entry with which, had it another value, the device would be right. */
   #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    for (const { field, bytes } of readingsOf(entry)) {
-      const outcome = this.#walks.walkWith(entry, bytes, record);
-      const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-      if (outcome !== null && comparison.difference(outcome, record.observed) === "") return field;
-    }
+    for (const { field, bytes } of readingsOf(entry)) if (this.#explains(entry, bytes, record)) return field;
     return "";
+  }
+
+  #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
+    const outcome = this.#walks.walkWith(entry, bytes, record);
+    return outcome !== null && this.#comparison.difference(outcome, record.observed) === "";
   }
 }

@@ -135,7 +135,7 @@ class VectorMaker {
   }
 
   #keysOf(records: readonly WorldRecord[]): ReadonlySet<string> {
-    const noted = new Noted(this.#vendor, this.#fuzzing);
+    const noted = new Noted(this.#vendor, this.#fuzzing, []);
     judgeWorld(records, noted);
     return noted.keys;
   }

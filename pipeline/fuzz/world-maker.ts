@@ -164,7 +164,7 @@ class Happenings {
     this.#random = random;
     this.#tries = tries;
     this.#requests = new Requests(world, random);
-    this.#invalidations = new Invalidations(world, vendor, fuzzing, random);
+    this.#invalidations = new Invalidations(world, vendor, fuzzing, coverage, random, tries);
     this.#flushes = vendor.coherence(world.state).because !== "";
     this.#records = world.setup();
     if (this.#flushes) this.#records.splice(-1, 0, { type: "flush" });
@@ -189,6 +189,7 @@ class Happenings {
     const request = this.#requests.next(target);
     this.#records.push(request);
     if (this.#random.oneIn(3)) this.#records.push(this.#requests.otherwise(request));
+    if (this.#random.oneIn(4)) this.#records.push(this.#requests.elsewhere(request));
   }
 
   #change(entry: WorldEntry): void {

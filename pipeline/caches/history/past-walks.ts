@@ -1,6 +1,12 @@
 import type { Caching } from "../../../walkers/caching.ts";
 import { highHalf, lowHalf } from "../../../walkers/entry-halves.ts";
-import { NO_PASID, TRANSLATION_REQUEST, UNTRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
+import {
+  NO_PASID,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  type WalkRequest,
+} from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import { noteAts, translateAs } from "../../../walkers/translation-request.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
@@ -63,7 +69,7 @@ export class PastWalks {
     if (context === undefined) return null;
     const device = context.device.context;
     const process = context.process.context;
-    const read = memory.readAsOf(entry.time, () => this.translate(request, device, process));
+    const read = memory.readAsOf(entry.time, () => this.#translateOnly(request, device, process));
     if (!read.forgotten) return read;
     this.lost++;
     return null;
@@ -105,6 +111,17 @@ export class PastWalks {
     request.at = at;
     if (admitted) translateAs(walker, request, device, process, out);
     else noteAts(walker, request, out);
+    return out;
+  }
+
+  /**
+   * As `translate`, but what a context refuses is for the request's own to say, not for that of whoever has filled a cache:
+   * substreams that the one does not have, the other may.
+   */
+  #translateOnly(request: WalkRequest, device: object, process: object): WalkResult {
+    if (request.at === TRANSLATED) return this.translate(request, device, process);
+    const out = this.reset();
+    translateAs(this.#unit.walker, request, device, process, out);
     return out;
   }
 

@@ -49,6 +49,8 @@ const EVERYTHING = [
 const { CMDQEN } = Cr0.mask;
 const { UPDATE } = Gbpa.mask;
 const { FMT } = StrtabBaseCfg.mask;
+/** FMT 1. */
+const TWO_LEVELS = BigInt(FMT.lo & -FMT.lo);
 /** Registers of which a trace says nothing: all is enabled and recorded, and the stream table as large as can be. */
 const UNSAID = {
   cr0: BigInt(Cr0.mask.SMMUEN.lo | Cr0.mask.EVENTQEN.lo),
@@ -134,9 +136,9 @@ export function qemuSmmu(): EmulatorDriver {
     window: 0x2000_0000n,
     firmware: firmware(),
 
-    /** Once that stream tables have two levels, it takes all for such. */
+    /** Once that stream tables have two levels, it takes all for such; those of a reserved format it does not take for such. */
     imprint: ({ strtab_base_cfg = 0n }) =>
-      (strtab_base_cfg & BigInt(FMT.lo)) === 0n ? "a linear stream table" : "a 2-level stream table",
+      (strtab_base_cfg & BigInt(FMT.lo)) === TWO_LEVELS ? "a 2-level stream table" : "a linear stream table",
 
     async identify(machine) {
       const read = async (register: bigint) => BigInt(await machine.read32(register));

@@ -104,7 +104,9 @@ export function firstArmStage(world: World, upper: boolean, below: Below | null,
   const granule = anyGranule(world);
   const inputBits = random.pick(INPUT_BITS);
   const level = startLevelOf(granule, inputBits);
-  const leaf = () => ({ ATTRINDX: 0, PXN: 0, UXN: 0, DBM: 0, AP: 1, NG: random.oneIn(6) ? 0 : 1 });
+  // What is global mostly is so as a whole, as that of a kernel.
+  const most = random.oneIn(4) ? 0 : 1;
+  const leaf = () => ({ ATTRINDX: 0, PXN: 0, UXN: 0, DBM: 0, AP: 1, NG: random.oneIn(6) ? 1 - most : most });
   const tables = pageTables(world, Stage1Descriptor, granule, inputBits, level, leaf, below);
   const ones = upper ? -1n << BigInt(inputBits) : 0n;
   const addresses = nearbyAddresses(world, inputBits, shiftsOf(granule, inputBits, level)).map((iova) =>

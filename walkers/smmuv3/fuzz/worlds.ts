@@ -1,10 +1,7 @@
 /** Worlds of an SMMUv3: linear and 2-level stream tables, every configuration, substreams, shared VMIDs and ASIDs. */
-import type { Below } from "../../fuzz/page-tables.ts";
 import { addTargets, chooseDevices, contextUses, type Mapped } from "../../fuzz/spaces.ts";
 import type { FieldValues, World, WorldEntry } from "../../fuzz/world.ts";
-import { REGIME_EL1, REGIME_EL2 } from "../../invalidation.ts";
-import { GRANULE_4K, GRANULE_16K } from "../../page-tables/vmsav8-64.ts";
-import { Cd, L1Cd } from "../cd.ts";
+import { REGIME_EL1 } from "../../invalidation.ts";
 import {
   CONFIG_BYPASS,
   CONFIG_NESTED,
@@ -12,30 +9,14 @@ import {
   EATS_FULL,
   EATS_SPLIT_STAGE,
   L1Std,
-  S1DSS_BYPASS,
-  S1DSS_SUBSTREAM0,
-  S1FMT_LINEAR,
   STRW_EL1,
   STRW_EL2,
   Ste,
 } from "../ste.ts";
-import { cdSplit } from "../structures.ts";
-import { type ArmStage, armOutputBits, firstArmStage, secondArmStage, shiftedBy } from "./spaces.ts";
+import { addContexts } from "./contexts.ts";
+import { CONFIG_STAGE2, type Guest, guestOf } from "./guests.ts";
 
-const CONFIG_STAGE2 = 6;
-const TG0 = (granule: number) => (granule === GRANULE_4K ? 0 : granule === GRANULE_16K ? 2 : 1);
-const TG1 = (granule: number) => (granule === GRANULE_4K ? 2 : granule === GRANULE_16K ? 1 : 3);
-/** SubstreamIDs of a world are below this, so that linear tables stay small. */
-const MOST_SSID_BITS = 7;
-const TOP_BYTE = 0xffn << 56n;
 const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
-
-/** A second stage under a VMID of its own. */
-interface Guest {
-  readonly vmid: number;
-  readonly stage: (ArmStage & { readonly sl0: number }) | null;
-  readonly below: Below | null;
-}
 
 export function buildSmmuWorld(world: World): void {
   setRegisters(world);
@@ -51,7 +32,7 @@ export function buildSmmuWorld(world: World): void {
     FMT: twoLevel ? 1 : 0,
   });
   const sids = 2 ** Math.min(log2size, world.field("idr1", "SIDSIZE"));
-  const streams: Streams = { table, split: twoLevel ? split : 0 };
+  const streams: Streams = { table, split: twoLevel ? split : 0, guests: [] };
   const configs = configsOf(world);
   for (const sid of chooseDevices(world, 3, sids, () => random.below(random.oneIn(2) ? 64 : sids)))
     addStream(world, streams, sid, random.pick(configs));
@@ -61,6 +42,8 @@ interface Streams {
   readonly table: bigint;
   /** 0: linear. */
   readonly split: number;
+  /** Those of the streams so far. */
+  readonly guests: Guest[];
 }
 
 function setRegisters(world: World): void {
@@ -94,7 +77,8 @@ function configsOf(world: World): number[] {
   return configs;
 }
 
-function addStream(world: World, { table, split }: Streams, sid: number, config: number): void {
+function addStream(world: World, streams: Streams, sid: number, config: number): void {
+  const { table, split } = streams;
   const path: WorldEntry[] = [];
   let at = table + BigInt(Ste.bytes * sid);
   if (split !== 0) {
@@ -103,11 +87,9 @@ function addStream(world: World, { table, split }: Streams, sid: number, config:
     path.push(world.put(L1Std, l1At, { Span: split + 1, L2Ptr: array }));
     at = array + BigInt(Ste.bytes * (sid % 2 ** split));
   }
-  const vmids = world.has("idr0", "VMID16") ? 2 ** 16 : 2 ** 8;
-  const vmid = world.freshId("VMID", vmids);
   const nested = config === CONFIG_NESTED;
-  const stage = nested || config === CONFIG_STAGE2 ? secondArmStage(world, !nested) : null;
-  const guest: Guest = { vmid, stage, below: nested ? shiftedBy(stage!) : null };
+  const guest = guestOf(world, streams.guests, config);
+  const { vmid, stage } = guest;
   const ste = world.put(Ste, at, steFields(world, config, guest));
   path.push(ste);
   const domain = world.has("idr0", "S2P") ? vmid : -1;
@@ -121,17 +103,8 @@ function addStream(world: World, { table, split }: Streams, sid: number, config:
   stage?.tables.usedBy(tags, (iova) => targets.get(iova));
 }
 
-function steFields(world: World, config: number, { vmid, stage }: Guest): FieldValues {
+function steFields(world: World, config: number, { vmid, second }: Guest): FieldValues {
   const { random } = world;
-  const stallOnly = world.field("idr0", "STALL_MODEL") === 2;
-  const second =
-    stage === null
-      ? {}
-      : {
-          ...{ S2T0SZ: 64 - stage.inputBits, S2SL0: stage.sl0, S2TG: TG0(stage.granule), S2AA64: 1 },
-          ...{ S2PS: world.field("idr5", "OAS"), S2TTB: stage.tables.root, S2R: lessOften(world) },
-          ...{ S2AFFD: random.below(2), S2PTW: random.oneIn(4) ? 1 : 0, S2S: stallOnly ? 1 : 0 },
-        };
   const hypervisor = config === CONFIG_STAGE1 && world.has("idr0", "HYP") && random.oneIn(6);
   return {
     ...{ V: 1, Config: config, SHCFG: 1, S2VMID: vmid, STRW: hypervisor ? STRW_EL2 : STRW_EL1 },
@@ -147,133 +120,4 @@ function eats(world: World, config: number): number {
   if (config === CONFIG_BYPASS || world.field("idr0", "STALL_MODEL") === 2) return 0;
   const split = config === CONFIG_NESTED && !world.has("idr0", "NS1ATS");
   return random.pick(split ? [0, EATS_FULL, EATS_SPLIT_STAGE] : [0, EATS_FULL]);
-}
-
-function lessOften(world: World): number {
-  return world.random.oneIn(4) ? 0 : 1;
-}
-
-/** Context descriptors of a stream: one, or a table of them. */
-function addContexts(
-  world: World,
-  sid: number,
-  guest: Guest,
-  ste: WorldEntry,
-  path: readonly WorldEntry[],
-): void {
-  const { random } = world;
-  const most = Math.min(world.field("idr1", "SSIDSIZE"), MOST_SSID_BITS);
-  const cdmax = world.limits.pasid && most > 0 && random.below(4) !== 0 ? 1 + random.below(most) : 0;
-  const format = cdmax > 0 && world.has("idr0", "CD2L") ? random.below(3) : S1FMT_LINEAR;
-  const split = cdSplit(format);
-  const entries = format === S1FMT_LINEAR ? 2 ** cdmax : 2 ** Math.max(cdmax - split, 0);
-  const bytes = entries * (format === S1FMT_LINEAR ? Cd.bytes : L1Cd.bytes);
-  const table = world.alloc(bytes);
-  const toStream = (address: bigint, size: number) =>
-    guest.below?.toIntermediate(address, Math.max(12, Math.ceil(Math.log2(size)))) ?? address;
-  const pointer = toStream(table, bytes);
-  const dss = random.pick([0, S1DSS_BYPASS, S1DSS_SUBSTREAM0, S1DSS_SUBSTREAM0]);
-  const values = { S1Fmt: format, S1ContextPtr: pointer, S1CDMax: cdmax, S1DSS: cdmax > 0 ? dss : 0 };
-  world.put(Ste, ste.address, values);
-  const el2 = world.read(ste.address, "STRW") === BigInt(STRW_EL2);
-  const ssids = new Set([0, random.below(2 ** cdmax), random.below(2 ** cdmax)]);
-  for (const ssid of ssids) {
-    const above = [...path];
-    let at = table + BigInt(Cd.bytes * ssid);
-    if (format !== S1FMT_LINEAR) {
-      const l1At = table + BigInt(L1Cd.bytes * Math.floor(ssid / 2 ** split));
-      let leaf = world.entryAt(l1At) === undefined ? 0n : leaves(world).get(l1At)!;
-      if (leaf === 0n) {
-        leaf = world.alloc(Cd.bytes * 2 ** split);
-        leaves(world).set(l1At, leaf);
-      }
-      above.push(world.put(L1Cd, l1At, { V: 1, L2Ptr: toStream(leaf, Cd.bytes * 2 ** split) }));
-      at = leaf + BigInt(Cd.bytes * (ssid % 2 ** split));
-    }
-    const asked =
-      cdmax === 0 ? [undefined] : ssid === 0 && dss === S1DSS_SUBSTREAM0 ? [undefined, 0] : [ssid];
-    addContext(world, sid, ssid, asked, at, guest, el2, above);
-  }
-}
-
-/** Host addresses of leaf tables of context descriptors, by their level 1 descriptors: these hold intermediate ones. */
-const LEAVES = new WeakMap<World, Map<bigint, bigint>>();
-function leaves(world: World): Map<bigint, bigint> {
-  const known = LEAVES.get(world) ?? new Map<bigint, bigint>();
-  LEAVES.set(world, known);
-  return known;
-}
-
-function addContext(
-  world: World,
-  sid: number,
-  ssid: number,
-  asked: readonly (number | undefined)[],
-  at: bigint,
-  guest: Guest,
-  el2: boolean,
-  above: readonly WorldEntry[],
-): void {
-  const { random } = world;
-  const asids = world.has("idr0", "ASID16") ? 2 ** 16 : 2 ** 8;
-  const regime = el2 ? REGIME_EL2 : REGIME_EL1;
-  const domain = world.has("idr0", "S2P") && !el2 ? guest.vmid : -1;
-  const asid = world.freshId(`ASID of ${domain}`, asids);
-  const nested = guest.stage !== null;
-  const width = Math.min(armOutputBits(world), nested ? guest.stage!.inputBits : 64);
-  const low = firstArmStage(world, false, guest.below, width);
-  const high = !el2 && random.oneIn(3) ? firstArmStage(world, true, guest.below, width) : null;
-  const entry = world.put(Cd, at, cdFields(world, asid, low, high));
-  const tags = { device: sid, pasid: ssid, domain, space: el2 ? -1 : asid, regime, nested };
-  entry.uses.push(...contextUses(tags, "pasid", 1));
-  for (const upper of above) upper.uses.push(...contextUses(tags, "context", 1));
-  const mapped = [
-    ...taggedWith(low, world.read(at, "TBI0")),
-    ...(high === null ? [] : taggedWith(high, world.read(at, "TBI1"))),
-  ];
-  for (const pasid of asked) {
-    const targets = addTargets(world, sid, pasid, mapped, [...above, entry]);
-    for (const half of [low, high])
-      half?.tables.usedBy(tags, (iova) => targets.get(BigInt.asUintN(64, iova)));
-    const first = [...targets.values()][0];
-    guest.stage?.tables.usedBy(tags, () => first);
-  }
-}
-
-/** With CD.TBI0 or TBI1, the top byte of an address may be anything (3.4.1). */
-function taggedWith({ mapped }: ArmStage, tbi: bigint): readonly Mapped[] {
-  return tbi === 0n ? mapped : mapped.map((page) => ({ ...page, ignored: TOP_BYTE }));
-}
-
-/** CD.IPS: mostly all that the SMMU has, and sometimes less than its pages need. */
-function outputSize(world: World): number {
-  const most = world.field("idr5", "OAS");
-  return world.random.oneIn(6) ? world.random.below(most + 1) : most;
-}
-
-function cdFields(world: World, asid: number, low: ArmStage, high: ArmStage | null): FieldValues {
-  const { random } = world;
-  const rarely = (n: number) => (random.oneIn(n) ? 1 : 0);
-  const upper =
-    high === null
-      ? { EPD1: 1 }
-      : { T1SZ: 64 - high.inputBits, TG1: TG1(high.granule), TTB1: high.tables.rootPointer, TBI1: rarely(4) };
-  return {
-    ...{ V: 1, AA64: 1, A: 1, R: random.oneIn(4) ? 0 : 1, ASID: asid, IPS: outputSize(world) },
-    ...{ T0SZ: 64 - low.inputBits, TG0: TG0(low.granule), TTB0: low.tables.rootPointer, TBI0: rarely(4) },
-    ...{ S: world.field("idr0", "STALL_MODEL") === 2 ? 1 : 0, AFFD: random.below(2), ASET: 1 },
-    ...{
-      EPD0: high === null ? 0 : rarely(6),
-      E0PD0: 0,
-      DS: 0,
-      ENDI: 0,
-      HA: 0,
-      HD: 0,
-      WXN: rarely(4),
-      PAN: rarely(4),
-      HAD0: rarely(4),
-      HAD1: rarely(4),
-    },
-    ...upper,
-  };
 }
