@@ -70,6 +70,7 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
       ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
       : "",
     devices.length > 0 ? `devices but ${devices.join(", ")}` : "",
+    limits.unlogged ? "whether faults are recorded" : "",
     limits.foreign === undefined ? "" : "tables in what is no memory of the machine's",
     ...Object.entries(limits.commands ?? {}).flatMap(([name, fields]) =>
       Object.entries(fields).map(([field, most]) => `${name} with ${field} above ${most}`),

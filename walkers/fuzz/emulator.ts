@@ -60,6 +60,8 @@ export interface EmulatorDriver {
   machine(version: number): readonly string[];
   /** Properties that the machine has and no register tells. */
   props(version: number): Readonly<Record<string, PropertyValue>>;
+  /** Whether a version has a fault log that says what was recorded. Absent: all have. */
+  logsFaults?(version: number): boolean;
   /** What its requests can be, where that is not what an `edu` device makes of bytes in memory. */
   readonly limits: Partial<Limits>;
   /** Trace events that tell what became of a request. */
