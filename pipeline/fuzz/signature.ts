@@ -5,7 +5,7 @@
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
+import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { PastInvalidations } from "./past-invalidations.ts";
 import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
@@ -47,10 +47,17 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
 /**
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
+ * @param codeAliases codes that the device gives for others
+ * @param shrunk what is from a cache by its verdict is known to be so
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  codeAliases = NO_ALIASES,
+  shrunk = false,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk).places();
   return departures.map((departure) => {
     const where = places.get(departure)!;
     const kind = kindOf(departure);
@@ -65,9 +72,18 @@ class Attribution {
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
+  readonly #comparison: Comparison;
+  readonly #shrunk: boolean;
   readonly #invalidated = new PastInvalidations();
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(
+    records: readonly WorldRecord[],
+    departures: readonly Departure[],
+    codeAliases: CodeAliases,
+    shrunk: boolean,
+  ) {
+    this.#shrunk = shrunk;
+    this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
@@ -98,9 +114,11 @@ class Attribution {
   #after(line: number, record: DmaRecord, found: string): string {
     const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
     if (name === "") return "";
-    const special = how !== "" && (!found.includes(".") || this.#isFormer(line, record));
+    // Once it is shrunk, there is no other answer without what was there before.
+    const field = found.includes(".") && !this.#shrunk;
+    const special = how !== "" && (!field || this.#isFormer(line, record));
     if (special) return `after ${name} (${how})`;
-    return found.includes(".") ? "" : `after ${name}`;
+    return field ? "" : `after ${name}`;
   }
 
   /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
@@ -133,7 +151,6 @@ class Attribution {
 
   #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
     const outcome = this.#walks.walkWith(entry, bytes, record);
-    const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-    return outcome !== null && comparison.difference(outcome, record.observed) === "";
+    return outcome !== null && this.#comparison.difference(outcome, record.observed) === "";
   }
 }

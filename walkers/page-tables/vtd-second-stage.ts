@@ -79,7 +79,7 @@ export class SecondStageWalk {
   frame = 0;
   /** log2 of the leaf's size: 12, 21 or 30. */
   pageShift = 0;
-  /** READ, WRITE and EXECUTE, accumulated over all levels; after RESERVED, over those down to the failing one. */
+  /** READ, WRITE and EXECUTE, accumulated over all levels; after RESERVED and FETCH_FAILED, over those down to there. */
   perm = 0;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
@@ -116,7 +116,10 @@ export class SecondStageWalk {
     let table = root;
     for (let level = levels; level > 0; level--) {
       this.level = level;
-      if (!tables.read(SecondStageEntry, table, indexAt(level, hi, lo) << 3, 2, level)) return FETCH_FAILED;
+      if (!tables.read(SecondStageEntry, table, indexAt(level, hi, lo) << 3, 2, level)) {
+        this.perm = this.#granted(perm, execute);
+        return FETCH_FAILED;
+      }
       const entryLo = tables.lo;
       const entryHi = tables.hi;
       let rights = (ioRights ? entryHi >>> IO_RIGHTS_SHIFT : entryLo) & READ_WRITE;

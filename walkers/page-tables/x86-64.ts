@@ -142,12 +142,10 @@ export class X8664Walk {
       const entryLo = tables.lo;
       const entryHi = tables.hi;
       if ((entryLo & P) === 0) return NOT_PRESENT;
-      if ((entryHi & this.reservedHi) !== 0) return RESERVED;
       const leaf = level === 1 || (entryLo & PS) !== 0;
-      if (leaf && level > 1) {
-        if (level > 3 || (level === 3 && !this.gigabytePages)) return RESERVED;
-        // The page offset has to be clear, less PAT.
-        if ((entryLo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0) return RESERVED;
+      if ((entryHi & this.reservedHi) !== 0 || (leaf && level > 1 && this.#malformed(level, entryLo))) {
+        TRAIL.keep(level, tables);
+        return RESERVED;
       }
       const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (next >= this.frameLimit) return ADDRESS_SIZE;
@@ -173,6 +171,26 @@ export class X8664Walk {
     }
     // Of no levels there is no table: whatever a caller's state has come to, the walk ends.
     return NOT_PRESENT;
+  }
+
+  /** A leaf above level 1. */
+  #malformed(level: number, lo: number): boolean {
+    if (level > 3 || (level === 3 && !this.gigabytePages)) return true;
+    // The page offset has to be clear, less PAT.
+    return (lo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0;
+  }
+
+  /**
+   * After a walk that has not found a page: whether the entries down to the one that failed, or its own rights where that
+   * has reserved bits set, deny a user.
+   * @param write also a user's write
+   * @returns which right is missing first; "": none
+   */
+  withheld(write: boolean): "" | "RW" | "US" {
+    const user = TRAIL.levelOf(X86Entry.mask.US.hi, US, 0);
+    const writable = write ? TRAIL.levelOf(X86Entry.mask.RW.hi, RW, 0) : 0;
+    if (user === 0 && writable === 0) return "";
+    return writable > user ? "RW" : "US";
   }
 
   /**

@@ -14,7 +14,7 @@ import {
   TTM_SCALABLE,
   VersionRegister,
 } from "./registers.ts";
-import { reservedBitsOf, type VtdCapabilityValues, type VtdReservedBits } from "./reserved-bits.ts";
+import { reservedUnder, type VtdCapabilityValues, type VtdReservedBits } from "./reserved-bits.ts";
 
 /** The host address width where no `output_bits` says otherwise: what the entries' address fields can hold. */
 const WIDEST_HOST_ADDRESS = 52;
@@ -79,7 +79,7 @@ export class VtdCapabilities {
 
   constructor() {
     this.#derive();
-    this.reserved = reservedBitsOf(new Map(), this.hostWidth);
+    this.reserved = reservedUnder(new Map(), this.hostWidth);
   }
 
   /** Takes over registers and properties. What is not given reads as present and at its widest. */
@@ -88,7 +88,7 @@ export class VtdCapabilities {
     this.#readCapabilities(state, values);
     this.#readRoot(state, values);
     this.#derive();
-    this.reserved = reservedBitsOf(values, this.hostWidth);
+    this.reserved = reservedUnder(values, this.hostWidth);
   }
 
   /** Width of second-stage input addresses: the smaller of CAP.MGAW and what the levels translate. */

@@ -33,7 +33,7 @@ let latest: { readonly key: string; readonly bits: VtdReservedBits } | null = nu
  * Reserved bits of all structures. IOMMUs with the same capabilities share them: they are not to be changed.
  * @param hostWidth host address width in bits
  */
-export function reservedBitsOf(values: VtdCapabilityValues, hostWidth: number): VtdReservedBits {
+export function reservedUnder(values: VtdCapabilityValues, hostWidth: number): VtdReservedBits {
   const key = `${hostWidth};${[...values].join(";")}`;
   if (latest?.key !== key) latest = { key, bits: allOf(values, hostWidth) };
   return latest.bits;
