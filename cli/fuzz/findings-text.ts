@@ -77,6 +77,7 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
     ),
     refused.length > 0 ? `commands that it does not take: ${refused.join(", ")}` : "",
     limits.untranslated ? "" : "what becomes of requests that nothing translates",
+    ...limits.untold,
     ...Object.entries(limits.regs).map(([name, value]) => `other values of ${name} than ${hex(value)}`),
     ...Object.entries(limits.props).map(([name, value]) => `other values of ${name} than ${value}`),
   ].filter((text) => text !== "");

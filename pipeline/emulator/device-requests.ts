@@ -61,7 +61,7 @@ export class DeviceRequests {
     const answer = await this.#answer(device, address, bytes, write);
     if (answer === null) return undefined;
     if (answer.result === "fault") return faultAnswer(answer);
-    if (answer.unsure === true && (await this.#denied(record, model, address))) return NOT_THERE;
+    if (answer.unsure !== undefined && (await this.#denied(record, model, answer.unsure))) return NOT_THERE;
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
     // Where it may have gone out of memory, nobody can tell.
@@ -95,7 +95,8 @@ export class DeviceRequests {
       priv: record.priv === true,
     });
     if (answer === null) return undefined;
-    return answer.result === "fault" ? faultAnswer(answer) : { result: "ok", pa: hex(answer.pa!) };
+    if (answer.result === "fault") return faultAnswer(answer);
+    return { result: "ok", ...(answer.pa === undefined ? {} : { pa: hex(answer.pa) }) };
   }
 
   /** Whether the IOMMU refuses what a device has asked for. */

@@ -46,6 +46,11 @@ export class EmulatedDevice implements DevicePort {
   ): Promise<EmulatedDevice> {
     const { version, text } = versionOf(path);
     const driver = newDriver();
+    if (version < (driver.since ?? 0))
+      throw new DeviceFailure(
+        "start",
+        `${path}: expected QEMU ${driver.since} or later, the first with ${driver.name}, found ${text}`,
+      );
     const running = await RunningEmulator.start(path, driver, version, timeout);
     try {
       const regs = await driver.identify(running.machine);
@@ -65,6 +70,7 @@ export class EmulatedDevice implements DevicePort {
         len: EDU_BYTES,
         unlogged: driver.logsFaults?.(version) === false,
         ...driver.limits,
+        untold: driver.untold?.(version) ?? [],
       };
       const identity = { name: `qemu ${text}, ${driver.name}`, model, limits };
       return new EmulatedDevice(path, newDriver, timeout, version, identity, running);

@@ -169,10 +169,16 @@ export function* readingsOf(entry: ReadEntry): Generator<Reading> {
 /** The same of its reserved bits, where any are set: it is rather these than a field, which every entry has. */
 export function* reservedReadings(entry: ReadEntry): Generator<Reading> {
   const { layout, bytes, littleEndian } = entry;
-  if (layout.reservedSet(new DataView(bytes.buffer), 0, littleEndian).length === 0) return;
-  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, false));
-  // Who checks more of them than there are to check is right as soon as all are set.
-  yield reading(entry, RESERVED_BITS, (view) => setReserved(layout, view, littleEndian, true));
+  const view = new DataView(bytes.buffer);
+  if (layout.reservedSet(view, 0, littleEndian).length > 0) {
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, false));
+    // Who checks more of them than there are to check is right as soon as all are set.
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, true));
+  }
+  // Who does not know an extension takes what it has put there for reserved bits.
+  for (const field of layout.names())
+    if (layout.fields[field]!.needs !== undefined && layout.extract(field, view, 0, littleEndian) !== 0n)
+      yield reading(entry, field, (other) => setReserved(layout, other, littleEndian, true));
 }
 
 /** And where it says something rare, of what that usually is. */

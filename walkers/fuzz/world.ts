@@ -49,6 +49,8 @@ export interface Limits {
   readonly untranslated: boolean;
   /** Longest request, in bytes. */
   readonly len: number;
+  /** What else cannot be told of its answers, in words. */
+  readonly untold: readonly string[];
 }
 
 export const NO_LIMITS: Limits = {
@@ -64,6 +66,7 @@ export const NO_LIMITS: Limits = {
   priv: true,
   untranslated: true,
   len: 2 ** 16,
+  untold: [],
 };
 
 /** Addresses of one device that are worth asking for. */
