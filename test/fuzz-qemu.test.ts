@@ -98,6 +98,29 @@ it("a read of a page in the cache that no read has brought there is nothing to r
   expect(ask([hit, page], false)).toMatchObject({ result: "ok" });
 });
 
+describe("what the trace events of QEMU's amd-iommu say of a request", () => {
+  const DEVICE = "devid: 00:03.0 gpa 0x5123";
+  const result = (hpa: string) => `amdvi_translation_result ${DEVICE} hpa ${hpa}`;
+  const cached = (hpa: string) => `amdvi_cache_update  update iotlb domid 0x1 ${DEVICE} hpa ${hpa}`;
+  it.each([
+    ["a page", [cached("0x9000"), result("0x9000")], { result: "ok", places: [0x9123n] }],
+    [
+      "a page of 4 or 8 KiB",
+      [cached("0xa000"), result("0xa000")],
+      { result: "ok", places: [0xa123n, 0xb123n] },
+    ],
+    ["a fault", [result("0x0")], { result: "fault", recorded: false }],
+    ["what passes", [result("0x5000")], { result: "ok", places: [0x5123n] }],
+    ["nothing", [], null],
+  ])("%s", async (_name, lines, answer) => {
+    expect((await driver("amd"))().answer(lines, 0x5123n, null, false)).toEqual(answer);
+  });
+
+  it("nothing of the first page where none is cached", async () => {
+    expect((await driver("amd"))().answer([result("0x0")], 0x123n, null, false)).toBeNull();
+  });
+});
+
 describe("a QEMU that", () => {
   const start = async (path: string) => EmulatedDevice.start(path, MODEL, await driver(), 20_000);
 
@@ -110,6 +133,15 @@ describe("a QEMU that", () => {
 
   it("is something else", async () => {
     await expect(start(program("other", "echo 1.0"))).rejects.toThrow('expected a QEMU, found "1.0"');
+  });
+
+  it("is older than its IOMMU", async () => {
+    const path = program("older", "echo QEMU emulator version 7.2.22");
+    const started = EmulatedDevice.start(path, "riscv", await driver("riscv"), 20_000);
+    await expect(started).rejects.toMatchObject({
+      kind: "start",
+      message: `${path}: expected QEMU 9.2 or later, the first with riscv-iommu-pci, found 7.2.22`,
+    });
   });
 
   it("does not know the machine", async () => {

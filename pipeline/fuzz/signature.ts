@@ -4,11 +4,25 @@
  */
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { PastInvalidations } from "./past-invalidations.ts";
-import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import {
+  addressOfEntry,
+  type ReadEntry,
+  type Reading,
+  RequestWalks,
+  readingsOf,
+  reservedReadings,
+  usualReadings,
+} from "./request-walks.ts";
+
+const PAGE_SHIFT = 12n;
+
+/** What a vendor knows of the rarer meanings of entries. */
+type Rarities = Pick<VendorFuzzing, "usual">;
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -16,15 +30,18 @@ export interface Signature {
   readonly text: string;
   /** "VT-d context entry.TT"; "" where no field decides. */
   readonly where: string;
+  /** It names a field: the answer depends on that. */
+  readonly decided: boolean;
   /** What a correct IOMMU answers, and what the device did. */
   readonly expected: string;
   readonly observed: string;
 }
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
-export function kindOf({ outcome, answer }: Departure): string {
-  const kind = `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}`;
-  return kind + elsewhere({ outcome, answer }) + (outcome.diff === "record" ? " (record)" : "");
+export function kindOf(departure: Departure): string {
+  const { verdict, diff } = departure.outcome;
+  const kind = `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}`;
+  return kind + elsewhere(departure) + (diff === "record" ? " (record)" : "");
 }
 
 /** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
@@ -34,9 +51,10 @@ function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): 
   return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
-function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
+function expectedOf({ outcome, condition }: Pick<Departure, "outcome" | "condition">): string {
   if (outcome.result !== "fault") return outcome.result;
-  return outcome.code === undefined ? outcome.name! : `${outcome.name} (${outcome.code})`;
+  const { code, name } = outcome;
+  return `${code === undefined ? name! : `${name} (${code})`}${condition === undefined ? "" : `, ${condition}`}`;
 }
 
 function observedOf({ answer }: Pick<Departure, "answer">): string {
@@ -55,19 +73,40 @@ export function signaturesOf(
   departures: readonly Departure[],
   codeAliases = NO_ALIASES,
   shrunk = false,
+  fuzzing: Rarities = {},
 ): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures, codeAliases, shrunk).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk, fuzzing).places();
+  const held = new Map<string, Signature>();
   return departures.map((departure) => {
-    const where = places.get(departure)!;
-    const kind = kindOf(departure);
-    const [expected, observed] = [expectedOf(departure), observedOf(departure)];
-    return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+    const translation = translationOf(records[departure.line - 1]!, departure);
+    const earlier = held.get(translation);
+    if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
+    const signature = signatureOf(places.get(departure)!, departure);
+    if (translation !== "") held.set(translation, signature);
+    return signature;
   });
+}
+
+function signatureOf(where: string, departure: Departure): Signature {
+  const kind = kindOf(departure);
+  const text = where === "" ? kind : `${where}: ${kind}`;
+  const [expected, observed] = [expectedOf(departure), observedOf(departure)];
+  return { text, where, decided: where.includes("."), expected, observed };
+}
+
+/**
+ * The translation that a device has used: where there should be none, it has it in a cache from then on, and what it
+ * answers from that is no other mistake. "": it has used none.
+ */
+function translationOf({ dev, pasid, addr }: WorldRecord, { answer }: Departure): string {
+  if (answer.result !== "ok" || answer.pa === undefined) return "";
+  return [dev, pasid, BigInt(addr as string) >> PAGE_SHIFT, BigInt(answer.pa) >> PAGE_SHIFT].join();
 }
 
 class Attribution {
   readonly #records: readonly WorldRecord[];
+  readonly #fuzzing: Rarities;
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
@@ -81,10 +120,12 @@ class Attribution {
     departures: readonly Departure[],
     codeAliases: CodeAliases,
     shrunk: boolean,
+    fuzzing: Rarities,
   ) {
     this.#shrunk = shrunk;
     this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
+    this.#fuzzing = fuzzing;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
@@ -100,7 +141,7 @@ class Attribution {
   #request(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
-    const found = record.observed.present ? this.#decide(record) : "";
+    const found = record.observed.present ? this.#decide(record, departure) : "";
     const after =
       departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
     this.#places.set(departure, after || found);
@@ -134,23 +175,37 @@ class Attribution {
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
-  #decide(record: DmaRecord): string {
+  #decide(record: DmaRecord, departure: Departure): string {
     const entries = this.#walks.entriesOf(record);
-    for (const entry of entries.toReversed()) {
-      const field = this.#fieldOf(entry, record);
-      if (field !== "") return `${entry.layout.name}.${field}`;
-    }
-    return entries.at(-1)?.layout.name ?? "";
+    const last = entries.at(-1)?.layout.name ?? "";
+    // A field that would suppress the record explains why there is none, though it does not say so.
+    if (lacksRecord(departure)) return last;
+    return (
+      this.#placeIn(entries, record, reservedReadings) ??
+      this.#placeIn(entries, record, (entry) => usualReadings(entry, this.#fuzzing)) ??
+      this.#placeIn(entries, record, readingsOf) ??
+      last
+    );
   }
 
-  /** The first field of an entry with which, had it another value, the device would be right. */
-  #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    for (const { field, bytes } of readingsOf(entry)) if (this.#explains(entry, bytes, record)) return field;
-    return "";
+  /** The first field, of the entry read last at first, with which, had it another value, the device would be right. */
+  #placeIn(
+    entries: readonly ReadEntry[],
+    record: DmaRecord,
+    readings: (entry: ReadEntry) => Iterable<Reading>,
+  ): string | undefined {
+    for (const entry of entries.toReversed())
+      for (const { field, bytes } of readings(entry))
+        if (this.#explains(entry, bytes, record)) return `${entry.layout.name}.${field}`;
+    return undefined;
   }
 
   #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
     const outcome = this.#walks.walkWith(entry, bytes, record);
     return outcome !== null && this.#comparison.difference(outcome, record.observed) === "";
   }
+}
+
+function lacksRecord({ outcome, answer }: Departure): boolean {
+  return outcome.diff === "record" && answer.recorded === false;
 }
