@@ -5,6 +5,8 @@
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Outcome } from "../iommus/outcome.ts";
+import { outcomeRecord } from "../output/outcome-record.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { PastInvalidations } from "./past-invalidations.ts";
@@ -52,18 +54,26 @@ export function signaturesOf(records: readonly WorldRecord[], departures: readon
   if (departures.length === 0) return [];
   const places = new Attribution(records, departures).places();
   return departures.map((departure) => {
-    const where = places.get(departure)!;
-    const kind = kindOf(departure);
+    const { where, formerly } = places.get(departure)!;
+    const kind = formerly || kindOf(departure);
     const [expected, observed] = [expectedOf(departure), observedOf(departure)];
     return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
   });
+}
+
+const NO_NAMES = { index: 0, iommu: undefined, device: "", trace: undefined };
+
+interface Place {
+  readonly where: string;
+  /** The kind of departure that it would have been before an entry changed; "": it is one by what the entry is now. */
+  readonly formerly: string;
 }
 
 class Attribution {
   readonly #records: readonly WorldRecord[];
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
-  readonly #places = new Map<Departure, string>();
+  readonly #places = new Map<Departure, Place>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
   readonly #invalidated = new PastInvalidations();
 
@@ -72,7 +82,7 @@ class Attribution {
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
-  places(): ReadonlyMap<Departure, string> {
+  places(): ReadonlyMap<Departure, Place> {
     const last = Math.max(...this.#departures.keys());
     this.#walks.run(this.#records.slice(0, last), (command) => {
       const found = this.#walks.invalidationOf(command);
@@ -85,9 +95,44 @@ class Attribution {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
     const found = record.observed.present ? this.#decide(record) : "";
-    const after =
-      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
-    this.#places.set(departure, after || found);
+    const { verdict } = departure.outcome;
+    const after = verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    const unexplained = verdict === "mismatch" && record.observed.present && !found.includes(".");
+    const former = unexplained ? this.#formerly(line, record, departure) : null;
+    this.#places.set(departure, former ?? { where: after || found, formerly: "" });
+  }
+
+  /**
+   * What departs from what an entry once said, where a cache may hold it: the entry that the walk ends with, if it has
+   * changed. Null: it has not, or no field of what it was explains the answer.
+   */
+  #formerly(line: number, record: DmaRecord, departure: Departure): Place | null {
+    const entry = this.#walks.entriesOf(record).at(-1);
+    if (entry === undefined) return null;
+    for (const bytes of this.#formersOf(entry, line).toReversed()) {
+      if (Buffer.compare(bytes, entry.bytes) === 0) continue;
+      const place = this.#walks.with(entry, bytes, () => this.#placeOfFormer(record, departure));
+      if (place !== null) return place;
+    }
+    return null;
+  }
+
+  #placeOfFormer(record: DmaRecord, { answer }: Departure): Place | null {
+    const outcome = this.#walks.walk(record);
+    const diff = outcome === null ? "" : this.#differs(outcome, record);
+    if (outcome === null || diff === "") return null;
+    const told = outcomeRecord(0, NO_NAMES, record, outcome);
+    const kind = kindOf({ line: 0, outcome: { ...told, verdict: "mismatch", diff }, answer });
+    const where = this.#decide(record);
+    return where.includes(".") ? { where, formerly: kind.replace("mismatch", "formerly") } : null;
+  }
+
+  /** What an entry was, the latest last. */
+  #formersOf(entry: ReadEntry, line: number): Buffer[] {
+    const place = placeOf(entry);
+    const before = this.#records.slice(0, line - 1);
+    const texts = before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : []));
+    return [...new Set(texts as string[])].map((data) => Buffer.from(data, "hex"));
   }
 
   /**
@@ -105,14 +150,9 @@ class Attribution {
 
   /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
   #isFormer(line: number, record: DmaRecord): boolean {
-    const before = this.#records.slice(0, line - 1);
-    return this.#walks.entriesOf(record).some((entry) => {
-      const place = placeOf(entry);
-      const formers = new Set(
-        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
-      );
-      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
-    });
+    return this.#walks
+      .entriesOf(record)
+      .some((entry) => this.#formersOf(entry, line).some((bytes) => this.#explains(entry, bytes, record)));
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
@@ -133,7 +173,11 @@ class Attribution {
 
   #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
     const outcome = this.#walks.walkWith(entry, bytes, record);
+    return outcome !== null && this.#differs(outcome, record) === "";
+  }
+
+  #differs(outcome: Outcome, record: DmaRecord): ReturnType<Comparison["difference"]> {
     const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-    return outcome !== null && comparison.difference(outcome, record.observed) === "";
+    return comparison.difference(outcome, record.observed);
   }
 }
