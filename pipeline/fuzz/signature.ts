@@ -9,7 +9,7 @@ import type { Outcome } from "../iommus/outcome.ts";
 import { outcomeRecord } from "../output/outcome-record.ts";
 import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { PastInvalidations } from "./past-invalidations.ts";
+import { isTagged, PastInvalidations } from "./past-invalidations.ts";
 import { placeOf, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
@@ -97,34 +97,45 @@ class Attribution {
     const found = record.observed.present ? this.#decide(record) : "";
     const { verdict } = departure.outcome;
     const after = verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
-    const unexplained = verdict === "mismatch" && record.observed.present && !found.includes(".");
-    const former = unexplained ? this.#formerly(line, record, departure) : null;
-    this.#places.set(departure, former ?? { where: after || found, formerly: "" });
+    const { diff } = departure.outcome;
+    const unexplained = verdict === "mismatch" && diff !== "record" && !found.includes(".");
+    const former = unexplained && record.observed.present ? this.#formerly(line, record, departure) : null;
+    const tagged = verdict === "mismatch" && this.#isRefusedForItsTag(record, departure);
+    const where = after || (tagged ? `${found} (tagged address)` : found);
+    this.#places.set(departure, former ?? { where, formerly: "" });
   }
 
   /**
-   * What departs from what an entry once said, where a cache may hold it: the entry that the walk ends with, if it has
-   * changed. Null: it has not, or no field of what it was explains the answer.
+   * What departs from what an entry once said, where a cache may hold it: one on the way, the last that has changed.
+   * Null: none has, or it makes no difference.
    */
   #formerly(line: number, record: DmaRecord, departure: Departure): Place | null {
-    const entry = this.#walks.entriesOf(record).at(-1);
-    if (entry === undefined) return null;
-    for (const bytes of this.#formersOf(entry, line).toReversed()) {
-      if (Buffer.compare(bytes, entry.bytes) === 0) continue;
-      const place = this.#walks.with(entry, bytes, () => this.#placeOfFormer(record, departure));
-      if (place !== null) return place;
-    }
-    return null;
+    let found: Place | null = null;
+    for (const entry of this.#walks.entriesOf(record).toReversed())
+      for (const bytes of this.#formersOf(entry, line).toReversed()) {
+        // Nothing comes from what said nothing.
+        if (Buffer.compare(bytes, entry.bytes) === 0 || bytes.every((byte) => byte === 0)) continue;
+        const place = this.#walks.with(entry, bytes, () => this.#placeOfFormer(record, departure));
+        if (place?.where.includes(".")) return place;
+        found ??= place;
+      }
+    return found;
   }
 
-  #placeOfFormer(record: DmaRecord, { answer }: Departure): Place | null {
+  #placeOfFormer(record: DmaRecord, { outcome: now, answer }: Departure): Place | null {
     const outcome = this.#walks.walk(record);
     const diff = outcome === null ? "" : this.#differs(outcome, record);
     if (outcome === null || diff === "") return null;
     const told = outcomeRecord(0, NO_NAMES, record, outcome);
+    if (told.result === now.result && told.code === now.code) return null;
     const kind = kindOf({ line: 0, outcome: { ...told, verdict: "mismatch", diff }, answer });
-    const where = this.#decide(record);
-    return where.includes(".") ? { where, formerly: kind.replace("mismatch", "formerly") } : null;
+    return { where: this.#decide(record), formerly: kind.replace("mismatch", "formerly") };
+  }
+
+  /** Whether what is refused has an address whose top byte says nothing. */
+  #isRefusedForItsTag(record: DmaRecord, { answer }: Departure): boolean {
+    const lookUp = answer.result === "fault" ? this.#walks.lookUpOf(record) : null;
+    return lookUp !== null && isTagged(lookUp);
   }
 
   /** What an entry was, the latest last. */
