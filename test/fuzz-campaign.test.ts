@@ -3,6 +3,7 @@ import type { Mistakes } from "../pipeline/device/device.ts";
 import { HABIT_NAMES, type HabitName, habitsOf } from "../pipeline/device/habits.ts";
 import { compareDevices } from "../pipeline/fuzz/against.ts";
 import { type CampaignOptions, type Finding, fuzz, newWorldMaker } from "../pipeline/fuzz/campaign.ts";
+import { ExpectedDepartures, NOTHING_EXPECTED } from "../pipeline/fuzz/expected-departures.ts";
 import { judgeWorld } from "../pipeline/fuzz/judge.ts";
 import { LocalDevice } from "../pipeline/fuzz/local-device.ts";
 import { DeviceFailure } from "../pipeline/fuzz/port.ts";
@@ -135,6 +136,88 @@ it("counts what is known, and does not shrink it", async () => {
   const [first] = report.findings;
   expect(first).toMatchObject({ known: true, runs: 0 });
   expect(first!.requests).toBeGreaterThan(0);
+});
+
+describe("what is known of a device", () => {
+  it.each(["root-reserved", "controls-ignored"])("its mistake %s explains what it does", async (name) => {
+    const mistakes = await mistake("intel", name);
+    const expected = { codeAliases: new Map(), bugs: mistakes.bugs };
+    const { report } = await campaign("intel", mistakes, { worlds: 60, expected });
+    expect(report.findings.map(({ signature }) => signature.text)).toEqual([]);
+    expect(report.excused).toBeGreaterThan(0);
+  });
+
+  it("another mistake is found beside one that is known", async () => {
+    const [known, other] = [
+      await mistake("intel", "controls-ignored"),
+      await mistake("intel", "root-reserved"),
+    ];
+    const both = { ...known, bugs: [...known.bugs, ...other.bugs] };
+    const expected = { codeAliases: new Map(), bugs: known.bugs };
+    const { report } = await campaign("intel", both, { worlds: 60, expected });
+    expect(report.findings.map(({ signature }) => signature.expected)).toContainEqual(
+      expect.stringMatching(/^[LS]RT\.3 /),
+    );
+  });
+
+  it("a code that it gives for another is that", async () => {
+    const expected = { codeAliases: new Map([[0x59, new Set([0x51])]]), bugs: [] };
+    const { report } = await campaign("intel", await mistake("intel", "one-pasid-code"), {
+      worlds: 60,
+      expected,
+    });
+    expect(report.findings).toEqual([]);
+  });
+
+  it("what stands where it has no memory is not known", async () => {
+    const { maker } = await newWorldMaker("intel", NO_LIMITS, 1);
+    const { world } = maker.next();
+    const records: WorldRecord[] = [
+      { type: "ram", addr: "0x0", size: "0x100000" },
+      { type: "mem", addr: "0x1000", data: "0100c0fe000000000000000000000000" },
+      { type: "iommu", id: "iommu0", model: "intel", regs: { rtaddr: "0x1000" } },
+      {
+        type: "dma",
+        iommu: "iommu0",
+        dev: "00:03.0",
+        addr: "0x0",
+        observed: { result: "fault", code: "0x2" },
+      },
+    ];
+    const departures = (base: bigint) =>
+      new ExpectedDepartures(NOTHING_EXPECTED, { ...NO_LIMITS, foreign: [{ base, bytes: 4096n }] }).judge(
+        records,
+        world,
+      );
+    expect(departures(0xfec0_0000n)).toEqual([]);
+    expect(departures(0xfec0_1000n)).toMatchObject([{ outcome: { name: "LCT.1" } }]);
+  });
+
+  it("its commands have no larger operands than it takes", async () => {
+    const name = "PASID-based-IOTLB invalidate";
+    const limits = { ...NO_LIMITS, commands: { [name]: { AM: 3 } } };
+    const { maker } = await newWorldMaker("intel", limits, 1);
+    const masks = Array.from({ length: 60 }, () => maker.next().records)
+      .flat()
+      .filter(({ type, data }) => type === "cmd" && (BigInt((data as string[])[0]!) & 0xfn) === 6n)
+      .map(({ data }) => Number(BigInt((data as string[])[1]!) & 0x3fn));
+    expect(Math.max(...masks)).toBe(3);
+  });
+});
+
+it("what a cache has kept is told from a field that is ignored", async () => {
+  const texts: string[] = [];
+  const options = {
+    ...{ worlds: 200, shrinks: true },
+    goesOn: () => !texts.some((text) => text.includes("stale-after-invalidation")),
+    onFinding: ({ signature }: Finding) => void texts.push(signature.text),
+  };
+  await campaign("intel", await mistake("intel", "translations-kept"), options);
+  expect(texts.at(-1)).toMatch(/^after .*: stale-after-invalidation: /);
+  const ignored = await campaign("intel", await mistake("intel", "root-reserved"), {
+    ...{ worlds: 20, shrinks: true },
+  });
+  for (const { signature } of ignored.found) expect(signature.text).toMatch(/ mismatch: /);
 });
 
 it("says where two devices differ, and which of them is right", async () => {

@@ -91,6 +91,33 @@ it.each(readdirSync("samples/fuzz"))("what is known of QEMU names sections: samp
   expect(known.has("SMMUv3 stream table entry.S2R: mismatch: ok → 0x13")).toBe(false);
 });
 
+it("takes codes that stand for others, and mistakes by name, as known", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "known-")), "known.ndjson");
+  writeFileSync(
+    path,
+    '{"code_alias":"0x41=0x2,0x79=0x5,0x79=0x6","reason":"a"}\n{"bug":"pasid-reserved","reason":"b"}\n',
+  );
+  const known = new KnownFindings([path, path]);
+  expect(known.codeAliases).toEqual(
+    new Map([
+      [0x41, new Set([2])],
+      [0x79, new Set([5, 6])],
+    ]),
+  );
+  expect(known.bugs).toEqual(["pasid-reserved", "pasid-reserved"]);
+  for (const [line, message] of [
+    [
+      '{"code_alias":"0x41","reason":"a"}',
+      /known\.ndjson:1: expected a code of the specification and a recorded one/,
+    ],
+    ['{"code_alias":"0x41=0x2"}', /known\.ndjson:1: expected \{"signature": a pattern, "reason"/],
+    ['{"bug":"a","code_alias":"0x41=0x2","reason":"a"}', /known\.ndjson:1: expected \{"signature"/],
+  ] as const) {
+    writeFileSync(path, line);
+    expect(() => new KnownFindings([path])).toThrow(message);
+  }
+});
+
 describe("the protocol", () => {
   it("says all limits, and reads them again", () => {
     const hello = {

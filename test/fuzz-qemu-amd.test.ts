@@ -68,7 +68,7 @@ describe("what became of a request", () => {
       { result: "fault", recorded: false },
     ],
   ])("%s", (_name, lines, answer) => {
-    expect(driver.answer(lines, ADDRESS, null)).toEqual(answer);
+    expect(driver.answer(lines, ADDRESS, null, false)).toEqual(answer);
   });
 
   it("events of commands are passed over; of several the first one counts", async () => {
@@ -77,7 +77,7 @@ describe("what became of a request", () => {
     for (const [i, code] of [5n, 2n, 1n].entries()) machine.set(events + 16n * BigInt(i), code << 60n, 8);
     machine.set(EVENT_LOG_TAIL, 48n, 8);
     const record = await driver.faultRecord!(machine);
-    expect(driver.answer([], ADDRESS, record)).toEqual({ result: "fault", code: 2, recorded: true });
+    expect(driver.answer([], ADDRESS, record, false)).toEqual({ result: "fault", code: 2, recorded: true });
     expect(machine.written.at(-1)).toBe("fed82010 = 30");
     expect(await driver.faultRecord!(machine)).toBeNull();
   });

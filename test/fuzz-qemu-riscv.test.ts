@@ -143,14 +143,14 @@ describe("what became of a device's request", () => {
     ["one that leads nowhere: a fault without a record", [line("0x7f123456", "0x0")], null],
     ["nothing: it did not come to the IOMMU", [], null],
   ])("%s", (_name, lines, answer) => {
-    expect(driver.answer(lines, REQUEST.address, null)).toEqual(answer);
+    expect(driver.answer(lines, REQUEST.address, null, false)).toEqual(answer);
   });
 
   it("a fault with its record", async () => {
     machine.set(await queueAt(0x28n), 0x0000_1800_0000_000dn, 8);
     machine.set(FQT, 1n, 4);
     const record = await driver.faultRecord!(machine);
-    expect(driver.answer([line("0x7f123456", "0x0")], REQUEST.address, record)).toEqual({
+    expect(driver.answer([line("0x7f123456", "0x0")], REQUEST.address, record, false)).toEqual({
       result: "fault",
       code: 0xd,
       recorded: true,

@@ -82,7 +82,7 @@ describe("what became of a request", () => {
     ],
     ["nothing: it did not come to the SMMU", [], null],
   ])("%s", (_name, lines, answer) => {
-    expect(driver.answer(lines, 0x1234n, null)).toEqual(answer);
+    expect(driver.answer(lines, 0x1234n, null, false)).toEqual(answer);
   });
 
   it.each([
@@ -103,7 +103,7 @@ describe("what became of a request", () => {
     // Of two pages that fault, the first one counts.
     machine.set(EVENTQ_PROD, 2n, 4);
     const record = await driver.faultRecord!(machine);
-    expect(driver.answer([MISS, OK], 0x1234n, record)).toEqual({
+    expect(driver.answer([MISS, OK], 0x1234n, record, false)).toEqual({
       result: "fault",
       recorded: true,
       ...answer,

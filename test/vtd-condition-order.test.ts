@@ -51,3 +51,50 @@ describe("a right that is missing and reserved bits that are set: the specificat
     expect(outcome).not.toHaveProperty("other_code");
   });
 });
+
+describe("a first stage: what is wrong with an entry, and a right that entries above it withhold", () => {
+  const [PRESENT, WRITABLE, USER] = [1n, 2n, 4n];
+  const OPEN = PRESENT | WRITABLE | USER;
+
+  /** Scalable mode, four levels of a first stage; what stands in the last two entries decides. */
+  async function outcomeOf(directory: bigint, page: bigint, code: bigint, access: "r" | "w" = "w") {
+    const s = new Scenario("intel", { rtaddr: 0x10_0400n }, { output_bits: 48 });
+    s.put(0x10_0000n, 0x10_1001n).put(0x10_1300n, 0x10_2001n, 0n, 0n, 0n).put(0x10_2000n, 0x10_3001n);
+    s.put(0x10_3000n, 0x41n, 1n, 0x11_0000n, 0n, 0n, 0n, 0n, 0n);
+    s.put(0x11_0000n, 0x11_1000n | OPEN).put(0x11_1008n, 0x11_2000n | OPEN);
+    s.put(0x11_2000n, 0x11_3000n | directory).put(0x11_3000n, page);
+    const seq = s.dma({ dev: "00:03.0", addr: ADDR, access }, { code });
+    return (await s.run()).outcome(seq);
+  }
+
+  it.each([
+    ["SFS.2, and not a user's", PRESENT | WRITABLE, 0n, 0x71n, 0x81n],
+    ["SFS.2, and not writable", PRESENT | USER, 0n, 0x71n, 0x85n],
+    ["SFS.3, and its own rights", OPEN, RESERVED | PRESENT | USER, 0x72n, 0x85n],
+    ["SFS.3, and neither a user's nor writable", PRESENT, RESERVED | OPEN, 0x72n, 0x81n],
+    ["SGN.2, and not writable above", PRESENT | USER, PRESENT | WRITABLE, 0x81n, 0x85n],
+  ])("%s: either code is right", async (_, directory, page, first, second) => {
+    for (const [code, verdict] of [
+      [first, "match"],
+      [second, "match"],
+      [0x90n, "mismatch"],
+    ] as const)
+      expect(await outcomeOf(directory, page, code)).toMatchObject({
+        code: `0x${first.toString(16)}`,
+        other_code: `0x${second.toString(16)}`,
+        verdict,
+      });
+  });
+
+  it.each([
+    ["SFS.2 where all is granted", OPEN, 0n, "w", 0x71n],
+    ["SFS.2 of a read", PRESENT | USER, 0n, "r", 0x71n],
+    ["SFS.2, whose own rights are none", OPEN, WRITABLE, "w", 0x71n],
+    ["SGN.2 of a read", OPEN, PRESENT, "r", 0x81n],
+    ["SGN.6 alone", OPEN, PRESENT | USER, "w", 0x85n],
+  ] as const)("%s: one code is", async (_, directory, page, access, code) => {
+    const outcome = await outcomeOf(directory, page, code, access);
+    expect(outcome).toMatchObject({ code: `0x${code.toString(16)}`, verdict: "match" });
+    expect(outcome).not.toHaveProperty("other_code");
+  });
+});

@@ -1,10 +1,13 @@
 import { FAULT, WalkResult } from "./result.ts";
 import { hashOf } from "./translation-cache.ts";
 
-/** Slots, powers of two: at first, and at most. */
+/** Slots, powers of two: with the first result, since a trace may declare very many IOMMUs, and at most. */
 const FIRST_SLOTS = 1 << 4;
 const MAX_SLOTS = 1 << 12;
 const GROWTH = 8;
+
+/** The one slot of every cache that has no result yet; nothing is kept in it. */
+const NONE = new Int32Array(1);
 
 /**
  * Results of walks that fault in a page table, by context, page and kind of access; direct-mapped. Kept are only those
@@ -12,11 +15,11 @@ const GROWTH = 8;
  * was none changes no generation.
  */
 export class FaultCache {
-  #mask = FIRST_SLOTS - 1;
-  #ids = new Int32Array(FIRST_SLOTS);
-  #pageHi = new Int32Array(FIRST_SLOTS);
-  #pageLo = new Int32Array(FIRST_SLOTS);
-  #results: (WalkResult | undefined)[] = new Array(FIRST_SLOTS).fill(undefined);
+  #mask = 0;
+  #ids = NONE;
+  #pageHi = NONE;
+  #pageLo = NONE;
+  #results: (WalkResult | undefined)[] = [];
   /** Results kept since the last growth. */
   #kept = 0;
 
@@ -33,7 +36,8 @@ export class FaultCache {
   /** Keeps a result, if it is one to be kept. */
   keep(id: number, pageHi: number, pageLo: number, from: WalkResult): void {
     if (from.status !== FAULT || from.hole || from.hasFaultAddr) return;
-    if (++this.#kept > this.#mask && this.#mask < MAX_SLOTS - 1) this.#grow();
+    if (this.#ids === NONE) this.#grow(FIRST_SLOTS);
+    else if (++this.#kept > this.#mask && this.#mask < MAX_SLOTS - 1) this.#grow((this.#mask + 1) * GROWTH);
     const slot = hashOf(id, pageHi, pageLo) & this.#mask;
     const kept = this.#results[slot] ?? new WalkResult();
     kept.copyFrom(from);
@@ -49,8 +53,8 @@ export class FaultCache {
   }
 
   /** What was kept is forgotten: its slots would be others. */
-  #grow(): void {
-    const slots = Math.min((this.#mask + 1) * GROWTH, MAX_SLOTS);
+  #grow(most: number): void {
+    const slots = Math.min(most, MAX_SLOTS);
     this.#mask = slots - 1;
     this.#ids = new Int32Array(slots);
     this.#pageHi = new Int32Array(slots);

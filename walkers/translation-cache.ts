@@ -1,7 +1,7 @@
 import { TABLE_MODELS } from "./models.ts";
 import { WalkResult } from "./result.ts";
 
-/** Sets of two slots, powers of two: at first, since a trace may declare very many IOMMUs, and at most. */
+/** Sets of two slots, powers of two: with the first result, since a trace may declare very many IOMMUs, and at most. */
 const FIRST_SETS = 1 << 4;
 const MAX_SETS = 1 << 15;
 const GROWTH = 8;
@@ -34,6 +34,10 @@ const REPEATED = 1 << 23;
 const DISPUTED = 1 << 24;
 const PASSES_AROUND = 1 << 25;
 
+/** The one set of every cache that has no result yet; nothing is kept in it. */
+const NO_WORDS = new Int32Array(WAYS * SLOT_WORDS);
+const NO_NUMBERS = new Float64Array(NO_WORDS.buffer);
+
 /**
  * Results of walks that succeed, by context, page and kind of access; two-way set-associative. They are kept as
  * numbers side by side: thousands of objects of all of a result's fields would miss the processor's cache at every hit.
@@ -43,9 +47,9 @@ export class TranslationCache {
   readonly result = new WalkResult();
   /** What the caller has noted of that result, 0 at first; it may be set until the next call. */
   note = 0;
-  #sets = FIRST_SETS;
-  #words = new Int32Array(FIRST_SETS * WAYS * SLOT_WORDS);
-  #numbers = new Float64Array(this.#words.buffer);
+  #sets = 1;
+  #words = NO_WORDS;
+  #numbers = NO_NUMBERS;
   /** Results kept since the last growth. */
   #kept = 0;
   /** First word of the slot that `result` is of. */
@@ -69,7 +73,8 @@ export class TranslationCache {
 
   /** Keeps a result that is OK and that `find` does not find, and makes it `result`. */
   keep(id: number, pageHi: number, pageLo: number, from: WalkResult): void {
-    if (++this.#kept > this.#sets && this.#sets < MAX_SETS) this.#grow();
+    if (this.#words === NO_WORDS) this.#grow(FIRST_SETS);
+    else if (++this.#kept > this.#sets && this.#sets < MAX_SETS) this.#grow(this.#sets * GROWTH);
     const words = this.#words;
     const numbers = this.#numbers;
     // What `result` knows of its slot must not go to what takes its place.
@@ -142,8 +147,8 @@ export class TranslationCache {
   }
 
   /** What was kept is forgotten: its sets would be others. */
-  #grow(): void {
-    this.#sets = Math.min(this.#sets * GROWTH, MAX_SETS);
+  #grow(sets: number): void {
+    this.#sets = Math.min(sets, MAX_SETS);
     this.#words = new Int32Array(this.#sets * WAYS * SLOT_WORDS);
     this.#numbers = new Float64Array(this.#words.buffer);
     this.#kept = 0;

@@ -82,7 +82,9 @@ function builder(yargs: Argv): Argv {
         "asks the device, and replays its answers. What no correct IOMMU answers is grouped, and shrunk to the smallest\n" +
         "trace that still shows it on the device.\n\n" +
         'A line of an ignore file: {"signature":"VT-d context entry.TT: *","reason":"why it is expected"}; "*" and "?" stand\n' +
-        "for any text and any character.\n\n" +
+        'for any text and any character. {"code_alias":"0x79=0x5","reason":…} names codes that the device gives for others, and\n' +
+        '{"bug":"pasid-reserved","reason":…} a mistake that it makes, one of dut --list-bugs: what either explains is expected,\n' +
+        "of answers from caches too. Lines that begin with # are comments.\n\n" +
         "Exit status: 0 nothing new, 1 something, 2 trouble: a device that does not start, dies, hangs or answers nonsense.",
     );
 }

@@ -9,6 +9,7 @@ import type { Output } from "../output.ts";
 import { say } from "../say.ts";
 import { coverageText, fileName, leftOutText, traceText, walkOf } from "./findings-text.ts";
 import type { KnownFindings } from "./known-findings.ts";
+import { mistakesNamed } from "./mistakes.ts";
 
 export interface FuzzSettings {
   readonly seed: number;
@@ -31,11 +32,14 @@ export function until(time: number): () => boolean {
 export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: Output): Promise<ExitStatus> {
   const told = new Findings(port, settings, out);
   await out.write(`seed ${settings.seed}; ${port.identity.name}, ${port.identity.model}\n`);
+  const { codeAliases } = settings.known;
+  const { bugs } = await mistakesNamed(port.identity.model, settings.known.bugs);
   const report = await fuzz(port, {
     seed: settings.seed,
     worlds: settings.worlds,
     goesOn: until(settings.time),
     isKnown: settings.known.has,
+    expected: { codeAliases, bugs },
     shrinks: settings.shrinks,
     onFinding: (finding) => told.finding(finding),
     onFailure: (failure, world) => told.failure(failure, world),
@@ -114,7 +118,7 @@ function indented(text: string): string {
 }
 
 function summaryText(report: CampaignReport, known: KnownFindings): string {
-  const { worlds, requests, unanswered, findings, further, failures, coverage } = report;
+  const { worlds, requests, unanswered, findings, further, excused, failures, coverage } = report;
   const fresh = findings.filter((finding) => !finding.known);
   const expected = findings.filter((finding) => finding.known);
   const lines = [
@@ -125,7 +129,8 @@ function summaryText(report: CampaignReport, known: KnownFindings): string {
   for (const { signature, requests: count } of fresh) lines.push(`  ${count} × ${signature.text}`);
   if (further > 0) lines.push(`  ${further} × others: more kinds than ${fresh.length} are not kept`);
   if (failures > 0) lines.push(`${failures} worlds that the device did not survive`);
-  if (expected.length > 0) lines.push("known:");
+  if (expected.length > 0 || excused > 0) lines.push("known:");
+  if (excused > 0) lines.push(`  ${excused} × what the mistakes ${known.bugs.join(", ")} explain`);
   for (const [reason, count] of byReason(expected, known)) lines.push(`  ${count} × ${reason}`);
   for (const unused of known.unused) lines.push(`known, but not found: ${unused}`);
   lines.push("reached:");

@@ -24,7 +24,7 @@ export async function askAboutTraces(
   let requests = 0;
   await out.write(`${port.identity.name}, ${port.identity.model}\n`);
   for (const path of paths) {
-    const answered = await ofTrace(port, path);
+    const answered = await ofTrace(port, path, known);
     if (answered === null) {
       counts.trouble++;
       continue;
@@ -48,9 +48,13 @@ export async function askAboutTraces(
 }
 
 /** @returns null where the device cannot be asked about it, which is said @throws CliError where it cannot be asked at all */
-async function ofTrace(port: DevicePort, path: string): Promise<Answered | null> {
+async function ofTrace(
+  port: DevicePort,
+  path: string,
+  { codeAliases }: KnownFindings,
+): Promise<Answered | null> {
   try {
-    return await askAgain(port, await readRecords(path));
+    return await askAgain(port, await readRecords(path), codeAliases);
   } catch (error) {
     if (error instanceof DeviceFailure) throw new CliError(`the device was given up: ${error.message}`);
     if (error instanceof NotForDevice) say(`${path}: ${error.message}`);

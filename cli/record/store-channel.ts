@@ -8,7 +8,7 @@ export interface AskedStore {
   readonly value: bigint;
 }
 
-export type Answer = (store: AskedStore) => string | Promise<string>;
+export type StoreAnswer = (store: AskedStore) => string | Promise<string>;
 
 const QUESTION_BYTES = 32;
 
@@ -23,7 +23,7 @@ export class StoreChannel {
   }
 
   /** @param answer lines for the log, each with its newline; the plugin waits until they are there, and asks no other */
-  static async open(path: string, answer: Answer): Promise<StoreChannel> {
+  static async open(path: string, answer: StoreAnswer): Promise<StoreChannel> {
     const server = createServer();
     const channel = new StoreChannel(server);
     server.on("connection", (socket) => channel.#serve(socket, answer));
@@ -39,7 +39,7 @@ export class StoreChannel {
     this.#server.close();
   }
 
-  #serve(socket: Socket, answer: Answer): void {
+  #serve(socket: Socket, answer: StoreAnswer): void {
     let before = Promise.resolve();
     const reply = (text: string) => {
       const bytes = Buffer.from(text);

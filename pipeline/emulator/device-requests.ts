@@ -65,6 +65,7 @@ export class DeviceRequests {
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
     if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
+    if (write && answer.cached === true && !this.#memory.has(pa)) return undefined;
     if (write && this.#memory.has(pa)) {
       const arrived = (await this.#machine.read8(pa)) === MARK;
       this.#restore(pa, address, bytes, answer.furtherPages ?? []);
@@ -115,7 +116,7 @@ export class DeviceRequests {
     // Whoever has read the fault log has waited for the request as well.
     const record = faultRecord === undefined ? null : await faultRecord(machine);
     if (faultRecord === undefined) await machine.flush();
-    return this.#driver.answer(this.#lines(), address, record);
+    return this.#driver.answer(this.#lines(), address, record, write);
   }
 
   /** Puts back what a device has written over: the bytes of each page where they went. */

@@ -91,7 +91,7 @@ export interface Analysis {
   heedful?(): boolean;
   /** A command was decoded: by `unit.commands`, which says what it is. */
   command?(line: number, unit: IommuUnit, record: RecordOf<"cmd">): void;
-  /** A register asked for an invalidation: `unit.registerCommands` have decoded it. */
+  /** A register asked for an invalidation: `unit.commandsOf` the register has decoded it. */
   registerCommand?(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void;
   /** Invalidations have been issued, or have taken effect. @param happened one that has, by itself; else null */
   invalidated?(line: number, unit: IommuUnit, happened: Invalidation | null): void;

@@ -203,7 +203,7 @@ export class CacheFindings implements Analysis {
   }
 
   registerCommand(line: number, unit: IommuUnit, register: string, words: readonly Word64[]): void {
-    this.#refused(line, unit, unit.registerCommands.get(register)!.status, words, register);
+    this.#refused(line, unit, unit.commandsOf(register).status, words, register);
   }
 
   #refused(line: number, unit: IommuUnit, status: number, data: readonly Word64[], register?: string): void {

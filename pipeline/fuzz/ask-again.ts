@@ -2,6 +2,7 @@
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
 import { hex } from "../../walkers/word64.ts";
+import { NO_ALIASES } from "../verdicts/comparison.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
@@ -21,10 +22,15 @@ export class NotForDevice extends Error {}
 
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
+ * @param codeAliases codes that the device gives for others
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
-export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): Promise<Answered> {
+export async function askAgain(
+  port: DevicePort,
+  kept: readonly WorldRecord[],
+  codeAliases = NO_ALIASES,
+): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
   const records = kept.filter(({ type }) => type !== "header").map((record) => forDevice(record, limits));
@@ -35,7 +41,8 @@ export async function askAgain(port: DevicePort, kept: readonly WorldRecord[]): 
   if (answers instanceof DeviceFailure)
     return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
   const observed = observedRecords(records, answers);
-  const signatures = signaturesOf(observed, judgeWorld(observed)).map(({ text }) => text);
+  const departures = judgeWorld(observed, null, codeAliases);
+  const signatures = signaturesOf(observed, departures, codeAliases, true).map(({ text }) => text);
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, signatures, failed: false };
 }

@@ -3,6 +3,7 @@ import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { FuzzCoverage } from "./coverage.ts";
+import { type Expectations, ExpectedDepartures, NOTHING_EXPECTED } from "./expected-departures.ts";
 import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
@@ -19,6 +20,8 @@ export interface CampaignOptions {
   readonly goesOn: () => boolean;
   /** Departures whose signature it accepts are expected: they are counted, and not shrunk. */
   readonly isKnown: (signature: string) => boolean;
+  /** What else is known of the device; absent: nothing. */
+  readonly expected?: Expectations;
   readonly shrinks: boolean;
   /** Told of each kind of departure when it is found for the first time. */
   readonly onFinding: (finding: Finding) => void | Promise<void>;
@@ -55,6 +58,8 @@ export interface CampaignReport {
   readonly findings: readonly Finding[];
   /** Requests of departures that no finding was kept of. */
   readonly further: number;
+  /** Requests that expected mistakes explain. */
+  readonly excused: number;
   /** Worlds that the device did not survive. */
   readonly failures: number;
   /** What ended the campaign before its time; null: nothing did. */
@@ -111,6 +116,8 @@ class Campaign {
   readonly #port: DevicePort;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
+  readonly #expected: ExpectedDepartures;
+  readonly #codeAliases: Expectations["codeAliases"];
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
@@ -125,11 +132,14 @@ class Campaign {
     this.#port = port;
     this.#options = options;
     this.#coverage = coverage;
+    const expected = options.expected ?? NOTHING_EXPECTED;
+    this.#expected = new ExpectedDepartures(expected, port.identity.limits);
+    this.#codeAliases = expected.codeAliases;
   }
 
   /** @throws DeviceFailure where the device cannot be asked any more */
   async world(world: WorldCase): Promise<void> {
-    const { number, records } = world;
+    const { records } = world;
     const answers = await ask(this.#port, records);
     if (answers instanceof DeviceFailure) {
       // What it reaches counts all the same.
@@ -141,10 +151,10 @@ class Campaign {
     this.#requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
-    const departures = judgeWorld(observed, this.#coverage);
-    const signatures = signaturesOf(observed, departures);
+    const departures = this.#expected.judge(observed, world.world, this.#coverage);
+    const signatures = signaturesOf(observed, departures, this.#codeAliases);
     for (const [i, departure] of departures.entries())
-      await this.#departs(number, { records, answers, departure, line: departure.line }, signatures[i]!);
+      await this.#departs(world, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
 
   async #fails(world: WorldCase, failure: DeviceFailure): Promise<void> {
@@ -178,7 +188,7 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  async #departs(world: number, shown: Departing, first: Signature): Promise<void> {
+  async #departs(world: WorldCase, shown: Departing, first: Signature): Promise<void> {
     const known = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
     if (known !== undefined) {
       known.requests++;
@@ -189,9 +199,9 @@ class Campaign {
       this.#further++;
       return;
     }
-    const small = this.#options.shrinks && !expected ? await this.#shrink(shown) : { shown, runs: 0 };
+    const small = this.#options.shrinks && !expected ? await this.#shrink(world, shown) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signaturesOf(records, [small.shown.departure])[0]!;
+    const signature = signaturesOf(records, [small.shown.departure], this.#codeAliases, small.runs > 0)[0]!;
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -201,7 +211,7 @@ class Campaign {
     const finding: Finding = {
       signature,
       known: this.#options.isKnown(signature.text) || expected,
-      world,
+      world: world.number,
       records,
       line: small.shown.line,
       failure: null,
@@ -213,16 +223,21 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #shrink(found: Departing) {
+  #shrink({ world }: WorldCase, found: Departing) {
+    // What the device answers so even where nothing was there before is no answer from a cache.
     const kind = kindOf(found.departure);
-    const { regs } = this.#port.identity.limits;
+    let kinds = [kind, kind.replace(/^stale-after-invalidation/, "mismatch")];
+    const { regs, props } = this.#port.identity.limits;
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
-      const departure = judgeWorld(observedRecords(records, answers)).find((one) => kindOf(one) === kind);
-      return departure === undefined ? null : { records, answers, departure, line: departure.line };
+      const departures = this.#expected.judge(observedRecords(records, answers), world);
+      const departure = departures.find((one) => kinds.includes(kindOf(one)));
+      if (departure === undefined) return null;
+      if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
+      return { records, answers, departure, line: departure.line };
     };
-    return shrink(found, shows, (register) => regs[register] !== undefined);
+    return shrink(found, shows, (name) => regs[name] !== undefined || props[name] !== undefined);
   }
 
   report(): CampaignReport {
@@ -232,6 +247,7 @@ class Campaign {
       unanswered: this.#unanswered,
       findings: [...this.#findings.values()],
       further: this.#further,
+      excused: this.#expected.excused,
       failures: this.#failures,
       gaveUp: this.gaveUp,
       coverage: this.#coverage,

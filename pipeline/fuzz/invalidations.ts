@@ -160,8 +160,13 @@ export class Invalidations {
   }
 
   #encoded({ name, fields, words }: OwedCommand): Word64[] | null {
+    const most = this.#world.limits.commands?.[name] ?? {};
+    const within = Object.entries(fields).map(([field, value]) => [
+      field,
+      Math.min(value, most[field] ?? value),
+    ]);
     try {
-      return encodeCommand(this.#world.model, name, fields, words ?? this.#words());
+      return encodeCommand(this.#world.model, name, Object.fromEntries(within), words ?? this.#words());
     } catch (error) {
       // A value that its field cannot hold: there is no such command.
       if (error instanceof RangeError) return null;

@@ -15,6 +15,7 @@ import type { OutcomeRecord } from "../output/records.ts";
 import type { OtherRecord, ReplaySink } from "../output/sink.ts";
 import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { Replay } from "../replay/replay.ts";
+import { NO_ALIASES } from "../verdicts/comparison.ts";
 import { type FuzzCoverage, ruleName } from "./coverage.ts";
 
 /** A request that a correct IOMMU does not answer so. */
@@ -41,10 +42,12 @@ export function observedRecords(
 /**
  * Replays a world with what was observed.
  * @param coverage told what the world reaches; null: nobody is
+ * @param codeAliases codes that the device gives for others
  */
 export function judgeWorld(
   records: readonly WorldRecord[],
   coverage: FuzzCoverage | null = null,
+  codeAliases = NO_ALIASES,
 ): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
@@ -56,6 +59,7 @@ export function judgeWorld(
     findings: coverage !== null,
     stats: false,
     restartsRecorded: true,
+    codeAliases,
   };
   const replay = new Replay(names, sink, options);
   const observer = coverage && new FieldObserver(coverage);

@@ -30,7 +30,7 @@ export function mutateEntry(
   else {
     const now = layout.extract(field, view, 0, littleEndian);
     const value = tries.choose(
-      () => otherValue(layout, field, now, world, random),
+      () => otherValue(layout, field, now, world, random, landmarksOf(world, entry)),
       (drawn) => `${role}.${field}=${classOf(layout, field, drawn)}`,
     );
     encode(layout, field, value, view, littleEndian);
@@ -59,10 +59,27 @@ function changedField(
   );
 }
 
-function otherValue(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
+/** Addresses that are not as others, and that an entry may lead to: a page everywhere, a table where memory would be. */
+function landmarksOf(
+  { landmarks, limits: { foreign = [] } }: World,
+  { uses }: WorldEntry,
+): readonly bigint[] {
+  if (uses.length > 0 && uses.every(({ table, whole }) => !table && !whole)) return landmarks;
+  return landmarks.filter((at) => !foreign.some(({ base, bytes }) => at >= base && at < base + bytes));
+}
+
+function otherValue(
+  layout: Layout,
+  field: string,
+  now: bigint,
+  world: World,
+  random: Random,
+  landmarks: readonly bigint[] = world.landmarks,
+): bigint {
   const ones = allOnes(layout, field);
   const { kind } = layout.fields[field]!;
-  if (kind === "frame" || kind === "address") return otherPointer(layout, field, now, world, random);
+  if (kind === "frame" || kind === "address")
+    return otherPointer(layout, field, now, world, random, landmarks);
   const classes = fieldClasses(layout, field);
   if (!classes.includes("other")) return (now + 1n + BigInt(random.below(classes.length - 1))) & ones;
   switch (random.below(6)) {
@@ -82,14 +99,21 @@ function otherValue(layout: Layout, field: string, now: bigint, world: World, ra
 }
 
 /** A pointer: to another table, out of memory, beyond a width, not aligned. */
-function otherPointer(layout: Layout, field: string, now: bigint, world: World, random: Random): bigint {
+function otherPointer(
+  layout: Layout,
+  field: string,
+  now: bigint,
+  world: World,
+  random: Random,
+  landmarks: readonly bigint[],
+): bigint {
   const ones = allOnes(layout, field);
   const { kind, parts } = layout.fields[field]!;
   // An address field holds the bits of the address from its lowest one on.
   const shift = kind === "address" ? BigInt(parts[0]![1] % 64) : FRAME;
   switch (random.below(7)) {
     case 0:
-      return world.landmarks.length > 0 ? (random.pick(world.landmarks) >> shift) & ones : 0n;
+      return landmarks.length > 0 ? (random.pick(landmarks) >> shift) & ones : 0n;
     case 1:
       return (random.pick(world.tables) >> shift) & ones;
     case 2:

@@ -171,13 +171,13 @@ export function* readingsOf({ layout, bytes: was, littleEndian }: ReadEntry): Ge
 }
 
 /** Where an entry is, as records have it. */
-export function placeOf({ frame, offset }: ReadEntry): string {
+export function addressOfEntry({ frame, offset }: ReadEntry): string {
   return hexHalves(frameHi(frame), frameLo(frame) | offset);
 }
 
 /** The record that writes other bytes in an entry's place. */
 export function written(entry: ReadEntry, bytes: Uint8Array): WorldRecord {
-  return { type: "mem", addr: placeOf(entry), data: Buffer.from(bytes).toString("hex") };
+  return { type: "mem", addr: addressOfEntry(entry), data: Buffer.from(bytes).toString("hex") };
 }
 
 /** Other values that a device may take a field for. */

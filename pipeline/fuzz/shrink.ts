@@ -20,7 +20,7 @@ const MOST_RUNS = 600;
 const WORD_DIGITS = 16;
 
 /**
- * @param isFixed whether a register has to stay as it is
+ * @param isFixed whether a register or a property has to stay as it is
  * @returns the smallest world that was found, and how often the device was asked
  */
 export async function shrink<S extends Shown>(

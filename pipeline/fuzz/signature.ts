@@ -7,10 +7,10 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import { outcomeRecord } from "../output/outcome-record.ts";
-import { Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
+import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { isTagged, PastInvalidations } from "./past-invalidations.ts";
-import { placeOf, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -49,10 +49,17 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
 /**
  * Of departures of one world, in the order of their lines.
  * @param records with what was observed, up to the last of them at least
+ * @param codeAliases codes that the device gives for others
+ * @param shrunk what is from a cache by its verdict is known to be so
  */
-export function signaturesOf(records: readonly WorldRecord[], departures: readonly Departure[]): Signature[] {
+export function signaturesOf(
+  records: readonly WorldRecord[],
+  departures: readonly Departure[],
+  codeAliases = NO_ALIASES,
+  shrunk = false,
+): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk).places();
   return departures.map((departure) => {
     const { where, formerly } = places.get(departure)!;
     const kind = formerly || kindOf(departure);
@@ -75,9 +82,18 @@ class Attribution {
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, Place>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
+  readonly #comparison: Comparison;
+  readonly #shrunk: boolean;
   readonly #invalidated = new PastInvalidations();
 
-  constructor(records: readonly WorldRecord[], departures: readonly Departure[]) {
+  constructor(
+    records: readonly WorldRecord[],
+    departures: readonly Departure[],
+    codeAliases: CodeAliases,
+    shrunk: boolean,
+  ) {
+    this.#shrunk = shrunk;
+    this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
@@ -97,8 +113,9 @@ class Attribution {
     const found = record.observed.present ? this.#decide(record) : "";
     const { verdict } = departure.outcome;
     const after = verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
-    const { diff } = departure.outcome;
-    const unexplained = verdict === "mismatch" && diff !== "record" && !found.includes(".");
+    // Of what passes: what a device says of a fault may be another name for it.
+    const passes = departure.answer.result === "ok";
+    const unexplained = verdict === "mismatch" && passes && !found.includes(".");
     const former = unexplained && record.observed.present ? this.#formerly(line, record, departure) : null;
     const tagged = verdict === "mismatch" && this.#isRefusedForItsTag(record, departure);
     const where = after || (tagged ? `${found} (tagged address)` : found);
@@ -140,7 +157,7 @@ class Attribution {
 
   /** What an entry was, the latest last. */
   #formersOf(entry: ReadEntry, line: number): Buffer[] {
-    const place = placeOf(entry);
+    const place = addressOfEntry(entry);
     const before = this.#records.slice(0, line - 1);
     const texts = before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : []));
     return [...new Set(texts as string[])].map((data) => Buffer.from(data, "hex"));
@@ -154,9 +171,11 @@ class Attribution {
   #after(line: number, record: DmaRecord, found: string): string {
     const { name, how } = this.#invalidated.after(this.#walks.lookUpOf(record));
     if (name === "") return "";
-    const special = how !== "" && (!found.includes(".") || this.#isFormer(line, record));
+    // Once it is shrunk, there is no other answer without what was there before.
+    const field = found.includes(".") && !this.#shrunk;
+    const special = how !== "" && (!field || this.#isFormer(line, record));
     if (special) return `after ${name} (${how})`;
-    return found.includes(".") ? "" : `after ${name}`;
+    return field ? "" : `after ${name}`;
   }
 
   /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
@@ -188,7 +207,6 @@ class Attribution {
   }
 
   #differs(outcome: Outcome, record: DmaRecord): ReturnType<Comparison["difference"]> {
-    const comparison = new Comparison(this.#walks.names, "record", "exact", NO_ALIASES);
-    return comparison.difference(outcome, record.observed);
+    return this.#comparison.difference(outcome, record.observed);
   }
 }

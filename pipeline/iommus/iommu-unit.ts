@@ -24,13 +24,12 @@ export class IommuUnit {
   readonly state = new IommuState();
   /** What its registers and properties say of its walks. */
   coherence: Coherence;
-  /** Decodes the commands of its queue. */
-  readonly commands: CommandDecoder;
-  /** Decode what registers ask for, by the register. */
-  readonly registerCommands: ReadonlyMap<string, CommandDecoder>;
   /** What the caches of the recorded IOMMU may hold; null where nobody keeps track. */
   caches: UnitCaches | null = null;
   readonly #bindings = new Map<number, Binding>();
+  #commands: CommandDecoder | null = null;
+  /** By the register. */
+  readonly #registerCommands = new Map<string, CommandDecoder>();
 
   constructor(id: string | undefined, model: IommuModel, memory: GuestMemory) {
     this.id = id;
@@ -40,11 +39,22 @@ export class IommuUnit {
     this.engine = new WalkEngine(this.walker);
     this.walker.configure(this.state);
     this.coherence = this.vendor.coherence(this.state);
-    this.commands = new CommandDecoder(model);
-    const registers = Object.keys(this.vendor.registerCommands);
-    this.registerCommands = new Map(
-      registers.map((name) => [name, new CommandDecoder(model, this.state, name)]),
-    );
+  }
+
+  /** Decodes the commands of its queue. */
+  get commands(): CommandDecoder {
+    this.#commands ??= new CommandDecoder(this.model, this.state);
+    return this.#commands;
+  }
+
+  /** Decodes what a register asks for, of those that may ask for something (`vendor.registerCommands`). */
+  commandsOf(register: string): CommandDecoder {
+    let decoder = this.#registerCommands.get(register);
+    if (decoder === undefined) {
+      decoder = new CommandDecoder(this.model, this.state, register);
+      this.#registerCommands.set(register, decoder);
+    }
+    return decoder;
   }
 
   /** Sets registers and properties; those not named keep what they have. */
@@ -64,8 +74,8 @@ export class IommuUnit {
   #configured(written: string): void {
     this.walker.configure(this.state);
     this.coherence = this.vendor.coherence(this.state);
-    this.commands.configure(this.state);
-    for (const decoder of this.registerCommands.values()) decoder.configure(this.state);
+    this.#commands?.configure(this.state);
+    for (const decoder of this.#registerCommands.values()) decoder.configure(this.state);
     this.engine.drop();
     this.caches?.configured(written);
   }

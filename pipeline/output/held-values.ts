@@ -1,17 +1,19 @@
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 
 interface Held<T> {
-  value: T | null;
+  readonly value: T | null;
   /** What it is where the IOMMU turns out to wait for its invalidations. */
   readonly other: T | null;
-  /** Whose invalidations it depends on; null: none any more. */
-  unit: IommuUnit | null;
+  /** Whose invalidations it depends on; null: nobody's. */
+  readonly unit: IommuUnit | null;
 }
 
 /** Passes values on in order. From one on that may become another, they are held back until that is decided. */
 export class HeldValues<T> {
   readonly #pass: (value: T) => void;
-  #held: Held<T>[] = [];
+  readonly #held: Held<T>[] = [];
+  /** Whether the IOMMUs that are decided wait for their invalidations: of those that something held may depend on. */
+  readonly #waits = new Map<IommuUnit, boolean>();
 
   constructor(pass: (value: T) => void) {
     this.#pass = pass;
@@ -34,21 +36,19 @@ export class HeldValues<T> {
 
   decided(unit: IommuUnit, waits: boolean): void {
     if (this.#held.length === 0) return;
+    this.#waits.set(unit, waits);
     let free = 0;
-    let all = true;
-    for (const held of this.#held) {
-      if (held.unit === unit) {
-        if (waits) held.value = held.other;
-        held.unit = null;
-      }
-      all &&= held.unit === null;
-      if (all) free++;
-    }
-    const passed = this.#held;
-    this.#held = passed.slice(free);
-    for (let i = 0; i < free; i++) {
-      const { value } = passed[i]!;
-      if (value !== null) this.#pass(value);
-    }
+    while (free < this.#held.length && this.#isDecided(this.#held[free]!)) free++;
+    const passed = this.#held.splice(0, free).map((held) => this.#valueOf(held));
+    if (this.#held.length === 0) this.#waits.clear();
+    for (const value of passed) if (value !== null) this.#pass(value);
+  }
+
+  #isDecided({ unit }: Held<T>): boolean {
+    return unit === null || this.#waits.has(unit);
+  }
+
+  #valueOf({ unit, value, other }: Held<T>): T | null {
+    return unit !== null && this.#waits.get(unit) === true ? other : value;
   }
 }

@@ -11,8 +11,8 @@ import { labelled, type OtherRecord, type ReplaySink } from "./sink.ts";
 /** A line that may become another one. */
 interface OpenLine {
   readonly unit: IommuUnit;
-  readonly start: number;
-  readonly end: number;
+  start: number;
+  end: number;
   /** The line as it is where the IOMMU turns out to wait for its invalidations; empty where it is not selected. */
   readonly bytes: Uint8Array;
 }
@@ -26,6 +26,10 @@ export class NdjsonSink implements ReplaySink {
   readonly #alternatives = new OutcomeWriter(this.#scratch);
   readonly #trace: string | undefined;
   #open: OpenLine[] = [];
+  /** How many of these, from the first on, are decided. */
+  #decided = 0;
+  /** Whether the IOMMUs that are decided wait for their invalidations: of those that may have open lines. */
+  readonly #waits = new Map<IommuUnit, boolean>();
 
   /** @param trace stands in every record that is no outcome: those have it from their names; undefined: in none */
   constructor(out: ByteWriter, only: Selection, trace?: string) {
@@ -51,22 +55,30 @@ export class NdjsonSink implements ReplaySink {
     this.#open.push({ unit, start, end, bytes: new Uint8Array(this.#scratch.take()) });
   }
 
+  /** There may be very many lines, and IOMMUs: lines are moved once there are as many that can be released as are left. */
   decided(unit: IommuUnit, waits: boolean): void {
-    if (this.#open.length === 0) return;
-    const others: OpenLine[] = [];
-    const edits: OpenLine[] = [];
-    let moved = 0;
-    for (const open of this.#open) {
-      if (open.unit !== unit) others.push({ ...open, start: open.start + moved, end: open.end + moved });
-      else if (waits) {
-        edits.push(open);
-        moved += open.bytes.length - (open.end - open.start);
-      }
+    const open = this.#open;
+    if (open.length === 0) return;
+    this.#waits.set(unit, waits);
+    while (this.#decided < open.length && this.#waits.has(open[this.#decided]!.unit)) this.#decided++;
+    if (2 * this.#decided >= open.length) this.#settle();
+  }
+
+  /** Lets go of all lines before the first one that is not decided. */
+  #settle(): void {
+    const open = this.#open;
+    const edits = open.slice(0, this.#decided).filter(({ unit }) => this.#waits.get(unit) === true);
+    const left = open.slice(this.#decided);
+    const moved = edits.reduce((sum, { start, end, bytes }) => sum + bytes.length - (end - start), 0);
+    for (const line of left) {
+      line.start += moved;
+      line.end += moved;
     }
-    const out = this.#out;
-    if (edits.length > 0) out.rewrite(edits);
-    out.release(others[0]?.start);
-    this.#open = others;
+    if (edits.length > 0) this.#out.rewrite(edits);
+    this.#out.release(left[0]?.start);
+    this.#open = left;
+    this.#decided = 0;
+    if (left.length === 0) this.#waits.clear();
   }
 
   record(record: OtherRecord): void {

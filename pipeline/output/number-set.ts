@@ -7,7 +7,7 @@ export class NumberSet {
   /** How many there are. */
   size = 0;
   #bits = new Int32Array(8);
-  readonly #large = new Set<number>();
+  #large: Set<number> | null = null;
 
   add(n: number): void {
     if (n >= MOST_BITS) {
@@ -23,6 +23,7 @@ export class NumberSet {
   }
 
   #addLarge(n: number): void {
+    this.#large ??= new Set();
     const before = this.#large.size;
     this.#large.add(n);
     this.size += this.#large.size - before;

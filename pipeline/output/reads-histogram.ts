@@ -1,5 +1,7 @@
 /** Reads per request up to here are counted in an array; larger ones (very long requests) in a map. */
 const DENSE_READS = 512;
+/** Of these, as many are looked for at first: of most IOMMUs there are no more. */
+const FEW_READS = 32;
 
 /** Reads per request as `stats` has them. */
 export interface ReadsRecord {
@@ -15,12 +17,21 @@ export interface ReadsRecord {
 
 /** A histogram of reads per request: percentiles are exact. */
 export class ReadsHistogram {
-  readonly #dense = new Float64Array(DENSE_READS);
+  #dense = new Float64Array(FEW_READS);
   readonly #sparse = new Map<number, number>();
 
   add(reads: number, requests: number): void {
-    if (reads < DENSE_READS) this.#dense[reads]! += requests;
-    else this.#sparse.set(reads, (this.#sparse.get(reads) ?? 0) + requests);
+    if (reads < this.#dense.length) this.#dense[reads]! += requests;
+    else this.#addMany(reads, requests);
+  }
+
+  #addMany(reads: number, requests: number): void {
+    if (reads < DENSE_READS) {
+      const all = new Float64Array(DENSE_READS);
+      all.set(this.#dense);
+      this.#dense = all;
+      all[reads]! += requests;
+    } else this.#sparse.set(reads, (this.#sparse.get(reads) ?? 0) + requests);
   }
 
   /** Pairs of reads and requests, the fewest reads first. */

@@ -129,7 +129,7 @@ export class SystemChanges {
     const words = unit.registerCommand(name, value);
     if (words === null) return;
     this.#before();
-    const decoder = unit.registerCommands.get(name)!;
+    const decoder = unit.commandsOf(name);
     const invalidation = decoder.invalidation(words);
     for (const analysis of this.#analyses.registerCommand) analysis.registerCommand(line, unit, name, words);
     const { caches } = unit;
@@ -165,10 +165,11 @@ export class SystemChanges {
   #invalidate(line: number, record: RecordOf<"inv">): Problem | null {
     const given = this.#system.invalidation(record);
     if ("code" in given) return given;
+    const name = `inv ${record.cache} ${record.granularity}`;
     for (const unit of given.units) {
       // The neutral form has no completion of its own: it says what has happened.
       unit.caches?.invalidations.invalidated(given.invalidation, this.#system.past.time);
-      unit.caches?.invalidations.count(`inv ${record.cache} ${record.granularity}`);
+      unit.caches?.invalidations.count(name);
       this.#invalidated(line, unit, given.invalidation);
     }
     return null;

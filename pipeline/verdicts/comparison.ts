@@ -69,7 +69,8 @@ export class Comparison {
       return (
         code === o.fault!.code ||
         code === o.otherFault?.code ||
-        isAlias(this.#aliases, o.fault!.code, observed.code)
+        isAlias(this.#aliases, o.fault!.code, observed.code) ||
+        (o.otherFault !== null && isAlias(this.#aliases, o.otherFault.code, observed.code))
       );
     }
     if (observed.reason >= 0) {

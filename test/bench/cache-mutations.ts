@@ -1,26 +1,23 @@
-/**
- * How surely the replay finds a missing invalidation, and an IOMMU that ignores one, in recordings of one's own:
- *
- *     npx tsx test/bench/cache-mutations.ts [--mutations 200] [--seed 1] <trace.ndjson[.gz]>…
- *
- * Prints, per trace and kind of mutation, how many were made, how many of them matter (they change an answer), and how
- * many of these are reported; exits with 1 where one is not, or where something else is.
- */
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { blamed, judge, Mutations, type Tally } from "../support/cache-mutations.ts";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    mutations: { type: "string", default: "200" },
-    seed: { type: "string", default: "1" },
+const USAGE = `npx tsx test/bench/cache-mutations.ts [--mutations 200] [--seed 1] <trace.ndjson[.gz]>…
+
+How surely the replay finds a missing invalidation, and an IOMMU that ignores one, in recordings of one's own. Prints, per trace
+and kind of mutation, how many were made, how many of them matter (they change an answer), and how many of these are reported;
+exits with 1 where one is not, or where something else is.`;
+
+const { values, positionals } = toolArguments(
+  USAGE,
+  { mutations: { type: "string", default: "200" }, seed: { type: "string", default: "1" } },
+  (_values, [path]) => {
+    if (path === undefined) throw new UsageError("expected the path of a trace, found none");
   },
-});
-if (positionals.length === 0) throw new Error("expected the path of a trace, found none");
-const count = Number(values.mutations);
-const seed = Number(values.seed);
+);
+const count = countOf("--mutations", values.mutations);
+const seed = countOf("--seed", values.seed);
 
 for (const path of positionals) {
   const bytes = readFileSync(path);

@@ -1,10 +1,9 @@
 /**
- * npx tsx test/bench/complexity.ts [kind,…, default all] [largest, default 1000000] [memory limit, default 64M]: how the time and the
- * memory of a run grow with the number of records of each kind (`record-kinds.ts`). Runs the built command (`npm run build`
- * first) on its standard input, each size in a process of its own, which alone is measured: user and system CPU seconds, and the
- * peak of resident memory in MB under the limit, and under the default one at the largest size. The exponent is of the two
- * largest sizes, without what a run of one record takes: 1 is linear, n log n up to 1.1. A run that takes more than 5 s is not
- * repeated ten times larger, and ends after 100 s.
+ * How the time and the memory of a run grow with the number of records of each kind (`record-kinds.ts`); `--help` says how it is
+ * called. Runs the built command (`npm run build` first) on its standard input, each size in a process of its own, which alone is
+ * measured: user and system CPU seconds, and the peak of resident memory in MB under the limit, and under the default one at the
+ * largest size. The exponent is of the two largest sizes, without what a run of one record takes: 1 is linear, n log n up to 1.1.
+ * A run that takes more than 5 s is not repeated ten times larger, and ends after 100 s.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,8 +12,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 import type { Lines } from "./bulk-records.ts";
 import { KINDS, PAIRS } from "./record-kinds.ts";
+
+const USAGE = `npx tsx test/bench/complexity.ts [--largest 1000000] [--memory-limit 64M] [<kind>…]
+
+How the CPU time and the memory of a replay grow with the number of records of each kind, all of them by default:
+${[...Object.keys(KINDS), ...Object.keys(PAIRS)].join(", ")}`;
 
 const SIZES = [10_000, 100_000, 1_000_000];
 /** CPU seconds: of a run that is not made ten times larger, and of one that is given up. */
@@ -24,7 +29,7 @@ const MOST = 100;
 const NOISE = 0.05;
 
 /** Run before the command: says in the end what the process has taken. */
-const USAGE = `import { writeSync } from "node:fs";
+const REPORT = `import { writeSync } from "node:fs";
 process.on("exit", () => writeSync(3, JSON.stringify(process.resourceUsage())));`;
 const COMMAND = join(import.meta.dirname, "../../dist/cli/main.js");
 
@@ -48,7 +53,7 @@ const send = (lines: Lines, to: Writable) => pipeline(Readable.from(chunks(lines
 
 /** What the command takes; null where it was given up, or did not end by itself. */
 async function run(args: readonly string[], input: Lines, directory: string): Promise<Usage | null> {
-  const usage = `data:text/javascript,${encodeURIComponent(USAGE)}`;
+  const usage = `data:text/javascript,${encodeURIComponent(REPORT)}`;
   const node = [process.execPath, "--import", usage, COMMAND, ...args];
   const child = spawn("sh", ["-c", `ulimit -t ${MOST}; exec "$@"`, "sh", ...node], {
     cwd: directory,
@@ -89,17 +94,31 @@ function exponent(usages: readonly (Usage | null)[], start: Usage): string {
 }
 
 const known = [...Object.keys(KINDS), ...Object.keys(PAIRS)];
-const [kinds = "all", largest = "1000000", limit = "64M"] = process.argv.slice(2);
+const { values, positionals } = toolArguments(
+  USAGE,
+  {
+    largest: { type: "string", default: `${SIZES.at(-1)}` },
+    "memory-limit": { type: "string", default: "64M" },
+  },
+  ({ largest }, kinds) => {
+    if (countOf("--largest", largest) < SIZES[0]!)
+      throw new UsageError(`--largest: expected at least ${SIZES[0]}, found ${largest}`);
+    const stranger = kinds.find((kind) => !known.includes(kind));
+    if (stranger !== undefined) throw new UsageError(`expected ${known.join(", ")}, found ${stranger}`);
+  },
+);
+const kinds = positionals.length === 0 ? known : positionals;
+const limit = values["memory-limit"];
 const directory = mkdtempSync(join(tmpdir(), "pasid-complexity-"));
 writeFileSync(join(directory, "memory.raw"), Buffer.alloc(8192));
 try {
   const start = (await run(["replay", "-"], ['{"type":"mark"}'], directory))!;
-  const sizes = SIZES.filter((n) => n <= Number(largest));
+  const sizes = SIZES.filter((n) => n <= Number(values.largest));
   console.log(`limit ${limit}; start-up ${text(start)}`);
   console.log(
     ["kind".padEnd(20), ...sizes.map((n) => `${n}`.padStart(15)), " default", " exponent"].join(" "),
   );
-  for (const kind of kinds === "all" ? known : kinds.split(",")) {
+  for (const kind of kinds) {
     const usages: (Usage | null)[] = [];
     for (const n of sizes) {
       usages.push(await measure(kind, n, ["--memory-limit", limit], directory));

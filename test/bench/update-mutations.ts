@@ -1,23 +1,22 @@
-/**
- * How surely the replay finds a request that used an entry which was half written, in recordings of one's own:
- *
- *     npx tsx test/bench/update-mutations.ts [--mutations 20] <trace.ndjson[.gz]>…
- *
- * Prints, per trace, how many records that write to entries in use were taken apart, how often a request between the two
- * halves met neither the old entry nor the new one, and how many of these are reported; exits with 1 where one is not, or
- * where something else is.
- */
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 import { splitStores, storesToEntries } from "../support/update-mutations.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { mutations: { type: "string", default: "20" } },
-});
-if (positionals.length === 0) throw new Error("expected the path of a trace, found none");
-const count = Number(values.mutations);
+const USAGE = `npx tsx test/bench/update-mutations.ts [--mutations 20] <trace.ndjson[.gz]>…
+
+How surely the replay finds a request that used an entry which was half written, in recordings of one's own. Prints, per trace, how
+many records that write to entries in use were taken apart, how often a request between the two halves met neither the old entry
+nor the new one, and how many of these are reported; exits with 1 where one is not, or where something else is.`;
+
+const { values, positionals } = toolArguments(
+  USAGE,
+  { mutations: { type: "string", default: "20" } },
+  (_values, [path]) => {
+    if (path === undefined) throw new UsageError("expected the path of a trace, found none");
+  },
+);
+const count = countOf("--mutations", values.mutations);
 
 for (const path of positionals) {
   const bytes = readFileSync(path);

@@ -30,7 +30,13 @@ export interface Bug {
 
 type Values = Readonly<Record<string, number>>;
 
-/** Reads the reserved bits of a structure as zeros; with `needs`, also the fields that need an absent capability. */
+/** Reads the fields of a structure as zeros that need one of some capabilities. */
+export function withoutNeeding(layout: Layout, capabilities: readonly string[]): Misreading {
+  const needing = layout.names().filter((name) => capabilities.includes(layout.fields[name]!.needs ?? ""));
+  return misreading(layout, Object.fromEntries(needing.map((name) => [name, 0])));
+}
+
+/** Reads the reserved bits of a structure as zeros. */
 export function withoutReserved(layout: Layout): Misreading {
   const words = layout.reserved();
   const masks = Array.from(

@@ -105,6 +105,12 @@ export interface EmulatorDriver {
   /**
    * What the lines of its trace events, and its fault log, say of one request.
    * @param address its first byte
+   * @param write whether it wrote
    */
-  answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null;
+  answer(
+    lines: readonly string[],
+    address: bigint,
+    record: DataView | null,
+    write: boolean,
+  ): EmulatedAnswer | null;
 }

@@ -33,6 +33,10 @@ export interface Limits {
   readonly pagesInMemory: boolean;
   /** All memory that there is, zeros in the beginning; absent: there is no other. */
   readonly ram?: readonly MemoryRange[];
+  /** Where something else than memory answers: what comes of tables there is not known. Absent: nowhere. */
+  readonly foreign?: readonly MemoryRange[];
+  /** Largest values of fields of commands, by the command's name: it refuses what is larger. Absent: it takes what it should. */
+  readonly commands?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly accesses: readonly ("r" | "w" | "rw" | "x")[];
   readonly addressTypes: readonly FuzzedAddressType[];
   readonly pasid: boolean;

@@ -17,3 +17,8 @@ export const X86_RAM: readonly MemoryRange[] = [
 ];
 /** Where registers of devices may be placed. */
 export const X86_WINDOW = 0xe000_0000n;
+/** Video memory and option ROMs; registers of all kinds and the firmware, up to 4 GiB. */
+export const X86_FOREIGN: readonly MemoryRange[] = [
+  { base: 0xa_0000n, bytes: 0x6_0000n },
+  { base: X86_WINDOW, bytes: 0x1_0000_0000n - X86_WINDOW },
+];

@@ -55,6 +55,9 @@ const READ_WRITE = READ | WRITE;
 /** IR and IW, moved down, are READ and WRITE; R, W and X are READ, WRITE and EXECUTE where they stand. */
 const IO_RIGHTS_SHIFT = 29;
 
+/** Of the last walk that began: no two are under way at once. */
+const TRAIL = new EntryTrail();
+
 /** A walker of one set of second-stage tables. Reused: its fields hold the result of the last walk. */
 export class SecondStageWalk {
   /** Bits 63:32 that are reserved in every entry: address bits beyond the host address width, bit 62. */
@@ -76,11 +79,10 @@ export class SecondStageWalk {
   frame = 0;
   /** log2 of the leaf's size: 12, 21 or 30. */
   pageShift = 0;
-  /** READ, WRITE and EXECUTE, accumulated over all levels; after RESERVED, over those down to the failing one. */
+  /** READ, WRITE and EXECUTE, accumulated over all levels; after RESERVED and FETCH_FAILED, over those down to there. */
   perm = 0;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
-  readonly #trail = new EntryTrail();
 
   /**
    * Walks from a root table to a leaf. The caller checks the accumulated rights.
@@ -106,7 +108,7 @@ export class SecondStageWalk {
     this.perm = 0;
     if (exceeds(hi, lo, width)) return OUT_OF_RANGE;
 
-    this.#trail.clear();
+    TRAIL.clear();
     const ioRights = this.ioRights;
     const execute = this.executeEnable ? EXECUTE : 0;
     const all = READ_WRITE | execute;
@@ -114,7 +116,10 @@ export class SecondStageWalk {
     let table = root;
     for (let level = levels; level > 0; level--) {
       this.level = level;
-      if (!tables.read(SecondStageEntry, table, indexAt(level, hi, lo) << 3, 2, level)) return FETCH_FAILED;
+      if (!tables.read(SecondStageEntry, table, indexAt(level, hi, lo) << 3, 2, level)) {
+        this.perm = this.#granted(perm, execute);
+        return FETCH_FAILED;
+      }
       const entryLo = tables.lo;
       const entryHi = tables.hi;
       let rights = (ioRights ? entryHi >>> IO_RIGHTS_SHIFT : entryLo) & READ_WRITE;
@@ -125,7 +130,7 @@ export class SecondStageWalk {
         this.perm = this.#granted(perm & rights, execute);
         return RESERVED;
       }
-      if (rights !== all) this.#trail.keep(level, tables);
+      if (rights !== all) TRAIL.keep(level, tables);
       perm &= rights;
       if (this.accessedDirty && !this.updatesFlags) {
         const needed = leaf && write && (perm & WRITE) !== 0 ? A | D : A;
@@ -155,8 +160,8 @@ export class SecondStageWalk {
     const decisive = right === EXECUTE && !this.executeEnable ? READ : right;
     const inHi = this.ioRights && decisive !== EXECUTE;
     const level = inHi
-      ? this.#trail.find(tables, decisive << IO_RIGHTS_SHIFT, 0, 0)
-      : this.#trail.find(tables, 0, decisive, 0);
+      ? TRAIL.find(tables, decisive << IO_RIGHTS_SHIFT, 0, 0)
+      : TRAIL.find(tables, 0, decisive, 0);
     if (level !== 0) this.level = level;
   }
 

@@ -63,6 +63,9 @@ const XD = X86Entry.mask.XD.hi;
 const PAT = X86LargeEntry.mask.PAT.lo;
 const ADDR_HI = X86Entry.mask.ADDR.hi;
 
+/** Of the last walk that began: no two are under way at once. */
+const TRAIL = new EntryTrail();
+
 /** A walker of one set of x86-64 tables. Reused: its fields hold the result of the last walk. */
 export class X8664Walk {
   /** Bits 63:32 that are reserved in every entry (address bits beyond the host address width; XD without NXE). */
@@ -92,7 +95,6 @@ export class X8664Walk {
   leafUpdatable = true;
   /** Level of the entry read last: the failing one where the walk failed. */
   level = 0;
-  readonly #trail = new EntryTrail();
 
   /**
    * Walks from a root table to a leaf. Checks presence and reserved bits level by level; the caller checks the
@@ -123,7 +125,7 @@ export class X8664Walk {
       if (sign !== 0 && sign !== -1) return OUT_OF_RANGE;
     } else if (hi >>> (bits - 32) !== 0) return OUT_OF_RANGE;
 
-    this.#trail.clear();
+    TRAIL.clear();
     let writable = RW;
     let user = US;
     let executeDisable = 0;
@@ -140,18 +142,16 @@ export class X8664Walk {
       const entryLo = tables.lo;
       const entryHi = tables.hi;
       if ((entryLo & P) === 0) return NOT_PRESENT;
-      if ((entryHi & this.reservedHi) !== 0) return RESERVED;
       const leaf = level === 1 || (entryLo & PS) !== 0;
-      if (leaf && level > 1) {
-        if (level > 3 || (level === 3 && !this.gigabytePages)) return RESERVED;
-        // The page offset has to be clear, less PAT.
-        if ((entryLo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0) return RESERVED;
+      if ((entryHi & this.reservedHi) !== 0 || (leaf && level > 1 && this.#malformed(level, entryLo))) {
+        TRAIL.keep(level, tables);
+        return RESERVED;
       }
       const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (next >= this.frameLimit) return ADDRESS_SIZE;
       const updatable = this.updatesFlags && (second === null || (second.perm & WRITE) !== 0);
       if (!updatable && (~entryLo & this.usedFlags) !== 0) return FLAG_UPDATE;
-      if ((entryLo & RIGHTS) !== RIGHTS || (entryHi & XD) !== 0) this.#trail.keep(level, tables);
+      if ((entryLo & RIGHTS) !== RIGHTS || (entryHi & XD) !== 0) TRAIL.keep(level, tables);
       writable &= entryLo;
       user &= entryLo;
       executeDisable |= entryHi;
@@ -173,6 +173,26 @@ export class X8664Walk {
     return NOT_PRESENT;
   }
 
+  /** A leaf above level 1. */
+  #malformed(level: number, lo: number): boolean {
+    if (level > 3 || (level === 3 && !this.gigabytePages)) return true;
+    // The page offset has to be clear, less PAT.
+    return (lo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0;
+  }
+
+  /**
+   * After a walk that has not found a page: whether the entries down to the one that failed, or its own rights where that
+   * has reserved bits set, deny a user.
+   * @param write also a user's write
+   * @returns which right is missing first; "": none
+   */
+  withheld(write: boolean): "" | "RW" | "US" {
+    const user = TRAIL.levelOf(X86Entry.mask.US.hi, US, 0);
+    const writable = write ? TRAIL.levelOf(X86Entry.mask.RW.hi, RW, 0) : 0;
+    if (user === 0 && writable === 0) return "";
+    return writable > user ? "RW" : "US";
+  }
+
   /**
    * After a walk whose accumulated rights deny the access: makes the entry that denies it the one that
    * `tables.blame` reports, and `level` its level.
@@ -181,9 +201,7 @@ export class X8664Walk {
   blame(tables: TableReader, right: "RW" | "US" | "XD"): void {
     const mask = X86Entry.mask[right];
     const level =
-      right === "XD"
-        ? this.#trail.find(tables, 0, 0, mask.hi)
-        : this.#trail.find(tables, mask.hi, mask.lo, 0);
+      right === "XD" ? TRAIL.find(tables, 0, 0, mask.hi) : TRAIL.find(tables, mask.hi, mask.lo, 0);
     if (level !== 0) this.level = level;
   }
 }

@@ -2,7 +2,6 @@ import type { Layout } from "../layout.ts";
 import { FRAME_SHIFT } from "../memory.ts";
 import type { IommuState } from "../registers.ts";
 import { MAX_PASID_BITS } from "../request.ts";
-import { ExtendedContextEntry, ExtendedPasidEntry, ExtendedRootEntry } from "./ecs-structures.ts";
 import { RTA_1_1, RTA_1_2, RTA_1_3, RTA_1_4, RTA_4, type VtdFault } from "./faults.ts";
 import {
   CapabilityRegister,
@@ -15,14 +14,7 @@ import {
   TTM_SCALABLE,
   VersionRegister,
 } from "./registers.ts";
-import {
-  ContextEntry,
-  PasidDirectoryEntry,
-  PasidEntry,
-  RootEntry,
-  ScalableContextEntry,
-  ScalableRootEntry,
-} from "./structures.ts";
+import { reservedUnder, type VtdCapabilityValues, type VtdReservedBits } from "./reserved-bits.ts";
 
 /** The host address width where no `output_bits` says otherwise: what the entries' address fields can hold. */
 const WIDEST_HOST_ADDRESS = 52;
@@ -42,19 +34,6 @@ const OTHER_NAMES: Partial<Record<CapField | EcapField, readonly string[]>> = {
   SSADS: ["slads"],
   SMPWCS: ["smpwc"],
 };
-
-/** 32-bit words of the reserved bits of each structure, under the configured capabilities. */
-export interface VtdReservedBits {
-  root: Uint32Array;
-  context: Uint32Array;
-  scalableRoot: Uint32Array;
-  scalableContext: Uint32Array;
-  pasidDirectory: Uint32Array;
-  pasid: Uint32Array;
-  extendedRoot: Uint32Array;
-  extendedContext: Uint32Array;
-  extendedPasid: Uint32Array;
-}
 
 /** What one remapping unit can do and how it is set up, as plain numbers. */
 export class VtdCapabilities {
@@ -96,20 +75,20 @@ export class VtdCapabilities {
   snoopsOnRequest = false;
   reserved: VtdReservedBits;
 
-  readonly #values = new Map<string, number>();
   readonly #frameLimits = new Float64Array(16);
 
   constructor() {
     this.#derive();
-    this.reserved = this.#reservedBits();
+    this.reserved = reservedUnder(new Map(), this.hostWidth);
   }
 
   /** Takes over registers and properties. What is not given reads as present and at its widest. */
   configure(state: IommuState): void {
-    this.#readCapabilities(state);
-    this.#readRoot(state);
+    const values = valuesOf(state);
+    this.#readCapabilities(state, values);
+    this.#readRoot(state, values);
     this.#derive();
-    this.reserved = this.#reservedBits();
+    this.reserved = reservedUnder(values, this.hostWidth);
   }
 
   /** Width of second-stage input addresses: the smaller of CAP.MGAW and what the levels translate. */
@@ -122,16 +101,11 @@ export class VtdCapabilities {
     return this.#frameLimits[levels]!;
   }
 
-  #readCapabilities(state: IommuState): void {
+  #readCapabilities(state: IommuState, values: VtdCapabilityValues): void {
     const cap = (field: CapField, absent: number) => read(state, "cap", CapabilityRegister, field, absent);
-    const ecap = (field: EcapField, absent = 1) =>
+    const ecap = (field: EcapField, absent: number) =>
       read(state, "ecap", ExtendedCapabilityRegister, field, absent);
-
-    const values = this.#values;
-    for (const name of ExtendedCapabilityRegister.names()) values.set(name, ecap(name));
-    values.set("ND", cap("ND", 6));
-    // SSADS without SSTS means nothing (VT-d 5.10, 9.6: SSADE is reserved without either).
-    if (values.get("SSTS") === 0) values.set("SSADS", 0);
+    const has = (field: EcapField) => values.get(field) !== 0;
 
     this.hostWidth = Math.min(state.property("output_bits") ?? WIDEST_HOST_ADDRESS, 64);
     this.guestWidth = state.property("input_bits") ?? cap("MGAW", 63) + 1;
@@ -140,32 +114,33 @@ export class VtdCapabilities {
     this.firstStageGigabyte = cap("FS1GP", 1) !== 0;
     this.firstStageFiveLevel = cap("FS5LP", 1) !== 0;
     this.pasidLimit = 2 ** (state.property("pasid_bits") ?? ecap("PSS", MAX_PASID_BITS - 1) + 1);
-    this.firstStage = this.#has("FSTS");
-    this.secondStage = this.#has("SSTS");
-    this.nested = this.#has("NEST");
-    this.passThrough = this.#has("PT");
-    this.deviceTlb = this.#has("DT");
-    this.executeRequests = this.#has("ERS");
-    this.ridPasid = this.#has("RPS");
-    this.ridPriv = this.#has("RPRIVS");
-    this.snoopControl = this.#has("SC");
+    this.firstStage = has("FSTS");
+    this.secondStage = has("SSTS");
+    this.nested = has("NEST");
+    this.passThrough = has("PT");
+    this.deviceTlb = has("DT");
+    this.executeRequests = has("ERS");
+    this.ridPasid = has("RPS");
+    this.ridPriv = has("RPRIVS");
+    this.snoopControl = has("SC");
     this.updatesFlags = (state.property("httu") ?? 1) !== 0;
     this.snoopsOnRequest = ecap("SMPWCS", 0) !== 0;
     this.refusesExecute = state.field("ver", VersionRegister, "MAX", 0) >= VERSION_WITHOUT_EXECUTE;
   }
 
   /** RTADDR_REG and GSTS_REG (VT-d 5.10, 11.4.5 and 7.1.3, RTA.1 and RTA.4). */
-  #readRoot(state: IommuState): void {
+  #readRoot(state: IommuState, values: VtdCapabilityValues): void {
+    const has = (field: EcapField) => values.get(field) !== 0;
     const rtaddr = (field: keyof typeof RootTableAddressRegister.fields) =>
       state.field("rtaddr", RootTableAddressRegister, field, 0);
     this.translationEnabled = state.field("gsts", GlobalStatusRegister, "TES", 1) !== 0;
     this.mode = rtaddr("TTM");
     this.rootFrame = rtaddr("RTA");
-    this.ioRights = rtaddr("SSIRWE") !== 0 && this.#has("SSIRWS");
+    this.ioRights = rtaddr("SSIRWE") !== 0 && has("SSIRWS");
     this.rootFault = null;
-    if (this.mode === TTM_SCALABLE && !this.#has("SMTS")) this.rootFault = RTA_1_3;
-    if (this.mode === TTM_EXTENDED && !this.#has("ECS")) this.rootFault = RTA_1_2;
-    if (this.mode === TTM_ABORT) this.rootFault = this.#has("ADMS") ? RTA_4 : RTA_1_1;
+    if (this.mode === TTM_SCALABLE && !has("SMTS")) this.rootFault = RTA_1_3;
+    if (this.mode === TTM_EXTENDED && !has("ECS")) this.rootFault = RTA_1_2;
+    if (this.mode === TTM_ABORT) this.rootFault = has("ADMS") ? RTA_4 : RTA_1_1;
     this.rootFaultWithoutPasid = this.mode === TTM_LEGACY && this.ioRights ? RTA_1_4 : null;
   }
 
@@ -173,45 +148,17 @@ export class VtdCapabilities {
     for (let levels = 0; levels < this.#frameLimits.length; levels++)
       this.#frameLimits[levels] = 2 ** (this.secondStageWidth(levels) - FRAME_SHIFT);
   }
+}
 
-  #has(name: EcapField): boolean {
-    return this.#values.get(name) !== 0;
-  }
-
-  #reservedBits(): VtdReservedBits {
-    const words = <F extends string>(layout: Layout<F>, pointers: readonly F[], domains: readonly F[] = []) =>
-      this.#reservedOf(layout, pointers, domains);
-    return {
-      root: words(RootEntry, ["CTP"]),
-      context: words(ContextEntry, ["SSPTPTR"], ["DID"]),
-      scalableRoot: words(ScalableRootEntry, ["LCTP", "UCTP"]),
-      scalableContext: words(ScalableContextEntry, ["PASIDDIRPTR"]),
-      pasidDirectory: words(PasidDirectoryEntry, ["SMPTBLPTR"]),
-      pasid: words(PasidEntry, ["SSPTPTR", "FSPTPTR", "HPTPTR"], ["DID", "HPTDID"]),
-      extendedRoot: words(ExtendedRootEntry, ["LCTP", "UCTP"]),
-      extendedContext: words(ExtendedContextEntry, ["SLPTPTR", "PASIDPTR", "PASIDSTPTR"], ["DID"]),
-      extendedPasid: words(ExtendedPasidEntry, ["FLPTPTR"]),
-    };
-  }
-
-  /**
-   * Reserved bits of a structure: undefined ones, those of absent capabilities, pointer bits beyond the host
-   * address width, and domain id bits beyond 2*ND + 4 (VT-d 5.10, 9.1 to 9.6).
-   */
-  #reservedOf<F extends string>(
-    layout: Layout<F>,
-    pointers: readonly F[],
-    domains: readonly F[],
-  ): Uint32Array {
-    const words = layout.reserved((capability) => this.#values.get(capability) !== 0);
-    const reserve = (field: F, from: number) => {
-      const [high, low] = layout.fields[field].parts[0]!;
-      for (let b = low + Math.max(from, 0); b <= high; b++) words[b >> 5]! |= 1 << (b & 31);
-    };
-    for (const pointer of pointers) reserve(pointer, this.hostWidth - FRAME_SHIFT);
-    for (const domain of domains) reserve(domain, 2 * (this.#values.get("ND") ?? 6) + 4);
-    return words;
-  }
+/** The fields of ECAP, and ND of CAP. */
+function valuesOf(state: IommuState): VtdCapabilityValues {
+  const values = new Map<string, number>();
+  for (const name of ExtendedCapabilityRegister.names())
+    values.set(name, read(state, "ecap", ExtendedCapabilityRegister, name, 1));
+  values.set("ND", read(state, "cap", CapabilityRegister, "ND", 6));
+  // SSADS without SSTS means nothing (VT-d 5.10, 9.6: SSADE is reserved without either).
+  if (values.get("SSTS") === 0) values.set("SSADS", 0);
+  return values;
 }
 
 /** A capability field, or the property that overrides it under any of its names. */

@@ -191,7 +191,7 @@ export class VtdSecondStage implements SecondStage {
       tables.blame(out);
     }
     refuse(out, fault, this.#fpd);
-    if (status === RESERVED) this.#denied(needs, purpose, out);
+    if (status === RESERVED || status === FETCH_FAILED) this.#denied(needs, purpose, out);
     if (status === NOT_PRESENT) out.reason = "PTE_FETCH";
     else if (status === DENIED) out.reason = "PERMISSION";
     if (purpose === FOR_CONTEXT) out.reason = "PASID_FETCH";
@@ -201,8 +201,8 @@ export class VtdSecondStage implements SecondStage {
   }
 
   /**
-   * An entry has reserved bits set, and it or one above it denies the access: nothing orders the two conditions. QEMU
-   * and VirtualBox look at the rights of each entry first.
+   * An entry has reserved bits set or cannot be read, and it or one above it denies the access: nothing orders the two
+   * conditions. QEMU and VirtualBox look at the rights of each entry first.
    */
   #denied(needs: number, purpose: number, out: WalkResult): void {
     if ((this.#walk.perm & needs) === needs) return;

@@ -2,12 +2,12 @@ import type { MemoryBudget } from "./memory-budget.ts";
 
 /** Bytes of one slot: tag, page in two halves, context, time, answer. */
 export const SLOT_BYTES = 4 * 4 + 2 * 8;
-/** At first: most IOMMUs of a trace with very many cache nothing. */
+/** As soon as there is an entry. */
 const FIRST_CAPACITY = 1 << 4;
 /** What each table may have whatever the others have taken. */
 const GRANTED_CAPACITY = 1 << 10;
 /** Full at 3/4: linear probing stays short. */
-const fullAt = (capacity: number) => capacity - (capacity >> 2);
+const fullAt = (capacity: number) => (3 * capacity) >> 2;
 
 /**
  * Cached translations by tag and page, in one piece of memory: open addressing, one slot of 32 bytes per page, which
@@ -32,7 +32,7 @@ export class CachedPages {
   constructor(budget: MemoryBudget, evicting: (tag: number, time: number) => void = () => {}) {
     this.#budget = budget;
     this.#evicting = evicting;
-    this.#young = this.#newHalf(FIRST_CAPACITY);
+    this.#young = NONE;
   }
 
   get size(): number {
@@ -40,7 +40,7 @@ export class CachedPages {
   }
 
   get bytes(): number {
-    return (this.#young.capacity + (this.#old?.capacity ?? 0)) * SLOT_BYTES;
+    return this.#young === NONE ? 0 : (this.#young.capacity + (this.#old?.capacity ?? 0)) * SLOT_BYTES;
   }
 
   /** After `find`: the entry's context, time and answer. */
@@ -93,7 +93,7 @@ export class CachedPages {
   clear(): void {
     this.#budget.give(this.bytes);
     this.#old = null;
-    this.#young = this.#newHalf(FIRST_CAPACITY);
+    this.#young = NONE;
   }
 
   #newHalf(capacity: number): Half {
@@ -109,6 +109,10 @@ export class CachedPages {
 
   #grow(): void {
     const full = this.#young;
+    if (full === NONE) {
+      this.#young = this.#newHalf(FIRST_CAPACITY);
+      return;
+    }
     const bytes = full.capacity * SLOT_BYTES;
     // Where most slots are of removed entries, the same capacity does.
     const sparse = full.size < full.capacity / 3;
@@ -236,6 +240,9 @@ class Half {
     }
   }
 }
+
+/** Of every table that has no entry yet: most IOMMUs of a trace with very many cache nothing. It is full. */
+const NONE = new Half(1);
 
 /** log2 of how many neighbouring pages have neighbouring slots: requests come in runs of them. */
 const RUN_BITS = 2;

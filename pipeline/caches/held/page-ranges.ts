@@ -43,7 +43,7 @@ export class PageRanges {
   readonly #coverage: Coverage;
   readonly #ofAll = new IssuedInvalidations(translationOwners);
   /** `piecesOf` of those of very many sets. */
-  readonly #piecesOf = new Set<number>();
+  #piecesOf: Set<number> | null = null;
   /** How often some were forgotten while they could still tell something. */
   forgotten = 0;
 
@@ -69,14 +69,17 @@ export class PageRanges {
     const { caches } = inv;
     if ((caches & this.#coverage.caches) === 0) return false;
     this.#ofAll.add(inv, issued);
-    if (inv.inPieces && this.#coverage.pieces) this.#piecesOf.add(inv.piecesOf);
+    if (inv.inPieces && this.#coverage.pieces) {
+      this.#piecesOf ??= new Set();
+      this.#piecesOf.add(inv.piecesOf);
+    }
     if (this.#ofAll.size > this.#most) this.#sweepAll();
     return true;
   }
 
   clear(): void {
     this.#ofAll.clear();
-    this.#piecesOf.clear();
+    this.#piecesOf = null;
   }
 
   get #most(): number {
@@ -119,7 +122,7 @@ export class PageRanges {
     const own = set.ranges !== null && set.ranges.size > 0;
     if (set.leafShift !== 0) return own || this.#ofAll.size > 0;
     const of = (pieces: Set<number>) => pieces.has(0) || pieces.has(shift);
-    return (own && of(set.piecesOf)) || of(this.#piecesOf);
+    return (own && of(set.piecesOf)) || (this.#piecesOf !== null && of(this.#piecesOf));
   }
 
   /** Where an invalidation would have to reach in order to cover a translation. */

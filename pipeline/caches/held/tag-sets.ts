@@ -183,6 +183,20 @@ interface WideInvalidation {
   readonly changes: number;
 }
 
+/** What tag sets are found by. */
+class Indexes {
+  readonly byTag = new Map<string, TagSet>();
+  readonly held = new Set<TagSet>();
+  /** Of those that are held, by domain. */
+  readonly heldOf = new Map<number, Set<TagSet>>();
+  /** Of those that are held, by address space. */
+  readonly heldWith = new Map<number, Set<TagSet>>();
+  /** By domain and address space: a domain may have very many spaces. */
+  readonly bySpace = new Map<number, Map<number, TagSet[]>>();
+  /** The latest invalidation of each domain. */
+  readonly wideOf = new Map<number, WideInvalidation>();
+}
+
 /**
  * The tag sets of one IOMMU. Those that may hold something valid stand apart: of the others there is nothing to drop, so that
  * the work of all invalidations together grows with what was filled.
@@ -190,16 +204,10 @@ interface WideInvalidation {
 export class TagSets {
   readonly all: TagSet[] = [];
   readonly #budget: MemoryBudget;
-  readonly #byTag = new Map<string, TagSet>();
-  readonly #held = new Set<TagSet>();
-  readonly #heldOf = new Map<number, Set<TagSet>>();
-  /** Of those that are held, by address space. */
-  readonly #heldWith = new Map<number, Set<TagSet>>();
-  /** By domain and address space: a domain may have very many spaces. */
-  readonly #bySpace = new Map<number, Map<number, TagSet[]>>();
-  /** The latest of whatever domain, and of each. */
+  /** Null where there are none: an IOMMU that nothing has used costs little. */
+  #by: Indexes | null = null;
+  /** The latest invalidation of whatever domain. */
   #wide: WideInvalidation | null = null;
-  readonly #wideOf = new Map<number, WideInvalidation>();
 
   constructor(budget: MemoryBudget) {
     this.#budget = budget;
@@ -209,25 +217,23 @@ export class TagSets {
   clear(): void {
     this.#budget.give(this.all.length * SET_BYTES);
     this.all.length = 0;
-    this.#byTag.clear();
-    this.#held.clear();
-    this.#heldOf.clear();
-    this.#heldWith.clear();
-    this.#bySpace.clear();
+    this.#by = null;
   }
 
   of(tag: TranslationTag, space = tag.space, leafShift = 0): TagSet {
     const key = `${tag.domain}:${space}:${tag.stages}:${tag.regime}:${leafShift}`;
-    let set = this.#byTag.get(key);
+    this.#by ??= new Indexes();
+    const by = this.#by;
+    let set = by.byTag.get(key);
     if (set === undefined) {
       set = new TagSet(this.all.length + 1, tag, space, leafShift);
       this.all.push(set);
       this.#budget.take(SET_BYTES);
-      this.#byTag.set(key, set);
-      let spaces = this.#bySpace.get(tag.domain);
+      by.byTag.set(key, set);
+      let spaces = by.bySpace.get(tag.domain);
       if (spaces === undefined) {
         spaces = new Map();
-        this.#bySpace.set(tag.domain, spaces);
+        by.bySpace.set(tag.domain, spaces);
       }
       listOf(spaces, space).push(set);
     }
@@ -250,15 +256,16 @@ export class TagSets {
    */
   hold(set: TagSet, covers: (inv: Invalidation, set: TagSet) => boolean): void {
     set.held = true;
-    this.#held.add(set);
-    for (const [held, key] of this.#indexesOf(set)) {
+    const by = this.#by!;
+    by.held.add(set);
+    for (const [held, key] of heldIn(by, set)) {
       const sets = held.get(key);
       if (sets === undefined) held.set(key, new Set([set]));
       else sets.add(set);
     }
     // What it was spared while there was nothing to drop.
     if (set.epoch === 0) return;
-    for (const wide of [this.#wide, this.#wideOf.get(set.domain) ?? null]) {
+    for (const wide of [this.#wide, by.wideOf.get(set.domain) ?? null]) {
       if (wide === null || wide.issued <= set.epoch || !covers(wide.inv, set)) continue;
       set.epoch = wide.issued;
       set.changes = wide.changes;
@@ -268,55 +275,65 @@ export class TagSets {
   /** All with some tags is invalidated, and there is nothing left to drop. */
   #spend(set: TagSet): void {
     set.held = false;
-    this.#held.delete(set);
-    for (const [held, key] of this.#indexesOf(set)) {
+    const by = this.#by!;
+    by.held.delete(set);
+    for (const [held, key] of heldIn(by, set)) {
       const sets = held.get(key)!;
       sets.delete(set);
       if (sets.size === 0) held.delete(key);
     }
   }
 
-  #indexesOf({ domain, space }: TagSet): readonly (readonly [Map<number, Set<TagSet>>, number])[] {
-    return [
-      [this.#heldOf, domain],
-      [this.#heldWith, space],
-    ];
-  }
-
   /** An invalidation of all that has some tags has taken effect in those of its `candidates` that it is about. */
   invalidated(wide: WideInvalidation, sets: readonly TagSet[]): void {
+    if (this.#by === null) return;
     for (const set of sets) if (set.held && set.isSpent) this.#spend(set);
     const { domain, domainMask, asid, pasid } = wide.inv;
     if (asid !== ANY || pasid !== ANY) return;
     if (domain === ANY || domainMask !== 0) this.#wide = wide;
-    else this.#wideOf.set(domain === NONE ? NO_TAG : domain, wide);
+    else this.#by.wideOf.set(domain === NONE ? NO_TAG : domain, wide);
   }
 
   /** How many `candidates` gives, at least. */
   candidatesOf(inv: Invalidation): number {
+    const by = this.#by;
+    if (by === null) return 0;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (inv.domain === ANY || inv.domainMask !== 0)
-      return space < 0 ? this.#held.size : (this.#heldWith.get(space)?.size ?? 0);
-    return space < 0 ? (this.#heldOf.get(inv.domain === NONE ? NO_TAG : inv.domain)?.size ?? 0) : 0;
+      return space < 0 ? by.held.size : (by.heldWith.get(space)?.size ?? 0);
+    return space < 0 ? (by.heldOf.get(inv.domain === NONE ? NO_TAG : inv.domain)?.size ?? 0) : 0;
   }
 
   /** Sets among which are all that an invalidation covers something of. */
   *candidates(inv: Invalidation): Iterable<TagSet> {
+    const by = this.#by;
+    if (by === null) return;
     const space = inv.asid !== ANY ? inv.asid : inv.pasid;
     if (inv.domain === ANY || inv.domainMask !== 0) {
-      if (space < 0) yield* this.#held;
-      else for (const of of [space, GLOBAL_SPACE]) yield* this.#heldWith.get(of) ?? [];
+      if (space < 0) yield* by.held;
+      else for (const of of [space, GLOBAL_SPACE]) yield* by.heldWith.get(of) ?? [];
       return;
     }
     const domain = inv.domain === NONE ? NO_TAG : inv.domain;
     if (space < 0) {
-      yield* this.#heldOf.get(domain) ?? [];
+      yield* by.heldOf.get(domain) ?? [];
       return;
     }
-    const spaces = this.#bySpace.get(domain);
+    const spaces = by.bySpace.get(domain);
     yield* spaces?.get(space) ?? [];
     yield* spaces?.get(GLOBAL_SPACE) ?? [];
   }
+}
+
+/** The maps that a set stands in as long as it is held, and by what. */
+function heldIn(
+  by: Indexes,
+  { domain, space }: TagSet,
+): readonly (readonly [Map<number, Set<TagSet>>, number])[] {
+  return [
+    [by.heldOf, domain],
+    [by.heldWith, space],
+  ];
 }
 
 function listOf<K>(lists: Map<K, TagSet[]>, key: K): TagSet[] {

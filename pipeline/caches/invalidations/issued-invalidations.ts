@@ -25,6 +25,12 @@ interface Alike {
   readonly ranges: IssuedRanges;
 }
 
+/** Those that are not few: by what they say, and by whose entries they may be about. */
+interface Sorted {
+  readonly alike: Map<string, Alike>;
+  readonly byOwner: Map<string, Alike[]>;
+}
+
 interface Issued {
   readonly inv: Invalidation;
   readonly issued: number;
@@ -37,8 +43,8 @@ interface Issued {
 export class IssuedInvalidations {
   readonly #ownersOf: (inv: Invalidation) => readonly Owner[];
   readonly #few: Issued[] = [];
-  readonly #alike = new Map<string, Alike>();
-  readonly #byOwner = new Map<string, Alike[]>();
+  /** Null until there have been many: most of a trace with very many IOMMUs never have. */
+  #sorted: Sorted | null = null;
   /** How many of those that are here are not in `#few`. */
   #many = 0;
   /** How many there have been. */
@@ -80,10 +86,8 @@ export class IssuedInvalidations {
 
   clear(): void {
     this.#few.length = 0;
-    if (this.#many === 0) return;
     this.#many = 0;
-    this.#alike.clear();
-    this.#byOwner.clear();
+    this.#sorted = null;
   }
 
   /**
@@ -98,9 +102,9 @@ export class IssuedInvalidations {
       const { inv, issued } = this.#few[i]!;
       if (issued >= since && issued <= until && reaches(inv, place(inv))) return true;
     }
-    if (this.#many === 0 || known >= 0) return false;
+    if (this.#sorted === null || known >= 0) return false;
     for (const key of keysOf(owner))
-      for (const { inv, ranges } of this.#byOwner.get(key) ?? []) {
+      for (const { inv, ranges } of this.#sorted.byOwner.get(key) ?? []) {
         const { first, last } = place(inv);
         if (first <= last && ranges.some(first, last, since, until)) return true;
       }
@@ -113,7 +117,7 @@ export class IssuedInvalidations {
    */
   latestOf(test: (inv: Invalidation) => boolean, most: number): { kept: readonly Issued[]; left: number } {
     const kept = this.#few.filter(({ inv }) => test(inv));
-    for (const { inv, ranges } of this.#alike.values())
+    for (const { inv, ranges } of this.#sorted?.alike.values() ?? [])
       if (test(inv))
         ranges.forEach((first, last, issued) => {
           kept.push({ inv: inv.ofPages(first, last), issued });
@@ -125,15 +129,17 @@ export class IssuedInvalidations {
 
   #sort({ inv, issued }: Issued): void {
     this.#many++;
+    this.#sorted ??= { alike: new Map(), byOwner: new Map() };
+    const sorted = this.#sorted;
     const key = keyOf(inv);
-    let alike = this.#alike.get(key);
+    let alike = sorted.alike.get(key);
     if (alike === undefined) {
       alike = { inv, ranges: new IssuedRanges() };
-      this.#alike.set(key, alike);
+      sorted.alike.set(key, alike);
       for (const owner of this.#ownersOf(inv)) {
         const name = nameOf(owner.domain, owner.space, owner.device);
-        const others = this.#byOwner.get(name);
-        if (others === undefined) this.#byOwner.set(name, [alike]);
+        const others = sorted.byOwner.get(name);
+        if (others === undefined) sorted.byOwner.set(name, [alike]);
         else others.push(alike);
       }
     }

@@ -17,11 +17,11 @@ export interface Guest {
   readonly below: Below | null;
   /** Fields of its second stage: equal in all STEs that have it. */
   readonly second: FieldValues;
-  readonly spaces: Space[];
+  readonly spaces: AsidSpace[];
 }
 
 /** What context descriptors of one ASID have in common. */
-export interface Space {
+export interface AsidSpace {
   readonly el2: boolean;
   readonly asid: number;
   readonly low: ArmStage;
@@ -59,7 +59,7 @@ function lessOften(world: World): number {
 }
 
 /** The address space of an earlier context descriptor under the VMID, or a new one. */
-export function spaceOf(world: World, guest: Guest, el2: boolean): Space {
+export function spaceOf(world: World, guest: Guest, el2: boolean): AsidSpace {
   const { random } = world;
   const alike = guest.spaces.filter((space) => space.el2 === el2);
   if (alike.length > 0 && random.oneIn(4)) return random.pick(alike);

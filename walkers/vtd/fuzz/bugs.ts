@@ -1,4 +1,4 @@
-import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
+import { type Bug, misreading, withoutNeeding, withoutReserved } from "../../fuzz/bug.ts";
 import { SecondStageEntry } from "../../page-tables/vtd-second-stage.ts";
 import { X86Entry } from "../../page-tables/x86-64.ts";
 import {
@@ -33,6 +33,12 @@ const ecap = (values: Readonly<Record<string, number>>) => ({
   ecap: { layout: ExtendedCapabilityRegister, values },
 });
 
+/** Capabilities that fields of context and PASID table entries switch on, or choose from. */
+const CONTROLLED = [
+  ...["DT", "PASID", "PRS", "RPRIVS"],
+  ...["SSADS", "SMPWCS", "SC", "MTS", "SRS", "ERS", "EAFS", "HPTS"],
+];
+
 export const VTD_BUGS: readonly Bug[] = [
   // ── reserved bits ──
   {
@@ -58,6 +64,12 @@ export const VTD_BUGS: readonly Bug[] = [
     text: "ignores reserved bits of PASID table entries",
     source: `${SOURCE}, SPT.3`,
     misreads: [withoutReserved(PasidEntry)],
+  },
+  {
+    name: "controls-ignored",
+    text: "ignores the controls of context and PASID table entries, whether it has what they control or not",
+    source: `${SOURCE}, 9.4 and 9.6`,
+    misreads: [withoutNeeding(ScalableContextEntry, CONTROLLED), withoutNeeding(PasidEntry, CONTROLLED)],
   },
   {
     name: "snoop-without-capability",

@@ -5,7 +5,7 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import {
   GlobalCommandRegister,
   GlobalStatusRegister,
@@ -35,6 +35,7 @@ const STATUS = 0x2_0000n;
 const WAIT = [0x25n, STATUS] as const;
 
 const HOST_BITS = 48;
+const PAGE_SHIFT = 12n;
 const { QIE, SRTP, TE } = GlobalCommandRegister.mask;
 
 /** The invalidation queue of one machine. */
@@ -79,6 +80,8 @@ function descriptorHex(words: readonly bigint[], bytes: number): string {
 
 export function qemuVtd(): EmulatorDriver {
   const queue = new Queue();
+  const readable = new ReadablePages();
+  let hasFirstStage = false;
   /** TE of GCMD_REG as it was given last: changing it costs QEMU more than the whole of a world. */
   let translates = 0;
   return {
@@ -86,13 +89,19 @@ export function qemuVtd(): EmulatorDriver {
     name: "intel-iommu",
     machine(version) {
       const scalable = version >= 11 ? "scalable-mode=on,fsts=on" : "x-scalable-mode=on";
+      hasFirstStage = version >= 10;
       const first = version >= 10 && version < 11 ? ",x-flts=on" : "";
       const common = `intremap=off,aw-bits=${HOST_BITS},snoop-control=off`;
       return ["-M", "q35", "-device", `intel-iommu,${common},${scalable}${first}`];
     },
     /** Before 11, RID_PASID is used although ECAP_REG.RPS is clear. */
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
-    limits: { untranslated: false },
+    limits: {
+      untranslated: false,
+      foreign: X86_FOREIGN,
+      // What is larger stops the queue from 11 on, though CAP_REG.MAMV is none of this command's (11.4.2).
+      commands: { "PASID-based-IOTLB invalidate": { AM: 18 } },
+    },
     events: ["vtd_dmar_translate", "vtd_dmar_fault", "vtd_fault_disabled", "vtd_iotlb_page_hit"],
     devices: FUNCTIONS,
     memory: X86_MEMORY,
@@ -117,6 +126,7 @@ export function qemuVtd(): EmulatorDriver {
       const scalable = RootTableAddressRegister.reader("TTM")(view, 0) === TTM_SCALABLE;
       view.setBigUint64(0, gsts, true);
       queue.begin(machine, scalable, translates);
+      readable.begin(scalable && hasFirstStage);
       machine.write64(RTADDR, rtaddr);
       // Setting the root table pointer drops all that was cached.
       machine.write32(GCMD, QIE.lo | SRTP.lo | translates);
@@ -125,18 +135,52 @@ export function qemuVtd(): EmulatorDriver {
     },
 
     command: (machine, words) => queue.put(machine, words),
-    answer,
+    answer: (lines, address, _record, write) => readable.told(answer(lines, address), lines, write),
   };
 }
 
 const TRANSLATED = /^vtd_dmar_translate dev \S+ iova 0x(\w+) -> gpa 0x(\w+) mask 0x(\w+)/;
-const FAULTED = /^vtd_dmar_fault sid 0x\w+ fault (\d+) /;
+const FAULTED = /^vtd_dmar_fault sid 0x\w+ fault (\d+) addr 0x(\w+) /;
+const TRANSLATED_PAGE = /vtd_dmar_translate (dev \S+ iova 0x\w+) -> gpa 0x\w+ (mask 0x\w+)/;
+
+/**
+ * Pages that may be read. An answer from the cache does not say whether its rights let a read pass, and no read leaves a
+ * trace: what has read a page before, from memory, does.
+ */
+class ReadablePages {
+  /** A page that is there lets every user read it. */
+  #all = false;
+  readonly #pages = new Set<string>();
+
+  begin(all: boolean): void {
+    this.#all = all;
+    this.#pages.clear();
+  }
+
+  /** @returns an answer that can be relied on; null: nobody can tell */
+  told(answered: EmulatedAnswer | null, lines: readonly string[], write: boolean): EmulatedAnswer | null {
+    if (answered?.result !== "ok" || this.#all || write) return answered;
+    for (const line of lines) {
+      const [, start, mask] = TRANSLATED_PAGE.exec(line) ?? [];
+      if (start === undefined) continue;
+      const page = `${start} ${mask}`;
+      if (answered.cached === true && !this.#pages.has(page)) return null;
+      this.#pages.add(page);
+    }
+    return answered;
+  }
+}
 
 /** A fault ends a request; else the first page says where it went. */
 function answer(lines: readonly string[], address: bigint): EmulatedAnswer | null {
   const events = lines.map((line) => line.replace(/^.*?(?=vtd_)/, ""));
+  const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
   const fault = events.map((event) => FAULTED.exec(event)).find((match) => match !== null);
-  if (fault) return { result: "fault", code: Number(fault[1]), recorded: true };
+  if (fault) {
+    // What a page before that has come to, whose rights are in the cache, nobody can tell.
+    if (cached && BigInt(`0x${fault[2]}`) >> PAGE_SHIFT !== address >> PAGE_SHIFT) return null;
+    return { result: "fault", code: Number(fault[1]), recorded: true };
+  }
   if (events.some((event) => event.startsWith("vtd_fault_disabled")))
     return { result: "fault", recorded: false };
   const translated = events.map((event) => TRANSLATED.exec(event)).filter((match) => match !== null);
@@ -146,6 +190,5 @@ function answer(lines: readonly string[], address: bigint): EmulatedAnswer | nul
     const input = BigInt(`0x${iova}`);
     return (BigInt(`0x${page}`) & ~bits) | ((address > input ? address : input) & bits);
   });
-  const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
   return { result: "ok", pa: pages[0]!, furtherPages: pages.slice(1), cached };
 }

@@ -1,0 +1,80 @@
+/** What of a device's answers no correct IOMMU gives, but for what is known of the device beforehand. */
+import type { Bug } from "../../walkers/fuzz/bug.ts";
+import type { Limits, World, WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Layout } from "../../walkers/layout.ts";
+import { hex } from "../../walkers/word64.ts";
+import { type CodeAliases, NO_ALIASES } from "../verdicts/comparison.ts";
+import type { FuzzCoverage } from "./coverage.ts";
+import { type Departure, judgeWorld } from "./judge.ts";
+
+export interface Expectations {
+  /** Codes that the device gives for others. */
+  readonly codeAliases: CodeAliases;
+  /** Mistakes that it makes. Of each only what entries and registers read as counts. */
+  readonly bugs: readonly Bug[];
+}
+
+export const NOTHING_EXPECTED: Expectations = { codeAliases: NO_ALIASES, bugs: [] };
+
+export class ExpectedDepartures {
+  /** Requests that its mistakes explain. */
+  excused = 0;
+  readonly #expected: Expectations;
+  readonly #foreign: NonNullable<Limits["foreign"]>;
+
+  constructor(expected: Expectations, { foreign = [] }: Limits) {
+    this.#expected = expected;
+    this.#foreign = foreign;
+  }
+
+  /**
+   * Departures that are not expected.
+   * @param world whose records these are, or some of them
+   */
+  judge(records: readonly WorldRecord[], world: World, coverage: FuzzCoverage | null = null): Departure[] {
+    const { codeAliases, bugs } = this.#expected;
+    const all = judgeWorld(records, coverage, codeAliases).filter((one) => !this.#isForeign(one));
+    if (all.length === 0 || bugs.length === 0) return all;
+    const still = judgeWorld(misread(records, world, bugs), null, codeAliases).map(({ line }) => line);
+    const unexplained = all.filter(({ line }) => still.includes(line));
+    this.excused += all.length - unexplained.length;
+    return unexplained;
+  }
+
+  /** Nobody knows what is read as a table there. */
+  #isForeign({ outcome }: Departure): boolean {
+    if (outcome.hole !== true || outcome.entry_addr === undefined) return false;
+    const address = BigInt(outcome.entry_addr);
+    return this.#foreign.some(({ base, bytes }) => address >= base && address < base + bytes);
+  }
+}
+
+/** A world as a device sees it that makes mistakes: its entries and registers are what they read as. */
+function misread(records: readonly WorldRecord[], world: World, bugs: readonly Bug[]): WorldRecord[] {
+  const misreadings = bugs.flatMap(({ misreads = [] }) => misreads);
+  const registers = bugs.flatMap(({ registers = {} }) => Object.entries(registers));
+  return records.map((record) => {
+    if (record.type === "mem") {
+      const entry = world.entryAt(BigInt(record.addr as string));
+      const mine = misreadings.filter(({ layout }) => layout === entry?.layout);
+      if (entry === undefined || mine.length === 0) return record;
+      const bytes = Buffer.from(record.data as string, "hex");
+      if (bytes.length !== entry.layout.bytes) return record;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      for (const { change } of mine) change(view, entry.littleEndian, entry.uses[0]?.level ?? 0);
+      return { ...record, data: bytes.toString("hex") };
+    }
+    if (record.type !== "iommu" || registers.length === 0) return record;
+    const regs = { ...(record.regs as Record<string, string>) };
+    for (const [name, { layout, values }] of registers)
+      if (regs[name] !== undefined) regs[name] = withFields(BigInt(regs[name]), layout, values);
+    return { ...record, regs };
+  });
+}
+
+function withFields(value: bigint, layout: Layout, values: Readonly<Record<string, number>>): string {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, value, true);
+  layout.encode(values, view, 0);
+  return hex(view.getBigUint64(0, true));
+}
