@@ -1,6 +1,7 @@
-import { mkdirSync, rmdirSync } from "node:fs";
+import { rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { CliError, reasonOf } from "./errors.ts";
+import { makeFolder } from "./make-folder.ts";
 import { type Output, openOutput } from "./output.ts";
 
 /** The file of what is not told which one it is for: what all traces come to. */
@@ -59,7 +60,7 @@ export class FolderOutput implements Output {
 
   #open(file: string): Output {
     try {
-      this.#made ??= mkdirSync(this.name, { recursive: true });
+      this.#made ??= makeFolder(this.name);
     } catch (error) {
       throw new CliError(`${this.name}: expected to make a folder, found ${reasonOf(error)}`);
     }

@@ -112,6 +112,15 @@ describe("a QEMU that", () => {
     await expect(start(program("other", "echo 1.0"))).rejects.toThrow('expected a QEMU, found "1.0"');
   });
 
+  it("is older than its IOMMU", async () => {
+    const path = program("older", "echo QEMU emulator version 7.2.22");
+    const started = EmulatedDevice.start(path, "riscv", await driver("riscv"), 20_000);
+    await expect(started).rejects.toMatchObject({
+      kind: "start",
+      message: `${path}: expected QEMU 9.2 or later, the first with riscv-iommu-pci, found 7.2.22`,
+    });
+  });
+
   it("does not know the machine", async () => {
     const path = program(
       "old",

@@ -109,15 +109,3 @@ it("a fault that is met elsewhere", () => {
   expect(kind({ ...answer, class: "IN" })).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
   expect(kind(answer)).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
 });
-
-it("a departure from what an entry was before it changed, which a cache may hold, and from what it is", () => {
-  // A device that does not look at the access flag; then the context is removed.
-  const withoutFlag = mem(LEAF, 0x5343n | NOT_GLOBAL);
-  const removed = { type: "mem", addr: "0x20000", data: "00".repeat(64) };
-  const records = [...world(NOT_GLOBAL), withoutFlag, dma(1, "0x1000", PA), removed, dma(2, "0x1000", PA)];
-  const access = "VMSAv8-64 stage 1 descriptor.AF";
-  expect(signatures(records)).toEqual([
-    `${access}: mismatch: F_ACCESS (0x12) → ok`,
-    `${access}: formerly: F_ACCESS (0x12) → ok`,
-  ]);
-});

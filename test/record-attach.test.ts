@@ -1,8 +1,10 @@
 /** Attaching to a QEMU: the protocol, what is left behind, and what goes wrong. The emulator is one of the test's. */
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -122,6 +124,35 @@ describe("a machine that runs", () => {
     ]);
   });
 
+  test.runIf(process.platform === "linux")(
+    "says where QEMU has come to write its log elsewhere",
+    async () => {
+      for (const [kept, notes] of [
+        [true, []],
+        [false, [expect.stringMatching(/^somebody had QEMU write its log elsewhere while recording /)]],
+      ] as const) {
+        fake = await FakeQemu.open(socket, machine());
+        let log = -1;
+        // This process is the QEMU.
+        fake.override = (_, line) => {
+          const [, path] = /^logfile (.*qemu\.log)$/.exec(line) ?? [];
+          if (path !== undefined) log = openSync(path, "a");
+          return undefined;
+        };
+        fake.onCont = () => {
+          if (!kept && log >= 0) closeSync(log);
+          log = kept ? log : -1;
+        };
+        const { recording, target } = await record();
+        if (kept) closeSync(log);
+        expect(recording.notes.filter((note) => note.includes("elsewhere"))).toEqual(notes);
+        rmSync(target.path, { recursive: true });
+        fake.onCont = () => {};
+        await fake.close();
+      }
+    },
+  );
+
   test("stands still while it is looked at, and is left as it was", async () => {
     fake = await FakeQemu.open(socket, machine());
     await record();
@@ -152,7 +183,8 @@ describe("a machine that runs", () => {
   test("that stood still is not started", async () => {
     fake = await FakeQemu.open(socket, machine());
     fake.running = false;
-    await record();
+    const { said } = await record();
+    expect(said.at(-1)).toMatch(/^the machine is paused, and stays so/);
     expect(fake.asked).not.toContain("cont");
     expect(fake.asked).not.toContain("stop");
   });
@@ -415,7 +447,7 @@ describe("what cannot be recorded", () => {
       "qmp",
       /qmp: expected the QMP socket of a running QEMU, found no such socket \(ENOENT\)$/,
     ],
-    ["a file", "file", /found a socket that nobody listens on \(ECONNREFUSED\)$/],
+    ["a file", "file", /found a socket that nobody listens on, or no socket \(ECONNREFUSED\)$/],
   ])("%s", async (_, name, message) => {
     writeFileSync(join(folder, "file"), "");
     socket = join(folder, name);
@@ -471,6 +503,19 @@ describe("what cannot be recorded", () => {
       )(),
     ).rejects.toThrow(
       /found a riscv-iommu-pci whose registers the guest has given no place yet: attach with --qmp/,
+    );
+  });
+
+  // Where a file system takes no folders, and says that there is none, mkdir -p would try again and again.
+  test.runIf(process.platform === "linux")("into a folder that can be nowhere", () => {
+    expect(() => new TraceFolder("/proc/nowhere/of/mine")).toThrow(
+      /^\/proc\/nowhere\/of\/mine: expected to make a folder, found no such file or folder \(ENOENT\)$/,
+    );
+    const deep = join(folder, "some", "folders", "deep");
+    expect(existsSync(new TraceFolder(deep).path)).toBe(true);
+    writeFileSync(join(folder, "a-file"), "");
+    expect(() => new TraceFolder(join(folder, "a-file", "in"))).toThrow(
+      /found a file where a folder must be/,
     );
   });
 

@@ -100,6 +100,8 @@ export interface Fault {
   readonly reason: FaultReason;
   /** Other reasons that the same code is reported for: an outcome, and often the native record, says which. */
   readonly others?: readonly FaultReason[];
+  /** The specification has this one code for nearly all that can be wrong: who tells mistakes apart asks for the reason too. */
+  readonly coarse?: true;
   /** Document and section that define it. */
   readonly source: string;
   /** One sentence on what it means. */

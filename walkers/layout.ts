@@ -104,6 +104,9 @@ export interface DecodedField {
   readonly text: string;
 }
 
+/** Tells which of several structures an entry is by what is in it. */
+type TellStructure = (hi: number, lo: number) => Layout;
+
 /** A structure in memory, or a register: its fields by the specification's absolute bit numbers. */
 export class Layout<F extends string = string> {
   /** Masks of all fields of an 8-byte structure, for tests on `hi`/`lo` halves. */
@@ -113,11 +116,20 @@ export class Layout<F extends string = string> {
   readonly source: string;
   readonly bytes: number;
   readonly fields: { readonly [K in F]: LayoutField };
+  /** Which structure it is by the halves of its first 64-bit word; null: always this one. */
+  readonly told: TellStructure | null;
   /** What `reserved` gives of an IOMMU with every capability. */
   #reserved: Uint32Array | undefined;
 
-  constructor(name: string, source: string, bytes: number, fields: { readonly [K in F]: LayoutField }) {
+  constructor(
+    name: string,
+    source: string,
+    bytes: number,
+    fields: { readonly [K in F]: LayoutField },
+    told: TellStructure | null,
+  ) {
     this.name = name;
+    this.told = told;
     this.source = source;
     this.bytes = bytes;
     this.fields = fields;
@@ -273,14 +285,16 @@ export class Layout<F extends string = string> {
  * @param name what the specification calls it
  * @param source document and section
  * @param bytes its size
+ * @param told which structure an entry that is read as this one is by its first word; absent: always this one
  */
 export function layout<F extends string>(
   name: string,
   source: string,
   bytes: number,
   fields: { readonly [K in F]: LayoutField },
+  told: TellStructure | null = null,
 ): Layout<F> {
-  return new Layout(name, source, bytes, fields);
+  return new Layout(name, source, bytes, fields, told);
 }
 
 export function bitRange(field: LayoutField): string {

@@ -79,8 +79,10 @@ export class TableReader {
       this.hi = view.getInt32(at, false);
       this.lo = view.getInt32(at + 4, false);
     }
-    if (this.observer !== null)
-      this.observer.entry(layout, frame, offset, view, at, stage, level, this.littleEndian);
+    if (this.observer !== null) {
+      const structure = layout.told?.(this.hi, this.lo) ?? layout;
+      this.observer.entry(structure, frame, offset, view, at, stage, level, this.littleEndian);
+    }
     return true;
   }
 

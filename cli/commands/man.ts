@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import { nearest } from "../../parsers/trace/nearest.ts";
 import { type Command, command } from "../command.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_OK, type ExitStatus } from "../exit-status.ts";
+import { makeFolder } from "../make-folder.ts";
 import { once } from "../options.ts";
 import { standardOutput } from "../output.ts";
 import type { CommandModel } from "../usage/command-model.ts";
@@ -38,7 +39,7 @@ export function manCommand(
     if (folder !== undefined) {
       if (page !== undefined) throw new CliError("--folder: expected it without a command, found both", true);
       const into = once("--folder", folder);
-      mkdirSync(into, { recursive: true });
+      makeFolder(into);
       writeFileSync(join(into, "pasid-replay.1"), manOverview(all, version()));
       for (const model of all)
         writeFileSync(join(into, `pasid-replay-${model.name}.1`), manPage(model, version()));

@@ -70,12 +70,14 @@ export function leftOutText(model: IommuModel, limits: Limits): string {
       ? `requests of more than ${limits.len} ${limits.len === 1 ? "byte" : "bytes"}`
       : "",
     devices.length > 0 ? `devices but ${devices.join(", ")}` : "",
+    limits.unlogged ? "whether faults are recorded" : "",
     limits.foreign === undefined ? "" : "tables in what is no memory of the machine's",
     ...Object.entries(limits.commands ?? {}).flatMap(([name, fields]) =>
       Object.entries(fields).map(([field, most]) => `${name} with ${field} above ${most}`),
     ),
     refused.length > 0 ? `commands that it does not take: ${refused.join(", ")}` : "",
     limits.untranslated ? "" : "what becomes of requests that nothing translates",
+    ...limits.untold,
     ...Object.entries(limits.regs).map(([name, value]) => `other values of ${name} than ${hex(value)}`),
     ...Object.entries(limits.props).map(([name, value]) => `other values of ${name} than ${value}`),
   ].filter((text) => text !== "");

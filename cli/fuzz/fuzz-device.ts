@@ -1,10 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CampaignReport, type Finding, fuzz } from "../../pipeline/fuzz/campaign.ts";
 import { DeviceFailure, type DevicePort } from "../../pipeline/fuzz/port.ts";
 import type { WorldCase } from "../../pipeline/fuzz/world-maker.ts";
 import { CliError, reasonOf } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-status.ts";
+import { makeFolder } from "../make-folder.ts";
 import type { Output } from "../output.ts";
 import { say } from "../say.ts";
 import { coverageText, fileName, leftOutText, traceText, walkOf } from "./findings-text.ts";
@@ -106,7 +107,7 @@ class Findings {
 export function keep(folder: string, name: string, text: string): void {
   const path = join(folder, name);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     writeFileSync(path, text);
   } catch (error) {
     throw new CliError(`${path}: expected to write, found ${reasonOf(error)}`);

@@ -77,12 +77,14 @@ async function recordMachine(
     notes.push("the guest runs under KVM, which has not been tried: its tables are read as those of TCG");
   const stopped = performance.now() - began;
   say(startText(machine, start, stopped));
+  if (!running) say("the machine is paused, and stays so: nothing happens before somebody has it go on");
   const why = await ending.of(client);
   let end: Capture | null = null;
   try {
     if (!client.gone) {
       if (running && why !== "guest") await client.execute("stop");
       notes.push(...(await machine.moved()));
+      if (log.taken() !== "") notes.push(log.taken());
       end = await capture(machine);
       folder.memory(folder.end, end.pages);
     }

@@ -126,7 +126,7 @@ async function recordFromStart(
   ending: Ending,
   say: (text: string) => void,
 ): Promise<Recording> {
-  const machine = await GuestMachine.of(client, join(own.folder, "qmp"), true);
+  const machine = await GuestMachine.of(client, join(own.folder, "qmp"), words[0]);
   const { map } = own;
   if (machine.kvm)
     throw new CliError("expected a QEMU under TCG (-accel tcg), found one under KVM: attach with --qmp");

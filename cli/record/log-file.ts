@@ -1,5 +1,15 @@
-import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { isAbsolute, resolve } from "node:path";
+import { hasOpen } from "../../parsers/qemu/host-process.ts";
 import type { QmpClient } from "../../parsers/qemu/qmp.ts";
 import { CliError, reasonOf } from "../errors.ts";
 import type { GuestMachine } from "./machine.ts";
@@ -10,6 +20,8 @@ const CHUNK = 1 << 20;
 export interface EventLog {
   /** What has become different for whoever runs the QEMU, or "". */
   readonly note: string;
+  /** What has become of it while it was written, or "". */
+  taken(): string;
   /** QEMU writes no more: the log stands whole at the path that was asked for, and QEMU's is what it was. */
   end(client: QmpClient): Promise<void>;
 }
@@ -26,7 +38,7 @@ export async function openEventLog(machine: GuestMachine, path: string): Promise
     throw new CliError(
       `${path}: expected QEMU to write its log there (its user, AppArmor, SELinux or -sandbox may forbid it), found: ${text.trim() || "no file"}`,
     );
-  return new OwnLog(machine.commandLine);
+  return new OwnLog(machine, path);
 }
 
 /** The log file of a command line: of `-D`, or `file=` of `-trace`. */
@@ -46,13 +58,24 @@ function resolveOf({ pid }: GuestMachine, path: string): string {
 
 class OwnLog implements EventLog {
   readonly note: string;
+  /** Whether QEMU writes to it still; null where that cannot be seen. */
+  readonly #isOpen: (() => boolean) | null;
 
-  constructor(words: readonly string[]) {
+  constructor({ commandLine: words, pid }: GuestMachine, path: string) {
+    const file = realpathSync(path);
+    const isOpen = () => pid !== undefined && hasOpen(pid, file);
+    this.#isOpen = isOpen() ? isOpen : null;
     const logging = words.length === 0 || words.some((word) => /^--?(?:d|trace)$/.test(word));
     // Opening standard error again would cut a file that it is off: that is no way to give it back.
     this.note = logging
       ? 'QEMU\'s log went to its standard error before, if anywhere, and goes to /dev/null now: "logfile /dev/stderr" in its monitor sends it there again'
       : "";
+  }
+
+  taken(): string {
+    return this.#isOpen === null || this.#isOpen()
+      ? ""
+      : "somebody had QEMU write its log elsewhere while recording (another recorder, the monitor's logfile): events are missing";
   }
 
   async end(client: QmpClient): Promise<void> {
@@ -63,6 +86,7 @@ class OwnLog implements EventLog {
 /** Copies what a log has more at the end than it had at the beginning. */
 class CopiedLog implements EventLog {
   readonly note = "";
+  readonly taken = () => "";
   readonly #from: string;
   readonly #to: string;
   readonly #start: number;

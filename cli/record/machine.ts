@@ -76,18 +76,20 @@ export class GuestMachine {
 
   /**
    * Looks at the machine.
-   * @param name of the socket
-   * @param early also IOMMUs whose registers the guest has given no place yet
+   * @param socket its QMP socket
+   * @param launched what we have started: also IOMMUs whose registers the guest has given no place yet
    * @throws CliError where it has no IOMMU that is known, QmpError
    */
-  static async of(client: QmpClient, name: string, early = false): Promise<GuestMachine> {
+  static async of(client: QmpClient, socket: string, launched?: string): Promise<GuestMachine> {
+    const name = launched ?? socket;
     const { major, minor, micro } = client.version;
     if (major < OLDEST)
       throw new CliError(`${name}: expected QEMU ${OLDEST}.2 or later, found ${major}.${minor}.${micro}`);
     const regions = await client.monitor(REGIONS);
     const placed = iommusOf(regions);
     const pending = unplaced(placed, regions, await client.monitor("info pci"));
-    const iommus = early ? [...placed, ...pending.filter(({ config }) => config !== null)] : placed;
+    const iommus =
+      launched !== undefined ? [...placed, ...pending.filter(({ config }) => config !== null)] : placed;
     expectDistinct(iommus, name);
     if (iommus.length === 0) {
       if (pending.length > 0)
@@ -97,7 +99,7 @@ export class GuestMachine {
       const known = QEMU_IOMMUS.map(({ region }) => region).join(", ");
       throw new CliError(`${name}: expected a machine with an IOMMU (${known} in "info mtree"), found none`);
     }
-    const address = socketAddress(name);
+    const address = socketAddress(socket);
     const pid = "path" in address ? processBehind(address.path) : undefined;
     const memory = pid === undefined ? null : ProcessMemory.open(pid);
     const ram: Ram[] = [];

@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { packagePath } from "../../parsers/package-files.ts";
 import { CliError, reasonOf } from "../errors.ts";
+import { makeFolder } from "../make-folder.ts";
 
 /** Versions of QEMU's plugin interface that the plugin is built for: QEMU 9.2 to 11.0, and since 11.1. */
 export const PLUGIN_APIS = [7, 4] as const;
@@ -27,7 +28,7 @@ export function builtPlugin(api: PluginApi): string {
   const path = join(folder, `stores-${api}-${hash}.so`);
   if (existsSync(path)) return path;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw new CliError(
       `${folder}: expected a folder to keep the plugin in (XDG_CACHE_HOME), found ${reasonOf(error)}`,
@@ -41,7 +42,10 @@ export function builtPlugin(api: PluginApi): string {
     throw new CliError(
       `${compiler}: expected a C compiler, to build the plugin that records stores (set CC), found ${reasonOf(error)}`,
     );
-  if (status !== 0) throw new CliError(`${compiler}: expected ${source} to compile, found: ${stderr.trim()}`);
+  if (status !== 0) {
+    const found = stderr.trim() || (status === null ? "no end within a minute" : `exit status ${status}`);
+    throw new CliError(`${compiler}: expected ${source} to compile, found: ${found}`);
+  }
   renameSync(partial, path);
   return path;
 }

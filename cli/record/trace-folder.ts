@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { limeFile } from "../../parsers/memory/lime-writer.ts";
 import { CliError, reasonOf } from "../errors.ts";
+import { makeFolder } from "../make-folder.ts";
 import type { CapturedIommu } from "./capture.ts";
 
 export const NO_ROOM = "no room is left where the recording is written: events may be missing";
@@ -14,7 +15,7 @@ export class TraceFolder {
   constructor(path: string) {
     this.path = resolve(path);
     try {
-      mkdirSync(path, { recursive: true });
+      makeFolder(path);
     } catch (error) {
       throw new CliError(`${path}: expected to make a folder, found ${reasonOf(error)}`);
     }

@@ -7,7 +7,8 @@ export function processBehind(socketPath: string): number | undefined {
   try {
     const inodes = inodesOf(readFileSync("/proc/net/unix", "latin1"), resolve(socketPath), socketPath);
     if (inodes.size === 0) return undefined;
-    for (const pid of readdirSync("/proc")) if (/^\d+$/.test(pid) && holds(pid, inodes)) return Number(pid);
+    for (const pid of readdirSync("/proc"))
+      if (/^\d+$/.test(pid) && holds(pid, (target) => inodes.has(target))) return Number(pid);
   } catch {
     // Not Linux, or /proc is hidden.
   }
@@ -25,11 +26,16 @@ function inodesOf(table: string, ...paths: string[]): Set<string> {
   return found;
 }
 
-function holds(pid: string, inodes: ReadonlySet<string>): boolean {
+/** Whether a process has a file open, as far as that can be seen. */
+export function hasOpen(pid: number, path: string): boolean {
+  return holds(String(pid), (target) => target === path);
+}
+
+function holds(pid: string, wanted: (target: string) => boolean): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => {
       try {
-        return inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`));
+        return wanted(readlinkSync(`/proc/${pid}/fd/${fd}`));
       } catch {
         return false;
       }

@@ -207,7 +207,7 @@ function versionOf(name: string, greeting: Record<string, unknown>): QmpVersion 
 /** What messages call the system's codes. */
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such socket (ENOENT)",
-  ECONNREFUSED: "a socket that nobody listens on (ECONNREFUSED)",
+  ECONNREFUSED: "a socket that nobody listens on, or no socket (ECONNREFUSED)",
   EACCES: "no permission (EACCES)",
   ENOTSOCK: "a file that is no socket (ENOTSOCK)",
 };

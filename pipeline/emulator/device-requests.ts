@@ -61,10 +61,12 @@ export class DeviceRequests {
     const answer = await this.#answer(device, address, bytes, write);
     if (answer === null) return undefined;
     if (answer.result === "fault") return faultAnswer(answer);
-    if (answer.unsure === true && (await this.#denied(record, model, address))) return NOT_THERE;
+    if (answer.unsure !== undefined && (await this.#denied(record, model, answer.unsure))) return NOT_THERE;
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
-    if (pa === undefined) return places.some((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
+    // Where it may have gone out of memory, nobody can tell.
+    if (pa === undefined)
+      return places.length > 0 && places.every((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
     if (write && answer.cached === true && !this.#memory.has(pa)) return undefined;
     if (write && this.#memory.has(pa)) {
       const arrived = (await this.#machine.read8(pa)) === MARK;
@@ -93,7 +95,8 @@ export class DeviceRequests {
       priv: record.priv === true,
     });
     if (answer === null) return undefined;
-    return answer.result === "fault" ? faultAnswer(answer) : { result: "ok", pa: hex(answer.pa!) };
+    if (answer.result === "fault") return faultAnswer(answer);
+    return { result: "ok", ...(answer.pa === undefined ? {} : { pa: hex(answer.pa) }) };
   }
 
   /** Whether the IOMMU refuses what a device has asked for. */
@@ -141,8 +144,8 @@ export class DeviceRequests {
   ): Promise<bigint | undefined> {
     const reachable = places.filter((place) => this.#memory.has(place));
     if (!write) return this.#fetched(device, address, reachable);
-    for (const place of reachable) if ((await this.#machine.read8(place)) === MARK) return place;
-    return undefined;
+    const bytes = await Promise.all(reachable.map((place) => this.#machine.read8(place)));
+    return reachable[bytes.indexOf(MARK)];
   }
 
   /** The same of a read: each place has another byte for a while, and what the device has then is looked at. */

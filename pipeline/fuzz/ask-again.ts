@@ -1,6 +1,7 @@
 /** Worlds that were kept, asked about again: of a device that was mended, of another version, of another device. */
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../../walkers/word64.ts";
 import { NO_ALIASES } from "../verdicts/comparison.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
@@ -42,7 +43,8 @@ export async function askAgain(
     return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
   const observed = observedRecords(records, answers);
   const departures = judgeWorld(observed, null, codeAliases);
-  const signatures = signaturesOf(observed, departures, codeAliases, true).map(({ text }) => text);
+  const fuzzing = await VENDORS[model].fuzzing();
+  const signatures = signaturesOf(observed, departures, codeAliases, true, fuzzing).map(({ text }) => text);
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, signatures, failed: false };
 }

@@ -1,3 +1,4 @@
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -75,8 +76,8 @@ const MOST_FINDINGS = 200;
 /** Asks a device about one world after another, and finds out where it is wrong. */
 export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<CampaignReport> {
   const { model, limits } = port.identity;
-  const { maker, coverage } = await newWorldMaker(model, limits, options.seed);
-  const campaign = new Campaign(port, options, coverage);
+  const { maker, coverage, fuzzing } = await newWorldMaker(model, limits, options.seed);
+  const campaign = new Campaign(port, fuzzing, options, coverage);
   for (let worlds = 0; worlds < options.worlds && options.goesOn(); worlds++) {
     const world = maker.next();
     try {
@@ -98,11 +99,15 @@ export async function newWorldMaker(
   model: IommuModel,
   limits: DevicePort["identity"]["limits"],
   seed: number,
-): Promise<{ readonly maker: WorldMaker; readonly coverage: FuzzCoverage }> {
+): Promise<{
+  readonly maker: WorldMaker;
+  readonly coverage: FuzzCoverage;
+  readonly fuzzing: VendorFuzzing;
+}> {
   const vendor = VENDORS[model];
   const fuzzing = await vendor.fuzzing();
   const coverage = new FuzzCoverage(vendor, fuzzing, refusedCommands(model, limits));
-  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage };
+  return { maker: new WorldMaker(model, vendor, fuzzing, limits, coverage, seed), coverage, fuzzing };
 }
 
 /** A world that a device departs from. */
@@ -114,6 +119,7 @@ interface Departing extends Shown {
 class Campaign {
   gaveUp: DeviceFailure | null = null;
   readonly #port: DevicePort;
+  readonly #fuzzing: VendorFuzzing;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
   readonly #expected: ExpectedDepartures;
@@ -128,8 +134,9 @@ class Campaign {
   #failures = 0;
   #failuresInRow = 0;
 
-  constructor(port: DevicePort, options: CampaignOptions, coverage: FuzzCoverage) {
+  constructor(port: DevicePort, fuzzing: VendorFuzzing, options: CampaignOptions, coverage: FuzzCoverage) {
     this.#port = port;
+    this.#fuzzing = fuzzing;
     this.#options = options;
     this.#coverage = coverage;
     const expected = options.expected ?? NOTHING_EXPECTED;
@@ -152,7 +159,7 @@ class Campaign {
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = this.#expected.judge(observed, world.world, this.#coverage);
-    const signatures = signaturesOf(observed, departures, this.#codeAliases);
+    const signatures = signaturesOf(observed, departures, this.#codeAliases, false, this.#fuzzing);
     for (const [i, departure] of departures.entries())
       await this.#departs(world, { records, answers, departure, line: departure.line }, signatures[i]!);
   }
@@ -174,7 +181,7 @@ class Campaign {
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
-      signature: { text, where, expected: "an answer", observed: kind },
+      signature: { text, where, decided: where.includes("."), expected: "an answer", observed: kind },
       known: expected || this.#options.isKnown(text),
       world: world.number,
       records: shown.records,
@@ -199,9 +206,10 @@ class Campaign {
       this.#further++;
       return;
     }
-    const small = this.#options.shrinks && !expected ? await this.#shrink(world, shown) : { shown, runs: 0 };
+    const small =
+      this.#options.shrinks && !expected ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = signaturesOf(records, [small.shown.departure], this.#codeAliases, small.runs > 0)[0]!;
+    const signature = this.#signatureOf(records, small.shown.departure, small.runs > 0);
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -223,7 +231,11 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #shrink({ world }: WorldCase, found: Departing) {
+  #signatureOf(records: readonly WorldRecord[], departure: Departure, shrunk: boolean): Signature {
+    return signaturesOf(records, [departure], this.#codeAliases, shrunk, this.#fuzzing)[0]!;
+  }
+
+  #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {
     // What the device answers so even where nothing was there before is no answer from a cache.
     const kind = kindOf(found.departure);
     let kinds = [kind, kind.replace(/^stale-after-invalidation/, "mismatch")];
@@ -231,9 +243,11 @@ class Campaign {
     const shows = async (records: readonly WorldRecord[]): Promise<Departing | null> => {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
-      const departures = this.#expected.judge(observedRecords(records, answers), world);
-      const departure = departures.find((one) => kinds.includes(kindOf(one)));
+      const observed = observedRecords(records, answers);
+      const departure = this.#expected.judge(observed, world).find((one) => kinds.includes(kindOf(one)));
       if (departure === undefined) return null;
+      // What one field decides is not to become what another one does.
+      if (decided && this.#signatureOf(observed, departure, false).where !== where) return null;
       if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
       return { records, answers, departure, line: departure.line };
     };

@@ -34,11 +34,14 @@ export class ExpectedDepartures {
   judge(records: readonly WorldRecord[], world: World, coverage: FuzzCoverage | null = null): Departure[] {
     const { codeAliases, bugs } = this.#expected;
     const all = judgeWorld(records, coverage, codeAliases).filter((one) => !this.#isForeign(one));
-    if (all.length === 0 || bugs.length === 0) return all;
-    const still = judgeWorld(misread(records, world, bugs), null, codeAliases).map(({ line }) => line);
-    const unexplained = all.filter(({ line }) => still.includes(line));
-    this.excused += all.length - unexplained.length;
-    return unexplained;
+    let left = all;
+    for (const made of togetherOf(bugs)) {
+      if (left.length === 0) break;
+      const still = judgeWorld(misread(records, world, made), null, codeAliases).map(({ line }) => line);
+      left = left.filter(({ line }) => still.includes(line));
+    }
+    this.excused += all.length - left.length;
+    return left;
   }
 
   /** Nobody knows what is read as a table there. */
@@ -47,6 +50,12 @@ export class ExpectedDepartures {
     const address = BigInt(outcome.entry_addr);
     return this.#foreign.some(({ base, bytes }) => address >= base && address < base + bytes);
   }
+}
+
+/** Mistakes that are made at once: all of them, all but one, which not every part of a device makes, or one alone. */
+function togetherOf(bugs: readonly Bug[]): readonly (readonly Bug[])[] {
+  if (bugs.length < 2) return bugs.length === 0 ? [] : [bugs];
+  return [bugs, ...bugs.map((one) => bugs.filter((bug) => bug !== one)), ...bugs.map((one) => [one])];
 }
 
 /** A world as a device sees it that makes mistakes: its entries and registers are what they read as. */

@@ -23,6 +23,8 @@ export interface Departure {
   /** Line of the request: its record's index, plus one. */
   readonly line: number;
   readonly outcome: OutcomeRecord;
+  /** What the fault is for, where its code says too little of that; absent: it says enough. */
+  readonly condition?: string;
   readonly answer: DeviceAnswer;
 }
 
@@ -151,7 +153,8 @@ class DepartureSink implements ReplaySink {
 
   #departure(line: number, names: RequestNames, request: DmaRecord, outcome: Outcome): Departure {
     const answer = this.current.observed as DeviceAnswer;
-    return { line, outcome: outcomeRecord(line, names, request, outcome), answer };
+    const condition = outcome.status === FAULT && outcome.fault!.coarse ? { condition: outcome.reason! } : {};
+    return { line, outcome: outcomeRecord(line, names, request, outcome), ...condition, answer };
   }
 
   #cover(request: DmaRecord, outcome: Outcome): void {

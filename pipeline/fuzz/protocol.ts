@@ -112,6 +112,7 @@ function limitsOf(model: IommuModel, given: Readonly<Record<string, unknown>>): 
     priv: read.flag("priv", NO_LIMITS.priv),
     untranslated: read.flag("untranslated", NO_LIMITS.untranslated),
     len: read.length(),
+    untold: NO_LIMITS.untold,
   };
 }
 

@@ -2,6 +2,7 @@ import type { TraceHandler } from "../../parsers/trace/record-source.ts";
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
 import type { Layout } from "../../walkers/layout.ts";
@@ -15,15 +16,20 @@ import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
 import { DEFAULT_OPTIONS } from "../replay/options.ts";
 import { RecordedSystem } from "../replay/recorded-system.ts";
-import { fieldClasses, hasReserved } from "./field-classes.ts";
+import { fieldClasses } from "./field-classes.ts";
 import { encode } from "./mutations.ts";
 import type { LookUp } from "./past-invalidations.ts";
+
+/** In the place of a field. */
+const RESERVED_BITS = "reserved bits";
 
 /** An entry that a walk read. */
 export interface ReadEntry {
   readonly layout: Layout;
   readonly frame: number;
   readonly offset: number;
+  /** Of page tables; NO_LEVEL for another structure. */
+  readonly level: number;
   readonly littleEndian: boolean;
   /** What was there. */
   readonly bytes: Uint8Array;
@@ -31,7 +37,7 @@ export interface ReadEntry {
 
 /** What an entry would be, were one of its fields of another value. */
 export interface Reading {
-  /** Its name, or "reserved bits". */
+  /** Its name, or RESERVED_BITS. */
   readonly field: string;
   readonly bytes: Uint8Array;
 }
@@ -120,10 +126,10 @@ export class RequestWalks implements TraceHandler {
   entriesOf(record: DmaRecord): ReadEntry[] {
     const entries: ReadEntry[] = [];
     const observer: WalkObserver = {
-      entry(layout, frame, offset, view, at, _stage, _level, littleEndian) {
+      entry(layout, frame, offset, view, at, _stage, level, littleEndian) {
         if (view === null) return;
         const bytes = Uint8Array.from({ length: layout.bytes }, (_, i) => view.getUint8(at + i));
-        entries.push({ layout, frame, offset, littleEndian, bytes });
+        entries.push({ layout, frame, offset, level, littleEndian, bytes });
       },
     };
     const route = this.#system.iommus.route(record);
@@ -157,17 +163,44 @@ export class RequestWalks implements TraceHandler {
 }
 
 /** What a device would take an entry for that looks at one of its fields in another way. */
-export function* readingsOf({ layout, bytes: was, littleEndian }: ReadEntry): Generator<Reading> {
-  const changed = (field: string, change: (view: DataView) => void): Reading => {
-    const bytes = Uint8Array.from(was);
-    change(new DataView(bytes.buffer));
-    return { field, bytes };
-  };
-  if (hasReserved(layout))
-    yield changed("reserved bits", (view) => clearReserved(layout, view, littleEndian));
+export function* readingsOf(entry: ReadEntry): Generator<Reading> {
+  const { layout, littleEndian } = entry;
+  yield* reservedReadings(entry);
   for (const field of layout.names())
     for (const value of valuesOf(layout, field))
-      yield changed(field, (view) => encode(layout, field, value, view, littleEndian));
+      yield reading(entry, field, (view) => encode(layout, field, value, view, littleEndian));
+}
+
+/** The same of its reserved bits, where any are set: it is rather these than a field, which every entry has. */
+export function* reservedReadings(entry: ReadEntry): Generator<Reading> {
+  const { layout, bytes, littleEndian } = entry;
+  const view = new DataView(bytes.buffer);
+  if (layout.reservedSet(view, 0, littleEndian).length > 0) {
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, false));
+    // Who checks more of them than there are to check is right as soon as all are set.
+    yield reading(entry, RESERVED_BITS, (other) => setReserved(layout, other, littleEndian, true));
+  }
+  // Who does not know an extension takes what it has put there for reserved bits.
+  for (const field of layout.names())
+    if (layout.fields[field]!.needs !== undefined && layout.extract(field, view, 0, littleEndian) !== 0n)
+      yield reading(entry, field, (other) => setReserved(layout, other, littleEndian, true));
+}
+
+/** And where it says something rare, of what that usually is. */
+export function* usualReadings(
+  entry: ReadEntry,
+  { usual }: Pick<VendorFuzzing, "usual">,
+): Generator<Reading> {
+  const { layout, bytes, level, littleEndian } = entry;
+  const values = usual?.(layout, new DataView(bytes.buffer), level) ?? null;
+  if (values === null) return;
+  yield reading(entry, Object.keys(values).join(), (view) => layout.encode(values, view, 0, littleEndian));
+}
+
+function reading({ bytes: was }: ReadEntry, field: string, change: (view: DataView) => void): Reading {
+  const bytes = Uint8Array.from(was);
+  change(new DataView(bytes.buffer));
+  return { field, bytes };
 }
 
 /** Where an entry is, as records have it. */
@@ -187,11 +220,13 @@ function valuesOf(layout: Layout, field: string): bigint[] {
   return [0n, allOnes(layout, field)];
 }
 
-function clearReserved(layout: Layout, view: DataView, littleEndian: boolean): void {
+/** Sets or clears all reserved bits. */
+function setReserved(layout: Layout, view: DataView, littleEndian: boolean, set: boolean): void {
   if (layout.bytes < 8) return;
   const words = layout.reserved();
   for (let at = 0; at < layout.bytes; at += 8) {
     const mask = (BigInt(words[at / 4 + 1]!) << 32n) | BigInt(words[at / 4]!);
-    view.setBigUint64(at, view.getBigUint64(at, littleEndian) & ~mask, littleEndian);
+    const word = view.getBigUint64(at, littleEndian);
+    view.setBigUint64(at, set ? word | mask : word & ~mask, littleEndian);
   }
 }

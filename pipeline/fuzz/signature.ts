@@ -4,13 +4,25 @@
  */
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
-import type { Outcome } from "../iommus/outcome.ts";
-import { outcomeRecord } from "../output/outcome-record.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
 import { isTagged, PastInvalidations } from "./past-invalidations.ts";
-import { addressOfEntry, type ReadEntry, RequestWalks, readingsOf } from "./request-walks.ts";
+import {
+  addressOfEntry,
+  type ReadEntry,
+  type Reading,
+  RequestWalks,
+  readingsOf,
+  reservedReadings,
+  usualReadings,
+} from "./request-walks.ts";
+
+const PAGE_SHIFT = 12n;
+
+/** What a vendor knows of the rarer meanings of entries. */
+type Rarities = Pick<VendorFuzzing, "usual">;
 
 /** What departures have in common that are of one mistake, as far as can be told. */
 export interface Signature {
@@ -18,15 +30,18 @@ export interface Signature {
   readonly text: string;
   /** "VT-d context entry.TT"; "" where no field decides. */
   readonly where: string;
+  /** It names a field: the answer depends on that. */
+  readonly decided: boolean;
   /** What a correct IOMMU answers, and what the device did. */
   readonly expected: string;
   readonly observed: string;
 }
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
-export function kindOf({ outcome, answer }: Departure): string {
-  const kind = `${outcome.verdict}: ${expectedOf({ outcome })} → ${observedOf({ answer })}`;
-  return kind + elsewhere({ outcome, answer }) + (outcome.diff === "record" ? " (record)" : "");
+export function kindOf(departure: Departure): string {
+  const { verdict, diff } = departure.outcome;
+  const kind = `${verdict}: ${expectedOf(departure)} → ${observedOf(departure)}`;
+  return kind + elsewhere(departure) + (diff === "record" ? " (record)" : "");
 }
 
 /** Where a device says that it has met a fault, if that is not where it is to be: " (stage 2, TT)". */
@@ -36,9 +51,10 @@ function elsewhere({ outcome, answer }: Pick<Departure, "outcome" | "answer">): 
   return same ? "" : ` (stage ${answer.stage}, ${answer.class})`;
 }
 
-function expectedOf({ outcome }: Pick<Departure, "outcome">): string {
+function expectedOf({ outcome, condition }: Pick<Departure, "outcome" | "condition">): string {
   if (outcome.result !== "fault") return outcome.result;
-  return outcome.code === undefined ? outcome.name! : `${outcome.name} (${outcome.code})`;
+  const { code, name } = outcome;
+  return `${code === undefined ? name! : `${name} (${code})`}${condition === undefined ? "" : `, ${condition}`}`;
 }
 
 function observedOf({ answer }: Pick<Departure, "answer">): string {
@@ -57,30 +73,43 @@ export function signaturesOf(
   departures: readonly Departure[],
   codeAliases = NO_ALIASES,
   shrunk = false,
+  fuzzing: Rarities = {},
 ): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures, codeAliases, shrunk).places();
+  const places = new Attribution(records, departures, codeAliases, shrunk, fuzzing).places();
+  const held = new Map<string, Signature>();
   return departures.map((departure) => {
-    const { where, formerly } = places.get(departure)!;
-    const kind = formerly || kindOf(departure);
-    const [expected, observed] = [expectedOf(departure), observedOf(departure)];
-    return { text: where === "" ? kind : `${where}: ${kind}`, where, expected, observed };
+    const translation = translationOf(records[departure.line - 1]!, departure);
+    const earlier = held.get(translation);
+    if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
+    const signature = signatureOf(places.get(departure)!, departure);
+    if (translation !== "") held.set(translation, signature);
+    return signature;
   });
 }
 
-const NO_NAMES = { index: 0, iommu: undefined, device: "", trace: undefined };
+function signatureOf(where: string, departure: Departure): Signature {
+  const kind = kindOf(departure);
+  const text = where === "" ? kind : `${where}: ${kind}`;
+  const [expected, observed] = [expectedOf(departure), observedOf(departure)];
+  return { text, where, decided: where.includes("."), expected, observed };
+}
 
-interface Place {
-  readonly where: string;
-  /** The kind of departure that it would have been before an entry changed; "": it is one by what the entry is now. */
-  readonly formerly: string;
+/**
+ * The translation that a device has used: where there should be none, it has it in a cache from then on, and what it
+ * answers from that is no other mistake. "": it has used none.
+ */
+function translationOf({ dev, pasid, addr }: WorldRecord, { answer }: Departure): string {
+  if (answer.result !== "ok" || answer.pa === undefined) return "";
+  return [dev, pasid, BigInt(addr as string) >> PAGE_SHIFT, BigInt(answer.pa) >> PAGE_SHIFT].join();
 }
 
 class Attribution {
   readonly #records: readonly WorldRecord[];
+  readonly #fuzzing: Rarities;
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
-  readonly #places = new Map<Departure, Place>();
+  readonly #places = new Map<Departure, string>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
   readonly #comparison: Comparison;
   readonly #shrunk: boolean;
@@ -91,14 +120,16 @@ class Attribution {
     departures: readonly Departure[],
     codeAliases: CodeAliases,
     shrunk: boolean,
+    fuzzing: Rarities,
   ) {
     this.#shrunk = shrunk;
     this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
+    this.#fuzzing = fuzzing;
     this.#departures = new Map(departures.map((departure) => [departure.line, departure]));
   }
 
-  places(): ReadonlyMap<Departure, Place> {
+  places(): ReadonlyMap<Departure, string> {
     const last = Math.max(...this.#departures.keys());
     this.#walks.run(this.#records.slice(0, last), (command) => {
       const found = this.#walks.invalidationOf(command);
@@ -110,57 +141,17 @@ class Attribution {
   #request(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
-    const found = record.observed.present ? this.#decide(record) : "";
-    const { verdict } = departure.outcome;
-    const after = verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
-    // Of what passes: what a device says of a fault may be another name for it.
-    const passes = departure.answer.result === "ok";
-    const unexplained = verdict === "mismatch" && passes && !found.includes(".");
-    const former = unexplained && record.observed.present ? this.#formerly(line, record, departure) : null;
-    const tagged = verdict === "mismatch" && this.#isRefusedForItsTag(record, departure);
-    const where = after || (tagged ? `${found} (tagged address)` : found);
-    this.#places.set(departure, former ?? { where, formerly: "" });
-  }
-
-  /**
-   * What departs from what an entry once said, where a cache may hold it: one on the way, the last that has changed.
-   * Null: none has, or it makes no difference.
-   */
-  #formerly(line: number, record: DmaRecord, departure: Departure): Place | null {
-    let found: Place | null = null;
-    for (const entry of this.#walks.entriesOf(record).toReversed())
-      for (const bytes of this.#formersOf(entry, line).toReversed()) {
-        // Nothing comes from what said nothing.
-        if (Buffer.compare(bytes, entry.bytes) === 0 || bytes.every((byte) => byte === 0)) continue;
-        const place = this.#walks.with(entry, bytes, () => this.#placeOfFormer(record, departure));
-        if (place?.where.includes(".")) return place;
-        found ??= place;
-      }
-    return found;
-  }
-
-  #placeOfFormer(record: DmaRecord, { outcome: now, answer }: Departure): Place | null {
-    const outcome = this.#walks.walk(record);
-    const diff = outcome === null ? "" : this.#differs(outcome, record);
-    if (outcome === null || diff === "") return null;
-    const told = outcomeRecord(0, NO_NAMES, record, outcome);
-    if (told.result === now.result && told.code === now.code) return null;
-    const kind = kindOf({ line: 0, outcome: { ...told, verdict: "mismatch", diff }, answer });
-    return { where: this.#decide(record), formerly: kind.replace("mismatch", "formerly") };
+    const found = record.observed.present ? this.#decide(record, departure) : "";
+    const after =
+      departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
+    const tagged = departure.outcome.verdict === "mismatch" && this.#isRefusedForItsTag(record, departure);
+    this.#places.set(departure, after || (tagged ? `${found} (tagged address)` : found));
   }
 
   /** Whether what is refused has an address whose top byte says nothing. */
   #isRefusedForItsTag(record: DmaRecord, { answer }: Departure): boolean {
     const lookUp = answer.result === "fault" ? this.#walks.lookUpOf(record) : null;
     return lookUp !== null && isTagged(lookUp);
-  }
-
-  /** What an entry was, the latest last. */
-  #formersOf(entry: ReadEntry, line: number): Buffer[] {
-    const place = addressOfEntry(entry);
-    const before = this.#records.slice(0, line - 1);
-    const texts = before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : []));
-    return [...new Set(texts as string[])].map((data) => Buffer.from(data, "hex"));
   }
 
   /**
@@ -180,33 +171,48 @@ class Attribution {
 
   /** Whether the device would be right, were one of the entries that the walk reads as it once was. */
   #isFormer(line: number, record: DmaRecord): boolean {
-    return this.#walks
-      .entriesOf(record)
-      .some((entry) => this.#formersOf(entry, line).some((bytes) => this.#explains(entry, bytes, record)));
+    const before = this.#records.slice(0, line - 1);
+    return this.#walks.entriesOf(record).some((entry) => {
+      const place = addressOfEntry(entry);
+      const formers = new Set(
+        before.flatMap(({ type, addr, data }) => (type === "mem" && addr === place ? [data] : [])),
+      );
+      return [...formers].some((data) => this.#explains(entry, Buffer.from(data as string, "hex"), record));
+    });
   }
 
   /** The field that the answer depends on; else the structure that the walk ended with. */
-  #decide(record: DmaRecord): string {
+  #decide(record: DmaRecord, departure: Departure): string {
     const entries = this.#walks.entriesOf(record);
-    for (const entry of entries.toReversed()) {
-      const field = this.#fieldOf(entry, record);
-      if (field !== "") return `${entry.layout.name}.${field}`;
-    }
-    return entries.at(-1)?.layout.name ?? "";
+    const last = entries.at(-1)?.layout.name ?? "";
+    // A field that would suppress the record explains why there is none, though it does not say so.
+    if (lacksRecord(departure)) return last;
+    return (
+      this.#placeIn(entries, record, reservedReadings) ??
+      this.#placeIn(entries, record, (entry) => usualReadings(entry, this.#fuzzing)) ??
+      this.#placeIn(entries, record, readingsOf) ??
+      last
+    );
   }
 
-  /** The first field of an entry with which, had it another value, the device would be right. */
-  #fieldOf(entry: ReadEntry, record: DmaRecord): string {
-    for (const { field, bytes } of readingsOf(entry)) if (this.#explains(entry, bytes, record)) return field;
-    return "";
+  /** The first field, of the entry read last at first, with which, had it another value, the device would be right. */
+  #placeIn(
+    entries: readonly ReadEntry[],
+    record: DmaRecord,
+    readings: (entry: ReadEntry) => Iterable<Reading>,
+  ): string | undefined {
+    for (const entry of entries.toReversed())
+      for (const { field, bytes } of readings(entry))
+        if (this.#explains(entry, bytes, record)) return `${entry.layout.name}.${field}`;
+    return undefined;
   }
 
   #explains(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): boolean {
     const outcome = this.#walks.walkWith(entry, bytes, record);
-    return outcome !== null && this.#differs(outcome, record) === "";
+    return outcome !== null && this.#comparison.difference(outcome, record.observed) === "";
   }
+}
 
-  #differs(outcome: Outcome, record: DmaRecord): ReturnType<Comparison["difference"]> {
-    return this.#comparison.difference(outcome, record.observed);
-  }
+function lacksRecord({ outcome, answer }: Departure): boolean {
+  return outcome.diff === "record" && answer.recorded === false;
 }

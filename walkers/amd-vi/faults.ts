@@ -36,6 +36,7 @@ export const IO_PAGE_FAULT: Fault = {
   name: "IO_PAGE_FAULT",
   reason: "PTE_FETCH",
   others: ["PERMISSION", "BAD_PTE", "OOR_ADDRESS", "PASID_INVALID", "BAD_DEVICE_CONTEXT", "SOURCEID_INVALID"],
+  coarse: true,
   source: "AMD 48882, 2.5.3",
   text: "The page tables do not map the address or do not permit the access; the flags say which.",
   causes: [

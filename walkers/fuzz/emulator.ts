@@ -34,7 +34,7 @@ export interface EmulatedRequest {
 /** What an emulator did with a request, by its trace events and what it wrote into its fault log. */
 export interface EmulatedAnswer {
   readonly result: "ok" | "fault";
-  /** ok: where the first byte went. */
+  /** ok: where the first byte went; absent: nobody can tell, unless `places` are given. */
   readonly pa?: bigint;
   /** ok, instead of `pa`: where it may have gone, as it is not told how large the page is. */
   readonly places?: readonly bigint[];
@@ -47,8 +47,8 @@ export interface EmulatedAnswer {
   readonly faultClass?: string;
   /** It came from a cache, which checks rights without telling: whether bytes arrived is to be looked at. */
   readonly cached?: boolean;
-  /** A request that was refused without a record would look the same: the IOMMU is to be asked once more. */
-  readonly unsure?: boolean;
+  /** An address that a refusal without a record would say the same of: the IOMMU is to be asked for it once more. */
+  readonly unsure?: bigint;
 }
 
 export interface EmulatorDriver {
@@ -56,12 +56,18 @@ export interface EmulatorDriver {
   readonly architecture: string;
   /** What the emulated IOMMU is called. */
   readonly name: string;
+  /** First version that has it; absent: any. */
+  readonly since?: number;
   /** Words of the command line, but for memory, accelerator and devices. @param version 7.2 is 7.2 */
   machine(version: number): readonly string[];
   /** Properties that the machine has and no register tells. */
   props(version: number): Readonly<Record<string, PropertyValue>>;
+  /** Whether a version has a fault log that says what was recorded. Absent: all have. */
+  logsFaults?(version: number): boolean;
   /** What its requests can be, where that is not what an `edu` device makes of bytes in memory. */
   readonly limits: Partial<Limits>;
+  /** What it does not tell of its answers, in words. Absent: nothing more than the limits say. */
+  untold?(version: number): readonly string[];
   /** Trace events that tell what became of a request. */
   readonly events: readonly string[];
   /** Requester ids of its devices, on bus 0. */

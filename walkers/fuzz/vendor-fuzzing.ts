@@ -4,7 +4,7 @@ import type { Layout } from "../layout.ts";
 import type { EntryRules } from "../tables/entry-rule.ts";
 import type { Bug } from "./bug.ts";
 import type { EmulatorDriver } from "./emulator.ts";
-import type { RegisterLayouts, World } from "./world.ts";
+import type { FieldValues, RegisterLayouts, World } from "./world.ts";
 
 /** The numbered rules of one structure. */
 interface StructureRules {
@@ -35,6 +35,11 @@ export interface VendorFuzzing {
    * Absent: there is no such thing.
    */
   ambiguous?(layout: Layout, view: DataView, littleEndian: boolean): boolean;
+  /**
+   * What who knows only the usual meaning of an entry's fields takes one for that says something rarer: values of its fields.
+   * Absent, or null: there is nothing rare in it.
+   */
+  usual?(layout: Layout, view: DataView, level: number): FieldValues | null;
   /** Operands of the command that completes others, where some are needed; default: none. */
   completion?(world: World): OwedCommand;
   /** Drives a new machine of an emulator that has an IOMMU of this vendor. */

@@ -33,6 +33,8 @@ export interface Limits {
   readonly pagesInMemory: boolean;
   /** All memory that there is, zeros in the beginning; absent: there is no other. */
   readonly ram?: readonly MemoryRange[];
+  /** Whether faults are recorded cannot be told; absent: it can. */
+  readonly unlogged?: boolean;
   /** Where something else than memory answers: what comes of tables there is not known. Absent: nowhere. */
   readonly foreign?: readonly MemoryRange[];
   /** Largest values of fields of commands, by the command's name: it refuses what is larger. Absent: it takes what it should. */
@@ -47,6 +49,8 @@ export interface Limits {
   readonly untranslated: boolean;
   /** Longest request, in bytes. */
   readonly len: number;
+  /** What else cannot be told of its answers, in words. */
+  readonly untold: readonly string[];
 }
 
 export const NO_LIMITS: Limits = {
@@ -62,6 +66,7 @@ export const NO_LIMITS: Limits = {
   priv: true,
   untranslated: true,
   len: 2 ** 16,
+  untold: [],
 };
 
 /** Addresses of one device that are worth asking for. */

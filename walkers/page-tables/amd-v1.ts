@@ -9,7 +9,7 @@
  */
 
 import type { RepeatedLeaf } from "../caching.ts";
-import { bit, bits, frame, ignored, layout } from "../layout.ts";
+import { bit, bits, frame, ignored, type Layout, layout } from "../layout.ts";
 import { frameOf, pow2 } from "../memory.ts";
 import { READ, WRITE } from "../request.ts";
 import type { TableReader } from "../table-reader.ts";
@@ -29,22 +29,6 @@ const NEXT_LEVEL = {
   7: "page whose size its address encodes",
 } as const;
 
-/** An entry that maps a page: Next Level 0 or 7. */
-export const AmdV1Entry = layout("AMD-Vi v1 page translation entry", "AMD 48882, 2.2.3", 8, {
-  PR: bit(0, "Present"),
-  IGN0: ignored(4, 1),
-  A: bit(5, "Accessed"),
-  D: bit(6, "Dirty"),
-  IGN1: ignored(8, 7),
-  NEXT_LEVEL: bits(11, 9, "Next level", NEXT_LEVEL),
-  ADDR: frame(51, 12, "Page, or next table"),
-  U: bit(59, "Untranslated access only (attribute of ATS responses)"),
-  FC: bit(60, "Force coherent"),
-  IR: bit(61, "I/O read permission"),
-  IW: bit(62, "I/O write permission"),
-  IGN2: ignored(63, 63),
-});
-
 /**
  * An entry that points to a table: Next Level 1 to 6. Bits 60:59, which are FC and U of a page's entry, are reserved: so
  * VirtualBox has them, which was written from the specification (include/VBox/iommu-amd.h, IOPDE_T), and illumos, Xen and
@@ -61,6 +45,28 @@ export const AmdV1Directory = layout("AMD-Vi v1 page directory entry", "AMD 4888
   IW: bit(62, "I/O write permission"),
   IGN2: ignored(63, 63),
 });
+
+/** An entry that maps a page: Next Level 0 or 7. One that is read as such, and points to a table, is a directory entry. */
+export const AmdV1Entry = layout(
+  "AMD-Vi v1 page translation entry",
+  "AMD 48882, 2.2.3",
+  8,
+  {
+    PR: bit(0, "Present"),
+    IGN0: ignored(4, 1),
+    A: bit(5, "Accessed"),
+    D: bit(6, "Dirty"),
+    IGN1: ignored(8, 7),
+    NEXT_LEVEL: bits(11, 9, "Next level", NEXT_LEVEL),
+    ADDR: frame(51, 12, "Page, or next table"),
+    U: bit(59, "Untranslated access only (attribute of ATS responses)"),
+    FC: bit(60, "Force coherent"),
+    IR: bit(61, "I/O read permission"),
+    IW: bit(62, "I/O write permission"),
+    IGN2: ignored(63, 63),
+  },
+  (_hi, lo) => structureOf(lo),
+);
 
 const PR = AmdV1Entry.mask.PR.lo;
 const NEXT_LEVEL_SHIFT = AmdV1Entry.fields.NEXT_LEVEL.parts[0]![1];
@@ -93,7 +99,7 @@ const FREE_HI = AmdV1Entry.mask.IGN2.hi;
  */
 export const SIZED_PAGES: RepeatedLeaf = {
   entries(stage, level, hi, lo) {
-    const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+    const next = nextLevelOf(lo);
     if (stage !== STAGE || (lo & PR) === 0 || next !== SIZED_PAGE) return 0;
     const shift = leafShift(level, next, hi, lo);
     return shift === 0 ? 0 : shift - radix512Shift(level);
@@ -165,8 +171,8 @@ export class AmdV1Walk {
       const entryLo = tables.lo;
       const entryHi = tables.hi;
       if ((entryLo & PR) === 0) return NOT_PRESENT;
-      const next = (entryLo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
-      const leaf = next === 0 || next === SIZED_PAGE;
+      const next = nextLevelOf(entryLo);
+      const leaf = isLeaf(next);
       const reserved =
         entryHi & ((leaf || this.oneFormat ? ENTRY_RESERVED_HI : DIRECTORY_RESERVED_HI) | this.reservedHi);
       if (reserved !== 0) {
@@ -196,8 +202,21 @@ export class AmdV1Walk {
  * @param lo low half of the entry
  */
 export function usedShift(level: number, lo: number): number {
-  const next = (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+  const next = nextLevelOf(lo);
   return next === 0 || next >= level ? radix512Shift(level) : radix512Shift(next + 1);
+}
+
+/** @param lo low half of an entry */
+function nextLevelOf(lo: number): number {
+  return (lo >>> NEXT_LEVEL_SHIFT) & NEXT_LEVEL_MASK;
+}
+
+function isLeaf(nextLevel: number): boolean {
+  return nextLevel === 0 || nextLevel === SIZED_PAGE;
+}
+
+function structureOf(lo: number): Layout {
+  return isLeaf(nextLevelOf(lo)) ? AmdV1Entry : AmdV1Directory;
 }
 
 /** Bits of the addresses that tables of a mode translate. */

@@ -1,5 +1,5 @@
 import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
-import { AmdV1Entry } from "../../page-tables/amd-v1.ts";
+import { AmdV1Directory, AmdV1Entry } from "../../page-tables/amd-v1.ts";
 import { X86Entry } from "../../page-tables/x86-64.ts";
 import { DeviceTableEntry, Gcr3Entry } from "../device-table-entry.ts";
 import { ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "../faults.ts";
@@ -22,13 +22,24 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     name: "page-entry-reserved",
     text: "ignores reserved bits of host page table entries",
     source: `${SOURCE}, 2.2.3`,
-    misreads: [withoutReserved(AmdV1Entry)],
+    misreads: [withoutReserved(AmdV1Entry), withoutReserved(AmdV1Directory)],
   },
   {
     name: "page-size-encoding",
     text: "takes a page whose size its address encodes for one of its level's size",
     source: `${SOURCE}, 2.2.3`,
     misreads: [misreading(AmdV1Entry, { NEXT_LEVEL: (next) => (next === 7n ? 0n : next) })],
+  },
+  {
+    name: "skipped-levels",
+    text: "walks the levels that Next Level of a host entry skips",
+    source: `${SOURCE}, 2.2.3`,
+    misreads: [
+      {
+        layout: AmdV1Directory,
+        change: (view, _littleEndian, level) => AmdV1Directory.encode({ NEXT_LEVEL: level - 1 }, view, 0),
+      },
+    ],
   },
   {
     name: "leaf-present",
@@ -40,7 +51,7 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     name: "upper-permissions",
     text: "does not accumulate the permissions of upper host levels",
     source: `${SOURCE}, 2.2.3`,
-    misreads: [misreading(AmdV1Entry, { IR: 1, IW: 1 }, [2, 3, 4, 5, 6])],
+    misreads: [misreading(AmdV1Directory, { IR: 1, IW: 1 })],
   },
   {
     name: "device-entry-permissions",

@@ -41,5 +41,10 @@ export const AMD_VI_FUZZING: VendorFuzzing = {
   /** 2.2.3: a page whose size its address encodes has as many entries as it covers, all alike. */
   ambiguous: (layout, view) =>
     (layout === AmdV1Entry || layout === AmdV1Directory) && layout.extract("NEXT_LEVEL", view, 0) === 7n,
+  /** 2.2.3: that levels are skipped. */
+  usual: (layout, view, level) =>
+    layout === AmdV1Directory && layout.extract("NEXT_LEVEL", view, 0) < level - 1
+      ? { NEXT_LEVEL: level - 1 }
+      : null,
   bugs: AMD_VI_BUGS,
 };

@@ -5,7 +5,7 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import { AMD_VI_FAULT_RECORD } from "../fault-record.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
@@ -26,6 +26,9 @@ const EFR2 = UNIT + 0x1a0n;
 const CMD_BUF_TAIL = UNIT + 0x2008n;
 const EVENT_LOG_HEAD = UNIT + 0x2010n;
 const EVENT_LOG_TAIL = UNIT + 0x2018n;
+const STATUS = UNIT + 0x2020n;
+/** Status.EventLogInt. */
+const EVENT_INT = 2n;
 
 /** Memory that is no world's: both rings, of 256 entries, and where their bases say so. */
 const COMMANDS = 0x1_0000n;
@@ -40,6 +43,8 @@ const INVALIDATE_ENTRY = 2n << 60n;
 
 /** Since when translation has to be asked for. */
 const REMAP_VERSION = 10.1;
+/** Events are put into the log, but its tail does not move. */
+const LAST_UNLOGGED = 10.0;
 const ENABLED = BigInt(ControlRegister.mask.IOMMUEN.lo);
 const COMMANDS_ON = BigInt(ControlRegister.mask.CMDBUFEN.lo);
 /** What a trace that says nothing of the register means. */
@@ -61,8 +66,15 @@ class Rings {
   /** Both are empty. */
   begin(machine: EmulatedMachine): void {
     this.#tail = 0;
-    this.#read = 0;
     machine.write64(CMD_BUF_BASE, COMMANDS | RING_LENGTH);
+    this.#forget(machine);
+  }
+
+  /** Whatever is in the event log is no request's: a command may log the entry that it looks at. */
+  #forget(machine: EmulatedMachine): void {
+    this.#read = 0;
+    // While its interrupt bit is set, QEMU does not take a base.
+    machine.write64(STATUS, EVENT_INT);
     machine.write64(EVENT_LOG_BASE, EVENTS | RING_LENGTH);
   }
 
@@ -70,6 +82,7 @@ class Rings {
     for (const i of [0, 1]) machine.write64(COMMANDS + BigInt(this.#tail + 8 * i), words[i] ?? 0n);
     this.#tail = (this.#tail + COMMAND_BYTES) % RING_BYTES;
     machine.write64(CMD_BUF_TAIL, BigInt(this.#tail));
+    this.#forget(machine);
   }
 
   /** The first event of a request since the last call. */
@@ -103,8 +116,9 @@ export function qemuAmd(): EmulatorDriver {
       ];
     },
     props: () => ({}),
+    logsFaults: (version) => version > LAST_UNLOGGED,
     // Events do not tell pages from each other, and none tells of what V=0 lets through.
-    limits: { untranslated: false, len: 1 },
+    limits: { untranslated: false, len: 1, foreign: X86_FOREIGN },
     events: [
       "amdvi_translation_result",
       "amdvi_cache_update",
@@ -167,8 +181,12 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
   if (!result) return null;
   const page = BigInt(`0x${result[1]}`);
   const passes = page !== 0n && page === (address & ~0xfffn);
-  if (events.some((event) => DENIED.test(event)) || !(passes || events.some((event) => HELD.test(event))))
-    return { result: "fault", recorded: false };
+  // Before 11 an entry with V=0 is told of as one that is invalid, and lets all through.
+  const denied = events.some((event) => DENIED.test(event));
+  const held = events.some((event) => HELD.test(event));
+  // Where nothing is translated, nothing can be told of the first page: a fault has address 0 as well.
+  if (page === 0n && address < 0x1000n && !held) return null;
+  if (!passes && (denied || !held)) return { result: "fault", recorded: false };
   return { result: "ok", places: placesOf(page, address) };
 }
 

@@ -5,6 +5,7 @@ import {
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
+  MSIPTP_OFF,
   MsiMrifPte,
   MsiPte,
   PdtEntry,
@@ -46,5 +47,10 @@ export const RISCV_FUZZING: VendorFuzzing = {
   /** Svnapot: a page of 64 KiB has 16 entries, all alike. */
   ambiguous: (layout, view, littleEndian) =>
     layout === SvEntry && layout.extract("N", view, 0, littleEndian) === 1n,
+  usual: (layout, view) => {
+    const says = (field: string) => layout.extract(field, view, 0, true) !== 0n;
+    if (layout === DeviceContextLayout) return says("msiptp_MODE") ? { msiptp_MODE: MSIPTP_OFF } : null;
+    return layout === SvEntry && says("N") ? { N: 0 } : null;
+  },
   bugs: RISCV_BUGS,
 };

@@ -36,6 +36,8 @@ const RAM = 0x8000_0000n;
 const MEMORY = { base: RAM + 0x140_0000n, bytes: 0x2c0_0000n } as const;
 /** What its cache has invalidated stays in it until it is full, and each command looks at all of it. */
 const IOATC_ENTRIES = 1024;
+/** Before this version tr_response.PPN lacked its low bits. */
+const TELLS_PPN = 10.1;
 /** Where it boots from. */
 const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
 /** Memory that is no world's: both queues. */
@@ -102,10 +104,16 @@ class Queues {
 
 export function qemuRiscv(): EmulatorDriver {
   const queues = new Queues();
+  /** Its translation-request interface tells where a translation leads. */
+  let tells = true;
   return {
     architecture: "riscv64",
     name: "riscv-iommu-pci",
-    machine: () => ["-M", "virt", "-device", `riscv-iommu-pci,addr=1.0,ioatc-limit=${IOATC_ENTRIES}`],
+    since: 9.2,
+    machine(version) {
+      tells = version >= TELLS_PPN;
+      return ["-M", "virt", "-device", `riscv-iommu-pci,addr=1.0,ioatc-limit=${IOATC_ENTRIES}`];
+    },
     props: () => ({}),
     limits: {
       devices: [...FUNCTIONS, ...WIDE_IDS],
@@ -114,6 +122,8 @@ export function qemuRiscv(): EmulatorDriver {
       pasid: true,
       leastPasid: 1,
     },
+    untold: (version) =>
+      version < TELLS_PPN ? ["where requests lead that no device makes: tr_response has not all of it"] : [],
     events: ["riscv_iommu_dma"],
     devices: FUNCTIONS,
     memory: MEMORY,
@@ -151,7 +161,7 @@ export function qemuRiscv(): EmulatorDriver {
     faultRecord: (machine) => queues.fault(machine),
     answer,
 
-    ask: (machine, request) => askForTranslation(machine, UNIT, request, () => queues.fault(machine)),
+    ask: (machine, request) => askForTranslation(machine, UNIT, request, tells, () => queues.fault(machine)),
   };
 }
 
@@ -165,9 +175,17 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
     .filter((match) => match !== null)
     .map(([, iova, output]) => {
       const input = BigInt(`0x${iova}`);
-      return (BigInt(`0x${output}`) & ~PAGE) | ((address > input ? address : input) & PAGE);
+      const asked = address > input ? address : input;
+      return { asked, pa: (BigInt(`0x${output}`) & ~PAGE) | (asked & PAGE) };
     });
-  const [pa, ...furtherPages] = pages;
-  if (pa === undefined || pages.some((page) => page <= PAGE)) return null;
-  return { result: "ok", pa, furtherPages, cached: true, unsure: pa === address };
+  const [first, ...further] = pages;
+  if (first === undefined || pages.some(({ pa }) => pa <= PAGE)) return null;
+  const unsure = pages.find(({ asked, pa }) => asked === pa)?.asked;
+  return {
+    result: "ok",
+    pa: first.pa,
+    furtherPages: further.map(({ pa }) => pa),
+    cached: true,
+    ...(unsure === undefined ? {} : { unsure }),
+  };
 }

@@ -24,6 +24,7 @@ const PAGE = 0xfffn;
 
 /**
  * @param unit address of its registers
+ * @param tells tr_response.PPN can be relied on
  * @param fault the first fault since it was last called
  * @returns null: it cannot be asked for that
  */
@@ -31,6 +32,7 @@ export async function askForTranslation(
   machine: EmulatedMachine,
   unit: bigint,
   request: EmulatedRequest,
+  tells: boolean,
   fault: () => Promise<DataView | null>,
 ): Promise<EmulatedAnswer | null> {
   const control = controlOf(request);
@@ -40,11 +42,13 @@ export async function askForTranslation(
   // "tr_response": whether the fault queue has a record of it is not said.
   if ((response & FAULT) !== 0n)
     return { result: "fault", ...(record === null ? {} : { code: RISCV_FAULT_RECORD.code(record) }) };
+  if (!tells) return { result: "ok" };
   const page = pageOf(response);
   if ((page & LARGE_OFFSET) !== 0n) return { result: "ok", pa: whole(page | (address & PAGE), address) };
   const offset = await offsetBits(machine, unit, control, address, response);
   // Of what was asked beside it nobody is to be told.
   await fault();
+  if (offset === null) return { result: "ok" };
   return { result: "ok", pa: whole(page | (address & offset), address) };
 }
 
@@ -68,7 +72,8 @@ const whole = (pa: bigint, address: bigint) => (BigInt.asUintN(PA_BITS, address)
 /**
  * Where a page is larger than 4 KiB, tr_response tells where it begins, without S: the specification has the PPN of the
  * address, or S. How large it is shows in what is answered for other addresses in it.
- * @returns the bits of an address that are an offset in its page
+ * @returns the bits of an address that are an offset in its page; null: it may be one of 64 KiB whose other entries are not
+ * as this one
  */
 async function offsetBits(
   machine: EmulatedMachine,
@@ -76,13 +81,13 @@ async function offsetBits(
   control: bigint,
   address: bigint,
   response: bigint,
-): Promise<bigint> {
+): Promise<bigint | null> {
   const others = await Promise.all(
     LARGE_SHIFTS.map((shift) => responseTo(machine, unit, control, address ^ (1n << (shift - 1n)))),
   );
   const smaller = others.findIndex((other) => other !== response);
-  const shift = smaller === 0 ? 12n : (LARGE_SHIFTS.at(smaller - 1) ?? LARGE_SHIFTS.at(-1)!);
-  return (1n << shift) - 1n;
+  const shift = smaller < 0 ? LARGE_SHIFTS.at(-1)! : LARGE_SHIFTS[smaller - 1];
+  return shift === undefined ? null : (1n << shift) - 1n;
 }
 
 /** The operands of a request of one page, or null where there are none for it: writes alone. */

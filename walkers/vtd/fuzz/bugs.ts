@@ -183,6 +183,7 @@ export const VTD_BUGS: readonly Bug[] = [
     misreads: [
       misreading(ContextEntry, { FPD: 0 }),
       misreading(ScalableContextEntry, { FPD: 0 }),
+      misreading(PasidDirectoryEntry, { FPD: 0 }),
       misreading(PasidEntry, { FPD: 0 }),
     ],
   },
