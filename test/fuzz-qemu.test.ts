@@ -98,6 +98,29 @@ it("a read of a page in the cache that no read has brought there is nothing to r
   expect(ask([hit, page], false)).toMatchObject({ result: "ok" });
 });
 
+describe("what the trace events of QEMU's amd-iommu say of a request", () => {
+  const DEVICE = "devid: 00:03.0 gpa 0x5123";
+  const result = (hpa: string) => `amdvi_translation_result ${DEVICE} hpa ${hpa}`;
+  const cached = (hpa: string) => `amdvi_cache_update  update iotlb domid 0x1 ${DEVICE} hpa ${hpa}`;
+  it.each([
+    ["a page", [cached("0x9000"), result("0x9000")], { result: "ok", places: [0x9123n] }],
+    [
+      "a page of 4 or 8 KiB",
+      [cached("0xa000"), result("0xa000")],
+      { result: "ok", places: [0xa123n, 0xb123n] },
+    ],
+    ["a fault", [result("0x0")], { result: "fault", recorded: false }],
+    ["what passes", [result("0x5000")], { result: "ok", places: [0x5123n] }],
+    ["nothing", [], null],
+  ])("%s", async (_name, lines, answer) => {
+    expect((await driver("amd"))().answer(lines, 0x5123n, null, false)).toEqual(answer);
+  });
+
+  it("nothing of the first page where none is cached", async () => {
+    expect((await driver("amd"))().answer([result("0x0")], 0x123n, null, false)).toBeNull();
+  });
+});
+
 describe("a QEMU that", () => {
   const start = async (path: string) => EmulatedDevice.start(path, MODEL, await driver(), 20_000);
 

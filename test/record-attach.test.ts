@@ -180,6 +180,17 @@ describe("a machine that runs", () => {
     expect(between(fake.asked.indexOf("cont"), fake.asked.lastIndexOf("stop"))).toBe(false);
   });
 
+  test("that is reset says that its tables were lost", async () => {
+    const { registers, ...more } = machine();
+    const now = { ...registers };
+    fake = await FakeQemu.open(socket, { ...more, registers: now });
+    fake.onCont = () => {
+      now["0xfed90020"] = 0n;
+    };
+    const { recording } = await record();
+    expect(recording.notes).toContainEqual(expect.stringMatching(/^dmar0 was reset while recording/));
+  });
+
   test("that stood still is not started", async () => {
     fake = await FakeQemu.open(socket, machine());
     fake.running = false;

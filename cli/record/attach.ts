@@ -1,4 +1,5 @@
 import { QmpClient, QmpError } from "../../parsers/qemu/qmp.ts";
+import { VENDORS } from "../../walkers/registry.ts";
 import { onInterrupt } from "../signals.ts";
 import { type Capture, capture } from "./capture.ts";
 import type { Ending } from "./ending.ts";
@@ -109,6 +110,11 @@ function changes(machine: GuestMachine, start: Capture, end: Capture | null): st
   for (const [i, { kind, id }] of machine.iommus.entries()) {
     const before = start.iommus[i]!.registers;
     const after = end?.iommus[i]?.registers ?? before;
+    const { root } = VENDORS[kind.model].registerNames;
+    if ((before.get(root) ?? 0n) !== 0n && after.get(root) === 0n)
+      notes.push(
+        `${id} was reset while recording, or was told of no tables any more: what they were at the end is not known, and requests whose tables changed are left out`,
+      );
     for (const { name } of kind.silent === true ? kind.leading : [])
       if (before.get(name) !== after.get(name))
         notes.push(

@@ -42,7 +42,7 @@ export interface Problem {
   readonly message: string;
 }
 
-/** IOMMUs of one trace: each keeps some 50 KB. The largest machines have a few dozen. */
+/** IOMMUs of one trace: each that is used keeps some 40 KB. The largest machines have a few dozen. */
 const MAX_IOMMUS = 1 << 12;
 /** Registers of one IOMMU, and properties: all are looked through when one changes. */
 const MAX_NAMES = 1 << 10;

@@ -42,7 +42,24 @@ interface CachedPage {
   readonly lo: number;
   readonly kind: number;
   readonly walk: WalkResult;
+  /** Entries of each stage that it was made from; of the second, those that have translated the page that the first led to. */
+  readonly entries: readonly StageEntry[];
+  /** The stage of an invalidation of one stage alone that covers it, and has not dropped it; 0: none. */
+  keptFrom: number;
 }
+
+interface StageEntry {
+  readonly stage: number;
+  readonly frame: number;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly littleEndian: boolean;
+  /** What it said, as hex. */
+  readonly was: string;
+}
+
+/** A and D of a page-table entry, which hardware sets (Privileged specification, Sv39). */
+const ACCESSED_AND_DIRTY = 0xc0;
 
 /** Line of an invalidation, and which of the pages that it covers is kept all the same. */
 export interface Mistake {
@@ -51,6 +68,10 @@ export interface Mistake {
 }
 
 class Unit {
+  readonly #memory: TraceMemory;
+  readonly #model: IommuModel;
+  /** The last walk was answered from a page kept by mistake, as an IOMMU with a cache of each stage may answer. */
+  byOneStage = false;
   readonly caching: Caching;
   readonly walker: IommuWalker;
   readonly state = new IommuState();
@@ -61,6 +82,8 @@ class Unit {
   readonly #sets = new Map<string, TagSet>();
 
   constructor(model: IommuModel, memory: TraceMemory) {
+    this.#memory = memory;
+    this.#model = model;
     this.caching = VENDORS[model].caching;
     this.walker = VENDORS[model].walker(memory);
     this.decoder = new CommandDecoder(model);
@@ -86,6 +109,7 @@ class Unit {
 
   walk(request: WalkRequest): WalkResult {
     const { walker } = this;
+    this.byOneStage = false;
     const out = new WalkResult();
     out.reset("intel");
     if (!walker.admit(request, out)) return out;
@@ -100,6 +124,9 @@ class Unit {
         .get(set)
         ?.find((p) => p.kind === kind && samePage(p, hi, request.addrLo, p.walk.pageShift));
       if (page === undefined) continue;
+      this.byOneStage =
+        page.keptFrom !== 0 &&
+        page.entries.every((entry) => entry.stage !== page.keptFrom || this.#isAsRead(entry));
       const low = 2 ** Math.min(page.walk.pageShift - 12, 20) - 1;
       const high = page.walk.pageShift > 32 ? 2 ** (page.walk.pageShift - 32) - 1 : 0;
       out.copyFrom(page.walk);
@@ -108,16 +135,54 @@ class Unit {
       out.frame = base + ((request.addrLo >>> 12) & low) + (hi & high) * 2 ** 20;
       return out;
     }
-    walker.translate(request, device, process, out);
+    const entries = this.#noteEntries(() => walker.translate(request, device, process, out));
     if (out.status === OK && out.pageShift !== 0) {
       const set = this.set(device, process, request.pasid, out.global);
       const walk = new WalkResult();
       walk.copyFrom(out);
       const pages = this.pages.get(set) ?? [];
-      pages.push({ hi: set.high(request.addrHi), lo: request.addrLo, kind, walk });
+      pages.push({
+        hi: set.high(request.addrHi),
+        lo: request.addrLo,
+        kind,
+        walk,
+        entries,
+        keptFrom: 0,
+      });
       this.pages.set(set, pages);
     }
     return out;
+  }
+
+  #noteEntries(walk: () => void): StageEntry[] {
+    const { tables } = this.walker;
+    let entries: StageEntry[] = [];
+    tables.observer = {
+      entry: ({ bytes }, frame, offset, view, _at, stage, _level, littleEndian) => {
+        if (stage === 0 || view === null) return;
+        // What the second stage says of the first one's tables does not tell where the page is.
+        if (stage === 1) entries = entries.filter((entry) => entry.stage === 1);
+        const at = { stage, frame, offset, bytes, littleEndian };
+        entries.push({ ...at, was: this.#read(at) });
+      },
+    };
+    walk();
+    tables.observer = null;
+    return entries;
+  }
+
+  #read({ frame, offset, bytes, littleEndian }: Omit<StageEntry, "was">): string {
+    const memory = this.#memory;
+    if (!memory.fetch(frame, offset, bytes)) return "";
+    const { view, at } = memory;
+    const entry = Buffer.from(new Uint8Array(view.buffer, view.byteOffset + at, bytes));
+    if (!littleEndian) entry.reverse();
+    entry[0]! &= ~ACCESSED_AND_DIRTY;
+    return entry.toString("hex");
+  }
+
+  #isAsRead(entry: StageEntry): boolean {
+    return this.#read(entry) === entry.was;
   }
 
   #device(request: WalkRequest, out: WalkResult): object | null {
@@ -152,10 +217,14 @@ class Unit {
     let covered = 0;
     for (const [set, pages] of this.pages) {
       if (!coversTags(inv, set)) continue;
-      const stay = pages.filter(
-        ({ hi, lo, walk }) =>
-          !coversPage(inv, set, hi, lo, walk.pageShift, walk.firstShift, walk.ipaFrame) || covered++ === kept,
-      );
+      const stay = pages.filter((page) => {
+        const { hi, lo, walk } = page;
+        if (!coversPage(inv, set, hi, lo, walk.pageShift, walk.firstShift, walk.ipaFrame)) return true;
+        if (covered++ !== kept) return false;
+        // RISC-V IOMMU 1.0, 3.1.1: of a cache for each stage, IOTINVAL.VMA and IOTINVAL.GVMA reach one.
+        if (this.#model === "riscv" && walk.ipaFrame >= 0) page.keptFrom = inv.stage;
+        return true;
+      });
       this.pages.set(set, stay);
     }
     return covered;
@@ -173,6 +242,8 @@ export interface Recorded {
   readonly records: Json[];
   /** Pages that each invalidation, by its index, covers. */
   readonly covered: Map<number, number>;
+  /** Requests, by their index, that the page kept by mistake answered as an IOMMU with a cache of each stage may. */
+  readonly byOneStage: ReadonlySet<number>;
 }
 
 /** Replays a trace's records on IOMMUs that cache, and notes what they answer. */
@@ -181,6 +252,7 @@ export function record(trace: readonly Json[], mistake: Mistake = { line: -1, pa
   const devices = new Devices();
   const units = new Map<string, Unit>();
   const covered = new Map<number, number>();
+  const byOneStage = new Set<number>();
   const records = trace.map((given, line) => {
     const r = given as Record<string, string> & Json;
     switch (r.type) {
@@ -221,14 +293,16 @@ export function record(trace: readonly Json[], mistake: Mistake = { line: -1, pa
         request.addrLo = lo;
         request.access = ACCESS[r.access ?? "r"]!;
         request.priv = (r.priv as unknown as boolean | undefined) ?? false;
-        const walk = units.get(r.iommu!)!.walk(request);
+        const unit = units.get(r.iommu!)!;
+        const walk = unit.walk(request);
+        if (unit.byOneStage) byOneStage.add(line);
         return { ...given, len: 1, observed: answerOf(walk) };
       }
       default:
         return given;
     }
   });
-  return { records, covered };
+  return { records, covered, byOneStage };
 }
 
 function answerOf(walk: WalkResult): Json {

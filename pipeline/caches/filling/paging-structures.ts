@@ -28,8 +28,6 @@ export class PagingStructures {
   readonly #contexts: Contexts;
   readonly #past: PastWalks;
   readonly #sizes = new LevelSizes();
-  /** By context, as they translate: their tags in `entries`. */
-  readonly #sets = new Map<TagSet, TagSet>();
 
   constructor(
     caching: Caching,
@@ -47,12 +45,12 @@ export class PagingStructures {
 
   /** Tags of the entries behind translations with some tags. */
   setOf(translations: TagSet): TagSet {
-    let set = this.#sets.get(translations);
-    if (set === undefined) {
-      // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
-      set = this.entries.tags.of(translations, translations.stages === SECOND ? NO_TAG : translations.space);
-      this.#sets.set(translations, set);
-    }
+    const known = translations.structures;
+    if (known !== null) return known;
+    // Those of a second stage belong to the domain, whatever its translations are tagged with besides.
+    const space = translations.stages === SECOND ? NO_TAG : translations.space;
+    const set = this.entries.tags.of(translations, space);
+    translations.structures = set;
     return set;
   }
 
@@ -224,9 +222,8 @@ export class PagingStructures {
     this.entries.clear();
   }
 
-  /** Everything is forgotten, the tags too. */
+  /** Everything is forgotten, the tags too; those of the translations are with them. */
   forget(): void {
     this.entries.forget();
-    this.#sets.clear();
   }
 }

@@ -20,6 +20,8 @@ export class TagSet implements TranslationTag {
   readonly leafShift: number;
   /** Those of the same tags that hold groups of leaves, by the leaves' size. */
   readonly groups: TagSet[] = [];
+  /** Of the table entries above its translations, which have tags of their own; null: there are none yet. */
+  structures: TagSet | null = null;
   /** Page sizes seen, as bits of their log2, in two halves. */
   #shiftsLo = 0;
   #shiftsHi = 0;

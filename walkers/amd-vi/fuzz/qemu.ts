@@ -119,16 +119,7 @@ export function qemuAmd(): EmulatorDriver {
     logsFaults: (version) => version > LAST_UNLOGGED,
     // Events do not tell pages from each other, and none tells of what V=0 lets through.
     limits: { untranslated: false, len: 1, foreign: X86_FOREIGN },
-    events: [
-      "amdvi_translation_result",
-      "amdvi_cache_update",
-      "amdvi_iotlb_hit",
-      "amdvi_page_fault",
-      "amdvi_invalid_dte",
-      "amdvi_dte_get_fail",
-      "amdvi_get_pte_hwerror",
-      "amdvi_mode_invalid",
-    ],
+    events: ["amdvi_translation_result", "amdvi_cache_update", "amdvi_iotlb_hit"],
     devices: FUNCTIONS,
     memory: X86_MEMORY,
     firstByte: 0n,
@@ -169,24 +160,26 @@ export function qemuAmd(): EmulatorDriver {
   };
 }
 
+const PAGE = 0x1000n;
 const RESULT = /^amdvi_translation_result .* gpa 0x\w+ hpa 0x(\w+)/;
-const DENIED = /^amdvi_(?:page_fault|invalid_dte|dte_get_fail|get_pte_hwerror|mode_invalid)/;
 const HELD = /^amdvi_(?:cache_update|iotlb_hit)/;
 
-/** What is neither cached nor denied in so many words is denied as well, unless it goes where it came from. */
+/**
+ * What is not cached is denied, unless it goes where it came from: before 11 an entry with V=0, which lets all through, is
+ * told of as one that is invalid. Whatever else the lines tell of may be of a command before: QEMU looks at the entry that
+ * it is told to invalidate.
+ */
 function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
   if (record !== null) return { result: "fault", code: AMD_VI_FAULT_RECORD.code(record), recorded: true };
   const events = lines.map((line) => line.replace(/^.*?(?=amdvi_)/, ""));
   const result = events.map((event) => RESULT.exec(event)).find((match) => match !== null);
   if (!result) return null;
   const page = BigInt(`0x${result[1]}`);
-  const passes = page !== 0n && page === (address & ~0xfffn);
-  // Before 11 an entry with V=0 is told of as one that is invalid, and lets all through.
-  const denied = events.some((event) => DENIED.test(event));
   const held = events.some((event) => HELD.test(event));
   // Where nothing is translated, nothing can be told of the first page: a fault has address 0 as well.
-  if (page === 0n && address < 0x1000n && !held) return null;
-  if (!passes && (denied || !held)) return { result: "fault", recorded: false };
+  if (page === 0n && address < PAGE && !held) return null;
+  const passes = page !== 0n && page === (address & ~(PAGE - 1n));
+  if (!passes && !held) return { result: "fault", recorded: false };
   return { result: "ok", places: placesOf(page, address) };
 }
 
