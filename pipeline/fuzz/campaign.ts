@@ -113,6 +113,8 @@ export async function newWorldMaker(
 /** A world that a device departs from. */
 interface Departing extends Shown {
   readonly answers: readonly (DeviceAnswer | undefined)[];
+  /** All of them, in the order of their lines, and the one that is shown. */
+  readonly departures: readonly Departure[];
   readonly departure: Departure;
 }
 
@@ -161,7 +163,11 @@ class Campaign {
     const departures = this.#expected.judge(observed, world.world, this.#coverage);
     const signatures = signaturesOf(observed, departures, this.#codeAliases, false, this.#fuzzing);
     for (const [i, departure] of departures.entries())
-      await this.#departs(world, { records, answers, departure, line: departure.line }, signatures[i]!);
+      await this.#departs(
+        world,
+        { records, answers, departures, departure, line: departure.line },
+        signatures[i]!,
+      );
   }
 
   async #fails(world: WorldCase, failure: DeviceFailure): Promise<void> {
@@ -209,7 +215,7 @@ class Campaign {
     const small =
       this.#options.shrinks && !expected ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = this.#signatureOf(records, small.shown.departure, small.runs > 0);
+    const signature = this.#signatureOf(records, small.shown, small.runs > 0);
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -231,8 +237,14 @@ class Campaign {
     await this.#options.onFinding(finding);
   }
 
-  #signatureOf(records: readonly WorldRecord[], departure: Departure, shrunk: boolean): Signature {
-    return signaturesOf(records, [departure], this.#codeAliases, shrunk, this.#fuzzing)[0]!;
+  /** What came before counts: a translation that the device should not have is used again from its caches. */
+  #signatureOf(
+    records: readonly WorldRecord[],
+    { departures, departure }: Pick<Departing, "departures" | "departure">,
+    shrunk: boolean,
+  ): Signature {
+    const before = departures.slice(0, departures.indexOf(departure) + 1);
+    return signaturesOf(records, before, this.#codeAliases, shrunk, this.#fuzzing).at(-1)!;
   }
 
   #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {
@@ -244,12 +256,14 @@ class Campaign {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
       const observed = observedRecords(records, answers);
-      const departure = this.#expected.judge(observed, world).find((one) => kinds.includes(kindOf(one)));
+      const departures = this.#expected.judge(observed, world);
+      const departure = departures.find((one) => kinds.includes(kindOf(one)));
       if (departure === undefined) return null;
       // What one field decides is not to become what another one does.
-      if (decided && this.#signatureOf(observed, departure, false).where !== where) return null;
+      if (decided && this.#signatureOf(observed, { departures, departure }, false).where !== where)
+        return null;
       if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
-      return { records, answers, departure, line: departure.line };
+      return { records, answers, departures, departure, line: departure.line };
     };
     return shrink(found, shows, (name) => regs[name] !== undefined || props[name] !== undefined);
   }
