@@ -1,7 +1,7 @@
-import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
+import { type Bug, misreading, withoutNeeding, withoutReserved } from "../../fuzz/bug.ts";
 import { AmdV1Directory, AmdV1Entry } from "../../page-tables/amd-v1.ts";
 import { X86Entry } from "../../page-tables/x86-64.ts";
-import { DeviceTableEntry, Gcr3Entry } from "../device-table-entry.ts";
+import { DeviceTableEntry, Gcr3Entry, RESERVED_IOCTL } from "../device-table-entry.ts";
 import { ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "../faults.ts";
 import { DeviceTableBase, ExtendedFeature2Register, ExtendedFeatureRegister } from "../registers.ts";
 
@@ -11,12 +11,35 @@ const efr = (values: Readonly<Record<string, number>>) => ({
   efr: { layout: ExtendedFeatureRegister, values },
 });
 
+/** What fields of device table entries need of EFR and EFR2. */
+const FEATURES = DeviceTableEntry.names().flatMap((name) => DeviceTableEntry.fields[name].needs ?? []);
+
 export const AMD_VI_BUGS: readonly Bug[] = [
   {
     name: "device-entry-reserved",
     text: "ignores reserved bits of device table entries",
     source: `${SOURCE}, 2.5.2`,
     misreads: [withoutReserved(DeviceTableEntry)],
+  },
+  {
+    name: "device-entry-features",
+    text: "ignores fields of device table entries that need what EFR does not report",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [withoutNeeding(DeviceTableEntry, FEATURES)],
+  },
+  {
+    name: "reserved-io-control",
+    text: "takes the reserved encoding of IoCtl",
+    source: `${SOURCE}, 2.5.2`,
+    misreads: [
+      misreading(DeviceTableEntry, { IOCTL: (ioctl) => (ioctl === BigInt(RESERVED_IOCTL) ? 0n : ioctl) }),
+    ],
+  },
+  {
+    name: "one-table-level",
+    text: "walks one level of guest CR3 tables whatever GLX says",
+    source: `${SOURCE}, 2.2.6`,
+    misreads: [misreading(DeviceTableEntry, { GLX: 0 })],
   },
   {
     name: "page-entry-reserved",
