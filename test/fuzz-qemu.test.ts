@@ -216,10 +216,10 @@ describe.skipIf(!installed)(`${QEMU}, as it is installed`, () => {
         mem("0x401180", words(width === 1 ? 0x40_2001n : 0x40_5001n, 0x100n | BigInt(width))),
         ...top,
         mem("0x402000", words(0x40_3003n)),
-        mem("0x403008", words(0x100_0083n)),
+        mem("0x403008", words(0x200_0083n)),
         iommu,
       ];
-      const ok = { result: "ok", pa: "0x1001000" };
+      const ok = { result: "ok", pa: "0x2001000" };
       expect(
         await port.run([...world, dma("r", "0x201000"), dma("w", "0x201000"), dma("w", "0x401000")]),
       ).toEqual([ok, ok, { result: "fault", code: "0x5", recorded: true }]);

@@ -67,23 +67,22 @@ describe("a first stage: what is wrong with an entry, and a right that entries a
     return (await s.run()).outcome(seq);
   }
 
+  // 3.6.1, 3.7.1, 7.1.3 (SGN.2, SGN.6): rights are those of a translation that is there and valid.
   it.each([
     ["SFS.2, and not a user's", PRESENT | WRITABLE, 0n, 0x71n, 0x81n],
     ["SFS.2, and not writable", PRESENT | USER, 0n, 0x71n, 0x85n],
     ["SFS.3, and its own rights", OPEN, RESERVED | PRESENT | USER, 0x72n, 0x85n],
     ["SFS.3, and neither a user's nor writable", PRESENT, RESERVED | OPEN, 0x72n, 0x81n],
     ["SGN.2, and not writable above", PRESENT | USER, PRESENT | WRITABLE, 0x81n, 0x85n],
-  ])("%s: either code is right", async (_, directory, page, first, second) => {
+  ])("%s: the first one alone is right", async (_, directory, page, first, second) => {
     for (const [code, verdict] of [
       [first, "match"],
-      [second, "match"],
-      [0x90n, "mismatch"],
-    ] as const)
-      expect(await outcomeOf(directory, page, code)).toMatchObject({
-        code: `0x${first.toString(16)}`,
-        other_code: `0x${second.toString(16)}`,
-        verdict,
-      });
+      [second, "mismatch"],
+    ] as const) {
+      const outcome = await outcomeOf(directory, page, code);
+      expect(outcome).toMatchObject({ code: `0x${first.toString(16)}`, verdict });
+      expect(outcome).not.toHaveProperty("other_code");
+    }
   });
 
   it.each([

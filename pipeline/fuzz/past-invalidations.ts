@@ -21,7 +21,6 @@ const MOST_KEPT = 32;
 /** Frames of the largest page that is common: 1 GiB. */
 const LARGE_PAGE = 2 ** 18;
 /** The top byte of an address is that of its bit 55 where it says nothing, in its high half. */
-const TOP_SHIFT = 24;
 const SIGN_SHIFT = 8;
 
 export class PastInvalidations {
@@ -49,14 +48,20 @@ export class PastInvalidations {
       ({ invalidation }) => coversTags(invalidation, tag) || coversTags(invalidation, global),
     );
     const frame = frameOf(top, addrLo);
-    const named = covering.findLast(({ invalidation }) => names(invalidation, frame, tag));
-    const found = named ?? covering.findLast(({ invalidation }) => isNear(invalidation, frame));
+    const found = covering.findLast(
+      ({ invalidation }) => names(invalidation, frame, tag) || isNear(invalidation, frame),
+    );
     if (found === undefined) return { name: last, how: "" };
-    if (named === undefined) return { name: found.name, how: "another address" };
+    if (!names(found.invalidation, frame, tag)) return { name: found.name, how: "another address" };
     if (!coversTags(found.invalidation, tag)) return { name: found.name, how: "global" };
-    const tagged = found.invalidation.hasAddress && addrHi >> TOP_SHIFT !== top >> TOP_SHIFT;
+    const tagged = found.invalidation.hasAddress && isTagged(lookUp);
     return { name: found.name, how: tagged ? "tagged address" : "" };
   }
+}
+
+/** Whether an address has a top byte that says nothing, or that would were it let pass. */
+export function isTagged({ tag, addrHi }: LookUp): boolean {
+  return tag.withoutTopByte && (addrHi << SIGN_SHIFT) >> SIGN_SHIFT !== addrHi;
 }
 
 /** Whether a page is among those that an invalidation names, as far as it names input addresses. */

@@ -107,14 +107,19 @@ export class RequestWalks implements TraceHandler {
   }
 
   /** As `walk`, were an entry of other bytes. */
-  walkWith({ frame, offset, bytes: was }: ReadEntry, bytes: Uint8Array, record: DmaRecord): Outcome | null {
+  walkWith(entry: ReadEntry, bytes: Uint8Array, record: DmaRecord): Outcome | null {
+    return this.with(entry, bytes, () => this.walk(record));
+  }
+
+  /** Does something while an entry is of other bytes. */
+  with<T>({ frame, offset, bytes: was }: ReadEntry, bytes: Uint8Array, act: () => T): T {
     const { memory } = this.#system;
     const hi = frameHi(frame);
     const lo = frameLo(frame) | offset;
     memory.write(hi, lo, bytes);
-    const outcome = this.walk(record);
+    const result = act();
     memory.write(hi, lo, was);
-    return outcome;
+    return result;
   }
 
   /** What the walk of a request reads, in its order. */

@@ -8,7 +8,7 @@ import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { Departure } from "./judge.ts";
-import { PastInvalidations } from "./past-invalidations.ts";
+import { isTagged, PastInvalidations } from "./past-invalidations.ts";
 import {
   addressOfEntry,
   type ReadEntry,
@@ -144,7 +144,14 @@ class Attribution {
     const found = record.observed.present ? this.#decide(record, departure) : "";
     const after =
       departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";
-    this.#places.set(departure, after || found);
+    const tagged = departure.outcome.verdict === "mismatch" && this.#isRefusedForItsTag(record, departure);
+    this.#places.set(departure, after || (tagged ? `${found} (tagged address)` : found));
+  }
+
+  /** Whether what is refused has an address whose top byte says nothing. */
+  #isRefusedForItsTag(record: DmaRecord, { answer }: Departure): boolean {
+    const lookUp = answer.result === "fault" ? this.#walks.lookUpOf(record) : null;
+    return lookUp !== null && isTagged(lookUp);
   }
 
   /**

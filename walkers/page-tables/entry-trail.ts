@@ -33,23 +33,18 @@ export class EntryTrail {
    * @returns its level, or 0 where there is none
    */
   find(tables: TableReader, clearHi: number, clearLo: number, setHi: number): number {
-    const level = this.levelOf(clearHi, clearLo, setHi);
-    if (level === 0) return 0;
-    tables.frame = this.#frame[level]!;
-    tables.offset = this.#offset[level]!;
-    tables.hi = this.#hi[level]!;
-    tables.lo = this.#lo[level]!;
-    tables.hole = false;
-    return level;
-  }
-
-  /** As `find`, but that nobody is blamed. */
-  levelOf(clearHi: number, clearLo: number, setHi: number): number {
     for (let level = LEVELS - 1; level > 0; level--) {
       if ((this.#kept & (1 << level)) === 0) continue;
       const hi = this.#hi[level]!;
-      const missing = (clearHi | clearLo) !== 0 && ((hi & clearHi) | (this.#lo[level]! & clearLo)) === 0;
-      if (missing || (hi & setHi) !== 0) return level;
+      const lo = this.#lo[level]!;
+      const missing = (clearHi | clearLo) !== 0 && ((hi & clearHi) | (lo & clearLo)) === 0;
+      if (!missing && (hi & setHi) === 0) continue;
+      tables.frame = this.#frame[level]!;
+      tables.offset = this.#offset[level]!;
+      tables.hi = hi;
+      tables.lo = lo;
+      tables.hole = false;
+      return level;
     }
     return 0;
   }

@@ -143,10 +143,8 @@ export class X8664Walk {
       const entryHi = tables.hi;
       if ((entryLo & P) === 0) return NOT_PRESENT;
       const leaf = level === 1 || (entryLo & PS) !== 0;
-      if ((entryHi & this.reservedHi) !== 0 || (leaf && level > 1 && this.#malformed(level, entryLo))) {
-        TRAIL.keep(level, tables);
+      if ((entryHi & this.reservedHi) !== 0 || (leaf && level > 1 && this.#malformed(level, entryLo)))
         return RESERVED;
-      }
       const next = (entryHi & ADDR_HI) * 0x10_0000 + (entryLo >>> 12);
       if (next >= this.frameLimit) return ADDRESS_SIZE;
       const updatable = this.updatesFlags && (second === null || (second.perm & WRITE) !== 0);
@@ -178,19 +176,6 @@ export class X8664Walk {
     if (level > 3 || (level === 3 && !this.gigabytePages)) return true;
     // The page offset has to be clear, less PAT.
     return (lo & (frameMask(level) << FRAME_SHIFT) & ~PAT) !== 0;
-  }
-
-  /**
-   * After a walk that has not found a page: whether the entries down to the one that failed, or its own rights where that
-   * has reserved bits set, deny a user.
-   * @param write also a user's write
-   * @returns which right is missing first; "": none
-   */
-  withheld(write: boolean): "" | "RW" | "US" {
-    const user = TRAIL.levelOf(X86Entry.mask.US.hi, US, 0);
-    const writable = write ? TRAIL.levelOf(X86Entry.mask.RW.hi, RW, 0) : 0;
-    if (user === 0 && writable === 0) return "";
-    return writable > user ? "RW" : "US";
   }
 
   /**

@@ -38,6 +38,9 @@ export class StructureReader {
   readonly #features: SmmuFeatures;
   readonly #stage2: Stage2;
 
+  /** 3.4.3, note 5: an address of the stream table beyond the OAS is truncated; else it is where nothing can be read. */
+  truncates = false;
+
   constructor(tables: TableReader, features: SmmuFeatures, stage2: Stage2) {
     this.#tables = tables;
     this.#features = features;
@@ -78,9 +81,13 @@ export class StructureReader {
     return this.#readStreamTable(Ste, frame, offset + index * Ste.bytes, out);
   }
 
-  #readStreamTable(layout: typeof L1Std | typeof Ste, frame: number, at: number, out: WalkResult): boolean {
+  #readStreamTable(layout: typeof L1Std | typeof Ste, base: number, at: number, out: WalkResult): boolean {
     const inFrame = at % 4096;
-    if (this.#tables.read(layout, frame + (at - inFrame) / 4096, inFrame)) return true;
+    const frame = base + (at - inFrame) / 4096;
+    const { frameLimit } = this.#features;
+    if (frame >= frameLimit) out.disputed = true;
+    const read = this.truncates ? frame % frameLimit : frame;
+    if (this.#tables.read(layout, read, inFrame)) return true;
     this.#tables.blame(out);
     return this.terminate(faults.F_STE_FETCH, out);
   }

@@ -68,6 +68,15 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     this.#structures = new StructureReader(this.tables, this.features, this.#stage2);
   }
 
+  get otherReading(): boolean {
+    return this.#structures.truncates;
+  }
+
+  /** 3.4.3: what becomes of an address of the stream table beyond the OAS is CONSTRAINED UNPREDICTABLE. */
+  set otherReading(other: boolean) {
+    this.#structures.truncates = other;
+  }
+
   configure(state: IommuState): void {
     this.features.configure(state);
     this.#stage2.eventQueue = this.features.eventQueue;

@@ -11,7 +11,6 @@ import {
   FOR_DATA,
   NOT_PRESENT,
   OUT_OF_RANGE,
-  RESERVED,
   SECOND_STAGE_FAULT,
   WALKED,
 } from "../page-tables/stage.ts";
@@ -179,7 +178,6 @@ function firstStage(
   const status = first.walk(tables, process.firstRoot, levels, addrHi, addrLo, nested ? second : null, out);
   if (status !== WALKED) {
     firstStageFault(unit, status, levels, process, out);
-    if (LOWER.includes(status) && !privileged) out.otherFault = deniedAbove(first, access);
     return;
   }
   const perm = firstStageRights(first, privileged, request.pasid !== NO_PASID, process);
@@ -235,18 +233,6 @@ function firstStageFault(
   refuseEntry(tables, out, fault, process.fpd);
 }
 
-/** How walks end at an entry of which entries above, or its own rights, may deny the access. */
-const LOWER: readonly number[] = [FETCH_FAILED, NOT_PRESENT, RESERVED];
-
-/**
- * What a unit reports that looks at the rights of each entry as it walks: the specification has no order of a right that
- * is missing, and of what is wrong with an entry further down.
- */
-function deniedAbove(first: X8664Walk, access: number): VtdFault | null {
-  const right = first.withheld((access & WRITE) !== 0);
-  return right === "" ? null : right === "US" ? SGN_2 : SGN_6;
-}
-
 /** A flag has to be set: either hardware does not do it, or the second stage forbids it. */
 function updateFault(unit: TranslateUnit, process: VtdPasidContext): VtdFault {
   if (!unit.first.updatesFlags) return SFS_9;
@@ -291,8 +277,6 @@ function permits(
   }
   out.stage = 1;
   out.level = first.level;
-  // Nothing orders the two conditions of a user's write to what is neither the user's nor writable.
-  if (fault === SGN_2 && (access & WRITE) !== 0 && !first.writable) out.otherFault = SGN_6;
   return refuseEntry(tables, out, fault, process.fpd);
 }
 
