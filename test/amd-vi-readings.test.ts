@@ -39,37 +39,6 @@ describe("bits 60:59 of a page directory entry", () => {
   });
 });
 
-/** As `directory`, then what changes its page, and once more: what is told of the second request. */
-async function changed(first: Observed, change: "page" | "device", invalidates: boolean, second: Observed) {
-  const s = new Scenario("amd", { efr: 0n, control: 0x1405n, dev_tab_base: DEVICES });
-  s.put(DEVICES + 0x18n * 32n, 3n | (2n << 9n) | 0x5000n | RIGHTS, 1n, 0n, 0n);
-  s.put(0x5000n, 0x6201n | RIGHTS | (1n << 60n)).put(0x6000n, 0x20_0001n | RIGHTS);
-  s.dma({ dev: "00:03.0", addr: 0x10n }, first);
-  if (change === "page") s.put(0x6000n, 0n);
-  else s.put(DEVICES + 0x18n * 32n, 1n, 1n, 0n, 0n);
-  // INVALIDATE_DEVTAB_ENTRY, INVALIDATE_IOMMU_PAGES of all pages of domain 1, COMPLETION_WAIT.
-  if (invalidates)
-    s.cmd((2n << 60n) | 0x18n, 0n)
-      .cmd((3n << 60n) | (1n << 32n), 0x7fff_ffff_ffff_f003n)
-      .cmd(1n << 60n, 0n);
-  const seq = s.dma({ dev: "00:03.0", addr: 0x10n }, second);
-  return (await s.run()).outcome(seq);
-}
-
-describe("what a cache holds of a page by the reading that the recorded IOMMU shows", () => {
-  it.each(["page", "device"] as const)(
-    "is used when the %s has changed, until it is invalidated",
-    async (change) => {
-      const old = 0x20_0010n;
-      expect(await changed(old, change, false, old)).toMatchObject({ result: "fault", verdict: "stale" });
-      expect(await changed(old, change, true, old)).toMatchObject({ verdict: "stale-after-invalidation" });
-      expect(await changed(old, change, false, 0x30_0010n)).toMatchObject({ verdict: "mismatch" });
-      // Whoever takes the bit for a reserved one has cached nothing.
-      expect(await changed(IO_PAGE_FAULT, change, false, old)).toMatchObject({ verdict: "mismatch" });
-    },
-  );
-});
-
 /** GV, GIOV: guest tables of 4 levels at 0x30000, with pages at 0x1000, and at bit 47 and 0x1000. */
 async function guest(addr: bigint, pasid?: number, observed?: Observed) {
   const s = new Scenario("amd", { efr: 0x1_000f_0000_1810n, control: 0x1_1401n, dev_tab_base: DEVICES });

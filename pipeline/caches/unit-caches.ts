@@ -56,9 +56,6 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Registers and properties as of the last change. */
   #state = new IommuState();
-  /** An answer has shown that the recorded IOMMU reads the specification as `otherReading` does. */
-  #readsOtherwise = false;
-
   /**
    * @param iotlbs IOTLBs to simulate beside
    * @param unflushed what IOMMUs may not see yet; null where nobody keeps track
@@ -285,22 +282,6 @@ export class UnitCaches {
     return this.#noted.use(request, walk, time);
   }
 
-  /**
-   * Notes the walks of a request as `otherReading` of the specification has them: the recorded IOMMU goes by that, and so
-   * may what it answers from its caches later.
-   * @param walks tells of the request's walks
-   */
-  useOtherwise(walks: () => void): void {
-    const { walker, engine } = this.#unit;
-    this.#readsOtherwise = true;
-    walker.otherReading = true;
-    // The engine remembers what one reading has given as that of the request.
-    engine.drop();
-    walks();
-    engine.drop();
-    walker.otherReading = false;
-  }
-
   holdNoPages(request: WalkRequest): boolean {
     return this.#noted.holdNoPages(request);
   }
@@ -388,16 +369,6 @@ export class UnitCaches {
    * @returns UNEXPLAINED, VALID or INVALIDATED; `staleSource` says what it was
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
-    const found = this.#explain(request, accept);
-    if (found !== UNEXPLAINED || !this.#readsOtherwise) return found;
-    const { walker } = this.#unit;
-    walker.otherReading = true;
-    const otherwise = this.#explain(request, accept);
-    walker.otherReading = false;
-    return otherwise;
-  }
-
-  #explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;

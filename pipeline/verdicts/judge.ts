@@ -43,8 +43,6 @@ export class Judge {
   behindStop = false;
   /** The answer was invalidated, but the change that it does not show came later: it may have been read again until then. */
   changedLater = false;
-  /** The answer shows another reading of the specification (`IommuWalker.otherReading`). */
-  readsOtherwise = false;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** One that it need not have seen either, though its answer does not show that. */
@@ -82,7 +80,6 @@ export class Judge {
     this.unflushed = null;
     this.behindStop = false;
     this.changedLater = false;
-    this.readsOtherwise = false;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
@@ -94,13 +91,9 @@ export class Judge {
       return;
     }
     outcome.difference = this.#comparison.difference(outcome, observed);
-    if (
-      outcome.difference !== "" &&
-      others.some((other) => this.#comparison.difference(other, observed) === "")
-    ) {
-      outcome.difference = "";
-      this.readsOtherwise = outcome.disputed;
-    }
+    if (outcome.difference !== "")
+      for (const other of others)
+        if (this.#comparison.difference(other, observed) === "") outcome.difference = "";
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
     else if (ofInterrupts(outcome, observed)) {
@@ -180,7 +173,6 @@ export class Judge {
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
   abstain(record: DmaRecord, outcome: Outcome): void {
     this.staleSource = null;
-    this.readsOtherwise = false;
     this.unseen = null;
     this.owed = NOTHING;
     outcome.verdict = record.observed.present ? "unknown" : "";
