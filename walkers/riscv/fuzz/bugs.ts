@@ -26,6 +26,17 @@ const inEntries = (
   values: Partial<Record<keyof typeof Sv32Entry.fields, Reading>>,
   levels?: readonly number[],
 ) => [misreading(Sv32Entry, values, levels), misreading(SvEntry, values, levels)];
+/** The same in entries alone that point to tables, which may stand at every level. */
+const inPointers = (values: Partial<Record<keyof typeof Sv32Entry.fields, number>>) =>
+  [Sv32Entry, SvEntry].map((layout) => ({
+    layout,
+    change: (view: DataView, littleEndian: boolean) => {
+      const isPointer = (["R", "W", "X"] as const).every(
+        (right) => layout.extract(right, view, 0, littleEndian) === 0n,
+      );
+      if (isPointer) layout.encode(values, view, 0, littleEndian);
+    },
+  }));
 
 /**
  * Not among them is what no answer shows: who tags global entries with a PSCID drops more than is asked for, and a table
@@ -37,6 +48,12 @@ export const RISCV_BUGS: readonly Bug[] = [
     text: "ignores reserved bits of device contexts",
     source: `${SOURCE}, 2.1.4, rule 1`,
     misreads: [withoutReserved(BaseDeviceContext), withoutReserved(DeviceContextLayout)],
+  },
+  {
+    name: "context-controls",
+    text: "ignores SADE, GADE, RCID and MCID, and whether capabilities let them be set",
+    source: `${SOURCE}, 2.1.4`,
+    misreads: inContexts({ SADE: 0, GADE: 0, RCID: 0, MCID: 0 }),
   },
   {
     name: "directory-reserved",
@@ -66,7 +83,7 @@ export const RISCV_BUGS: readonly Bug[] = [
     name: "pointer-flags",
     text: "ignores A, D and U of entries that point to tables",
     source: `${PRIVILEGED}, Sv32 and Sv39`,
-    misreads: inEntries({ A: 0, D: 0, U: 0 }, [4, 5]),
+    misreads: inPointers({ A: 0, D: 0, U: 0 }),
   },
   {
     name: "accessed",
