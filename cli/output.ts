@@ -18,6 +18,7 @@ import { setTimeout } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { printablePainted } from "../pipeline/words/paint.ts";
 import { CliError, ClosedPipe, reasonOf, systemCode } from "./errors.ts";
+import { NEVER } from "./signals.ts";
 
 /** Where a command's output goes. What is given to one `write` is there as a whole, or not at all. */
 export interface Output {
@@ -40,7 +41,6 @@ export interface Output {
 }
 
 const STDOUT = 1;
-const NEVER = new Promise<never>(() => {});
 
 /** Standard output. */
 export function standardOutput(): Output {

@@ -5,6 +5,9 @@ type CleanUp = () => void | Promise<void>;
 
 const cleanUps = new Set<CleanUp>();
 
+/** What waits for this goes no further: the process is being left. */
+export const NEVER = new Promise<never>(() => {});
+
 /**
  * Has something done when a signal ends the process.
  * @returns a function that cancels it
@@ -26,6 +29,15 @@ export function takeInterrupt(take: () => void): () => void {
   return () => {
     taker = null;
   };
+}
+
+/** Does all of it; also what is asked for meanwhile, as by the write of an output that began after the signal. */
+async function putInOrder(): Promise<void> {
+  while (cleanUps.size > 0) {
+    const due = [...cleanUps];
+    cleanUps.clear();
+    await Promise.allSettled(due.map(async (cleanUp) => cleanUp()));
+  }
 }
 
 /**
@@ -51,7 +63,7 @@ export function handleSignals(): void {
       }
       leaving = true;
       const exit = () => process.exit(status);
-      Promise.allSettled([...cleanUps].map(async (cleanUp) => cleanUp())).then(exit, exit);
+      putInOrder().then(exit, exit);
     });
   }
 }

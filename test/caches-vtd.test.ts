@@ -303,3 +303,28 @@ describe("VT-d: what a descriptor drops of the context cache", () => {
     expect(found.sort()).toEqual([...expected].sort());
   });
 });
+
+describe("VT-d: a request of two pages whose first faults", () => {
+  const asked = (both: boolean) => {
+    const s = new Scalable();
+    const table = new Radix(s, X86_64);
+    s.entry(1, 9n, table, null);
+    const old = s.page();
+    table.map(A + 0x1000n, old);
+    const first = s.dma({ dev: DEV, pasid: 1, addr: A + 0xff0n, len: both ? 32 : 16 }, { code: 0x71n });
+    table.map(A + 0x1000n, s.page());
+    return { s, first, second: s.dma({ dev: DEV, pasid: 1, addr: A + 0x1000n }, old) };
+  };
+
+  it("may have left its second in the IOTLB", async () => {
+    const { s, first, second } = asked(true);
+    const run = await s.run();
+    expect(run.outcome(first)).toMatchObject({ verdict: "match", code: "0x71", reads: 8 });
+    expect(run.verdict(second)).toBe("stale");
+  });
+
+  it("has not where it ends with the first", async () => {
+    const { s, second } = asked(false);
+    expect((await s.run()).verdict(second)).toBe("mismatch");
+  });
+});

@@ -98,6 +98,27 @@ it("a read of a page in the cache that no read has brought there is nothing to r
   expect(ask([hit, page], false)).toMatchObject({ result: "ok" });
 });
 
+it("a page that a write has brought there anew is no longer one that may be read", async () => {
+  const unit = (await driver())();
+  const page = "vtd_dmar_translate dev 00:03.0 iova 0x7f001000 -> gpa 0xbf001000 mask 0xfff";
+  const hit = "vtd_iotlb_page_hit IOTLB page hit sid 0x18 iova 0x7f001234 slpte 0x2 domain 0x5";
+  const fault = "vtd_dmar_fault sid 0x18 fault 5 addr 0x7f002000 write 1";
+  const ask = (lines: string[], write: boolean) => unit.answer(lines, 0x7f00_1234n, null, write);
+  ask([page], false);
+  ask([hit, page], true);
+  expect(ask([hit, page], false)).toMatchObject({ result: "ok" });
+  ask([page, fault], true);
+  expect(ask([hit, page], false)).toBeNull();
+});
+
+it("a write that faults on its first page has reached the one after it", async () => {
+  const lines = [
+    "vtd_dmar_fault sid 0x18 fault 5 addr 0x7f001ffe write 1",
+    "vtd_dmar_translate dev 00:03.0 iova 0x7f002000 -> gpa 0xbf004000 mask 0xfff",
+  ];
+  expect((await driver())().reached!(lines, 0x7f00_1ffen)).toEqual([0xbf00_4000n]);
+});
+
 describe("what the trace events of QEMU's amd-iommu say of a request", () => {
   const DEVICE = "devid: 00:03.0 gpa 0x5123";
   const result = (hpa: string) => `amdvi_translation_result ${DEVICE} hpa ${hpa}`;

@@ -216,6 +216,25 @@ describe("a machine that runs", () => {
     expect(readFileSync(target.trace, "utf8")).toContain('"assumed":["data"]');
   });
 
+  test("that is given more memory has the tables in it as they are at the end, and says so", async () => {
+    const grown = machine();
+    fake = await FakeQemu.open(socket, grown);
+    fake.override = (command) =>
+      command === "query-memory-devices" && grown.pages.has(0x100000)
+        ? { return: [{ type: "dimm", data: { id: "dimm1", addr: 0x100000000, size: 0x40000000 } }] }
+        : undefined;
+    fake.onCont = () => {
+      grown.pages.set(0x100000, Buffer.alloc(4096, 1));
+      grown.pages.get(0x1003)!.writeBigUInt64LE(0x100000003n, 16);
+    };
+    const { recording } = await record();
+    expect(recording.notes).toEqual([
+      "memory was plugged in while recording (dimm1, 0x100000000 to 0x13fffffff): what tables were in it is known of the end alone",
+    ]);
+    expect(recording.start.pages.has(0x100000)).toBe(false);
+    expect(recording.end!.pages.get(0x100000)).toEqual(Buffer.alloc(4096, 1));
+  });
+
   test("and whose devices do nothing has its tables in the trace all the same", async () => {
     fake = await FakeQemu.open(socket, machine({ log: "" }));
     const { target, report } = await record();
@@ -319,6 +338,44 @@ describe("a machine that is not left as it was found", () => {
     fake.onCont = () => setTimeout(() => asked === 2 && child.kill("SIGINT"), 300);
     expect(await over).toMatchObject({ status: 130 });
     isAsBefore();
+  });
+
+  test("goes on where Ctrl-C comes before the recording has begun, and nothing is left of it", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    const child = start(["record", "--qmp", socket, "-o", join(folder, "rec")]);
+    const over = ended(child);
+    fake.override = (command, line) => {
+      if (command !== "human-monitor-command" || !line.startsWith("logfile /") || !line.includes("rec"))
+        return undefined;
+      child.kill("SIGINT");
+      setTimeout(() => {
+        writeFileSync(line.slice(8), "");
+        fake!.logfile = line.slice(8);
+        fake!.send('{"return":""}\r\n');
+      }, 100);
+      return null;
+    };
+    expect(await over).toMatchObject({ status: 130 });
+    expect(fake.asked.filter((what) => /^(?:stop|cont)/.test(what))).toEqual(["stop", "cont"]);
+    isAsBefore();
+    expect(existsSync(join(folder, "rec"))).toBe(false);
+  });
+
+  test("leaves no half-written trace where Ctrl-C comes twice", async () => {
+    fake = await FakeQemu.open(socket, machine());
+    const child = start(["record", "--qmp", socket, "-o", join(folder, "rec")]);
+    const over = ended(child);
+    fake.onCont = () => setTimeout(() => fake!.running && child.kill("SIGINT"), 300);
+    let stops = 0;
+    fake.override = (command) => {
+      // The machine is looked at again, and what comes after it follows at once.
+      if (command !== "stop" || ++stops !== 2) return undefined;
+      child.kill("SIGINT");
+      return undefined;
+    };
+    expect(await over).toMatchObject({ status: 130, stderr: expect.not.stringContaining("not as it was") });
+    isAsBefore();
+    expect(readdirSync(join(folder, "rec")).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
   test("is gone for good: there is nothing to restore, and nothing to say", async () => {

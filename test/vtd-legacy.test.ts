@@ -38,6 +38,13 @@ describe("legacy mode: root and context table", () => {
     });
   });
 
+  it("leaves out the bits of RTADDR_REG that are beyond the host address width", () => {
+    const ask = (bit: bigint) =>
+      legacyMachine({ rtaddr: ROOT | (1n << bit) }, { output_bits: 46 }).ask(IOVA, { device: 0x19 });
+    expect(ask(46n)).toMatchObject({ name: "LCT.2" });
+    expect(ask(45n)).toMatchObject({ name: "LRT.1", entry: ROOT | (1n << 45n) });
+  });
+
   it.each([
     ["root bits 11:1", (m: VtdMachine) => m.put(ROOT, CONTEXT | 0x801n), "LRT.3"],
     ["root bits 127:64", (m: VtdMachine) => m.put(ROOT + 8n, 1n << 63n), "LRT.3"],

@@ -1,9 +1,9 @@
 import { QmpClient, QmpError } from "../../parsers/qemu/qmp.ts";
 import { VENDORS } from "../../walkers/registry.ts";
-import { onInterrupt } from "../signals.ts";
+import { NEVER, onInterrupt } from "../signals.ts";
 import { type Capture, capture } from "./capture.ts";
 import type { Ending } from "./ending.ts";
-import { openEventLog } from "./log-file.ts";
+import { type EventLog, openEventLog } from "./log-file.ts";
 import { GuestMachine } from "./machine.ts";
 import type { Recording } from "./recording.ts";
 import { leftText, undoAll } from "./restoration.ts";
@@ -45,30 +45,54 @@ async function recordMachine(
   const events = new TraceEvents(client);
   const notes: string[] = [];
   let start: Capture;
-  let log: Awaited<ReturnType<typeof openEventLog>> | null = null;
-  // Whatever goes wrong from here on: the machine goes on as it did before.
+  let log: EventLog;
+  let opened: EventLog | null = null;
+  // Whatever goes wrong from here on: the machine goes on as it did before. It is restored once.
+  let restored: Promise<void> | null = null;
   const restore = (goOn = running) =>
     undoAll(client, name, [
       (by) => events.off(by),
-      async (by) => log?.end(by),
+      async (by) => opened?.end(by),
       async (by) => (goOn ? by.execute("cont") : null),
     ]);
-  const restoreOrSay = (goOn: boolean, tell: (text: string) => void) =>
-    restore(goOn).catch((error) => {
+  const restoreOrSay = (goOn: boolean, tell: (text: string) => void) => {
+    restored ??= restore(goOn).catch((error) => {
       const text = leftText(error);
       if (text !== "") tell(text);
     });
-  const cancel = onInterrupt(() => restoreOrSay(running, say));
+    return restored;
+  };
+  let leaving = false;
+  let switching: Promise<EventLog> | null = null;
+  let recording = false;
+  const switchOn = async (): Promise<EventLog> => {
+    opened = await openEventLog(machine, folder.log);
+    await events.on(machine.iommus);
+    return opened;
+  };
+  const cancel = onInterrupt(async () => {
+    leaving = true;
+    // What is being switched on is switched off when it is on.
+    await switching?.catch(() => {});
+    await restoreOrSay(running, say);
+    if (!recording) folder.discard();
+  });
   const began = performance.now();
   try {
     if (running) await client.execute("stop");
     start = await capture(machine);
+    if (leaving) return await NEVER;
     folder.memory(folder.start, start.pages);
     folder.iommus(start.iommus);
-    log = await openEventLog(machine, folder.log);
-    await events.on(machine.iommus);
+    switching = switchOn();
+    log = await switching;
+    if (leaving) return await NEVER;
+    ending.watch(client);
     if (running) await client.execute("cont");
+    recording = true;
   } catch (error) {
+    // The signal's own ending is under way.
+    if (leaving) return await NEVER;
     await restoreOrSay(running, say);
     cancel();
     throw error;
@@ -84,7 +108,7 @@ async function recordMachine(
   try {
     if (!client.gone) {
       if (running && why !== "guest") await client.execute("stop");
-      notes.push(...(await machine.moved()));
+      notes.push(...(await machine.moved()), ...(await machine.plugged()));
       if (log.taken() !== "") notes.push(log.taken());
       end = await capture(machine);
       folder.memory(folder.end, end.pages);

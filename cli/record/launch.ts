@@ -145,6 +145,7 @@ async function recordFromStart(
   say(
     `QEMU ${major}.${minor}.${micro}: ${machine.iommus.map(({ id }) => id).join(", ")}; recording from power-on`,
   );
+  ending.watch(client);
   if (!words.includes("-S")) await client.execute("cont");
   const why = await ending.of(client);
   folder.iommus(placement.iommus);
@@ -155,7 +156,7 @@ async function recordFromStart(
     if (!client.gone) {
       await client.execute("stop");
       map.enable(false);
-      notes.push(...(await machine.moved()));
+      notes.push(...(await machine.moved()), ...(await machine.plugged()));
       end = await capture(machine);
       // Also those that have been missed.
       for (const frame of [...follower.pages.keys(), ...follower.queues, ...(follower.reached() ?? [])]) {

@@ -6,6 +6,7 @@ import {
   type SeveralUnits,
 } from "../../parsers/logs/qemu-iommus.ts";
 import { commandLineOf, ProcessMemory, processBehind } from "../../parsers/qemu/host-process.ts";
+import { memoryDevices } from "../../parsers/qemu/memory-devices.ts";
 import {
   configSpaceOf,
   functionsOf,
@@ -55,7 +56,7 @@ export class GuestMachine {
   iommus: readonly MachineIommu[];
   readonly pid: number | undefined;
   readonly kvm: boolean;
-  readonly #ram: readonly Ram[];
+  readonly #ram: Ram[];
   readonly #memory: ProcessMemory | null;
 
   private constructor(
@@ -63,7 +64,7 @@ export class GuestMachine {
     iommus: readonly MachineIommu[],
     pid: number | undefined,
     kvm: boolean,
-    ram: readonly Ram[],
+    ram: Ram[],
     memory: ProcessMemory | null,
   ) {
     this.client = client;
@@ -105,8 +106,7 @@ export class GuestMachine {
     const ram: Ram[] = [];
     for (const region of ramOf(await client.monitor("info mtree -f"))) {
       if (region.last - region.first + 1n < MIN_RAM) continue;
-      const text = memory === null ? "" : await client.monitor(`gpa2hva 0x${region.first.toString(16)}`);
-      ram.push({ ...region, host: hostAddressOf(text) });
+      ram.push(await placedRam(client, region, memory));
     }
     if (ram.length === 0) throw new CliError(`${name}: expected RAM in "info mtree -f", found none`);
     const { enabled } = (await client.execute("query-kvm")) as { enabled?: boolean };
@@ -158,6 +158,23 @@ export class GuestMachine {
       );
   }
 
+  /**
+   * Looks for memory devices that were plugged in since: they are read from here on.
+   * @returns a sentence for each
+   * @throws QmpError
+   */
+  async plugged(): Promise<string[]> {
+    const now = memoryDevices(await this.client.execute("query-memory-devices"));
+    const added = now.filter(
+      ({ first, last }) => !this.#ram.some((known) => known.first <= first && known.last >= last),
+    );
+    for (const region of added) this.#ram.push(await placedRam(this.client, region, this.#memory));
+    return added.map(
+      ({ name, first, last }) =>
+        `memory was plugged in while recording (${name}, ${hex(first)} to ${hex(last)}): what tables were in it is known of the end alone`,
+    );
+  }
+
   /** A page out of QEMU's memory; null where that cannot be read, and has to be asked for. */
   pageNow(frame: number): Uint8Array | null {
     const address = BigInt(frame) << BigInt(FRAME_SHIFT);
@@ -205,6 +222,15 @@ export class GuestMachine {
     this.#memory?.close();
     this.client.close();
   }
+}
+
+async function placedRam(
+  client: QmpClient,
+  region: MemoryRegion,
+  memory: ProcessMemory | null,
+): Promise<Ram> {
+  const text = memory === null ? "" : await client.monitor(`gpa2hva 0x${region.first.toString(16)}`);
+  return { ...region, host: hostAddressOf(text) };
 }
 
 function iommusOf(text: string): MachineIommu[] {

@@ -119,7 +119,16 @@ export class DeviceRequests {
     // Whoever has read the fault log has waited for the request as well.
     const record = faultRecord === undefined ? null : await faultRecord(machine);
     if (faultRecord === undefined) await machine.flush();
-    return this.#driver.answer(this.#lines(), address, record, write);
+    const lines = this.#lines();
+    const answer = this.#driver.answer(lines, address, record, write);
+    if (write && answer?.result !== "ok") this.#restoreReached(lines, address);
+    return answer;
+  }
+
+  /** A fault on one page keeps no device from writing the others: what it leaves would be taken for another write's. */
+  #restoreReached(lines: readonly string[], address: bigint): void {
+    for (const place of this.#driver.reached?.(lines, address) ?? [])
+      this.#memory.restore(place & ~(PAGE - 1n), Number(PAGE));
   }
 
   /** Puts back what a device has written over: the bytes of each page where they went. */

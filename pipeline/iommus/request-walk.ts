@@ -7,6 +7,8 @@ import type { Outcome } from "./outcome.ts";
 const PASSING_BYTES = 2 ** PASSING_SHIFT;
 /** Pieces of one page that caches are told of: what these are, all are. */
 const MOST_PIECES = 1 << 16;
+/** Pages after one that faults that caches are told of: no device has more of a request under way. */
+const MOST_PAGES_AFTER = 8;
 const EVERY_PAGE = { holdNoPages: () => false };
 const UNBOUNDED: Effort = { left: Number.POSITIVE_INFINITY };
 
@@ -56,8 +58,11 @@ export function walkRequest(
   let walk = walks.walk(request);
   let doubt = caches?.use(request, walk, time) ?? false;
   out.begin(walk);
-  if (walk.status !== OK) return doubt;
   let left = bytes;
+  if (walk.status !== OK) {
+    if (caches !== null) usePagesAfter(walks, request, left, caches, time);
+    return doubt;
+  }
   // Only where that spares many walks.
   const holder = bytes < PASSING_BYTES ? EVERY_PAGE : caches;
   let span = Math.min(left, bytesAlike(request, walk, holder));
@@ -79,6 +84,7 @@ export function walkRequest(
         out.faultHi = request.addrHi;
         out.faultLo = request.addrLo;
       }
+      if (caches !== null) usePagesAfter(walks, request, left, caches, time);
       return doubt;
     }
     out.run(walk.frame, walk.offset, span);
@@ -86,6 +92,33 @@ export function walkRequest(
     if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
   }
   return doubt;
+}
+
+/**
+ * Tells of the pages after one that faults: an IOMMU is asked for each by itself and may have translated them, although
+ * the request has its answer. The request and what walks it are left as they were at the fault.
+ *
+ * @param left bytes of the request from its address on
+ */
+function usePagesAfter(
+  walks: Walks,
+  request: WalkRequest,
+  left: number,
+  caches: CacheObserver,
+  time: number,
+): void {
+  const { addrHi, addrLo } = request;
+  let rest = left - bytesToEnd(request, FRAME_SHIFT);
+  if (rest <= 0) return;
+  advance(request, left - rest);
+  for (let pages = 0; rest > 0 && pages < MOST_PAGES_AFTER; pages++) {
+    caches.use(request, walks.walk(request), time);
+    rest -= FRAME_BYTES;
+    if (rest > 0) advance(request, FRAME_BYTES);
+  }
+  request.addrHi = addrHi;
+  request.addrLo = addrLo;
+  walks.walk(request);
 }
 
 /**

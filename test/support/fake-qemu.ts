@@ -9,7 +9,7 @@ export interface FakeMachine {
   readonly regions: string;
   /** 32- or 64-bit registers by address. */
   readonly registers: Readonly<Record<string, bigint>>;
-  /** Pages of RAM, by frame; others read as zero. */
+  /** Pages of RAM, by frame; others read as zero, and beyond RAM not at all. */
   readonly pages: Map<number, Buffer>;
   /** Trace events and whether they are enabled. */
   readonly events: Map<string, boolean>;
@@ -134,7 +134,8 @@ export class FakeQemu {
   #xp(words: number, at: number): string {
     const register = this.machine.registers[`0x${at.toString(16)}`];
     if (register !== undefined) return `${hex16(at)}: 0x${register.toString(16).padStart(16, "0")}\r\n`;
-    if (at < RAM_FIRST || at > RAM_LAST) return `${hex16(at)}: Cannot access memory\r\n`;
+    if ((at < RAM_FIRST || at > RAM_LAST) && !this.machine.pages.has(at / FRAME_BYTES))
+      return `${hex16(at)}: Cannot access memory\r\n`;
     const page = this.machine.pages.get(at / FRAME_BYTES) ?? Buffer.alloc(FRAME_BYTES);
     const lines: string[] = [];
     for (let i = 0; i < words; i += 2)

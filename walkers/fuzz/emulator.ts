@@ -109,6 +109,11 @@ export interface EmulatorDriver {
   /** The first record in its fault log since this was last asked; null: there is none. Absent: its events say it all. */
   faultRecord?(machine: EmulatedMachine): Promise<DataView | null>;
   /**
+   * Where a write that came to nothing, or of which nobody can tell what it came to, may have written all the same: any
+   * address of each page of 4 KiB. Absent: it is not told.
+   */
+  reached?(lines: readonly string[], address: bigint): readonly bigint[];
+  /**
    * What the lines of its trace events, and its fault log, say of one request.
    * @param address its first byte
    * @param write whether it wrote

@@ -135,7 +135,8 @@ export class VtdCapabilities {
       state.field("rtaddr", RootTableAddressRegister, field, 0);
     this.translationEnabled = state.field("gsts", GlobalStatusRegister, "TES", 1) !== 0;
     this.mode = rtaddr("TTM");
-    this.rootFrame = rtaddr("RTA");
+    // 11.4.5: bits from the host address width on need not be implemented.
+    this.rootFrame = rtaddr("RTA") % 2 ** (this.hostWidth - FRAME_SHIFT);
     this.ioRights = rtaddr("SSIRWE") !== 0 && has("SSIRWS");
     this.rootFault = null;
     if (this.mode === TTM_SCALABLE && !has("SMTS")) this.rootFault = RTA_1_3;

@@ -126,7 +126,8 @@ export const vtdDevice: ReferenceDevice = {
     if (!enabled) return ok(address);
     const privileged = request.priv === true && pasid !== undefined;
     const context = contextOf(
-      { rtaddr: machine.reg("rtaddr"), read: (where) => machine.read(where) },
+      // 11.4.5: hardware may leave out bits 63:HAW.
+      { rtaddr: BigInt.asUintN(HOST_WIDTH, machine.reg("rtaddr")), read: (where) => machine.read(where) },
       { device: deviceId(request.dev), pasid, privileged, at },
     );
     if ("code" in context) return fault(context, at);

@@ -135,6 +135,7 @@ export function qemuVtd(): EmulatorDriver {
     },
 
     command: (machine, words) => queue.put(machine, words),
+    reached: (lines, address) => placesOf(eventsOf(lines), address),
     answer: (lines, address, _record, write) => readable.told(answer(lines, address), lines, write),
   };
 }
@@ -159,21 +160,28 @@ class ReadablePages {
 
   /** @returns an answer that can be relied on; null: nobody can tell */
   told(answered: EmulatedAnswer | null, lines: readonly string[], write: boolean): EmulatedAnswer | null {
-    if (answered?.result !== "ok" || this.#all || write) return answered;
-    for (const line of lines) {
-      const [, start, mask] = TRANSLATED_PAGE.exec(line) ?? [];
-      if (start === undefined) continue;
-      const page = `${start} ${mask}`;
-      if (answered.cached === true && !this.#pages.has(page)) return null;
-      this.#pages.add(page);
-    }
+    if (this.#all) return answered;
+    const pages = pagesOf(lines);
+    // What a write has brought there need not let a read pass, whatever the page said before it was invalidated.
+    if (write && answered?.cached !== true) for (const page of pages) this.#pages.delete(page);
+    if (write || answered?.result !== "ok") return answered;
+    if (answered.cached === true && pages.some((page) => !this.#pages.has(page))) return null;
+    for (const page of pages) this.#pages.add(page);
     return answered;
   }
 }
 
+/** What was translated, by device and size. */
+function pagesOf(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => {
+    const [, start, mask] = TRANSLATED_PAGE.exec(line) ?? [];
+    return start === undefined ? [] : [`${start} ${mask}`];
+  });
+}
+
 /** A fault ends a request; else the first page says where it went. */
 function answer(lines: readonly string[], address: bigint): EmulatedAnswer | null {
-  const events = lines.map((line) => line.replace(/^.*?(?=vtd_)/, ""));
+  const events = eventsOf(lines);
   const cached = events.some((event) => event.startsWith("vtd_iotlb_page_hit"));
   const fault = events.map((event) => FAULTED.exec(event)).find((match) => match !== null);
   if (fault) {
@@ -183,12 +191,20 @@ function answer(lines: readonly string[], address: bigint): EmulatedAnswer | nul
   }
   if (events.some((event) => event.startsWith("vtd_fault_disabled")))
     return { result: "fault", recorded: false };
+  const [pa, ...furtherPages] = placesOf(events, address);
+  return pa === undefined ? null : { result: "ok", pa, furtherPages, cached };
+}
+
+function eventsOf(lines: readonly string[]): string[] {
+  return lines.map((line) => line.replace(/^.*?(?=vtd_)/, ""));
+}
+
+/** Where each page of a request was translated to, those after one that was refused as well. */
+function placesOf(events: readonly string[], address: bigint): bigint[] {
   const translated = events.map((event) => TRANSLATED.exec(event)).filter((match) => match !== null);
-  if (translated.length === 0) return null;
-  const pages = translated.map(([, iova, page, mask]) => {
+  return translated.map(([, iova, page, mask]) => {
     const bits = BigInt(`0x${mask}`);
     const input = BigInt(`0x${iova}`);
     return (BigInt(`0x${page}`) & ~bits) | ((address > input ? address : input) & bits);
   });
-  return { result: "ok", pa: pages[0]!, furtherPages: pages.slice(1), cached };
 }
