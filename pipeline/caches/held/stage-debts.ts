@@ -12,10 +12,10 @@ const MOST_INVALIDATIONS = 1 << 10;
 /**
  * Which translations of one of two stages an invalidation has covered. A cache may hold what the second stage
  * says of an intermediate page by itself, beside what both stages come to: an invalidation by the first stage's address,
- * ASID or PASID drops only the latter (IHI 0070, 4.4; AMD 48882, 2.4.3, GN; RISC-V IOMMU 1.0, IOTINVAL.GVMA), and the
+ * ASID or PASID drops only the latter (IHI 0070, 4.4; AMD 48882, 2.4.3, GN; RISC-V IOMMU 1.0, 2.8, tags of IOATC entries), and the
  * guidance for a changed second stage asks for one of the second stage (VT-d 5.10, 6.5.3.3, Table 28). The other way round,
- * a cache of a RISC-V IOMMU that leads from virtual to guest addresses need not heed IOTINVAL.GVMA (its operands and
- * operations, note).
+ * a cache of a RISC-V IOMMU that leads from virtual to guest addresses need not heed IOTINVAL.GVMA (3.1.1,
+ * note on its operands).
  */
 export class StageDebts {
   readonly #translations: Translations;
