@@ -109,3 +109,18 @@ it("a fault that is met elsewhere", () => {
   expect(kind({ ...answer, class: "IN" })).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
   expect(kind(answer)).toBe("mismatch: F_PERMISSION (0x13) → 0x10");
 });
+
+it("a departure from what an entry said before it was changed, which nothing has invalidated", () => {
+  const readOnly = 0x57c3n | NOT_GLOBAL;
+  const denied = { type: "dma", seq: 2, iommu: "iommu0", dev: "sid:0", addr: "0x1000", len: 1, access: "w" };
+  const records = (...between: WorldRecord[]): WorldRecord[] => [
+    ...[...world(NOT_GLOBAL), mem(LEAF, readOnly), dma(1, "0x1000", PA), mem(LEAF, 0n), ...between],
+    { ...denied, observed: { result: "fault", recorded: false } },
+  ];
+  expect(signatures(records())).toEqual([
+    "VMSAv8-64 stage 1 descriptor (entry since changed): mismatch: F_PERMISSION (0x13) → fault (record)",
+  ]);
+  expect(signatures(records(cmd(ASID_5, "0x1000"), SYNC))).toEqual([
+    "VMSAv8-64 stage 1 descriptor: mismatch: F_TRANSLATION (0x10) → fault (record)",
+  ]);
+});

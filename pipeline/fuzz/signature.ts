@@ -7,6 +7,7 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
+import { type FormerDeparture, formerDeparture } from "./former-entries.ts";
 import type { Departure } from "./judge.ts";
 import { isTagged, PastInvalidations } from "./past-invalidations.ts";
 import {
@@ -20,6 +21,7 @@ import {
 } from "./request-walks.ts";
 
 const PAGE_SHIFT = 12n;
+const SINCE_CHANGED = " (entry since changed)";
 
 /** What a vendor knows of the rarer meanings of entries. */
 type Rarities = Pick<VendorFuzzing, "usual">;
@@ -76,16 +78,30 @@ export function signaturesOf(
   fuzzing: Rarities = {},
 ): Signature[] {
   if (departures.length === 0) return [];
-  const places = new Attribution(records, departures, codeAliases, shrunk, fuzzing).places();
+  const attribution = new Attribution(records, departures, codeAliases, shrunk, fuzzing);
+  const places = attribution.places();
   const held = new Map<string, Signature>();
   return departures.map((departure) => {
     const translation = translationOf(records[departure.line - 1]!, departure);
     const earlier = held.get(translation);
     if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
-    const signature = signatureOf(places.get(departure)!, departure);
+    const place = places.get(departure)!;
+    const former = place.includes(".") ? null : attribution.formerOf(departure);
+    const signature =
+      former === null
+        ? signatureOf(place, departure)
+        : formerSignature(
+            former,
+            signaturesOf(former.records, [former.departure], codeAliases, shrunk, fuzzing)[0]!,
+          );
     if (translation !== "") held.set(translation, signature);
     return signature;
   });
+}
+
+/** That of the entry as it was, which says so. */
+function formerSignature({ departure }: FormerDeparture, { where }: Signature): Signature {
+  return signatureOf(where.endsWith(SINCE_CHANGED) ? where : where + SINCE_CHANGED, departure);
 }
 
 function signatureOf(where: string, departure: Departure): Signature {
@@ -110,8 +126,11 @@ class Attribution {
   /** By their lines. */
   readonly #departures: ReadonlyMap<number, Departure>;
   readonly #places = new Map<Departure, string>();
+  /** Addresses of what walks read, in their order. */
+  readonly #entries = new Map<Departure, string[]>();
   readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
   readonly #comparison: Comparison;
+  readonly #codeAliases: CodeAliases;
   readonly #shrunk: boolean;
   readonly #invalidated = new PastInvalidations();
 
@@ -123,6 +142,7 @@ class Attribution {
     fuzzing: Rarities,
   ) {
     this.#shrunk = shrunk;
+    this.#codeAliases = codeAliases;
     this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
     this.#records = records;
     this.#fuzzing = fuzzing;
@@ -138,9 +158,22 @@ class Attribution {
     return this.#places;
   }
 
+  /** What it departs from in an entry that has changed since; null: in what there is. */
+  formerOf(departure: Departure): FormerDeparture | null {
+    const kind = kindOf(departure);
+    return formerDeparture(
+      this.#records,
+      departure,
+      this.#entries.get(departure)!,
+      this.#codeAliases,
+      (one) => kindOf(one) !== kind,
+    );
+  }
+
   #request(line: number, record: DmaRecord): void {
     const departure = this.#departures.get(line);
     if (departure === undefined) return;
+    this.#entries.set(departure, this.#walks.entriesOf(record).map(addressOfEntry));
     const found = record.observed.present ? this.#decide(record, departure) : "";
     const after =
       departure.outcome.verdict === "stale-after-invalidation" ? this.#after(line, record, found) : "";

@@ -221,7 +221,9 @@ class Unit {
         const { hi, lo, walk } = page;
         if (!coversPage(inv, set, hi, lo, walk.pageShift, walk.firstShift, walk.ipaFrame)) return true;
         if (covered++ !== kept) return false;
-        // RISC-V IOMMU 1.0, 3.1.1: of a cache for each stage, IOTINVAL.VMA and IOTINVAL.GVMA reach one.
+        // RISC-V IOMMU 1.0: of a cache for each stage, IOTINVAL.GVMA need not reach the first's (3.1.1, its note). Of
+        // IOTINVAL.VMA no such note speaks: but it is of first-stage tables, and what is cached of the second stage has
+        // IOTINVAL.GVMA for its command (3.1.1; 2.8, "Identifiers used to tag IOATC entries").
         if (this.#model === "riscv" && walk.ipaFrame >= 0) page.keptFrom = inv.stage;
         return true;
       });

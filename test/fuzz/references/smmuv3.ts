@@ -121,7 +121,7 @@ export const smmuv3Device: ReferenceDevice = {
     if (typeof ste === "string") return refused(regs, [ste], at);
     const smmu = {
       idr0: machine.reg("idr0"),
-      idr1: machine.reg("idr1"),
+      idr1: withSsidSize(machine.reg("idr1")),
       idr3: machine.reg("idr3"),
       idr5: machine.reg("idr5"),
       e2h: (machine.reg("cr2") & 1n) === 1n,
@@ -141,3 +141,9 @@ export const smmuv3Device: ReferenceDevice = {
     return refused(regs, words, at);
   },
 };
+
+/** 6.3.2: SSIDSIZE is 20 at most. */
+function withSsidSize(idr1: bigint): bigint {
+  const size = (idr1 >> 6n) & 0x1fn;
+  return size > 20n ? (idr1 & ~(0x1fn << 6n)) | (20n << 6n) : idr1;
+}

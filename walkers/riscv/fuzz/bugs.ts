@@ -16,16 +16,25 @@ const PRIVILEGED = "Privileged specification";
 const capabilities = (values: Readonly<Record<string, number>>) => ({
   capabilities: { layout: Capabilities, values },
 });
-/** Both formats of device contexts, and both of page-table entries, have the same fields. */
+/** Both formats of device contexts have the same fields. */
 type Reading = number | ((value: bigint) => bigint);
 const inContexts = (values: Partial<Record<keyof typeof BaseDeviceContext.fields, Reading>>) => [
   misreading(BaseDeviceContext, values),
   misreading(DeviceContextLayout, values),
 ];
+const RIGHTS = ["R", "W", "X"] as const;
+/** The same in entries that have one of R, W and X, or none of them: pages and tables may both stand at every level. */
 const inEntries = (
-  values: Partial<Record<keyof typeof Sv32Entry.fields, Reading>>,
-  levels?: readonly number[],
-) => [misreading(Sv32Entry, values, levels), misreading(SvEntry, values, levels)];
+  kind: "leaves" | "pointers",
+  values: Partial<Record<keyof typeof Sv32Entry.fields, number>>,
+) =>
+  [Sv32Entry, SvEntry].map((layout) => ({
+    layout,
+    change: (view: DataView, littleEndian: boolean) => {
+      const isLeaf = RIGHTS.some((right) => layout.extract(right, view, 0, littleEndian) === 1n);
+      if (isLeaf === (kind === "leaves")) layout.encode(values, view, 0, littleEndian);
+    },
+  }));
 
 /**
  * Not among them is what no answer shows: who tags global entries with a PSCID drops more than is asked for, and a table
@@ -37,6 +46,12 @@ export const RISCV_BUGS: readonly Bug[] = [
     text: "ignores reserved bits of device contexts",
     source: `${SOURCE}, 2.1.4, rule 1`,
     misreads: [withoutReserved(BaseDeviceContext), withoutReserved(DeviceContextLayout)],
+  },
+  {
+    name: "context-controls",
+    text: "ignores SADE, GADE, RCID and MCID, and whether capabilities let them be set",
+    source: `${SOURCE}, 2.1.4`,
+    misreads: inContexts({ SADE: 0, GADE: 0, RCID: 0, MCID: 0 }),
   },
   {
     name: "directory-reserved",
@@ -66,19 +81,19 @@ export const RISCV_BUGS: readonly Bug[] = [
     name: "pointer-flags",
     text: "ignores A, D and U of entries that point to tables",
     source: `${PRIVILEGED}, Sv32 and Sv39`,
-    misreads: inEntries({ A: 0, D: 0, U: 0 }, [4, 5]),
+    misreads: inEntries("pointers", { A: 0, D: 0, U: 0 }),
   },
   {
     name: "accessed",
     text: "takes A and D as set",
     source: `${PRIVILEGED}, Sv32, step 9`,
-    misreads: inEntries({ A: 1, D: 1 }, [1]),
+    misreads: inEntries("leaves", { A: 1, D: 1 }),
   },
   {
     name: "user-pages",
     text: "lets user requests into supervisor pages",
     source: `${PRIVILEGED}, Sv32, step 8`,
-    misreads: inEntries({ U: 1 }, [1]),
+    misreads: inEntries("leaves", { U: 1 }),
   },
   {
     name: "write-only",

@@ -40,6 +40,11 @@ const IOATC_ENTRIES = 1024;
 const TELLS_PPN = 10.1;
 /** Where it boots from. */
 const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
+/** Flash and the windows of PCIe, below the memory and above it: they are read as ones where no device is. */
+const FOREIGN = [
+  { base: 0x2000_0000n, bytes: RAM - 0x2000_0000n },
+  { base: 0x4_0000_0000n, bytes: 0x4_0000_0000n },
+] as const;
 /** Memory that is no world's: both queues. */
 const COMMANDS = RAM + 0x10_0000n;
 const COMMAND_BYTES = 16;
@@ -121,6 +126,7 @@ export function qemuRiscv(): EmulatorDriver {
       accesses: ["r", "w", "rw"],
       pasid: true,
       leastPasid: 1,
+      foreign: FOREIGN,
     },
     untold: (version) =>
       version < TELLS_PPN ? ["where requests lead that no device makes: tr_response has not all of it"] : [],
