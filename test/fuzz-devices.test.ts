@@ -228,6 +228,11 @@ describe.concurrent("at the command line", () => {
     expect(mended.stdout).toContain(
       `${traces.length} traces, ${mended.stdout.match(/\d+(?= requests:)/)} requests: ${traces.length} right, 0 that`,
     );
+    const bug = join(folder, "bug.ignore");
+    writeFileSync(bug, '# of the device\n{"bug":"suppress-all","reason":"SA is not implemented"}\n');
+    const known = await run(["fuzz", "--dut", dut, ...traces, "--ignore-file", bug]);
+    expect(known).toMatchObject({ status: 0, stderr: "" });
+    expect(known.stdout).toMatch(/01-\S+: known: mistakes that it is known to make\n/);
     const dead = await run(["fuzz", "--dut", device("dies-thrice", "process.exit(1);"), traces[0]!]);
     expect(dead).toMatchObject({ status: 2, stderr: "" });
     expect(dead.stdout).toContain(`${traces[0]}: died: the device ended with status 1\n`);

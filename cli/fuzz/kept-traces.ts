@@ -2,6 +2,7 @@ import { openInput } from "../../parsers/bind/input-file.ts";
 import { isTraceError } from "../../parsers/trace/errors.ts";
 import { isObject } from "../../parsers/trace/field.ts";
 import { type Answered, askAgain, NotForDevice } from "../../pipeline/fuzz/ask-again.ts";
+import type { Expectations } from "../../pipeline/fuzz/expected-departures.ts";
 import { DeviceFailure, type DevicePort } from "../../pipeline/fuzz/port.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { CliError } from "../errors.ts";
@@ -10,6 +11,7 @@ import { textOfInput } from "../input-text.ts";
 import type { Output } from "../output.ts";
 import { say } from "../say.ts";
 import type { KnownFindings } from "./known-findings.ts";
+import { mistakesNamed } from "./mistakes.ts";
 
 const EXPECTED = "a trace that fuzz has kept or emitted";
 
@@ -23,8 +25,10 @@ export async function askAboutTraces(
   const counts = { right: 0, departs: 0, known: 0, failed: 0, unasked: 0, trouble: 0 };
   let requests = 0;
   await out.write(`${port.identity.name}, ${port.identity.model}\n`);
+  const { bugs } = await mistakesNamed(port.identity.model, known.bugs);
+  const expected = { codeAliases: known.codeAliases, bugs };
   for (const path of paths) {
-    const answered = await ofTrace(port, path, known);
+    const answered = await ofTrace(port, path, expected);
     if (answered === null) {
       counts.trouble++;
       continue;
@@ -33,7 +37,7 @@ export async function askAboutTraces(
     const kinds = [...new Set(answered.signatures)];
     const fresh = kinds.filter((signature) => !known.has(signature));
     if (answered.unanswered === answered.requests && !answered.failed) counts.unasked++;
-    else if (kinds.length === 0) counts.right++;
+    else if (kinds.length === 0 && answered.excused === 0) counts.right++;
     else if (fresh.length === 0) counts.known++;
     else if (answered.failed) counts.failed++;
     else counts.departs++;
@@ -48,13 +52,9 @@ export async function askAboutTraces(
 }
 
 /** @returns null where the device cannot be asked about it, which is said @throws CliError where it cannot be asked at all */
-async function ofTrace(
-  port: DevicePort,
-  path: string,
-  { codeAliases }: KnownFindings,
-): Promise<Answered | null> {
+async function ofTrace(port: DevicePort, path: string, expected: Expectations): Promise<Answered | null> {
   try {
-    return await askAgain(port, await readRecords(path), codeAliases);
+    return await askAgain(port, await readRecords(path), expected);
   } catch (error) {
     if (error instanceof DeviceFailure) throw new CliError(`the device was given up: ${error.message}`);
     if (error instanceof NotForDevice) say(`${path}: ${error.message}`);
@@ -65,12 +65,13 @@ async function ofTrace(
 }
 
 function verdictOf(
-  { requests, unanswered }: Answered,
+  { requests, unanswered, excused }: Answered,
   kinds: readonly string[],
   fresh: readonly string[],
 ): string {
   if (fresh.length > 0) return fresh.join("; ");
-  if (kinds.length > 0) return `known: ${kinds.join("; ")}`;
+  const known = excused > 0 ? [...kinds, "mistakes that it is known to make"] : kinds;
+  if (known.length > 0) return `known: ${known.join("; ")}`;
   if (unanswered === requests)
     return `nothing asked, as ${requests === 1 ? "its request" : "its requests"} cannot be made`;
   return `right${unanswered > 0 ? `, but ${unanswered} of ${requests} requests cannot be made` : ""}`;

@@ -3,16 +3,24 @@ import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { hex } from "../../walkers/word64.ts";
-import { NO_ALIASES } from "../verdicts/comparison.ts";
+import {
+  type EntryPlaces,
+  ExpectedDepartures,
+  type KnownEntry,
+  NOTHING_EXPECTED,
+} from "./expected-departures.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
+import { addressOfEntry, RequestWalks } from "./request-walks.ts";
 import { signaturesOf } from "./signature.ts";
 
 export interface Answered {
   readonly requests: number;
   /** Requests that the device could not make. */
   readonly unanswered: number;
+  /** Requests whose answers the mistakes explain that it is known to make. */
+  readonly excused: number;
   /** What it departs in, one signature for each request that shows it; or how it failed. */
   readonly signatures: readonly string[];
   readonly failed: boolean;
@@ -23,14 +31,14 @@ export class NotForDevice extends Error {}
 
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
- * @param codeAliases codes that the device gives for others
+ * @param expected what is known of the device
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
 export async function askAgain(
   port: DevicePort,
   kept: readonly WorldRecord[],
-  codeAliases = NO_ALIASES,
+  expected = NOTHING_EXPECTED,
 ): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
@@ -40,13 +48,33 @@ export async function askAgain(
   const requests = records.filter(({ type }) => type === "dma").length;
   const answers = await ask(port, records);
   if (answers instanceof DeviceFailure)
-    return { requests, unanswered: requests, signatures: [kindOfFailure(answers)], failed: true };
+    return {
+      requests,
+      unanswered: requests,
+      excused: 0,
+      signatures: [kindOfFailure(answers)],
+      failed: true,
+    };
   const observed = observedRecords(records, answers);
-  const departures = judgeWorld(observed, null, codeAliases);
+  const known = new ExpectedDepartures(expected, limits);
+  const departures = known.judge(observed, placesIn(observed));
   const fuzzing = await VENDORS[model].fuzzing();
-  const signatures = signaturesOf(observed, departures, codeAliases, true, fuzzing).map(({ text }) => text);
+  const signatures = signaturesOf(observed, departures, expected.codeAliases, true, fuzzing).map(
+    ({ text }) => text,
+  );
   const unanswered = answers.filter((answer) => answer === undefined).length;
-  return { requests, unanswered, signatures, failed: false };
+  return { requests, unanswered, excused: known.excused, signatures, failed: false };
+}
+
+/** The structures that walks of requests read. */
+function placesIn(records: readonly WorldRecord[]): EntryPlaces {
+  const entries = new Map<bigint, KnownEntry>();
+  const walks = new RequestWalks((_line, record) => {
+    for (const entry of walks.entriesOf(record))
+      entries.set(BigInt(addressOfEntry(entry)), { ...entry, uses: [{ level: entry.level }] });
+  });
+  walks.run(records);
+  return { entryAt: (address) => entries.get(address) };
 }
 
 /** A record without what another device has answered; the registers that this one cannot change are its own. */

@@ -1,6 +1,6 @@
 /** What of a device's answers no correct IOMMU gives, but for what is known of the device beforehand. */
 import type { Bug } from "../../walkers/fuzz/bug.ts";
-import type { Limits, World, WorldRecord } from "../../walkers/fuzz/world.ts";
+import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
 import { type CodeAliases, NO_ALIASES } from "../verdicts/comparison.ts";
@@ -16,6 +16,18 @@ export interface Expectations {
 
 export const NOTHING_EXPECTED: Expectations = { codeAliases: NO_ALIASES, bugs: [] };
 
+/** Where structures are, as far as somebody knows: a world does. */
+export interface EntryPlaces {
+  entryAt(address: bigint): KnownEntry | undefined;
+}
+
+export interface KnownEntry {
+  readonly layout: Layout;
+  readonly littleEndian: boolean;
+  /** Empty where it has no level. */
+  readonly uses: readonly { readonly level: number }[];
+}
+
 export class ExpectedDepartures {
   /** Requests that its mistakes explain. */
   excused = 0;
@@ -29,15 +41,19 @@ export class ExpectedDepartures {
 
   /**
    * Departures that are not expected.
-   * @param world whose records these are, or some of them
+   * @param places of the structures that the records write
    */
-  judge(records: readonly WorldRecord[], world: World, coverage: FuzzCoverage | null = null): Departure[] {
+  judge(
+    records: readonly WorldRecord[],
+    places: EntryPlaces,
+    coverage: FuzzCoverage | null = null,
+  ): Departure[] {
     const { codeAliases, bugs } = this.#expected;
     const all = judgeWorld(records, coverage, codeAliases).filter((one) => !this.#isForeign(one));
     let left = all;
     for (const made of togetherOf(bugs)) {
       if (left.length === 0) break;
-      const still = judgeWorld(misread(records, world, made), null, codeAliases).map(({ line }) => line);
+      const still = judgeWorld(misread(records, places, made), null, codeAliases).map(({ line }) => line);
       left = left.filter(({ line }) => still.includes(line));
     }
     this.excused += all.length - left.length;
@@ -59,12 +75,12 @@ function togetherOf(bugs: readonly Bug[]): readonly (readonly Bug[])[] {
 }
 
 /** A world as a device sees it that makes mistakes: its entries and registers are what they read as. */
-function misread(records: readonly WorldRecord[], world: World, bugs: readonly Bug[]): WorldRecord[] {
+function misread(records: readonly WorldRecord[], places: EntryPlaces, bugs: readonly Bug[]): WorldRecord[] {
   const misreadings = bugs.flatMap(({ misreads = [] }) => misreads);
   const registers = bugs.flatMap(({ registers = {} }) => Object.entries(registers));
   return records.map((record) => {
     if (record.type === "mem") {
-      const entry = world.entryAt(BigInt(record.addr as string));
+      const entry = places.entryAt(BigInt(record.addr as string));
       const mine = misreadings.filter(({ layout }) => layout === entry?.layout);
       if (entry === undefined || mine.length === 0) return record;
       const bytes = Buffer.from(record.data as string, "hex");
