@@ -244,21 +244,22 @@ class Asserting extends LocalDevice {
   }
 }
 
-describe("a device that dies of a field's value", () => {
-  const options: CampaignOptions = {
-    seed: 3,
-    worlds: 60,
-    goesOn: () => true,
-    isKnown: () => false,
-    shrinks: true,
-    onFinding: () => {},
-    onFailure: () => {},
-  };
+/** Nothing is known, all is made small, and nobody is told. */
+const OPTIONS: CampaignOptions = {
+  seed: 3,
+  worlds: 60,
+  goesOn: () => true,
+  isKnown: () => false,
+  shrinks: true,
+  onFinding: () => {},
+  onFailure: () => {},
+};
 
+describe("a device that dies of a field's value", () => {
   it("is a finding of few lines with that field; the other worlds are asked all the same", async () => {
     const kept: number[] = [];
     const onFailure: CampaignOptions["onFailure"] = (_failure, { number }) => void kept.push(number);
-    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...options, onFailure });
+    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...OPTIONS, onFailure });
     const [first, ...others] = report.findings;
     expect(others).toEqual([]);
     expect(first!.signature).toMatchObject({
@@ -276,13 +277,13 @@ describe("a device that dies of a field's value", () => {
   it("may be known", async () => {
     const isKnown = (signature: string) => signature.includes("assertion failed");
     const onFailure: CampaignOptions["onFailure"] = () => expect.unreachable("it is known");
-    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...options, isKnown, onFailure });
+    const report = await fuzz(new Asserting("amd", NO_MISTAKES), { ...OPTIONS, isKnown, onFailure });
     expect(report.findings).toMatchObject([{ known: true, runs: 0 }]);
   });
 
   it("differs from one that lives", async () => {
     const [one, other] = [new Asserting("amd", NO_MISTAKES), new LocalDevice("amd", NO_MISTAKES)];
-    const { found, worlds } = await compareDevices(one, other, { ...options, onFinding: () => {} });
+    const { found, worlds } = await compareDevices(one, other, { ...OPTIONS, onFinding: () => {} });
     expect(worlds).toBe(60);
     expect(found).toMatchObject([{ right: "second", pair: expect.stringMatching(/^died: .* → an answer$/) }]);
   });
@@ -294,14 +295,6 @@ it("a device that fails at every world is given up, with what was found until th
       throw new DeviceFailure("died", "no tables");
     }
   }
-  const dead = await fuzz(new Dead("amd", NO_MISTAKES), {
-    seed: 3,
-    worlds: 60,
-    goesOn: () => true,
-    isKnown: () => false,
-    shrinks: true,
-    onFinding: () => {},
-    onFailure: () => {},
-  });
+  const dead = await fuzz(new Dead("amd", NO_MISTAKES), OPTIONS);
   expect(dead).toMatchObject({ failures: 5, worlds: 0, gaveUp: { message: "no tables" } });
 });

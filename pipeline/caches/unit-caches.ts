@@ -81,16 +81,16 @@ export class UnitCaches {
     this.live = new LiveChanges(unit, memory, this.contexts, this.translations, this.#past);
     this.#structures = new PagingStructures(unit.vendor.caching, memory, this.contexts, this.#past, budgets);
     this.#deviceTlbs = new DeviceTlbs(unit.vendor.caching, memory, this.#past, this.#pending, budgets);
-    this.#explanation = new Explanation(
+    this.#explanation = new Explanation({
       unit,
       memory,
-      this.contexts,
-      this.translations,
-      this.#structures,
-      this.#past,
-      this.#pending,
-      this.#roots,
-    );
+      contexts: this.contexts,
+      translations: this.translations,
+      structures: this.#structures,
+      past: this.#past,
+      pending: this.#pending,
+      roots: this.#roots,
+    });
     this.#unflushed = unflushed === null ? null : new UnflushedAnswers(unit, memory, this.#past, unflushed);
     this.#iotlbs = iotlbs.map((geometry) => new IotlbSimulation(geometry));
     const { contexts, translations, live } = this;

@@ -1,7 +1,15 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
+import type { PagingStructures } from "../filling/paging-structures.ts";
+import type { Contexts } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { Translations } from "../held/translations.ts";
+import type { CachedIommu } from "../history/cached-iommu.ts";
+import type { PastWalks } from "../history/past-walks.ts";
+import type { RootChanges } from "../history/root-changes.ts";
 import type { StaleSource } from "../history/stale-source.ts";
+import type { VersionedMemory } from "../history/versioned-memory.ts";
+import type { PendingInvalidations } from "../invalidations/pending.ts";
 
 /** Which entries may explain an answer. */
 export type Scope =
@@ -14,6 +22,18 @@ export type Scope =
 
 /** Whether a walk's result is the answer that is to be explained. */
 export type Accept = (walk: WalkResult) => boolean;
+
+/** All that answers of one IOMMU may come from. */
+export interface HeldState {
+  readonly unit: CachedIommu;
+  readonly memory: VersionedMemory;
+  readonly contexts: Contexts;
+  readonly translations: Translations;
+  readonly structures: PagingStructures;
+  readonly past: PastWalks;
+  readonly pending: PendingInvalidations;
+  readonly roots: RootChanges;
+}
 
 /** What is asked of the caches of one IOMMU: which entries give an answer to a request. One is reused for every request. */
 export class CacheQuestion {

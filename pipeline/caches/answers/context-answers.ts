@@ -4,39 +4,20 @@ import type { WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { noteAts } from "../../../walkers/translation-request.ts";
 import { type CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
-import type { Contexts } from "../held/contexts.ts";
 import { isWhole } from "../held/left-behind.ts";
-import type { CachedIommu } from "../history/cached-iommu.ts";
-import type { PastWalks } from "../history/past-walks.ts";
-import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleAnswer, staleAnswer } from "../history/stale-source.ts";
 import type { Change } from "../history/versioned-memory.ts";
-import { type PendingInvalidations, placeOfContext } from "../invalidations/pending.ts";
-import type { CacheQuestion } from "./cache-question.ts";
+import { placeOfContext } from "../invalidations/pending.ts";
+import type { CacheQuestion, HeldState } from "./cache-question.ts";
 
 /** Answers that come from cached device contexts and PASID entries. */
 export class ContextAnswers {
   readonly #question: CacheQuestion;
-  readonly #unit: CachedIommu;
-  readonly #contexts: Contexts;
-  readonly #past: PastWalks;
-  readonly #pending: PendingInvalidations;
-  readonly #roots: RootChanges;
+  readonly #held: HeldState;
 
-  constructor(
-    question: CacheQuestion,
-    unit: CachedIommu,
-    contexts: Contexts,
-    past: PastWalks,
-    pending: PendingInvalidations,
-    roots: RootChanges,
-  ) {
+  constructor(question: CacheQuestion, held: HeldState) {
     this.#question = question;
-    this.#unit = unit;
-    this.#contexts = contexts;
-    this.#past = past;
-    this.#pending = pending;
-    this.#roots = roots;
+    this.#held = held;
   }
 
   /** Whether a version may explain the answer. */
@@ -44,20 +25,20 @@ export class ContextAnswers {
     const { scope, asOf } = this.#question;
     if (scope === "invalidated") return true;
     if (!isValid(version)) return false;
-    return scope === "valid" || !this.#pending.coverContext(version.tag, ofPasid, version.filled, asOf);
+    return scope === "valid" || !this.#held.pending.coverContext(version.tag, ofPasid, version.filled, asOf);
   }
 
   /** What a cached refusal says to a request: of one of ATS, there may be no record. */
   refusal({ result }: CachedFailure): WalkResult {
-    const out = this.#past.reset();
+    const out = this.#held.past.reset();
     out.copyFrom(result);
-    noteAts(this.#unit.walker, this.#question.request, out);
+    noteAts(this.#held.unit.walker, this.#question.request, out);
     return out;
   }
 
   /** Whether an invalidation has dropped a context of a translation, which lives on. */
   isInvalidated(context: number): boolean {
-    const pair = this.#contexts.pair(context);
+    const pair = this.#held.contexts.pair(context);
     return pair !== undefined && !isWhole(pair);
   }
 
@@ -67,7 +48,7 @@ export class ContextAnswers {
    */
   changeBehind(context: number): { readonly device: number; readonly change: Change } | null {
     const { request } = this.#question;
-    const pair = this.#contexts.pair(context);
+    const pair = this.#held.contexts.pair(context);
     if (pair === undefined) return null;
     const asked = request.device;
     const made = request.binding === null ? pair.deviceId : asked;
@@ -84,11 +65,11 @@ export class ContextAnswers {
   /** The write that a stale context does not know of: found by reading the context as it was then. */
   #changeOf(request: WalkRequest, version: ContextVersion, ofPasid: boolean): Change | null {
     const { filled, through } = version;
-    const change = this.#past.changeOfContext(request, filled, ofPasid);
+    const change = this.#held.past.changeOfContext(request, filled, ofPasid);
     if (change !== null || !ofPasid) return change;
     // The entry is as it was, but the device context leads to another: it may have been stale even then.
     const time = through === null ? filled : Math.min(filled, through.filled);
-    return this.#past.changeOfContext(request, time, false);
+    return this.#held.past.changeOfContext(request, time, false);
   }
 
   /** Names a stale context as what gave the answer. @returns whether that is enough */
@@ -100,7 +81,7 @@ export class ContextAnswers {
     const { request } = this.#question;
     const { filled, through, tag } = version;
     const ofPasid = cache === "pasid";
-    let change = this.#past.changeOfContext(request, filled, ofPasid);
+    let change = this.#held.past.changeOfContext(request, filled, ofPasid);
     // It is what memory says through a stale device context: that one is to go first.
     if (change === null && through !== null && isValid(through))
       return this.#fromContext(through, "context", answer);
@@ -110,7 +91,7 @@ export class ContextAnswers {
       answer,
       filled,
       change,
-      root: change === null ? this.#roots.since(filled) : null,
+      root: change === null ? this.#held.roots.since(filled) : null,
       left: false,
       domain: tag.domain,
       space: tag.pasid,
@@ -119,9 +100,9 @@ export class ContextAnswers {
       addrHi: request.addrHi,
       addrLo: request.addrLo,
       ipaFrame: -1,
-      invalidationPending: this.#pending.coverContext(tag, ofPasid, filled, this.#question.asOf),
-      behindStop: this.#pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
-      coveredSince: this.#pending.coveredSince((inv) => placeOfContext(inv, tag, ofPasid)),
+      invalidationPending: this.#held.pending.coverContext(tag, ofPasid, filled, this.#question.asOf),
+      behindStop: this.#held.pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
+      coveredSince: this.#held.pending.coveredSince((inv) => placeOfContext(inv, tag, ofPasid)),
       valid: () => isValid(version),
     });
   }

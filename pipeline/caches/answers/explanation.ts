@@ -2,19 +2,12 @@ import type { CacheName } from "../../../walkers/advice.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { noteAts } from "../../../walkers/translation-request.ts";
-import type { PagingStructures } from "../filling/paging-structures.ts";
 import { CachedFailure, type ContextVersion } from "../held/context-history.ts";
-import type { Contexts, DeviceCaches } from "../held/contexts.ts";
+import type { DeviceCaches } from "../held/contexts.ts";
 import { leftPairs } from "../held/left-behind.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import type { Translations } from "../held/translations.ts";
-import type { CachedIommu } from "../history/cached-iommu.ts";
-import type { PastWalks } from "../history/past-walks.ts";
-import type { RootChanges } from "../history/root-changes.ts";
 import type { StaleSource } from "../history/stale-source.ts";
-import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../invalidations/pending.ts";
-import { type Accept, CacheQuestion, type Scope } from "./cache-question.ts";
+import { type Accept, CacheQuestion, type HeldState, type Scope } from "./cache-question.ts";
 import { ContextAnswers } from "./context-answers.ts";
 import { NeedToAsk } from "./need-to-ask.ts";
 import { StructureAnswers } from "./structure-answers.ts";
@@ -31,45 +24,18 @@ const NO_PROCESS = { tracked: null };
 /** Looks in the caches of one IOMMU for what could have given an answer: by way of contexts, then of their translations. */
 export class Explanation {
   readonly need: NeedToAsk;
-  readonly #unit: CachedIommu;
-  readonly #contexts: Contexts;
-  readonly #translations: Translations;
-  readonly #structures: PagingStructures;
-  readonly #past: PastWalks;
+  readonly #held: HeldState;
   readonly #question = new CacheQuestion();
   readonly #ofContexts: ContextAnswers;
   readonly #ofTranslations: TranslationAnswers;
   readonly #ofStructures: StructureAnswers;
 
-  constructor(
-    unit: CachedIommu,
-    memory: VersionedMemory,
-    contexts: Contexts,
-    translations: Translations,
-    structures: PagingStructures,
-    past: PastWalks,
-    pending: PendingInvalidations,
-    roots: RootChanges,
-  ) {
-    this.#unit = unit;
-    this.#contexts = contexts;
-    this.#translations = translations;
-    this.#structures = structures;
-    this.#past = past;
-    this.need = new NeedToAsk(unit, memory, contexts, translations, structures);
-    const question = this.#question;
-    this.#ofContexts = new ContextAnswers(question, unit, contexts, past, pending, roots);
-    this.#ofTranslations = new TranslationAnswers(
-      question,
-      memory,
-      contexts,
-      translations,
-      past,
-      pending,
-      roots,
-      this.#ofContexts,
-    );
-    this.#ofStructures = new StructureAnswers(question, contexts, structures, past, pending, roots);
+  constructor(held: HeldState) {
+    this.#held = held;
+    this.need = new NeedToAsk(held);
+    this.#ofContexts = new ContextAnswers(this.#question, held);
+    this.#ofTranslations = new TranslationAnswers(this.#question, held, this.#ofContexts);
+    this.#ofStructures = new StructureAnswers(this.#question, held);
   }
 
   /** What the last question has found. */
@@ -92,7 +58,7 @@ export class Explanation {
     accept: Accept,
     asOf = Number.POSITIVE_INFINITY,
   ): readonly StaleSource[] {
-    const { device, process } = this.#unit.engine;
+    const { device, process } = this.#held.unit.engine;
     const pair = scope === "uninvalidated" ? this.need.onlyPair(request, device, process) : null;
     if (
       pair !== null &&
@@ -118,16 +84,16 @@ export class Explanation {
    */
   find(request: WalkRequest, scope: Scope, accept: Accept): boolean {
     this.#question.begin(request, scope, accept);
-    if (this.#past.decidedByAddress(request)) return false;
-    const caches = this.#contexts.of(request);
-    const now = this.#unit.engine.device?.context;
+    if (this.#held.past.decidedByAddress(request)) return false;
+    const caches = this.#held.contexts.of(request);
+    const now = this.#held.unit.engine.device?.context;
     if (now !== undefined && this.#throughDevice(now, null, caches)) return true;
-    for (const version of [...caches.contexts.versions, ...this.#contexts.neighbours(caches)])
+    for (const version of [...caches.contexts.versions, ...this.#held.contexts.neighbours(caches)])
       if (version.context !== now && this.#throughVersion(version, caches)) return true;
     // Where they are harmless, they are asked for only to explain an answer.
     if (request.at === TRANSLATED) return false;
     const left =
-      scope === "valid" || (scope === "uninvalidated" && this.#unit.vendor.caching.owesTranslations);
+      scope === "valid" || (scope === "uninvalidated" && this.#held.unit.vendor.caching.owesTranslations);
     return left && this.#throughLeft(caches);
   }
 
@@ -154,11 +120,11 @@ export class Explanation {
 
   /** @param stale the version that the device context is; null for the one in memory */
   #throughDevice(device: object, stale: ContextVersion | null, caches: DeviceCaches): boolean {
-    const { walker, engine, vendor } = this.#unit;
+    const { walker, engine, vendor } = this.#held.unit;
     const { request } = this.#question;
     if (stale === null && engine.process?.tracked)
       return this.#throughEntries(device, engine.process.context, stale, caches);
-    const past = this.#past;
+    const past = this.#held.past;
     let out = past.reset();
     const process = walker.newPasidContext();
     if (!walker.checkRequest(request, device, out)) {
@@ -175,7 +141,7 @@ export class Explanation {
 
   /** Whether a stale device context refuses the request as it was answered. */
   #refuses(stale: ContextVersion | null, out: WalkResult): boolean {
-    noteAts(this.#unit.walker, this.#question.request, out);
+    noteAts(this.#held.unit.walker, this.#question.request, out);
     return stale !== null && this.#question.accept(out) && this.#ofContexts.comesFrom(stale, "context", out);
   }
 
@@ -188,7 +154,7 @@ export class Explanation {
   ): boolean {
     if (this.#throughPair(device, process, stale, "context")) return true;
     // A context that has no use for PASID entries has none for cached ones.
-    const { caching } = this.#unit.vendor;
+    const { caching } = this.#held.unit.vendor;
     if (!caching.hasOwnEntry(device, process, this.#question.request.pasid)) return false;
     return this.#throughCachedEntries(device, stale, caches);
   }
@@ -197,11 +163,11 @@ export class Explanation {
     const { pasid } = this.#question.request;
     const entries = [
       ...(caches.processes.get(pasid)?.history.versions ?? []),
-      ...this.#contexts.sharedPasidEntries(caches, device, pasid),
+      ...this.#held.contexts.sharedPasidEntries(caches, device, pasid),
     ];
     for (const entry of entries) {
       if (!entry.own || !this.#ofContexts.inScope(entry, true)) continue;
-      if (stale === null && entry.context === this.#unit.engine.process?.context) continue;
+      if (stale === null && entry.context === this.#held.unit.engine.process?.context) continue;
       if (entry.context instanceof CachedFailure) {
         if (this.#throughRefusal(entry.context, entry, "pasid")) return true;
       } else if (this.#throughPair(device, entry.context, entry, "pasid")) return true;
@@ -213,20 +179,20 @@ export class Explanation {
   #throughPair(device: object, process: object, stale: ContextVersion | null, cache: CacheName): boolean {
     const { request, accept } = this.#question;
     if (stale !== null) {
-      const walk = this.#past.translate(request, device, process);
+      const walk = this.#held.past.translate(request, device, process);
       if (accept(walk) && this.#ofContexts.comesFrom(stale, cache, walk)) return true;
     }
-    const { tracked } = this.#unit.engine.process ?? NO_PROCESS;
+    const { tracked } = this.#held.unit.engine.process ?? NO_PROCESS;
     let tags: TagSet;
     let globalTags: TagSet;
     if (stale === null && tracked !== null && !tracked.gone) ({ tags, globalTags } = tracked);
     else {
-      const tag = this.#unit.vendor.caching.translationTag(device, process, request.pasid);
-      tags = this.#translations.tagSet(tag);
-      globalTags = this.#translations.globalSet(tag);
+      const tag = this.#held.unit.vendor.caching.translationTag(device, process, request.pasid);
+      tags = this.#held.translations.tagSet(tag);
+      globalTags = this.#held.translations.globalSet(tag);
     }
     if (this.#throughTags(tags) || this.#throughTags(globalTags)) return true;
-    const set = this.#structures.setOf(tags);
+    const set = this.#held.structures.setOf(tags);
     return this.#question.isNew(set) && this.#ofStructures.search(set);
   }
 

@@ -1,50 +1,30 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
-import type { PagingStructures } from "../filling/paging-structures.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { Contexts } from "../held/contexts.ts";
 import type { Extent } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
-import type { PastWalks } from "../history/past-walks.ts";
-import type { RootChanges } from "../history/root-changes.ts";
 import { type StaleSource, staleAnswer } from "../history/stale-source.ts";
-import type { PendingInvalidations } from "../invalidations/pending.ts";
-import type { CacheQuestion } from "./cache-question.ts";
+import type { CacheQuestion, HeldState } from "./cache-question.ts";
 
 /** Answers of walks that go on from a table entry above the last level, as it was. */
 export class StructureAnswers {
   readonly #question: CacheQuestion;
-  readonly #contexts: Contexts;
-  readonly #structures: PagingStructures;
-  readonly #past: PastWalks;
-  readonly #pending: PendingInvalidations;
-  readonly #roots: RootChanges;
+  readonly #held: HeldState;
 
-  constructor(
-    question: CacheQuestion,
-    contexts: Contexts,
-    structures: PagingStructures,
-    past: PastWalks,
-    pending: PendingInvalidations,
-    roots: RootChanges,
-  ) {
+  constructor(question: CacheQuestion, held: HeldState) {
     this.#question = question;
-    this.#contexts = contexts;
-    this.#structures = structures;
-    this.#past = past;
-    this.#pending = pending;
-    this.#roots = roots;
+    this.#held = held;
   }
 
   /** Table entries above the last level that have changed since they were used: a walk may go on from an old one. */
   search(set: TagSet): boolean {
     if (set.superseded.size === 0) return false;
     const { request, scope, accept } = this.#question;
-    const { entries } = this.#structures;
+    const { entries } = this.#held.structures;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
       for (const entry of entries.earlier(set, shift, hi, lo)) {
-        const pair = this.#contexts.pair(entry.context);
+        const pair = this.#held.contexts.pair(entry.context);
         if (pair === undefined) continue;
         const region: Extent = { pageShift: shift, firstShift: 0, ipaFrame: -1 };
         const device = pair.deviceId;
@@ -55,11 +35,11 @@ export class StructureAnswers {
         const place = (inv: Invalidation) => entries.ranges.place(inv, set, hi, lo, region, device);
         const invalidationPending =
           time <= set.unknownBefore ||
-          this.#pending.coverTranslation(set, device, time, place, this.#question.asOf);
+          this.#held.pending.coverTranslation(set, device, time, place, this.#question.asOf);
         if (invalidationPending && scope === "uninvalidated") continue;
-        const sizes = this.#structures.sizes(pair, hi);
+        const sizes = this.#held.structures.sizes(pair, hi);
         const level = sizes.level(sizes.firstAbove(shift - 1));
-        const read = this.#past.through(
+        const read = this.#held.past.through(
           request,
           pair.device.context,
           pair.process.context,
@@ -75,7 +55,7 @@ export class StructureAnswers {
           answer,
           filled: time,
           change,
-          root: change === null ? this.#roots.since(time) : null,
+          root: change === null ? this.#held.roots.since(time) : null,
           left: false,
           domain: set.domain,
           space: set.space,
@@ -85,8 +65,8 @@ export class StructureAnswers {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
-          coveredSince: this.#pending.coveredSince(place),
+          behindStop: this.#held.pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+          coveredSince: this.#held.pending.coveredSince(place),
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&
             time > set.epoch &&

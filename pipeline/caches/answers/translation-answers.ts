@@ -1,47 +1,23 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { TranslationContext } from "../held/contexts.ts";
 import { isAnothers } from "../held/left-behind.ts";
 import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
-import type { Translations } from "../held/translations.ts";
-import type { PastWalks } from "../history/past-walks.ts";
-import type { RootChanges } from "../history/root-changes.ts";
 import { staleAnswer } from "../history/stale-source.ts";
-import type { VersionedMemory } from "../history/versioned-memory.ts";
-import type { PendingInvalidations } from "../invalidations/pending.ts";
-import type { CacheQuestion } from "./cache-question.ts";
+import type { CacheQuestion, HeldState } from "./cache-question.ts";
 import type { ContextAnswers } from "./context-answers.ts";
 
 /** Answers that come from translations of pages. */
 export class TranslationAnswers {
   readonly #question: CacheQuestion;
-  readonly #memory: VersionedMemory;
-  readonly #contexts: Contexts;
-  readonly #translations: Translations;
-  readonly #past: PastWalks;
-  readonly #pending: PendingInvalidations;
-  readonly #roots: RootChanges;
+  readonly #held: HeldState;
   readonly #ofContexts: ContextAnswers;
 
-  constructor(
-    question: CacheQuestion,
-    memory: VersionedMemory,
-    contexts: Contexts,
-    translations: Translations,
-    past: PastWalks,
-    pending: PendingInvalidations,
-    roots: RootChanges,
-    ofContexts: ContextAnswers,
-  ) {
+  constructor(question: CacheQuestion, held: HeldState, ofContexts: ContextAnswers) {
     this.#question = question;
-    this.#memory = memory;
-    this.#contexts = contexts;
-    this.#translations = translations;
-    this.#past = past;
-    this.#pending = pending;
-    this.#roots = roots;
+    this.#held = held;
     this.#ofContexts = ofContexts;
   }
 
@@ -52,7 +28,7 @@ export class TranslationAnswers {
 
   /** @param left where nothing leads to the tags any more: the contexts that did, until they were used last */
   searchOnly(set: TagSet, left: TranslationContext | null = null): boolean {
-    const translations = this.#translations;
+    const translations = this.#held.translations;
     const { request, scope } = this.#question;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
@@ -69,26 +45,26 @@ export class TranslationAnswers {
   }
 
   #tell(set: TagSet, shift: number, entry: CachedTranslation, left: TranslationContext | null): boolean {
-    const translations = this.#translations;
+    const translations = this.#held.translations;
     const { request, scope, accept } = this.#question;
     const { addrHi: hi, addrLo: lo } = request;
     const { time } = entry;
     // Entered on the way of this very request, by way of a context that is old: that one is what answers.
-    if (time === this.#memory.time || (left !== null && isAnothers(entry, left))) return false;
+    if (time === this.#held.memory.time || (left !== null && isAnothers(entry, left))) return false;
     let invalidated = entry.invalidated || time <= set.epoch;
     if (invalidated && scope !== "invalidated") return false;
-    const read = this.#past.walkAsOf(entry, request);
+    const read = this.#held.past.walkAsOf(entry, request);
     if (read === null || !accept(read.value)) return false;
     const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
     if (then === null) return false;
-    const device = this.#contexts.pair(entry.context)?.deviceId ?? 0;
+    const device = this.#held.contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.ranges.cover(set, hi, lo, time, then, device);
     if (invalidated && scope !== "invalidated") return false;
     const extent = extentOf(then);
     const place = (inv: Invalidation) => translations.ranges.place(inv, set, hi, lo, extent, device);
     const invalidationPending =
       time <= set.unknownBefore ||
-      this.#pending.coverTranslation(set, device, time, place, this.#question.asOf);
+      this.#held.pending.coverTranslation(set, device, time, place, this.#question.asOf);
     if (invalidationPending && scope === "uninvalidated") return false;
     const answer = staleAnswer(read.value);
     const missed = read.missedChange();
@@ -101,7 +77,7 @@ export class TranslationAnswers {
       answer,
       filled: time,
       change,
-      root: change === null ? this.#roots.since(time) : null,
+      root: change === null ? this.#held.roots.since(time) : null,
       left: left !== null || outlives,
       from: behind?.device,
       domain: set.domain,
@@ -112,8 +88,8 @@ export class TranslationAnswers {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-      behindStop: this.#pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
-      coveredSince: this.#pending.coveredSince(place),
+      behindStop: this.#held.pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+      coveredSince: this.#held.pending.coveredSince(place),
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });
   }
@@ -128,7 +104,7 @@ export class TranslationAnswers {
     extent: Extent,
     device: number,
   ): () => boolean {
-    const translations = this.#translations;
+    const translations = this.#held.translations;
     // It is asked at every invalidation: of what has not covered it before, nothing does now.
     const asked: AskedRanges = { own: 0, all: 0 };
     return () => {
