@@ -182,3 +182,20 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect(run.rules()).toContain("missing-invalidation");
   });
 });
+
+it("an answer that is nearly what is still held behind the stop differs in what it lacks of that", async () => {
+  const { scenario, table, bad, everything } = MACHINES["VT-d: FSTS_REG"]!();
+  scenario.put(table.entry(A), OLD | 1n);
+  scenario.dma({ ...request, access: "r" }, OLD);
+  scenario.put(table.entry(A), OLD | 3n);
+  const write = { ...request, access: "w" } as const;
+  const held = scenario
+    .cmd(...bad)
+    .cmd(...everything)
+    .dma(write, { code: 5n, recorded: true });
+  const unrecorded = scenario.dma(write, { recorded: false });
+  const run = await scenario.run();
+  expect(run.verdict(held)).toBe("stale");
+  expect(run.outcome(unrecorded)).toMatchObject({ verdict: "mismatch", diff: "record" });
+  expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
+});
