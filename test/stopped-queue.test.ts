@@ -171,6 +171,23 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect([run.verdict(right), run.verdict(old)]).toEqual(["match", "stale"]);
   });
 
+  it.each([
+    ["came after the change: it is the IOMMU's fault", true, "stale-after-invalidation"],
+    ["came before the change: the page may have been read again", false, "stale"],
+  ])("one that completed before it stopped, and %s", async (_text, after, verdict) => {
+    const { scenario, table, bad, everything, wait } = make();
+    scenario.dma(request, OLD);
+    if (after) table.map(A, NEW);
+    scenario.cmd(...everything).cmd(...wait);
+    if (!after) table.map(A, NEW);
+    scenario
+      .cmd(...bad)
+      .cmd(...everything)
+      .cmd(...wait);
+    const seq = scenario.dma(request, OLD);
+    expect((await scenario.run()).verdict(seq)).toBe(verdict);
+  });
+
   it("what nothing behind it covers is owed as ever", async () => {
     const { scenario, table } = stopped(true);
     table.map(A, OLD + 0x1000n);

@@ -11,6 +11,7 @@ import {
 } from "./expected-departures.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
+import { KnownDepartures } from "./known-departures.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { addressOfEntry, RequestWalks } from "./request-walks.ts";
 import { signaturesOf } from "./signature.ts";
@@ -21,7 +22,7 @@ export interface Answered {
   readonly unanswered: number;
   /** Requests whose answers the mistakes explain that it is known to make. */
   readonly excused: number;
-  /** What it departs in, one signature for each request that shows it; or how it failed. */
+  /** What it departs in, one signature for each request that shows it: the known one where there is; or how it failed. */
   readonly signatures: readonly string[];
   readonly failed: boolean;
 }
@@ -32,6 +33,7 @@ export class NotForDevice extends Error {}
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
  * @param expected what is known of the device
+ * @param isKnown departures whose signature it accepts are known as well
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
@@ -39,6 +41,7 @@ export async function askAgain(
   port: DevicePort,
   kept: readonly WorldRecord[],
   expected = NOTHING_EXPECTED,
+  isKnown: (signature: string) => boolean = () => false,
 ): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
@@ -56,14 +59,16 @@ export async function askAgain(
       failed: true,
     };
   const observed = observedRecords(records, answers);
-  const known = new ExpectedDepartures(expected, limits);
-  const departures = known.judge(observed, placesIn(observed));
+  const expectations = new ExpectedDepartures(expected, limits);
+  const places = placesIn(observed);
+  const departures = expectations.judge(observed, places);
   const fuzzing = await VENDORS[model].fuzzing();
+  const known = new KnownDepartures(expectations, fuzzing, isKnown);
   const signatures = signaturesOf(observed, departures, expected.codeAliases, true, fuzzing).map(
-    ({ text }) => text,
+    (own, i) => (known.find(own, departures[i]!, observed, places, true) ?? own).text,
   );
   const unanswered = answers.filter((answer) => answer === undefined).length;
-  return { requests, unanswered, excused: known.excused, signatures, failed: false };
+  return { requests, unanswered, excused: expectations.excused, signatures, failed: false };
 }
 
 /** The structures that walks of requests read. */

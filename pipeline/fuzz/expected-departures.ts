@@ -28,6 +28,12 @@ export interface KnownEntry {
   readonly uses: readonly { readonly level: number }[];
 }
 
+/** A world, and what departs in it. */
+interface JudgedWorld {
+  readonly records: readonly WorldRecord[];
+  readonly departures: readonly Departure[];
+}
+
 export class ExpectedDepartures {
   /** Requests that its mistakes explain. */
   excused = 0;
@@ -37,6 +43,11 @@ export class ExpectedDepartures {
   constructor(expected: Expectations, { foreign = [] }: Limits) {
     this.#expected = expected;
     this.#foreign = foreign;
+  }
+
+  /** Codes that the device gives for others. */
+  get codeAliases(): CodeAliases {
+    return this.#expected.codeAliases;
   }
 
   /**
@@ -58,6 +69,14 @@ export class ExpectedDepartures {
     }
     this.excused += all.length - left.length;
     return left;
+  }
+
+  /** What is left of a world, to one that makes all the mistakes; null: none is known. */
+  left(records: readonly WorldRecord[], places: EntryPlaces): JudgedWorld | null {
+    const { codeAliases, bugs } = this.#expected;
+    if (bugs.length === 0) return null;
+    const seen = misread(records, places, bugs);
+    return { records: seen, departures: judgeWorld(seen, null, codeAliases) };
   }
 
   /** Nobody knows what is read as a table there. */
