@@ -216,3 +216,25 @@ it("an answer that is nearly what is still held behind the stop differs in what 
   expect(run.outcome(unrecorded)).toMatchObject({ verdict: "mismatch", diff: "record" });
   expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
 });
+
+it("what a context translates that is held behind the stop may be held as well, and outlive the page", async () => {
+  const { scenario, table, bad } = MACHINES["VT-d: FSTS_REG"]!();
+  const [other, page] = [A + 0x1000n, OLD + 0x5000n];
+  table.map(other, page);
+  scenario.dma(request, OLD);
+  scenario
+    .put(ROOT, 0n, 0n)
+    .cmd(...bad)
+    .cmd(0x11n, 0n);
+  const byContext = scenario.dma({ ...request, addr: other }, page);
+  scenario.put(table.entry(other), 0n);
+  const byPage = scenario.dma({ ...request, addr: other }, page);
+  write(scenario, ["fsts", 0x10n]);
+  const restarted = scenario.dma({ ...request, addr: A + 0x2000n }, page);
+  const run = await scenario.run();
+  expect([byContext, byPage, restarted].map((seq) => run.verdict(seq))).toEqual([
+    "stale",
+    "stale",
+    "mismatch",
+  ]);
+});

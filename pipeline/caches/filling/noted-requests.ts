@@ -196,7 +196,8 @@ export class NotedRequests {
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.lastEvent)) mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.staleInDevice = kept;
-    if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
+    if (mayDiffer || this.#stale.behindStop)
+      this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
   }
 
@@ -218,7 +219,7 @@ export class NotedRequests {
     }
     const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
     if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
-    if (mayDiffer) this.#stale.enter(caches, request, device, null, time);
+    if (mayDiffer || this.#stale.behindStop) this.#stale.enter(caches, request, device, null, time);
     return mayDiffer;
   }
 
@@ -247,7 +248,7 @@ export class NotedRequests {
       this.#contexts.refusedDevice(caches, tag, walk, time);
     }
     const stale = caches.contexts.versions.some(isValid) || this.#contexts.neighbours(caches).some(isValid);
-    if (stale) this.#stale.enter(caches, request, null, null, time);
+    if (stale || this.#stale.behindStop) this.#stale.enter(caches, request, null, null, time);
     return stale || (request.at !== TRANSLATED && this.#anyLeft(caches, request));
   }
 

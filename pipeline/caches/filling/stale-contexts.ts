@@ -36,9 +36,14 @@ export class StaleContexts {
     this.#pending = pending;
   }
 
+  /** Whether there may be contexts that are used although an invalidation of them has been issued. */
+  get behindStop(): boolean {
+    return this.#pending.behindStop !== null;
+  }
+
   /**
    * What a stale context or PASID entry translates may be cached as well, and then outlives it. Not where an
-   * invalidation of the stale entry has been issued: those of what it made come after that one.
+   * invalidation of the stale entry has been issued: those of what it made come after that one, unless none is carried out.
    *
    * @param device that memory gives now; null: it refuses the request before
    * @param process likewise
@@ -156,9 +161,11 @@ export class StaleContexts {
     return sameTranslation(then.value, this.#now) && this.#past.sameToOthers(old, then, pair, request);
   }
 
-  /** Valid, and no invalidation of it is on its way. */
+  /** Valid, and no invalidation of it is on its way, unless it stands behind a command at which the queue has stopped. */
   #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
-    if (!isValid(version) || version.context instanceof CachedFailure) return false;
-    return !this.#pending.coverContext(version.tag, ofPasid, version.filled);
+    if (version.context instanceof CachedFailure) return false;
+    const { tag, filled } = version;
+    if (this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled })) return true;
+    return isValid(version) && !this.#pending.coverContext(tag, ofPasid, filled);
   }
 }
