@@ -231,7 +231,7 @@ it("what a context translates that is held behind the stop may be held as well, 
   const byPage = scenario.dma({ ...request, addr: other }, page);
   write(scenario, ["fsts", 0x10n]);
   const restarted = scenario.dma({ ...request, addr: A + 0x2000n }, page);
-  const run = await scenario.run();
+  const run = await scenario.run({ restartsRecorded: true });
   expect([byContext, byPage, restarted].map((seq) => run.verdict(seq))).toEqual([
     "stale",
     "stale",

@@ -36,9 +36,9 @@ export class StaleContexts {
     this.#pending = pending;
   }
 
-  /** Whether there may be contexts that are used although an invalidation of them has been issued. */
+  /** Contexts may be used although an invalidation of them has been issued: it is not carried out. */
   get behindStop(): boolean {
-    return this.#pending.behindStop !== null;
+    return this.#pending.behindStop !== null && this.#pending.stopHolds;
   }
 
   /**
@@ -165,7 +165,8 @@ export class StaleContexts {
   #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
     if (version.context instanceof CachedFailure) return false;
     const { tag, filled } = version;
-    if (this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled })) return true;
+    if (this.behindStop && this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled }))
+      return true;
     return isValid(version) && !this.#pending.coverContext(tag, ofPasid, filled);
   }
 }
