@@ -7,11 +7,10 @@ import { FuzzCoverage } from "./coverage.ts";
 import { type Expectations, ExpectedDepartures, NOTHING_EXPECTED } from "./expected-departures.ts";
 import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
-import { KnownDepartures } from "./known-departures.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { refusedCommands } from "./refused-commands.ts";
 import { type Shown, shrink } from "./shrink.ts";
-import { kindOf, type Signature, signaturesOf } from "./signature.ts";
+import { asKnown, kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
 
 export interface CampaignOptions {
@@ -129,7 +128,7 @@ class Campaign {
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
   readonly #expected: ExpectedDepartures;
-  readonly #known: KnownDepartures;
+  readonly #codeAliases: Expectations["codeAliases"];
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
@@ -144,8 +143,9 @@ class Campaign {
     this.#fuzzing = fuzzing;
     this.#options = options;
     this.#coverage = coverage;
-    this.#expected = new ExpectedDepartures(options.expected ?? NOTHING_EXPECTED, port.identity.limits);
-    this.#known = new KnownDepartures(this.#expected, fuzzing, options.isKnown);
+    const expected = options.expected ?? NOTHING_EXPECTED;
+    this.#expected = new ExpectedDepartures(expected, port.identity.limits);
+    this.#codeAliases = expected.codeAliases;
   }
 
   /** @throws DeviceFailure where the device cannot be asked any more */
@@ -163,12 +163,12 @@ class Campaign {
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = this.#expected.judge(observed, world.world, this.#coverage);
-    const signatures = signaturesOf(observed, departures, this.#expected.codeAliases, false, this.#fuzzing);
+    const signatures = signaturesOf(observed, departures, this.#codeAliases, false, this.#fuzzing);
     for (const [i, departure] of departures.entries())
       await this.#departs(
         world,
         { records, answers, departures, departure, line: departure.line },
-        signatures[i]!,
+        asKnown(signatures[i]!, this.#options.isKnown),
       );
   }
 
@@ -191,7 +191,10 @@ class Campaign {
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
-      signature: { text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+      signature: {
+        ...{ text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+        also: () => [],
+      },
       known: expected || this.#options.isKnown(text),
       world: world.number,
       records: shown.records,
@@ -206,37 +209,38 @@ class Campaign {
   }
 
   async #departs(world: WorldCase, shown: Departing, first: Signature): Promise<void> {
-    const again = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
-    if (again?.known) return void again.requests++;
-    const observed = observedRecords(shown.records, shown.answers);
-    const known = this.#known.find(first, shown.departure, observed, world.world, false);
-    if (known !== null) {
-      const found = { signature: known, known: true, records: observed, line: shown.line };
-      return this.#count(found, world.number, 0);
+    const known = this.#findings.get(first.text) ?? this.#aliases.get(first.text);
+    if (known !== undefined) {
+      known.requests++;
+      return;
     }
-    if (again !== undefined) return void again.requests++;
-    if ([...this.#findings.values()].filter((one) => !one.known).length >= MOST_FINDINGS)
-      return void this.#further++;
-    const small = this.#options.shrinks ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
+    const expected = this.#options.isKnown(first.text);
+    if (!expected && [...this.#findings.values()].filter((one) => !one.known).length >= MOST_FINDINGS) {
+      this.#further++;
+      return;
+    }
+    const small =
+      this.#options.shrinks && !expected ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const own = this.#signatureOf(records, small.shown, small.runs > 0);
-    const knownNow = this.#known.find(own, small.shown.departure, records, world.world, small.runs > 0);
-    const signature = knownNow ?? own;
-    const { line } = small.shown;
-    await this.#count({ signature, known: knownNow !== null, records, line }, world.number, small.runs);
-    this.#aliases.set(first.text, this.#findings.get(signature.text)!);
-  }
-
-  /** Counts a departure that nobody counts yet, or one of a kind that was found. */
-  async #count(
-    found: Pick<Finding, "signature" | "known" | "records" | "line">,
-    world: number,
-    runs: number,
-  ): Promise<void> {
-    const same = this.#findings.get(found.signature.text);
-    if (same !== undefined) return void same.requests++;
-    const finding = { ...found, world, failure: null, runs, requests: 1 };
-    this.#findings.set(found.signature.text, finding);
+    const signature = this.#signatureOf(records, small.shown, small.runs > 0);
+    const same = this.#findings.get(signature.text);
+    if (same !== undefined) {
+      same.requests++;
+      this.#aliases.set(first.text, same);
+      return;
+    }
+    const finding: Finding = {
+      signature,
+      known: this.#options.isKnown(signature.text) || expected,
+      world: world.number,
+      records,
+      line: small.shown.line,
+      failure: null,
+      runs: small.runs,
+      requests: 1,
+    };
+    this.#findings.set(signature.text, finding);
+    this.#aliases.set(first.text, finding);
     await this.#options.onFinding(finding);
   }
 
@@ -247,7 +251,8 @@ class Campaign {
     shrunk: boolean,
   ): Signature {
     const before = departures.slice(0, departures.indexOf(departure) + 1);
-    return signaturesOf(records, before, this.#expected.codeAliases, shrunk, this.#fuzzing).at(-1)!;
+    const [signature] = signaturesOf(records, before, this.#codeAliases, shrunk, this.#fuzzing).slice(-1);
+    return asKnown(signature!, this.#options.isKnown);
   }
 
   #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {
