@@ -299,7 +299,8 @@ export class UnitCaches {
    * @param walks walks the request, and notes that in the caches that it is given
    */
   useOtherwise(walks: (caches: UnitCaches) => void): void {
-    const otherwise = (this.#otherwise ??= this.#newOtherwise());
+    this.#otherwise ??= this.#newOtherwise();
+    const otherwise = this.#otherwise;
     const { engine } = this.#unit;
     // What the engine remembers of devices is of one reading, and of these caches or of those.
     engine.drop();
