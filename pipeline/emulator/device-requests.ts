@@ -5,7 +5,7 @@ import { hex } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { EDU_BYTES, EduDevice } from "./edu.ts";
 import type { Qtest } from "./qtest.ts";
-import { MARK, type WorldMemory } from "./world-memory.ts";
+import { DEVICE_BYTE, type WorldMemory } from "./world-memory.ts";
 
 const BAR_BYTES = 0x10_0000n;
 const PAGE = 4096n;
@@ -41,7 +41,7 @@ export class DeviceRequests {
     const machine = this.#machine;
     const { base } = this.#driver.memory;
     for (const device of this.#devices) device.enable(machine);
-    machine.write(base, MARK.toString(16).repeat(EDU_BYTES));
+    machine.write(base, DEVICE_BYTE.toString(16).repeat(EDU_BYTES));
     for (const device of this.#devices) await device.fill(machine, base, this.#steps);
     machine.clear(base, BigInt(EDU_BYTES));
   }
@@ -66,7 +66,7 @@ export class DeviceRequests {
     if (pa === undefined)
       return places.length > 0 && places.every((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
     if (write) {
-      const arrived = this.#memory.has(pa) && (await this.#machine.read8(pa)) === MARK;
+      const arrived = this.#memory.has(pa) && (await this.#machine.read8(pa)) === DEVICE_BYTE;
       await this.#restore(pa, address, bytes, answer.furtherPages ?? []);
       if (answer.cached === true && !this.#memory.has(pa)) return undefined;
       if (answer.cached === true && !arrived) return NOT_THERE;
@@ -152,7 +152,7 @@ export class DeviceRequests {
     const reachable = places.filter((place) => this.#memory.has(place));
     if (!write) return this.#fetched(device, address, reachable);
     const bytes = await Promise.all(reachable.map((place) => this.#machine.read8(place)));
-    return reachable[bytes.indexOf(MARK)];
+    return reachable[bytes.indexOf(DEVICE_BYTE)];
   }
 
   /** The same of a read: each place has another byte for a while, and what the device has then is looked at. */

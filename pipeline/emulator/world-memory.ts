@@ -5,7 +5,7 @@ const PAGE_SHIFT = 12n;
 const PAGE = 1n << PAGE_SHIFT;
 const OFFSET = PAGE - 1n;
 /** What is written to memory by a device: no table is made of it. */
-export const MARK = 0xa5;
+export const DEVICE_BYTE = 0xa5;
 
 /** The memory of a world as processors have written it, whatever devices write over it. */
 export class WorldMemory {
@@ -63,8 +63,8 @@ export class WorldMemory {
   /** What is no world's may be the driver's own: marks alone are no part of that. */
   async #unmark(address: bigint, bytes: number): Promise<void> {
     const found = await this.#machine.readBytes(address, bytes);
-    if (!found.includes(MARK)) return;
-    const was = found.map((byte) => (byte === MARK ? 0 : byte));
+    if (!found.includes(DEVICE_BYTE)) return;
+    const was = found.map((byte) => (byte === DEVICE_BYTE ? 0 : byte));
     this.#machine.write(address, Buffer.from(was).toString("hex"));
   }
 }
