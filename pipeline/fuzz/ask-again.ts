@@ -11,9 +11,9 @@ import {
 } from "./expected-departures.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
+import { namesOf } from "./known-departures.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { addressOfEntry, RequestWalks } from "./request-walks.ts";
-import { signaturesOf } from "./signature.ts";
 
 export interface Answered {
   readonly requests: number;
@@ -32,6 +32,7 @@ export class NotForDevice extends Error {}
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
  * @param expected what is known of the device
+ * @param isKnown accepts signatures that are, too
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
@@ -39,6 +40,7 @@ export async function askAgain(
   port: DevicePort,
   kept: readonly WorldRecord[],
   expected = NOTHING_EXPECTED,
+  isKnown: (signature: string) => boolean = () => false,
 ): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
@@ -57,11 +59,11 @@ export async function askAgain(
     };
   const observed = observedRecords(records, answers);
   const known = new ExpectedDepartures(expected, limits);
-  const departures = known.judge(observed, placesIn(observed));
+  const places = placesIn(observed);
+  const departures = known.judge(observed, places);
   const fuzzing = await VENDORS[model].fuzzing();
-  const signatures = signaturesOf(observed, departures, expected.codeAliases, true, fuzzing).map(
-    ({ text }) => text,
-  );
+  const names = namesOf({ expected: known, isKnown, fuzzing }, observed, departures, places, true);
+  const signatures = names.map(({ text }) => text);
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, excused: known.excused, signatures, failed: false };
 }

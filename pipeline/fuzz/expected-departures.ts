@@ -10,7 +10,7 @@ import { type Departure, judgeWorld } from "./judge.ts";
 export interface Expectations {
   /** Codes that the device gives for others. */
   readonly codeAliases: CodeAliases;
-  /** Mistakes that it makes. Of each only what entries and registers read as counts. */
+  /** Mistakes that it makes. Of each only what entries and registers read as, and what contexts come to, counts. */
   readonly bugs: readonly Bug[];
 }
 
@@ -26,6 +26,13 @@ export interface KnownEntry {
   readonly littleEndian: boolean;
   /** Empty where it has no level. */
   readonly uses: readonly { readonly level: number }[];
+}
+
+export interface MistakenWorld {
+  readonly records: readonly WorldRecord[];
+  readonly departures: readonly Departure[];
+  /** The mistakes: what they make of contexts is not in the records. */
+  readonly bugs: readonly Bug[];
 }
 
 export class ExpectedDepartures {
@@ -53,11 +60,26 @@ export class ExpectedDepartures {
     let left = all;
     for (const made of togetherOf(bugs)) {
       if (left.length === 0) break;
-      const still = judgeWorld(misread(records, places, made), null, codeAliases).map(({ line }) => line);
+      const still = judgeWorld(misread(records, places, made), null, codeAliases, made).map(
+        ({ line }) => line,
+      );
       left = left.filter(({ line }) => still.includes(line));
     }
     this.excused += all.length - left.length;
     return left;
+  }
+
+  /** The world as a device sees it that makes all of its mistakes, and its departures from that; null: none are known. */
+  withMistakes(records: readonly WorldRecord[], places: EntryPlaces): MistakenWorld | null {
+    const { codeAliases, bugs } = this.#expected;
+    if (bugs.length === 0) return null;
+    const seen = misread(records, places, bugs);
+    const departures = judgeWorld(seen, null, codeAliases, bugs).filter((one) => !this.#isForeign(one));
+    return { records: seen, departures, bugs };
+  }
+
+  get codeAliases(): CodeAliases {
+    return this.#expected.codeAliases;
   }
 
   /** Nobody knows what is read as a table there. */
