@@ -1,14 +1,15 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { KnownFindings } from "../cli/fuzz/known-findings.ts";
+import { knownOfQemu } from "../cli/fuzz/known-of-qemu.ts";
 import type { DeviceFailure } from "../pipeline/fuzz/port.ts";
 import { ProcessDevice } from "../pipeline/fuzz/process-device.ts";
 import { helloOfDevice, readAnswer, readHello } from "../pipeline/fuzz/protocol.ts";
 import { NO_LIMITS } from "../walkers/fuzz/world.ts";
-import { cli, run } from "./support/cli.ts";
+import { cli, ended, run, start } from "./support/cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pasid-fuzz-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -89,6 +90,18 @@ it.each(readdirSync("samples/fuzz"))("what is known of QEMU names sections: samp
   const known = new KnownFindings([join("samples/fuzz", name)]);
   for (const pattern of known.unused) expect(known.reasonOf(pattern)).toMatch(/\(.*(\d\.\d|Sv39|tr_).*\)$/);
   expect(known.has("SMMUv3 stream table entry.S2R: mismatch: ok → 0x13")).toBe(false);
+});
+
+it.each([
+  [7.2, "intel", ["qemu-7.2-intel", "qemu-intel"]],
+  [11.1, "intel", ["qemu-11.1-intel", "qemu-intel"]],
+  [9.2, "amd", ["qemu-7.2-10.0-amd", "qemu-amd"]],
+  [12, "amd", ["qemu-11.1-amd", "qemu-amd"]],
+  [10.2, "arm-smmuv3", ["qemu-10.0-11.1-arm-smmuv3", "qemu-arm-smmuv3"]],
+] as const)("what is known of QEMU %s, %s", (version, model, names) => {
+  const files = knownOfQemu(version, model).map((path) => basename(path, ".ignore"));
+  expect(files).toEqual(expect.arrayContaining([...names]));
+  expect(files).not.toContain(version === 7.2 ? "qemu-11.1-intel" : `qemu-7.2-${model}`);
 });
 
 it("takes codes that stand for others, and mistakes by name, as known", () => {
@@ -189,7 +202,15 @@ describe.concurrent("at the command line", () => {
     expect(ran).toMatchObject({ status: 1, stderr: "" });
     expect(ran.stdout).toMatch(/^seed 3; pasid-replay dut, amd\n/);
     expect(ran.stdout).toContain("fault conditions");
-    const names = readdirSync(out).sort();
+    expect(ran.stdout).toMatch(/fault conditions +\d+ of \d+\n {4}not: [A-Z]/);
+    const reached = [...ran.stdout.matchAll(/ (\d+) of (\d+)\n/g)].map(
+      ([, count, of]) => Number(of) - Number(count),
+    );
+    const notReached = readFileSync(join(out, "not-reached.txt"), "utf8");
+    expect(notReached.trimEnd().split("\n")).toHaveLength(reached.reduce((sum, count) => sum + count, 0));
+    const names = readdirSync(out)
+      .sort()
+      .filter((name) => /^\d/.test(name));
     expect(names.length % 2).toBe(0);
     const replayed = await cli([join(out, names[0]!), "--only", "mismatches", "--no-stats"]);
     expect(replayed.stdout).toContain('"diff":"record"');
@@ -285,6 +306,28 @@ describe.concurrent("at the command line", () => {
     await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), 20_000);
   });
 
+  it("sums up what it has on Ctrl-C, and lets its device end", async () => {
+    const child = start([
+      "fuzz",
+      "--dut",
+      dut,
+      "--seed",
+      "3",
+      "--time",
+      "10m",
+      "--out",
+      join(folder, "interrupted"),
+    ]);
+    const ran = ended(child);
+    await new Promise((resolve) => child.stdout!.once("data", resolve));
+    child.kill("SIGINT");
+    expect(await ran).toMatchObject({ stderr: "", signal: null });
+    expect((await ran).status).toBeLessThan(2);
+    expect((await ran).stdout).toMatch(
+      /^seed 3; .*\n\d+ worlds, \d+ requests: \d+ kinds of departure\n.*reached:\n/s,
+    );
+  });
+
   it("the reference walkers, which cache nothing, depart nowhere", async () => {
     const reference = "npx tsx test/fuzz/reference-device.ts amd";
     const ran = await cli(["fuzz", "--dut", reference, "--seed", "3", "--worlds", "4", "--timeout", "60s"]);
@@ -294,6 +337,9 @@ describe.concurrent("at the command line", () => {
 
   it("usage", async () => {
     expect(await cli(["fuzz"])).toMatchObject({ status: 2, stdout: "" });
+    expect((await cli(["fuzz", "--dut", dut, "--known"])).stderr).toContain("--known: expected --qemu");
+    const against = await cli(["fuzz", "--dut", dut, "--against", dut, "--ignore-file", "none"]);
+    expect(against.stderr).toContain("--ignore-file: expected none beside --against");
     const bug = await cli(["dut", "--model", "intel", "--bug", "upper-writes"]);
     expect(bug).toMatchObject({ status: 2, stderr: expect.stringContaining("did you mean upper-write?") });
     const listed = await cli(["dut", "--model", "riscv", "--list-bugs"]);

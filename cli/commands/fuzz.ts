@@ -20,6 +20,7 @@ interface FuzzArguments {
   timeout: string;
   out?: string;
   ignoreFile?: string | string[];
+  known: boolean;
   shrink: boolean;
 }
 
@@ -68,11 +69,17 @@ function builder(yargs: Argv): Argv {
       timeout: { ...text, describe: "How long the device may be silent", default: "10s" },
       out: { ...text, describe: "Folder for NAME.ndjson and NAME.txt of what is found" },
       "ignore-file": { ...text, describe: "Known departures, each with a reason; repeatable" },
+      known: {
+        type: "boolean",
+        default: false,
+        describe: "What is known of that QEMU's version is expected: samples/fuzz of this package",
+      },
       shrink: { type: "boolean", default: true, describe: "Make what is found small" },
     })
     .example("$0 fuzz --dut './my-iommu --dut' --time 10m --out found", "Look for mistakes for ten minutes")
     .example("$0 fuzz --dut './my-iommu --dut' --seed 7 --worlds 100", "The same every time")
     .example("$0 fuzz --qemu qemu-system-x86_64 --time 10m --out found", "An emulator as it is installed")
+    .example("$0 fuzz --qemu qemu-system-x86_64 --known --time 10m", "What is not known of it yet")
     .example("$0 fuzz --qemu ./new/qemu-system-x86_64 found/*.ndjson", "Whether a newer one is mended")
     .example("$0 fuzz --emit vectors --model riscv --seed 1", "A suite for whoever cannot be talked with")
     .example("$0 fuzz --dut './old' --against './new' --seed 7", "Where two devices differ")
@@ -114,6 +121,14 @@ async function run(args: FuzzArguments): Promise<ExitStatus> {
         `--${option}: expected none beside traces, as they are asked about as they are`,
         true,
       );
+  if (args.known && args.qemu === undefined)
+    throw new CliError("--known: expected --qemu beside it, as it is about versions of QEMU", true);
+  for (const [option, given] of Object.entries({
+    "ignore-file": args.ignoreFile,
+    known: args.known || undefined,
+  }))
+    if (args.against !== undefined && given !== undefined)
+      throw new CliError(`--${option}: expected none beside --against, which tells every difference`, true);
   const worlds = args.worlds === undefined ? undefined : once("--worlds", args.worlds);
   const time = args.time ?? (worlds === undefined ? DEFAULT_TIME : undefined);
   const seed =
@@ -146,6 +161,7 @@ async function run(args: FuzzArguments): Promise<ExitStatus> {
     dut: args.dut === undefined ? undefined : once("--dut", args.dut),
     qemu: args.qemu === undefined ? undefined : once("--qemu", args.qemu),
     model: args.model!,
+    known: args.known,
     against: args.against === undefined ? undefined : once("--against", args.against),
     timeout: duration("--timeout", once("--timeout", args.timeout)),
   };

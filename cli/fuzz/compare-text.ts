@@ -3,8 +3,9 @@ import type { DevicePort } from "../../pipeline/fuzz/port.ts";
 import { CliError } from "../errors.ts";
 import { EXIT_FOUND, EXIT_OK, type ExitStatus } from "../exit-status.ts";
 import type { Output } from "../output.ts";
+import { Course } from "./course.ts";
 import { fileName, traceText, walkOf } from "./findings-text.ts";
-import { type FuzzSettings, keep, until } from "./fuzz-device.ts";
+import { type FuzzSettings, keep } from "./fuzz-device.ts";
 
 const RIGHT: Readonly<Record<string, string>> = {
   first: "the first answers as it should",
@@ -23,16 +24,19 @@ export async function fuzzAgainst(
   const models = [first.identity.model, second.identity.model];
   if (models[0] !== models[1])
     throw new CliError(`--against: expected a device of model ${models[0]}, found ${models[1]}`);
+  let number = 0;
+  const course = await Course.begin(settings);
   await out.write(
     `seed ${settings.seed}; ${first.identity.name} against ${second.identity.name}, ${models[0]}\n`,
   );
-  let number = 0;
+  const told = course.over(out);
   const { worlds, requests, found } = await compareDevices(first, second, {
     seed: settings.seed,
     worlds: settings.worlds,
-    goesOn: until(settings.time),
-    onFinding: async (one) => out.write(await disagreementText(++number, one, settings)),
-  });
+    goesOn: course.goesOn,
+    signal: course.signal,
+    onFinding: async (one) => told.write(await disagreementText(++number, one, settings)),
+  }).finally(() => course.end());
   const counts = found.map((one) => `  ${one.requests} × ${one.pair}: ${RIGHT[one.right]}\n`).join("");
   await out.write(`\n${worlds} worlds, ${requests} requests: ${found.length} kinds of difference\n${counts}`);
   return found.length > 0 ? EXIT_FOUND : EXIT_OK;

@@ -1,10 +1,10 @@
 import { TraceSource } from "../../parsers/trace/reader.ts";
 import { bytesSource } from "../../parsers/trace/source.ts";
-import type { Reached } from "../../pipeline/fuzz/coverage.ts";
-import { COVERAGE_KINDS } from "../../pipeline/fuzz/coverage.ts";
+import { COVERAGE_KINDS, type CoverageKind, type FuzzCoverage } from "../../pipeline/fuzz/coverage.ts";
 import { refusedCommands } from "../../pipeline/fuzz/refused-commands.ts";
 import { DEFAULT_OPTIONS } from "../../pipeline/replay/options.ts";
 import { inspectTrace } from "../../pipeline/walk/walk-trace.ts";
+import { wrapped } from "../../pipeline/words/structure.ts";
 import { walkText } from "../../pipeline/words/walk-text.ts";
 import { type Limits, NO_LIMITS, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
@@ -44,13 +44,22 @@ export async function walkOf(name: string, trace: string, line: number): Promise
   return walkText(name, inspected);
 }
 
-/** What was reached of what can be, one kind a line. */
-export function coverageText(reached: readonly Reached[]): string {
-  return reached
-    .map(({ kind, reached: count, of }) => {
-      const share = of === undefined ? `${count}` : `${count} of ${of}`;
-      return `  ${COVERAGE_KINDS[kind].padEnd(34)} ${share}\n`;
-    })
+/** What was reached of what can be, one kind a line, and below it what was not. */
+export function coverageText(coverage: FuzzCoverage): string {
+  const lines = coverage.reached().flatMap(({ kind, reached, of }) => {
+    const share = of === undefined ? `${reached}` : `${reached} of ${of}`;
+    const missing = kind === "field" ? [] : coverage.missing(kind);
+    const names = missing.length === 0 ? [] : wrapped("    not: ", missing);
+    return [`  ${COVERAGE_KINDS[kind].padEnd(34)} ${share}`, ...names];
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+/** Names of all that was not reached of what can be, "kind: name" a line. */
+export function notReachedText(coverage: FuzzCoverage): string {
+  const kinds = Object.keys(COVERAGE_KINDS) as CoverageKind[];
+  return kinds
+    .flatMap((kind) => coverage.missing(kind).map((name) => `${COVERAGE_KINDS[kind]}: ${name}\n`))
     .join("");
 }
 

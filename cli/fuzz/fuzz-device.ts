@@ -8,44 +8,48 @@ import { EXIT_FOUND, EXIT_OK, EXIT_TROUBLE, type ExitStatus } from "../exit-stat
 import { makeFolder } from "../make-folder.ts";
 import type { Output } from "../output.ts";
 import { say } from "../say.ts";
-import { coverageText, fileName, leftOutText, traceText, walkOf } from "./findings-text.ts";
+import { type Bounds, Course } from "./course.ts";
+import { coverageText, fileName, leftOutText, notReachedText, traceText, walkOf } from "./findings-text.ts";
 import type { KnownFindings } from "./known-findings.ts";
 import { mistakesNamed } from "./mistakes.ts";
 
-export interface FuzzSettings {
+/** File of what was not reached, beside what was found. */
+const NOT_REACHED = "not-reached.txt";
+
+export interface FuzzSettings extends Bounds {
   readonly seed: number;
-  readonly worlds: number;
-  /** When to stop, in milliseconds from now. */
-  readonly time: number;
   /** Folder for what is found; undefined: it is only told. */
   readonly out: string | undefined;
   readonly known: KnownFindings;
   readonly shrinks: boolean;
 }
 
-/** Tells whether to go on. */
-export function until(time: number): () => boolean {
-  const end = performance.now() + time;
-  return () => performance.now() < end;
-}
-
 /** Fuzzes a device, and says what was found. */
 export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: Output): Promise<ExitStatus> {
-  const told = new Findings(port, settings, out);
-  await out.write(`seed ${settings.seed}; ${port.identity.name}, ${port.identity.model}\n`);
   const { codeAliases } = settings.known;
   const { bugs } = await mistakesNamed(port.identity.model, settings.known.bugs);
+  const course = await Course.begin(settings);
+  await out.write(`seed ${settings.seed}; ${port.identity.name}, ${port.identity.model}\n`);
+  const told = new Findings(port, settings, course.over(out));
   const report = await fuzz(port, {
     seed: settings.seed,
     worlds: settings.worlds,
-    goesOn: until(settings.time),
+    goesOn: course.goesOn,
+    signal: course.signal,
     isKnown: settings.known.has,
     expected: { codeAliases, bugs },
     shrinks: settings.shrinks,
     onFinding: (finding) => told.finding(finding),
-    onFailure: (failure, world) => told.failure(failure, world),
-  });
+    onFailure: (failure, world) => {
+      course.hide();
+      told.failure(failure, world);
+    },
+  }).finally(() => course.end());
   await out.write(summaryText(report, settings.known));
+  if (settings.out !== undefined) {
+    keep(settings.out, NOT_REACHED, notReachedText(report.coverage));
+    await out.write(`  all that was not: ${join(settings.out, NOT_REACHED)}\n`);
+  }
   await out.write(leftOutText(port.identity.model, port.identity.limits));
   const fresh = report.findings.filter(({ known }) => !known);
   if (report.gaveUp !== null) throw new CliError(`the device was given up: ${report.gaveUp.message}`);
@@ -61,10 +65,10 @@ export function startFailure(error: unknown): unknown {
 class Findings {
   readonly #port: DevicePort;
   readonly #settings: FuzzSettings;
-  readonly #out: Output;
+  readonly #out: Pick<Output, "write">;
   #count = 0;
 
-  constructor(port: DevicePort, settings: FuzzSettings, out: Output) {
+  constructor(port: DevicePort, settings: FuzzSettings, out: Pick<Output, "write">) {
     this.#port = port;
     this.#settings = settings;
     this.#out = out;
@@ -135,7 +139,7 @@ function summaryText(report: CampaignReport, known: KnownFindings): string {
   for (const [reason, count] of byReason(expected, known)) lines.push(`  ${count} × ${reason}`);
   for (const unused of known.unused) lines.push(`known, but not found: ${unused}`);
   lines.push("reached:");
-  return `${lines.join("\n")}\n${coverageText(coverage.reached())}`;
+  return `${lines.join("\n")}\n${coverageText(coverage)}`;
 }
 
 /** How many requests there were for each reason to expect them. */

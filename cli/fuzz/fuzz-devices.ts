@@ -10,6 +10,7 @@ import { onInterrupt } from "../signals.ts";
 import { fuzzAgainst } from "./compare-text.ts";
 import { type FuzzSettings, fuzzDevice, startFailure } from "./fuzz-device.ts";
 import { askAboutTraces } from "./kept-traces.ts";
+import { knownOfQemu } from "./known-of-qemu.ts";
 
 /** Which devices to look at: one of `dut` and `qemu` is given. */
 export interface DeviceChoice {
@@ -18,6 +19,8 @@ export interface DeviceChoice {
   /** Path of a QEMU, and which IOMMU of it. */
   readonly qemu: string | undefined;
   readonly model: IommuModel;
+  /** What is known of that QEMU's version is expected. */
+  readonly known: boolean;
   /** Another one of the same sort. */
   readonly against: string | undefined;
   /** How long one may be silent, in milliseconds. */
@@ -43,6 +46,8 @@ export async function fuzzDevices(
     for (const given of [choice.dut ?? choice.qemu!, choice.against])
       if (given !== undefined) ports.push(await started(given, choice));
     const [first, second] = ports;
+    if (choice.known && first instanceof EmulatedDevice)
+      settings.known.read(knownOfQemu(first.version, choice.model));
     if (traces.length > 0) return await askAboutTraces(first!, traces, settings.known, out);
     return second === undefined
       ? await fuzzDevice(first!, settings, out)

@@ -13,6 +13,11 @@ export class KnownFindings {
 
   /** @throws CliError for a file that is none of such rules */
   constructor(paths: readonly string[]) {
+    this.read(paths);
+  }
+
+  /** Takes the rules of further files. @throws CliError for one that is none of such rules */
+  read(paths: readonly string[]): void {
     for (const path of paths) {
       let text: string;
       try {

@@ -16,7 +16,8 @@ export class EmulatedDevice implements DevicePort {
   readonly #timeout: number;
   /** Tells machines apart. */
   readonly #driver: EmulatorDriver;
-  readonly #version: number;
+  /** Major and minor: 7.2. */
+  readonly version: number;
   /** By what each cannot forget; "": nothing yet. */
   readonly #machines: Map<string, RunningEmulator>;
 
@@ -31,7 +32,7 @@ export class EmulatedDevice implements DevicePort {
     this.#path = path;
     this.#newDriver = newDriver;
     this.#timeout = timeout;
-    this.#version = version;
+    this.version = version;
     this.#driver = newDriver();
     this.identity = identity;
     this.#machines = new Map([["", running]]);
@@ -96,7 +97,7 @@ export class EmulatedDevice implements DevicePort {
   }
 
   #start(): Promise<RunningEmulator> {
-    return RunningEmulator.start(this.#path, this.#newDriver(), this.#version, this.#timeout);
+    return RunningEmulator.start(this.#path, this.#newDriver(), this.version, this.#timeout);
   }
 
   async close(): Promise<void> {

@@ -33,7 +33,10 @@ export interface Disagreement {
 export interface AgainstOptions {
   readonly seed: number;
   readonly worlds: number;
-  readonly goesOn: () => boolean;
+  /** Asked before each world, with how many worlds and requests there were. */
+  readonly goesOn: (worlds: number, requests: number) => boolean;
+  /** Ends at once what is made small; `goesOn` ends the rest. */
+  readonly signal?: AbortSignal | undefined;
   readonly onFinding: (found: Disagreement) => void | Promise<void>;
 }
 
@@ -48,7 +51,7 @@ export async function compareDevices(
   const found = new Map<string, Disagreement>();
   let worlds = 0;
   let requests = 0;
-  for (; worlds < options.worlds && options.goesOn(); worlds++) {
+  for (; worlds < options.worlds && options.goesOn(worlds, requests); worlds++) {
     const world = maker.next();
     const answers = await askBoth(first, second, world.records);
     requests += world.records.filter(({ type }) => type === "dma").length;
@@ -60,7 +63,7 @@ export async function compareDevices(
         known.requests++;
         continue;
       }
-      const disagreement = await shrunk(first, second, differing, world.number);
+      const disagreement = await shrunk(first, second, differing, world.number, options.signal);
       found.set(differing.pair, disagreement);
       await options.onFinding(disagreement);
     }
@@ -114,13 +117,15 @@ async function shrunk(
   second: DevicePort,
   differing: Differing,
   world: number,
+  signal: AbortSignal | undefined,
 ): Promise<Disagreement> {
   const shows = async (records: readonly WorldRecord[]): Promise<Differing | null> => {
     const answers = await askBoth(first, second, records);
     return differencesOf(records, answers).find(({ pair }) => pair === differing.pair) ?? null;
   };
   const { regs } = first.identity.limits;
-  const { shown } = await shrink(differing, shows, (register) => regs[register] !== undefined);
+  const isFixed = (register: string) => regs[register] !== undefined;
+  const { shown } = await shrink(differing, shows, isFixed, { signal });
   const both = shown.answers.map((answers) => observed(shown.records, answers));
   const right = shown.answers.map(
     (answers, i) =>

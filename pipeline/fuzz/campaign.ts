@@ -18,8 +18,10 @@ export interface CampaignOptions {
   readonly seed: number;
   /** Worlds at most. */
   readonly worlds: number;
-  /** Tells whether to go on: asked before each world. */
-  readonly goesOn: () => boolean;
+  /** Tells whether to go on: asked before each world, with how many worlds and requests there were. */
+  readonly goesOn: (worlds: number, requests: number) => boolean;
+  /** Ends at once what is made small; `goesOn` ends the rest. */
+  readonly signal?: AbortSignal | undefined;
   /** Departures whose signature it accepts are expected: they are counted, and not shrunk. */
   readonly isKnown: (signature: string) => boolean;
   /** What else is known of the device; absent: nothing. */
@@ -79,7 +81,7 @@ export async function fuzz(port: DevicePort, options: CampaignOptions): Promise<
   const { model, limits } = port.identity;
   const { maker, coverage, fuzzing } = await newWorldMaker(model, limits, options.seed);
   const campaign = new Campaign(port, fuzzing, options, coverage);
-  for (let worlds = 0; worlds < options.worlds && options.goesOn(); worlds++) {
+  for (let worlds = 0; worlds < options.worlds && options.goesOn(worlds, campaign.requests); worlds++) {
     const world = maker.next();
     try {
       await campaign.world(world);
@@ -121,6 +123,7 @@ interface Departing extends Shown {
 
 class Campaign {
   gaveUp: DeviceFailure | null = null;
+  requests = 0;
   readonly #port: DevicePort;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
@@ -130,7 +133,6 @@ class Campaign {
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
   #worlds = 0;
-  #requests = 0;
   #unanswered = 0;
   #further = 0;
   #failures = 0;
@@ -156,7 +158,7 @@ class Campaign {
     }
     this.#failuresInRow = 0;
     this.#worlds++;
-    this.#requests += answers.length;
+    this.requests += answers.length;
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = this.#expected.judge(observed, world.world, this.#coverage);
@@ -182,7 +184,9 @@ class Campaign {
     if (!expected) await this.#options.onFailure(failure, world);
     const failing = failingWorld(world.records, failure);
     const shrinks = this.#options.shrinks && !expected;
-    const { shown, runs } = shrinks ? await shrinkFailing(this.#port, failing) : { shown: failing, runs: 0 };
+    const { shown, runs } = shrinks
+      ? await shrinkFailing(this.#port, failing, this.#options.signal)
+      : { shown: failing, runs: 0 };
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
@@ -265,13 +269,14 @@ class Campaign {
       if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
       return { records, answers, departures, departure, line: departure.line };
     };
-    return shrink(found, shows, (name) => regs[name] !== undefined || props[name] !== undefined);
+    const isFixed = (name: string) => regs[name] !== undefined || props[name] !== undefined;
+    return shrink(found, shows, isFixed, { signal: this.#options.signal });
   }
 
   report(): CampaignReport {
     return {
       worlds: this.#worlds,
-      requests: this.#requests,
+      requests: this.requests,
       unanswered: this.#unanswered,
       findings: [...this.#findings.values()],
       further: this.#further,

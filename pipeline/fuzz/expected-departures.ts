@@ -103,11 +103,13 @@ function misread(records: readonly WorldRecord[], places: EntryPlaces, bugs: rea
   return records.map((record) => {
     if (record.type === "mem") {
       const entry = places.entryAt(BigInt(record.addr as string));
-      const mine = misreadings.filter(({ layout }) => layout === entry?.layout);
-      if (entry === undefined || mine.length === 0) return record;
+      if (entry === undefined) return record;
       const bytes = Buffer.from(record.data as string, "hex");
       if (bytes.length !== entry.layout.bytes) return record;
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      const structure = structureOf(entry, view);
+      const mine = misreadings.filter(({ layout }) => layout === structure);
+      if (mine.length === 0) return record;
       for (const { change } of mine) change(view, entry.littleEndian, entry.uses[0]?.level ?? 0);
       return { ...record, data: bytes.toString("hex") };
     }
@@ -117,6 +119,13 @@ function misread(records: readonly WorldRecord[], places: EntryPlaces, bugs: rea
       if (regs[name] !== undefined) regs[name] = withFields(BigInt(regs[name]), layout, values);
     return { ...record, regs };
   });
+}
+
+/** A world knows an entry by what it was made as; it may have become another one since. */
+function structureOf({ layout, littleEndian }: KnownEntry, view: DataView): Layout {
+  if (layout.told === null) return layout;
+  const word = view.getBigUint64(0, littleEndian);
+  return layout.told(Number(word >> 32n) | 0, Number(word & 0xffff_ffffn) | 0);
 }
 
 function withFields(value: bigint, layout: Layout, values: Readonly<Record<string, number>>): string {

@@ -31,6 +31,7 @@ export function failingWorld(records: readonly WorldRecord[], failure: DeviceFai
 export async function shrinkFailing(
   port: DevicePort,
   found: FailingWorld,
+  signal?: AbortSignal,
 ): Promise<{ readonly shown: FailingWorld; readonly runs: number }> {
   const kind = kindOfFailure(found.failure);
   const { regs } = port.identity.limits;
@@ -41,7 +42,7 @@ export async function shrinkFailing(
       : null;
   };
   const most = found.failure.kind === "hung" ? MOST_RUNS_HUNG : MOST_RUNS;
-  return shrink(found, shows, (register) => regs[register] !== undefined, most);
+  return shrink(found, shows, (register) => regs[register] !== undefined, { most, signal });
 }
 
 /**

@@ -15,7 +15,14 @@ export interface Shown {
 /** Runs a world, and says how it shows what is looked for; null: it does not. */
 export type Shows<S extends Shown> = (records: readonly WorldRecord[]) => Promise<S | null>;
 
-/** Runs of the device for one departure. */
+/** How long to go on. */
+export interface ShrinkBounds {
+  /** Runs of the device for one departure; absent: `MOST_RUNS`. */
+  readonly most?: number | undefined;
+  /** Ends it with what is the smallest by then. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 const MOST_RUNS = 600;
 const WORD_DIGITS = 16;
 
@@ -27,9 +34,9 @@ export async function shrink<S extends Shown>(
   found: S,
   shows: Shows<S>,
   isFixed: (register: string) => boolean,
-  most = MOST_RUNS,
+  bounds: ShrinkBounds = {},
 ): Promise<{ readonly shown: S; readonly runs: number }> {
-  const shrinker = new Shrinker(found, shows, isFixed, most);
+  const shrinker = new Shrinker(found, shows, isFixed, bounds);
   await shrinker.run();
   return { shown: shrinker.best, runs: shrinker.runs };
 }
@@ -40,12 +47,14 @@ class Shrinker<S extends Shown> {
   readonly #shows: Shows<S>;
   readonly #isFixed: (register: string) => boolean;
   readonly #most: number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(found: S, shows: Shows<S>, isFixed: (register: string) => boolean, most: number) {
+  constructor(found: S, shows: Shows<S>, isFixed: (register: string) => boolean, bounds: ShrinkBounds) {
     this.best = found;
     this.#shows = shows;
     this.#isFixed = isFixed;
-    this.#most = most;
+    this.#most = bounds.most ?? MOST_RUNS;
+    this.#signal = bounds.signal;
   }
 
   async run(): Promise<void> {
@@ -71,7 +80,7 @@ class Shrinker<S extends Shown> {
 
   /** Tries a world; keeps it where it shows the same. */
   async #try(records: readonly WorldRecord[]): Promise<boolean> {
-    if (this.runs >= this.#most) return false;
+    if (this.runs >= this.#most || this.#signal?.aborted === true) return false;
     this.runs++;
     const shown = await this.#shows(records);
     if (shown !== null) this.best = shown;

@@ -131,7 +131,7 @@ class VectorMaker {
     const shows = async (tried: readonly WorldRecord[]): Promise<Shown | null> =>
       this.#keysOf(tried).has(key) ? { records: tried, line: tried.length } : null;
     const first = { records: alone, line: alone.length };
-    return (await shrink(first, shows, () => false, MOST_RUNS)).shown.records;
+    return (await shrink(first, shows, () => false, { most: MOST_RUNS })).shown.records;
   }
 
   #keysOf(records: readonly WorldRecord[]): ReadonlySet<string> {
@@ -151,7 +151,7 @@ class VectorMaker {
       if (record.type !== "dma" || !records.slice(0, index).some((one) => this.#isCommand(name, one)))
         continue;
       const first = await shows(records.slice(0, index + 1));
-      if (first !== null) return (await shrink(first, shows, () => false, MOST_RUNS)).shown.records;
+      if (first !== null) return (await shrink(first, shows, () => false, { most: MOST_RUNS })).shown.records;
     }
     return null;
   }

@@ -98,7 +98,7 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 }
 
 /** A list after a label, on as many lines as it takes. */
-function wrapped(label: string, items: readonly string[]): string[] {
+export function wrapped(label: string, items: readonly string[]): string[] {
   const lines: string[] = [];
   let line = label;
   items.forEach((item, i) => {

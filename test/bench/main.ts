@@ -1,18 +1,13 @@
 /**
- * Benchmarks:
- *
- *     npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end] [--large] \
- *       [--pages 10000000] [--skip-pages]
- *
- * First tasks within this process (trace reading, guest memory, walks of every vendor, caches, outcomes), then whole runs of
+ * Benchmarks; `--help` says how they are called. First tasks within this process (trace reading, guest memory, walks of every vendor, caches, outcomes), then whole runs of
  * the built command beside jq, and where there is a C compiler beside a near-limit: narrow and wide traces and one of a DMA
  * API, the library, diff, start-up; with `--large` memory and times at ten times the length; and on very many different
  * pages. To add tasks, write a file with an `add…Tasks(bench)` and list
  * it below. The first number in a task's name is how many things one iteration does.
  */
-import { parseArgs } from "node:util";
 import { Bench, type Task } from "tinybench";
 import build from "../support/build.ts";
+import { countOf, toolArguments } from "../support/tool-arguments.ts";
 import { addCacheTasks, cachedPages } from "./caches.ts";
 import { endToEnd, memoryByLength, startUp } from "./end-to-end.ts";
 import { addMemoryTasks } from "./memory.ts";
@@ -21,8 +16,15 @@ import { addScannerTasks } from "./scanner.ts";
 import { addVendorWalkTasks } from "./vendor-walks.ts";
 import { addWalkTasks } from "./walks.ts";
 
-const { values } = parseArgs({
-  options: {
+const USAGE = `npm run bench -- [--requests 1000000] [--rounds 5] [--skip-tasks] [--skip-end-to-end] [--large]
+  [--pages 10000000] [--skip-pages]
+
+Tasks within one process, then whole runs beside jq and a near-limit in C, then runs on very many pages.
+--large: memory and times at ten times the length.`;
+
+const { values } = toolArguments(
+  USAGE,
+  {
     requests: { type: "string", default: "1000000" },
     rounds: { type: "string", default: "5" },
     "skip-tasks": { type: "boolean", default: false },
@@ -31,7 +33,10 @@ const { values } = parseArgs({
     pages: { type: "string", default: "10000000" },
     "skip-pages": { type: "boolean", default: false },
   },
-});
+  ({ requests, rounds, pages }) => {
+    for (const [name, text] of Object.entries({ requests, rounds, pages })) countOf(`--${name}`, text);
+  },
+);
 
 if (!values["skip-tasks"]) {
   const bench = new Bench({ time: 500, warmupTime: 200 });

@@ -1,27 +1,32 @@
 /**
  * Replays a corpus as an array job on a Slurm of two nodes, kills one of them in the middle, and compares what comes out with
- * one run over all:
- *
- *     npx tsx test/bench/slurm-array.ts --list traces.txt --share 5 --kill-after 8
- *
- * The list has a path a line; --kill-after says after how many complete shares. The dead node is found by the controller alone,
- * by its silence. Needs `npm run build`, and Debian's slurmctld, slurmd, slurm-client and munge.
+ * one run over all; `--help` says how it is called. The dead node is found by the controller alone, by its silence.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { SlurmCluster, until } from "../support/slurm-cluster.ts";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 
-const { values } = parseArgs({
-  options: {
+const USAGE = `npx tsx test/bench/slurm-array.ts --list traces.txt [--share 5] [--kill-after 8]
+
+Replays the traces that a file lists, one a line, as an array job on a Slurm of two nodes, of which one is killed after so many
+complete shares. Needs npm run build, and Debian's slurmctld, slurmd, slurm-client and munge.`;
+
+const { values } = toolArguments(
+  USAGE,
+  {
     list: { type: "string" },
     share: { type: "string", default: "5" },
     "kill-after": { type: "string", default: "8" },
   },
-});
-if (values.list === undefined) throw new Error("--list: expected a file with paths of traces, found none");
+  ({ list, share, "kill-after": after }) => {
+    if (list === undefined) throw new UsageError("--list: expected a file with paths of traces, found none");
+    countOf("--share", share);
+    countOf("--kill-after", after);
+  },
+);
 
 const CLI = resolve("dist/cli/main.js");
 const SUBMIT = resolve("samples", "slurm", "submit.sh");
@@ -64,7 +69,7 @@ try {
 }
 
 const one = join(folder, "one.ndjson");
-spawnSync(CLI, ["--files-from", values.list, "--only", "findings", "--keep-going", "-o", one]);
+spawnSync(CLI, ["--files-from", values.list!, "--only", "findings", "--keep-going", "-o", one]);
 const whole = execFileSync(CLI, ["merge", one], { encoding: "utf8" });
 const total = readFileSync(join(out, "total.json"), "utf8");
 say(`one run over all has ${whole === total ? "the same" : "ANOTHER"} total:`);

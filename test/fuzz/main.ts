@@ -1,21 +1,34 @@
 /**
- * npm run fuzz -- --target trace --inputs 1000000 [--seed 1]: feeds mutated inputs to a parser. An input that makes it
- * throw, or break a promise of its target, is made as small as it can be and printed; the exit status is 1 then. What
- * was found becomes a test of that parser; test/fuzz-targets.test.ts feeds a few inputs to every target.
+ * Feeds mutated inputs to a parser; `--help` says how it is called. What was found becomes a test of that parser;
+ * test/fuzz-targets.test.ts feeds a few inputs to every target.
  */
-import { parseArgs } from "node:util";
 import { Random } from "../../walkers/fuzz/random.ts";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 import { mutated } from "./mutate.ts";
 import { shrunk } from "./shrink.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
-const { values } = parseArgs({
-  options: {
+const USAGE = `npm run fuzz -- [--target trace,replay] [--inputs 10000] [--seed 1]
+
+Feeds mutated inputs to parsers, all of them by default. An input that makes one throw, or break a promise of its target, is
+made as small as it can be and printed; the exit status is 1 then.
+Targets: ${Object.keys(TARGETS).join(", ")}.`;
+
+const { values } = toolArguments(
+  USAGE,
+  {
     target: { type: "string" },
     inputs: { type: "string", default: "10000" },
     seed: { type: "string", default: "1" },
   },
-});
+  ({ target, inputs, seed }) => {
+    countOf("--inputs", inputs);
+    countOf("--seed", seed);
+    const stranger = target?.split(",").find((name) => TARGETS[name] === undefined);
+    if (stranger !== undefined)
+      throw new UsageError(`--target: expected one of ${Object.keys(TARGETS).join(", ")}, found ${stranger}`);
+  },
+);
 
 /** Failures that are shown before it is given up. */
 const MOST_FAILURES = 5;
@@ -70,9 +83,6 @@ async function failureOf(target: Target, bytes: Uint8Array): Promise<string | nu
 const names = values.target === undefined ? Object.keys(TARGETS) : values.target.split(",");
 let failures = 0;
 for (const name of names) {
-  const target = TARGETS[name];
-  if (target === undefined)
-    throw new Error(`--target: expected one of ${Object.keys(TARGETS).join(", ")}, found ${name}`);
-  failures += await run(name, target, Number(values.inputs), Number(values.seed));
+  failures += await run(name, TARGETS[name]!, Number(values.inputs), Number(values.seed));
 }
 process.exitCode = failures > 0 ? 1 : 0;

@@ -1,25 +1,35 @@
-/**
- * Looks for every mistake that the device under test can make, one after another, and prints when each was found:
- * `npx tsx test/fuzz/planted-bugs.ts [--model M] [--worlds N] [--seed S] [--bug NAME] [--shrink]`.
- * Times are those of the processor.
- */
-import { parseArgs } from "node:util";
+/** Looks for every mistake that the device under test can make; `--help` says how it is called. */
 import type { Mistakes } from "../../pipeline/device/device.ts";
 import { habitsOf } from "../../pipeline/device/habits.ts";
 import { fuzz } from "../../pipeline/fuzz/campaign.ts";
 import { LocalDevice } from "../../pipeline/fuzz/local-device.ts";
 import { IOMMU_MODELS, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
+import { countOf, toolArguments, UsageError } from "../support/tool-arguments.ts";
 
-const { values } = parseArgs({
-  options: {
+const USAGE = `npx tsx test/fuzz/planted-bugs.ts [--model M]… [--worlds 2000] [--seed 1] [--bug NAME]… [--shrink]
+
+Looks for every mistake that the device under test can make (dut --list-bugs), one after another, and prints when each was
+found. Times are those of the processor; the exit status is 1 where one is not found. Models: ${IOMMU_MODELS.join(", ")}.`;
+
+const { values } = toolArguments(
+  USAGE,
+  {
     model: { type: "string", multiple: true },
     worlds: { type: "string", default: "2000" },
     seed: { type: "string", default: "1" },
     bug: { type: "string", multiple: true },
     shrink: { type: "boolean", default: false },
   },
-});
+  ({ model: models = [], worlds, seed }) => {
+    countOf("--worlds", worlds);
+    countOf("--seed", seed);
+    const known: readonly string[] = IOMMU_MODELS;
+    const stranger = models.find((model) => !known.includes(model));
+    if (stranger !== undefined)
+      throw new UsageError(`--model: expected one of ${known.join(", ")}, found ${stranger}`);
+  },
+);
 
 interface Search {
   /** The first finding; "": none. */
@@ -89,3 +99,4 @@ const middle = (of: number[]) => of.toSorted((a, b) => a - b)[of.length >> 1] ??
 const spread = `median world ${middle(worlds)}, ${middle(seconds).toFixed(2)} s`;
 const most = `most ${Math.max(0, ...worlds)}, ${Math.max(0, ...seconds).toFixed(2)} s`;
 console.log(`${worlds.length} of ${all} found; ${spread}; ${most}`);
+if (worlds.length < all) process.exitCode = 1;

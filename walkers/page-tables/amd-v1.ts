@@ -34,17 +34,23 @@ const NEXT_LEVEL = {
  * VirtualBox has them, which was written from the specification (include/VBox/iommu-amd.h, IOPDE_T), and illumos, Xen and
  * Linux know them of a page's entry alone. Whoever takes one format for all entries passes them over.
  */
-export const AmdV1Directory = layout("AMD-Vi v1 page directory entry", "AMD 48882, 2.2.3", 8, {
-  PR: bit(0, "Present"),
-  IGN0: ignored(4, 1),
-  A: bit(5, "Accessed"),
-  IGN1: ignored(8, 6),
-  NEXT_LEVEL: bits(11, 9, "Level of the next table"),
-  ADDR: frame(51, 12, "Next table"),
-  IR: bit(61, "I/O read permission"),
-  IW: bit(62, "I/O write permission"),
-  IGN2: ignored(63, 63),
-});
+export const AmdV1Directory = layout(
+  "AMD-Vi v1 page directory entry",
+  "AMD 48882, 2.2.3",
+  8,
+  {
+    PR: bit(0, "Present"),
+    IGN0: ignored(4, 1),
+    A: bit(5, "Accessed"),
+    IGN1: ignored(8, 6),
+    NEXT_LEVEL: bits(11, 9, "Level of the next table"),
+    ADDR: frame(51, 12, "Next table"),
+    IR: bit(61, "I/O read permission"),
+    IW: bit(62, "I/O write permission"),
+    IGN2: ignored(63, 63),
+  },
+  (_hi, lo) => structureOf(lo),
+);
 
 /** An entry that maps a page: Next Level 0 or 7. One that is read as such, and points to a table, is a directory entry. */
 export const AmdV1Entry = layout(

@@ -1,7 +1,7 @@
 import { type Bug, misreading, withoutNeeding, withoutReserved } from "../../fuzz/bug.ts";
 import { AmdV1Directory, AmdV1Entry } from "../../page-tables/amd-v1.ts";
 import { X86Entry } from "../../page-tables/x86-64.ts";
-import { DeviceTableEntry, Gcr3Entry, RESERVED_IOCTL } from "../device-table-entry.ts";
+import { DeviceTableEntry, Gcr3Entry, RESERVED_IOCTL, RESERVED_MODE } from "../device-table-entry.ts";
 import { ILLEGAL_DEV_TABLE_ENTRY, IO_PAGE_FAULT, PAGE_TAB_HARDWARE_ERROR } from "../faults.ts";
 import { DeviceTableBase, ExtendedFeature2Register, ExtendedFeatureRegister } from "../registers.ts";
 
@@ -14,12 +14,36 @@ const efr = (values: Readonly<Record<string, number>>) => ({
 /** What fields of device table entries need of EFR and EFR2. */
 const FEATURES = DeviceTableEntry.names().flatMap((name) => DeviceTableEntry.fields[name].needs ?? []);
 
+/** One of the bits that are reserved where V is 1. */
+const CHECKED_BIT = DeviceTableEntry.reserved()[0]! & -DeviceTableEntry.reserved()[0]!;
+
+/** Whichever reserved bits are set, the entry is a valid one that has such. */
+function checkReserved(view: DataView): void {
+  if (DeviceTableEntry.reservedSet(view, 0).length === 0) return;
+  DeviceTableEntry.encode({ V: 1 }, view, 0);
+  view.setUint32(0, view.getUint32(0, true) | CHECKED_BIT, true);
+}
+
+/** Where nothing is to be translated by a valid entry, its events are suppressed, and so are those of a reserved Mode. */
+function silenceUntranslated(view: DataView): void {
+  const is = (name: "V" | "TV" | "MODE", value: number) =>
+    DeviceTableEntry.extract(name, view, 0) === BigInt(value);
+  if (is("V", 1) && (is("TV", 0) || is("MODE", RESERVED_MODE)))
+    DeviceTableEntry.encode({ TV: 0, MODE: 0, SA: 1 }, view, 0);
+}
+
 export const AMD_VI_BUGS: readonly Bug[] = [
   {
     name: "device-entry-reserved",
     text: "ignores reserved bits of device table entries",
     source: `${SOURCE}, 2.5.2`,
     misreads: [withoutReserved(DeviceTableEntry)],
+  },
+  {
+    name: "device-entry-always-checked",
+    text: "checks the reserved bits of a device table entry whatever V and IV say",
+    source: `${SOURCE}, 2.2.2`,
+    misreads: [{ layout: DeviceTableEntry, change: checkReserved }],
   },
   {
     name: "device-entry-features",
@@ -99,6 +123,12 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     text: "logs events whatever SA says",
     source: `${SOURCE}, 2.2.2`,
     misreads: [misreading(DeviceTableEntry, { SA: 0 })],
+  },
+  {
+    name: "untranslated-unlogged",
+    text: "logs no event where TV is 0 or Mode is reserved",
+    source: `${SOURCE}, 2.2.2, table 8, and 2.5.2`,
+    misreads: [{ layout: DeviceTableEntry, change: silenceUntranslated }],
   },
   {
     name: "guest-without-pasid",
