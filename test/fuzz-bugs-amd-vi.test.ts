@@ -1,6 +1,7 @@
 /** Mistakes that QEMU's amd-iommu makes, and what they explain: entries as AMD 48882, 2.2.2 and 2.2.3, lay them out. */
 import { describe, expect, it } from "vitest";
 import type { DeviceAnswer } from "../pipeline/device/answer.ts";
+import { newWorldMaker } from "../pipeline/fuzz/campaign.ts";
 import { ExpectedDepartures } from "../pipeline/fuzz/expected-departures.ts";
 import { observedRecords } from "../pipeline/fuzz/judge.ts";
 import { NO_ALIASES } from "../pipeline/verdicts/comparison.ts";
@@ -105,6 +106,39 @@ describe("untranslated-unlogged", () => {
   it("explains no other silence: of IR=0 with a Mode", () => {
     const entry = dte(V | TV | MODE_1 | BigInt(ROOT));
     expect(unexplained(UNLOGGED, [UNRECORDED], [entry, mem(ROOT, 1n | IR), read])).toEqual([3]);
+  });
+});
+
+describe("untranslated-passes", () => {
+  it("explains that a request passes, by the entry's rights, where TV is 0 and V is 1", () => {
+    const passes: DeviceAnswer = { result: "ok", pa: "0x0" };
+    const known = ["untranslated-passes"];
+    expect(unexplained(known, [passes], [dte(V | IR), read])).toEqual([]);
+    expect(unexplained(known, [passes], [dte(V | IW), read])).toEqual([2]);
+    expect(unexplained(known, [{ result: "ok", pa: "0x1000" }], [dte(V | IR), read])).toEqual([2]);
+    expect(unexplained(known, [passes], [dte(V | TV | MODE_7 | IR), read])).toEqual([2]);
+  });
+});
+
+describe("worlds for a device that can be told of what passes only where memory is", () => {
+  it("ask for addresses of memory, and of devices beyond the device table", async () => {
+    const memory = { base: 0x140_0000n, bytes: 0x2c0_0000n };
+    const limits = { ...NO_LIMITS, memory, pagesInMemory: true, devices: [0x18, 0xf0], pasid: false };
+    const { maker } = await newWorldMaker("amd", limits, 1);
+    const worlds = Array.from({ length: 40 }, () => maker.next().records);
+    const asks = (records: readonly WorldRecord[], is: (record: WorldRecord) => boolean) =>
+      records.some((record) => record.type === "dma" && is(record));
+    const ofMemory = ({ addr }: WorldRecord) => {
+      const at = BigInt(addr as string);
+      return at >= memory.base && at < memory.base + memory.bytes;
+    };
+    const isShort = (records: readonly WorldRecord[]) => {
+      const regs = records.find(({ type }) => type === "iommu")!.regs as Record<string, string>;
+      return (BigInt(regs.dev_tab_base!) & 0x1ffn) === 0n;
+    };
+    const beyond = worlds.filter((world) => isShort(world) && asks(world, ({ dev }) => dev === "00:1e.0"));
+    expect(worlds.filter((world) => asks(world, ofMemory)).length).toBeGreaterThan(10);
+    expect(beyond.length).toBeGreaterThan(5);
   });
 });
 

@@ -32,6 +32,12 @@ function silenceUntranslated(view: DataView): void {
     DeviceTableEntry.encode({ TV: 0, MODE: 0, SA: 1 }, view, 0);
 }
 
+/** Where nothing is to be translated by a valid entry, it says that all passes that it gives rights to. */
+function passUntranslated(view: DataView): void {
+  if (DeviceTableEntry.extract("V", view, 0) === 1n && DeviceTableEntry.extract("TV", view, 0) === 0n)
+    DeviceTableEntry.encode({ TV: 1, MODE: 0 }, view, 0);
+}
+
 export const AMD_VI_BUGS: readonly Bug[] = [
   {
     name: "device-entry-reserved",
@@ -92,7 +98,7 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     name: "leaf-present",
     text: "does not look whether the last host entry is present",
     source: `${SOURCE}, 2.2.3`,
-    misreads: [misreading(AmdV1Entry, { PR: 1 }, [1])],
+    misreads: [misreading(AmdV1Entry, { PR: 1 })],
   },
   {
     name: "upper-permissions",
@@ -117,6 +123,12 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     text: "translates by a device table entry whose TV is 0",
     source: `${SOURCE}, 2.2.2, table 8`,
     misreads: [misreading(DeviceTableEntry, { TV: 1 })],
+  },
+  {
+    name: "untranslated-passes",
+    text: "lets requests pass where TV is 0",
+    source: `${SOURCE}, 2.2.2, table 8`,
+    misreads: [{ layout: DeviceTableEntry, change: passUntranslated }],
   },
   {
     name: "suppress-all",

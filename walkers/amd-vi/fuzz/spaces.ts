@@ -75,10 +75,11 @@ export function hostTables(
   const tables = new BuiltTables(world, format, { level: mode, indexBits: INDEX_BITS, stage: 2 });
   if (!alone) return { tables, mapped: [] };
   const width = amdV1InputBits(mode);
-  const addresses = nearbyAddresses(world, width, levelShifts(PAGE_SHIFT, INDEX_BITS, mode)).map(
-    (address) => address & ~skippedBits(skip),
-  );
-  const mapped = mapPages(tables, addresses, radix512Shift, hostWidth(world), null);
+  const addresses = nearbyAddresses(world, width, levelShifts(PAGE_SHIFT, INDEX_BITS, mode));
+  // Where it is not translated after all, it shows that a request for memory has gone there.
+  if (world.random.oneIn(3)) addresses.push(BigInt.asUintN(width, world.page(PAGE_SHIFT, width)));
+  const unskipped = addresses.map((address) => address & ~skippedBits(skip));
+  const mapped = mapPages(tables, unskipped, radix512Shift, hostWidth(world), null);
   if (world.random.oneIn(2)) mapped.push(...sizedPage(world, tables, width, skippedBits(skip)));
   return { tables, mapped };
 }

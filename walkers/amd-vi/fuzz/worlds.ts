@@ -12,7 +12,8 @@ import { guestTables, hostTables, hostWidth } from "./spaces.ts";
 /** EFR.HATS and EFR.GATS. */
 const HOST_LEVELS = [4, 5, 6, 0];
 const ENTRIES_PER_FRAME = 128;
-const ANY_ADDRESS: readonly Mapped[] = [{ iova: 0x1234_5000n, bytes: 0x1000n }];
+/** Bits of an address that passes. */
+const HOST_WIDTH = 52;
 
 /** A domain's host tables. */
 interface Domain {
@@ -29,7 +30,9 @@ export function buildAmdWorld(world: World): void {
   const { random } = world;
   const frames = random.pick([1, 2, 8, 64]);
   const table = world.alloc(4096 * frames);
-  world.register("dev_tab_base", { SIZE: frames - 1, DEVTABBASE: table >> 12n });
+  // Entries may stand beyond the table's end.
+  const declared = random.oneIn(8) ? 1 : frames;
+  world.register("dev_tab_base", { SIZE: declared - 1, DEVTABBASE: table >> 12n });
   const domains = [makeDomain(world), makeDomain(world)];
   const entries = ENTRIES_PER_FRAME * frames;
   for (const device of chooseDevices(world, 3, entries, () => random.below(entries))) {
@@ -97,7 +100,7 @@ function addDevice(world: World, table: bigint, device: number, domain: Domain):
     nested: domain.below !== null,
   };
   entry.uses.push(...contextUses(tags, "context", 2));
-  const mapped = domain.host === null ? ANY_ADDRESS : domain.host.mapped;
+  const mapped = domain.host === null ? [passingPage(world)] : domain.host.mapped;
   // Without PASID the host's tables alone translate, unless GIOV says otherwise.
   const host = addTargets(world, device, undefined, giov ? [] : mapped, [entry]);
   if (!domain.guest) {
@@ -107,6 +110,11 @@ function addDevice(world: World, table: bigint, device: number, domain: Domain):
   const limit = Math.min(gcr3TableLimit(glx), 2 ** (world.field("efr", "PASMAX") + 1));
   for (const pasid of new Set([0, random.below(limit), random.below(Math.min(limit, 8))]))
     addPasid(world, device, pasid, giov && pasid === 0, glx, gcr3, levels, domain, entry);
+}
+
+/** Where nothing is translated: memory, so that it shows where a request has gone. */
+function passingPage(world: World): Mapped {
+  return { iova: world.page(12, HOST_WIDTH), bytes: 0x1000n };
 }
 
 /** @param rid requests without PASID use it as well */
