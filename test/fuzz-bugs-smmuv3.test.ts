@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { type EntryPlaces, ExpectedDepartures } from "../pipeline/fuzz/expected-departures.ts";
-import { namesOf } from "../pipeline/fuzz/known-departures.ts";
+import { asKnown, signaturesOf } from "../pipeline/fuzz/signature.ts";
 import { NO_ALIASES } from "../pipeline/verdicts/comparison.ts";
 import { NO_LIMITS, type WorldRecord } from "../walkers/fuzz/world.ts";
 import { SMMUV3_FUZZING } from "../walkers/smmuv3/fuzz/index.ts";
@@ -93,10 +93,8 @@ it("what departs even from a mistake has the name that it has beside it, where t
   const records = observed(low, ok("0x1000"), stage2(STAGE_2 | S2HD), mem(0x3_0000, LEAF_2 & ~0x400n));
   const all = expected("stage-2-updates");
   const departures = all.judge(records, PLACES);
-  const names = (isKnown: (text: string) => boolean) =>
-    namesOf({ expected: all, isKnown, fuzzing: SMMUV3_FUZZING }, records, departures, PLACES, true).map(
-      ({ text }) => text,
-    );
+  const signatures = signaturesOf(records, departures, NO_ALIASES, true, SMMUV3_FUZZING);
+  const names = (isKnown: (text: string) => boolean) => signatures.map((one) => asKnown(one, isKnown).text);
   const beside = "VMSAv8-64 stage 2 descriptor.AF: mismatch: F_ACCESS (0x12) → ok";
   expect(names((text) => text === beside)).toEqual([beside]);
   expect(names(() => false)).toEqual([expect.stringContaining("C_BAD_STE (0x4) → ok")]);

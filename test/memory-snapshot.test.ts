@@ -220,6 +220,19 @@ describe("formats", () => {
     expect(errorOf("empty.raw")).toBe("empty.raw: expected guest memory, found an empty file");
   });
 
+  it.each(["spoilt.lime", "spoilt.ELF", "spoilt.kdump"])(
+    "takes %s for raw memory only where it is said",
+    (name) => {
+      folder.write(name, page(7));
+      expect(errorOf(name)).toMatch(
+        /^spoilt\.\w+: expected an? .*, as its name says, found no header of one/,
+      );
+      const memory = memoryOf(name, { format: "raw" });
+      expect(byte(memory, 0, 0)).toBe(7);
+      memory.close();
+    },
+  );
+
   const limeHeader = (first: bigint, last: bigint, version = 1, little = true) => {
     const header = Buffer.alloc(32);
     if (little) {

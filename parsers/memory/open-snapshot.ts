@@ -1,5 +1,5 @@
 import { lstatSync, realpathSync } from "node:fs";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { contentOf } from "../magic.ts";
 import { AVML_MAGIC, openAvml } from "./avml.ts";
 import { ELF_MAGIC, openElfCore } from "./elf-core.ts";
@@ -152,6 +152,13 @@ function openDump(file: SnapshotFile, options: SnapshotOptions): MemoryImage | s
   return typeof dump === "string" ? dump : openKdump(file, dump, options);
 }
 
+/** What names of files promise, which raw memory would not keep. */
+const NAMED: Readonly<Record<string, string>> = {
+  ".elf": "an ELF core",
+  ".lime": "a LiME file",
+  ".kdump": "a kdump",
+};
+
 function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImage | string {
   const head = Buffer.alloc(16);
   const text = head.toString("latin1", 0, file.read(0, head));
@@ -162,5 +169,8 @@ function openByContent(file: SnapshotFile, options: SnapshotOptions): MemoryImag
   const content = contentOf(text);
   if (content !== undefined)
     return `${file.name}: expected guest memory (an ELF core, LiME, kdump or a raw image), found ${content}`;
+  const named = NAMED[extname(file.name).toLowerCase()];
+  if (named !== undefined)
+    return `${file.name}: expected ${named}, as its name says, found no header of one; raw memory has another name, or "format":"raw"`;
   return openRaw(file, options.baseHi ?? 0, options.baseLo ?? 0);
 }

@@ -7,11 +7,10 @@ import { FuzzCoverage } from "./coverage.ts";
 import { type Expectations, ExpectedDepartures, NOTHING_EXPECTED } from "./expected-departures.ts";
 import { ask, failingWorld, kindOfFailure, placeOfFailure, shrinkFailing } from "./failing-worlds.ts";
 import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
-import { type KnownDepartures, namesOf } from "./known-departures.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { refusedCommands } from "./refused-commands.ts";
 import { type Shown, shrink } from "./shrink.ts";
-import { kindOf, type Signature } from "./signature.ts";
+import { asKnown, kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
 
 export interface CampaignOptions {
@@ -125,10 +124,11 @@ class Campaign {
   gaveUp: DeviceFailure | null = null;
   requests = 0;
   readonly #port: DevicePort;
+  readonly #fuzzing: VendorFuzzing;
   readonly #options: CampaignOptions;
   readonly #coverage: FuzzCoverage;
   readonly #expected: ExpectedDepartures;
-  readonly #known: KnownDepartures;
+  readonly #codeAliases: Expectations["codeAliases"];
   readonly #findings = new Map<string, Finding>();
   /** Findings by the signature that they had before they were shrunk. */
   readonly #aliases = new Map<string, Finding>();
@@ -140,11 +140,12 @@ class Campaign {
 
   constructor(port: DevicePort, fuzzing: VendorFuzzing, options: CampaignOptions, coverage: FuzzCoverage) {
     this.#port = port;
+    this.#fuzzing = fuzzing;
     this.#options = options;
     this.#coverage = coverage;
     const expected = options.expected ?? NOTHING_EXPECTED;
     this.#expected = new ExpectedDepartures(expected, port.identity.limits);
-    this.#known = { expected: this.#expected, isKnown: options.isKnown, fuzzing };
+    this.#codeAliases = expected.codeAliases;
   }
 
   /** @throws DeviceFailure where the device cannot be asked any more */
@@ -162,12 +163,12 @@ class Campaign {
     this.#unanswered += answers.filter((answer) => answer === undefined).length;
     const observed = observedRecords(records, answers);
     const departures = this.#expected.judge(observed, world.world, this.#coverage);
-    const signatures = namesOf(this.#known, observed, departures, world.world, false);
+    const signatures = signaturesOf(observed, departures, this.#codeAliases, false, this.#fuzzing);
     for (const [i, departure] of departures.entries())
       await this.#departs(
         world,
         { records, answers, departures, departure, line: departure.line },
-        signatures[i]!,
+        asKnown(signatures[i]!, this.#options.isKnown),
       );
   }
 
@@ -190,7 +191,10 @@ class Campaign {
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
-      signature: { text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+      signature: {
+        ...{ text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+        also: () => [],
+      },
       known: expected || this.#options.isKnown(text),
       world: world.number,
       records: shown.records,
@@ -218,7 +222,7 @@ class Campaign {
     const small =
       this.#options.shrinks && !expected ? await this.#shrink(world, shown, first) : { shown, runs: 0 };
     const records = observedRecords(small.shown.records, small.shown.answers);
-    const signature = this.#signatureOf(world, records, small.shown, small.runs > 0);
+    const signature = this.#signatureOf(records, small.shown, small.runs > 0);
     const same = this.#findings.get(signature.text);
     if (same !== undefined) {
       same.requests++;
@@ -242,16 +246,16 @@ class Campaign {
 
   /** What came before counts: a translation that the device should not have is used again from its caches. */
   #signatureOf(
-    { world }: WorldCase,
     records: readonly WorldRecord[],
     { departures, departure }: Pick<Departing, "departures" | "departure">,
     shrunk: boolean,
   ): Signature {
     const before = departures.slice(0, departures.indexOf(departure) + 1);
-    return namesOf(this.#known, records, before, world, shrunk).at(-1)!;
+    const [signature] = signaturesOf(records, before, this.#codeAliases, shrunk, this.#fuzzing).slice(-1);
+    return asKnown(signature!, this.#options.isKnown);
   }
 
-  #shrink(world: WorldCase, found: Departing, { where, decided }: Signature) {
+  #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {
     // What the device answers so even where nothing was there before is no answer from a cache.
     const kind = kindOf(found.departure);
     let kinds = [kind, kind.replace(/^stale-after-invalidation/, "mismatch")];
@@ -260,11 +264,11 @@ class Campaign {
       const answers = await ask(this.#port, records);
       if (answers instanceof DeviceFailure) return null;
       const observed = observedRecords(records, answers);
-      const departures = this.#expected.judge(observed, world.world);
+      const departures = this.#expected.judge(observed, world);
       const departure = departures.find((one) => kinds.includes(kindOf(one)));
       if (departure === undefined) return null;
       // What one field decides is not to become what another one does.
-      if (decided && this.#signatureOf(world, observed, { departures, departure }, false).where !== where)
+      if (decided && this.#signatureOf(observed, { departures, departure }, false).where !== where)
         return null;
       if (kindOf(departure) !== kind) kinds = [kindOf(departure)];
       return { records, answers, departures, departure, line: departure.line };

@@ -5,13 +5,7 @@
 import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { CodeAliases } from "../verdicts/comparison.ts";
-import { type Departure, judgeWorld } from "./judge.ts";
-
-/** A departure in a world in which an entry was not changed. */
-export interface FormerDeparture {
-  readonly records: readonly WorldRecord[];
-  readonly departure: Departure;
-}
+import { type Departure, judgeWorld, type SeenDeparture } from "./judge.ts";
 
 /**
  * What a request departs from as well without the last change of one of the entries that its walk reads; null: there is no
@@ -27,7 +21,7 @@ export function formerDeparture(
   codeAliases: CodeAliases,
   bugs: readonly Bug[],
   isOther: (departure: Departure) => boolean,
-): FormerDeparture | null {
+): SeenDeparture | null {
   if (outcome.verdict !== "mismatch" || (answer.code !== undefined && answer.code === outcome.code))
     return null;
   for (const place of places.toReversed()) {
@@ -36,7 +30,7 @@ export function formerDeparture(
     const departure = judgeWorld(before, null, codeAliases, bugs).find((one) => one.line === line);
     if (departure?.outcome.verdict !== "mismatch" || !isOther(departure)) continue;
     const further = outcome.result === answer.result && departure.outcome.result !== answer.result;
-    if (!further) return { records: before, departure };
+    if (!further) return { records: before, departure, bugs };
   }
   return null;
 }
