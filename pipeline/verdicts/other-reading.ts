@@ -7,7 +7,14 @@ import { walkRequest } from "../iommus/request-walk.ts";
 
 /** A request of more bytes is not walked a second time. */
 const MOST_BYTES = 1 << 24;
-const NONE: readonly Outcome[] = [];
+const NONE: readonly OtherOutcome[] = [];
+
+/** What a request comes to as well. */
+export interface OtherOutcome {
+  readonly outcome: Outcome;
+  /** By the walker's other reading. */
+  readonly otherwise: boolean;
+}
 
 /**
  * What requests come to where the specification is read in another way, which is as right; and where a page that stands in
@@ -22,7 +29,7 @@ export class OtherReading {
    * @param request as walked last; left where it was walked to
    * @returns what others give, until the next call
    */
-  walk(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): readonly Outcome[] {
+  walk(unit: IommuUnit, record: DmaRecord, request: WalkRequest, outcome: Outcome): readonly OtherOutcome[] {
     const { disputed, sharesEntry } = outcome;
     if ((!disputed && !sharesEntry) || record.len > MOST_BYTES) return NONE;
     const others = disputed ? (unit.walker.otherReadings ?? 0) : 0;
@@ -34,7 +41,7 @@ export class OtherReading {
       const other = this.#outcomes[i];
       this.#walk(unit, record, request, other, reading, ownEntries);
       if (outcome.otherStatus < 0 && other.status !== outcome.status) outcome.otherStatus = other.status;
-      return other;
+      return { outcome: other, otherwise };
     });
   }
 
