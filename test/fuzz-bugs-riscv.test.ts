@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import type { Layout } from "../walkers/layout.ts";
 import { SvEntry } from "../walkers/page-tables/riscv-sv.ts";
 import { RISCV_BUGS } from "../walkers/riscv/fuzz/bugs.ts";
-import { BaseDeviceContext } from "../walkers/riscv/layouts.ts";
+import { BaseDeviceContext, DeviceContextLayout } from "../walkers/riscv/layouts.ts";
 
 /** @param words 64 bits each @returns what they are to a device with the mistake */
 function misread(name: string, layout: Layout, level: number, ...words: bigint[]): bigint[] {
@@ -37,4 +37,28 @@ it("context-controls: GADE and SADE (tc 7, 8), RCID and MCID (ta 51:40, 63:52), 
   expect(
     misread("context-controls", BaseDeviceContext, 0, tc | 0x180n, iohgatp, ta | (0xfff_fffn << 40n), fsc),
   ).toEqual(context);
+});
+
+it("memory-type-address: PBMT's low bit (61) is far above the frame, where pages keep their sizes; the high one is lost", () => {
+  const page = 0x2050_00dfn;
+  const highest = 1n << 53n;
+  expect(misread("memory-type-address", SvEntry, 1, page | (1n << 61n))).toEqual([page | highest]);
+  expect(misread("memory-type-address", SvEntry, 1, page | (3n << 61n))).toEqual([page | highest]);
+  expect(misread("memory-type-address", SvEntry, 1, page | (2n << 61n))).toEqual([page | (2n << 61n)]);
+});
+
+it("napot-pointer: N (63) of an entry without R, W and X", () => {
+  const N = 1n << 63n;
+  expect(misread("napot-pointer", SvEntry, 2, N | 0x2050_0401n)).toEqual([0x2050_0401n]);
+  expect(misread("napot-pointer", SvEntry, 1, N | 0x2050_2003n)).toEqual([N | 0x2050_2003n]);
+});
+
+it("message-tables: no MSI page table is there, but a reserved mode of one still is", () => {
+  const context = (mode: bigint, mask: bigint, pattern: bigint) =>
+    [1n, 0n, 0n, 0n, (mode << 60n) | 0x81400n, mask, pattern, 0n] as const;
+  const off = [...context(0n, 0n, 0n)];
+  expect(misread("message-tables", DeviceContextLayout, 0, ...context(1n, 3n, 0x2_8000n))).toEqual(off);
+  expect(misread("message-tables", DeviceContextLayout, 0, ...context(2n, 0n, 0n))).toEqual([
+    ...context(2n, 0n, 0n),
+  ]);
 });

@@ -144,22 +144,39 @@ describe("what became of a device's request", () => {
     [
       "two pages",
       [line("0x7f123456", "0x81450000"), line("0x7f124000", "0x81471000")],
-      { result: "ok", pa: 0x8145_0456n, furtherPages: [0x8147_1000n], cached: true },
+      {
+        result: "ok",
+        pa: 0x8145_0456n,
+        furtherPages: [0x8147_1000n],
+        cached: true,
+        unsure: [0x7f12_3456n, 0x7f12_4000n],
+      },
     ],
     [
       "a second page at the same address",
       [line("0x7f123ffc", "0x81450ffc"), line("0x7f124000", "0x7f124000")],
-      { result: "ok", pa: 0x8145_0ffcn, furtherPages: [0x7f12_4000n], cached: true, unsure: 0x7f12_4000n },
+      {
+        result: "ok",
+        pa: 0x8145_0ffcn,
+        furtherPages: [0x7f12_4000n],
+        cached: true,
+        unsure: [0x7f12_3ffcn, 0x7f12_4000n],
+      },
     ],
     [
       "the same address: passed, or refused without a record",
       [line("0x7f123456", "0x7f123456")],
-      { result: "ok", pa: 0x7f12_3456n, furtherPages: [], cached: true, unsure: 0x7f12_3456n },
+      { result: "ok", pa: 0x7f12_3456n, furtherPages: [], cached: true, unsure: [0x7f12_3456n] },
     ],
     ["one that leads nowhere: a fault without a record", [line("0x7f123456", "0x0")], null],
     ["nothing: it did not come to the IOMMU", [], null],
   ])("%s", (_name, lines, answer) => {
     expect(driver.answer(lines, REQUEST.address, null, false)).toEqual(answer);
+  });
+
+  it("a write: the IOMMU is asked only where it would write over its own address", () => {
+    const lines = [line("0x7f123ffc", "0x81450ffc"), line("0x7f124000", "0x7f124000")];
+    expect(driver.answer(lines, REQUEST.address, null, true)).toMatchObject({ unsure: [0x7f12_4000n] });
   });
 
   it("a fault with its record", async () => {

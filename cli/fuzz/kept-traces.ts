@@ -28,7 +28,7 @@ export async function askAboutTraces(
   const { bugs } = await mistakesNamed(port.identity.model, known.bugs);
   const expected = { codeAliases: known.codeAliases, bugs };
   for (const path of paths) {
-    const answered = await ofTrace(port, path, expected);
+    const answered = await ofTrace(port, path, expected, known);
     if (answered === null) {
       counts.trouble++;
       continue;
@@ -52,9 +52,14 @@ export async function askAboutTraces(
 }
 
 /** @returns null where the device cannot be asked about it, which is said @throws CliError where it cannot be asked at all */
-async function ofTrace(port: DevicePort, path: string, expected: Expectations): Promise<Answered | null> {
+async function ofTrace(
+  port: DevicePort,
+  path: string,
+  expected: Expectations,
+  known: KnownFindings,
+): Promise<Answered | null> {
   try {
-    return await askAgain(port, await readRecords(path), expected);
+    return await askAgain(port, await readRecords(path), expected, known.has);
   } catch (error) {
     if (error instanceof DeviceFailure) throw new CliError(`the device was given up: ${error.message}`);
     if (error instanceof NotForDevice) say(`${path}: ${error.message}`);

@@ -61,7 +61,7 @@ export class DeviceRequests {
     const answer = await this.#answer(device, address, bytes, write);
     if (answer === null) return undefined;
     if (answer.result === "fault") return faultAnswer(answer);
-    if (answer.unsure !== undefined && (await this.#denied(record, model, answer.unsure))) return NOT_THERE;
+    for (const unsure of answer.unsure ?? []) if (await this.#denied(record, model, unsure)) return NOT_THERE;
     const places = answer.places ?? [];
     const pa = answer.pa ?? (await this.#found(device, address, write, places));
     // Where it may have gone out of memory, nobody can tell.

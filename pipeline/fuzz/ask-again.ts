@@ -1,4 +1,5 @@
 /** Worlds that were kept, asked about again: of a device that was mended, of another version, of another device. */
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import { deviceName, type IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
@@ -7,13 +8,14 @@ import {
   type EntryPlaces,
   ExpectedDepartures,
   type KnownEntry,
+  misread,
   NOTHING_EXPECTED,
 } from "./expected-departures.ts";
 import { ask, kindOfFailure } from "./failing-worlds.ts";
 import { judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { addressOfEntry, RequestWalks } from "./request-walks.ts";
-import { signaturesOf } from "./signature.ts";
+import { asKnown, signaturesOf } from "./signature.ts";
 
 export interface Answered {
   readonly requests: number;
@@ -21,7 +23,7 @@ export interface Answered {
   readonly unanswered: number;
   /** Requests whose answers the mistakes explain that it is known to make. */
   readonly excused: number;
-  /** What it departs in, one signature for each request that shows it; or how it failed. */
+  /** What it departs in, one signature for each request that shows it, known where it can be; or how it failed. */
   readonly signatures: readonly string[];
   readonly failed: boolean;
 }
@@ -32,6 +34,7 @@ export class NotForDevice extends Error {}
 /**
  * Asks a device about a world that was made before; what was observed then does not count.
  * @param expected what is known of the device
+ * @param isKnown whether a departure is, by its signature
  * @throws NotForDevice where the device has no such IOMMU, memory or devices, or a record is none; DeviceFailure where it
  * cannot be asked any more
  */
@@ -39,6 +42,7 @@ export async function askAgain(
   port: DevicePort,
   kept: readonly WorldRecord[],
   expected = NOTHING_EXPECTED,
+  isKnown: (signature: string) => boolean = () => false,
 ): Promise<Answered> {
   const { model, limits } = port.identity;
   checkModel(model, kept);
@@ -57,24 +61,32 @@ export async function askAgain(
     };
   const observed = observedRecords(records, answers);
   const known = new ExpectedDepartures(expected, limits);
-  const departures = known.judge(observed, placesIn(observed));
+  const departures = known.judge(observed, placesIn(observed, expected.bugs));
   const fuzzing = await VENDORS[model].fuzzing();
   const signatures = signaturesOf(observed, departures, expected.codeAliases, true, fuzzing).map(
-    ({ text }) => text,
+    (signature) => asKnown(signature, isKnown).text,
   );
   const unanswered = answers.filter((answer) => answer === undefined).length;
   return { requests, unanswered, excused: known.excused, signatures, failed: false };
 }
 
-/** The structures that walks of requests read. */
-function placesIn(records: readonly WorldRecord[]): EntryPlaces {
+/** The structures that walks of requests read: also those of a device that makes mistakes, and so does not stop before them. */
+function placesIn(records: readonly WorldRecord[], bugs: readonly Bug[]): EntryPlaces {
   const entries = new Map<bigint, KnownEntry>();
-  const walks = new RequestWalks((_line, record) => {
-    for (const entry of walks.entriesOf(record))
-      entries.set(BigInt(addressOfEntry(entry)), { ...entry, uses: [{ level: entry.level }] });
-  });
-  walks.run(records);
-  return { entryAt: (address) => entries.get(address) };
+  const places = { entryAt: (address: bigint) => entries.get(address) };
+  const note = (seen: readonly WorldRecord[]) => {
+    const walks = new RequestWalks((_line, record) => {
+      for (const entry of walks.entriesOf(record))
+        entries.set(BigInt(addressOfEntry(entry)), { ...entry, uses: [{ level: entry.level }] });
+    });
+    walks.run(seen);
+  };
+  note(records);
+  for (let known = 0; bugs.length > 0 && entries.size > known; ) {
+    known = entries.size;
+    note(misread(records, places, bugs));
+  }
+  return places;
 }
 
 /** A record without what another device has answered; the registers that this one cannot change are its own. */

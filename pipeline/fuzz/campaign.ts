@@ -10,7 +10,7 @@ import { type Departure, judgeWorld, observedRecords } from "./judge.ts";
 import { DeviceFailure, type DevicePort } from "./port.ts";
 import { refusedCommands } from "./refused-commands.ts";
 import { type Shown, shrink } from "./shrink.ts";
-import { kindOf, type Signature, signaturesOf } from "./signature.ts";
+import { asKnown, kindOf, type Signature, signaturesOf } from "./signature.ts";
 import { type WorldCase, WorldMaker } from "./world-maker.ts";
 
 export interface CampaignOptions {
@@ -168,7 +168,7 @@ class Campaign {
       await this.#departs(
         world,
         { records, answers, departures, departure, line: departure.line },
-        signatures[i]!,
+        asKnown(signatures[i]!, this.#options.isKnown),
       );
   }
 
@@ -191,7 +191,10 @@ class Campaign {
     const where = shrinks ? await placeOfFailure(this.#port, shown) : "";
     const text = where === "" ? kind : `${where}: ${kind}`;
     const finding: Finding = {
-      signature: { text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+      signature: {
+        ...{ text, where, decided: where.includes("."), expected: "an answer", observed: kind },
+        also: () => [],
+      },
       known: expected || this.#options.isKnown(text),
       world: world.number,
       records: shown.records,
@@ -248,7 +251,8 @@ class Campaign {
     shrunk: boolean,
   ): Signature {
     const before = departures.slice(0, departures.indexOf(departure) + 1);
-    return signaturesOf(records, before, this.#codeAliases, shrunk, this.#fuzzing).at(-1)!;
+    const [signature] = signaturesOf(records, before, this.#codeAliases, shrunk, this.#fuzzing).slice(-1);
+    return asKnown(signature!, this.#options.isKnown);
   }
 
   #shrink({ world }: WorldCase, found: Departing, { where, decided }: Signature) {

@@ -1,4 +1,5 @@
 /** What of a device's answers no correct IOMMU gives, but for what is known of the device beforehand. */
+import { isDeepStrictEqual } from "node:util";
 import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
@@ -48,13 +49,18 @@ export class ExpectedDepartures {
     places: EntryPlaces,
     coverage: FuzzCoverage | null = null,
   ): Departure[] {
-    const { codeAliases, bugs } = this.#expected;
+    const { codeAliases } = this.#expected;
     const all = judgeWorld(records, coverage, codeAliases).filter((one) => !this.#isForeign(one));
     let left = all;
+    const bugs = all.length === 0 ? [] : this.#expected.bugs.filter((bug) => shows(records, places, bug));
     for (const made of togetherOf(bugs)) {
       if (left.length === 0) break;
-      const still = judgeWorld(misread(records, places, made), null, codeAliases).map(({ line }) => line);
-      left = left.filter(({ line }) => still.includes(line));
+      const seen = misread(records, places, made);
+      const still = new Map(judgeWorld(seen, null, codeAliases).map((one) => [one.line, one]));
+      left = left.filter(({ line }) => still.has(line));
+      // With all of them made, it is what the device goes by.
+      if (made === bugs)
+        left = left.map((one) => ({ ...one, seen: { records: seen, departure: still.get(one.line)! } }));
     }
     this.excused += all.length - left.length;
     return left;
@@ -68,6 +74,15 @@ export class ExpectedDepartures {
   }
 }
 
+/** Whether a world has anything that a mistake reads as something else. */
+function shows(records: readonly WorldRecord[], places: EntryPlaces, bug: Bug): boolean {
+  const seen = misread(records, places, [bug]);
+  return seen.some(({ data, regs }, i) => {
+    const record = records[i]!;
+    return data !== record.data || (regs !== record.regs && !isDeepStrictEqual(regs, record.regs));
+  });
+}
+
 /** Mistakes that are made at once: all of them, all but one, which not every part of a device makes, or one alone. */
 function togetherOf(bugs: readonly Bug[]): readonly (readonly Bug[])[] {
   if (bugs.length < 2) return bugs.length === 0 ? [] : [bugs];
@@ -75,7 +90,11 @@ function togetherOf(bugs: readonly Bug[]): readonly (readonly Bug[])[] {
 }
 
 /** A world as a device sees it that makes mistakes: its entries and registers are what they read as. */
-function misread(records: readonly WorldRecord[], places: EntryPlaces, bugs: readonly Bug[]): WorldRecord[] {
+export function misread(
+  records: readonly WorldRecord[],
+  places: EntryPlaces,
+  bugs: readonly Bug[],
+): WorldRecord[] {
   const misreadings = bugs.flatMap(({ misreads = [] }) => misreads);
   const registers = bugs.flatMap(({ registers = {} }) => Object.entries(registers));
   return records.map((record) => {

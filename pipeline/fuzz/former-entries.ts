@@ -4,13 +4,7 @@
  */
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { CodeAliases } from "../verdicts/comparison.ts";
-import { type Departure, judgeWorld } from "./judge.ts";
-
-/** A departure in a world in which an entry was not changed. */
-export interface FormerDeparture {
-  readonly records: readonly WorldRecord[];
-  readonly departure: Departure;
-}
+import { type Departure, judgeWorld, type SeenDeparture } from "./judge.ts";
 
 /**
  * What a request departs from as well without the last change of one of the entries that its walk reads; null: there is no
@@ -24,7 +18,7 @@ export function formerDeparture(
   places: readonly string[],
   codeAliases: CodeAliases,
   isOther: (departure: Departure) => boolean,
-): FormerDeparture | null {
+): SeenDeparture | null {
   if (outcome.verdict !== "mismatch" || (answer.code !== undefined && answer.code === outcome.code))
     return null;
   for (const place of places.toReversed()) {

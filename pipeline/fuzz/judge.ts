@@ -26,6 +26,14 @@ export interface Departure {
   /** What the fault is for, where its code says too little of that; absent: it says enough. */
   readonly condition?: string;
   readonly answer: DeviceAnswer;
+  /** What it is in the world as a device sees it that makes mistakes which are known; absent: nobody has looked, or the same. */
+  readonly seen?: SeenDeparture;
+}
+
+/** A departure in another world than that in which it was found. */
+export interface SeenDeparture {
+  readonly records: readonly WorldRecord[];
+  readonly departure: Departure;
 }
 
 /** A world with what was observed of its requests. */

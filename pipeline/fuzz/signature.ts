@@ -7,8 +7,8 @@ import type { DmaRecord } from "../../parsers/trace/records.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
-import { type FormerDeparture, formerDeparture } from "./former-entries.ts";
-import type { Departure } from "./judge.ts";
+import { formerDeparture } from "./former-entries.ts";
+import type { Departure, SeenDeparture } from "./judge.ts";
 import { isTagged, PastInvalidations } from "./past-invalidations.ts";
 import {
   addressOfEntry,
@@ -37,6 +37,18 @@ export interface Signature {
   /** What a correct IOMMU answers, and what the device did. */
   readonly expected: string;
   readonly observed: string;
+  /**
+   * What the same is called where an entry is as it was before it changed, or as a device reads it that makes the mistakes
+   * which are known.
+   */
+  also(): readonly string[];
+}
+
+/** The signature by the name that is known of it, if there is one. */
+export function asKnown(signature: Signature, isKnown: (text: string) => boolean): Signature {
+  if (isKnown(signature.text)) return signature;
+  const text = signature.also().find(isKnown);
+  return text === undefined ? signature : { ...signature, text };
 }
 
 /** What is alike in departures of one kind before anything is known of their cause: it is kept while they are shrunk. */
@@ -86,25 +98,27 @@ export function signaturesOf(
     const earlier = held.get(translation);
     if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
     const place = places.get(departure)!;
+    const of = (seen: SeenDeparture | null | undefined) =>
+      seen ? signaturesOf(seen.records, [seen.departure], codeAliases, shrunk, fuzzing)[0]! : null;
     const former = place.includes(".") ? null : attribution.formerOf(departure);
-    const signature =
-      former === null
+    const before = of(former);
+    const signature: Signature = {
+      ...(before === null
         ? signatureOf(place, departure)
-        : formerSignature(
-            former,
-            signaturesOf(former.records, [former.departure], codeAliases, shrunk, fuzzing)[0]!,
-          );
+        : signatureOf(sinceChanged(before.where), former!.departure)),
+      also: () =>
+        [before ?? of(attribution.formerOf(departure)), of(departure.seen)].flatMap((one) =>
+          one === null ? [] : [one.text, ...one.also()],
+        ),
+    };
     if (translation !== "") held.set(translation, signature);
     return signature;
   });
 }
 
-/** That of the entry as it was, which says so. */
-function formerSignature({ departure }: FormerDeparture, { where }: Signature): Signature {
-  return signatureOf(where.endsWith(SINCE_CHANGED) ? where : where + SINCE_CHANGED, departure);
-}
+const sinceChanged = (where: string) => (where.endsWith(SINCE_CHANGED) ? where : where + SINCE_CHANGED);
 
-function signatureOf(where: string, departure: Departure): Signature {
+function signatureOf(where: string, departure: Departure): Omit<Signature, "also"> {
   const kind = kindOf(departure);
   const text = where === "" ? kind : `${where}: ${kind}`;
   const [expected, observed] = [expectedOf(departure), observedOf(departure)];
@@ -159,7 +173,7 @@ class Attribution {
   }
 
   /** What it departs from in an entry that has changed since; null: in what there is. */
-  formerOf(departure: Departure): FormerDeparture | null {
+  formerOf(departure: Departure): SeenDeparture | null {
     const kind = kindOf(departure);
     return formerDeparture(
       this.#records,

@@ -47,8 +47,8 @@ export interface EmulatedAnswer {
   readonly faultClass?: string;
   /** It came from a cache, which checks rights without telling: whether bytes arrived is to be looked at. */
   readonly cached?: boolean;
-  /** An address that a refusal without a record would say the same of: the IOMMU is to be asked for it once more. */
-  readonly unsure?: bigint;
+  /** Addresses that a refusal without a record would say the same of: the IOMMU is to be asked for them once more. */
+  readonly unsure?: readonly bigint[];
 }
 
 export interface EmulatorDriver {

@@ -1,10 +1,13 @@
 import { type Bug, misreading, withoutReserved } from "../../fuzz/bug.ts";
+import type { Layout } from "../../layout.ts";
 import { Sv32Entry, SvEntry } from "../../page-tables/riscv-sv.ts";
 import { DDT_MISCONFIGURED, DDT_NOT_VALID, PDT_MISCONFIGURED, TRANSACTION_DISALLOWED } from "../faults.ts";
 import {
   BaseDeviceContext,
   DdtEntry,
   DeviceContextLayout,
+  MSIPTP_FLAT,
+  MSIPTP_OFF,
   MsiPte,
   PdtEntry,
   ProcessContextLayout,
@@ -23,6 +26,12 @@ const inContexts = (values: Partial<Record<keyof typeof BaseDeviceContext.fields
   misreading(DeviceContextLayout, values),
 ];
 const RIGHTS = ["R", "W", "X"] as const;
+const isPointer = (
+  layout: Pick<Layout<(typeof RIGHTS)[number]>, "extract">,
+  view: DataView,
+  littleEndian: boolean,
+) => RIGHTS.every((right) => layout.extract(right, view, 0, littleEndian) === 0n);
+
 /** The same in entries that have one of R, W and X, or none of them: pages and tables may both stand at every level. */
 const inEntries = (
   kind: "leaves" | "pointers",
@@ -31,10 +40,21 @@ const inEntries = (
   [Sv32Entry, SvEntry].map((layout) => ({
     layout,
     change: (view: DataView, littleEndian: boolean) => {
-      const isLeaf = RIGHTS.some((right) => layout.extract(right, view, 0, littleEndian) === 1n);
-      if (isLeaf === (kind === "leaves")) layout.encode(values, view, 0, littleEndian);
+      if (isPointer(layout, view, littleEndian) === (kind === "pointers"))
+        layout.encode(values, view, 0, littleEndian);
     },
   }));
+
+/** The only bit above the PPN that is left in 64 bits when all that a PTE has from bit 10 on is shifted to its place. */
+const PBMT_LOW = 1n << 61n;
+const PBMT_BITS = 3n << 61n;
+const PPN_TOP = 1n << 53n;
+
+/** A frame has 44 bits here: as far beyond any memory as bit 63 of an address is its bit 55. */
+function foldMemoryType(view: DataView, littleEndian: boolean): void {
+  const entry = view.getBigUint64(0, littleEndian);
+  if ((entry & PBMT_LOW) !== 0n) view.setBigUint64(0, (entry & ~PBMT_BITS) | PPN_TOP, littleEndian);
+}
 
 /**
  * Not among them is what no answer shows: who tags global entries with a PSCID drops more than is asked for, and a table
@@ -70,6 +90,31 @@ export const RISCV_BUGS: readonly Bug[] = [
     text: "ignores reserved bits of page-table entries",
     source: `${PRIVILEGED}, Sv39`,
     misreads: [withoutReserved(SvEntry)],
+  },
+  {
+    name: "software-bits-reserved",
+    text: "takes bits 60:59 of page-table entries for reserved where capabilities.Svrsw60t59b is 1",
+    source: `${SOURCE}, 4.3 and ${PRIVILEGED}, Svrsw60t59b`,
+    registers: capabilities({ Svrsw60t59b: 0 }),
+  },
+  {
+    name: "memory-type-address",
+    text: "takes PBMT for bits of the address above the PPN, of which 64 bits have one",
+    source: `${PRIVILEGED}, Svpbmt`,
+    misreads: [{ layout: SvEntry, change: foldMemoryType }],
+  },
+  {
+    name: "napot-pointer",
+    text: "ignores N of entries that point to tables",
+    source: `${PRIVILEGED}, Svnapot`,
+    misreads: [
+      {
+        layout: SvEntry,
+        change: (view, littleEndian) => {
+          if (isPointer(SvEntry, view, littleEndian)) SvEntry.encode({ N: 0 }, view, 0, littleEndian);
+        },
+      },
+    ],
   },
   {
     name: "memory-type",
@@ -195,6 +240,18 @@ export const RISCV_BUGS: readonly Bug[] = [
     text: "uses MSI page-table entries whose V is 0",
     source: `${SOURCE}, 2.3.3`,
     misreads: [misreading(MsiPte, { V: 1 })],
+  },
+  {
+    name: "message-tables",
+    text: "ignores MSI page tables, and what is wrong with their fields but the mode",
+    source: `${SOURCE}, 2.1.4 and 2.3.3`,
+    misreads: [
+      misreading(DeviceContextLayout, {
+        msiptp_MODE: (mode) => (mode === BigInt(MSIPTP_FLAT) ? BigInt(MSIPTP_OFF) : mode),
+        msi_addr_mask: 0,
+        msi_addr_pattern: 0,
+      }),
+    ],
   },
   {
     name: "misconfigured-as-invalid",

@@ -173,8 +173,16 @@ export function qemuRiscv(): EmulatorDriver {
 
 const TRANSLATED = /^riscv_iommu_dma .* 0x(\w+) -> 0x(\w+)/;
 
-/** The event is of faults as well: these have a record, or lead nowhere, or since 11 where they came from. */
-function answer(lines: readonly string[], address: bigint, record: DataView | null): EmulatedAnswer | null {
+/**
+ * The event is of faults as well: these have a record, unless DTF suppresses it, and lead nowhere, or since 11 where they
+ * came from, or where the first stage leads whose output the second one refuses.
+ */
+function answer(
+  lines: readonly string[],
+  address: bigint,
+  record: DataView | null,
+  write: boolean,
+): EmulatedAnswer | null {
   if (record !== null) return { result: "fault", code: RISCV_FAULT_RECORD.code(record), recorded: true };
   const pages = lines
     .map((line) => TRANSLATED.exec(line.replace(/^.*?(?=riscv_iommu_)/, "")))
@@ -186,12 +194,12 @@ function answer(lines: readonly string[], address: bigint, record: DataView | nu
     });
   const [first, ...further] = pages;
   if (first === undefined || pages.some(({ pa }) => pa <= PAGE)) return null;
-  const unsure = pages.find(({ asked, pa }) => asked === pa)?.asked;
   return {
     result: "ok",
     pa: first.pa,
     furtherPages: further.map(({ pa }) => pa),
     cached: true,
-    ...(unsure === undefined ? {} : { unsure }),
+    // Whether bytes have arrived tells the same of most writes.
+    unsure: pages.filter(({ asked, pa }) => !write || asked === pa).map(({ asked }) => asked),
   };
 }
