@@ -12,10 +12,11 @@ import { NotedRequests } from "./filling/noted-requests.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
-import { Contexts, type TranslationContext } from "./held/contexts.ts";
+import { Contexts } from "./held/contexts.ts";
 import { leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { StageDebts } from "./held/stage-debts.ts";
+import type { TranslationContext } from "./held/translation-context.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { UnflushedWrite } from "./history/line-store.ts";
@@ -57,10 +58,12 @@ export class UnitCaches {
   /** Registers and properties as of the last change. */
   #state = new IommuState();
   /**
-   * What is held by who reads the specification otherwise (`IommuWalker.otherReading`): of requests that an answer shows
+   * What is held by who reads the specification otherwise (`IommuWalker.reading`): of requests that an answer shows
    * that of. Null: none has. It explains answers, and has no part in what is counted or owed unasked.
    */
   #otherwise: UnitCaches | null = null;
+  /** Which reading that is: the one that answers have shown last. */
+  #reading = 0;
 
   /**
    * @param iotlbs IOTLBs to simulate beside
@@ -303,9 +306,12 @@ export class UnitCaches {
 
   /**
    * An answer shows the other reading of the specification: what the request has used by that may be held.
+   * @param reading which one, from 1
    * @param walks walks the request, and notes that in the caches that it is given
    */
-  useOtherwise(walks: (caches: UnitCaches) => void): void {
+  useOtherwise(reading: number, walks: (caches: UnitCaches) => void): void {
+    if (reading !== this.#reading) this.#otherwise = null;
+    this.#reading = reading;
     this.#otherwise ??= this.#newOtherwise();
     const otherwise = this.#otherwise;
     const { engine } = this.#unit;
@@ -325,9 +331,9 @@ export class UnitCaches {
 
   #readingOtherwise<T>(act: () => T): T {
     const { walker } = this.#unit;
-    walker.otherReading = true;
+    walker.reading = this.#reading;
     const result = act();
-    walker.otherReading = false;
+    walker.reading = 0;
     return result;
   }
 
