@@ -321,16 +321,16 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
     this.#learn(record, route, outcome, mayDiffer || unread);
-    if (caches !== null && this.#judge.readsOtherwise) this.#noteOtherwise(unit, caches, record);
+    if (caches !== null && this.#judge.reading !== 0) this.#noteOtherwise(unit, caches, record);
   }
 
-  /** Caches may hold what a request has come to by the other reading, which its answer shows. */
+  /** Caches may hold what a request has come to by another reading, which its answer shows. */
   #noteOtherwise({ engine }: IommuUnit, caches: UnitCaches, record: DmaRecord): void {
     const request = this.#request;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const { time } = this.system.past;
-    caches.useOtherwise((others) => {
+    caches.useOtherwise(this.#judge.reading, (others) => {
       walkRequest(engine, request, record.len, this.#otherwise, others, time);
     });
   }

@@ -12,8 +12,8 @@ const NONE: readonly OtherOutcome[] = [];
 /** What a request comes to as well. */
 export interface OtherOutcome {
   readonly outcome: Outcome;
-  /** By the walker's other reading. */
-  readonly otherwise: boolean;
+  /** By which of the walker's readings; 0: the usual one. */
+  readonly reading: number;
 }
 
 /**
@@ -41,7 +41,7 @@ export class OtherReading {
       const other = this.#outcomes[i];
       this.#walk(unit, record, request, other, reading, ownEntries);
       if (outcome.otherStatus < 0 && other.status !== outcome.status) outcome.otherStatus = other.status;
-      return { outcome: other, otherwise };
+      return { outcome: other, reading };
     });
   }
 
