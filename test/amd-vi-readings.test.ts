@@ -45,7 +45,7 @@ const WAIT = [1n << 60n, 0n] as const;
 const FORGET = [(3n << 60n) | (1n << 32n), 0x7fff_ffff_ffff_f003n] as const;
 
 /** As `directory`, a request to it, what happens then, and the same request again: what is told of that, and of all. */
-async function twice(first: Observed, then: (s: Scenario) => void, second?: Observed) {
+async function twice(first: Observed, then: (s: Scenario) => unknown, second?: Observed) {
   const s = new Scenario("amd", { efr: 0n, control: 0x1405n, dev_tab_base: DEVICES });
   s.put(DEVICES + 0x18n * 32n, 3n | (2n << 9n) | 0x5000n | RIGHTS, 1n, 0n, 0n);
   s.put(0x5000n, 0x6201n | RIGHTS | (1n << 60n)).put(0x6000n, 0x20_0001n | RIGHTS);
@@ -58,9 +58,10 @@ async function twice(first: Observed, then: (s: Scenario) => void, second?: Obse
 
 describe("what a cache holds of a page by the reading that the recorded IOMMU shows", () => {
   it.each([
-    ["page", (s: Scenario) => void s.put(0x6000n, 0n)],
-    ["device", (s: Scenario) => void s.put(DEVICES + 0x18n * 32n, 1n, 1n, 0n, 0n)],
-  ] as const)("is used when the %s has changed, until it is invalidated", async (_name, change) => {
+    ["page", 0x6000n, [0n]],
+    ["device", DEVICES + 0x18n * 32n, [1n, 1n, 0n, 0n]],
+  ] as const)("is used when the %s has changed, until it is invalidated", async (_name, place, words) => {
+    const change = (s: Scenario) => s.put(place, ...words);
     const forgotten = (s: Scenario) => {
       change(s);
       // INVALIDATE_DEVTAB_ENTRY
@@ -78,15 +79,15 @@ describe("what a cache holds of a page by the reading that the recorded IOMMU sh
   });
 
   it("may be used until the invalidation has completed", async () => {
-    const issued = (s: Scenario) => void s.put(0x6000n, 0n).cmd(...FORGET);
+    const issued = (s: Scenario) => s.put(0x6000n, 0n).cmd(...FORGET);
     expect((await twice(OLD, issued, OLD)).outcome).toMatchObject({ verdict: "stale" });
-    const completed = (s: Scenario) => issued(s) ?? void s.cmd(...WAIT);
+    const completed = (s: Scenario) => issued(s).cmd(...WAIT);
     const late = await twice(OLD, completed, OLD);
     expect(late.outcome).toMatchObject({ verdict: "stale-after-invalidation" });
   });
 
   it("is owed nothing that no answer shows, and counts for nothing", async () => {
-    const change = (s: Scenario) => void s.put(0x6000n, 0n);
+    const change = (s: Scenario) => s.put(0x6000n, 0n);
     const [other, own] = [await twice(OLD, change), await twice(IO_PAGE_FAULT, change)];
     expect(other.outcome).not.toHaveProperty("verdict");
     expect(other).toEqual(own);
