@@ -321,16 +321,17 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
     this.#learn(record, route, outcome, mayDiffer || unread);
-    if (caches !== null && this.#judge.reading !== 0) this.#noteOtherwise(unit, caches, record);
+    const { shownReading } = this.#judge;
+    if (caches !== null && shownReading !== 0) this.#noteOtherwise(unit, caches, record, shownReading);
   }
 
-  /** Caches may hold what a request has come to by another reading, which its answer shows. */
-  #noteOtherwise({ engine }: IommuUnit, caches: UnitCaches, record: DmaRecord): void {
+  /** Caches may hold what a request has come to by the other reading, which its answer shows. */
+  #noteOtherwise({ engine }: IommuUnit, caches: UnitCaches, record: DmaRecord, reading: number): void {
     const request = this.#request;
     request.addrHi = record.addrHi;
     request.addrLo = record.addrLo;
     const { time } = this.system.past;
-    caches.useOtherwise(this.#judge.reading, (others) => {
+    caches.useOtherwise(reading, (others) => {
       walkRequest(engine, request, record.len, this.#otherwise, others, time);
     });
   }

@@ -44,8 +44,8 @@ export class Judge {
   behindStop = false;
   /** The answer was invalidated, but the change that it does not show came later: it may have been read again until then. */
   changedLater = false;
-  /** The reading of the specification that the answer shows (`IommuWalker.reading`); 0: the usual one. */
-  reading = 0;
+  /** Which reading of the specification the answer shows (`IommuWalker.reading`); 0: none but the usual one. */
+  shownReading = 0;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** One that it need not have seen either, though its answer does not show that. */
@@ -83,7 +83,7 @@ export class Judge {
     this.unflushed = null;
     this.behindStop = false;
     this.changedLater = false;
-    this.reading = 0;
+    this.shownReading = 0;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
@@ -99,7 +99,7 @@ export class Judge {
       for (const other of others)
         if (this.#comparison.difference(other.outcome, observed) === "") {
           outcome.difference = "";
-          this.reading ||= other.reading;
+          this.shownReading ||= other.reading;
         }
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
@@ -180,7 +180,7 @@ export class Judge {
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
   abstain(record: DmaRecord, outcome: Outcome): void {
     this.staleSource = null;
-    this.reading = 0;
+    this.shownReading = 0;
     this.unseen = null;
     this.owed = NOTHING;
     outcome.verdict = record.observed.present ? "unknown" : "";

@@ -12,7 +12,7 @@ const NONE: readonly OtherOutcome[] = [];
 /** What a request comes to as well. */
 export interface OtherOutcome {
   readonly outcome: Outcome;
-  /** By which of the walker's readings; 0: the usual one. */
+  /** By which reading (`IommuWalker.reading`); 0: the usual one. */
   readonly reading: number;
 }
 
