@@ -1,17 +1,16 @@
 import type { CachedIommu } from "./history/cached-iommu.ts";
-import type { UnitCaches } from "./unit-caches.ts";
 
 /**
  * What is held by who reads the specification otherwise (`IommuWalker.reading`), in caches for each reading that an answer
  * has shown: of the requests that have shown it. It explains answers, and has no part in what is counted or owed unasked.
  */
-export class OtherReadings {
+export class OtherReadings<C> {
   readonly #unit: CachedIommu;
-  readonly #make: () => UnitCaches;
-  readonly #held: { readonly reading: number; readonly caches: UnitCaches }[] = [];
+  readonly #make: () => C;
+  readonly #held: { readonly reading: number; readonly caches: C }[] = [];
 
   /** @param make gives caches that hold nothing yet, and take the invalidations of the first or the last ones made */
-  constructor(unit: CachedIommu, make: (last: UnitCaches | null) => UnitCaches) {
+  constructor(unit: CachedIommu, make: (last: C | null) => C) {
     this.#unit = unit;
     this.#make = () => make(this.#held.at(-1)?.caches ?? null);
   }
@@ -22,7 +21,7 @@ export class OtherReadings {
   }
 
   /** @param walks walks the request that shows a reading, and notes in the caches that it is given what that has used */
-  use(reading: number, walks: (caches: UnitCaches) => void): void {
+  use(reading: number, walks: (caches: C) => void): void {
     let held = this.#held.find((one) => one.reading === reading);
     if (held === undefined) {
       held = { reading, caches: this.#make() };
@@ -42,9 +41,9 @@ export class OtherReadings {
    * @returns the first that is; null: there is none
    */
   ask(
-    ask: (caches: UnitCaches) => number,
+    ask: (caches: C) => number,
     isLess: (answer: number) => boolean,
-  ): { readonly answer: number; readonly caches: UnitCaches } | null {
+  ): { readonly answer: number; readonly caches: C } | null {
     for (const { reading, caches } of this.#held) {
       const answer = this.#reading(reading, () => ask(caches));
       if (!isLess(answer)) return { answer, caches };
@@ -52,7 +51,7 @@ export class OtherReadings {
     return null;
   }
 
-  each(act: (caches: UnitCaches) => void): void {
+  each(act: (caches: C) => void): void {
     for (const { caches } of this.#held) act(caches);
   }
 

@@ -58,7 +58,7 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Registers and properties as of the last change. */
   #state = new IommuState();
-  readonly #otherReadings: OtherReadings;
+  readonly #otherReadings: OtherReadings<UnitCaches>;
 
   /**
    * @param iotlbs IOTLBs to simulate beside
@@ -74,7 +74,7 @@ export class UnitCaches {
     this.#unit = unit;
     this.#memory = memory;
     this.#budgets = budgets;
-    this.#otherReadings = new OtherReadings(unit, (last) => this.#newOtherwise(last));
+    this.#otherReadings = new OtherReadings<UnitCaches>(unit, (last) => this.#newOtherwise(last));
     this.translations = new Translations(budgets);
     this.#secondStages = new StageDebts(this.translations, this.#pending, SECOND_STAGE);
     this.#firstStages = unit.vendor.caching.firstStageApart
