@@ -39,6 +39,61 @@ describe("bits 60:59 of a page directory entry", () => {
   });
 });
 
+const OLD = 0x20_0010n;
+const WAIT = [1n << 60n, 0n] as const;
+/** INVALIDATE_IOMMU_PAGES of all pages of domain 1. */
+const FORGET = [(3n << 60n) | (1n << 32n), 0x7fff_ffff_ffff_f003n] as const;
+
+/** As `directory`, a request to it, what happens then, and the same request again: what is told of that, and of all. */
+async function twice(first: Observed, then: (s: Scenario) => unknown, second?: Observed) {
+  const s = new Scenario("amd", { efr: 0n, control: 0x1405n, dev_tab_base: DEVICES });
+  s.put(DEVICES + 0x18n * 32n, 3n | (2n << 9n) | 0x5000n | RIGHTS, 1n, 0n, 0n);
+  s.put(0x5000n, 0x6201n | RIGHTS | (1n << 60n)).put(0x6000n, 0x20_0001n | RIGHTS);
+  s.cmd(...WAIT).dma({ dev: "00:03.0", addr: 0x10n }, first);
+  then(s);
+  const seq = s.dma({ dev: "00:03.0", addr: 0x10n }, second);
+  const run = await s.run({ stats: true });
+  return { outcome: run.outcome(seq), stats: run.of("stats")[0], rules: run.rules() };
+}
+
+describe("what a cache holds of a page by the reading that the recorded IOMMU shows", () => {
+  it.each([
+    ["page", 0x6000n, [0n]],
+    ["device", DEVICES + 0x18n * 32n, [1n, 1n, 0n, 0n]],
+  ] as const)("is used when the %s has changed, until it is invalidated", async (_name, place, words) => {
+    const change = (s: Scenario) => s.put(place, ...words);
+    const forgotten = (s: Scenario) => {
+      change(s);
+      // INVALIDATE_DEVTAB_ENTRY
+      s.cmd((2n << 60n) | 0x18n, 0n)
+        .cmd(...FORGET)
+        .cmd(...WAIT);
+    };
+    const old = await twice(OLD, change, OLD);
+    expect(old.outcome).toMatchObject({ result: "fault", verdict: "stale" });
+    const kept = await twice(OLD, forgotten, OLD);
+    expect(kept.outcome).toMatchObject({ verdict: "stale-after-invalidation" });
+    expect((await twice(OLD, change, 0x30_0010n)).outcome).toMatchObject({ verdict: "mismatch" });
+    // Whoever takes the bit for a reserved one has cached nothing.
+    expect((await twice(IO_PAGE_FAULT, change, OLD)).outcome).toMatchObject({ verdict: "mismatch" });
+  });
+
+  it("may be used until the invalidation has completed", async () => {
+    const issued = (s: Scenario) => s.put(0x6000n, 0n).cmd(...FORGET);
+    expect((await twice(OLD, issued, OLD)).outcome).toMatchObject({ verdict: "stale" });
+    const completed = (s: Scenario) => issued(s).cmd(...WAIT);
+    const late = await twice(OLD, completed, OLD);
+    expect(late.outcome).toMatchObject({ verdict: "stale-after-invalidation" });
+  });
+
+  it("is owed nothing that no answer shows, and counts for nothing", async () => {
+    const change = (s: Scenario) => s.put(0x6000n, 0n);
+    const [other, own] = [await twice(OLD, change), await twice(IO_PAGE_FAULT, change)];
+    expect(other.outcome).not.toHaveProperty("verdict");
+    expect(other).toEqual(own);
+  });
+});
+
 /** GV, GIOV: guest tables of 4 levels at 0x30000, with pages at 0x1000, and at bit 47 and 0x1000. */
 async function guest(addr: bigint, pasid?: number, observed?: Observed) {
   const s = new Scenario("amd", { efr: 0x1_000f_0000_1810n, control: 0x1_1401n, dev_tab_base: DEVICES });

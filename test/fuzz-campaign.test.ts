@@ -78,9 +78,11 @@ describe.each(IOMMU_MODELS)("%s", (model) => {
     expect(new Set(names).size).toBe(names.length);
     expect(HABIT_NAMES).toEqual(expect.arrayContaining(Object.keys(immune)));
     expect(names.length).toBeGreaterThanOrEqual(40);
-    for (const { source, misreads, registers, reports, late } of bugs) {
+    for (const { source, misreads, registers, reports, late, contexts } of bugs) {
       expect(source).not.toBe("");
-      expect([misreads, registers, reports, late].some((change) => change !== undefined)).toBe(true);
+      expect([misreads, registers, reports, late, contexts].some((change) => change !== undefined)).toBe(
+        true,
+      );
     }
   });
 });

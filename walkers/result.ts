@@ -26,7 +26,7 @@ export class WalkResult {
   /** Memory reads that this walk makes when nothing is cached. */
   reads = 0;
 
-  /** The specification can be read in another way, by which the answer is another (`IommuWalker.otherReading`). */
+  /** The specification can be read in another way, by which the answer is another (`IommuWalker.reading`). */
   disputed = false;
 
   // ── OK ──

@@ -54,10 +54,12 @@ export interface IommuWalker<D extends object = object, P extends object = objec
   readonly model: IommuModel;
   readonly tables: TableReader;
   /**
-   * Where the specification can be read in two ways: whether the other one is taken. Set for single walks, which nobody
-   * remembers. Absent: it is nowhere taken to be so.
+   * Where the specification can be read in several ways, or leaves it open: which is taken, 0 being the usual one. Set for
+   * single walks, which nobody remembers. Absent: it is nowhere taken to be so.
    */
-  otherReading?: boolean;
+  reading?: number;
+  /** How many there are beside the usual one. */
+  readonly otherReadings?: number;
 
   /** Takes over registers and properties. Called at declaration and after every change. */
   configure(state: IommuState): void;

@@ -69,6 +69,8 @@ export class TakenInvalidations {
   #emptied = { time: -1, caches: 0 };
   /** Invalidations that were taken to have happened although nothing said so. */
   presumed = 0;
+  /** Takes all that comes here as well. */
+  #follower: TakenInvalidations | null = null;
   /** A neutral invalidation has come: it says what has happened, whether the system completes any or not. */
   #settled = false;
 
@@ -94,6 +96,14 @@ export class TakenInvalidations {
     this.#iotlbs = caches.iotlbs;
   }
 
+  /** Of other caches of the same IOMMU, from now on: whether the system waits for its invalidations is known of it. */
+  set follower(follower: TakenInvalidations | null) {
+    this.#follower = follower;
+    if (follower === null) return;
+    if (this.#pending.completions > 0) follower.complete();
+    if (this.#settled) follower.decide();
+  }
+
   /** Whether the recorded system waits for its invalidations is not known: it has completed none yet. */
   get undecided(): boolean {
     return this.#pending.completions === 0 && this.#pending.unconfirmed > 0 && !this.#settled;
@@ -104,6 +114,7 @@ export class TakenInvalidations {
    * @param inv copied: it may be reused
    */
   invalidate(inv: Invalidation, time: number): void {
+    this.#follower?.invalidate(inv, time);
     this.#noted.lastEvent = time;
     const pending = this.#pending;
     const copy = inv.clone();
@@ -131,12 +142,14 @@ export class TakenInvalidations {
    * @param inv copied: it may be reused
    */
   invalidateAtOnce(inv: Invalidation, time: number): void {
+    this.#follower?.invalidateAtOnce(inv, time);
     this.#noted.lastEvent = time;
     this.apply(inv.clone(), time);
   }
 
   /** An invalidation has happened, in whatever way. */
   invalidated(inv: Invalidation, time: number): void {
+    this.#follower?.invalidated(inv, time);
     this.#settled = true;
     this.settle();
     if (this.#isEmpty || this.#isEmptied(inv)) {
@@ -166,11 +179,13 @@ export class TakenInvalidations {
 
   /** It is known whether the system waits for its invalidations, or is taken to be. */
   decide(): void {
+    this.#follower?.decide();
     this.#settled = true;
   }
 
   /** A completion: all invalidations before it have taken effect. */
   complete(): void {
+    this.#follower?.complete();
     this.#pending.completions++;
     this.settle();
   }

@@ -12,10 +12,11 @@ import { NotedRequests } from "./filling/noted-requests.ts";
 import { PagingStructures } from "./filling/paging-structures.ts";
 import { StaleContexts } from "./filling/stale-contexts.ts";
 import { UsedTranslations } from "./filling/used-translations.ts";
-import { Contexts, type TranslationContext } from "./held/contexts.ts";
+import { Contexts } from "./held/contexts.ts";
 import { leftPairs } from "./held/left-behind.ts";
 import type { CacheBudgets } from "./held/memory-budget.ts";
 import { StageDebts } from "./held/stage-debts.ts";
+import type { TranslationContext } from "./held/translation-context.ts";
 import { Translations } from "./held/translations.ts";
 import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { UnflushedWrite } from "./history/line-store.ts";
@@ -56,6 +57,14 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Registers and properties as of the last change. */
   #state = new IommuState();
+  /**
+   * What is held by who reads the specification otherwise (`IommuWalker.reading`): of requests that an answer shows
+   * that of. Null: none has. It explains answers, and has no part in what is counted or owed unasked.
+   */
+  #otherwise: UnitCaches | null = null;
+  /** Which reading that is: the one that answers have shown last. */
+  #reading = 0;
+
   /**
    * @param iotlbs IOTLBs to simulate beside
    * @param unflushed what IOMMUs may not see yet; null where nobody keeps track
@@ -126,6 +135,7 @@ export class UnitCaches {
 
   set stoppedLine(line: number) {
     this.#stoppedLine = line;
+    if (this.#otherwise !== null) this.#otherwise.stoppedLine = line;
     if (line === 0) this.#pending.behindStop = null;
     else this.#pending.stop();
   }
@@ -214,6 +224,8 @@ export class UnitCaches {
 
   /** Memory as a whole was replaced: what was cached before has nothing to do with what comes. */
   clear(): void {
+    this.#otherwise = null;
+    this.invalidations.follower = null;
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.clear();
     this.translations.clear();
@@ -230,6 +242,7 @@ export class UnitCaches {
    * cannot be told from each other, and none is old by itself.
    */
   makeRoom(): void {
+    this.#otherwise?.makeRoom();
     if (!this.isFull || this.translations.tags.all.length < FEW_TAGS) return;
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.clear();
@@ -245,6 +258,7 @@ export class UnitCaches {
    * @param written the register that a `reg` record has just written; "" for an `iommu` record
    */
   configured(written: string): void {
+    this.#otherwise?.configured(written);
     const { vendor, state } = this.#unit;
     this.#noted.lastEvent = this.#memory.time;
     this.#noted.failures = vendor.caching.cachedFailures(state);
@@ -271,6 +285,7 @@ export class UnitCaches {
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
   rebound(device: number): void {
+    this.#otherwise?.rebound(device);
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.drop(device);
   }
@@ -280,6 +295,39 @@ export class UnitCaches {
   /** See `NotedRequests`. */
   use(request: WalkRequest, walk: WalkResult, time: number): boolean {
     return this.#noted.use(request, walk, time);
+  }
+
+  /**
+   * An answer shows the other reading of the specification: what the request has used by that may be held.
+   * @param reading which one, from 1
+   * @param walks walks the request, and notes that in the caches that it is given
+   */
+  useOtherwise(reading: number, walks: (caches: UnitCaches) => void): void {
+    if (reading !== this.#reading) this.#otherwise = null;
+    this.#reading = reading;
+    this.#otherwise ??= this.#newOtherwise();
+    const otherwise = this.#otherwise;
+    const { engine } = this.#unit;
+    // What the engine remembers of devices is of one reading, and of these caches or of those.
+    engine.drop();
+    this.#readingOtherwise(() => walks(otherwise));
+    engine.drop();
+  }
+
+  #newOtherwise(): UnitCaches {
+    const otherwise = new UnitCaches(this.#unit, this.#memory, this.#budgets);
+    otherwise.configured("");
+    otherwise.stoppedLine = this.#stoppedLine;
+    this.invalidations.follower = otherwise.invalidations;
+    return otherwise;
+  }
+
+  #readingOtherwise<T>(act: () => T): T {
+    const { walker } = this.#unit;
+    walker.reading = this.#reading;
+    const result = act();
+    walker.reading = 0;
+    return result;
   }
 
   holdNoPages(request: WalkRequest): boolean {
@@ -304,7 +352,7 @@ export class UnitCaches {
 
   /** Whether all that is cached of the page that was walked last says what memory says: then there is nothing to ask. */
   isAsMemory(request: WalkRequest): boolean {
-    return this.#explanation.need.isAsMemory(request);
+    return this.#otherwise === null && this.#explanation.need.isAsMemory(request);
   }
 
   /**
@@ -369,6 +417,16 @@ export class UnitCaches {
    * @returns UNEXPLAINED, VALID or INVALIDATED; `staleSource` says what it was
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
+    const found = this.#explain(request, accept);
+    const otherwise = this.#otherwise;
+    if (otherwise === null || found === VALID) return found;
+    const byOther = this.#readingOtherwise(() => otherwise.explain(request, accept));
+    if (byOther === UNEXPLAINED || byOther === found) return found;
+    this.#explanation.staleSource = otherwise.staleSource;
+    return byOther;
+  }
+
+  #explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;

@@ -15,6 +15,7 @@ import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import { CachingUnit } from "./caching-unit.ts";
 import type { HabitName } from "./habits.ts";
+import { Misdecoder } from "./misdecoder.ts";
 import { Misreader } from "./misreader.ts";
 
 /** What is left of a PASID and of an address by those who look at a part of it. */
@@ -47,6 +48,7 @@ export class MistakenUnit {
     this.caches = new CachingUnit(unit.walker, unit.vendor.caching, habits);
     this.#misreader = new Misreader(unit.walker.tables, bugs);
     if (this.#misreader.needed) unit.walker.tables.observer = this.#misreader;
+    new Misdecoder(bugs).meet([unit]);
     this.#reports = Object.assign({}, ...bugs.map(({ reports = {} }) => reports));
     this.configure();
   }

@@ -74,17 +74,17 @@ export async function askAgain(
 function placesIn(records: readonly WorldRecord[], bugs: readonly Bug[]): EntryPlaces {
   const entries = new Map<bigint, KnownEntry>();
   const places = { entryAt: (address: bigint) => entries.get(address) };
-  const note = (seen: readonly WorldRecord[]) => {
+  const note = (seen: readonly WorldRecord[], made: readonly Bug[]) => {
     const walks = new RequestWalks((_line, record) => {
       for (const entry of walks.entriesOf(record))
         entries.set(BigInt(addressOfEntry(entry)), { ...entry, uses: [{ level: entry.level }] });
-    });
+    }, made);
     walks.run(seen);
   };
-  note(records);
+  note(records, []);
   for (let known = 0; bugs.length > 0 && entries.size > known; ) {
     known = entries.size;
-    note(misread(records, places, bugs));
+    note(misread(records, places, bugs), bugs);
   }
   return places;
 }

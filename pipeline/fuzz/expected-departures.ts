@@ -11,7 +11,7 @@ import { type Departure, judgeWorld } from "./judge.ts";
 export interface Expectations {
   /** Codes that the device gives for others. */
   readonly codeAliases: CodeAliases;
-  /** Mistakes that it makes. Of each only what entries and registers read as counts. */
+  /** Mistakes that it makes. Of each only what entries and registers read as, and what contexts come to, counts. */
   readonly bugs: readonly Bug[];
 }
 
@@ -56,11 +56,14 @@ export class ExpectedDepartures {
     for (const made of togetherOf(bugs)) {
       if (left.length === 0) break;
       const seen = misread(records, places, made);
-      const still = new Map(judgeWorld(seen, null, codeAliases).map((one) => [one.line, one]));
+      const still = new Map(judgeWorld(seen, null, codeAliases, made).map((one) => [one.line, one]));
       left = left.filter(({ line }) => still.has(line));
       // With all of them made, it is what the device goes by.
       if (made === bugs)
-        left = left.map((one) => ({ ...one, seen: { records: seen, departure: still.get(one.line)! } }));
+        left = left.map((one) => ({
+          ...one,
+          seen: { records: seen, departure: still.get(one.line)!, bugs },
+        }));
     }
     this.excused += all.length - left.length;
     return left;
@@ -74,8 +77,9 @@ export class ExpectedDepartures {
   }
 }
 
-/** Whether a world has anything that a mistake reads as something else. */
+/** Whether a world has anything that a mistake reads as something else, or may: contexts are not looked into. */
 function shows(records: readonly WorldRecord[], places: EntryPlaces, bug: Bug): boolean {
+  if (bug.contexts !== undefined) return true;
   const seen = misread(records, places, [bug]);
   return seen.some(({ data, regs }, i) => {
     const record = records[i]!;

@@ -2,6 +2,7 @@
  * Departures from what an entry says no more: until it is invalidated a device may go by what it held, and where it is wrong
  * then, it is so about the entry as it was. What the entry reads as now says nothing of that.
  */
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { CodeAliases } from "../verdicts/comparison.ts";
 import { type Departure, judgeWorld, type SeenDeparture } from "./judge.ts";
@@ -10,6 +11,7 @@ import { type Departure, judgeWorld, type SeenDeparture } from "./judge.ts";
  * What a request departs from as well without the last change of one of the entries that its walk reads; null: there is no
  * such change, or a command came after each, or the answer is right without it, or no nearer to what was expected.
  * @param places of the entries, as records have addresses, in the order of the walk
+ * @param bugs mistakes that are made beside
  * @param isOther whether one is another departure than that of the entry as it is
  */
 export function formerDeparture(
@@ -17,6 +19,7 @@ export function formerDeparture(
   { line, outcome, answer }: Departure,
   places: readonly string[],
   codeAliases: CodeAliases,
+  bugs: readonly Bug[],
   isOther: (departure: Departure) => boolean,
 ): SeenDeparture | null {
   if (outcome.verdict !== "mismatch" || (answer.code !== undefined && answer.code === outcome.code))
@@ -24,10 +27,10 @@ export function formerDeparture(
   for (const place of places.toReversed()) {
     const before = withoutLastChange(records.slice(0, line), place);
     if (before === null) continue;
-    const departure = judgeWorld(before, null, codeAliases).find((one) => one.line === line);
+    const departure = judgeWorld(before, null, codeAliases, bugs).find((one) => one.line === line);
     if (departure?.outcome.verdict !== "mismatch" || !isOther(departure)) continue;
     const further = outcome.result === answer.result && departure.outcome.result !== answer.result;
-    if (!further) return { records: before, departure };
+    if (!further) return { records: before, departure, bugs };
   }
   return null;
 }

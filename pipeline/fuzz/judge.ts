@@ -1,5 +1,6 @@
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { type DmaRecord, TraceNames } from "../../parsers/trace/records.ts";
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { ACCEPTED } from "../../walkers/invalidation.ts";
 import type { Layout } from "../../walkers/layout.ts";
@@ -7,6 +8,7 @@ import { FAULT, OK } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
 import { hexHalves } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
+import { Misdecoder } from "../device/misdecoder.ts";
 import type { IommuUnit } from "../iommus/iommu-unit.ts";
 import type { Outcome } from "../iommus/outcome.ts";
 import type { RequestNames } from "../iommus/request-names.ts";
@@ -34,6 +36,8 @@ export interface Departure {
 export interface SeenDeparture {
   readonly records: readonly WorldRecord[];
   readonly departure: Departure;
+  /** Mistakes that are made in it: what they make of contexts is not in the records. */
+  readonly bugs: readonly Bug[];
 }
 
 /** A world with what was observed of its requests. */
@@ -53,11 +57,13 @@ export function observedRecords(
  * Replays a world with what was observed.
  * @param coverage told what the world reaches; null: nobody is
  * @param codeAliases codes that the device gives for others
+ * @param bugs mistakes that the device makes: of each, what it makes of contexts counts
  */
 export function judgeWorld(
   records: readonly WorldRecord[],
   coverage: FuzzCoverage | null = null,
   codeAliases = NO_ALIASES,
+  bugs: readonly Bug[] = [],
 ): Departure[] {
   const names = new TraceNames();
   const sink = new DepartureSink(coverage);
@@ -74,10 +80,12 @@ export function judgeWorld(
   const replay = new Replay(names, sink, options);
   const observer = coverage && new FieldObserver(coverage);
   const teller = new RecordTeller(names, replay);
+  const misdecoder = new Misdecoder(bugs);
   try {
     records.forEach((record, i) => {
       sink.current = record;
       teller.parsed(i + 1, record);
+      if (record.type === "iommu") misdecoder.meet(replay.system.iommus.units);
       if (coverage === null) return;
       for (const { walker, commands } of replay.system.iommus.units) {
         if (record.type === "iommu") walker.tables.observer = observer;

@@ -2,6 +2,7 @@ import type { TraceHandler } from "../../parsers/trace/record-source.ts";
 import { RecordTeller } from "../../parsers/trace/record-teller.ts";
 import { type DmaRecord, type MemRecord, TraceNames } from "../../parsers/trace/records.ts";
 import type { PlainRecord } from "../../parsers/trace/schema.ts";
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Invalidation } from "../../walkers/invalidation.ts";
@@ -11,6 +12,7 @@ import { WalkRequest } from "../../walkers/request.ts";
 import { WalkResult } from "../../walkers/result.ts";
 import type { WalkObserver } from "../../walkers/table-reader.ts";
 import { hexHalves } from "../../walkers/word64.ts";
+import { Misdecoder } from "../device/misdecoder.ts";
 import { aim } from "../iommus/iommus.ts";
 import { Outcome } from "../iommus/outcome.ts";
 import { walkRequest } from "../iommus/request-walk.ts";
@@ -49,10 +51,15 @@ export class RequestWalks implements TraceHandler {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #onRequest: (line: number, record: DmaRecord) => void;
+  readonly #misdecoder: Misdecoder;
 
-  /** @param onRequest told of each request, when all that stands before it has happened */
-  constructor(onRequest: (line: number, record: DmaRecord) => void) {
+  /**
+   * @param onRequest told of each request, when all that stands before it has happened
+   * @param bugs mistakes that are made: of each, what contexts come to counts
+   */
+  constructor(onRequest: (line: number, record: DmaRecord) => void, bugs: readonly Bug[] = []) {
     this.#onRequest = onRequest;
+    this.#misdecoder = new Misdecoder(bugs);
   }
 
   /** @param onCommand told of each command before it happens */
@@ -151,6 +158,7 @@ export class RequestWalks implements TraceHandler {
 
   record(_line: number, record: PlainRecord): void {
     this.#system.take(record);
+    if (record.type === "iommu") this.#misdecoder.meet(this.#system.iommus.units);
   }
 
   unknown(): void {

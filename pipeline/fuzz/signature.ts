@@ -4,6 +4,7 @@
  */
 
 import type { DmaRecord } from "../../parsers/trace/records.ts";
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
@@ -81,6 +82,7 @@ function observedOf({ answer }: Pick<Departure, "answer">): string {
  * @param records with what was observed, up to the last of them at least
  * @param codeAliases codes that the device gives for others
  * @param shrunk what is from a cache by its verdict is known to be so
+ * @param bugs mistakes that are made beside: of each, what contexts come to counts
  */
 export function signaturesOf(
   records: readonly WorldRecord[],
@@ -88,9 +90,10 @@ export function signaturesOf(
   codeAliases = NO_ALIASES,
   shrunk = false,
   fuzzing: Rarities = {},
+  bugs: readonly Bug[] = [],
 ): Signature[] {
   if (departures.length === 0) return [];
-  const attribution = new Attribution(records, departures, codeAliases, shrunk, fuzzing);
+  const attribution = new Attribution(records, departures, codeAliases, shrunk, fuzzing, bugs);
   const places = attribution.places();
   const held = new Map<string, Signature>();
   return departures.map((departure) => {
@@ -99,7 +102,7 @@ export function signaturesOf(
     if (earlier !== undefined && departure.outcome.verdict === "mismatch") return earlier;
     const place = places.get(departure)!;
     const of = (seen: SeenDeparture | null | undefined) =>
-      seen ? signaturesOf(seen.records, [seen.departure], codeAliases, shrunk, fuzzing)[0]! : null;
+      seen ? signaturesOf(seen.records, [seen.departure], codeAliases, shrunk, fuzzing, seen.bugs)[0]! : null;
     const former = place.includes(".") ? null : attribution.formerOf(departure);
     const before = of(former);
     const signature: Signature = {
@@ -142,10 +145,11 @@ class Attribution {
   readonly #places = new Map<Departure, string>();
   /** Addresses of what walks read, in their order. */
   readonly #entries = new Map<Departure, string[]>();
-  readonly #walks = new RequestWalks((line, record) => this.#request(line, record));
+  readonly #walks: RequestWalks;
   readonly #comparison: Comparison;
   readonly #codeAliases: CodeAliases;
   readonly #shrunk: boolean;
+  readonly #bugs: readonly Bug[];
   readonly #invalidated = new PastInvalidations();
 
   constructor(
@@ -154,7 +158,10 @@ class Attribution {
     codeAliases: CodeAliases,
     shrunk: boolean,
     fuzzing: Rarities,
+    bugs: readonly Bug[],
   ) {
+    this.#bugs = bugs;
+    this.#walks = new RequestWalks((line, record) => this.#request(line, record), bugs);
     this.#shrunk = shrunk;
     this.#codeAliases = codeAliases;
     this.#comparison = new Comparison(this.#walks.names, "record", "exact", codeAliases);
@@ -180,6 +187,7 @@ class Attribution {
       departure,
       this.#entries.get(departure)!,
       this.#codeAliases,
+      this.#bugs,
       (one) => kindOf(one) !== kind,
     );
   }

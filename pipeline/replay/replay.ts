@@ -63,6 +63,8 @@ export class Replay implements TraceHandler, MemoOwner {
   readonly #changes: SystemChanges;
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
+  /** As another reading of the specification has it. */
+  readonly #otherwise = new Outcome();
   readonly #comparison: Comparison;
   readonly #walks = new RequestEffort("of all requests, 2^21 pages are walked", 1 << 8, 1 << 21);
   readonly #questions = new RequestEffort(
@@ -319,6 +321,19 @@ export class Replay implements TraceHandler, MemoOwner {
     this.#analyse(line, route, record, outcome, unread);
     this.#tell(line, route, record, outcome);
     this.#learn(record, route, outcome, mayDiffer || unread);
+    const { shownReading } = this.#judge;
+    if (caches !== null && shownReading !== 0) this.#noteOtherwise(unit, caches, record, shownReading);
+  }
+
+  /** Caches may hold what a request has come to by the other reading, which its answer shows. */
+  #noteOtherwise({ engine }: IommuUnit, caches: UnitCaches, record: DmaRecord, reading: number): void {
+    const request = this.#request;
+    request.addrHi = record.addrHi;
+    request.addrLo = record.addrLo;
+    const { time } = this.system.past;
+    caches.useOtherwise(reading, (others) => {
+      walkRequest(engine, request, record.len, this.#otherwise, others, time);
+    });
   }
 
   /** Walks a request of a page that is known. @returns false where it is not, or the walk does not agree: it is to be walked */

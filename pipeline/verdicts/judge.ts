@@ -12,6 +12,7 @@ import type { UnitCaches } from "../caches/unit-caches.ts";
 import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToEnd, bytesToPageEnd, type Effort } from "../iommus/request-walk.ts";
 import type { Comparison } from "./comparison.ts";
+import type { OtherOutcome } from "./other-reading.ts";
 
 /** As an answer from a cache (`VALID`, `INVALIDATED`): memory before a write that nothing has flushed gives it. */
 const UNFLUSHED = 3;
@@ -43,6 +44,8 @@ export class Judge {
   behindStop = false;
   /** The answer was invalidated, but the change that it does not show came later: it may have been read again until then. */
   changedLater = false;
+  /** Which reading of the specification the answer shows (`IommuWalker.reading`); 0: none but the usual one. */
+  shownReading = 0;
   /** The write that the IOMMU need not have seen. */
   unflushed: UnflushedWrite | null = null;
   /** One that it need not have seen either, though its answer does not show that. */
@@ -72,7 +75,7 @@ export class Judge {
     outcome: Outcome,
     caches: UnitCaches | null,
     mayDiffer: boolean,
-    others: readonly Outcome[],
+    others: readonly OtherOutcome[],
     effort: Effort,
   ): void {
     this.#effort = effort;
@@ -80,6 +83,7 @@ export class Judge {
     this.unflushed = null;
     this.behindStop = false;
     this.changedLater = false;
+    this.shownReading = 0;
     this.owed = mayDiffer && caches !== null ? this.#owed(record, request, caches) : NOTHING;
     const { observed } = record;
     this.unseen = caches?.flushesRecorded ? this.#unseen(record, request, caches) : null;
@@ -93,7 +97,10 @@ export class Judge {
     outcome.difference = this.#comparison.difference(outcome, observed);
     if (outcome.difference !== "")
       for (const other of others)
-        if (this.#comparison.difference(other, observed) === "") outcome.difference = "";
+        if (this.#comparison.difference(other.outcome, observed) === "") {
+          outcome.difference = "";
+          this.shownReading ||= other.reading;
+        }
     outcome.verdict = outcome.difference === "" ? "match" : "mismatch";
     if (outcome.difference === "") outcome.latent = this.owed.length > 0;
     else if (ofInterrupts(outcome, observed)) {
@@ -173,6 +180,7 @@ export class Judge {
   /** The request needs memory of a snapshot that could not be read: there is no verdict on it. */
   abstain(record: DmaRecord, outcome: Outcome): void {
     this.staleSource = null;
+    this.shownReading = 0;
     this.unseen = null;
     this.owed = NOTHING;
     outcome.verdict = record.observed.present ? "unknown" : "";

@@ -45,6 +45,7 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
   readonly #deviceTable: DeviceTable;
   readonly #host: HostStage;
   readonly #guest = new X8664Walk();
+  readonly otherReadings = 1;
   #otherReading = false;
 
   constructor(memory: GuestMemory) {
@@ -54,14 +55,14 @@ export class AmdViWalker implements IommuWalker<DeviceContext, PasidContext> {
     this.#host = new HostStage(this.tables, this.#events);
   }
 
-  /** All host entries have one format, and guest tables extend signs for requests without PASID too. */
-  get otherReading(): boolean {
-    return this.#otherReading;
+  /** 1: all host entries have one format, and guest tables extend signs for requests without PASID too. */
+  get reading(): number {
+    return this.#otherReading ? 1 : 0;
   }
 
-  set otherReading(other: boolean) {
-    this.#otherReading = other;
-    this.#host.walk.oneFormat = other;
+  set reading(reading: number) {
+    this.#otherReading = reading !== 0;
+    this.#host.walk.oneFormat = this.#otherReading;
   }
 
   configure(state: IommuState): void {

@@ -1,6 +1,7 @@
 /**
  * Mistakes that a device under test can be told to make, so that whoever looks for mistakes can be tested. A bug changes
- * the world that the walker sees, never the walker: what an entry reads as, what a register says, which fault is reported.
+ * the world that the walker sees, never the walker: what an entry reads as, or what it comes to once it is decoded, what a
+ * register says, which fault is reported.
  */
 import type { Fault } from "../fault.ts";
 import type { Layout } from "../layout.ts";
@@ -20,6 +21,11 @@ export interface Bug {
   /** Document and section that it violates. */
   readonly source: string;
   readonly misreads?: readonly Misreading[];
+  /** What is made of contexts whose entries break no rule; they are the vendor's own (walker.ts). */
+  readonly contexts?: {
+    device?(context: object): void;
+    process?(context: object): void;
+  };
   /** Fields of registers that read as another value, by register. */
   readonly registers?: Readonly<Record<string, { readonly layout: Layout; readonly values: Values }>>;
   /** Faults that are reported as others, by name; null: the request passes as if nothing had translated it. */

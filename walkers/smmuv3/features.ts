@@ -75,6 +75,8 @@ export class SmmuFeatures {
   frameLimit = 2 ** (USUAL_ADDRESS_BITS - FRAME_SHIFT);
   /** SMMUv3.0: addresses of 48 bits. */
   v30 = false;
+  /** The same of intermediate addresses: of the IAS. */
+  ipaLimit = 2 ** (USUAL_ADDRESS_BITS - FRAME_SHIFT);
 
   // Control
   enabled = true;
@@ -169,6 +171,7 @@ export class SmmuFeatures {
     this.frameLimit = 2 ** (this.oas - FRAME_SHIFT);
     // 3.4: VMSAv8-32 always has 40-bit intermediate addresses.
     this.ias = Math.max(this.lpae ? 40 : 0, this.vmsav864 ? this.oas : 0);
+    this.ipaLimit = 2 ** (this.ias - FRAME_SHIFT);
   }
 
   #control(state: IommuState): void {

@@ -84,6 +84,9 @@ function rule(
   };
 }
 
+/** The last rule of stage 1. */
+export const S1_CONTEXT_TOO_WIDE = 13;
+
 const HTTU = "expected 0: IDR0.HTTU does not report it";
 
 export const STE_RULES: EntryRules<SteContext> = entryRules(Ste, {
@@ -99,7 +102,7 @@ export const STE_RULES: EntryRules<SteContext> = entryRules(Ste, {
   10: rule("S1STALLD", UNSUPPORTED, "expected 0, since IDR0.STALL_MODEL is not 0"),
   11: rule("S1CDMax", UNSUPPORTED, ({ features }) => `expected IDR1.SSIDSIZE, ${features.ssidSize}, at most`),
   12: rule("S1Fmt", UNSUPPORTED, "expected 0, since IDR0.CD2L is 0"),
-  13: rule(
+  [S1_CONTEXT_TOO_WIDE]: rule(
     "S1ContextPtr",
     TOO_WIDE,
     ({ features }) => `expected an address of ${features.oas} bits`,
@@ -180,8 +183,8 @@ function brokenStage1(d: StreamContext, f: SmmuFeatures, after: number): number 
   if (d.s1cdmax > f.ssidSize && after < 11) return 11;
   if (d.s1fmt !== S1FMT_LINEAR && !f.cd2l && after < 12) return 12;
   // 3.4.3 note 1. As an IPA it may go to stage 2 untruncated (note 2b), which then says where it leads.
-  if (d.s1ContextFrame >= f.frameLimit && !d.stage2Enabled && after < 13) return 13;
-  return 0;
+  const tooWide = d.s1ContextFrame >= f.frameLimit && !d.stage2Enabled;
+  return tooWide && after < S1_CONTEXT_TOO_WIDE ? S1_CONTEXT_TOO_WIDE : 0;
 }
 
 /** Rules 14 to 27; what VMSAv8-32 tables would have instead of VMSAv8-64 ones is not looked at. */

@@ -60,6 +60,10 @@ export const S1DSS_SUBSTREAM0 = 2;
 export const STRW_EL1 = 0;
 export const STRW_EL2 = 2;
 
+/** STE.PRIVCFG where it overrides; other values use the incoming attribute. */
+export const PRIVCFG_UNPRIVILEGED = 2;
+export const PRIVCFG_PRIVILEGED = 3;
+
 /** STE.EATS: ATS requests are translated by all stages, by stage 1 alone, by all with DPT checks; 0 refuses them. */
 export const EATS_FULL = 1;
 export const EATS_SPLIT_STAGE = 2;

@@ -26,6 +26,16 @@ export const L1_SHIFT = 3;
 const CD_SPLIT_4K = 6;
 const CD_SPLIT_64K = 10;
 
+/**
+ * 3.4.3: what may become of an address of a configuration structure that is too large. USUAL: one of the stream table is
+ * where nothing can be read, an IPA goes to stage 2 as it is, and of the CD another one is ILLEGAL. Else it is truncated; or
+ * what is read where it is not to be is refused, and what is refused is read there.
+ */
+const USUAL = 0;
+const TRUNCATED = 1;
+const REVERSED = 2;
+export const OTHER_READINGS = 2;
+
 /** Bits of the SubstreamID that a leaf table of a 2-level context descriptor table resolves (5.2 S1Fmt); 0: linear. */
 export function cdSplit(format: number): number {
   if (format === S1FMT_LINEAR) return 0;
@@ -38,8 +48,7 @@ export class StructureReader {
   readonly #features: SmmuFeatures;
   readonly #stage2: Stage2;
 
-  /** 3.4.3, note 5: an address of the stream table beyond the OAS is truncated; else it is where nothing can be read. */
-  truncates = false;
+  reading = USUAL;
 
   constructor(tables: TableReader, features: SmmuFeatures, stage2: Stage2) {
     this.#tables = tables;
@@ -86,7 +95,7 @@ export class StructureReader {
     const frame = base + (at - inFrame) / 4096;
     const { frameLimit } = this.#features;
     if (frame >= frameLimit) out.disputed = true;
-    const read = this.truncates ? frame % frameLimit : frame;
+    const read = this.reading === TRUNCATED ? frame % frameLimit : frame;
     if (this.#tables.read(layout, read, inFrame)) return true;
     this.#tables.blame(out);
     return this.terminate(faults.F_STE_FETCH, out);
@@ -112,12 +121,20 @@ export class StructureReader {
     const entry = alignOffset(offset, align) + (ssid >>> split) * L1Cd.bytes;
     if (!this.#readCdTable(L1Cd, frame, entry, device, out)) return false;
     const leaf = l1cdFrame(tables.view, tables.at);
-    if (l1cdValid(tables.view, tables.at) === 0 || brokenL1CdRule(leaf, device, features) !== 0) {
+    const valid = l1cdValid(tables.view, tables.at) !== 0;
+    if (!valid || (brokenL1CdRule(leaf, device, features) !== 0 && !this.readsBeyond(out))) {
       tables.blame(out);
       return this.terminate(faults.C_BAD_SUBSTREAMID, out);
     }
     frame = alignFrame(leaf, split + ENTRY_SHIFT);
     return this.#readCdTable(Cd, frame, (ssid % pow2(split)) * Cd.bytes, device, out);
+  }
+
+  /** 3.4.3, notes 1 and 3: whether a CD is looked for beyond the OAS, or where that is truncated to; in SMMUv3.0 alone. */
+  readsBeyond(out: WalkResult): boolean {
+    if (!this.#features.v30) return false;
+    out.disputed = true;
+    return this.reading !== USUAL;
   }
 
   #readCdTable(
@@ -129,6 +146,12 @@ export class StructureReader {
   ): boolean {
     const inFrame = at & FRAME_MASK;
     let from = frame + (at >>> 12);
+    const limit = device.stage2Enabled ? this.#features.ipaLimit : this.#features.frameLimit;
+    if (from >= limit) {
+      out.disputed ||= device.stage2Enabled;
+      if (device.stage2Enabled && this.reading === REVERSED) return this.#refuseIpa(layout, device, out);
+      if (this.reading === TRUNCATED && this.#features.v30) from %= limit;
+    }
     if (device.stage2Enabled) {
       const second = this.#stage2;
       if (!second.translate(frameHi(from), frameLo(from) | inFrame, READ, FOR_CONTEXT, out)) return false;
@@ -138,5 +161,12 @@ export class StructureReader {
     if (this.#tables.read(layout, from, inFrame)) return true;
     this.#tables.blame(out);
     return this.terminate(faults.F_CD_FETCH, out);
+  }
+
+  /** 3.4.3, notes 2a and 4a: by S1ContextPtr, or by an L1CD, which is the entry read last then. */
+  #refuseIpa(layout: typeof L1Cd | typeof Cd, { s1fmt }: StreamContext, out: WalkResult): boolean {
+    const byDescriptor = layout === Cd && s1fmt !== S1FMT_LINEAR;
+    if (byDescriptor) this.#tables.blame(out);
+    return this.terminate(byDescriptor ? faults.C_BAD_SUBSTREAMID : faults.C_BAD_STE, out);
   }
 }

@@ -30,23 +30,23 @@ import * as faults from "./faults.ts";
 import { SmmuFeatures } from "./features.ts";
 import { frameLimitOf } from "./granule.ts";
 import { brokenCdRule, CD_RULES } from "./rules-cd.ts";
-import { brokenSteRule, STE_RULES } from "./rules-ste.ts";
+import { brokenSteRule, S1_CONTEXT_TOO_WIDE, STE_RULES } from "./rules-ste.ts";
 import { Stage2, walkFault, walkReason } from "./stage2.ts";
 import {
   CONFIG_BYPASS,
   EATS_FULL_DPT,
   EATS_SPLIT_STAGE,
+  PRIVCFG_PRIVILEGED,
+  PRIVCFG_UNPRIVILEGED,
   S1DSS_BYPASS,
   S1DSS_SUBSTREAM0,
   S1FMT_LINEAR,
 } from "./ste.ts";
 import { StreamContext } from "./stream-context.ts";
-import { StructureReader } from "./structures.ts";
+import { OTHER_READINGS, StructureReader } from "./structures.ts";
 import { type AddressHalf, SubstreamContext } from "./substream-context.ts";
 
-/** PRIVCFG and INSTCFG overrides; other values use the incoming attribute. */
-const UNPRIVILEGED = 2;
-const PRIVILEGED = 3;
+/** INSTCFG overrides; other values use the incoming attribute. */
 const DATA = 2;
 const INSTRUCTION = 3;
 
@@ -58,6 +58,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly model = "arm-smmuv3";
   readonly tables: TableReader;
   readonly features = new SmmuFeatures();
+  readonly otherReadings = OTHER_READINGS;
   readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
   readonly #stage2: Stage2;
   readonly #structures: StructureReader;
@@ -68,13 +69,13 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     this.#structures = new StructureReader(this.tables, this.features, this.#stage2);
   }
 
-  get otherReading(): boolean {
-    return this.#structures.truncates;
+  get reading(): number {
+    return this.#structures.reading;
   }
 
-  /** 3.4.3: what becomes of an address of the stream table beyond the OAS is CONSTRAINED UNPREDICTABLE. */
-  set otherReading(other: boolean) {
-    this.#structures.truncates = other;
+  /** 3.4.3: what becomes of an address of a configuration structure that is too large is CONSTRAINED UNPREDICTABLE. */
+  set reading(reading: number) {
+    this.#structures.reading = reading;
   }
 
   configure(state: IommuState): void {
@@ -147,7 +148,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     device.decode(view, at, this.features);
     if (device.config < CONFIG_BYPASS) return this.#refuse(faults.STE_ABORT, out, false);
     const broken = brokenSteRule(device, this.features);
-    if (broken !== 0) return this.#refuse(faultOf(STE_RULES, broken), out);
+    if (broken !== 0 && !(broken === S1_CONTEXT_TOO_WIDE && this.#structures.readsBeyond(out)))
+      return this.#refuse(faultOf(STE_RULES, broken), out);
     if (device.stage2Enabled) device.useStage2(view, at, this.features);
     return true;
   }
@@ -196,7 +198,9 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     second.stream = device;
     // 3.9.1.3: without a SubstreamID, or where PASIDTT is 0, it is unprivileged and of data.
     const asItSays = this.features.translatedPasids && request.pasid !== NO_PASID;
-    second.privileged = asItSays ? privilegeOf(request, device.privcfg) : device.privcfg === PRIVILEGED;
+    second.privileged = asItSays
+      ? privilegeOf(request, device.privcfg)
+      : device.privcfg === PRIVCFG_PRIVILEGED;
     second.translated = false;
     out.domain = device.vmid;
     if (!this.#bypassStage1(request, device, out)) return;
@@ -414,8 +418,8 @@ function accessOf(access: number, instcfg: number): number {
 
 /** Privilege after STE.PRIVCFG; a transaction without SubstreamID carries none (13.1.3: unprivileged). */
 function privilegeOf(request: WalkRequest, privcfg: number): boolean {
-  if (privcfg === PRIVILEGED) return true;
-  return privcfg !== UNPRIVILEGED && request.pasid !== NO_PASID && request.priv;
+  if (privcfg === PRIVCFG_PRIVILEGED) return true;
+  return privcfg !== PRIVCFG_UNPRIVILEGED && request.pasid !== NO_PASID && request.priv;
 }
 
 function passThrough(request: WalkRequest, out: WalkResult): void {

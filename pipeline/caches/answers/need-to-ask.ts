@@ -1,8 +1,8 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import type { ContextVersion } from "../held/context-history.ts";
 import { sameValues } from "../held/context-kinds.ts";
-import type { TranslationContext } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import { NOW } from "../history/versioned-memory.ts";
 import type { HeldState } from "./cache-question.ts";

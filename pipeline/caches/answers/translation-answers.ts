@@ -1,10 +1,10 @@
 import type { Invalidation } from "../../../walkers/invalidation.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { TranslationContext } from "../held/contexts.ts";
 import { isAnothers } from "../held/left-behind.ts";
 import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import { staleAnswer } from "../history/stale-source.ts";
 import type { CacheQuestion, HeldState } from "./cache-question.ts";
 import type { ContextAnswers } from "./context-answers.ts";

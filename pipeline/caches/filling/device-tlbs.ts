@@ -3,10 +3,10 @@ import { ANY, DEVICE_TLB, type Invalidation, REGIME_EL1 } from "../../../walkers
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { TranslationContext } from "../held/contexts.ts";
 import type { CacheBudgets } from "../held/memory-budget.ts";
 import { type Extent, extentOf } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import { type StaleAnswer, type StaleSource, staleAnswer } from "../history/stale-source.ts";

@@ -4,8 +4,9 @@ import { FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { Contexts } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import type { Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";

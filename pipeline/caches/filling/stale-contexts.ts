@@ -1,10 +1,12 @@
 import type { WalkRequest } from "../../../walkers/request.ts";
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import type { IommuWalker } from "../../../walkers/walker.ts";
+import type { DeviceCaches } from "../held/cached-devices.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
 import { CachedFailure, type ContextVersion, isValid } from "../held/context-history.ts";
-import type { Contexts, DeviceCaches, TranslationContext } from "../held/contexts.ts";
+import type { Contexts } from "../held/contexts.ts";
 import type { TagSet } from "../held/tag-sets.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import type { Translations } from "../held/translations.ts";
 import { type PastWalks, sameTranslation } from "../history/past-walks.ts";
 import type { PastRead, VersionedMemory } from "../history/versioned-memory.ts";

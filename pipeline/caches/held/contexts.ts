@@ -9,28 +9,21 @@ import {
 import { NO_PASID, type WalkRequest } from "../../../walkers/request.ts";
 import type { WalkResult } from "../../../walkers/result.ts";
 import { coversContext, coversPasidEntry } from "../invalidations/coverage.ts";
+import { CachedDevices, type DeviceCaches, type PasidCaches } from "./cached-devices.ts";
 import { CachedFailure, ContextHistory, type ContextVersion, isValid } from "./context-history.ts";
 import { ContextKinds } from "./context-kinds.ts";
 import { deviceTag, processTag } from "./context-tags.ts";
+import { DeviceSpans } from "./device-spans.ts";
 import { HeldHistories } from "./held-histories.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
-import type { TagSet } from "./tag-sets.ts";
+import type { TranslationContext } from "./translation-context.ts";
 import type { Translations } from "./translations.ts";
 
 /** What one PASID of one device costs, all in all: an estimate from the objects that are kept of it. */
 const CONTEXT_BYTES = 1280;
 
-/** What one device costs beside its PASIDs, likewise. */
-const DEVICE_BYTES = 640;
-
-/** Devices of one span whose contexts are asked for those of the others: the latest, as they are to be alike. */
-const MAX_NEIGHBOURS = 16;
-
 /** Pairs of contexts that are kept of one PASID of a device. */
 const MAX_PAIRS = 64;
-
-/** Past this mask, an invalidation of several devices is taken for one of any. */
-const MOST_NAMED = 256;
 
 /** As many devices, and PASIDs, are always kept. */
 const FEW = 1024;
@@ -39,22 +32,6 @@ const FEW = 1024;
 const TRANSLATED_REQUESTS = NO_PASID - 1;
 
 const NO_VERSIONS: readonly ContextVersion[] = [];
-
-/** A device context and a PASID entry that translate together, and how their translations are tagged. */
-export interface TranslationContext {
-  readonly id: number;
-  /** Pairs of one kind decode alike (`ContextKinds`). */
-  readonly kind: number;
-  readonly deviceId: number;
-  readonly device: ContextVersion;
-  readonly process: ContextVersion;
-  readonly tags: TagSet;
-  readonly globalTags: TagSet;
-  /** Tick of the last request that may have been translated through the pair while memory gave another; 0: none. */
-  staleUse: number;
-  /** Forgotten for want of memory. */
-  gone: boolean;
-}
 
 /**
  * Whether a table above an entry has changed since a version of it was held.
@@ -68,36 +45,12 @@ export type Spares = (
   ofPasid: boolean,
 ) => boolean;
 
-/** All that a cache may hold of one PASID of a device. */
-export interface PasidCaches {
-  /** The request's. */
-  readonly pasid: number;
-  readonly history: ContextHistory;
-  readonly pairs: TranslationContext[];
-}
-
-/** All that a cache may hold of one device. */
-export interface DeviceCaches {
-  readonly id: number;
-  /** What they are found by: the id, or a binding. */
-  readonly key: unknown;
-  readonly contexts: ContextHistory;
-  /** By the request's PASID. */
-  readonly processes: Map<number, PasidCaches>;
-}
-
 /** The device contexts and PASID entries that the caches of one IOMMU may hold. */
 export class Contexts {
   readonly #caching: Caching;
   readonly #translations: Translations;
-  /** By device id, or by binding: a bound device's context comes from nowhere else. */
-  readonly #devices = new Map<unknown, DeviceCaches>();
-  /** What was asked for last. */
-  #last: DeviceCaches | null = null;
-  /** Devices whose contexts may stand for others, by log2 of how many and by what their ids have in common. */
-  readonly #spans = new Map<number, Map<number, Set<DeviceCaches>>>();
-  /** Those of bindings, by device id. */
-  readonly #bound = new Map<number, DeviceCaches[]>();
+  readonly #devices: CachedDevices;
+  readonly #spans: DeviceSpans;
   readonly #pairs = new Map<number, TranslationContext>();
   readonly #heldContexts = new HeldHistories(false);
   readonly #heldEntries = new HeldHistories(true);
@@ -111,6 +64,8 @@ export class Contexts {
 
   constructor(caching: Caching, translations: Translations, budget: MemoryBudget) {
     this.#caching = caching;
+    this.#devices = new CachedDevices(budget);
+    this.#spans = new DeviceSpans(caching);
     this.#kinds = new ContextKinds(caching.placeFields);
     this.#translations = translations;
     this.#budget = budget;
@@ -121,17 +76,10 @@ export class Contexts {
   }
 
   of(request: WalkRequest): DeviceCaches {
-    const key = request.binding ?? request.device;
-    if (this.#last !== null && this.#last.key === key) return this.#last;
-    let caches = this.#devices.get(key);
-    if (caches === undefined) {
-      caches = { id: request.device, key, contexts: new ContextHistory(), processes: new Map() };
-      this.#devices.set(key, caches);
-      if (request.binding !== null) this.#bound.set(caches.id, [...this.#boundTo(caches.id), caches]);
-      this.#budget.take(DEVICE_BYTES);
-      this.#evictFor(caches, request.pasid);
-    }
-    this.#last = caches;
+    const known = this.#devices.find(request);
+    if (known !== null) return known;
+    const caches = this.#devices.enter(request);
+    this.#evictFor(caches, request.pasid);
     return caches;
   }
 
@@ -162,40 +110,13 @@ export class Contexts {
     const tag = deviceTag(this.#caching, caches.id, context);
     const version = this.#use(this.#heldContexts, caches.contexts, context, tag, true, time);
     slot.tracked = version;
-    const span = this.#spanOf(context);
-    if (span > 0 && caches.key === caches.id) enterLast(this.#inSpan(caches.id, span), caches);
+    this.#spans.enter(caches, context);
     return version;
   }
 
   /** Contexts of other devices that may stand for that of a device: entries that say so. */
   neighbours(caches: DeviceCaches): readonly ContextVersion[] {
-    if (this.#spans.size === 0 || caches.key !== caches.id) return NO_VERSIONS;
-    const found: ContextVersion[] = [];
-    for (const span of this.#spans.keys())
-      for (const other of this.#inSpan(caches.id, span))
-        if (other !== caches)
-          for (const version of other.contexts.versions)
-            if (this.#spanOf(version.context) === span) found.push(version);
-    return found;
-  }
-
-  #spanOf(context: object): number {
-    return context instanceof CachedFailure ? 0 : (this.#caching.deviceSpan?.(context) ?? 0);
-  }
-
-  #inSpan(device: number, span: number): Set<DeviceCaches> {
-    let groups = this.#spans.get(span);
-    if (groups === undefined) {
-      groups = new Map();
-      this.#spans.set(span, groups);
-    }
-    const group = Math.floor(device / 2 ** span);
-    let members = groups.get(group);
-    if (members === undefined) {
-      members = new Set();
-      groups.set(group, members);
-    }
-    return members;
+    return this.#spans.neighbours(caches);
   }
 
   /** Notes that a walk at `time` translated with a device context and the PASID entry of a slot. */
@@ -378,7 +299,7 @@ export class Contexts {
    * @returns how many contexts it dropped
    */
   invalidate(inv: Invalidation, issued: number, spares: Spares): number {
-    const named = this.#fewNamed(inv);
+    const named = this.#devices.fewNamed(inv);
     if (named === null) return this.#invalidateAny(inv, issued);
     let dropped = 0;
     const ofContexts = (inv.caches & CONTEXT_CACHE) !== 0;
@@ -414,22 +335,10 @@ export class Contexts {
     );
   }
 
-  /** The devices that an invalidation names, where they are one or a few; null: any, or many. */
-  #fewNamed({ anyDevice, device, deviceMask }: Invalidation): DeviceCaches[] | null {
-    if (anyDevice) return null;
-    if (deviceMask === 0) return this.#named(device);
-    if (deviceMask < 0 || deviceMask >= MOST_NAMED) return null;
-    const named: DeviceCaches[] = [];
-    for (let part = deviceMask; ; part = (part - 1) & deviceMask) {
-      named.push(...this.#named(((device & ~deviceMask) | part) >>> 0));
-      if (part === 0) return named;
-    }
-  }
-
   /** The address spaces that translations through the PASID entries which an invalidation names are tagged with. */
   spacesOf(inv: Invalidation): Set<number> {
     const spaces = new Set<number>();
-    for (const caches of this.#ofDevices(inv)) {
+    for (const caches of this.#devices.coveredBy(inv)) {
       if (!coversDevice(inv, caches.id)) continue;
       // By PASID: its own requests, and those without, which use one PASID's entry.
       for (const requests of [caches.processes.get(inv.pasid), caches.processes.get(NO_PASID)])
@@ -441,26 +350,11 @@ export class Contexts {
 
   /** A binding of a device came or went: nothing that was cached for it before is used again. */
   drop(device: number): void {
-    for (const caches of this.#named(device)) this.#forget(caches);
+    for (const caches of this.#devices.named(device)) this.#forget(caches);
   }
 
   clear(): void {
-    for (const caches of this.#devices.values()) this.#forget(caches);
-  }
-
-  /** Those that an invalidation may cover: very many may be cached, and very many invalidated one by one. */
-  #ofDevices(inv: Invalidation): Iterable<DeviceCaches> {
-    return inv.anyDevice || inv.deviceMask !== 0 ? this.#devices.values() : this.#named(inv.device);
-  }
-
-  /** Those of one device: its own, and its bindings'. */
-  #named(device: number): DeviceCaches[] {
-    const own = this.#devices.get(device);
-    return own === undefined ? this.#boundTo(device) : [own, ...this.#boundTo(device)];
-  }
-
-  #boundTo(device: number): DeviceCaches[] {
-    return this.#bound.get(device) ?? [];
+    for (const caches of this.#devices.all()) this.#forget(caches);
   }
 
   /** Where there is too much, drops the PASIDs and devices that were seen first: half of all, but not these. */
@@ -469,7 +363,7 @@ export class Contexts {
     this.changes++;
     const pairs = this.#pairs.size / 2;
     const devices = this.#devices.size / 2;
-    for (const caches of this.#devices.values()) {
+    for (const caches of this.#devices.all()) {
       for (const [pasid, processes] of caches.processes) {
         if (this.#pairs.size <= pairs) break;
         if (caches === user && pasid === used) continue;
@@ -488,14 +382,8 @@ export class Contexts {
   #forget(caches: DeviceCaches): void {
     for (const processes of caches.processes.values()) this.#forgetPairs(processes);
     this.#heldContexts.forget(caches.contexts);
-    this.#devices.delete(caches.key);
-    if (this.#last === caches) this.#last = null;
-    this.#budget.give(DEVICE_BYTES);
-    for (const span of this.#spans.keys()) this.#inSpan(caches.id, span).delete(caches);
-    if (caches.key === caches.id) return;
-    const others = this.#boundTo(caches.id).filter((other) => other !== caches);
-    if (others.length > 0) this.#bound.set(caches.id, others);
-    else this.#bound.delete(caches.id);
+    this.#devices.leave(caches);
+    this.#spans.leave(caches);
   }
 
   #forgetPairs({ pairs, history }: PasidCaches): void {
@@ -513,13 +401,4 @@ export class Contexts {
 
 function isKept(caches: DeviceCaches, pasid: number, { process }: TranslationContext): boolean {
   return caches.processes.get(pasid)?.history.versions.includes(process) ?? false;
-}
-
-/** Adds a device, or moves it to the end, and drops the first of too many. */
-function enterLast(members: Set<DeviceCaches>, caches: DeviceCaches): void {
-  members.delete(caches);
-  members.add(caches);
-  if (members.size <= MAX_NEIGHBOURS) return;
-  const [first] = members;
-  members.delete(first!);
 }

@@ -3,9 +3,11 @@
  * translations go by their own tags, and whoever changes a context owes both (VT-d 5.10, 6.5.3.3; IHI 0070, 4.3.1 and 4.3.3;
  * RISC-V IOMMU 1.0, Guidelines for invalidations).
  */
+
+import type { DeviceCaches } from "./cached-devices.ts";
 import type { CachedTranslation } from "./cached-translation.ts";
 import { isValid } from "./context-history.ts";
-import type { DeviceCaches, TranslationContext } from "./contexts.ts";
+import type { TranslationContext } from "./translation-context.ts";
 
 /** Pairs of contexts that are looked at: the latest. */
 const MOST_PAIRS = 16;

@@ -10,7 +10,8 @@ import {
 import { OK, WalkResult } from "../../../walkers/result.ts";
 import { noteAts, translateAs } from "../../../walkers/translation-request.ts";
 import type { CachedTranslation } from "../held/cached-translation.ts";
-import type { Contexts, TranslationContext } from "../held/contexts.ts";
+import type { Contexts } from "../held/contexts.ts";
+import type { TranslationContext } from "../held/translation-context.ts";
 import type { CachedIommu } from "./cached-iommu.ts";
 import { type Change, NOW, type PastRead, type VersionedMemory, WORD_BYTES } from "./versioned-memory.ts";
 

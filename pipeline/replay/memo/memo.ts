@@ -3,7 +3,7 @@ import type { DmaRecord } from "../../../parsers/trace/records.ts";
 import { FRAME_MASK, FRAME_SHIFT, frameHi, frameLo, frameOf } from "../../../walkers/memory.ts";
 import { UNTRANSLATED } from "../../../walkers/request.ts";
 import { OK } from "../../../walkers/result.ts";
-import type { TranslationContext } from "../../caches/held/contexts.ts";
+import type { TranslationContext } from "../../caches/held/translation-context.ts";
 import type { IommuUnit } from "../../iommus/iommu-unit.ts";
 import type { Route } from "../../iommus/iommus.ts";
 import type { Outcome } from "../../iommus/outcome.ts";

@@ -1,13 +1,19 @@
 import { type Bug, misreading } from "../../fuzz/bug.ts";
+import { granuleGeometry } from "../../page-tables/vmsav8-64.ts";
 import { Stage1Descriptor } from "../../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
 import { Cd } from "../cd.ts";
 import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
 import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
-import { L1Std, Ste } from "../ste.ts";
+import { L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
+import type { StreamContext } from "../stream-context.ts";
+import type { SubstreamContext } from "../substream-context.ts";
 
 const SPAN_ONES = 31n;
 const LOW_BYTE = 0xffn;
+
+/** A walk starts there at the earliest. */
+const FIRST_LEVEL = -1;
 
 const idr0 = (values: Readonly<Record<string, number>>) => ({ idr0: { layout: Idr0, values } });
 const idr5 = (values: Readonly<Record<string, number>>) => ({ idr5: { layout: Idr5, values } });
@@ -69,6 +75,23 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     misreads: [misreading(Ste, { S2SL0: (level) => (level === 0n ? 0n : level - 1n) })],
   },
   {
+    name: "stage-2-updates",
+    text: "takes S2HA and S2HD where IDR0.HTTU does not report them",
+    source: "IHI 0070, 5.2 S2HA",
+    misreads: [misreading(Ste, { S2HA: 0, S2HD: 0 })],
+  },
+  {
+    name: "first-of-concatenated",
+    text: "takes the first of the tables that stage 2 concatenates for all of them",
+    source: "DDI 0487, D8.2.2",
+    contexts: {
+      device: (context) => {
+        const { stage2 } = context as StreamContext;
+        stage2.startMask &= 2 ** granuleGeometry(stage2.granule).bits - 1;
+      },
+    },
+  },
+  {
     name: "ats-anyway",
     text: "takes requests of ATS whatever EATS says",
     source: "IHI 0070, 5.2 EATS",
@@ -98,6 +121,30 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "ignores the top byte of addresses whatever TBI0 and TBI1 say",
     source: "IHI 0070, 5.4 TBI0",
     misreads: [misreading(Cd, { TBI0: 1, TBI1: 1 })],
+  },
+  {
+    name: "top-byte-of-low",
+    text: "applies TBI0 to both halves of the address space",
+    source: "IHI 0070, 5.4 TBI1",
+    contexts: {
+      process: (context) => {
+        const { low, high } = context as SubstreamContext;
+        high.topByteIgnored = low.topByteIgnored;
+      },
+    },
+  },
+  {
+    name: "always-privileged",
+    text: "takes every request for a privileged one that PAN does not concern",
+    source: "IHI 0070, 5.2 PRIVCFG and 5.4 PAN",
+    contexts: {
+      device: (context) => {
+        (context as StreamContext).privcfg = PRIVCFG_PRIVILEGED;
+      },
+      process: (context) => {
+        (context as SubstreamContext).pan = false;
+      },
+    },
   },
   {
     name: "write-execute",
@@ -168,6 +215,20 @@ export const SMMUV3_BUGS: readonly Bug[] = [
       misreading(Stage1Descriptor, { TYPE: 1 }, [3]),
       misreading(Stage2Descriptor, { TYPE: 1 }, [3]),
     ],
+  },
+  {
+    name: "block-levels",
+    text: "takes blocks at levels that have none",
+    source: "DDI 0487, D8.3.1",
+    contexts: {
+      device: (context) => {
+        (context as StreamContext).stage2.firstBlockLevel = FIRST_LEVEL;
+      },
+      process: (context) => {
+        const { low, high } = context as SubstreamContext;
+        for (const { tables } of [low, high]) tables.firstBlockLevel = FIRST_LEVEL;
+      },
+    },
   },
   // ── capabilities ──
   {
