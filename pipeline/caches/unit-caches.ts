@@ -138,13 +138,6 @@ export class UnitCaches {
     else this.#pending.stop();
   }
 
-  /** It is known that the queue, which has stopped, was not restarted yet. */
-  stopHolds(): void {
-    if (this.#pending.stopHolds) return;
-    this.#pending.stopHolds = true;
-    this.#noted.lastEvent = this.#memory.time;
-  }
-
   /** What devices may keep by themselves although the last request has shown that it is another now; null mostly. */
   get staleInDevice(): DeviceUse | null {
     return this.#noted.staleInDevice;

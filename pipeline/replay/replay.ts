@@ -284,7 +284,6 @@ export class Replay implements TraceHandler, MemoOwner {
     const { unit } = route;
     const { caches } = unit;
     caches?.makeRoom();
-    if (caches !== null && caches.stoppedLine > 0 && this.#options.restartsRecorded) caches.stopHolds();
     const request = this.#request;
     aim(request, route, record);
     const outcome = this.#outcome;
@@ -350,11 +349,9 @@ export class Replay implements TraceHandler, MemoOwner {
     if (verdict === "match") {
       if (!this.#options.restartsRecorded && this.#judge.showsRestart(record, this.#request, caches))
         caches.stoppedLine = 0;
-    } else if (this.#judge.behindStop) {
-      caches.stopHolds();
+    } else if (this.#judge.behindStop)
       for (const analysis of this.#analyses.behindStop)
         analysis.behindStop(line, route, record, caches.stoppedLine);
-    }
   }
 
   /** @param unread memory that the request needs could not be read */

@@ -172,7 +172,7 @@ export class NotedRequests {
     if (device === null) return this.#noteRefusal(request, walk, time);
     const caches = contexts.of(request);
     const deviceVersion = contexts.useDevice(caches, device, time);
-    let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
+    let mayDiffer = this.#stale.anyBehindStop || othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
     // Nothing more has a part in requests that were translated, but for a second stage.
@@ -198,8 +198,7 @@ export class NotedRequests {
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.lastEvent)) mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);
     if (kept !== null) this.staleInDevice = kept;
-    if (mayDiffer || this.#stale.behindStop)
-      this.#stale.enter(caches, request, pair.device, pair.process, time);
+    if (mayDiffer) this.#stale.enter(caches, request, pair.device, pair.process, time);
     return mayDiffer;
   }
 
@@ -221,7 +220,7 @@ export class NotedRequests {
     }
     const shared = contexts.sharedPasidEntries(caches, device.context, request.pasid);
     if ((history?.versions.some(isValid) ?? false) || shared.some(isValid)) mayDiffer = true;
-    if (mayDiffer || this.#stale.behindStop) this.#stale.enter(caches, request, device, null, time);
+    if (mayDiffer) this.#stale.enter(caches, request, device, null, time);
     return mayDiffer;
   }
 
@@ -249,8 +248,11 @@ export class NotedRequests {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.#contexts.refusedDevice(caches, tag, walk, time);
     }
-    const stale = caches.contexts.versions.some(isValid) || this.#contexts.neighbours(caches).some(isValid);
-    if (stale || this.#stale.behindStop) this.#stale.enter(caches, request, null, null, time);
+    const stale =
+      this.#stale.anyBehindStop ||
+      caches.contexts.versions.some(isValid) ||
+      this.#contexts.neighbours(caches).some(isValid);
+    if (stale) this.#stale.enter(caches, request, null, null, time);
     return stale || (request.at !== TRANSLATED && this.#anyLeft(caches, request));
   }
 

@@ -38,14 +38,14 @@ export class StaleContexts {
     this.#pending = pending;
   }
 
-  /** Contexts may be used although an invalidation of them has been issued: it is not carried out. */
-  get behindStop(): boolean {
-    return this.#pending.behindStop !== null && this.#pending.stopHolds;
+  /** What was invalidated may be in use: an invalidation stands behind a command at which the queue has stopped. */
+  get anyBehindStop(): boolean {
+    return (this.#pending.behindStop?.list.length ?? 0) > 0;
   }
 
   /**
    * What a stale context or PASID entry translates may be cached as well, and then outlives it. Not where an
-   * invalidation of the stale entry has been issued: those of what it made come after that one, unless none is carried out.
+   * invalidation of the stale entry has been issued: those of what it made come after that one.
    *
    * @param device that memory gives now; null: it refuses the request before
    * @param process likewise
@@ -163,12 +163,11 @@ export class StaleContexts {
     return sameTranslation(then.value, this.#now) && this.#past.sameToOthers(old, then, pair, request);
   }
 
-  /** Valid, and no invalidation of it is on its way, unless it stands behind a command at which the queue has stopped. */
+  /** Valid, and no invalidation of it is on its way; one behind a command at which the queue has stopped is not. */
   #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
-    if (version.context instanceof CachedFailure) return false;
-    const { tag, filled } = version;
-    if (this.behindStop && this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled }))
-      return true;
+    const { context, tag, filled } = version;
+    if (context instanceof CachedFailure) return false;
+    if (this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled })) return true;
     return isValid(version) && !this.#pending.coverContext(tag, ofPasid, filled);
   }
 }

@@ -162,14 +162,11 @@ export class PendingInvalidations extends IssuedInOrder {
 
   /** Invalidations behind a command at which the queue has stopped; null: it has not. */
   behindStop: IssuedInOrder | null = null;
-  /** It is known that nothing has restarted it yet. */
-  stopHolds = false;
   /** How many had taken effect before it stopped. */
   #beforeStop = 0;
 
   stop(): void {
     this.behindStop = new IssuedInOrder();
-    this.stopHolds = false;
     this.#beforeStop = this.effective.count;
   }
 
