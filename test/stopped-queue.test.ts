@@ -182,3 +182,21 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect(run.rules()).toContain("missing-invalidation");
   });
 });
+
+it.each([true, false])(
+  "what a context leads to whose invalidation stands behind it is held, as that may be (all restarts are recorded: %s)",
+  async (restartsRecorded) => {
+    const { scenario, table, bad } = MACHINES["RISC-V: cqcsr"]!();
+    const DDT_INVALIDATION = [3n, 0n];
+    const other = { dev: "00:02.0", addr: A + 0x1000n };
+    table.map(other.addr, OLD + 0x1000n);
+    scenario.dma(other, OLD + 0x1000n);
+    scenario.put(ROOT + 0x10n * 64n, 0n, 0n, 0n, 0n, 0n, 0n, 0n, 0n);
+    scenario.cmd(...bad).cmd(...DDT_INVALIDATION);
+    const first = scenario.dma(request, OLD);
+    table.map(A, NEW);
+    const again = scenario.dma(request, OLD);
+    const run = await scenario.run({ restartsRecorded });
+    expect([run.verdict(first), run.verdict(again)]).toEqual(["stale", "stale"]);
+  },
+);

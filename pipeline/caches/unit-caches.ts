@@ -29,6 +29,7 @@ import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { Change, VersionedMemory } from "./history/versioned-memory.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
 import { type IotlbGeometry, IotlbSimulation } from "./iotlb-simulation.ts";
+import { OtherReadings } from "./other-readings.ts";
 import { TakenInvalidations } from "./taken-invalidations.ts";
 
 /** As many tags are always kept. */
@@ -59,13 +60,7 @@ export class UnitCaches {
   readonly #iotlbs: readonly IotlbSimulation[];
   /** Registers and properties as of the last change. */
   #state = new IommuState();
-  /**
-   * What is held by who reads the specification otherwise (`IommuWalker.reading`): of requests that an answer shows
-   * that of. Null: none has. It explains answers, and has no part in what is counted or owed unasked.
-   */
-  #otherwise: UnitCaches | null = null;
-  /** Which reading that is: the one that answers have shown last. */
-  #reading = 0;
+  readonly #otherReadings: OtherReadings<UnitCaches>;
 
   /**
    * @param iotlbs IOTLBs to simulate beside
@@ -81,6 +76,7 @@ export class UnitCaches {
     this.#unit = unit;
     this.#memory = memory;
     this.#budgets = budgets;
+    this.#otherReadings = new OtherReadings<UnitCaches>(unit, (last) => this.#newOtherwise(last));
     this.translations = new Translations(budgets);
     this.#secondStages = new StageDebts(this.translations, this.#pending, SECOND_STAGE);
     this.#firstStages = unit.vendor.caching.firstStageApart
@@ -137,7 +133,9 @@ export class UnitCaches {
 
   set stoppedLine(line: number) {
     this.#stoppedLine = line;
-    if (this.#otherwise !== null) this.#otherwise.stoppedLine = line;
+    this.#otherReadings.each((caches) => {
+      caches.stoppedLine = line;
+    });
     if (line === 0) this.#pending.behindStop = null;
     else this.#pending.stop();
   }
@@ -226,7 +224,7 @@ export class UnitCaches {
 
   /** Memory as a whole was replaced: what was cached before has nothing to do with what comes. */
   clear(): void {
-    this.#otherwise = null;
+    this.#otherReadings.clear();
     this.invalidations.follower = null;
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.clear();
@@ -244,7 +242,7 @@ export class UnitCaches {
    * cannot be told from each other, and none is old by itself.
    */
   makeRoom(): void {
-    this.#otherwise?.makeRoom();
+    this.#otherReadings.each((caches) => caches.makeRoom());
     if (!this.isFull || this.translations.tags.all.length < FEW_TAGS) return;
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.clear();
@@ -260,7 +258,7 @@ export class UnitCaches {
    * @param written the register that a `reg` record has just written; "" for an `iommu` record
    */
   configured(written: string): void {
-    this.#otherwise?.configured(written);
+    this.#otherReadings.each((caches) => caches.configured(written));
     const { vendor, state } = this.#unit;
     this.#noted.lastEvent = this.#memory.time;
     this.#noted.failures = vendor.caching.cachedFailures(state);
@@ -287,7 +285,7 @@ export class UnitCaches {
 
   /** A table was bound to a device, or was unbound: the host makes sure that the device's caches hold nothing older. */
   rebound(device: number): void {
-    this.#otherwise?.rebound(device);
+    this.#otherReadings.each((caches) => caches.rebound(device));
     this.#noted.lastEvent = this.#memory.time;
     this.contexts.drop(device);
   }
@@ -300,36 +298,21 @@ export class UnitCaches {
   }
 
   /**
-   * An answer shows the other reading of the specification: what the request has used by that may be held.
-   * @param reading which one, from 1
+   * An answer shows another reading of the specification: what the request has used by that may be held.
+   * @param reading as the walker counts them
    * @param walks walks the request, and notes that in the caches that it is given
    */
   useOtherwise(reading: number, walks: (caches: UnitCaches) => void): void {
-    if (reading !== this.#reading) this.#otherwise = null;
-    this.#reading = reading;
-    this.#otherwise ??= this.#newOtherwise();
-    const otherwise = this.#otherwise;
-    const { engine } = this.#unit;
-    // What the engine remembers of devices is of one reading, and of these caches or of those.
-    engine.drop();
-    this.#readingOtherwise(() => walks(otherwise));
-    engine.drop();
+    this.#otherReadings.use(reading, walks);
   }
 
-  #newOtherwise(): UnitCaches {
+  /** @param last of those made before, which pass invalidations on; null: these do */
+  #newOtherwise(last: UnitCaches | null): UnitCaches {
     const otherwise = new UnitCaches(this.#unit, this.#memory, this.#budgets);
     otherwise.configured("");
     otherwise.stoppedLine = this.#stoppedLine;
-    this.invalidations.follower = otherwise.invalidations;
+    (last ?? this).invalidations.follower = otherwise.invalidations;
     return otherwise;
-  }
-
-  #readingOtherwise<T>(act: () => T): T {
-    const { walker } = this.#unit;
-    walker.reading = this.#reading;
-    const result = act();
-    walker.reading = 0;
-    return result;
   }
 
   holdNoPages(request: WalkRequest): boolean {
@@ -354,7 +337,7 @@ export class UnitCaches {
 
   /** Whether all that is cached of the page that was walked last says what memory says: then there is nothing to ask. */
   isAsMemory(request: WalkRequest): boolean {
-    return this.#otherwise === null && this.#explanation.need.isAsMemory(request);
+    return this.#otherReadings.isEmpty && this.#explanation.need.isAsMemory(request);
   }
 
   /**
@@ -420,12 +403,12 @@ export class UnitCaches {
    */
   explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {
     const found = this.#explain(request, accept);
-    const otherwise = this.#otherwise;
-    if (otherwise === null || found === VALID) return found;
-    const byOther = this.#readingOtherwise(() => otherwise.explain(request, accept));
-    if (byOther === UNEXPLAINED || byOther === found) return found;
-    this.#explanation.staleSource = otherwise.staleSource;
-    return byOther;
+    if (this.#otherReadings.isEmpty || found === VALID) return found;
+    const isLess = (answer: number) => answer === UNEXPLAINED || answer === found;
+    const other = this.#otherReadings.ask((caches) => caches.explain(request, accept), isLess);
+    if (other === null) return found;
+    this.#explanation.staleSource = other.caches.staleSource;
+    return other.answer;
   }
 
   #explain(request: WalkRequest, accept: (walk: WalkResult) => boolean): number {

@@ -172,7 +172,7 @@ export class NotedRequests {
     if (device === null) return this.#noteRefusal(request, walk, time);
     const caches = contexts.of(request);
     const deviceVersion = contexts.useDevice(caches, device, time);
-    let mayDiffer = othersValid(caches.contexts.versions, deviceVersion);
+    let mayDiffer = this.#stale.anyBehindStop || othersValid(caches.contexts.versions, deviceVersion);
     for (const other of contexts.neighbours(caches))
       if (isValid(other) && !areAlike(other, deviceVersion)) mayDiffer = true;
     // Nothing more has a part in requests that were translated, but for a second stage.
@@ -248,7 +248,10 @@ export class NotedRequests {
       const tag = contextTag(caches.id, vendor.caching.refusedDomain(state));
       this.#contexts.refusedDevice(caches, tag, walk, time);
     }
-    const stale = caches.contexts.versions.some(isValid) || this.#contexts.neighbours(caches).some(isValid);
+    const stale =
+      this.#stale.anyBehindStop ||
+      caches.contexts.versions.some(isValid) ||
+      this.#contexts.neighbours(caches).some(isValid);
     if (stale) this.#stale.enter(caches, request, null, null, time);
     return stale || (request.at !== TRANSLATED && this.#anyLeft(caches, request));
   }

@@ -38,6 +38,11 @@ export class StaleContexts {
     this.#pending = pending;
   }
 
+  /** What was invalidated may be in use: an invalidation stands behind a command at which the queue has stopped. */
+  get anyBehindStop(): boolean {
+    return (this.#pending.behindStop?.list.length ?? 0) > 0;
+  }
+
   /**
    * What a stale context or PASID entry translates may be cached as well, and then outlives it. Not where an
    * invalidation of the stale entry has been issued: those of what it made come after that one.
@@ -158,9 +163,11 @@ export class StaleContexts {
     return sameTranslation(then.value, this.#now) && this.#past.sameToOthers(old, then, pair, request);
   }
 
-  /** Valid, and no invalidation of it is on its way. */
+  /** Valid, and no invalidation of it is on its way; one behind a command at which the queue has stopped is not. */
   #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
-    if (!isValid(version) || version.context instanceof CachedFailure) return false;
-    return !this.#pending.coverContext(version.tag, ofPasid, version.filled);
+    const { context, tag, filled } = version;
+    if (context instanceof CachedFailure) return false;
+    if (this.#pending.behindStop?.coverContext(tag, ofPasid, filled)) return true;
+    return isValid(version) && !this.#pending.coverContext(tag, ofPasid, filled);
   }
 }

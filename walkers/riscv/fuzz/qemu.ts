@@ -122,9 +122,10 @@ export function qemuRiscv(): EmulatorDriver {
     props: () => ({}),
     limits: {
       devices: [...FUNCTIONS, ...WIDE_IDS],
-      // Its translations know of neither privilege nor execution, and take process_id 0 for none.
+      // Its translations know of no execution, and take process_id 0 for none.
       accesses: ["r", "w", "rw"],
       pasid: true,
+      priv: true,
       leastPasid: 1,
       foreign: FOREIGN,
     },

@@ -6,8 +6,9 @@ const TR_REQ_IOVA = 0x258n;
 const TR_REQ_CTL = 0x260n;
 const TR_RESPONSE = 0x268n;
 
-/** tr_req_ctl: Go, NW, PID, PV, DID. */
+/** tr_req_ctl: Go, Priv, NW, PID, PV, DID. */
 const GO = 1n;
+const PRIV = 1n << 1n;
 const NW = 1n << 3n;
 const PID_SHIFT = 12n;
 const PV = 1n << 32n;
@@ -91,11 +92,12 @@ async function offsetBits(
 }
 
 /** The operands of a request of one page, or null where there are none for it: writes alone. */
-function controlOf({ device, pasid, address, bytes, access }: EmulatedRequest): bigint | null {
+function controlOf({ device, pasid, address, bytes, access, priv }: EmulatedRequest): bigint | null {
   if (access === "w" || (address & PAGE) + BigInt(bytes) > PAGE + 1n) return null;
   return (
     GO |
     (access === "rw" ? 0n : NW) |
+    (priv ? PRIV : 0n) |
     (pasid === undefined ? 0n : PV | (BigInt(pasid) << PID_SHIFT)) |
     (BigInt(device) << DID_SHIFT)
   );
