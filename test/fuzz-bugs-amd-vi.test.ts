@@ -34,6 +34,7 @@ const FORGET: WorldRecord = { type: "cmd", iommu: "iommu0", data: ["0x2000000000
  * Of 00:03.0.
  * @param page layout that the world has made the entry at ROOT as
  * @param names mistakes that are known
+ * @param silentDenials one more, that is of caches
  * @returns lines of requests that they do not explain
  */
 function unexplained(
@@ -41,6 +42,7 @@ function unexplained(
   answers: readonly DeviceAnswer[],
   records: readonly WorldRecord[],
   page: Layout = AmdV1Entry,
+  silentDenials = false,
 ): number[] {
   const world: WorldRecord[] = [
     { type: "ram", addr: "0x0", size: "0x10000" },
@@ -54,7 +56,7 @@ function unexplained(
     [BigInt(DTE), made(DeviceTableEntry)],
     [BigInt(ROOT), made(page)],
   ]);
-  const expected = new ExpectedDepartures({ codeAliases: NO_ALIASES, bugs }, NO_LIMITS);
+  const expected = new ExpectedDepartures({ codeAliases: NO_ALIASES, bugs, silentDenials }, NO_LIMITS);
   return expected
     .judge(observedRecords(world, answers), { entryAt: (address) => entries.get(address) })
     .map(({ line }) => line - 2);
@@ -106,6 +108,32 @@ describe("untranslated-unlogged", () => {
   it("explains no other silence: of IR=0 with a Mode", () => {
     const entry = dte(V | TV | MODE_1 | BigInt(ROOT));
     expect(unexplained(UNLOGGED, [UNRECORDED], [entry, mem(ROOT, 1n | IR), read])).toEqual([3]);
+  });
+});
+
+describe("hit-denied-unrecorded", () => {
+  const TABLE = dte(V | TV | MODE_1 | BigInt(ROOT) | IR | IW);
+  const page = (rights: bigint) => mem(ROOT, 1n | (9n << 12n) | rights);
+  const write: WorldRecord = { ...read, access: "w" };
+  const written: DeviceAnswer = { result: "ok", pa: "0x9000" };
+
+  it.each([
+    ["memory denies it as well", [], 4],
+    ["memory grants it since", [page(IR | IW)], 5],
+    ["nothing is there any more", [mem(ROOT, 0n)], 5],
+  ])("explains that what was cached of a write denies a read without an event: %s", (_name, since, line) => {
+    const records = [TABLE, page(IW), write, ...since, read];
+    expect(unexplained([], [written, UNRECORDED], records)).toEqual([line]);
+    expect(unexplained([], [written, UNRECORDED], records, AmdV1Entry, true)).toEqual([]);
+  });
+
+  it("explains none of a page that nothing has used, or that the rights are there for", () => {
+    const refused = [TABLE, page(IW), read];
+    expect(unexplained([], [UNRECORDED], refused, AmdV1Entry, true)).toEqual([3]);
+    const granted = [TABLE, page(IR | IW), write, read];
+    expect(unexplained([], [written, UNRECORDED], granted, AmdV1Entry, true)).toEqual([4]);
+    const absent = [TABLE, mem(ROOT, 0n), read, read];
+    expect(unexplained([], [PAGE_FAULT, UNRECORDED], absent, AmdV1Entry, true)).toEqual([4]);
   });
 });
 

@@ -11,7 +11,7 @@ import { say } from "../say.ts";
 import { type Bounds, Course } from "./course.ts";
 import { coverageText, fileName, leftOutText, notReachedText, traceText, walkOf } from "./findings-text.ts";
 import type { KnownFindings } from "./known-findings.ts";
-import { mistakesNamed } from "./mistakes.ts";
+import { expectationsOf, mistakesNamed } from "./mistakes.ts";
 
 /** File of what was not reached, beside what was found. */
 const NOT_REACHED = "not-reached.txt";
@@ -27,7 +27,7 @@ export interface FuzzSettings extends Bounds {
 /** Fuzzes a device, and says what was found. */
 export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: Output): Promise<ExitStatus> {
   const { codeAliases } = settings.known;
-  const { bugs } = await mistakesNamed(port.identity.model, settings.known.bugs);
+  const mistakes = await mistakesNamed(port.identity.model, settings.known.bugs);
   const course = await Course.begin(settings);
   await out.write(`seed ${settings.seed}; ${port.identity.name}, ${port.identity.model}\n`);
   const told = new Findings(port, settings, course.over(out));
@@ -37,7 +37,7 @@ export async function fuzzDevice(port: DevicePort, settings: FuzzSettings, out: 
     goesOn: course.goesOn,
     signal: course.signal,
     isKnown: settings.known.has,
-    expected: { codeAliases, bugs },
+    expected: expectationsOf(mistakes, codeAliases),
     shrinks: settings.shrinks,
     onFinding: (finding) => told.finding(finding),
     onFailure: (failure, world) => {

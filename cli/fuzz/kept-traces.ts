@@ -11,7 +11,7 @@ import { textOfInput } from "../input-text.ts";
 import type { Output } from "../output.ts";
 import { say } from "../say.ts";
 import type { KnownFindings } from "./known-findings.ts";
-import { mistakesNamed } from "./mistakes.ts";
+import { expectationsOf, mistakesNamed } from "./mistakes.ts";
 
 const EXPECTED = "a trace that fuzz has kept or emitted";
 
@@ -25,8 +25,8 @@ export async function askAboutTraces(
   const counts = { right: 0, departs: 0, known: 0, failed: 0, unasked: 0, trouble: 0 };
   let requests = 0;
   await out.write(`${port.identity.name}, ${port.identity.model}\n`);
-  const { bugs } = await mistakesNamed(port.identity.model, known.bugs);
-  const expected = { codeAliases: known.codeAliases, bugs };
+  const mistakes = await mistakesNamed(port.identity.model, known.bugs);
+  const expected = expectationsOf(mistakes, known.codeAliases);
   for (const path of paths) {
     const answered = await ofTrace(port, path, expected, known);
     if (answered === null) {

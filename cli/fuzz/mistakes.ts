@@ -1,6 +1,8 @@
 import { nearest } from "../../parsers/trace/nearest.ts";
 import type { Mistakes } from "../../pipeline/device/device.ts";
 import { HABITS, habitsOf } from "../../pipeline/device/habits.ts";
+import type { Expectations } from "../../pipeline/fuzz/expected-departures.ts";
+import type { CodeAliases } from "../../pipeline/verdicts/comparison.ts";
 import type { IommuModel } from "../../walkers/models.ts";
 import { VENDORS } from "../../walkers/registry.ts";
 import { CliError } from "../errors.ts";
@@ -26,6 +28,11 @@ export async function mistakesNamed(model: IommuModel, given: readonly string[])
     bugs: bugs.filter(({ name }) => given.includes(name)),
     habits: new Set(habits.filter((name) => given.includes(name))),
   };
+}
+
+/** What is expected of a device that makes mistakes. */
+export function expectationsOf({ bugs, habits }: Mistakes, codeAliases: CodeAliases): Expectations {
+  return { codeAliases, bugs, silentDenials: habits.has("hit-denied-unrecorded") };
 }
 
 /** One line for each mistake that can be switched on. */

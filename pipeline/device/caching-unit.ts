@@ -76,6 +76,8 @@ export class CachingUnit {
     // What an address alone decides comes before any cache.
     const refused = out.status === FAULT && out.reason === "OOR_ADDRESS" && out.entryFrame < 0;
     if (!refused && this.#hit(request, device, process, out)) return out;
+    if (this.#habits.has("hit-denied-unrecorded") && this.#denies(request, device, process, out))
+      out.recorded = false;
     if (out.status === OK && out.pageShift !== 0) this.#keep(request, device, process, out);
     if (out.status === FAULT && out.reason === "PTE_FETCH") this.#denied.set(key, out);
     return out;
@@ -123,6 +125,16 @@ export class CachingUnit {
       return true;
     }
     return false;
+  }
+
+  /** Another kind of access to the page has been cached, and this one has no right to it. */
+  #denies(request: WalkRequest, device: object, process: object, out: WalkResult): boolean {
+    if (out.status !== FAULT || out.reason !== "PERMISSION") return false;
+    return this.#setsOf(device, process, request.pasid).some((set) =>
+      this.#pages
+        .get(set)
+        ?.some((page) => samePage(page, request.addrHi, request.addrLo, pieceShift(page.walk))),
+    );
   }
 
   #keep(request: WalkRequest, device: object, process: object, out: WalkResult): void {

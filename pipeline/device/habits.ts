@@ -34,6 +34,7 @@ export const HABITS = {
   },
   "global-pages-kept": { text: "keeps global translations but where everything goes" },
   "hit-without-permission": { text: "grants every access that finds a cached translation" },
+  "hit-denied-unrecorded": { text: "records no fault where a cached translation denies the access" },
   "hit-in-other-domain": { text: "finds translations of other domains" },
   "hit-in-other-space": { text: "finds translations of other address spaces of the domain" },
   "large-page-as-small": { text: "takes a hit on a large page for one on its first 4 KiB" },

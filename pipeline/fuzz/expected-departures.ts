@@ -4,6 +4,7 @@ import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { hex } from "../../walkers/word64.ts";
+import type { DeviceAnswer } from "../device/answer.ts";
 import { type CodeAliases, NO_ALIASES } from "../verdicts/comparison.ts";
 import type { FuzzCoverage } from "./coverage.ts";
 import { type Departure, judgeWorld } from "./judge.ts";
@@ -13,6 +14,8 @@ export interface Expectations {
   readonly codeAliases: CodeAliases;
   /** Mistakes that it makes. Of each only what entries and registers read as, and what contexts come to, counts. */
   readonly bugs: readonly Bug[];
+  /** It records no fault where a cached translation denies the access. */
+  readonly silentDenials?: boolean;
 }
 
 export const NOTHING_EXPECTED: Expectations = { codeAliases: NO_ALIASES, bugs: [] };
@@ -65,8 +68,27 @@ export class ExpectedDepartures {
           seen: { records: seen, departure: still.get(one.line)!, bugs },
         }));
     }
+    if (this.#expected.silentDenials === true) left = this.#unsaid(left, bugs, records, places);
     this.excused += all.length - left.length;
     return left;
+  }
+
+  /** Departures but for refusals that would be right, were it recorded that they are for want of a right. */
+  #unsaid(
+    departures: readonly Departure[],
+    bugs: readonly Bug[],
+    records: readonly WorldRecord[],
+    places: EntryPlaces,
+  ): Departure[] {
+    const silent = departures.filter((one) => isSilent(one) && wasTranslated(records, one.line));
+    const said = asDenied(records, silent);
+    let wrong = silent;
+    for (const made of [[], ...togetherOf(bugs)]) {
+      if (wrong.length === 0) break;
+      const still = judgeWorld(misread(said, places, made), null, this.#expected.codeAliases, made);
+      wrong = wrong.filter(({ line }) => still.some((one) => one.line === line));
+    }
+    return departures.filter((one) => !silent.includes(one) || wrong.includes(one));
   }
 
   /** Nobody knows what is read as a table there. */
@@ -85,6 +107,34 @@ function shows(records: readonly WorldRecord[], places: EntryPlaces, bug: Bug): 
     const record = records[i]!;
     return data !== record.data || (regs !== record.regs && !isDeepStrictEqual(regs, record.regs));
   });
+}
+
+/** What was refused without a word. */
+function isSilent({ answer }: Departure): boolean {
+  return answer.result === "fault" && answer.recorded === false && answer.code === undefined;
+}
+
+/** Whether the page of a request has been translated before: a cache may have it. */
+function wasTranslated(records: readonly WorldRecord[], line: number): boolean {
+  const pageOf = ({ addr }: WorldRecord) => BigInt(addr as string) >> 12n;
+  const asked = pageOf(records[line - 1]!);
+  return records.slice(0, line - 1).some((record) => {
+    const answer = record.type === "dma" ? (record.observed as DeviceAnswer | undefined) : undefined;
+    return answer?.result === "ok" && pageOf(record) === asked;
+  });
+}
+
+/** The same, were it said of what was refused that this is for want of a right. */
+function asDenied(records: readonly WorldRecord[], refused: readonly Departure[]): WorldRecord[] {
+  const lines = new Set(refused.map(({ line }) => line));
+  return records.map((record, i) =>
+    lines.has(i + 1)
+      ? {
+          ...record,
+          observed: { ...(record.observed as DeviceAnswer), reason: "PERMISSION", recorded: true },
+        }
+      : record,
+  );
 }
 
 /** Mistakes that are made at once: all of them, all but one, which not every part of a device makes, or one alone. */
