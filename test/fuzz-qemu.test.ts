@@ -165,6 +165,17 @@ describe("a QEMU that", () => {
     });
   });
 
+  it("is told otherwise by its command than by us: of two defaults of a property the later one counts", async () => {
+    const path = program(
+      "told",
+      '[ "$3" = --version ] && echo "QEMU emulator version 11.1.2" && exit\necho "$@" >&2; exit 1',
+    );
+    const global = (value: string) => `-global intel-iommu.fsts=${value}`;
+    await expect(start(`${path} ${global("off")}`)).rejects.toThrow(
+      new RegExp(`${global("on")} .*${global("off")}$`),
+    );
+  });
+
   it("does not know the machine", async () => {
     const path = program(
       "old",

@@ -90,6 +90,14 @@ it("another invalidation that comes after it and does not cover the page is not 
   ]);
 });
 
+it("one that covers it is not either, behind a command at which the queue has stopped", () => {
+  const records = kept(NOT_GLOBAL, "0x1000", 0n, ASID_5);
+  const last = records.pop()!;
+  const later = [cmd("0x5000000000011", "0x0"), SYNC, last];
+  expect(signatures([...records, ...later])).toEqual([`after CMD_TLBI_NH_ASID: ${STALE}`]);
+  expect(signatures([...records, cmd("0xff", "0x0"), ...later])).toEqual([`after CMD_TLBI_NH_VA: ${STALE}`]);
+});
+
 it("a large page that survives the invalidation of another address in it", () => {
   const block = 0x20_0741n | NOT_GLOBAL;
   const pa = { result: "ok", pa: "0x205000" };

@@ -171,6 +171,23 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect([run.verdict(right), run.verdict(old)]).toEqual(["match", "stale"]);
   });
 
+  it.each([
+    ["came after the change: it is the IOMMU's fault", true, "stale-after-invalidation"],
+    ["came before the change: the page may have been read again", false, "stale"],
+  ])("one that completed before it stopped, and %s", async (_text, after, verdict) => {
+    const { scenario, table, bad, everything, wait } = make();
+    scenario.dma(request, OLD);
+    if (after) table.map(A, NEW);
+    scenario.cmd(...everything).cmd(...wait);
+    if (!after) table.map(A, NEW);
+    scenario
+      .cmd(...bad)
+      .cmd(...everything)
+      .cmd(...wait);
+    const seq = scenario.dma(request, OLD);
+    expect((await scenario.run()).verdict(seq)).toBe(verdict);
+  });
+
   it("what nothing behind it covers is owed as ever", async () => {
     const { scenario, table } = stopped(true);
     table.map(A, OLD + 0x1000n);
@@ -181,6 +198,23 @@ describe.each(Object.entries(MACHINES))("%s", (_name, make) => {
     expect(run.verdict(seq)).toBe("hazard");
     expect(run.rules()).toContain("missing-invalidation");
   });
+});
+
+it("an answer that is nearly what is still held behind the stop differs in what it lacks of that", async () => {
+  const { scenario, table, bad, everything } = MACHINES["VT-d: FSTS_REG"]!();
+  scenario.put(table.entry(A), OLD | 1n);
+  scenario.dma({ ...request, access: "r" }, OLD);
+  scenario.put(table.entry(A), OLD | 3n);
+  const write = { ...request, access: "w" } as const;
+  const held = scenario
+    .cmd(...bad)
+    .cmd(...everything)
+    .dma(write, { code: 5n, recorded: true });
+  const unrecorded = scenario.dma(write, { recorded: false });
+  const run = await scenario.run();
+  expect(run.verdict(held)).toBe("stale");
+  expect(run.outcome(unrecorded)).toMatchObject({ verdict: "mismatch", diff: "record" });
+  expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
 });
 
 it.each([true, false])(

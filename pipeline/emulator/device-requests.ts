@@ -5,11 +5,9 @@ import { hex } from "../../walkers/word64.ts";
 import type { DeviceAnswer } from "../device/answer.ts";
 import { EDU_BYTES, EduDevice } from "./edu.ts";
 import type { Qtest } from "./qtest.ts";
-import type { WorldMemory } from "./world-memory.ts";
+import { DEVICE_BYTE, type WorldMemory } from "./world-memory.ts";
 
 const BAR_BYTES = 0x10_0000n;
-/** What is written to memory by a device: no table is made of it. */
-const MARK = 0xa5;
 const PAGE = 4096n;
 
 /** What `edu` devices ask of the IOMMU of an emulator, and what became of it. */
@@ -43,7 +41,7 @@ export class DeviceRequests {
     const machine = this.#machine;
     const { base } = this.#driver.memory;
     for (const device of this.#devices) device.enable(machine);
-    machine.write(base, MARK.toString(16).repeat(EDU_BYTES));
+    machine.write(base, DEVICE_BYTE.toString(16).repeat(EDU_BYTES));
     for (const device of this.#devices) await device.fill(machine, base, this.#steps);
     machine.clear(base, BigInt(EDU_BYTES));
   }
@@ -67,10 +65,10 @@ export class DeviceRequests {
     // Where it may have gone out of memory, nobody can tell.
     if (pa === undefined)
       return places.length > 0 && places.every((place) => this.#memory.has(place)) ? NOT_THERE : undefined;
-    if (write && answer.cached === true && !this.#memory.has(pa)) return undefined;
-    if (write && this.#memory.has(pa)) {
-      const arrived = (await this.#machine.read8(pa)) === MARK;
-      this.#restore(pa, address, bytes, answer.furtherPages ?? []);
+    if (write) {
+      const arrived = this.#memory.has(pa) && (await this.#machine.read8(pa)) === DEVICE_BYTE;
+      await this.#restore(pa, address, bytes, answer.furtherPages ?? []);
+      if (answer.cached === true && !this.#memory.has(pa)) return undefined;
       if (answer.cached === true && !arrived) return NOT_THERE;
     }
     return { result: "ok", pa: hex(pa) };
@@ -121,23 +119,23 @@ export class DeviceRequests {
     if (faultRecord === undefined) await machine.flush();
     const lines = this.#lines();
     const answer = this.#driver.answer(lines, address, record, write);
-    if (write && answer?.result !== "ok") this.#restoreReached(lines, address);
+    if (write && answer?.result !== "ok") await this.#restoreReached(lines, address);
     return answer;
   }
 
   /** A fault on one page keeps no device from writing the others: what it leaves would be taken for another write's. */
-  #restoreReached(lines: readonly string[], address: bigint): void {
+  async #restoreReached(lines: readonly string[], address: bigint): Promise<void> {
     for (const place of this.#driver.reached?.(lines, address) ?? [])
-      this.#memory.restore(place & ~(PAGE - 1n), Number(PAGE));
+      await this.#memory.restore(place & ~(PAGE - 1n), Number(PAGE));
   }
 
   /** Puts back what a device has written over: the bytes of each page where they went. */
-  #restore(pa: bigint, address: bigint, bytes: number, furtherPages: readonly bigint[]): void {
+  async #restore(pa: bigint, address: bigint, bytes: number, furtherPages: readonly bigint[]): Promise<void> {
     const first = Number(PAGE - (address & (PAGE - 1n)));
-    this.#memory.restore(pa, Math.min(bytes, first));
+    await this.#memory.restore(pa, Math.min(bytes, first));
     for (const [i, page] of furtherPages.entries()) {
       const left = bytes - first - Number(PAGE) * i;
-      if (left > 0) this.#memory.restore(page, Math.min(left, Number(PAGE)));
+      if (left > 0) await this.#memory.restore(page, Math.min(left, Number(PAGE)));
     }
   }
 
@@ -154,7 +152,7 @@ export class DeviceRequests {
     const reachable = places.filter((place) => this.#memory.has(place));
     if (!write) return this.#fetched(device, address, reachable);
     const bytes = await Promise.all(reachable.map((place) => this.#machine.read8(place)));
-    return reachable[bytes.indexOf(MARK)];
+    return reachable[bytes.indexOf(DEVICE_BYTE)];
   }
 
   /** The same of a read: each place has another byte for a while, and what the device has then is looked at. */
@@ -168,7 +166,7 @@ export class DeviceRequests {
     await device.drain(machine, scratch, this.#steps);
     this.#driver.forward!(machine, false);
     const byte = await machine.read8(scratch);
-    for (const place of [...places, scratch]) this.#memory.restore(place, 1);
+    for (const place of [...places, scratch]) await this.#memory.restore(place, 1);
     this.#lines();
     return places[byte - 1];
   }

@@ -53,7 +53,7 @@ export class RunningEmulator {
     this.#folder = folder;
     this.#child = child;
     this.#server = server;
-    this.#memory = new WorldMemory(machine, driver.memory);
+    this.#memory = new WorldMemory(machine, driver.memory, driver.ram);
     this.#requests = new DeviceRequests(machine, driver, this.#memory, steps, () => this.#lines());
     this.#log = openSync(join(folder, "log"), "a+");
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
@@ -94,7 +94,7 @@ export class RunningEmulator {
     const machine = new Qtest(timeout, driver.ecam);
     const server = await machine.listen(join(folder, "qtest"));
     const [program, ...before] = commandOf(path);
-    const child = spawn(program!, [...before, ...words], {
+    const child = spawn(program!, [...before, ...words, ...globalsOf(before)], {
       stdio: ["ignore", "ignore", "pipe"],
       detached: true,
     });
@@ -194,6 +194,11 @@ export class RunningEmulator {
 /** A program by its path; or a command, with words before those that are added. */
 export function commandOf(path: string): readonly string[] {
   return existsSync(path) ? [path] : path.trim().split(/\s+/);
+}
+
+/** The defaults of properties that a command sets: of two the later one counts, and these are to. */
+function globalsOf(words: readonly string[]): string[] {
+  return words.flatMap((word, i) => (words[i - 1] === "-global" ? ["-global", word] : []));
 }
 
 function eduWords(id: number, devices: readonly number[]): string {

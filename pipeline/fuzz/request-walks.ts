@@ -5,7 +5,7 @@ import type { PlainRecord } from "../../parsers/trace/schema.ts";
 import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import { allOnes, type WorldRecord } from "../../walkers/fuzz/world.ts";
-import type { Invalidation } from "../../walkers/invalidation.ts";
+import { type Invalidation, REJECTED } from "../../walkers/invalidation.ts";
 import type { Layout } from "../../walkers/layout.ts";
 import { frameHi, frameLo } from "../../walkers/memory.ts";
 import { WalkRequest } from "../../walkers/request.ts";
@@ -51,6 +51,8 @@ export class RequestWalks implements TraceHandler {
   readonly #request = new WalkRequest();
   readonly #outcome = new Outcome();
   readonly #onRequest: (line: number, record: DmaRecord) => void;
+  /** The queue has stopped, at a command that is refused. Worlds do not restart it. */
+  #stopped = false;
   readonly #misdecoder: Misdecoder;
 
   /**
@@ -75,16 +77,22 @@ export class RequestWalks implements TraceHandler {
     }
   }
 
-  /** What a command invalidates, until the next command is looked at; null: it is none that does. */
+  /**
+   * What a command invalidates, until the next command is looked at; null: it is none that does, or behind one at which the
+   * queue has stopped.
+   */
   invalidationOf(
     command: WorldRecord,
   ): { readonly name: string; readonly invalidation: Invalidation } | null {
+    if (this.#stopped) return null;
     const unit = this.#system.iommus.units[0];
     const words = (command.data as string[]).map((word) => {
       const value = BigInt(word);
       return { hi: Number(value >> 32n) | 0, lo: Number(value & 0xffff_ffffn) | 0 };
     });
     const invalidation = unit?.commands.invalidation(words);
+    this.#stopped = unit?.commands.status === REJECTED && unit.vendor.restart !== null;
+    if (this.#stopped) return null;
     return invalidation ? { name: unit!.commands.spec!.name, invalidation } : null;
   }
 

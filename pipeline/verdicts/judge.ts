@@ -119,49 +119,56 @@ export class Judge {
 
   /** Memory does not give the answer: a cache may, or may come nearer to it. */
   #ask(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
-    let verdict = this.#explain(record, request, caches, this.#comparison);
-    const wasInvalidated = verdict === "stale-after-invalidation";
-    if (wasInvalidated) {
-      const { change, behindStop, coveredSince, invalidationPending } = this.staleSource!;
-      this.behindStop = behindStop;
-      const changedLater = !behindStop && change !== null && !coveredSince(change.time);
-      if (behindStop || changedLater) verdict = "stale";
-      this.changedLater = changedLater && !invalidationPending;
+    const { verdict, invalidated } = this.#fromCaches(record, request, caches, this.#comparison);
+    if (verdict === "mismatch") {
+      this.#askNearest(record, request, outcome, caches);
+      return;
     }
-    if (verdict !== "mismatch") {
-      outcome.verdict = verdict;
-      outcome.difference = "";
-    } else {
-      const nearest = this.#nearest(record, request, caches, outcome.difference as Difference);
-      if (nearest === null) return;
-      outcome.difference = nearest;
-    }
+    outcome.verdict = verdict;
+    outcome.difference = "";
     if (verdict === "unflushed") {
       outcome.changedLine = this.unflushed!.line;
       return;
     }
     outcome.changedLine = this.#changedLine();
-    if (!wasInvalidated) this.owed = withSource(this.owed, this.staleSource);
+    if (invalidated) {
+      const { behindStop, invalidationPending } = this.staleSource!;
+      this.behindStop = behindStop;
+      this.changedLater = verdict === "stale" && !behindStop && !invalidationPending;
+    } else this.owed = withSource(this.owed, this.staleSource);
+  }
+
+  /** What a cache may still hold does not give it either, but may come nearer than memory: what differs first from that. */
+  #askNearest(record: DmaRecord, request: WalkRequest, outcome: Outcome, caches: UnitCaches): void {
+    const memory = outcome.difference as Difference;
+    for (const comparison of this.#coarser) {
+      if (comparison.depth < DIFFERENCES.indexOf(memory)) break;
+      const { verdict, invalidated } = this.#fromCaches(record, request, caches, comparison);
+      if (verdict !== "stale") continue;
+      outcome.difference = DIFFERENCES[comparison.depth + 1]!;
+      outcome.changedLine = this.#changedLine();
+      if (!invalidated) this.owed = withSource(this.owed, this.staleSource);
+      return;
+    }
+    this.staleSource = null;
   }
 
   /**
-   * What differs first from the nearest answer of a valid entry.
-   * @param memory what differs first from memory's
-   * @returns null where none comes nearer than memory
+   * Explains an answer. What an invalidation has covered may be held all the same, if the invalidation stands behind a
+   * command at which the queue has stopped, or the change came later.
+   * @returns `invalidated`: one has covered it, whether that took effect or not
    */
-  #nearest(
+  #fromCaches(
     record: DmaRecord,
     request: WalkRequest,
     caches: UnitCaches,
-    memory: Difference,
-  ): Difference | null {
-    for (const comparison of this.#coarser) {
-      if (comparison.depth < DIFFERENCES.indexOf(memory)) break;
-      if (this.#explain(record, request, caches, comparison) === "stale")
-        return DIFFERENCES[comparison.depth + 1]!;
-    }
-    this.staleSource = null;
-    return null;
+    comparison: Comparison,
+  ): { readonly verdict: Verdict; readonly invalidated: boolean } {
+    const verdict = this.#explain(record, request, caches, comparison);
+    if (verdict !== "stale-after-invalidation") return { verdict, invalidated: false };
+    const { change, behindStop, coveredSince } = this.staleSource!;
+    const held = behindStop || (change !== null && !coveredSince(change.time));
+    return { verdict: held ? "stale" : verdict, invalidated: true };
   }
 
   /**

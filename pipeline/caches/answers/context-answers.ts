@@ -101,7 +101,7 @@ export class ContextAnswers {
       addrLo: request.addrLo,
       ipaFrame: -1,
       invalidationPending: this.#held.pending.coverContext(tag, ofPasid, filled, this.#question.asOf),
-      behindStop: this.#held.pending.behindStop?.coverContext(tag, ofPasid, filled) ?? false,
+      behindStop: this.#held.pending.contextIsBehindStop(tag, ofPasid, filled, change),
       coveredSince: this.#held.pending.coveredSince((inv) => placeOfContext(inv, tag, ofPasid)),
       valid: () => isValid(version),
     });

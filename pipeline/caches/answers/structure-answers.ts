@@ -65,7 +65,7 @@ export class StructureAnswers {
           addrLo: lo,
           ipaFrame: -1,
           invalidationPending,
-          behindStop: this.#held.pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+          behindStop: this.#held.pending.translationIsBehindStop(set, device, time, place, change),
           coveredSince: this.#held.pending.coveredSince(place),
           valid: () =>
             !isInvalidated(entries, set, shift, hi, lo, entry) &&

@@ -88,7 +88,7 @@ export class TranslationAnswers {
       addrLo: lo,
       ipaFrame: extent.ipaFrame,
       invalidationPending,
-      behindStop: this.#held.pending.behindStop?.coverTranslation(set, device, time, place) ?? false,
+      behindStop: this.#held.pending.translationIsBehindStop(set, device, time, place, change),
       coveredSince: this.#held.pending.coveredSince(place),
       valid: this.#validity(set, shift, hi, lo, time, extent, device),
     });

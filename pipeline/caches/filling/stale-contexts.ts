@@ -167,7 +167,7 @@ export class StaleContexts {
   #isUsable(version: ContextVersion, ofPasid: boolean): boolean {
     const { context, tag, filled } = version;
     if (context instanceof CachedFailure) return false;
-    if (this.#pending.behindStop?.coverContext(tag, ofPasid, filled)) return true;
+    if (this.#pending.contextIsBehindStop(tag, ofPasid, filled, { time: filled })) return true;
     return isValid(version) && !this.#pending.coverContext(tag, ofPasid, filled);
   }
 }

@@ -75,7 +75,7 @@ export class StageDebts {
       ...source,
       secondStage: second,
       invalidationPending: this.#pending.coverTranslation(set, device, filled, place),
-      behindStop: this.#pending.behindStop?.coverTranslation(set, device, filled, place) ?? false,
+      behindStop: this.#pending.translationIsBehindStop(set, device, filled, place, source.change),
       valid: () => filled > this.#unknownUntil && !covered(),
     };
   }

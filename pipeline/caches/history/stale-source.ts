@@ -66,7 +66,7 @@ export interface StaleSource {
   readonly ipaFrame: number;
   /** An invalidation that covers it has been issued, and has not completed; or may have been and is forgotten. */
   readonly invalidationPending: boolean;
-  /** An invalidation that covers it stands behind a command at which the queue has stopped. */
+  /** An invalidation that covers it stands behind a command at which the queue has stopped, and none took effect before. */
   readonly behindStop: boolean;
   /** Whether an invalidation that was issued from a tick on, and has taken effect, covers it, or may. */
   readonly coveredSince: (tick: number) => boolean;

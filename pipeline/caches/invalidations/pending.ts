@@ -25,6 +25,9 @@ interface PendingInvalidation {
   readonly line: number;
 }
 
+/** A change of an entry, at a tick. */
+type MissedChange = { readonly time: number } | null;
+
 /** As domain or PASID of a context that has none: then whatever an invalidation names covers it. */
 const WHATEVER = -3;
 
@@ -105,6 +108,8 @@ class EffectiveInvalidations {
   readonly #invs: Invalidation[] = [];
   readonly #issued: number[] = [];
   #next = 0;
+  /** How many there have been. */
+  #count = 0;
   /** Tick of the latest one that had nothing to drop and is not among them. */
   latestUnseen = 0;
 
@@ -113,6 +118,11 @@ class EffectiveInvalidations {
     this.#invs[this.#next] = inv;
     this.#issued[this.#next] = issued;
     this.#next = (this.#next + 1) % MOST_EFFECTIVE;
+    this.#count++;
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   /** Whether one that was issued from a tick on covers something; where it may have been and is forgotten, too. */
@@ -120,6 +130,17 @@ class EffectiveInvalidations {
     if (this.latestUnseen >= since) return true;
     if (this.#invs.length === MOST_EFFECTIVE && this.#issued[this.#next]! >= since) return true;
     return this.#invs.some((inv, n) => this.#issued[n]! >= since && covers(inv));
+  }
+
+  /** Whether one of those that took effect first covers something; where it is forgotten, not. @param first how many */
+  didCover(since: number, first: number, covers: (inv: Invalidation) => boolean): boolean {
+    const left = first - Math.max(this.#count - MOST_EFFECTIVE, 0);
+    const oldest = this.#invs.length === MOST_EFFECTIVE ? this.#next : 0;
+    for (let i = 0; i < left; i++) {
+      const n = (oldest + i) % MOST_EFFECTIVE;
+      if (this.#issued[n]! >= since && covers(this.#invs[n]!)) return true;
+    }
+    return false;
   }
 }
 
@@ -141,9 +162,38 @@ export class PendingInvalidations extends IssuedInOrder {
 
   /** Invalidations behind a command at which the queue has stopped; null: it has not. */
   behindStop: IssuedInOrder | null = null;
+  /** How many had taken effect before it stopped. */
+  #beforeStop = 0;
 
   stop(): void {
     this.behindStop = new IssuedInOrder();
+    this.#beforeStop = this.effective.count;
+  }
+
+  /**
+   * Whether a translation that was filled at a tick is covered from behind the stop, and not by what took effect before.
+   * @param change that it does not show: it may have been filled again until then; null: that is not known
+   */
+  translationIsBehindStop(
+    tag: TranslationTag,
+    device: number,
+    filled: number,
+    place: (inv: Invalidation) => CoveredPlace,
+    change: MissedChange,
+  ): boolean {
+    const behind = this.behindStop?.coverTranslation(tag, device, filled, place) ?? false;
+    return behind && !this.#wasCovered(change, place);
+  }
+
+  /** The same of a device context, or of a PASID entry. */
+  contextIsBehindStop(tag: ContextTag, ofPasid: boolean, filled: number, change: MissedChange): boolean {
+    const behind = this.behindStop?.coverContext(tag, ofPasid, filled) ?? false;
+    return behind && !this.#wasCovered(change, (inv) => placeOfContext(inv, tag, ofPasid));
+  }
+
+  #wasCovered(change: MissedChange, place: (inv: Invalidation) => CoveredPlace): boolean {
+    if (change === null) return false;
+    return this.effective.didCover(change.time, this.#beforeStop, (inv) => reaches(inv, place(inv)));
   }
 }
 

@@ -7,12 +7,14 @@ import {
 } from "../../fuzz/emulator.ts";
 import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
 import {
+  ExtendedCapabilityRegister,
   GlobalCommandRegister,
   GlobalStatusRegister,
   RootTableAddressRegister,
   TTM_SCALABLE,
 } from "../registers.ts";
 
+const NAME = "intel-iommu";
 const UNIT = 0xfed9_0000n;
 const CAP = UNIT + 0x8n;
 const ECAP = UNIT + 0x10n;
@@ -81,18 +83,18 @@ function descriptorHex(words: readonly bigint[], bytes: number): string {
 export function qemuVtd(): EmulatorDriver {
   const queue = new Queue();
   const readable = new ReadablePages();
-  let hasFirstStage = false;
   /** TE of GCMD_REG as it was given last: changing it costs QEMU more than the whole of a world. */
   let translates = 0;
   return {
     architecture: "x86_64",
-    name: "intel-iommu",
+    name: NAME,
     machine(version) {
-      const scalable = version >= 11 ? "scalable-mode=on,fsts=on" : "x-scalable-mode=on";
-      hasFirstStage = version >= 10;
-      const first = version >= 10 && version < 11 ? ",x-flts=on" : "";
+      const scalable = version >= 11 ? "scalable-mode=on" : "x-scalable-mode=on";
       const common = `intremap=off,aw-bits=${HOST_BITS},snoop-control=off`;
-      return ["-M", "q35", "-device", `intel-iommu,${common},${scalable}${first}`];
+      // Scalable mode has one of both stages. Whoever starts it may say that it is to be the second.
+      const first = version >= 11 ? "fsts" : "x-flts";
+      const globals = version >= 10 ? ["-global", `${NAME}.${first}=on`] : [];
+      return ["-M", "q35", ...globals, "-device", `${NAME},${common},${scalable}`];
     },
     /** Before 11, RID_PASID is used although ECAP_REG.RPS is clear. */
     props: (version) => ({ output_bits: HOST_BITS, ...(version < 11 ? { rps: 1 } : {}) }),
@@ -120,13 +122,14 @@ export function qemuVtd(): EmulatorDriver {
       machine.write32(GCMD, translates);
     },
 
-    configure(machine, { rtaddr = 0n, gsts = 0n }) {
+    configure(machine, { rtaddr = 0n, gsts = 0n, ecap = 0n }) {
       const view = new DataView(new ArrayBuffer(8));
       view.setBigUint64(0, rtaddr, true);
       const scalable = RootTableAddressRegister.reader("TTM")(view, 0) === TTM_SCALABLE;
+      view.setBigUint64(0, ecap, true);
+      readable.begin(scalable && ExtendedCapabilityRegister.reader("FSTS")(view, 0) !== 0);
       view.setBigUint64(0, gsts, true);
       queue.begin(machine, scalable, translates);
-      readable.begin(scalable && hasFirstStage);
       machine.write64(RTADDR, rtaddr);
       // Setting the root table pointer drops all that was cached.
       machine.write32(GCMD, QIE.lo | SRTP.lo | translates);
