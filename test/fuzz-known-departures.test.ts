@@ -101,3 +101,20 @@ it("a kept trace is explained by mistakes in entries that only who makes others 
   const { signatures } = await askAgain(port, records, { codeAliases: NO_ALIASES, bugs: bugs(one!) });
   expect(signatures).toEqual([expect.stringMatching(/DDT entry misconfigured \(0x103\) → ok$/)]);
 });
+
+it("a page of which the frame's low 32 bits alone are put out is one whose frame is looked at in part", () => {
+  const frame = (1n << 39n) | (1n << 31n) | 0x1_0000n;
+  const [pa, cut] = [frame << 12n, (frame & 0xffff_ffffn) << 12n].map((at) => `0x${at.toString(16)}`);
+  const records = (observed: string | undefined) =>
+    world(
+      mem(0x81401000n, (0x81402n << 10n) | 1n),
+      mem(0x81402000n, (0x81403n << 10n) | 1n),
+      mem(0x81403008n, (frame << 10n) | 0x53n),
+      context(TC_V, SV39 | 0x81401n),
+      dma(1, { addr: "0x1000", observed: { result: "ok", pa: observed } }),
+    );
+  expect(named(records(pa), [], () => false)).toEqual([]);
+  expect(named(records(cut), [], () => false)).toEqual([
+    "RISC-V Sv39/Sv48/Sv57 page-table entry.PPN: mismatch: ok → ok",
+  ]);
+});

@@ -178,6 +178,8 @@ export class RequestWalks implements TraceHandler {
   }
 }
 
+const FRAME_32 = 0xffff_ffffn;
+
 /** What a device would take an entry for that looks at one of its fields in another way. */
 export function* readingsOf(entry: ReadEntry): Generator<Reading> {
   const { layout, littleEndian } = entry;
@@ -185,6 +187,17 @@ export function* readingsOf(entry: ReadEntry): Generator<Reading> {
   for (const field of layout.names())
     for (const value of valuesOf(layout, field))
       yield reading(entry, field, (view) => encode(layout, field, value, view, littleEndian));
+  yield* cutAddresses(entry);
+}
+
+/** What is left of frames for those who have 32 bits for them. */
+function* cutAddresses(entry: ReadEntry): Generator<Reading> {
+  const { layout, bytes, littleEndian } = entry;
+  for (const field of layout.names().filter((name) => layout.fields[name]!.kind === "frame")) {
+    const frame = layout.extract(field, new DataView(bytes.buffer), 0, littleEndian);
+    if (frame > FRAME_32)
+      yield reading(entry, field, (view) => encode(layout, field, frame & FRAME_32, view, littleEndian));
+  }
 }
 
 /** The same of its reserved bits, where any are set: it is rather these than a field, which every entry has. */
