@@ -35,6 +35,22 @@ export function formerDeparture(
   return null;
 }
 
+/**
+ * What a request that was answered as from a cache departs from where it is the first: a device that departs so need not have
+ * kept anything. Null: it is none, or right then.
+ */
+export function firstDeparture(
+  records: readonly WorldRecord[],
+  { line, outcome }: Departure,
+  codeAliases: CodeAliases,
+  bugs: readonly Bug[],
+): SeenDeparture | null {
+  if (outcome.verdict !== "stale-after-invalidation") return null;
+  const alone = records.slice(0, line).filter(({ type }, i) => type !== "dma" || i === line - 1);
+  const [departure] = judgeWorld(alone, null, codeAliases, bugs);
+  return departure === undefined ? null : { records: alone, departure, bugs };
+}
+
 /** The same lines, the last write of a place being that of what was there; null: it may not be held any more. */
 function withoutLastChange(records: readonly WorldRecord[], place: string): WorldRecord[] | null {
   const writes = (record: WorldRecord) => record.type === "mem" && record.addr === place;

@@ -8,7 +8,7 @@ import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { VendorFuzzing } from "../../walkers/fuzz/vendor-fuzzing.ts";
 import type { WorldRecord } from "../../walkers/fuzz/world.ts";
 import { type CodeAliases, Comparison, NO_ALIASES } from "../verdicts/comparison.ts";
-import { formerDeparture } from "./former-entries.ts";
+import { firstDeparture, formerDeparture } from "./former-entries.ts";
 import type { Departure, SeenDeparture } from "./judge.ts";
 import { isTagged, PastInvalidations } from "./past-invalidations.ts";
 import {
@@ -40,7 +40,7 @@ export interface Signature {
   readonly observed: string;
   /**
    * What the same is called where an entry is as it was before it changed, or as a device reads it that makes the mistakes
-   * which are known.
+   * which are known, or where the request is the first.
    */
   also(): readonly string[];
 }
@@ -110,9 +110,11 @@ export function signaturesOf(
         ? signatureOf(place, departure)
         : signatureOf(sinceChanged(before.where), former!.departure)),
       also: () =>
-        [before ?? of(attribution.formerOf(departure)), of(departure.seen)].flatMap((one) =>
-          one === null ? [] : [one.text, ...one.also()],
-        ),
+        [
+          before ?? of(attribution.formerOf(departure)),
+          of(departure.seen),
+          of(firstDeparture(records, departure, codeAliases, bugs)),
+        ].flatMap((one) => (one === null ? [] : [one.text, ...one.also()])),
     };
     if (translation !== "") held.set(translation, signature);
     return signature;
