@@ -111,6 +111,27 @@ describe("untranslated-unlogged", () => {
   });
 });
 
+describe("device-in-address", () => {
+  it("explains that a page is found whose device's id and address bits 63:48 come to the same number", () => {
+    // 00:03.0 is 0x18: bit 52 of an address is a bit of that too, bit 53 is none.
+    const table = dte(V | TV | (6n << 9n) | BigInt(ROOT) | IR);
+    const at = (addr: string): WorldRecord => ({ ...read, addr });
+    const found: DeviceAnswer = { result: "ok", pa: "0x9000" };
+    const known = ["device-in-address"];
+    for (const [addr, page, unexplainedLines] of [
+      ["0x10000000000000", "0x9000", []],
+      ["0x20000000000000", "0x9000", [4]],
+      ["0x10000000001000", "0x9000", [4]],
+      ["0x10000000000000", "0xa000", [4]],
+    ] as const) {
+      const entries = [table, mem(ROOT, 1n | IR | (5n << 9n) | BigInt(ROOT))];
+      const records = [...entries, at("0x0"), at(addr)];
+      const left = unexplained(known, [found, { ...found, pa: page }], records).filter((line) => line === 4);
+      expect(left, addr).toEqual(unexplainedLines);
+    }
+  });
+});
+
 describe("hit-denied-unrecorded", () => {
   const TABLE = dte(V | TV | MODE_1 | BigInt(ROOT) | IR | IW);
   const page = (rights: bigint) => mem(ROOT, 1n | (9n << 12n) | rights);

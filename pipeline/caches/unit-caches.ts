@@ -1,4 +1,6 @@
+import { FIRST, SECOND } from "../../walkers/caching.ts";
 import { FIRST_STAGE, Invalidation, SECOND_STAGE } from "../../walkers/invalidation.ts";
+import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
 import { IommuState } from "../../walkers/registers.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
 import type { WalkResult } from "../../walkers/result.ts";
@@ -24,7 +26,7 @@ import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
 import type { StaleSource } from "./history/stale-source.ts";
 import type { UnflushedWrites } from "./history/unflushed-writes.ts";
-import type { VersionedMemory } from "./history/versioned-memory.ts";
+import type { Change, VersionedMemory } from "./history/versioned-memory.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
 import { type IotlbGeometry, IotlbSimulation } from "./iotlb-simulation.ts";
 import { OtherReadings } from "./other-readings.ts";
@@ -423,9 +425,25 @@ export class UnitCaches {
   #standingStage(request: WalkRequest): StaleSource | null {
     const source = this.#explanation.staleSource!;
     const { cache, change, ipaFrame } = source;
-    if (cache !== "iotlb" || change === null || ipaFrame < 0) return null;
+    if (change === null) return null;
+    if (cache === "pasid") return this.#standingFetch(source, change, request);
+    if (cache !== "iotlb" || ipaFrame < 0) return null;
     const structure = this.#past.structureAt(request, change.frame, change.offset);
     if (structure?.stage === 1) return this.#firstStages?.standing(source, request.device) ?? null;
     return structure?.stage === 2 ? this.#secondStages.standing(source, request.device) : null;
+  }
+
+  /**
+   * What a dropped PASID entry has left where the second stage translates its address: that of this address, without which
+   * memory has no such entry any more. What drops contexts drops no translations (IHI 0070, 4.3 and 16.2).
+   */
+  #standingFetch(source: StaleSource, { frame, offset }: Change, request: WalkRequest): StaleSource | null {
+    if (this.#past.structureAt(request, frame, offset)?.stage !== 2) return null;
+    const { stage, faultClass, faultHi, faultLo } = this.#past.walkAll(request);
+    if (stage !== 2 || faultClass !== "CD") return null;
+    const answer = { ...source.answer, pageShift: FRAME_SHIFT };
+    const ipaFrame = frameOf(faultHi, faultLo);
+    const held: StaleSource = { ...source, cache: "iotlb", stages: FIRST | SECOND, answer, ipaFrame };
+    return this.#secondStages.standing(held, request.device);
   }
 }

@@ -1,10 +1,11 @@
 import { type Caching, GLOBAL_SPACE } from "../../walkers/caching.ts";
+import type { Bug } from "../../walkers/fuzz/bug.ts";
 import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
 import { ANY, CONTEXT_CACHE, Invalidation, PASID_CACHE } from "../../walkers/invalidation.ts";
 import { FRAME_SHIFT, frameOf } from "../../walkers/memory.ts";
 import { RADIX512 } from "../../walkers/page-tables/geometry.ts";
 import type { IommuState } from "../../walkers/registers.ts";
-import { NO_PASID, type WalkRequest } from "../../walkers/request.ts";
+import { NO_PASID, UNTRANSLATED, type WalkRequest } from "../../walkers/request.ts";
 import { FAULT, OK, WalkResult } from "../../walkers/result.ts";
 import { noteAts, translateAs } from "../../walkers/translation-request.ts";
 import type { IommuWalker } from "../../walkers/walker.ts";
@@ -46,8 +47,17 @@ export class CachingUnit {
   readonly #denied = new Map<string, WalkResult>();
   readonly #late: Invalidation[] = [];
   #contextDropped = false;
+  /** What pages with one key are taken for, by that; dropped with whatever is invalidated. */
+  readonly #mixed = new Map<bigint, WalkResult>();
+  readonly #cacheKey: Bug["cacheKey"];
 
-  constructor(walker: IommuWalker, caching: Caching, habits: ReadonlySet<HabitName>) {
+  constructor(
+    walker: IommuWalker,
+    caching: Caching,
+    habits: ReadonlySet<HabitName>,
+    cacheKey?: Bug["cacheKey"],
+  ) {
+    this.#cacheKey = cacheKey;
     this.walker = walker;
     this.#caching = caching;
     this.#habits = habits;
@@ -55,8 +65,23 @@ export class CachingUnit {
 
   /** What a request gets; a page of it. */
   walk(request: WalkRequest): WalkResult {
-    const out = this.#answer(request);
+    const out = this.#mixedUp(request) ?? this.#answer(request);
     noteAts(this.walker, request, out);
+    return out;
+  }
+
+  /** What the cache has of a page that it takes for the request's, which then has the same right; null: nothing. */
+  #mixedUp(request: WalkRequest): WalkResult | null {
+    if (this.#cacheKey === undefined || request.pasid !== NO_PASID || request.at !== UNTRANSLATED)
+      return null;
+    const address = BigInt.asUintN(64, (BigInt(request.addrHi) << 32n) | BigInt(request.addrLo >>> 0));
+    const key = this.#cacheKey(request.device, address);
+    const held = this.#mixed.get(key) ?? this.#answer(request);
+    if (held.status !== OK || held.pageShift === 0 || (request.access & ~held.perm) !== 0) return null;
+    const out = new WalkResult();
+    out.copyFrom(held);
+    out.offset = request.addrLo & 0xfff;
+    this.#mixed.set(key, held);
     return out;
   }
 
@@ -187,6 +212,7 @@ export class CachingUnit {
   }
 
   #drop(inv: Invalidation): void {
+    this.#mixed.clear();
     const habits = this.#habits;
     if (inv.hasAddress && habits.has("page-invalidation-ignored")) return;
     if ((inv.caches & CONTEXT_CACHE) !== 0 && !habits.has("contexts-kept"))

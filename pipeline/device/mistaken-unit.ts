@@ -45,7 +45,8 @@ export class MistakenUnit {
     this.#unit = unit;
     this.#bugs = bugs;
     this.#habits = habits;
-    this.caches = new CachingUnit(unit.walker, unit.vendor.caching, habits);
+    const cacheKey = bugs.find((bug) => bug.cacheKey !== undefined)?.cacheKey;
+    this.caches = new CachingUnit(unit.walker, unit.vendor.caching, habits, cacheKey);
     this.#misreader = new Misreader(unit.walker.tables, bugs);
     if (this.#misreader.needed) unit.walker.tables.observer = this.#misreader;
     new Misdecoder(bugs).meet([unit]);

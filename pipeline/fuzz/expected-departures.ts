@@ -1,5 +1,6 @@
 /** What of a device's answers no correct IOMMU gives, but for what is known of the device beforehand. */
 import { isDeepStrictEqual } from "node:util";
+import { TraceNames } from "../../parsers/trace/records.ts";
 import type { Bug } from "../../walkers/fuzz/bug.ts";
 import type { Limits, WorldRecord } from "../../walkers/fuzz/world.ts";
 import type { Layout } from "../../walkers/layout.ts";
@@ -68,9 +69,28 @@ export class ExpectedDepartures {
           seen: { records: seen, departure: still.get(one.line)!, bugs },
         }));
     }
+    left = left.filter((one) => !this.#isAnothers(one, records));
     if (this.#expected.silentDenials === true) left = this.#unsaid(left, bugs, records, places);
     this.excused += all.length - left.length;
     return left;
+  }
+
+  /** Whether a request got what another one had got before, whose translation the cache takes for its own. */
+  #isAnothers({ line, answer }: Departure, records: readonly WorldRecord[]): boolean {
+    const request = records[line - 1]!;
+    if (answer.result !== "ok" || answer.pa === undefined) return false;
+    const pa = pageOf(answer.pa);
+    return this.#expected.bugs.some(({ cacheKey }) => {
+      if (cacheKey === undefined) return false;
+      const keyOf = ({ dev, addr }: WorldRecord) => cacheKey(deviceId(dev), BigInt(addr as string));
+      return records.slice(0, line - 1).some((record) => {
+        const before = record.type === "dma" ? (record.observed as DeviceAnswer | undefined) : undefined;
+        if (before?.pa === undefined || pageOf(before.pa) !== pa) return false;
+        const same =
+          record.dev === request.dev && pageOf(record.addr as string) === pageOf(request.addr as string);
+        return !same && keyOf(record) === keyOf(request);
+      });
+    });
   }
 
   /** Departures but for refusals that would be right, were it recorded that they are for want of a right. */
@@ -109,6 +129,16 @@ function shows(records: readonly WorldRecord[], places: EntryPlaces, bug: Bug): 
   });
 }
 
+/** 0: it has none. */
+function deviceId(name: unknown): number {
+  const device = new TraceNames().devices.parse(name as string);
+  return typeof device === "object" ? device.id : 0;
+}
+
+function pageOf(address: string): bigint {
+  return BigInt(address) >> 12n;
+}
+
 /** What was refused without a word. */
 function isSilent({ answer }: Departure): boolean {
   return answer.result === "fault" && answer.recorded === false && answer.code === undefined;
@@ -116,11 +146,10 @@ function isSilent({ answer }: Departure): boolean {
 
 /** Whether the page of a request has been translated before: a cache may have it. */
 function wasTranslated(records: readonly WorldRecord[], line: number): boolean {
-  const pageOf = ({ addr }: WorldRecord) => BigInt(addr as string) >> 12n;
-  const asked = pageOf(records[line - 1]!);
+  const asked = pageOf(records[line - 1]!.addr as string);
   return records.slice(0, line - 1).some((record) => {
     const answer = record.type === "dma" ? (record.observed as DeviceAnswer | undefined) : undefined;
-    return answer?.result === "ok" && pageOf(record) === asked;
+    return answer?.result === "ok" && pageOf(record.addr as string) === asked;
   });
 }
 

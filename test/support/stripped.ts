@@ -9,6 +9,8 @@ type Json = Readonly<Record<string, unknown>>;
 export interface Owed {
   /** Each as "entry changed in line". */
   readonly changes: readonly string[];
+  /** Those of them that only an answer by another reading of the specification shows: by the usual one nothing was held. */
+  readonly byOtherReading: readonly string[];
   /** How many of them no answer shows. */
   readonly latent: number;
   readonly verdicts: Readonly<Record<string, number>>;
@@ -49,15 +51,19 @@ export async function answeredByMemory(trace: readonly Json[]): Promise<Json[]> 
 
 export async function owed(trace: readonly Json[]): Promise<Owed> {
   const changes: string[] = [];
+  const byOtherReading: string[] = [];
+  const shown = new Set<number>();
   let latent = 0;
   let verdicts = {};
   for await (const r of replay(bytesOf(trace))) {
     if (r.type === "summary") verdicts = r.verdicts;
+    if (r.type === "outcome" && r.verdict === "stale" && r.other_result !== undefined) shown.add(r.line);
     if (r.type !== "finding" || !/^(missing|late)-invalidation$/.test(r.rule)) continue;
     changes.push(`${r.entry_addr} in line ${r.changed_line}`);
+    if (shown.has(r.first_line!)) byOtherReading.push(changes.at(-1)!);
     if (r.latent) latent++;
   }
-  return { changes: changes.sort(), latent, verdicts };
+  return { changes: changes.sort(), byOtherReading, latent, verdicts };
 }
 
 function bytesOf(trace: readonly Json[]): Buffer {

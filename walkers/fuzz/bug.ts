@@ -30,6 +30,8 @@ export interface Bug {
   readonly registers?: Readonly<Record<string, { readonly layout: Layout; readonly values: Values }>>;
   /** Faults that are reported as others, by name; null: the request passes as if nothing had translated it. */
   readonly reports?: Readonly<Record<string, Fault>>;
+  /** Which translations its cache takes for one another: those of pages with one key. @param address of a request */
+  cacheKey?(device: number, address: bigint): bigint;
   /** Checks that come last: what entries read as before them. They are made only where nothing else is wrong. */
   readonly late?: readonly Misreading[];
 }

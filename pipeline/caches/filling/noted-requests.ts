@@ -1,4 +1,4 @@
-import type { CachedFailures } from "../../../walkers/caching.ts";
+import { type CachedFailures, FIRST, SECOND } from "../../../walkers/caching.ts";
 import { FRAME_SHIFT } from "../../../walkers/memory.ts";
 import { TRANSLATED, type WalkRequest } from "../../../walkers/request.ts";
 import { OK, type WalkResult } from "../../../walkers/result.ts";
@@ -52,7 +52,7 @@ export class NotedRequests {
    * contexts there are and what tags they share: what was noted before is to be noted again.
    */
   lastEvent = 0;
-  /** Some request was translated by both stages. */
+  /** Some request had both stages before it, whether or not it came to the second one with its own address. */
   nested = false;
   /** Tick at which a walk has last been entered. */
   lastNoted = 0;
@@ -193,7 +193,7 @@ export class NotedRequests {
       for (const shared of contexts.sharedPasidEntries(caches, device.context, request.pasid))
         if (isValid(shared) && !areAlike(shared, pair.process)) mayDiffer = true;
     }
-    if (walk.ipaFrame >= 0) this.nested = true;
+    if (walk.ipaFrame >= 0 || pair.tags.stages === (FIRST | SECOND)) this.nested = true;
     if (this.#used.use(pair, request, walk, time, this.failures, this.lastEvent)) mayDiffer = true;
     if (isOfTables(walk) && this.#structures.use(pair, request, walk, time, this.lastEvent)) mayDiffer = true;
     const kept = this.#deviceTlbs.use(pair, request, walk, time);

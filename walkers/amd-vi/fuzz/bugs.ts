@@ -7,6 +7,9 @@ import { DeviceTableBase, ExtendedFeature2Register, ExtendedFeatureRegister } fr
 
 const SOURCE = "AMD 48882";
 const LARGEST_TABLE = 511;
+const PAGE_SHIFT = 12n;
+/** Where a device's id begins beside a page number of 64-bit addresses, were these of 48 bits. */
+const DEVICE_SHIFT = 36n;
 const efr = (values: Readonly<Record<string, number>>) => ({
   efr: { layout: ExtendedFeatureRegister, values },
 });
@@ -183,6 +186,12 @@ export const AMD_VI_BUGS: readonly Bug[] = [
     text: "asks only the last guest level for write permission",
     source: `${SOURCE}, 2.2.6.3`,
     misreads: [misreading(X86Entry, { RW: 1 }, [2, 3, 4, 5])],
+  },
+  {
+    name: "device-in-address",
+    text: "finds cached translations by a device's id and address bits 63:48 as one number",
+    source: `${SOURCE}, 2.4.3`,
+    cacheKey: (device, address) => (address >> PAGE_SHIFT) | (BigInt(device) << DEVICE_SHIFT),
   },
   {
     name: "device-table-size",
