@@ -116,7 +116,9 @@ export class StaleContexts {
       return;
     }
     if (translations.context === pair.id) {
-      this.#enterAgain(set, pair, request, walk, time);
+      // What is taken to be gone makes nothing younger: it would hide that software was late with the rest.
+      const gone = !isValid(pair.device) || !isValid(pair.process);
+      if (!gone || translations.invalidated) this.#enterAgain(set, pair, request, walk, time);
       return;
     }
     const known = translations
