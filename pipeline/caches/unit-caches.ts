@@ -24,7 +24,7 @@ import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { UnflushedWrite } from "./history/line-store.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
-import type { StaleSource } from "./history/stale-source.ts";
+import { mayBeHeld, type StaleSource } from "./history/stale-source.ts";
 import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { Change, VersionedMemory } from "./history/versioned-memory.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -415,6 +415,8 @@ export class UnitCaches {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;
+    const first = this.#explanation.staleSource!;
+    if (!mayBeHeld(first) && !find("spared")) this.#explanation.staleSource = first;
     const standing = this.#standingStage(request);
     if (standing === null) return INVALIDATED;
     this.#explanation.staleSource = standing;

@@ -113,7 +113,7 @@ export class ExpectedDepartures {
 
   /** Nobody knows what is read as a table there. */
   #isForeign({ outcome }: Departure): boolean {
-    if (outcome.hole !== true || outcome.entry_addr === undefined) return false;
+    if (outcome.entry_addr === undefined) return false;
     const address = BigInt(outcome.entry_addr);
     return this.#foreign.some(({ base, bytes }) => address >= base && address < base + bytes);
   }

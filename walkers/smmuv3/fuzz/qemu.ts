@@ -38,6 +38,11 @@ const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
 const EVENTS = COMMANDS + 0x1_0000n;
 const EVENTS_LOG2 = 7;
+/** What the machine puts at the beginning, its device tree; and what is in queues. */
+const FOREIGN = [
+  { base: RAM, bytes: 0x10_0000n },
+  { base: COMMANDS, bytes: 0x2_0000n },
+] as const;
 /** An index of a queue has a further bit, which changes when it wraps. */
 const indices = (log2: number) => 2 ** (log2 + 1) - 1;
 
@@ -119,7 +124,7 @@ export function qemuSmmu(): EmulatorDriver {
       return ["-M", "virt,iommu=smmuv3,highmem=off", "-cpu", "cortex-a57", ...stages];
     },
     props: () => ({}),
-    limits: {},
+    limits: { foreign: FOREIGN },
     events: [
       "smmuv3_config_cache_hit",
       "smmuv3_config_cache_miss",
