@@ -69,6 +69,7 @@ export class ExpectedDepartures {
           seen: { records: seen, departure: still.get(one.line)!, bugs },
         }));
     }
+    left = left.filter((one) => one.seen === undefined || !this.#isForeign(one.seen.departure));
     left = left.filter((one) => !this.#isAnothers(one, records));
     if (this.#expected.silentDenials === true) left = this.#unsaid(left, bugs, records, places);
     this.excused += all.length - left.length;
