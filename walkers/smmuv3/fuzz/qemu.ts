@@ -38,9 +38,9 @@ const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
 const EVENTS = COMMANDS + 0x1_0000n;
 const EVENTS_LOG2 = 7;
-/** What the machine puts at the beginning, its device tree; and what is in queues. */
+/** Flash and registers of devices; what the machine puts at the beginning of memory, its device tree; and what is in queues. */
 const FOREIGN = [
-  { base: RAM, bytes: 0x10_0000n },
+  { base: 0n, bytes: RAM + 0x10_0000n },
   { base: COMMANDS, bytes: 0x2_0000n },
 ] as const;
 /** An index of a queue has a further bit, which changes when it wraps. */
