@@ -53,7 +53,7 @@ const FAULT_BYTES = 32;
  * where no device is. And what is in queues.
  */
 const FOREIGN = [
-  { base: 0n, bytes: RAM },
+  { base: ROM.base, bytes: RAM - ROM.base },
   { base: 0x4_0000_0000n, bytes: 0x4_0000_0000n },
   { base: COMMANDS, bytes: BigInt(COMMAND_BYTES << COMMANDS_LOG2) },
   { base: FAULTS, bytes: BigInt(FAULT_BYTES << FAULTS_LOG2) },
