@@ -242,6 +242,8 @@ export class Judge {
       if (worst === VALID) return true;
       // This page did not fault; the fault may be on a later one.
       if (now.status === OK) return null;
+      // Each page is asked for by itself: where nothing is recorded of this one, what was recorded is of a later one.
+      if (!now.recorded && observed.recorded > 0) return null;
       const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
       return passed && ++fromCaches < MOST_PAGES ? null : false;
     });

@@ -60,13 +60,16 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly features = new SmmuFeatures();
   readonly otherReadings = OTHER_READINGS;
   readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
-  readonly #stage2: Stage2;
+  /** Stage 2 of the stream that is walked for. */
+  readonly second: Stage2;
+  /** Takes stream table entries that break a rule, the first of them by its number; null: none is taken. */
+  leniency: ((rule: number, stream: StreamContext) => boolean) | null = null;
   readonly #structures: StructureReader;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
-    this.#stage2 = new Stage2(this.tables, new StreamContext());
-    this.#structures = new StructureReader(this.tables, this.features, this.#stage2);
+    this.second = new Stage2(this.tables, new StreamContext());
+    this.#structures = new StructureReader(this.tables, this.features, this.second);
   }
 
   get reading(): number {
@@ -80,8 +83,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 
   configure(state: IommuState): void {
     this.features.configure(state);
-    this.#stage2.eventQueue = this.features.eventQueue;
-    this.#stage2.xnx = this.features.xnx;
+    this.second.eventQueue = this.features.eventQueue;
+    this.second.xnx = this.features.xnx;
   }
 
   bind(config: PasidTableConfig): Binding | string {
@@ -148,10 +151,15 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     device.decode(view, at, this.features);
     if (device.config < CONFIG_BYPASS) return this.#refuse(faults.STE_ABORT, out, false);
     const broken = brokenSteRule(device, this.features);
-    if (broken !== 0 && !(broken === S1_CONTEXT_TOO_WIDE && this.#structures.readsBeyond(out)))
+    if (broken !== 0 && !this.#takesAnyway(broken, device, out))
       return this.#refuse(faultOf(STE_RULES, broken), out);
     if (device.stage2Enabled) device.useStage2(view, at, this.features);
     return true;
+  }
+
+  #takesAnyway(broken: number, device: StreamContext, out: WalkResult): boolean {
+    if (broken === S1_CONTEXT_TOO_WIDE && this.#structures.readsBeyond(out)) return true;
+    return this.leniency?.(broken, device) ?? false;
   }
 
   /** 5.2 S1Fmt, S1CDMax, S1DSS: what the stream says about this SubstreamID, or its absence. */
@@ -194,7 +202,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 
   /** 13.6.3: with split-stage ATS, what was translated is an IPA, which stage 2 translates. */
   #translateIpa(request: WalkRequest, device: StreamContext, out: WalkResult): void {
-    const second = this.#stage2;
+    const second = this.second;
     second.stream = device;
     // 3.9.1.3: without a SubstreamID, or where PASIDTT is 0, it is unprivileged and of data.
     const asItSays = this.features.translatedPasids && request.pasid !== NO_PASID;
@@ -233,8 +241,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       process.bypass = true;
       return true;
     }
-    this.#stage2.stream = device;
-    this.#stage2.privileged = true;
+    this.second.stream = device;
+    this.second.privileged = true;
     if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
     const { view, at } = this.tables;
     if (!SubstreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_CD, out, true, "PASID_INVALID");
@@ -255,7 +263,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   translate(request: WalkRequest, device: StreamContext, process: SubstreamContext, out: WalkResult): void {
     const access = accessOf(request.access, device.instcfg);
     const privileged = privilegeOf(request, device.privcfg);
-    const second = device.stage2Enabled ? this.#stage2 : null;
+    const second = device.stage2Enabled ? this.second : null;
     if (second !== null) {
       second.stream = device;
       second.privileged = privileged;
@@ -331,7 +339,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       return this.#stage1Fault(faults.F_TRANSLATION, "PERMISSION", NO_LEVEL, process, out);
 
     const walk = this.#stage1;
-    const status = walk.walk(this.tables, half.tables, hi, lo, second, out);
+    const status = walk.walk(this.tables, half.tables, hi, lo, second?.forTables ?? null, out);
     if (status === SECOND_STAGE_FAULT) return false;
     if (status !== WALKED) {
       this.tables.blame(out);

@@ -5,6 +5,8 @@ import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
 import { Cd } from "../cd.ts";
 import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
 import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
+import { basesThroughStage2 } from "./bases-through-stage2.ts";
+import { startAnywhere, startUnchecked } from "./stage2-start.ts";
 import { L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
 import type { StreamContext } from "../stream-context.ts";
 import type { SubstreamContext } from "../substream-context.ts";
@@ -73,6 +75,13 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "starts a stage 2 walk one level lower than S2SL0 says",
     source: "IHI 0070, 5.2 S2SL0",
     misreads: [misreading(Ste, { S2SL0: (level) => (level === 0n ? 0n : level - 1n) })],
+  },
+  {
+    name: "stage-2-start-unchecked",
+    text: "starts a stage 2 walk at levels that S2T0SZ leaves no bits for",
+    source: "IHI 0070, 5.2 S2SL0",
+    walker: startUnchecked,
+    contexts: { device: startAnywhere },
   },
   {
     name: "stage-2-updates",
@@ -175,6 +184,12 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "applies APTable and its like although CD.HAD disables them",
     source: "IHI 0070, 5.4 HAD0",
     misreads: [misreading(Cd, { HAD0: 0, HAD1: 0 })],
+  },
+  {
+    name: "bases-through-stage-2",
+    text: "puts the bases of stage 1 tables through stage 2, both roots' with the descriptor, not what it fetches",
+    source: "IHI 0070, 3.3.2; DDI 0487, D8.2",
+    walker: basesThroughStage2,
   },
   // ── descriptors ──
   {
