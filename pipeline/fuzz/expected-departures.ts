@@ -61,9 +61,13 @@ export class ExpectedDepartures {
       if (left.length === 0) break;
       const seen = misread(records, places, made);
       const still = new Map(judgeWorld(seen, null, codeAliases, made).map((one) => [one.line, one]));
-      left = left.filter(({ line }) => still.has(line));
       // With all of them made, it is what the device goes by.
-      if (made === bugs)
+      const whole = made === bugs;
+      left = left.filter(({ line }) => {
+        const one = still.get(line);
+        return one !== undefined && !(whole && this.#isForeign(one));
+      });
+      if (whole)
         left = left.map((one) => ({
           ...one,
           seen: { records: seen, departure: still.get(one.line)!, bugs },

@@ -7,7 +7,7 @@ import type { Fault } from "../fault.ts";
 import type { Layout } from "../layout.ts";
 
 /** What a structure reads as. */
-interface Misreading {
+export interface Misreading {
   readonly layout: Layout;
   /** Changes the structure's words in `view`, from byte 0. */
   change(view: DataView, littleEndian: boolean, level: number): void;

@@ -59,7 +59,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly tables: TableReader;
   readonly features = new SmmuFeatures();
   readonly otherReadings = OTHER_READINGS;
-  readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
+  /** Stage 1 of what is walked. */
+  readonly stage1 = new Vmsav864Walk(1, Stage1Descriptor);
   /** Stage 2 of the stream that is walked for. */
   readonly second: Stage2;
   /** Takes stream table entries that break a rule, the first of them by its number; null: none is taken. */
@@ -279,11 +280,11 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     } else {
       out.asid = process.asid;
       if (!this.#translateStage1(hi, lo, access, privileged, process, second, out)) return;
-      hi = frameHi(this.#stage1.frame);
-      lo = frameLo(this.#stage1.frame) | (lo & FRAME_MASK);
-      groupShift = this.#stage1.groupShift;
+      hi = frameHi(this.stage1.frame);
+      lo = frameLo(this.stage1.frame) | (lo & FRAME_MASK);
+      groupShift = this.stage1.groupShift;
       if (second !== null) {
-        out.ipaFrame = this.#stage1.frame;
+        out.ipaFrame = this.stage1.frame;
         out.firstShift = out.pageShift;
       }
     }
@@ -338,7 +339,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (half.noUnprivileged && !privileged)
       return this.#stage1Fault(faults.F_TRANSLATION, "PERMISSION", NO_LEVEL, process, out);
 
-    const walk = this.#stage1;
+    const walk = this.stage1;
     const status = walk.walk(this.tables, half.tables, hi, lo, second?.forTables ?? null, out);
     if (status === SECOND_STAGE_FAULT) return false;
     if (status !== WALKED) {
@@ -367,7 +368,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 
   /** 3.13.5: a hardware update of the stage 1 leaf is a write, which stage 2 must allow at the leaf's IPA. */
   #updatable(access: number, process: SubstreamContext, second: Stage2, out: WalkResult): boolean {
-    const walk = this.#stage1;
+    const walk = this.stage1;
     const update =
       (process.ha && !stage1AccessFlag(walk)) ||
       (process.hardwareDirty && (access & WRITE) !== 0 && writableClean(walk));
@@ -404,7 +405,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 }
 
 /** VA[55] selects TTB0 or TTB1 (3.4.1); a regime with one privilege level has TTB0 alone. */
-function selectHalf(process: SubstreamContext, hi: number): AddressHalf {
+export function selectHalf(process: SubstreamContext, hi: number): AddressHalf {
   return !process.onePrivilege && (hi & 0x80_0000) !== 0 ? process.high : process.low;
 }
 

@@ -2,13 +2,10 @@ import { FRAME_SHIFT, frameHi, frameLo, frameOf, framesIn } from "../../memory.t
 import { FOR_TABLE, type SecondStage } from "../../page-tables/stage.ts";
 import { EXECUTE, READ, type WalkRequest, WRITE } from "../../request.ts";
 import type { WalkResult } from "../../result.ts";
-import { C_BAD_CD, F_WALK_EABT } from "../faults.ts";
+import { C_BAD_CD, F_ADDR_SIZE, F_WALK_EABT } from "../faults.ts";
 import { BEFORE_HIGH, brokenCdRule } from "../rules-cd.ts";
 import { type AddressHalf, SubstreamContext } from "../substream-context.ts";
-import type { SmmuV3Walker } from "../walker.ts";
-
-/** Bit 55 of an address, which selects the half, in its high word. */
-const VA_55 = 0x80_0000;
+import { type SmmuV3Walker, selectHalf } from "../walker.ts";
 
 /**
  * What IHI 0070 3.3.2 has stage 2 translate of a stage 1 walk is every descriptor's address. Here it is where each table
@@ -52,7 +49,7 @@ class TableBases implements SecondStage {
   /** A walk of stage 1 begins, at a root that has been translated. */
   begin({ addrHi }: WalkRequest, process: SubstreamContext): void {
     this.#process = process;
-    this.#granule = ((addrHi & VA_55) === 0 ? process.low : process.high).granule;
+    this.#granule = selectHalf(process, addrHi).granule;
     this.#atRoot = true;
   }
 
@@ -82,9 +79,13 @@ class TableBases implements SecondStage {
     }
     const { second, features } = this.#smmu;
     const base = frame - (frame % framesIn(this.#granule));
-    if (!second.translate(frameHi(base), frameLo(base), access, purpose, out)) {
-      const { r, s } = this.#process;
+    const { r, s, outputBits } = this.#process;
+    // Only where the address size of the table was not checked before.
+    const wide = base >= framesIn(outputBits);
+    if (wide) out.fail(F_ADDR_SIZE, F_ADDR_SIZE.reason);
+    if (wide || !second.translate(frameHi(base), frameLo(base), access, purpose, out)) {
       out.stage = 1;
+      out.faultClass = "TT";
       out.recorded = features.eventQueue && (r || s || out.fault === F_WALK_EABT);
       return false;
     }

@@ -32,7 +32,9 @@ const EVENTQ_CONS = SMMU + 0x1_00acn;
 /** Memory that is no world's, above what the machine puts at the beginning of it: both queues, of 4 KiB. */
 const RAM = 0x4000_0000n;
 const MEMORY = { base: RAM + 0x40_0000n, bytes: 0x3c0_0000n } as const;
-const FLASH = { base: 0n, bytes: 0x800_0000n } as const;
+/** What the processor does, at the beginning of the flash; the rest of that is zeros. */
+const FIRMWARE = { base: 0n, bytes: 0x1000n } as const;
+const FLASH = { base: FIRMWARE.bytes, bytes: 0x7ff_f000n } as const;
 const COMMANDS = RAM + 0x30_0000n;
 const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
@@ -65,7 +67,7 @@ const NESTED_VERSION = 9;
 
 /** A processor that does nothing: `wfi` and back to it. */
 function firmware(): Uint8Array {
-  const bytes = new Uint8Array(4096);
+  const bytes = new Uint8Array(Number(FIRMWARE.bytes));
   new DataView(bytes.buffer).setUint32(0, 0xd503_207f, true);
   new DataView(bytes.buffer).setUint32(4, 0x17ff_ffff, true);
   return bytes;
@@ -119,7 +121,7 @@ export function qemuSmmu(): EmulatorDriver {
       return ["-M", "virt,iommu=smmuv3,highmem=off", "-cpu", "cortex-a57", ...stages];
     },
     props: () => ({}),
-    limits: {},
+    limits: { foreign: [FIRMWARE] },
     events: [
       "smmuv3_config_cache_hit",
       "smmuv3_config_cache_miss",
