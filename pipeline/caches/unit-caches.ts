@@ -415,10 +415,20 @@ export class UnitCaches {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;
+    if (this.#stoppedLine !== 0) this.#preferBehindStop(request, accept);
     const standing = this.#standingStage(request);
     if (standing === null) return INVALIDATED;
     this.#explanation.staleSource = standing;
     return VALID;
+  }
+
+  /** Where the queue has stopped, what stands behind that explains an answer before what had taken effect. */
+  #preferBehindStop(request: WalkRequest, accept: (walk: WalkResult) => boolean): void {
+    const explanation = this.#explanation;
+    const found = explanation.staleSource!;
+    if (found.behindStop) return;
+    const all = explanation.findAll(request, "invalidated", accept);
+    explanation.staleSource = all.find(({ behindStop }) => behindStop) ?? found;
   }
 
   /** What a dropped translation of both stages has left: an entry of one that has changed, and that nothing covers. */
