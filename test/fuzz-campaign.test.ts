@@ -194,6 +194,28 @@ describe("what is known of a device", () => {
     expect(departures(0xfec0_1000n)).toMatchObject([{ outcome: { name: "LCT.1" } }]);
   });
 
+  it("what stands there is not known to a device that makes a known mistake either", async () => {
+    const { bugs } = await mistake("intel", "root-reserved");
+    const layout = (await VENDORS.intel.fuzzing()).structures.find(({ name }) => name === "VT-d root entry")!;
+    const places = {
+      entryAt: (at: bigint) => (at === 0x1000n ? { layout, littleEndian: true, uses: [] } : undefined),
+    };
+    const answered = (code: string): WorldRecord[] => [
+      { type: "ram", addr: "0x0", size: "0x100000" },
+      // Bit 1 is reserved, and the context table has no memory.
+      { type: "mem", addr: "0x1000", data: "0300c0fe000000000000000000000000" },
+      { type: "iommu", id: "iommu0", model: "intel", regs: { rtaddr: "0x1000" } },
+      { type: "dma", iommu: "iommu0", dev: "00:03.0", addr: "0x0", observed: { result: "fault", code } },
+    ];
+    const departures = (base: bigint) =>
+      new ExpectedDepartures(
+        { ...NOTHING_EXPECTED, bugs },
+        { ...NO_LIMITS, foreign: [{ base, bytes: 4096n }] },
+      ).judge(answered("0x2"), places);
+    expect(departures(0xfec0_0000n)).toEqual([]);
+    expect(departures(0xfec0_1000n)).toMatchObject([{ outcome: { name: "LRT.3" } }]);
+  });
+
   it("its commands have no larger operands than it takes", async () => {
     const name = "PASID-based-IOTLB invalidate";
     const limits = { ...NO_LIMITS, commands: { [name]: { AM: 3 } } };

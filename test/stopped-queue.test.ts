@@ -217,6 +217,26 @@ it("an answer that is nearly what is still held behind the stop differs in what 
   expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
 });
 
+it("of two translations that give an answer, the one is taken whose invalidation stands behind the stop", async () => {
+  const { scenario, table, bad, everything } = MACHINES["VT-d: FSTS_REG"]!();
+  const large = table.entry(A, 2);
+  const read = (offset: bigint) =>
+    scenario.dma({ dev: "00:02.0", addr: A + offset, access: "r" }, OLD + offset);
+  scenario.put(large, OLD | 0x83n);
+  read(0x3000n);
+  scenario.put(large, OLD | 0x81n);
+  scenario.cmd(...everything);
+  read(0x5000n);
+  scenario
+    .cmd(...bad)
+    .put(large, 0n)
+    .cmd(...everything);
+  const seq = read(0x4000n);
+  const run = await scenario.run();
+  expect(run.verdict(seq)).toBe("stale");
+  expect(run.rules()).toEqual(["bad-command", "stopped-queue"]);
+});
+
 it.each([true, false])(
   "what a context leads to whose invalidation stands behind it is held, as that may be (all restarts are recorded: %s)",
   async (restartsRecorded) => {

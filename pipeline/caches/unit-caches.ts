@@ -24,7 +24,7 @@ import type { CachedIommu } from "./history/cached-iommu.ts";
 import type { UnflushedWrite } from "./history/line-store.ts";
 import { PastWalks, type Structure } from "./history/past-walks.ts";
 import { RootChanges } from "./history/root-changes.ts";
-import type { StaleSource } from "./history/stale-source.ts";
+import { mayBeHeld, type StaleSource } from "./history/stale-source.ts";
 import type { UnflushedWrites } from "./history/unflushed-writes.ts";
 import type { Change, VersionedMemory } from "./history/versioned-memory.ts";
 import { PendingInvalidations } from "./invalidations/pending.ts";
@@ -415,20 +415,12 @@ export class UnitCaches {
     const find = (scope: Scope) => this.#explanation.find(request, scope, accept);
     if (find("uninvalidated") || find("valid")) return VALID;
     if (!find("invalidated")) return UNEXPLAINED;
-    if (this.#stoppedLine !== 0) this.#preferBehindStop(request, accept);
+    const first = this.#explanation.staleSource!;
+    if (!mayBeHeld(first) && !find("spared")) this.#explanation.staleSource = first;
     const standing = this.#standingStage(request);
     if (standing === null) return INVALIDATED;
     this.#explanation.staleSource = standing;
     return VALID;
-  }
-
-  /** Where the queue has stopped, what stands behind that explains an answer before what had taken effect. */
-  #preferBehindStop(request: WalkRequest, accept: (walk: WalkResult) => boolean): void {
-    const explanation = this.#explanation;
-    const found = explanation.staleSource!;
-    if (found.behindStop) return;
-    const all = explanation.findAll(request, "invalidated", accept);
-    explanation.staleSource = all.find(({ behindStop }) => behindStop) ?? found;
   }
 
   /** What a dropped translation of both stages has left: an entry of one that has changed, and that nothing covers. */

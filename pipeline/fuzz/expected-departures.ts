@@ -61,18 +61,15 @@ export class ExpectedDepartures {
       if (left.length === 0) break;
       const seen = misread(records, places, made);
       const still = new Map(judgeWorld(seen, null, codeAliases, made).map((one) => [one.line, one]));
+      left = left.filter(({ line }) => still.has(line));
       // With all of them made, it is what the device goes by.
-      const whole = made === bugs;
-      left = left.filter(({ line }) => {
-        const one = still.get(line);
-        return one !== undefined && !(whole && this.#isForeign(one));
-      });
-      if (whole)
+      if (made === bugs)
         left = left.map((one) => ({
           ...one,
           seen: { records: seen, departure: still.get(one.line)!, bugs },
         }));
     }
+    left = left.filter((one) => one.seen === undefined || !this.#isForeign(one.seen.departure));
     left = left.filter((one) => !this.#isAnothers(one, records));
     if (this.#expected.silentDenials === true) left = this.#unsaid(left, bugs, records, places);
     this.excused += all.length - left.length;
@@ -117,7 +114,7 @@ export class ExpectedDepartures {
 
   /** Nobody knows what is read as a table there. */
   #isForeign({ outcome }: Departure): boolean {
-    if (outcome.hole !== true || outcome.entry_addr === undefined) return false;
+    if (outcome.entry_addr === undefined) return false;
     const address = BigInt(outcome.entry_addr);
     return this.#foreign.some(({ base, bytes }) => address >= base && address < base + bytes);
   }

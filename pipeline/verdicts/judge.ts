@@ -7,7 +7,7 @@ import { FAULT, MSI, OK, type WalkResult } from "../../walkers/result.ts";
 import { INVALIDATED, UNEXPLAINED, VALID } from "../caches/answers/explanation.ts";
 import type { UnflushedWrite } from "../caches/history/line-store.ts";
 import { sameAnswer } from "../caches/history/past-walks.ts";
-import { type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
+import { mayBeHeld, type StaleSource, sameProblem } from "../caches/history/stale-source.ts";
 import type { UnitCaches } from "../caches/unit-caches.ts";
 import { DIFFERENCES, type Difference, Outcome, type Verdict } from "../iommus/outcome.ts";
 import { advance, bytesToEnd, bytesToPageEnd, type Effort } from "../iommus/request-walk.ts";
@@ -166,9 +166,7 @@ export class Judge {
   ): { readonly verdict: Verdict; readonly invalidated: boolean } {
     const verdict = this.#explain(record, request, caches, comparison);
     if (verdict !== "stale-after-invalidation") return { verdict, invalidated: false };
-    const { change, behindStop, coveredSince } = this.staleSource!;
-    const held = behindStop || (change !== null && !coveredSince(change.time));
-    return { verdict: held ? "stale" : verdict, invalidated: true };
+    return { verdict: mayBeHeld(this.staleSource!) ? "stale" : verdict, invalidated: true };
   }
 
   /**

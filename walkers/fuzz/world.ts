@@ -35,7 +35,10 @@ export interface Limits {
   readonly ram?: readonly MemoryRange[];
   /** Whether faults are recorded cannot be told; absent: it can. */
   readonly unlogged?: boolean;
-  /** Where something else than memory answers: what comes of tables there is not known. Absent: nowhere. */
+  /**
+   * Where something else than memory answers, or memory that is not the world's: what comes of tables there is not known. Absent:
+   * nowhere.
+   */
   readonly foreign?: readonly MemoryRange[];
   /** Largest values of fields of commands, by the command's name: it refuses what is larger. Absent: it takes what it should. */
   readonly commands?: Readonly<Record<string, Readonly<Record<string, number>>>>;

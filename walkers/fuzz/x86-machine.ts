@@ -15,10 +15,13 @@ export const X86_RAM: readonly MemoryRange[] = [
   { base: 0n, bytes: 0xa_0000n },
   { base: 0x10_0000n, bytes: X86_MEMORY.base + X86_MEMORY.bytes - 0x10_0000n },
 ];
+/** Memory that is no world's: the queues of whoever drives the machine, in two parts of 64 KiB. */
+export const X86_OWN: MemoryRange = { base: 0x1_0000n, bytes: 0x2_0000n };
 /** Where registers of devices may be placed. */
 export const X86_WINDOW = 0xe000_0000n;
-/** Video memory and option ROMs; registers of all kinds and the firmware, up to 4 GiB. */
+/** What is in queues; video memory and option ROMs; registers of all kinds and the firmware, up to 4 GiB. */
 export const X86_FOREIGN: readonly MemoryRange[] = [
+  X86_OWN,
   { base: 0xa_0000n, bytes: 0x6_0000n },
   { base: X86_WINDOW, bytes: 0x1_0000_0000n - X86_WINDOW },
 ];

@@ -7,7 +7,7 @@ import type { Translations } from "../held/translations.ts";
 import type { CachedIommu } from "../history/cached-iommu.ts";
 import type { PastWalks } from "../history/past-walks.ts";
 import type { RootChanges } from "../history/root-changes.ts";
-import type { StaleSource } from "../history/stale-source.ts";
+import { mayBeHeld, type StaleSource } from "../history/stale-source.ts";
 import type { VersionedMemory } from "../history/versioned-memory.ts";
 import type { PendingInvalidations } from "../invalidations/pending.ts";
 
@@ -17,8 +17,13 @@ export type Scope =
   | "uninvalidated"
   /** Those that nothing has invalidated: an invalidation may have been issued, and not completed. */
   | "valid"
+  /** Those too that an invalidation has covered and that may be held all the same (`mayBeHeld`). */
+  | "spared"
   /** Those too that an invalidation has covered. */
   | "invalidated";
+
+/** Whether what an invalidation has covered is looked at. */
+export const looksBehind = (scope: Scope): boolean => scope === "invalidated" || scope === "spared";
 
 /** Whether a walk's result is the answer that is to be explained. */
 export type Accept = (walk: WalkResult) => boolean;
@@ -70,6 +75,7 @@ export class CacheQuestion {
 
   /** Something gives the answer. @returns whether that is enough */
   found(staleSource: StaleSource): boolean {
+    if (this.scope === "spared" && !mayBeHeld(staleSource)) return false;
     this.staleSource = staleSource;
     this.#all?.push(staleSource);
     return this.#all === null;

@@ -8,7 +8,7 @@ import { isWhole } from "../held/left-behind.ts";
 import { type StaleAnswer, staleAnswer } from "../history/stale-source.ts";
 import type { Change } from "../history/versioned-memory.ts";
 import { placeOfContext } from "../invalidations/pending.ts";
-import type { CacheQuestion, HeldState } from "./cache-question.ts";
+import { type CacheQuestion, type HeldState, looksBehind } from "./cache-question.ts";
 
 /** Answers that come from cached device contexts and PASID entries. */
 export class ContextAnswers {
@@ -23,7 +23,7 @@ export class ContextAnswers {
   /** Whether a version may explain the answer. */
   inScope(version: ContextVersion, ofPasid: boolean): boolean {
     const { scope, asOf } = this.#question;
-    if (scope === "invalidated") return true;
+    if (looksBehind(scope)) return true;
     if (!isValid(version)) return false;
     return scope === "valid" || !this.#held.pending.coverContext(version.tag, ofPasid, version.filled, asOf);
   }

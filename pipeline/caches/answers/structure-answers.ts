@@ -4,7 +4,7 @@ import type { Extent } from "../held/page-ranges.ts";
 import type { TagSet } from "../held/tag-sets.ts";
 import type { Translations } from "../held/translations.ts";
 import { type StaleSource, staleAnswer } from "../history/stale-source.ts";
-import type { CacheQuestion, HeldState } from "./cache-question.ts";
+import { type CacheQuestion, type HeldState, looksBehind } from "./cache-question.ts";
 
 /** Answers of walks that go on from a table entry above the last level, as it was. */
 export class StructureAnswers {
@@ -31,7 +31,7 @@ export class StructureAnswers {
         const { time } = entry;
         const invalidated =
           entry.invalidated || time <= set.epoch || entries.ranges.cover(set, hi, lo, time, region, device);
-        if (invalidated && scope !== "invalidated") continue;
+        if (invalidated && !looksBehind(scope)) continue;
         const place = (inv: Invalidation) => entries.ranges.place(inv, set, hi, lo, region, device);
         const invalidationPending =
           time <= set.unknownBefore ||

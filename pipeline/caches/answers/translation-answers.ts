@@ -6,7 +6,7 @@ import { type AskedRanges, type Extent, extentOf } from "../held/page-ranges.ts"
 import type { TagSet } from "../held/tag-sets.ts";
 import type { TranslationContext } from "../held/translation-context.ts";
 import { staleAnswer } from "../history/stale-source.ts";
-import type { CacheQuestion, HeldState } from "./cache-question.ts";
+import { type CacheQuestion, type HeldState, looksBehind } from "./cache-question.ts";
 import type { ContextAnswers } from "./context-answers.ts";
 
 /** Answers that come from translations of pages. */
@@ -32,12 +32,12 @@ export class TranslationAnswers {
     const { request, scope } = this.#question;
     const { addrHi: hi, addrLo: lo } = request;
     for (let shift = set.nextShift(0); shift !== 0; shift = set.nextShift(shift)) {
-      if (set.anySuperseded || scope === "invalidated")
+      if (set.anySuperseded || looksBehind(scope))
         for (const entry of translations.earlier(set, shift, hi, lo))
           if (this.#tell(set, shift, entry, left)) return true;
       if (!translations.find(set, shift, hi, lo)) continue;
       const { context, time, invalidated } = translations;
-      if (invalidated && scope !== "invalidated") continue;
+      if (invalidated && !looksBehind(scope)) continue;
       const latest = { context, time, invalidated };
       if (this.#tell(set, shift, latest, left)) return true;
     }
@@ -52,14 +52,14 @@ export class TranslationAnswers {
     // Entered on the way of this very request, by way of a context that is old: that one is what answers.
     if (time === this.#held.memory.time || (left !== null && isAnothers(entry, left))) return false;
     let invalidated = entry.invalidated || time <= set.epoch;
-    if (invalidated && scope !== "invalidated") return false;
+    if (invalidated && !looksBehind(scope)) return false;
     const read = this.#held.past.walkAsOf(entry, request);
     if (read === null || !accept(read.value)) return false;
     const then = set.leafShift !== 0 ? groupOf(read.value, shift) : read.value;
     if (then === null) return false;
     const device = this.#held.contexts.pair(entry.context)?.deviceId ?? 0;
     invalidated ||= translations.ranges.cover(set, hi, lo, time, then, device);
-    if (invalidated && scope !== "invalidated") return false;
+    if (invalidated && !looksBehind(scope)) return false;
     const extent = extentOf(then);
     const place = (inv: Invalidation) => translations.ranges.place(inv, set, hi, lo, extent, device);
     const invalidationPending =

@@ -74,6 +74,14 @@ export interface StaleSource {
   readonly valid: () => boolean;
 }
 
+/**
+ * Whether what an invalidation has covered may be held all the same: it stands behind a command at which the queue has stopped, or
+ * the change that is not shown came later.
+ */
+export function mayBeHeld({ behindStop, change, coveredSince }: StaleSource): boolean {
+  return behindStop || (change !== null && !coveredSince(change.time));
+}
+
 /** Whether two entries are stale for the same change. */
 export function sameProblem(a: StaleSource, b: StaleSource): boolean {
   if (a.change === null || b.change === null) return a.change === b.change && a.root === b.root;

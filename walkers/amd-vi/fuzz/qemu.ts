@@ -5,7 +5,14 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import {
+  haltingFirmware,
+  X86_FOREIGN,
+  X86_MEMORY,
+  X86_OWN,
+  X86_RAM,
+  X86_WINDOW,
+} from "../../fuzz/x86-machine.ts";
 import { AMD_VI_FAULT_RECORD } from "../fault-record.ts";
 import {
   DEV_TAB_HARDWARE_ERROR,
@@ -31,8 +38,8 @@ const STATUS = UNIT + 0x2020n;
 const EVENT_INT = 2n;
 
 /** Memory that is no world's: both rings, of 256 entries, and where their bases say so. */
-const COMMANDS = 0x1_0000n;
-const EVENTS = 0x2_0000n;
+const COMMANDS = X86_OWN.base;
+const EVENTS = COMMANDS + 0x1_0000n;
 const RING_BYTES = 4096;
 const COMMAND_BYTES = 16;
 const RING_LENGTH = 8n << 56n;

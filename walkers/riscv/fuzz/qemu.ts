@@ -40,11 +40,6 @@ const IOATC_ENTRIES = 1024;
 const TELLS_PPN = 10.1;
 /** Where it boots from. */
 const ROM = { base: 0x1000n, bytes: 0xf000n } as const;
-/** Flash and the windows of PCIe, below the memory and above it: they are read as ones where no device is. */
-const FOREIGN = [
-  { base: 0x2000_0000n, bytes: RAM - 0x2000_0000n },
-  { base: 0x4_0000_0000n, bytes: 0x4_0000_0000n },
-] as const;
 /** Memory that is no world's: both queues. */
 const COMMANDS = RAM + 0x10_0000n;
 const COMMAND_BYTES = 16;
@@ -52,6 +47,14 @@ const COMMANDS_LOG2 = 8;
 const FAULTS = RAM + 0x20_0000n;
 /** Room for all of one request: a copy that is refused goes on, with a record for each of its bytes at worst. */
 const FAULTS_LOG2 = 12;
+const FAULT_BYTES = 32;
+/** Flash and the windows of PCIe, below the memory and above it: they are read as ones where no device is. And what is in queues. */
+const FOREIGN = [
+  { base: 0x2000_0000n, bytes: RAM - 0x2000_0000n },
+  { base: 0x4_0000_0000n, bytes: 0x4_0000_0000n },
+  { base: COMMANDS, bytes: BigInt(COMMAND_BYTES << COMMANDS_LOG2) },
+  { base: FAULTS, bytes: BigInt(FAULT_BYTES << FAULTS_LOG2) },
+] as const;
 const queueBase = (address: bigint, log2: number) => ((address >> 12n) << 10n) | BigInt(log2 - 1);
 
 /** IODIR.INVAL_DDT, IOTINVAL.VMA and IOTINVAL.GVMA without operands: of everything. */

@@ -32,14 +32,20 @@ const EVENTQ_CONS = SMMU + 0x1_00acn;
 /** Memory that is no world's, above what the machine puts at the beginning of it: both queues, of 4 KiB. */
 const RAM = 0x4000_0000n;
 const MEMORY = { base: RAM + 0x40_0000n, bytes: 0x3c0_0000n } as const;
+const FLASH = { base: 0n, bytes: 0x800_0000n } as const;
 /** What the processor does, at the beginning of the flash; the rest of that is zeros. */
-const FIRMWARE = { base: 0n, bytes: 0x1000n } as const;
-const FLASH = { base: FIRMWARE.bytes, bytes: 0x7ff_f000n } as const;
+const FIRMWARE = { base: FLASH.base, bytes: 0x1000n } as const;
 const COMMANDS = RAM + 0x30_0000n;
 const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
 const EVENTS = COMMANDS + 0x1_0000n;
 const EVENTS_LOG2 = 7;
+/** What the processor does; what the machine puts at the beginning of memory, its device tree; and what is in queues. */
+const FOREIGN = [
+  FIRMWARE,
+  { base: RAM, bytes: 0x10_0000n },
+  { base: COMMANDS, bytes: 0x2_0000n },
+] as const;
 /** An index of a queue has a further bit, which changes when it wraps. */
 const indices = (log2: number) => 2 ** (log2 + 1) - 1;
 
@@ -121,7 +127,7 @@ export function qemuSmmu(): EmulatorDriver {
       return ["-M", "virt,iommu=smmuv3,highmem=off", "-cpu", "cortex-a57", ...stages];
     },
     props: () => ({}),
-    limits: { foreign: [FIRMWARE] },
+    limits: { foreign: FOREIGN },
     events: [
       "smmuv3_config_cache_hit",
       "smmuv3_config_cache_miss",

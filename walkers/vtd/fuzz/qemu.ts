@@ -5,7 +5,14 @@ import {
   type EmulatorDriver,
   FUNCTIONS,
 } from "../../fuzz/emulator.ts";
-import { haltingFirmware, X86_FOREIGN, X86_MEMORY, X86_RAM, X86_WINDOW } from "../../fuzz/x86-machine.ts";
+import {
+  haltingFirmware,
+  X86_FOREIGN,
+  X86_MEMORY,
+  X86_OWN,
+  X86_RAM,
+  X86_WINDOW,
+} from "../../fuzz/x86-machine.ts";
 import {
   ExtendedCapabilityRegister,
   GlobalCommandRegister,
@@ -30,9 +37,9 @@ const IQE = 1 << 4;
 /** IQA_REG.DW: descriptors of 256 bits. */
 const DW = 1n << 11n;
 /** The queue: 4 KiB of memory that is no world's, and where a wait writes that it is complete. */
-const QUEUE = 0x1_0000n;
+const QUEUE = X86_OWN.base;
 const QUEUE_BYTES = 4096;
-const STATUS = 0x2_0000n;
+const STATUS = QUEUE + 0x1_0000n;
 /** An invalidation wait that writes its status. */
 const WAIT = [0x25n, STATUS] as const;
 
