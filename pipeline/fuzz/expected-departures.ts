@@ -13,7 +13,7 @@ import { type Departure, judgeWorld } from "./judge.ts";
 export interface Expectations {
   /** Codes that the device gives for others. */
   readonly codeAliases: CodeAliases;
-  /** Mistakes that it makes. Of each only what entries and registers read as, and what contexts come to, and walkers are made to do, counts. */
+  /** Mistakes that it makes. Of each what entries and registers read as, what contexts come to and what walkers do counts. */
   readonly bugs: readonly Bug[];
   /** It records no fault where a cached translation denies the access. */
   readonly silentDenials?: boolean;
