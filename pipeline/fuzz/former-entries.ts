@@ -9,10 +9,11 @@ import { type Departure, judgeWorld, type SeenDeparture } from "./judge.ts";
 
 /**
  * What a request departs from as well without the last change of one of the entries that its walk reads; null: there is no
- * such change, or a command came after each, or the answer is right without it, or no nearer to what was expected.
+ * such change, or a command came after each, or the answer is right without it, or is no nearer to what was expected where it has to be.
  * @param places of the entries, as records have addresses, in the order of the walk
  * @param bugs mistakes that are made beside
  * @param isOther whether one is another departure than that of the entry as it is
+ * @param nearer the answer has to be no further from what was expected then
  */
 export function formerDeparture(
   records: readonly WorldRecord[],
@@ -21,6 +22,7 @@ export function formerDeparture(
   codeAliases: CodeAliases,
   bugs: readonly Bug[],
   isOther: (departure: Departure) => boolean,
+  nearer: boolean,
 ): SeenDeparture | null {
   if (outcome.verdict !== "mismatch" || (answer.code !== undefined && answer.code === outcome.code))
     return null;
@@ -29,7 +31,7 @@ export function formerDeparture(
     if (before === null) continue;
     const departure = judgeWorld(before, null, codeAliases, bugs).find((one) => one.line === line);
     if (departure?.outcome.verdict !== "mismatch" || !isOther(departure)) continue;
-    const further = outcome.result === answer.result && departure.outcome.result !== answer.result;
+    const further = nearer && outcome.result === answer.result && departure.outcome.result !== answer.result;
     if (!further) return { records: before, departure, bugs };
   }
   return null;

@@ -103,7 +103,7 @@ export function signaturesOf(
     const place = places.get(departure)!;
     const of = (seen: SeenDeparture | null | undefined) =>
       seen ? signaturesOf(seen.records, [seen.departure], codeAliases, shrunk, fuzzing, seen.bugs)[0]! : null;
-    const former = place.includes(".") ? null : attribution.formerOf(departure);
+    const former = place.includes(".") ? null : attribution.formerOf(departure, true);
     const before = of(former);
     const signature: Signature = {
       ...(before === null
@@ -111,7 +111,7 @@ export function signaturesOf(
         : signatureOf(sinceChanged(before.where), former!.departure)),
       also: () =>
         [
-          before ?? of(attribution.formerOf(departure)),
+          before ?? of(attribution.formerOf(departure, false)),
           of(departure.seen),
           of(firstDeparture(records, departure, codeAliases, bugs)),
         ].flatMap((one) => (one === null ? [] : [one.text, ...one.also()])),
@@ -181,8 +181,8 @@ class Attribution {
     return this.#places;
   }
 
-  /** What it departs from in an entry that has changed since; null: in what there is. */
-  formerOf(departure: Departure): SeenDeparture | null {
+  /** What it departs from in an entry that has changed since; null: in what there is. @param nearer see `formerDeparture` */
+  formerOf(departure: Departure, nearer: boolean): SeenDeparture | null {
     const kind = kindOf(departure);
     return formerDeparture(
       this.#records,
@@ -191,6 +191,7 @@ class Attribution {
       this.#codeAliases,
       this.#bugs,
       (one) => kindOf(one) !== kind,
+      nearer,
     );
   }
 
