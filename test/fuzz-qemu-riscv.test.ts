@@ -191,10 +191,11 @@ describe("what became of a device's request", () => {
   });
 });
 
-it("what is read as a table in flash or in a window of PCIe is not known: nothing answers there, and that is read as ones", () => {
+it("what is read as a table in registers, flash or a window of PCIe is not known, nor what it boots from", () => {
   const isForeign = (address: bigint) =>
     driver.limits.foreign!.some(({ base, bytes }) => address >= base && address < base + bytes);
-  expect([0x3fff_f000n, 0x7fff_f000n, 0x4_8140_0000n].map(isForeign)).toEqual([true, true, true]);
+  const foreign = [0x1000n, 0x200_0840n, 0x3fff_f000n, 0x7fff_f000n, 0x8010_0000n, 0x4_8140_0000n];
+  expect(foreign.map(isForeign)).not.toContain(false);
   // Memory, and what no device answers for: a load there fails, as it should.
-  expect([0n, 0x1000n, 0x8000_0000n, 0x2_8140_8000n, 0x10_8142_c000n].map(isForeign)).not.toContain(true);
+  expect([0n, 0x8000_0000n, 0x2_8140_8000n, 0x10_8142_c000n].map(isForeign)).not.toContain(true);
 });

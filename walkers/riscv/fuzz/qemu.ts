@@ -48,9 +48,12 @@ const FAULTS = RAM + 0x20_0000n;
 /** Room for all of one request: a copy that is refused goes on, with a record for each of its bytes at worst. */
 const FAULTS_LOG2 = 12;
 const FAULT_BYTES = 32;
-/** Flash and the windows of PCIe, below the memory and above it: they are read as ones where no device is. And what is in queues. */
+/**
+ * Below the memory and above it: what it boots from, registers of devices, and flash and the windows of PCIe, which are read as ones
+ * where no device is. And what is in queues.
+ */
 const FOREIGN = [
-  { base: 0x2000_0000n, bytes: RAM - 0x2000_0000n },
+  { base: ROM.base, bytes: RAM - ROM.base },
   { base: 0x4_0000_0000n, bytes: 0x4_0000_0000n },
   { base: COMMANDS, bytes: BigInt(COMMAND_BYTES << COMMANDS_LOG2) },
   { base: FAULTS, bytes: BigInt(FAULT_BYTES << FAULTS_LOG2) },

@@ -33,17 +33,14 @@ const EVENTQ_CONS = SMMU + 0x1_00acn;
 const RAM = 0x4000_0000n;
 const MEMORY = { base: RAM + 0x40_0000n, bytes: 0x3c0_0000n } as const;
 const FLASH = { base: 0n, bytes: 0x800_0000n } as const;
-/** What the processor does, at the beginning of the flash; the rest of that is zeros. */
-const FIRMWARE = { base: FLASH.base, bytes: 0x1000n } as const;
 const COMMANDS = RAM + 0x30_0000n;
 const COMMAND_BYTES = 16;
 const COMMANDS_LOG2 = 8;
 const EVENTS = COMMANDS + 0x1_0000n;
 const EVENTS_LOG2 = 7;
-/** What the processor does; what the machine puts at the beginning of memory, its device tree; and what is in queues. */
+/** Flash and registers of devices; what the machine puts at the beginning of memory, its device tree; and what is in queues. */
 const FOREIGN = [
-  FIRMWARE,
-  { base: RAM, bytes: 0x10_0000n },
+  { base: 0n, bytes: RAM + 0x10_0000n },
   { base: COMMANDS, bytes: 0x2_0000n },
 ] as const;
 /** An index of a queue has a further bit, which changes when it wraps. */
@@ -73,7 +70,7 @@ const NESTED_VERSION = 9;
 
 /** A processor that does nothing: `wfi` and back to it. */
 function firmware(): Uint8Array {
-  const bytes = new Uint8Array(Number(FIRMWARE.bytes));
+  const bytes = new Uint8Array(4096);
   new DataView(bytes.buffer).setUint32(0, 0xd503_207f, true);
   new DataView(bytes.buffer).setUint32(4, 0x17ff_ffff, true);
   return bytes;
