@@ -4,6 +4,7 @@ import { Stage1Descriptor } from "../../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
 import { Cd } from "../cd.ts";
 import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
+import { ADDRESS_BITS } from "../features.ts";
 import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
 import { CONFIG_BYPASS, L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
 import type { StreamContext } from "../stream-context.ts";
@@ -14,6 +15,8 @@ import { tablePermissionsFirst, wideInputUnrecorded } from "./walk-order.ts";
 
 const substreams = Ste.reader("S1CDMax");
 const config = Ste.reader("Config");
+const inputSize = Ste.reader("S2T0SZ");
+const outputSize = Ste.reader("S2PS");
 const SPAN_ONES = 31n;
 const LOW_BYTE = 0xffn;
 
@@ -28,6 +31,14 @@ const SUBSTREAMS_AS_INVALID: Misreading = {
   layout: Ste,
   change(view) {
     if (substreams(view, 0) !== 0 && config(view, 0) > CONFIG_BYPASS) Ste.encode({ V: 0 }, view, 0);
+  },
+};
+
+const WIDE_INPUT_AS_INVALID: Misreading = {
+  layout: Ste,
+  change(view) {
+    const output = ADDRESS_BITS[outputSize(view, 0)]!;
+    if ((config(view, 0) & 6) === 6 && 64 - inputSize(view, 0) > output) Ste.encode({ V: 0 }, view, 0);
   },
 };
 
@@ -92,6 +103,12 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "takes S1CDMax for ILLEGAL, whatever is configured that it concerns",
     source: "IHI 0070, 5.2 S1CDMax",
     misreads: [SUBSTREAMS_AS_INVALID],
+  },
+  {
+    name: "input-within-output",
+    text: "takes S2T0SZ for ILLEGAL where stage 2 has a wider input than S2PS",
+    source: "IHI 0070, 5.2 S2T0SZ",
+    misreads: [WIDE_INPUT_AS_INVALID],
   },
   {
     name: "stage-2-start-unchecked",
