@@ -149,6 +149,22 @@ it("what it reads where nobody knows what is there is not told of, though it rea
   expect(left([{ base: 0x8000n, bytes: 0x1000n }])).toHaveLength(1);
 });
 
+it("L2Ptr in the middle of an array is where that begins to who aligns none", () => {
+  const records = observed(
+    low,
+    ok("0x1000"),
+    mem(0x1_0000, 0x1_4207n),
+    mem(0x1_4200, 9n, 0n, 0n, 0n, ...ZEROS),
+  );
+  const world = records.map((record) =>
+    record.type === "iommu"
+      ? { ...record, regs: { ...(record.regs as object), strtab_base_cfg: "0x10190" } }
+      : record,
+  );
+  expect(expected("access-flag").judge(world, PLACES)).toHaveLength(1);
+  expect(expected("unaligned-arrays").judge(world, PLACES)).toEqual([]);
+});
+
 it("PAN is nothing to who takes every request for a privileged one that it does not concern", () => {
   const records = observed(low, ok("0x1000"), STAGE_1, cd(CD | PAN), mem(0x3_0000, ALL));
   expect(expected("always-privileged").judge(records, PLACES)).toEqual([]);

@@ -65,21 +65,21 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly second: Stage2;
   /** Takes stream table entries that break a rule, the first of them by its number; null: none is taken. */
   leniency: ((rule: number, stream: StreamContext) => boolean) | null = null;
-  readonly #structures: StructureReader;
+  readonly structures: StructureReader;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
     this.second = new Stage2(this.tables, new StreamContext());
-    this.#structures = new StructureReader(this.tables, this.features, this.second);
+    this.structures = new StructureReader(this.tables, this.features, this.second);
   }
 
   get reading(): number {
-    return this.#structures.reading;
+    return this.structures.reading;
   }
 
   /** 3.4.3: what becomes of an address of a configuration structure that is too large is CONSTRAINED UNPREDICTABLE. */
   set reading(reading: number) {
-    this.#structures.reading = reading;
+    this.structures.reading = reading;
   }
 
   configure(state: IommuState): void {
@@ -105,10 +105,10 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.model = request.binding?.model ?? "arm-1lvl";
     if (request.at !== UNTRANSLATED && request.binding === null) return this.#admitAts(request, out);
     if (this.features.enabled || request.binding !== null) return true;
-    if (this.features.abortWhenDisabled) return this.#structures.terminate(faults.GBPA_ABORT, out, false);
+    if (this.features.abortWhenDisabled) return this.structures.terminate(faults.GBPA_ABORT, out, false);
     // 3.4: beyond the output address size, aborted without an event.
     if (this.#beyond(request, this.features.oas))
-      return this.#structures.terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
+      return this.structures.terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
     passThrough(request, out);
     return false;
   }
@@ -118,7 +118,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     const translated = request.at === TRANSLATED;
     const { enabled, checksTranslated } = this.features;
     if (!enabled)
-      return this.#structures.terminate(translated ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ, out);
+      return this.structures.terminate(translated ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ, out);
     if (!translated || checksTranslated) return true;
     this.#passTranslated(request, out);
     return false;
@@ -146,7 +146,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       return true;
     }
     this.tables.littleEndian = true;
-    if (!this.#structures.readSte(request.device, out)) return false;
+    if (!this.structures.readSte(request.device, out)) return false;
     const { view, at } = this.tables;
     if (!StreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_STE, out);
     device.decode(view, at, this.features);
@@ -159,7 +159,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   }
 
   #takesAnyway(broken: number, device: StreamContext, out: WalkResult): boolean {
-    if (broken === S1_CONTEXT_TOO_WIDE && this.#structures.readsBeyond(out)) return true;
+    if (broken === S1_CONTEXT_TOO_WIDE && this.structures.readsBeyond(out)) return true;
     return this.leniency?.(broken, device) ?? false;
   }
 
@@ -168,7 +168,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (request.binding === null) out.model = device.s1fmt === S1FMT_LINEAR ? "arm-1lvl" : "arm-2lvl";
     if (request.at !== UNTRANSLATED && request.binding === null && this.#eats(device) === 0) {
       const fault = request.at === TRANSLATED ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ;
-      return this.#structures.terminate(fault, out);
+      return this.structures.terminate(fault, out);
     }
     if (request.at === TRANSLATED) {
       // 3.9.1.3, 7.3.7: without PASIDTT there are no SubstreamIDs, and nothing is made of that.
@@ -184,14 +184,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #admitsSubstream(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
-      return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
-    if (ssid >= 1 << device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+      return ssid === NO_PASID || this.structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+    if (ssid >= 1 << device.s1cdmax) return this.structures.terminate(faults.C_BAD_SUBSTREAMID, out);
     const dss = device.s1dss;
     const disabled =
       ssid === NO_PASID
         ? dss !== S1DSS_BYPASS && dss !== S1DSS_SUBSTREAM0
         : ssid === 0 && dss === S1DSS_SUBSTREAM0;
-    return !disabled || this.#structures.terminate(faults.F_STREAM_DISABLED, out);
+    return !disabled || this.structures.terminate(faults.F_STREAM_DISABLED, out);
   }
 
   /** The effective EATS (5.2): split-stage ATS, and that with DPT checks, need ATSCHK. */
@@ -244,7 +244,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     }
     this.second.stream = device;
     this.second.privileged = true;
-    if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
+    if (!this.structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
     const { view, at } = this.tables;
     if (!SubstreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_CD, out, true, "PASID_INVALID");
     process.decode(view, at, device, this.features);
@@ -257,7 +257,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   /** The entry read last is to blame. */
   #refuse(fault: Fault, out: WalkResult, recorded = true, reason: FaultReason = fault.reason): false {
     this.tables.blame(out);
-    return this.#structures.terminate(fault, out, recorded, reason);
+    return this.structures.terminate(fault, out, recorded, reason);
   }
 
   /** 3.3.2 step 3: stage 1, then stage 2. */
@@ -306,7 +306,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #bypassStage1(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const { ias, oas } = this.features;
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
-      this.#structures.terminate(faults.F_ADDR_SIZE, out);
+      this.structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
       out.faultClass = "IN";
       return false;

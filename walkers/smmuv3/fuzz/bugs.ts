@@ -9,6 +9,7 @@ import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
 import { CONFIG_BYPASS, L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
 import type { StreamContext } from "../stream-context.ts";
 import type { SubstreamContext } from "../substream-context.ts";
+import type { SmmuV3Walker } from "../walker.ts";
 import { basesThroughStage2 } from "./bases-through-stage2.ts";
 import { startAnywhere, startUnchecked } from "./stage2-start.ts";
 import { tablePermissionsFirst, wideInputUnrecorded } from "./walk-order.ts";
@@ -49,6 +50,14 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "takes a level 2 array of the stream table for twice as large as L1STD.Span says",
     source: "IHI 0070, 5.1",
     misreads: [misreading(L1Std, { Span: (span) => (span < SPAN_ONES ? span + 1n : span) })],
+  },
+  {
+    name: "unaligned-arrays",
+    text: "takes level 2 arrays of the stream table from where L1STD.L2Ptr points, not from where they are aligned to",
+    source: "IHI 0070, 5.1 L2Ptr",
+    walker: (walker) => {
+      (walker as SmmuV3Walker).structures.alignsArrays = false;
+    },
   },
   {
     name: "abort-as-bypass",
