@@ -56,6 +56,15 @@ function expected(...names: string[]): ExpectedDepartures {
 
 const ok = (pa: string) => ({ result: "ok", pa });
 const F_TRANSLATION = { result: "fault", code: "0x10", stage: 1, class: "IN", recorded: true };
+const C_BAD_STE = { result: "fault", code: "0x4", recorded: true };
+const fault = (code: string, stage: number, faultClass: string) => ({
+  ...F_TRANSLATION,
+  ...{ code, stage, class: faultClass },
+});
+/** Config 7. */
+const BOTH = mem(STE, 0x2_000fn, 0n, STAGE_2, 0x3_0000n, ...ZEROS);
+/** S2SL0 2 and S2T0SZ 25: level 0, for which no bits are left. */
+const START_AT_0 = (25n << 32n) | bit(39) | (STAGE_2 & ~((63n << 32n) | bit(38)));
 const low = "0x1000";
 const tagged = "0x12ffff8000001000";
 const second = "0x8000001000";
@@ -70,6 +79,29 @@ describe.each([
   ],
   ["top-byte-of-low", tagged, F_TRANSLATION, [STAGE_1, cd(CD | TBI1), mem(0x3_1000, ALL)]],
   ["always-privileged", low, ok("0x1000"), [STAGE_1, cd(CD | PAN), mem(0x3_0000, PRIVILEGED)]],
+  [
+    "stage-2-start-unchecked",
+    low,
+    ok("0x1000"),
+    [stage2(START_AT_0), mem(0x3_0000, 0x3_1003n), mem(0x3_1000, LEAF_2)],
+  ],
+  [
+    // TTB1's table is an intermediate address that stage 2 does not map, and nobody asks for it.
+    "bases-through-stage-2",
+    low,
+    fault("0x10", 2, "TT"),
+    [
+      BOTH,
+      mem(0x2_0000, CD, 0x3_4000n, 0x4000_0000n, 0n, ...ZEROS),
+      mem(0x3_0000, LEAF_2),
+      mem(0x3_4000, ALL),
+    ],
+  ],
+  ["wide-input-unrecorded", "0x100000001000", { result: "fault", recorded: false }, [stage2(STAGE_2)]],
+  ["substreams-refused", low, C_BAD_STE, [mem(STE, 0x2_000bn | bit(59), 0n, 0n, 0n, ...ZEROS), cd(CD)]],
+  // S2PS 0, 32 bits, and S2T0SZ 24, 40 bits.
+  ["input-within-output", low, C_BAD_STE, [stage2(STAGE_2 & ~(7n << 48n)), mem(0x3_0000, LEAF_2)]],
+  ["table-size", low, fault("0xb", 1, "TT"), [STAGE_1, cd(CD), mem(0x3_0000, 0x1_0000_0003n)]],
   ["stage-2-updates", low, ok("0x1000"), [stage2(STAGE_2 | S2HD), mem(0x3_0000, LEAF_2)]],
 ] as const)("%s", (name, addr, answer, tables) => {
   it("explains what no other mistake does, and nothing else", () => {
@@ -81,6 +113,56 @@ describe.each([
     expect(judge(expected(name, "access-flag"), answer)).toEqual([]);
     expect(judge(expected(name), ok("0x7777000"))).toHaveLength(1);
   });
+});
+
+it("a fault of a descriptor's base is one of stage 1 to who puts no descriptors through stage 2", () => {
+  const judge = (answer: object, ...tables: WorldRecord[]) => {
+    const records = observed(low, answer, BOTH, mem(0x3_0000, LEAF_2), ...tables);
+    return [expected(), expected("bases-through-stage-2")].map((one) => one.judge(records, PLACES).length);
+  };
+  const ttb0 = mem(0x2_0000, CD | bit(30), 0x3_4000n, 0n, 0n, ...ZEROS);
+  const beyond = mem(0x3_4000, 0x4000_0003n);
+  expect(judge(fault("0x10", 1, "TT"), ttb0, beyond)).toEqual([1, 0]);
+});
+
+it("APTable denies writes before what lies further down to who looks there first, and no reads", () => {
+  const tables = [STAGE_1, cd(CD), mem(0x3_0000, 0x3_1003n | bit(62)), mem(0x3_1000, 0n)];
+  const judge = (access: string, code: string, ...names: string[]) => {
+    const records = observed(low, fault(code, 1, "IN"), ...tables);
+    records.push({ ...records.pop()!, access });
+    return expected(...names).judge(records, PLACES).length;
+  };
+  expect(judge("w", "0x13")).toBe(1);
+  expect(judge("w", "0x13", "table-permissions-first")).toBe(0);
+  expect(judge("r", "0x13", "table-permissions-first")).toBe(1);
+});
+
+it("what it reads where nobody knows what is there is not told of, though it reads there by mistake", () => {
+  // S2T0SZ 32 and level 0: of the address of the table nothing is left.
+  const start = (START_AT_0 & ~(63n << 32n)) | (32n << 32n);
+  const [, ...records] = observed(low, ok("0x7777000"), stage2(start));
+  const world = [{ type: "ram", addr: "0x1000", size: "0xff000" }, ...records];
+  const bugs = SMMUV3_FUZZING.bugs.filter(({ name }) => name === "stage-2-start-unchecked");
+  const left = (foreign: readonly { base: bigint; bytes: bigint }[]) =>
+    new ExpectedDepartures({ codeAliases: NO_ALIASES, bugs }, { ...NO_LIMITS, foreign }).judge(world, PLACES);
+  expect(left([{ base: 0n, bytes: 0x1000n }])).toEqual([]);
+  expect(left([{ base: 0x8000n, bytes: 0x1000n }])).toHaveLength(1);
+});
+
+it("L2Ptr in the middle of an array is where that begins to who aligns none", () => {
+  const records = observed(
+    low,
+    ok("0x1000"),
+    mem(0x1_0000, 0x1_4207n),
+    mem(0x1_4200, 9n, 0n, 0n, 0n, ...ZEROS),
+  );
+  const world = records.map((record) =>
+    record.type === "iommu"
+      ? { ...record, regs: { ...(record.regs as object), strtab_base_cfg: "0x10190" } }
+      : record,
+  );
+  expect(expected("access-flag").judge(world, PLACES)).toHaveLength(1);
+  expect(expected("unaligned-arrays").judge(world, PLACES)).toEqual([]);
 });
 
 it("PAN is nothing to who takes every request for a privileged one that it does not concern", () => {

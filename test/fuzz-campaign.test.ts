@@ -78,9 +78,9 @@ describe.each(IOMMU_MODELS)("%s", (model) => {
     expect(new Set(names).size).toBe(names.length);
     expect(HABIT_NAMES).toEqual(expect.arrayContaining(Object.keys(immune)));
     expect(names.length).toBeGreaterThanOrEqual(40);
-    for (const { source, misreads, registers, reports, late, contexts, cacheKey } of bugs) {
+    for (const { source, misreads, registers, reports, late, contexts, cacheKey, walker } of bugs) {
       expect(source).not.toBe("");
-      const changes = [misreads, registers, reports, late, contexts, cacheKey];
+      const changes = [misreads, registers, reports, late, contexts, cacheKey, walker];
       expect(changes.some((change) => change !== undefined)).toBe(true);
     }
   });

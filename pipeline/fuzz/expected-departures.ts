@@ -13,7 +13,7 @@ import { type Departure, judgeWorld } from "./judge.ts";
 export interface Expectations {
   /** Codes that the device gives for others. */
   readonly codeAliases: CodeAliases;
-  /** Mistakes that it makes. Of each only what entries and registers read as, and what contexts come to, counts. */
+  /** Mistakes that it makes. Of each what entries and registers read as, what contexts come to and what walkers do counts. */
   readonly bugs: readonly Bug[];
   /** It records no fault where a cached translation denies the access. */
   readonly silentDenials?: boolean;
@@ -122,7 +122,7 @@ export class ExpectedDepartures {
 
 /** Whether a world has anything that a mistake reads as something else, or may: contexts are not looked into. */
 function shows(records: readonly WorldRecord[], places: EntryPlaces, bug: Bug): boolean {
-  if (bug.contexts !== undefined) return true;
+  if (bug.contexts !== undefined || bug.walker !== undefined) return true;
   const seen = misread(records, places, [bug]);
   return seen.some(({ data, regs }, i) => {
     const record = records[i]!;

@@ -220,6 +220,8 @@ export class Judge {
     let first = true;
     let fromCaches = 0;
     let source: StaleSource | null = null;
+    // Each page is asked for by itself: where nothing is recorded of one, what was recorded is of another.
+    const goesOn = (walk: WalkResult) => walk.status === OK || (observed.recorded > 0 && !walk.recorded);
     const explained = this.#pages(record, request, caches, true, (now) => {
       const whole = first;
       first = false;
@@ -238,9 +240,9 @@ export class Judge {
         source = this.staleSource;
       }
       if (worst === VALID) return true;
-      // This page did not fault; the fault may be on a later one.
-      if (now.status === OK) return null;
-      const passed = this.#explainPage(request, caches, (walk) => walk.status === OK) !== UNEXPLAINED;
+      // Of this page there is no fault; it may be of a later one.
+      if (goesOn(now)) return null;
+      const passed = this.#explainPage(request, caches, goesOn) !== UNEXPLAINED;
       return passed && ++fromCaches < MOST_PAGES ? null : false;
     });
     const holds = worst !== UNEXPLAINED && (explained !== false || observed.result !== OK);

@@ -1,13 +1,13 @@
 /**
  * Mistakes that a device under test can be told to make, so that whoever looks for mistakes can be tested. A bug changes
- * the world that the walker sees, never the walker: what an entry reads as, or what it comes to once it is decoded, what a
- * register says, which fault is reported.
+ * the world that the walker sees: what an entry reads as, or what it comes to once it is decoded, what a register says,
+ * which fault is reported; and the walker itself only where it does things in another order, or leaves out a rule.
  */
 import type { Fault } from "../fault.ts";
 import type { Layout } from "../layout.ts";
 
 /** What a structure reads as. */
-interface Misreading {
+export interface Misreading {
   readonly layout: Layout;
   /** Changes the structure's words in `view`, from byte 0. */
   change(view: DataView, littleEndian: boolean, level: number): void;
@@ -26,6 +26,8 @@ export interface Bug {
     device?(context: object): void;
     process?(context: object): void;
   };
+  /** What a walker is made to do that entries, contexts and registers do not say; it is the vendor's own. Done once. */
+  walker?(walker: object): void;
   /** Fields of registers that read as another value, by register. */
   readonly registers?: Readonly<Record<string, { readonly layout: Layout; readonly values: Values }>>;
   /** Faults that are reported as others, by name; null: the request passes as if nothing had translated it. */

@@ -86,6 +86,8 @@ export class TableBase {
   firstBlockLevel = 1;
   /** 4 KiB frames that the output address size can address: an address at or beyond them faults. */
   outputFrames = 2 ** 36;
+  /** The same, for the addresses of tables. */
+  tableFrames = 2 ** 36;
   highBits = NO_HIGH_BITS;
   littleEndian = true;
   /** FEAT_HAFT: hardware sets the access flag of table descriptors, too. */
@@ -114,6 +116,7 @@ export class TableBase {
     this.startShift = entryShift(granuleGeometry(granule), startLevel);
     this.startMask = pow2(inputBits - this.startShift) - 1;
     this.outputFrames = framesIn(outputBits);
+    this.tableFrames = this.outputFrames;
     const is64k = granule === GRANULE_64K;
     this.highBits = is64k ? (lpa ? HIGH_BITS_LPA : NO_HIGH_BITS) : ds ? HIGH_BITS_LPA2 : NO_HIGH_BITS;
     // D8.2.8 table D8-17, D8.2.9 table D8-27, D8.2.10 table D8-36; AArch64.BlockDescSupported.
@@ -147,7 +150,7 @@ export class Vmsav864Walk {
   /** The leaf descriptor. */
   leafHi = 0;
   leafLo = 0;
-  /** High halves of all table descriptors on the way, or-ed: bits 63:59 are the hierarchical attributes. */
+  /** High halves of all table descriptors on the way that were read, or-ed: bits 63:59 are the hierarchical attributes. */
   tableHi = 0;
   /** Level of the descriptor read last: the failing one where the walk failed. */
   level = 0;
@@ -187,7 +190,7 @@ export class Vmsav864Walk {
     let shift = base.startShift;
     let frame = base.frame;
     let at = base.offset + field(hi, lo, shift, base.startMask) * 8;
-    let tableHi = 0;
+    this.tableHi = 0;
     for (; level <= FINAL_LEVEL; level++) {
       this.level = level;
       // A table may be larger than a frame; its base is aligned to its size, so the sum stays inside it.
@@ -211,11 +214,11 @@ export class Vmsav864Walk {
       if (leaf && (level === FINAL_LEVEL ? (entryLo & TABLE_OR_PAGE) === 0 : level < base.firstBlockLevel))
         return RESERVED;
       const output = outputFrame(base, entryHi, entryLo, leaf ? shift : base.granule);
-      if (output >= base.outputFrames) return ADDRESS_SIZE;
+      if (!leaf) this.tableHi |= entryHi & TABLE_ATTRIBUTES;
+      if (output >= (leaf ? base.outputFrames : base.tableFrames)) return ADDRESS_SIZE;
       if (leaf) {
         this.leafHi = entryHi;
         this.leafLo = entryLo;
-        this.tableHi = tableHi;
         this.pageShift = shift;
         this.groupShift = (entryHi & CONTIGUOUS) === 0 ? shift : groupShiftOf(base, level, shift);
         this.frame = output + framesInto(hi, lo, shift);
@@ -227,7 +230,6 @@ export class Vmsav864Walk {
         if (!second.translate(frameHi(ipaFrame), frameLo(ipaFrame) | ipaOffset, WRITE, FOR_TABLE, out))
           return SECOND_STAGE_FAULT;
       }
-      tableHi |= entryHi & TABLE_ATTRIBUTES;
       frame = output;
       shift -= stride;
       at = field(hi, lo, shift, mask) * 8;

@@ -3,7 +3,7 @@ import type { IommuState } from "../registers.ts";
 import { hasNeed } from "./needs.ts";
 import { Aidr, Cr0, Cr2, Gbpa, Idr0, Idr1, Idr3, Idr5, StrtabBase, StrtabBaseCfg } from "./registers.ts";
 
-const ADDRESS_BITS = [32, 36, 40, 42, 44, 48, 52, 56] as const;
+export const ADDRESS_BITS = [32, 36, 40, 42, 44, 48, 52, 56] as const;
 /** Where nothing is known: what VMSAv8-64 tables can give. Wider ones need VMSAv9-128, or pass untranslated. */
 const USUAL_ADDRESS_BITS = 52;
 const WIDEST_ADDRESS_BITS = 56;

@@ -124,7 +124,8 @@ export const CD_RULES: EntryRules<CdContext> = entryRules(Cd, {
 });
 /** Numbers before those of each half's four rules. */
 const BEFORE_LOW = 11;
-const BEFORE_HIGH = 15;
+/** Those above are of the half that TTB1 translates. */
+export const BEFORE_HIGH = 15;
 
 /**
  * @param c a valid descriptor, decoded

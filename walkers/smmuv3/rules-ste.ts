@@ -87,6 +87,9 @@ function rule(
 /** The last rule of stage 1. */
 export const S1_CONTEXT_TOO_WIDE = 13;
 
+/** The last rule of all. */
+export const S2_START_LEVEL = 27;
+
 const HTTU = "expected 0: IDR0.HTTU does not report it";
 
 export const STE_RULES: EntryRules<SteContext> = entryRules(Ste, {
@@ -130,7 +133,7 @@ export const STE_RULES: EntryRules<SteContext> = entryRules(Ste, {
       `expected ${minS2T0sz(stream, features)} to ${maxTxsz(features, stream.s2granule)}`,
   ),
   26: rule("S2SL0", ILLEGAL, "expected a start level of this granule"),
-  27: rule(
+  [S2_START_LEVEL]: rule(
     "S2SL0",
     CONFLICT,
     ({ stream }) =>
@@ -207,7 +210,8 @@ function brokenShape(d: StreamContext, f: SmmuFeatures, after: number): number {
   if (d.s2ttbFrame >= frameLimitOf(stage2TableBits(d)) && after < 24) return 24;
   if (d.s2t0sz > maxTxsz(f, d.s2granule) || d.s2t0sz < minS2T0sz(d, f)) return after < 25 ? 25 : 0;
   if (Number.isNaN(d.s2startLevel)) return after < 26 ? 26 : 0;
-  if (!stage2Consistent(d.s2granule, 64 - d.s2t0sz, d.s2startLevel) && after < 27) return 27;
+  if (!stage2Consistent(d.s2granule, 64 - d.s2t0sz, d.s2startLevel) && after < S2_START_LEVEL)
+    return S2_START_LEVEL;
   return 0;
 }
 

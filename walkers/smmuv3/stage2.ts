@@ -53,6 +53,9 @@ export class Stage2 implements SecondStage {
   eventQueue = true;
   xnx = true;
 
+  /** What fetches of stage 1 descriptors go through. */
+  forTables: SecondStage = this;
+
   readonly #tables: TableReader;
   readonly #walk = new Vmsav864Walk(2, Stage2Descriptor);
 

@@ -49,6 +49,8 @@ export class StructureReader {
   readonly #stage2: Stage2;
 
   reading = USUAL;
+  /** Arrays of the second level of the stream table are aligned to their size (5.1 L2Ptr). */
+  alignsArrays = true;
 
   constructor(tables: TableReader, features: SmmuFeatures, stage2: Stage2) {
     this.#tables = tables;
@@ -83,7 +85,7 @@ export class StructureReader {
         tables.blame(out);
         return this.terminate(faults.C_BAD_STREAMID, out, features.recordBadStreamId);
       }
-      const align = ENTRY_SHIFT + span - 1;
+      const align = this.alignsArrays ? ENTRY_SHIFT + span - 1 : ENTRY_SHIFT;
       frame = alignFrame(l1stdFrame(tables.view, tables.at), align);
       offset = alignOffset(l1stdOffset(tables.view, tables.at), align);
     }

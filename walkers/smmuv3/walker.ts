@@ -59,29 +59,33 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   readonly tables: TableReader;
   readonly features = new SmmuFeatures();
   readonly otherReadings = OTHER_READINGS;
-  readonly #stage1 = new Vmsav864Walk(1, Stage1Descriptor);
-  readonly #stage2: Stage2;
-  readonly #structures: StructureReader;
+  /** Stage 1 of what is walked. */
+  readonly stage1 = new Vmsav864Walk(1, Stage1Descriptor);
+  /** Stage 2 of the stream that is walked for. */
+  readonly second: Stage2;
+  /** Takes stream table entries that break a rule, the first of them by its number; null: none is taken. */
+  leniency: ((rule: number, stream: StreamContext) => boolean) | null = null;
+  readonly structures: StructureReader;
 
   constructor(memory: GuestMemory) {
     this.tables = new TableReader(memory);
-    this.#stage2 = new Stage2(this.tables, new StreamContext());
-    this.#structures = new StructureReader(this.tables, this.features, this.#stage2);
+    this.second = new Stage2(this.tables, new StreamContext());
+    this.structures = new StructureReader(this.tables, this.features, this.second);
   }
 
   get reading(): number {
-    return this.#structures.reading;
+    return this.structures.reading;
   }
 
   /** 3.4.3: what becomes of an address of a configuration structure that is too large is CONSTRAINED UNPREDICTABLE. */
   set reading(reading: number) {
-    this.#structures.reading = reading;
+    this.structures.reading = reading;
   }
 
   configure(state: IommuState): void {
     this.features.configure(state);
-    this.#stage2.eventQueue = this.features.eventQueue;
-    this.#stage2.xnx = this.features.xnx;
+    this.second.eventQueue = this.features.eventQueue;
+    this.second.xnx = this.features.xnx;
   }
 
   bind(config: PasidTableConfig): Binding | string {
@@ -101,10 +105,10 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     out.model = request.binding?.model ?? "arm-1lvl";
     if (request.at !== UNTRANSLATED && request.binding === null) return this.#admitAts(request, out);
     if (this.features.enabled || request.binding !== null) return true;
-    if (this.features.abortWhenDisabled) return this.#structures.terminate(faults.GBPA_ABORT, out, false);
+    if (this.features.abortWhenDisabled) return this.structures.terminate(faults.GBPA_ABORT, out, false);
     // 3.4: beyond the output address size, aborted without an event.
     if (this.#beyond(request, this.features.oas))
-      return this.#structures.terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
+      return this.structures.terminate(faults.DISABLED_ADDRESS_SIZE, out, false);
     passThrough(request, out);
     return false;
   }
@@ -114,7 +118,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     const translated = request.at === TRANSLATED;
     const { enabled, checksTranslated } = this.features;
     if (!enabled)
-      return this.#structures.terminate(translated ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ, out);
+      return this.structures.terminate(translated ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ, out);
     if (!translated || checksTranslated) return true;
     this.#passTranslated(request, out);
     return false;
@@ -142,16 +146,21 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       return true;
     }
     this.tables.littleEndian = true;
-    if (!this.#structures.readSte(request.device, out)) return false;
+    if (!this.structures.readSte(request.device, out)) return false;
     const { view, at } = this.tables;
     if (!StreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_STE, out);
     device.decode(view, at, this.features);
     if (device.config < CONFIG_BYPASS) return this.#refuse(faults.STE_ABORT, out, false);
     const broken = brokenSteRule(device, this.features);
-    if (broken !== 0 && !(broken === S1_CONTEXT_TOO_WIDE && this.#structures.readsBeyond(out)))
+    if (broken !== 0 && !this.#takesAnyway(broken, device, out))
       return this.#refuse(faultOf(STE_RULES, broken), out);
     if (device.stage2Enabled) device.useStage2(view, at, this.features);
     return true;
+  }
+
+  #takesAnyway(broken: number, device: StreamContext, out: WalkResult): boolean {
+    if (broken === S1_CONTEXT_TOO_WIDE && this.structures.readsBeyond(out)) return true;
+    return this.leniency?.(broken, device) ?? false;
   }
 
   /** 5.2 S1Fmt, S1CDMax, S1DSS: what the stream says about this SubstreamID, or its absence. */
@@ -159,7 +168,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (request.binding === null) out.model = device.s1fmt === S1FMT_LINEAR ? "arm-1lvl" : "arm-2lvl";
     if (request.at !== UNTRANSLATED && request.binding === null && this.#eats(device) === 0) {
       const fault = request.at === TRANSLATED ? faults.F_TRANSL_FORBIDDEN : faults.F_BAD_ATS_TREQ;
-      return this.#structures.terminate(fault, out);
+      return this.structures.terminate(fault, out);
     }
     if (request.at === TRANSLATED) {
       // 3.9.1.3, 7.3.7: without PASIDTT there are no SubstreamIDs, and nothing is made of that.
@@ -175,14 +184,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #admitsSubstream(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const ssid = request.pasid;
     if (!device.stage1Enabled || device.s1cdmax === 0)
-      return ssid === NO_PASID || this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
-    if (ssid >= 1 << device.s1cdmax) return this.#structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+      return ssid === NO_PASID || this.structures.terminate(faults.C_BAD_SUBSTREAMID, out);
+    if (ssid >= 1 << device.s1cdmax) return this.structures.terminate(faults.C_BAD_SUBSTREAMID, out);
     const dss = device.s1dss;
     const disabled =
       ssid === NO_PASID
         ? dss !== S1DSS_BYPASS && dss !== S1DSS_SUBSTREAM0
         : ssid === 0 && dss === S1DSS_SUBSTREAM0;
-    return !disabled || this.#structures.terminate(faults.F_STREAM_DISABLED, out);
+    return !disabled || this.structures.terminate(faults.F_STREAM_DISABLED, out);
   }
 
   /** The effective EATS (5.2): split-stage ATS, and that with DPT checks, need ATSCHK. */
@@ -194,7 +203,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 
   /** 13.6.3: with split-stage ATS, what was translated is an IPA, which stage 2 translates. */
   #translateIpa(request: WalkRequest, device: StreamContext, out: WalkResult): void {
-    const second = this.#stage2;
+    const second = this.second;
     second.stream = device;
     // 3.9.1.3: without a SubstreamID, or where PASIDTT is 0, it is unprivileged and of data.
     const asItSays = this.features.translatedPasids && request.pasid !== NO_PASID;
@@ -233,9 +242,9 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
       process.bypass = true;
       return true;
     }
-    this.#stage2.stream = device;
-    this.#stage2.privileged = true;
-    if (!this.#structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
+    this.second.stream = device;
+    this.second.privileged = true;
+    if (!this.structures.readCd(absent ? 0 : request.pasid, device, out)) return false;
     const { view, at } = this.tables;
     if (!SubstreamContext.valid(view, at)) return this.#refuse(faults.C_BAD_CD, out, true, "PASID_INVALID");
     process.decode(view, at, device, this.features);
@@ -248,14 +257,14 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   /** The entry read last is to blame. */
   #refuse(fault: Fault, out: WalkResult, recorded = true, reason: FaultReason = fault.reason): false {
     this.tables.blame(out);
-    return this.#structures.terminate(fault, out, recorded, reason);
+    return this.structures.terminate(fault, out, recorded, reason);
   }
 
   /** 3.3.2 step 3: stage 1, then stage 2. */
   translate(request: WalkRequest, device: StreamContext, process: SubstreamContext, out: WalkResult): void {
     const access = accessOf(request.access, device.instcfg);
     const privileged = privilegeOf(request, device.privcfg);
-    const second = device.stage2Enabled ? this.#stage2 : null;
+    const second = device.stage2Enabled ? this.second : null;
     if (second !== null) {
       second.stream = device;
       second.privileged = privileged;
@@ -271,11 +280,11 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     } else {
       out.asid = process.asid;
       if (!this.#translateStage1(hi, lo, access, privileged, process, second, out)) return;
-      hi = frameHi(this.#stage1.frame);
-      lo = frameLo(this.#stage1.frame) | (lo & FRAME_MASK);
-      groupShift = this.#stage1.groupShift;
+      hi = frameHi(this.stage1.frame);
+      lo = frameLo(this.stage1.frame) | (lo & FRAME_MASK);
+      groupShift = this.stage1.groupShift;
       if (second !== null) {
-        out.ipaFrame = this.#stage1.frame;
+        out.ipaFrame = this.stage1.frame;
         out.firstShift = out.pageShift;
       }
     }
@@ -297,7 +306,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
   #bypassStage1(request: WalkRequest, device: StreamContext, out: WalkResult): boolean {
     const { ias, oas } = this.features;
     if (this.#beyond(request, device.config === CONFIG_BYPASS ? oas : ias)) {
-      this.#structures.terminate(faults.F_ADDR_SIZE, out);
+      this.structures.terminate(faults.F_ADDR_SIZE, out);
       out.stage = 1;
       out.faultClass = "IN";
       return false;
@@ -330,8 +339,8 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
     if (half.noUnprivileged && !privileged)
       return this.#stage1Fault(faults.F_TRANSLATION, "PERMISSION", NO_LEVEL, process, out);
 
-    const walk = this.#stage1;
-    const status = walk.walk(this.tables, half.tables, hi, lo, second, out);
+    const walk = this.stage1;
+    const status = walk.walk(this.tables, half.tables, hi, lo, second?.forTables ?? null, out);
     if (status === SECOND_STAGE_FAULT) return false;
     if (status !== WALKED) {
       this.tables.blame(out);
@@ -359,7 +368,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 
   /** 3.13.5: a hardware update of the stage 1 leaf is a write, which stage 2 must allow at the leaf's IPA. */
   #updatable(access: number, process: SubstreamContext, second: Stage2, out: WalkResult): boolean {
-    const walk = this.#stage1;
+    const walk = this.stage1;
     const update =
       (process.ha && !stage1AccessFlag(walk)) ||
       (process.hardwareDirty && (access & WRITE) !== 0 && writableClean(walk));
@@ -396,7 +405,7 @@ export class SmmuV3Walker implements IommuWalker<StreamContext, SubstreamContext
 }
 
 /** VA[55] selects TTB0 or TTB1 (3.4.1); a regime with one privilege level has TTB0 alone. */
-function selectHalf(process: SubstreamContext, hi: number): AddressHalf {
+export function selectHalf(process: SubstreamContext, hi: number): AddressHalf {
   return !process.onePrivilege && (hi & 0x80_0000) !== 0 ? process.high : process.low;
 }
 

@@ -1,14 +1,23 @@
-import { type Bug, misreading } from "../../fuzz/bug.ts";
+import { type Bug, type Misreading, misreading } from "../../fuzz/bug.ts";
 import { granuleGeometry } from "../../page-tables/vmsav8-64.ts";
 import { Stage1Descriptor } from "../../page-tables/vmsav8-64-stage1.ts";
 import { Stage2Descriptor } from "../../page-tables/vmsav8-64-stage2.ts";
 import { Cd } from "../cd.ts";
 import { C_BAD_CD, C_BAD_STE, F_ACCESS, F_ADDR_SIZE, F_PERMISSION, F_TRANSLATION } from "../faults.ts";
+import { ADDRESS_BITS } from "../features.ts";
 import { Cr0, Idr0, Idr1, Idr5 } from "../registers.ts";
-import { L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
+import { CONFIG_BYPASS, L1Std, PRIVCFG_PRIVILEGED, Ste } from "../ste.ts";
 import type { StreamContext } from "../stream-context.ts";
 import type { SubstreamContext } from "../substream-context.ts";
+import type { SmmuV3Walker } from "../walker.ts";
+import { basesThroughStage2 } from "./bases-through-stage2.ts";
+import { startAnywhere, startUnchecked } from "./stage2-start.ts";
+import { tablePermissionsFirst, wideInputUnrecorded } from "./walk-order.ts";
 
+const substreams = Ste.reader("S1CDMax");
+const config = Ste.reader("Config");
+const inputSize = Ste.reader("S2T0SZ");
+const outputSize = Ste.reader("S2PS");
 const SPAN_ONES = 31n;
 const LOW_BYTE = 0xffn;
 
@@ -18,6 +27,22 @@ const FIRST_LEVEL = -1;
 const idr0 = (values: Readonly<Record<string, number>>) => ({ idr0: { layout: Idr0, values } });
 const idr5 = (values: Readonly<Record<string, number>>) => ({ idr5: { layout: Idr5, values } });
 
+/** The fault is that of an entry which is not valid, where it is to translate at all. */
+const SUBSTREAMS_AS_INVALID: Misreading = {
+  layout: Ste,
+  change(view) {
+    if (substreams(view, 0) !== 0 && config(view, 0) > CONFIG_BYPASS) Ste.encode({ V: 0 }, view, 0);
+  },
+};
+
+const WIDE_INPUT_AS_INVALID: Misreading = {
+  layout: Ste,
+  change(view) {
+    const output = ADDRESS_BITS[outputSize(view, 0)]!;
+    if ((config(view, 0) & 6) === 6 && 64 - inputSize(view, 0) > output) Ste.encode({ V: 0 }, view, 0);
+  },
+};
+
 export const SMMUV3_BUGS: readonly Bug[] = [
   // ── stream table entries ──
   {
@@ -25,6 +50,14 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "takes a level 2 array of the stream table for twice as large as L1STD.Span says",
     source: "IHI 0070, 5.1",
     misreads: [misreading(L1Std, { Span: (span) => (span < SPAN_ONES ? span + 1n : span) })],
+  },
+  {
+    name: "unaligned-arrays",
+    text: "takes level 2 arrays of the stream table from where L1STD.L2Ptr points, not from where they are aligned to",
+    source: "IHI 0070, 5.1 L2Ptr",
+    walker: (walker) => {
+      (walker as SmmuV3Walker).structures.alignsArrays = false;
+    },
   },
   {
     name: "abort-as-bypass",
@@ -73,6 +106,25 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     text: "starts a stage 2 walk one level lower than S2SL0 says",
     source: "IHI 0070, 5.2 S2SL0",
     misreads: [misreading(Ste, { S2SL0: (level) => (level === 0n ? 0n : level - 1n) })],
+  },
+  {
+    name: "substreams-refused",
+    text: "takes S1CDMax for ILLEGAL, whatever is configured that it concerns",
+    source: "IHI 0070, 5.2 S1CDMax",
+    misreads: [SUBSTREAMS_AS_INVALID],
+  },
+  {
+    name: "input-within-output",
+    text: "takes S2T0SZ for ILLEGAL where stage 2 has a wider input than S2PS",
+    source: "IHI 0070, 5.2 S2T0SZ",
+    misreads: [WIDE_INPUT_AS_INVALID],
+  },
+  {
+    name: "stage-2-start-unchecked",
+    text: "starts a stage 2 walk at levels that S2T0SZ leaves no bits for",
+    source: "IHI 0070, 5.2 S2SL0",
+    walker: startUnchecked,
+    contexts: { device: startAnywhere },
   },
   {
     name: "stage-2-updates",
@@ -176,6 +228,18 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     source: "IHI 0070, 5.4 HAD0",
     misreads: [misreading(Cd, { HAD0: 0, HAD1: 0 })],
   },
+  {
+    name: "wide-input-unrecorded",
+    text: "records nothing of addresses beyond the IAS that go to stage 2",
+    source: "IHI 0070, 3.4",
+    walker: wideInputUnrecorded,
+  },
+  {
+    name: "bases-through-stage-2",
+    text: "puts the bases of stage 1 tables through stage 2, both roots' with the descriptor, not what it fetches",
+    source: "IHI 0070, 3.3.2; DDI 0487, D8.2",
+    walker: basesThroughStage2,
+  },
   // ── descriptors ──
   {
     name: "hierarchical-permissions",
@@ -227,6 +291,26 @@ export const SMMUV3_BUGS: readonly Bug[] = [
       process: (context) => {
         const { low, high } = context as SubstreamContext;
         for (const { tables } of [low, high]) tables.firstBlockLevel = FIRST_LEVEL;
+      },
+    },
+  },
+  {
+    name: "table-permissions-first",
+    text: "denies writes at the first table whose APTable does, whatever lies further down",
+    source: "IHI 0070, 7.3.22; DDI 0487, D8.4.1",
+    walker: tablePermissionsFirst,
+  },
+  {
+    name: "table-size",
+    text: "follows addresses of tables beyond IPS and S2PS",
+    source: "IHI 0070, 3.4",
+    contexts: {
+      device: (context) => {
+        (context as StreamContext).stage2.tableFrames = Number.POSITIVE_INFINITY;
+      },
+      process: (context) => {
+        const { low, high } = context as SubstreamContext;
+        for (const { tables } of [low, high]) tables.tableFrames = Number.POSITIVE_INFINITY;
       },
     },
   },
