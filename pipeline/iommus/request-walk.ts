@@ -1,7 +1,7 @@
 import { PASSING_SHIFT } from "../../walkers/interrupt-range.ts";
 import { FRAME_BYTES, FRAME_SHIFT } from "../../walkers/memory.ts";
 import type { WalkRequest } from "../../walkers/request.ts";
-import { OK, type WalkResult } from "../../walkers/result.ts";
+import { FAULT, OK, type WalkResult } from "../../walkers/result.ts";
 import type { Outcome } from "./outcome.ts";
 
 const PASSING_BYTES = 2 ** PASSING_SHIFT;
@@ -37,7 +37,7 @@ export interface CacheObserver {
 
 /**
  * Walks a whole DMA request, page by page, and merges what the walks give into one outcome: the physical runs of
- * a request that succeeds, or the first fault.
+ * a request that succeeds, or the first fault; of one that is in part for interrupts, that, or the first fault of the rest.
  *
  * @param request device, PASID, access and the first byte's address; its address is moved along
  * @param bytes length of the request, 1 to 2^32 - 1; it does not wrap around the address space
@@ -59,7 +59,7 @@ export function walkRequest(
   let doubt = caches?.use(request, walk, time) ?? false;
   out.begin(walk);
   let left = bytes;
-  if (walk.status !== OK) {
+  if (walk.status === FAULT) {
     if (caches !== null) usePagesAfter(walks, request, left, caches, time);
     return doubt;
   }
@@ -67,9 +67,11 @@ export function walkRequest(
   const holder = bytes < PASSING_BYTES ? EVERY_PAGE : caches;
   let span = Math.min(left, bytesAlike(request, walk, holder));
   out.reads += walk.reads * (walksIn(request, walk, span) - 1);
-  out.run(walk.frame, walk.offset, span);
-  if (sharesEntry(request, walk, span)) out.sharesEntry = true;
-  if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
+  if (walk.status === OK) {
+    out.run(walk.frame, walk.offset, span);
+    if (sharesEntry(request, walk, span)) out.sharesEntry = true;
+    if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
+  }
   while (left > span && --effort.left > 0) {
     left -= span;
     advance(request, span);
@@ -77,7 +79,7 @@ export function walkRequest(
     if (caches?.use(request, walk, time)) doubt = true;
     span = Math.min(left, bytesAlike(request, walk, holder));
     out.next(walk, walksIn(request, walk, span));
-    if (walk.status !== OK) {
+    if (walk.status === FAULT) {
       // A fault on a later page is not at the request's own address.
       if (!out.hasFaultAddr) {
         out.hasFaultAddr = true;
@@ -87,6 +89,8 @@ export function walkRequest(
       if (caches !== null) usePagesAfter(walks, request, left, caches, time);
       return doubt;
     }
+    // What is for interrupts has no place in memory.
+    if (walk.status !== OK) continue;
     out.run(walk.frame, walk.offset, span);
     if (sharesEntry(request, walk, span)) out.sharesEntry = true;
     if (caches !== null && usePieces(walks, request, walk, span, caches, time, effort)) doubt = true;
@@ -162,6 +166,7 @@ function bytesAlike(
   walk: WalkResult,
   caches: Pick<CacheObserver, "holdNoPages"> | null,
 ): number {
+  if (walk.status !== OK) return bytesToEnd(request, FRAME_SHIFT);
   if (!walk.passesAround || (caches !== null && !caches.holdNoPages(request)))
     return bytesToPageEnd(request, walk);
   return PASSING_BYTES - (request.addrLo & (PASSING_BYTES - 1));
