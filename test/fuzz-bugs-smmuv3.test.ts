@@ -99,6 +99,12 @@ describe.each([
   ],
   ["wide-input-unrecorded", "0x100000001000", { result: "fault", recorded: false }, [stage2(STAGE_2)]],
   ["substreams-refused", low, C_BAD_STE, [mem(STE, 0x2_000bn | bit(59), 0n, 0n, 0n, ...ZEROS), cd(CD)]],
+  [
+    "stall-disable-refused",
+    low,
+    C_BAD_STE,
+    [mem(STE, 0xdn, bit(27), STAGE_2, 0x3_0000n, ...ZEROS), mem(0x3_0000, LEAF_2)],
+  ],
   // S2PS 0, 32 bits, and S2T0SZ 24, 40 bits.
   ["input-within-output", low, C_BAD_STE, [stage2(STAGE_2 & ~(7n << 48n)), mem(0x3_0000, LEAF_2)]],
   ["table-size", low, fault("0xb", 1, "TT"), [STAGE_1, cd(CD), mem(0x3_0000, 0x1_0000_0003n)]],

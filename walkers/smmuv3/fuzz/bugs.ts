@@ -14,7 +14,6 @@ import { basesThroughStage2 } from "./bases-through-stage2.ts";
 import { startAnywhere, startUnchecked } from "./stage2-start.ts";
 import { tablePermissionsFirst, wideInputUnrecorded } from "./walk-order.ts";
 
-const substreams = Ste.reader("S1CDMax");
 const config = Ste.reader("Config");
 const inputSize = Ste.reader("S2T0SZ");
 const outputSize = Ste.reader("S2PS");
@@ -28,11 +27,14 @@ const idr0 = (values: Readonly<Record<string, number>>) => ({ idr0: { layout: Id
 const idr5 = (values: Readonly<Record<string, number>>) => ({ idr5: { layout: Idr5, values } });
 
 /** The fault is that of an entry which is not valid, where it is to translate at all. */
-const SUBSTREAMS_AS_INVALID: Misreading = {
-  layout: Ste,
-  change(view) {
-    if (substreams(view, 0) !== 0 && config(view, 0) > CONFIG_BYPASS) Ste.encode({ V: 0 }, view, 0);
-  },
+const invalidWith = (field: "S1CDMax" | "S1STALLD"): Misreading => {
+  const read = Ste.reader(field);
+  return {
+    layout: Ste,
+    change(view) {
+      if (read(view, 0) !== 0 && config(view, 0) > CONFIG_BYPASS) Ste.encode({ V: 0 }, view, 0);
+    },
+  };
 };
 
 const WIDE_INPUT_AS_INVALID: Misreading = {
@@ -111,7 +113,13 @@ export const SMMUV3_BUGS: readonly Bug[] = [
     name: "substreams-refused",
     text: "takes S1CDMax for ILLEGAL, whatever is configured that it concerns",
     source: "IHI 0070, 5.2 S1CDMax",
-    misreads: [SUBSTREAMS_AS_INVALID],
+    misreads: [invalidWith("S1CDMax")],
+  },
+  {
+    name: "stall-disable-refused",
+    text: "takes S1STALLD for ILLEGAL, whatever is configured that it concerns",
+    source: "IHI 0070, 5.2 S1STALLD",
+    misreads: [invalidWith("S1STALLD")],
   },
   {
     name: "input-within-output",
