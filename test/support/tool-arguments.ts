@@ -19,6 +19,11 @@ export function toolArguments<O extends Options>(
   options: O,
   check: (values: Values<O>, positionals: readonly string[]) => void = none,
 ): { readonly values: Values<O>; readonly positionals: readonly string[] } {
+  // Nobody reads any more, as behind `head`: that is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
   if (process.argv.includes("--help")) {
     console.log(usage);
     process.exit(0);
